@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef WIRE_STATS_H
+#define WIRE_STATS_H
+
+// The stats segment: one preallocated, prefaulted file on hugetlbfs or tmpfs. The data plane writes it, the
+// controller and tools read it, and it outlives both: a restarted data plane takes it up again. All numbers
+// are host order, monotone 64-bit counts; readers may see a line half updated between two packets, never a
+// torn number.
+//
+//   header | interface directory | limiter directory | limiter words
+//          | per writer: hot lines by interface slot, limiter counters by limiter slot, sparse blocks
+//
+// A writer is a worker, the host-path thread, or the fold: counts of writers that no longer exist. A value is
+// the sum over all writers.
+
+#include <assert.h>
+#include <stdint.h>
+
+#include "dataplane/wire/drop.h"
+
+#define STATS_MAGIC   0x31535643u
+#define STATS_WRITERS 18u // 16 workers, host path, fold
+#define STATS_HOST    16u
+#define STATS_FOLD    17u
+
+#define STATS_FREE     0u
+#define STATS_LIVE     1u
+#define STATS_DELETED  2u // final values stay until the controller releases the uid
+
+// Directory entry: which object a slot counts for.
+struct stats_entry {
+	uint64_t uid;
+	uint32_t generation; // grows each time the slot gets a new owner
+	uint32_t state;      // STATS_*
+};
+static_assert(sizeof(struct stats_entry) == 16, "stats_entry");
+
+// One cache line per writer and interface. The two laws of docs/architecture.md:
+//   rx + generated + reassembled = forwarded + to_host + decapsulated + fragments_consumed + sum(drops)
+//   sum(tx + tx_drops) = sum(forwarded + from_host + extra_fragments)
+struct stats_interface {
+	uint64_t rx_packets;
+	uint64_t rx_bytes; // IP packet lengths, as billed
+	uint64_t tx_packets;
+	uint64_t tx_bytes;
+	uint64_t forwarded; // packets that came in here and were handed to an out-interface
+	uint64_t to_host;
+	uint64_t decapsulated;
+	uint64_t from_host; // packets the kernel sent out of here
+};
+static_assert(sizeof(struct stats_interface) == 64, "stats_interface");
+
+struct stats_sparse {
+	uint64_t drops[DROP_MAX];    // by enum drop_reason, of packets that came in here
+	uint64_t tx_drops[4];        // packets that should have left here: tx-full, tx-down, no-buffer, restart
+	uint64_t generated;          // ICMP errors caused by packets that came in here
+	uint64_t reassembled;
+	uint64_t fragments_consumed;
+	uint64_t extra_fragments;    // fragments sent minus packets fragmented, on the out-interface
+	uint64_t reserved[8];
+};
+static_assert(sizeof(struct stats_sparse) == 512, "stats_sparse");
+
+// The word all workers share; dataplane/tables/limiter.h says what the times mean.
+struct stats_limiter_word {
+	uint64_t tat;       // theoretical arrival time, 2^-8 TSC ticks
+	uint64_t tat_ef;
+	uint64_t tat_packets;
+	uint64_t peak_bytes; // highest 1 ms of the last minute
+	uint64_t reserved[4];
+};
+static_assert(sizeof(struct stats_limiter_word) == 64, "stats_limiter_word");
+
+struct stats_limiter {
+	uint64_t passed_packets[2]; // [0] best effort, [1] EF
+	uint64_t passed_bytes[2];   // accounted bytes
+	uint64_t limited_packets[2];
+	uint64_t limited_bytes[2];
+};
+static_assert(sizeof(struct stats_limiter) == 64, "stats_limiter");
+
+#endif
