@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef MODEL_IP_H
+#define MODEL_IP_H
+
+// IP addresses and prefixes as the control process holds them. Network byte order.
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define IP_TEXT_MAX 64 // "prefix/len" and its terminator
+
+struct ip_address {
+	uint8_t family; // 4, 6; 0 = none
+	uint8_t bytes[16]; // an IPv4 address in the first 4, the rest zero
+};
+
+struct ip_prefix {
+	struct ip_address address; // bits beyond len are zero
+	uint8_t len;
+};
+
+// All return 0 or -EINVAL. A prefix with host bits set is refused (use ip_prefix_host for "a.b.c.d/30").
+int ip_address_parse(const char *text, struct ip_address *address);
+int ip_prefix_parse(const char *text, struct ip_prefix *prefix);
+// "169.254.10.2/30": the address and the length of its subnet.
+int ip_prefix_host_parse(const char *text, struct ip_address *address, uint8_t *len);
+const char *ip_address_format(const struct ip_address *address, char text[IP_TEXT_MAX]);
+const char *ip_prefix_format(const struct ip_prefix *prefix, char text[IP_TEXT_MAX]);
+
+uint8_t ip_bits(uint8_t family); // 32 or 128
+int ip_address_compare(const struct ip_address *a, const struct ip_address *b);
+int ip_prefix_compare(const struct ip_prefix *a, const struct ip_prefix *b);
+bool ip_prefix_contains(const struct ip_prefix *outer, const struct ip_prefix *inner); // equal counts
+bool ip_prefix_contains_address(const struct ip_prefix *prefix, const struct ip_address *address);
+bool ip_prefix_overlaps(const struct ip_prefix *a, const struct ip_prefix *b);
+// The n-th address of the prefix (0 = the network address itself).
+struct ip_address ip_prefix_nth(const struct ip_prefix *prefix, uint32_t n);
+struct ip_prefix ip_prefix_of(const struct ip_address *address, uint8_t len); // masks host bits
+
+#endif
