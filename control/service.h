@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef SERVICE_H
+#define SERVICE_H
+
+// The main thread's state: the model as it is now, and the one way to change it. A change is validated on
+// the main thread, committed on the store thread in one transaction, then published to the route thread,
+// and only then answered. Changes are taken one after the other in the order they were asked for, each
+// against the outcome of the one before.
+//
+// All functions run on the main thread unless they say otherwise.
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/api/error.h"
+
+struct json_t;
+struct model;
+struct node;
+struct publication;
+struct rpc_method;
+struct service;
+struct thread;
+
+// --- reading -------------------------------------------------------------------------------------------
+
+// The current snapshot. Borrowed: valid until the next turn of the main loop; model_ref() to keep it.
+const struct model *service_model(const struct service *service);
+uint64_t service_revision(const struct service *service);
+const uint8_t *service_store_uuid(const struct service *service); // 16 bytes
+const struct node *service_node(const struct service *service);   // the node file, never changes
+const char *service_edge(const struct service *service);          // our own edge's name
+// Calls fn on the main thread after each change was published (for `subscribe`).
+int service_watch(struct service *service, void (*fn)(void *ctx, uint64_t revision), void *ctx);
+
+// --- changing ------------------------------------------------------------------------------------------
+
+struct service_result {
+	uint64_t revision; // of the model after the change (of the current one when it was refused)
+	bool changed; // false: everything was already so (or it was only a check), nothing was committed
+	struct json_t *diff; // what a change does: model_diff's JSON array; NULL when refused
+	// API_NONE when it was done. Otherwise the first of `errors`, ready to be the answer's error.
+	struct api_error error;
+	// Every finding of the validation: [{"path", "rule", "message", "hint"}...]; NULL when there is none.
+	struct json_t *errors;
+};
+// *result and what it points to belong to the service and are gone after the call.
+typedef void (*service_done)(void *ctx, const struct service_result *result);
+
+struct service_change {
+	const char *actor;     // "uid:0" or a name of the node file's roles; stands in the audit
+	const char *on_behalf; // NULL = nobody
+	const char *verb;      // method name, stands in the audit
+	struct json_t *
+		changes; // array of {"op": "create"|"set"|"delete", "noun", "name", "fields": {..}}; borrowed
+	bool has_if_revision; // refuse with API_CONFLICT unless this is the current revision
+	uint64_t if_revision;
+	bool check; // validate and tell the diff, change nothing
+};
+// done is called exactly once, never before service_change returns.
+void service_change(
+	struct service *service, const struct service_change *change, service_done done, void *ctx);
+
+// The same for a whole model as YAML (`config check`, `config apply`): afterwards the model is what the
+// file says, objects that it does not name are deleted. change->changes is ignored. text is borrowed.
+void service_apply(struct service *service, const struct service_change *change, const char *text,
+	size_t length, const char *file_name, service_done done, void *ctx);
+
+// --- threads -------------------------------------------------------------------------------------------
+
+// For whoever has to move work: post(service_route_thread(s), fn, arg) and back. From any thread.
+struct thread *service_main_thread(const struct service *service);
+struct thread *service_route_thread(const struct service *service);
+struct thread *service_store_thread(const struct service *service);
+
+#endif
