@@ -27,6 +27,34 @@
 #define STATS_LIVE     1u
 #define STATS_DELETED  2u // final values stay until the controller releases the uid
 
+// First in the file. `layout` is a hash over every size and number that the layout depends on: a file with
+// another one is never interpreted.
+struct stats_header {
+	uint32_t magic;
+	uint32_t version;
+	uint64_t layout;
+	uint64_t size;     // of the file in bytes
+	uint64_t segment;  // random per creation of the file: counters started from 0
+	uint64_t instance; // random per start of a data plane
+	uint64_t hz;       // TSC ticks per second that the limiter words were written with
+	uint64_t start;    // CLOCK_REALTIME ns of the last start
+	uint32_t starts;
+	uint32_t workers;
+	uint32_t slots[2]; // interface, limiter
+	uint64_t entry_offset[2];
+	uint64_t word_offset;
+	uint64_t writer_offset;
+	uint64_t writer_stride;
+	uint64_t limiter_offset; // within a writer's part; hot lines come first
+	uint64_t sparse_offset;
+	char boot[40];        // kernel's boot id
+	uint64_t moving;      // odd while counts move from one line to another: sums are not to be trusted
+	uint64_t move_armed;  // redo log of one such move: 1 = the rest is valid
+	uint64_t move_from;   // offsets in the file
+	uint64_t move_to;
+	uint64_t move_value[8];
+};
+
 // Directory entry: which object a slot counts for.
 struct stats_entry {
 	uint64_t uid;

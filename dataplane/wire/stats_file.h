@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef WIRE_STATS_FILE_H
+#define WIRE_STATS_FILE_H
+
+// The stats segment as a mapping: created, taken up again, or attached read-only. Slots are given out here:
+// the slot of an interface's or limiter's counters is also its slot in the data plane's tables. Slot 0 is never given
+// out: it counts for the data plane itself (packets whose interface is gone, balance of a restart).
+//
+// One thread (the data plane's main thread) calls everything that is not an accessor.
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/wire/stats.h"
+
+enum stats_kind { STATS_INTERFACE, STATS_LIMITER, STATS_KINDS };
+
+struct stats_config {
+	const char *path;    // NULL = anonymous memory, gone with the process (tests)
+	uint32_t interfaces; // slots, slot 0 included; 0 = 4096
+	uint32_t limiters;   // likewise
+	uint32_t workers;    // 1..16: writers 0..workers-1 and STATS_HOST get memory
+	uint64_t hz;         // ticks of the TSC per second, as calibrated
+	uint64_t now;        // in units of the limiter words (2^-8 ticks)
+	uint64_t instance;   // random number of this start
+};
+
+struct stats_segment {
+	struct stats_header *header;
+	struct stats_entry *entry[STATS_KINDS];
+	struct stats_limiter_word *word;
+	uint8_t *writers; // base of the per-writer parts
+	size_t writer_stride;
+	size_t limiter_offset; // within a writer's part
+	size_t sparse_offset;
+	uint32_t slots[STATS_KINDS];
+	int taken_up; // 1 = counters of an earlier run go on
+	int words_valid; // 1 = same boot and frequency: limiter words may be clamped; 0 = they were set to now
+	struct stats_private *private;
+};
+
+// Creates the file or takes it up. A file that is not a segment of this layout is renamed to PATH.unusable and
+// *note says so; `note` also holds the sentence for the user on error. Errors: -EBUSY another data plane has it,
+// -EMEDIUMTYPE neither tmpfs nor hugetlbfs, -ENOSPC not enough memory there, -EINVAL config out of range.
+int stats_open(const struct stats_config *config, struct stats_segment **segment, char *note,
+	size_t note_size);
+
+// Read-only, for the controller: slots and pointers as above. The header's `instance` and `segment` tell whether the
+// file still is the one that HELLO named. -ENOENT, -EBADMSG (not a segment, other layout).
+int stats_attach(const char *path, struct stats_segment **segment);
+
+void stats_close(struct stats_segment *segment); // the file stays; NULL is fine
+
+// The slot of `uid`: its old one if it ever had one (a deleted one that was not released lives again), else a
+// new one with zeroed counters. Negative: -ENOSPC, -EINVAL (uid 0). Grace for the slot's last owner must be over.
+int64_t stats_slot(struct stats_segment *segment, enum stats_kind kind, uint64_t uid);
+uint32_t stats_generation(const struct stats_segment *segment, enum stats_kind kind, uint32_t slot);
+
+// The object is gone (after grace): final values stay until released.
+int stats_slot_delete(struct stats_segment *segment, enum stats_kind kind, uint64_t uid);
+
+// The controller has booked the final values: they are added to slot 0 and the slot is free. -ENOENT unknown, -EBUSY live.
+// A uid may name an interface or a limiter.
+int stats_slot_release(struct stats_segment *segment, uint64_t uid);
+
+// After a complete configuration replay: entries live in the file that nobody asked for since stats_open() are
+// marked deleted. Returns how many.
+unsigned stats_sweep(struct stats_segment *segment);
+
+// Reader: finds a uid's slot (linear; build an index if that matters). Negative: -ENOENT.
+int64_t stats_find(const struct stats_segment *segment, enum stats_kind kind, uint64_t uid);
+
+// Reader: sums over all writers. -EAGAIN while counts are being moved (retry), -EINVAL bad slot.
+int stats_sum_interface(const struct stats_segment *segment, uint32_t slot,
+	struct stats_interface *sum, struct stats_sparse *sparse);
+int stats_sum_limiter(
+	const struct stats_segment *segment, uint32_t slot, struct stats_limiter *sum);
+
+// Accessors for hot paths: no checks.
+static inline struct stats_interface *stats_interface(
+	const struct stats_segment *s, unsigned writer, uint32_t slot)
+{
+	return (struct stats_interface *)(void *)(s->writers + writer * s->writer_stride) + slot;
+}
+
+static inline struct stats_limiter *stats_limiter(
+	const struct stats_segment *s, unsigned writer, uint32_t slot)
+{
+	return (struct stats_limiter *)(void *)(s->writers + writer * s->writer_stride +
+						s->limiter_offset) +
+	       slot;
+}
+
+static inline struct stats_sparse *stats_sparse(
+	const struct stats_segment *s, unsigned writer, uint32_t slot)
+{
+	return (struct stats_sparse *)(void *)(s->writers + writer * s->writer_stride +
+					       s->sparse_offset) +
+	       slot;
+}
+
+static inline struct stats_limiter_word *stats_limiter_word(
+	const struct stats_segment *s, uint32_t slot)
+{
+	return s->word + slot;
+}
+
+#endif
