@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef IO_PORT_H
+#define IO_PORT_H
+
+// A port: something frames come from and go to. The stages see two functions and the fields below; io/ethdev.c
+// puts a DPDK device behind them, the packet tests put two queues in memory behind them.
+
+#include <stdint.h>
+
+#include "dataplane/wire/types.h"
+
+struct rte_mbuf;
+
+#define PORT_MAX 32u // ports of one data plane
+
+#define PORT_TPID_8100 0u // which outer TPID counts as a VLAN tag on this port
+#define PORT_TPID_88A8 1u
+#define PORT_TPID_ANY  2u
+
+struct port {
+	// Take up to `n` frames from / put `n` frames to a queue; return how many. What tx did not take stays
+	// the caller's. Frames are whole, single-segment (nb_segs 1), from the destination MAC on, without FCS,
+	// with VLAN tags in the frame (no stripping) and at least RTE_PKTMBUF_HEADROOM in front.
+	// Neither blocks. Every worker uses its own tx queue.
+	uint16_t (*rx)(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t n);
+	uint16_t (*tx)(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t n);
+	void *driver;
+
+	uint16_t index; // as on the wire; set by dataplane_add_port()
+	uint16_t rx_queues;
+	uint16_t tx_queues;
+	uint16_t mtu; // largest IP packet the device carries untagged
+	uint8_t mac[6];
+	uint8_t outer_tpid; // PORT_TPID_*
+	uint8_t up;         // link; one aligned store by the main thread, read by workers
+	uint32_t
+		unclassified; // interface slot charged for frames of no interface; set by dataplane_add_port()
+	uint32_t speed; // Mb/s, 0 = unknown
+	char name[WIRE_NAME_MAX];
+};
+
+#endif

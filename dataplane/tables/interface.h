@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef TABLES_INTERFACE_H
+#define TABLES_INTERFACE_H
+
+// Interfaces: attachments (port, VLAN stack) and GRE tunnels. The slot is the one of the counters in the stats
+// segment. Line 0 is what a packet coming in meets, line 1 what a packet going out meets, line 2 serves
+// IPv6 outer headers only.
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane/tables/map.h"
+#include "dataplane/wire/types.h"
+
+struct dataplane;
+struct port;
+
+#define INTERFACE_SLOT_NONE 0u
+
+struct interface {
+	// Line 0: in
+	uint32_t vrf;        // slot; 0 = not an interface (free, or a port's unclassified)
+	uint32_t owner;      // as on the wire
+	uint32_t limiter_in; // limiter slot, 0 = none
+	uint32_t generation; // of this slot: what is parked across turns compares it
+	uint8_t flags;       // WIRE_INTERFACE_*
+	uint8_t kind;        // WIRE_INTERFACE_ETHERNET, _GRE, 0
+	uint8_t family;      // GRE: of the outer header
+	uint8_t l2_bytes;    // Ethernet: header + tags
+	uint16_t port;       // Ethernet
+	uint8_t mac[6];      // Ethernet: ours
+	uint32_t remote4;    // GRE over IPv4: outer source of what comes in, network order
+	uint32_t local4;
+	uint32_t key; // host order
+	uint32_t id;  // wire id
+	uint32_t pad0[4];
+
+	// Line 1: out
+	uint32_t limiter_out __attribute__((aligned(64)));
+	uint32_t underlay; // GRE: group slot that reaches the far end, 0 = down
+	uint16_t mtu;
+	uint16_t outer_bytes; // GRE: outer IP + GRE header
+	uint32_t outer_sum;   // GRE over IPv4: ones' complement sum of the template
+	uint8_t out_flags;    // copy of flags
+	uint8_t out_kind;     // copy of kind
+	uint8_t out_family;   // copy of family
+	uint8_t pad1;
+	uint32_t gre_key;   // network order
+	uint16_t gre_flags; // network order
+	uint16_t pad2;
+	uint8_t outer4[20]; // template; length, TOS, id, DF and checksum are filled in
+	uint8_t pad3[12];
+
+	// Line 2: out and in, IPv6 outer
+	uint8_t outer6[40] __attribute__((aligned(64)));
+	uint8_t pad4[24];
+};
+_Static_assert(sizeof(struct interface) == 192, "interface");
+
+int interface_set(struct dataplane *dp, const struct wire_interface *r);
+int interface_delete(
+	struct dataplane *dp, uint32_t id); // -EBUSY: neighbors, paths or local addresses use it
+int interface_dump(
+	struct dataplane *dp, int (*cb)(void *ctx, const struct wire_interface *r), void *ctx);
+uint32_t interface_find(const struct dataplane *dp, uint32_t id); // slot, 0 = none
+uint32_t interface_count(const struct dataplane *dp);
+
+// By slot, for holders of (slot, generation): NULL if the slot is free.
+const struct interface *interface_at(const struct dataplane *dp, uint32_t slot);
+const struct wire_interface *interface_record(
+	const struct dataplane *dp, uint32_t slot); // main thread
+
+// The slot a port charges for frames of no interface.
+int interface_add_unclassified(struct dataplane *dp, uint32_t port, uint32_t *slot);
+
+#endif

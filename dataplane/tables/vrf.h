@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef TABLES_VRF_H
+#define TABLES_VRF_H
+
+#include <stdint.h>
+
+#include "dataplane/wire/types.h"
+
+struct dataplane;
+
+// All X_set in tables/: 1 = was so already, 0 = written, else -errno and nothing changed (wire/link.h says what
+// each means). All X_delete: 0 or -errno; what workers may hold is freed after grace. All X_dump call
+// cb(ctx, record) for each object until it returns nonzero, which is then returned.
+
+int vrf_set(struct dataplane *dp, const struct wire_vrf *r);
+int vrf_delete(
+	struct dataplane *dp, uint32_t id); // -EBUSY: has interfaces, routes or local addresses
+int vrf_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_vrf *r), void *ctx);
+uint32_t vrf_find(const struct dataplane *dp, uint32_t id); // slot, 0 = none
+
+// Routes. An address of ours wins over a route to exactly it; that route is kept and comes back with the
+// address's deletion.
+int route_set(struct dataplane *dp, const struct wire_route *r);
+int route_delete(struct dataplane *dp, const struct wire_route *r);
+// Of one VRF (0 = all).
+int route_dump(struct dataplane *dp, uint32_t vrf, int (*cb)(void *ctx, const struct wire_route *r),
+	void *ctx);
+
+// Addresses of ours.
+int local_set(struct dataplane *dp, const struct wire_local *r);
+int local_delete(struct dataplane *dp, const struct wire_local *r); // interface ignored
+int local_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_local *r), void *ctx);
+
+#endif
