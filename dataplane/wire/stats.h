@@ -8,12 +8,13 @@
 // torn number.
 //
 //   header | interface directory | limiter directory | limiter words
-//          | per writer: hot lines by interface slot, limiter counters by limiter slot, sparse blocks
+//          | per writer: hot lines by interface slot, limiter parts by limiter slot, sparse blocks
 //
 // A writer is a worker, the host-path thread, or the fold: counts of writers that no longer exist. A value is
 // the sum over all writers.
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "dataplane/wire/drop.h"
@@ -23,9 +24,9 @@
 #define STATS_HOST    16u
 #define STATS_FOLD    17u
 
-#define STATS_FREE     0u
-#define STATS_LIVE     1u
-#define STATS_DELETED  2u // final values stay until the controller releases the uid
+#define STATS_FREE    0u
+#define STATS_LIVE    1u
+#define STATS_DELETED 2u // final values stay until the controller releases the uid
 
 // First in the file. `layout` is a hash over every size and number that the layout depends on: a file with
 // another one is never interpreted.
@@ -47,10 +48,11 @@ struct stats_header {
 	uint64_t writer_stride;
 	uint64_t limiter_offset; // within a writer's part; hot lines come first
 	uint64_t sparse_offset;
-	char boot[40];        // kernel's boot id
-	uint64_t moving;      // odd while counts move from one line to another: sums are not to be trusted
-	uint64_t move_armed;  // redo log of one such move: 1 = the rest is valid
-	uint64_t move_from;   // offsets in the file
+	char boot[40]; // kernel's boot id
+	uint64_t
+		moving; // odd while counts move from one line to another: sums are not to be trusted
+	uint64_t move_armed; // redo log of one such move: 1 = the rest is valid
+	uint64_t move_from;  // offsets in the file
 	uint64_t move_to;
 	uint64_t move_value[8];
 };
@@ -79,32 +81,82 @@ struct stats_interface {
 static_assert(sizeof(struct stats_interface) == 64, "stats_interface");
 
 struct stats_sparse {
-	uint64_t drops[DROP_MAX];    // by enum drop_reason, of packets that came in here
-	uint64_t tx_drops[4];        // packets that should have left here: tx-full, tx-down, no-buffer, restart
-	uint64_t generated;          // ICMP errors caused by packets that came in here
+	uint64_t drops[DROP_MAX]; // by enum drop_reason, of packets that came in here
+	uint64_t tx_drops
+		[4]; // packets that should have left here: tx-full, tx-down, no-buffer, restart
+	uint64_t generated; // ICMP errors caused by packets that came in here
 	uint64_t reassembled;
 	uint64_t fragments_consumed;
-	uint64_t extra_fragments;    // fragments sent minus packets fragmented, on the out-interface
+	uint64_t extra_fragments; // fragments sent minus packets fragmented, on the out-interface
 	uint64_t reserved[8];
 };
 static_assert(sizeof(struct stats_sparse) == 512, "stats_sparse");
 
-// The word all workers share; dataplane/tables/limiter.h says what the times mean.
+// The limiter itself: what all workers of one contract share. dataplane/tables/limiter.h says what the times
+// mean. The parameters stand beside the word so that a decision costs one cache line; they are derived from
+// the wire record and the clock, and written anew at every LIMITER_SET. Times and costs are in units of
+// 2^-8 TSC ticks; a cost is units per byte (or per packet) with 16 fractional bits.
 struct stats_limiter_word {
-	uint64_t tat;       // theoretical arrival time, 2^-8 TSC ticks
+	// first line: every decision
+	uint64_t
+		tat; // theoretical arrival time: now = bucket full, now + lo = committed burst used up
+	uint64_t cost;
+	uint64_t lo;         // above this, best effort is dropped with growing probability ...
+	uint64_t hi;         // ... and above this always
+	uint64_t ef;         // above this, EF is dropped too
+	uint64_t slope;      // 2^48 / (hi - lo); 0 when hi = lo
+	uint64_t quantum;    // largest lease
+	uint32_t flags;      // LIMITER_*
+	uint32_t generation; // grows with each change of the parameters
+	// second line: the EF cap and the packet rate, when flags say so
 	uint64_t tat_ef;
+	uint64_t ef_cost;
+	uint64_t ef_lo;
 	uint64_t tat_packets;
-	uint64_t peak_bytes; // highest 1 ms of the last minute
-	uint64_t reserved[4];
+	uint64_t packet_cost;
+	uint64_t packet_lo;
+	uint64_t queue; // shaping: longest wait
+	uint64_t slack; // shaping: burst that leaves at once
+	// third line: the main thread's account of what happened
+	uint64_t hz;             // frequency the parameters were derived with
+	uint64_t peak_bytes;     // highest 1 ms of the last minute, offered bytes
+	uint64_t episode_start;  // last run of drops: CLOCK_REALTIME ns, 0 = never
+	uint64_t episode_length; // ns; grows while the run lasts
+	uint64_t episode_bytes;
+	uint64_t episode_packets;
+	uint64_t fallbacks; // shaping: packets policed because the shaper's memory was used up
+	uint64_t repairs;   // times the sweep found the word in an impossible place
 };
-static_assert(sizeof(struct stats_limiter_word) == 64, "stats_limiter_word");
+static_assert(sizeof(struct stats_limiter_word) == 192, "stats_limiter_word");
 
+// What a limiter did; bytes are accounted bytes. This is what sums over writers and moves between them.
+// [0] best effort, [1] EF.
 struct stats_limiter {
-	uint64_t passed_packets[2]; // [0] best effort, [1] EF
-	uint64_t passed_bytes[2];   // accounted bytes
-	uint64_t limited_packets[2];
-	uint64_t limited_bytes[2];
+	struct {
+		uint64_t packets;
+		uint64_t bytes;
+	} passed[2], limited[2];
 };
 static_assert(sizeof(struct stats_limiter) == 64, "stats_limiter");
+
+// One writer's part of a limiter: two lines, of which a packet within a lease touches the first only. All
+// but `count` is the worker's own, means nothing to others and is void after a restart.
+struct stats_limiter_part {
+	uint64_t credit; // what is left of the lease, units
+	uint64_t expiry; // the lease is void after this
+	uint64_t seen;   // the word at the last refusal
+	uint64_t cost;   // that the lease was taken at
+	uint32_t window; // number of the window (about 1 ms) that window_bytes counts
+	uint32_t window_bytes;
+	uint32_t peak_window; // the fullest one of this epoch
+	uint32_t peak_bytes;
+	struct stats_limiter count;
+	uint32_t drop_first; // window of the first and of the last drop of the latest run
+	uint32_t drop_last;
+	uint32_t last_window; // the fullest one of the epoch before
+	uint32_t last_bytes;
+};
+static_assert(offsetof(struct stats_limiter_part, count) == 48, "best effort passed: first line");
+static_assert(sizeof(struct stats_limiter_part) == 128, "stats_limiter_part");
 
 #endif

@@ -83,11 +83,11 @@ static inline struct stats_interface *stats_interface(
 	return (struct stats_interface *)(void *)(s->writers + writer * s->writer_stride) + slot;
 }
 
-static inline struct stats_limiter *stats_limiter(
+static inline struct stats_limiter_part *stats_limiter_part(
 	const struct stats_segment *s, unsigned writer, uint32_t slot)
 {
-	return (struct stats_limiter *)(void *)(s->writers + writer * s->writer_stride +
-						s->limiter_offset) +
+	return (struct stats_limiter_part *)(void *)(s->writers + writer * s->writer_stride +
+						     s->limiter_offset) +
 	       slot;
 }
 
