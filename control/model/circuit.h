@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef MODEL_CIRCUIT_H
+#define MODEL_CIRCUIT_H
+
+// A circuit: one customer's contract. Its links, peerings and connections are objects of their own, named
+// "CIRCUIT/...".
+
+#include "control/model/model.h"
+
+enum circuit_accounting { ACCOUNT_L3, ACCOUNT_L2 };
+
+struct circuit {
+	struct object object;
+	const char *name;
+	const char *customer;
+	const char *service_key; // UUID in lower case
+	uint64_t bandwidth;      // bit/s, of each link in each direction
+	uint64_t burst;          // ns at the rate
+	uint32_t accounting;     // enum circuit_accounting
+	int32_t overhead;        // bytes added to each packet's accounted length
+	const char *provider;    // or NULL
+	const char *location;    // or NULL
+};
+
+extern const struct noun circuit_noun;
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef MODEL_H
+#define MODEL_H
+
+// The model: every object of every noun as one immutable, reference-counted snapshot. A change makes a new
+// snapshot that shares what did not change. Reading needs no lock, from any thread that holds a reference;
+// making a new one needs none either.
+//
+// Each noun has a struct in its own header (control/model/circuit.h ...) whose first member is the object.
+// Objects refer to each other by name: model_circuit(model, link->circuit).
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/model/finding.h"
+#include "control/model/schema.h"
+
+struct json_t;
+
+// Names: "acme-ams-01"; of a noun with several key fields they are joined by "/": "ams1/wan0" (port),
+// "acme-ams-01/primary" (link), "acme-ams-01/private" (peering), "acme-ams-01/acme-prod" (connection).
+#define NAME_MAX_LENGTH 63  // of one part: [a-z0-9] then [a-z0-9-]*
+#define OBJECT_NAME_MAX 160 // of a whole name, terminator included
+
+struct object {
+	const struct noun *noun;
+	const char *name;
+	unsigned int references; // atomic; object_ref() and object_unref()
+	uint64_t digest; // of its fields, secrets and generated ones apart; the same on every edge
+};
+const struct object *object_ref(const struct object *object);
+void object_unref(const struct object *object);
+struct json_t *object_json(const struct object *object); // a new reference; the key fields included
+
+enum host_domain { HOST_DOMAIN_NETNS, HOST_DOMAIN_TABLE, HOST_DOMAIN_VRF };
+
+// What validation has to know of the node file.
+struct model_options {
+	enum host_domain host_domain; // TABLE: peering subnets are unique
+	bool lab;                     // both links of a circuit may be on one edge
+};
+
+struct model;
+struct model *model_create(const struct model_options *options); // empty; NULL = no memory
+struct model *model_ref(const struct model *model);
+void model_unref(const struct model *model); // NULL is fine
+const struct model_options *model_options(const struct model *model);
+// Over all objects, in no order: equal on every edge that holds the same objects.
+uint64_t model_digest(const struct model *model);
+
+unsigned int model_count(const struct model *model, enum noun_id noun);
+// Sorted by name. Borrowed from the snapshot.
+const struct object *model_at(const struct model *model, enum noun_id noun, unsigned int index);
+const struct object *model_find(
+	const struct model *model, enum noun_id noun, const char *name); // NULL = none
+// Index of the first object whose name is not before `prefix`: to walk "acme-ams-01/..." or a page of a list.
+unsigned int model_lower_bound(const struct model *model, enum noun_id noun, const char *prefix);
+// Every object that refers to this one, in no order, until visit returns non-zero (which is returned).
+int model_referrers(const struct model *model, enum noun_id noun, const char *name,
+	int (*visit)(void *ctx, const struct object *object), void *ctx);
+
+// Typed access, each NULL when there is none.
+#define MODEL_NOUN(noun, NOUN)                                                                     \
+	struct noun;                                                                               \
+	static inline const struct noun *model_##noun(const struct model *model, const char *name) \
+	{                                                                                          \
+		return (const struct noun *)model_find(model, NOUN, name);                         \
+	}                                                                                          \
+	static inline const struct noun *model_##noun##_at(                                        \
+		const struct model *model, unsigned int index)                                     \
+	{                                                                                          \
+		return (const struct noun *)model_at(model, NOUN, index);                          \
+	}
+MODEL_NOUN(edge, NOUN_EDGE)
+MODEL_NOUN(port, NOUN_PORT)
+MODEL_NOUN(customer, NOUN_CUSTOMER)
+MODEL_NOUN(circuit, NOUN_CIRCUIT)
+MODEL_NOUN(link, NOUN_LINK)
+MODEL_NOUN(peering, NOUN_PEERING)
+MODEL_NOUN(vnet, NOUN_VNET)
+MODEL_NOUN(connection, NOUN_CONNECTION)
+#undef MODEL_NOUN
+
+// for (i...) over the objects whose name starts with "PARENT/": the links, peerings or connections of a circuit,
+// the ports of an edge. Use: MODEL_CHILDREN(model, NOUN_LINK, circuit->object.name, link_object) { ... }
+#define MODEL_CHILDREN(model, noun, parent, child)                                      \
+	for (unsigned int child##_index = model_first_child(model, noun, parent);       \
+		((child) = model_child_at(model, noun, parent, child##_index)) != NULL; \
+		child##_index++)
+unsigned int model_first_child(const struct model *model, enum noun_id noun, const char *parent);
+const struct object *model_child_at(
+	const struct model *model, enum noun_id noun, const char *parent, unsigned int index);
+
+// --- changing ------------------------------------------------------------------------------------------
+
+// changes: array of {"op": "create"|"set"|"delete", "noun", "name", "fields": {..}}, applied in order as one:
+// all or nothing. "set" changes the fields named, null = back to the default. A name may be given whole or by
+// its key fields. Secrets: {"value": text}, {"file": path} or {"keep": fingerprint}. On success *out is a new
+// snapshot (or another reference to `old` when nothing is different). Otherwise -EINVAL with findings, or -ENOMEM.
+int model_change(const struct model *old, const struct json_t *changes, struct model **out,
+	struct findings *findings);
+
+// The same for a whole configuration file: what it does not name is deleted. Objects that are equal to those
+// of `old` are taken over from it, with their secrets and generated fields.
+// Not a function of any thread's state: may run on the store thread, `old` is the snapshot to compare with.
+int model_parse(const struct model *old, const char *text, size_t length, const char *file_name,
+	struct model **out, struct findings *findings);
+
+// For the store: builds a snapshot from stored objects and checks all of it.
+struct model_source {
+	const char *noun;
+	const char *name;
+	const char *json;
+};
+// secret gives the clear text of a fingerprint as a new string, NULL = unknown.
+int model_load(const struct model_options *options, const struct model_source *sources,
+	unsigned int count, char *(*secret)(void *ctx, const char *fingerprint), void *ctx,
+	struct model **out, struct findings *findings);
+
+// The whole model as YAML that model_parse() takes back. A new string for free().
+char *model_yaml(const struct model *model);
+
+// --- difference ----------------------------------------------------------------------------------------
+
+struct model_difference {
+	const struct object *old; // NULL = created
+	const struct object *new; // NULL = deleted
+};
+struct model_diff {
+	unsigned int count;
+	struct model_difference *item; // nouns in order of enum, names in order; holds references
+};
+// By pointer, so it costs what changed and a glance at the rest. NULL = no memory.
+struct model_diff *model_diff(const struct model *old, const struct model *new);
+void model_diff_free(struct model_diff *diff);
+// [{"op", "noun", "name", "effect", "fields": [{"field", "from", "to", "effect"}..], "text": the line(s) below}..]
+struct json_t *model_diff_json(const struct model_diff *diff);
+// "+ circuit acme-ams-01 (new)", "- link ... (traffic interrupted)",
+// "~ circuit acme-ams-01 bandwidth 50mbps -> 100mbps (hitless)": one per line. A new string for free().
+char *model_diff_text(const struct model_diff *diff);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef MODEL_PORT_H
+#define MODEL_PORT_H
+
+// A port of an edge. The node file of that edge says which device it is.
+
+#include "control/model/model.h"
+
+enum port_faces { PORT_CUSTOMER, PORT_CORE };
+
+struct port { // object.name is "EDGE/PORT"
+	struct object object;
+	const char *edge;
+	const char *name;
+	uint32_t faces; // enum port_faces
+	uint32_t mtu;
+	uint32_t outer_tpid;      // of the outer tag, e.g. 0x8100 or 0x88a8; customer ports
+	struct ip_host address;   // ours in the underlay; core ports
+	LIST_OF(uint64_t) offers; // bit/s that circuits on this port may have; empty = every rate
+	uint64_t capacity;        // bit/s that circuits may add up to; 0 = not counted
+};
+
+extern const struct noun port_noun;
+
+#endif

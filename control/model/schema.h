@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef MODEL_SCHEMA_H
+#define MODEL_SCHEMA_H
+
+// One descriptor table per noun (and per node file section). Everything that knows a field knows it from
+// here: parsing and printing as JSON and YAML, comparison and diff, JSON schema, the CLI's flags and
+// completion (through rpc.describe), the manual's tables, sealing of secrets. Adding a field is one line in
+// the noun's table and one member in its struct.
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "control/model/ip.h"
+
+struct json_t;
+
+enum noun_id {
+	NOUN_EDGE,
+	NOUN_PORT,
+	NOUN_CUSTOMER,
+	NOUN_CIRCUIT,
+	NOUN_LINK,
+	NOUN_PEERING,
+	NOUN_VNET,
+	NOUN_CONNECTION,
+	NOUNS,
+};
+
+// X(symbol, name shown in the schema, C type of the member, what a value looks like)
+// clang-format off
+#define FIELD_KINDS(X) \
+	X(NAME,      "name",      const char *,        "acme-ams-01") \
+	X(STRING,    "string",    const char *,        "any text") \
+	X(UINT,      "uint",      uint32_t,            "100") \
+	X(INT,       "int",       int32_t,             "-4") \
+	X(BOOL,      "bool",      bool,                "true") \
+	X(BANDWIDTH, "bandwidth", uint64_t,            "100mbps")   /* bit/s */ \
+	X(DURATION,  "duration",  uint64_t,            "5ms")       /* ns */ \
+	X(SIZE,      "size",      uint64_t,            "64KiB")     /* bytes */ \
+	X(ADDRESS,   "address",   struct ip_address,   "192.0.2.1") \
+	X(PREFIX,    "prefix",    struct ip_prefix,    "10.1.0.0/16") \
+	X(HOST,      "host",      struct ip_host,      "192.0.2.1/24") \
+	X(ASN,       "asn",       uint32_t,            "65001") \
+	X(ENUM,      "enum",      uint32_t,            "one of the values listed") \
+	X(ETHERTYPE, "ethertype", uint32_t,            "88a8") \
+	X(UUID,      "uuid",      const char *,        "1f8e5c0a-5c57-4b0e-9a53-0d7a8f6f3c11") \
+	X(MAC,       "mac",       struct mac,          "02:00:5e:00:00:01") \
+	X(SECRET,    "secret",    struct secret,       "{file: PATH} or {keep: FINGERPRINT}") \
+	X(REFERENCE, "reference", const char *,        "the name of another object") \
+	X(LIST,      "list",      LIST_OF(void),       "[...]") \
+	X(STRUCT,    "struct",    void,                "{...}")     /* element of a list only, or node file */
+// clang-format on
+
+#define FIELD_KIND_ENUM(symbol, name, type, example) FIELD_##symbol,
+enum field_kind { FIELD_KINDS(FIELD_KIND_ENUM) FIELD_KIND_COUNT };
+#undef FIELD_KIND_ENUM
+
+#define LIST_OF(type)               \
+	struct {                    \
+		unsigned int count; \
+		type *item;         \
+	}
+
+struct ip_host {                   // "192.0.2.1/24"
+	struct ip_address address; // family 0 = unset
+	uint8_t len;
+};
+
+struct mac {
+	uint8_t bytes[6];
+	bool set;
+};
+
+// The fingerprint is a random token given when the secret is first stored: it says whether two secrets are
+// the same one and tells nothing about the text.
+#define SECRET_FINGERPRINT 17
+struct secret {
+	char fingerprint[SECRET_FINGERPRINT]; // 16 hex digits, "" = no secret
+	char *text; // clear text; NULL = unset, or only the fingerprint is known
+};
+
+#define FIELD_KEY        (1u << 0) // part of the object's name; immutable and required
+#define FIELD_IMMUTABLE  (1u << 1) // refused to change: delete and create again
+#define FIELD_RAISE_ONLY (1u << 2) // a number that may only grow
+#define FIELD_REQUIRED   (1u << 3)
+#define FIELD_GENERATED \
+	(1u << 4) // made up when not given at creation (UUID); kept when not given later
+
+enum on_delete {
+	ON_DELETE_REFUSE,  // the target cannot go while this object refers to it
+	ON_DELETE_CASCADE, // this object goes with the target
+};
+
+// What changing the field on a live object does to traffic.
+enum effect {
+	EFFECT_NONE,    // nothing on the wire: "no traffic effect"
+	EFFECT_HITLESS, // "hitless"
+	EFFECT_ROUTES,  // "routes change"
+	EFFECT_SESSION, // "BGP session resets"
+	EFFECT_TRAFFIC, // "traffic interrupted"
+};
+const char *effect_text(enum effect effect);
+
+struct field {
+	const char *name; // as in YAML and JSON; the CLI's flag is --name
+	enum field_kind kind;
+	uint32_t flags;      // FIELD_*
+	size_t offset;       // of the member in the noun's struct
+	const char *initial; // value when not given, as text; NULL = none (0, NULL, family 0)
+	int64_t min,
+		max; // inclusive, of UINT, INT, BANDWIDTH, DURATION, SIZE; both 0 = the kind's own
+	const char *const *values; // ENUM: names in the order of the C enum, NULL at the end
+	enum noun_id target;       // REFERENCE
+	const char *
+		within; // REFERENCE: name of the field that holds the first part of the target's name
+	enum on_delete on_delete;    // REFERENCE
+	enum field_kind element;     // LIST: kind of the elements
+	const struct fields *fields; // STRUCT, or LIST of STRUCT
+	enum effect effect;
+	const char *help; // one line, lower case, no full stop
+};
+
+struct fields {
+	const struct field *item;
+	unsigned int count;
+	size_t size; // of the C struct
+};
+
+struct noun {
+	enum noun_id id;
+	const char *name;    // "circuit"
+	const char *section; // "circuits": key of the YAML file, at the top or inside the parent
+	int parent; // noun whose YAML item holds this noun's section, -1 = top; its reference is implied
+	struct fields fields;
+	const char *help;
+};
+
+extern const struct noun *const nouns[NOUNS];   // by id
+const struct noun *noun_find(const char *name); // by name, NULL = none
+const struct field *field_find(const struct fields *fields, const char *name);
+const char *field_kind_name(enum field_kind kind);
+
+// One scalar. text is what stands in YAML; JSON strings, integers and booleans are taken as their text.
+// error gets what is wrong ("needs a unit, such as 100mbps"). Returns 0 or -EINVAL. *value is what field->kind
+// says and owns nothing before.
+#define FIELD_ERROR_MAX 256
+int field_parse(
+	const struct field *field, const char *text, void *value, char error[FIELD_ERROR_MAX]);
+// As YAML and JSON show it; returns buffer, or the string itself. "" when unset.
+#define FIELD_TEXT_MAX 512
+const char *field_format(const struct field *field, const void *value, char buffer[FIELD_TEXT_MAX]);
+bool field_is_unset(const struct field *field, const void *value);
+
+// Numbers with units, exact: the largest unit that divides. "100mbps", "5ms", "64KiB".
+const char *bandwidth_format(uint64_t bits_per_second, char buffer[32]);
+
+// A whole struct described by fields.
+bool fields_equal(const struct fields *fields, const void *a, const void *b);
+void fields_free(
+	const struct fields *fields, void *object); // what the members own, not object itself
+// A new object with every set field. Secrets appear as {"keep": fingerprint}.
+struct json_t *fields_json(const struct fields *fields, const void *object);
+
+// For rpc.describe: {"circuit": {"help", "section", "parent", "key": [..], "fields": [{"name", "kind", "example",
+// "flags": [..], "default", "values", "min", "max", "target", "within", "element", "fields", "effect", "help"}..],
+// "schema": a JSON schema (draft 2020-12) of one object}, ...}. A new reference.
+struct json_t *schema_describe(void);
+// JSON schema of a whole configuration file. A new reference.
+struct json_t *schema_file(void);
+// The manual's table of one noun, as scdoc text.
+void schema_manual(const struct noun *noun, FILE *out);
+
+// The nearest of the field names (or of `names`, NULL at the end), for "did you mean"; NULL = none is near.
+const char *did_you_mean(const char *word, const char *const *names);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef NODE_H
+#define NODE_H
+
+// The node file: what belongs to this machine and not to the model. Read once at start, by culvertd only;
+// culvertd --dataplane-args prints culvert-dataplane's command line from it.
+//
+//	edge: ams1
+//	host-domain: netns
+//	ports:
+//	  wan0: {device: "net_af_packet0,iface=wan0"}
+//	  core0: {device: "0000:3b:00.1"}
+//	dataplane: {workers: 2, memory: 512MiB, eal: ["--no-huge"]}
+//	roles:
+//	  - {user: root, role: admin}
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "control/api/error.h"
+#include "control/model/model.h"
+
+struct node_port {
+	const char *name;
+	const char *device; // EAL device: PCI address, or vdev with its arguments
+};
+
+enum node_role { NODE_VIEWER, NODE_OPERATOR, NODE_ADMIN };
+
+struct node_grant { // exactly one of user, uid, group, gid is given
+	const char *user;
+	const char *uid; // decimal text, NULL = not given
+	const char *group;
+	const char *gid;
+	uint32_t role; // enum node_role
+};
+
+struct node_dataplane {
+	const char *program; // "culvert-dataplane" or a path
+	const char *socket;  // the wire contract's
+	const char *stats;   // stats segment, on hugetlbfs or tmpfs
+	uint32_t workers;
+	uint64_t memory;           // bytes of EAL memory
+	bool hugepages;            // false: --no-huge
+	bool idle;                 // workers sleep when there is nothing to do
+	LIST_OF(const char *) eal; // more EAL arguments, as they are
+};
+
+struct node {
+	const char *edge;
+	uint32_t host_domain; // enum host_domain
+	bool lab;
+	LIST_OF(struct node_port) ports;
+	struct node_dataplane dataplane;
+	const char *socket;        // control socket
+	uint32_t socket_mode;      // permission bits, e.g. 0660
+	const char *socket_group;  // or NULL
+	const char *store;         // database
+	const char *store_key;     // key file, or NULL
+	const char *run_dir;       // speakers' files
+	const char *speaker;       // launcher command, "" = none
+	const char *kernel_prefix; // of every name made in the kernel
+	LIST_OF(struct node_grant) roles;
+};
+
+// Returns 0, or -errno with *text (a new string for free(), as `culvertd --check` prints it) and *error.
+int node_load(const char *path, struct node **node, char **text, struct api_error *error);
+void node_free(struct node *node); // NULL is fine
+struct model_options node_model_options(const struct node *node);
+const struct node_port *node_port(const struct node *node, const char *name); // NULL = none
+// Index of the port in the data plane's command line and wire records; -1 = none.
+int node_port_index(const struct node *node, const char *name);
+
+// The whole command line of culvert-dataplane: program, EAL arguments, "--", its own options. NULL at the end;
+// free with node_arguments_free().
+char **node_dataplane_args(const struct node *node);
+void node_arguments_free(char **arguments);
+// One line that a shell takes back.
+void node_arguments_print(char **arguments, FILE *out);
+
+#endif
