@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef API_METHODS_H
+#define API_METHODS_H
+
+// The control socket's methods: names, parameters, results. This page is the agreement between culvertd's
+// two answering threads (control/rpc on the main thread, control/sync on the route thread) and every client.
+//
+// Transport: JSON-RPC 2.0 over a unix stream socket, one object per line, no batches, `id` required.
+// `params` is an object; a parameter that the method does not name is an error. An error carries
+//   "error": {"code": -32001, "message": "no circuit named \"acme\"",
+//             "data": {"code": "not-found", "hint": "culvertctl circuit list", "errors": [...]}}
+// with `errors` only when a validation found more than one thing, or knows where it is:
+//   [{"path": "circuit/acme-ams-01/bandwidth", "rule": "...", "message": "...", "hint": "...",
+//     "line": 4, "column": 5, "text": "    bandwith: 1gbps"}]   (line.. only for a file)
+//
+// Conventions of all results
+//   - A counter is an exact JSON integer. A rate is an integer in bit/s, a time a UNIX time in whole seconds,
+//     a duration a number of seconds; null where it is not known (yet).
+//   - "in" is from the customer towards the cloud, "out" the other way.
+//   - A list answers {"items": [...], "next": null | "cursor"}; ask again with {"cursor": next}. `limit` is at most
+//     API_PAGE_MAX and API_PAGE when not given. Order is stable: by name, prefix, then whatever is left.
+//   - A routing domain is named "peering/acme-ams-01/private", "vnet/acme-prod" or "underlay".
+//   - Fields are only ever added. A client ignores those that it does not know.
+
+#define API_VERSION     "1.0"
+#define API_SOCKET      "/run/culvert/culvertd.sock"
+#define API_REQUEST_MAX (1u << 20)  // bytes of one request, newline included
+#define API_FILE_MAX    (64u << 20) // bytes of a file passed as a descriptor
+#define API_PAGE        500
+#define API_PAGE_MAX    1000
+
+// --- main thread -----------------------------------------------------------------------------------------
+
+// {"client": "culvertctl 0.1.0"}? ->
+// {"api": "1.0", "version": "0.1.0", "edge": "ams1", "revision": 418, "role": "admin", "features": ["memfd"],
+//  "pid": 4711}
+#define API_HELLO "hello"
+
+// {} -> {"api": "1.0", "methods": [{"name", "role", "help", "params": [{"name", "type", "required", "help"}]}],
+//        "nouns": {"circuit": {"fields": [{"name", "type", ...}]}}}
+#define API_DESCRIBE "rpc.describe"
+
+// {"topics": ["model", "session"]?, "since": 17?} -> {"seq": 21, "lost": 0}
+// From then on events arrive as notifications (no id):
+//   {"jsonrpc": "2.0", "method": "event", "params": {"seq": 22, "time": 1790000000, "topic": "model",
+//    "data": {"revision": 419}}}
+// seq counts all events of this culvertd, so a topic filter leaves holes. `since` repeats those kept that are
+// newer than it. A client that reads too slowly misses events and is told so as soon as it catches up, under
+// the topic "lost": {"seq": 40, "time": .., "topic": "lost", "data": {"lost": 17}}.
+#define API_SUBSCRIBE   "subscribe"
+#define API_UNSUBSCRIBE "unsubscribe"
+
+// For each noun N of the model:
+//   N.list   {"filter": {"customer": "acme"}?, "limit"?, "cursor"?}
+//            -> {"revision": 418, "items": [{"name": "acme-ams-01", <fields as in YAML>}], "next": null}
+//   N.show   {"name"} -> {"revision": 418, "object": {"name": "acme-ams-01", <fields>}}
+//   N.create {"name", "fields": {...}, "if_revision"?, "check"?}
+//   N.set    {"name", "fields": {...}, "if_revision"?, "check"?}   a field null = back to its default
+//   N.delete {"name", "if_revision"?, "check"?}
+//            -> {"revision": 419, "changed": true, "diff": [...]}
+// `fields` has the form of the YAML model: values with units ("1gbps") or, where a unit is unambiguous, the
+// integers that `show` gives. `check` validates and tells the diff, and changes nothing.
+#define API_NOUNS(X) X(edge) X(port) X(customer) X(circuit) X(link) X(peering) X(vnet) X(connection)
+
+// {} -> {"revision": 418, "yaml": "version: 1\n..."}; `yaml` is valid input of config.apply.
+#define API_CONFIG_SHOW "config.show"
+// {"file": "fd"} with a sealed memfd (F_SEAL_WRITE | SHRINK | GROW) as SCM_RIGHTS of the same line, or
+// {"text": "..."}; "name": "culvert.yaml"? is what messages call the file.
+//   check -> {"revision": 418, "changed": true, "diff": [...]}      diff is the same method with another reader
+//   apply {.., "if_revision"?} -> {"revision": 419, "changed": true, "diff": [...]}
+// diff: [{"op": "set", "noun": "circuit", "name": "acme-ams-01", "field": "bandwidth",
+//         "old": "1gbps", "new": "2gbps", "effect": "hitless"}]
+#define API_CONFIG_CHECK "config.check"
+#define API_CONFIG_DIFF  "config.diff"
+#define API_CONFIG_APPLY "config.apply"
+// {"limit"?, "cursor"?} -> items: {"revision", "time", "actor", "verb", "comment"}, newest first
+#define API_CONFIG_HISTORY "config.history"
+
+// {"limit"?, "cursor"?} -> items, newest first:
+// {"id": 12, "time": 1790000000, "actor": "uid:0", "on_behalf": null, "verb": "circuit.set", "object": "acme-ams-01",
+//  "revision": 419, "result": "ok", "diff": [...]}
+#define API_AUDIT_LIST "audit.list"
+
+// --- route thread: control/sync/methods.c ------------------------------------------------------------------
+// A *selector* is at most one of "circuit", "peering" (acme-ams-01/private), "vnet", "domain" (see above); an
+// object that does not exist is API_NOT_FOUND, no selector means everything of this edge.
+
+// {} ->
+// {"version": "0.1.0", "edge": "ams1", "time": 1790000000, "started": 1789990000, "revision": 418,
+//  "store": {"uuid": "6f0c...", "state": "ok"},
+//  "dataplane": {"state": "synced",          // "down" (not connected), "replaying", "synced", "refused"
+//                "since": 1789990001, "instance": 3, "error": null | "sentence", "hint": null,
+//                "records": {"sent": 812, "written": 800, "unchanged": 12, "refused": 0, "pending": 0},
+//                "installed": {"interfaces": 6, "vrfs": 5, "routes": 42, "nexthops": 8, "tunnels": 2, "limiters": 4}},
+//  "bridge": {"mode": "netns", "route_messages": 91, "overruns": 0, "resyncs": 0, "dumps": 5, "drift": 0,
+//             "quarantined": 0},
+//  "circuits": {"up": 1, "degraded": 1, "down": 0, "disabled": 0},
+//  "sessions": {"established": 2, "down": 0},
+//  "routes": {"learned": 12, "rejected": 2, "installed": 42},
+//  "problems": [{"object": "circuit/acme-ams-01", "message": "secondary link on ams2 is unknown", "hint": "" }]}
+#define API_STATUS "status"
+
+// {"circuit"?, "customer"?, "limit"?, "cursor"?} -> items, by circuit:
+// {"circuit": "acme-ams-01", "customer": "acme", "bandwidth": 1000000000,
+//  "state": "up", "reason": "",               // up | degraded | down | disabled, and why not up
+//  "links": [{"link": "primary", "edge": "ams1", "port": "wan0", "vlan": "100.10",
+//             "state": "up", "reason": "",    // up | degraded | down | disabled | unknown (another edge's)
+//             "in":  {"packets": 100, "bytes": 12000, "limited_packets": 0, "limited_bytes": 0,
+//                     "rate": 412000000, "limited_rate": 0},
+//             "out": {the same},              // in, out: null when the link is not ours
+//             "peerings": [{"peering": "acme-ams-01/private", "session": "established", "since": 1789990010,
+//                           "detail": "", "local": "169.254.10.2", "remote": "169.254.10.1", "remote_asn": 65010,
+//                           "accepted": 37, "rejected": 1, "held": 0, "advertised": 2, "limit": 4000}]}]}
+// bytes are IP packet lengths, as billed; rates are over the last second or so, null at first.
+#define API_CIRCUIT_STATUS "circuit.status"
+
+// {"circuit", "link"?} ->
+// {"circuit": "acme-ams-01", "time": 1790000000,
+//  "links": [{"link": "primary", "edge": "ams1",
+//             "in":  {"packets", "bytes", "limited_packets", "limited_bytes", "ef_packets", "ef_bytes",
+//                     "ef_limited_packets", "ef_limited_bytes", "rate", "limited_rate"},   // ef_: within the sums
+//             "out": {the same},
+//             "interfaces": [{"interface": "acme-ams-01/private", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes",
+//                             "forwarded", "to_host", "from_host", "generated",
+//                             "drops": {"source": 3, "limited": 9}, "tx_drops": {"tx-full": 0}}]}]}
+// Reasons are the names of dataplane/wire/drop.h; those at 0 are left out.
+#define API_CIRCUIT_STATS "circuit.stats"
+
+// {"peering"?, "circuit"?, "limit"?, "cursor"?} -> items: one of circuit.status's "peerings" with
+// {"circuit", "link", "edge"} added.
+#define API_PEERING_STATUS "peering.status"
+// {"peering", "soft": true?} -> {"cleared": 1}; soft asks for a route refresh and keeps the session.
+#define API_PEERING_CLEAR "peering.clear"
+
+// {selector?, "state"?: "installed", "prefix"?: "10.0.0.0/8" (it and what is inside), "limit"?, "cursor"?} -> items:
+// {"domain": "peering/acme-ams-01/private", "prefix": "10.1.0.0/16",
+//  "state": "installed",   // installed | accepted (not yet or not chosen) | held (over the limit) | rejected | advertised
+//  "origin": "bgp",        // bgp | vnet (a vNet's own) | connection (of a joined domain) | static | connected
+//  "from": "peering/acme-ams-01/private" | null,            // the domain it came from, when another
+//  "rule": null, "object": null,                            // of a rejected one, as in bridge.h
+//  "nexthops": [{"via": "169.254.10.1", "interface": "acme-ams-01/private", "weight": 1, "usable": true}]}
+// Without `state`: everything but "advertised".
+#define API_ROUTE_LIST "route.list"
+// {selector, "address": "10.1.2.3"} -> {"domain", "address", "route": null | an item of route.list}
+// What the data plane does with that destination: longest match among installed routes. Several domains
+// (a circuit with several peerings): {"items": [...], "next": null} of these.
+#define API_ROUTE_GET "route.get"
+// {selector?, "limit"?, "cursor"?} -> items:
+// {"domain", "learned": 38, "accepted": 37, "rejected": 1, "held": 0, "installed": 39, "advertised": 2, "limit": 4000}
+#define API_ROUTE_SUMMARY "route.summary"
+
+// {selector?, "limit"?, "cursor"?} -> items:
+// {"domain", "interface": "acme-ams-01/private", "address": "169.254.10.1", "mac": "02:00:00:00:00:01" | null,
+//  "state": "usable" | "unresolved", "since": 1789990000}
+#define API_NEIGHBOR_LIST "neighbor.list"
+
+// {"circuit"?, "vnet"?, "port"?, "limit"?, "cursor"?} -> {"items": [...], "next", "total": 12} with items:
+// {"interface": "core0", "direction": "rx" | "tx", "reason": "tunnel-unknown", "packets": 12,
+//  "help": "no tunnel has this outer source, outer destination and key"}; zeros are left out.
+// interface: "acme-ams-01/private" (peering), "vnet/acme-prod" (tunnel), "core0" (port), "core0/unclassified".
+#define API_DROPS "drops"
+
+// {"port"?} -> items, this edge's ports:
+// {"port": "wan0", "role": "customer" | "core", "device": "net_af_packet0" | null, "mac": "02:..", "mtu": 1500,
+//  "state": "up" | "down" | "missing", "since": 1789990000, "rx_packets", "rx_bytes", "tx_packets", "tx_bytes",
+//  "rx_missed", "unclassified"}
+#define API_PORT_STATUS "port.status"
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef RPC_H
+#define RPC_H
+
+// The control socket's server. It reads requests, finds out who asks, checks role and parameters against the
+// method tables, and hands a struct rpc_call to the method's handler, on the thread that the table names.
+// What the methods are is written in control/api/methods.h.
+//
+// Everything runs on the main thread, handlers of RPC_ROUTE methods excepted.
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "control/api/error.h"
+
+struct event_base;
+struct json_t;
+struct rpc_call;
+struct rpc_server;
+
+enum rpc_role { RPC_NONE, RPC_VIEWER, RPC_OPERATOR, RPC_ADMIN };
+const char *rpc_role_name(enum rpc_role role); // "none", "viewer", "operator", "admin"
+
+enum rpc_thread { RPC_MAIN, RPC_ROUTE };
+
+enum rpc_type { RPC_STRING, RPC_INTEGER, RPC_BOOLEAN, RPC_OBJECT, RPC_ARRAY };
+
+struct rpc_param {
+	const char *name;
+	enum rpc_type type;
+	bool required;
+	const char *help;
+};
+
+#define RPC_PARAMS_MAX 12
+
+struct rpc_method {
+	const char *name;   // API_* of control/api/methods.h
+	enum rpc_role role; // the least that may call it
+	enum rpc_thread thread;
+	// Answers with exactly one of rpc_reply(), rpc_fail(), rpc_fail_details(), now or later, on this thread.
+	void (*handler)(struct rpc_call *call);
+	const char *help;                        // one sentence
+	bool file;                               // may take a file: parameter "file": "fd"
+	struct rpc_param params[RPC_PARAMS_MAX]; // ends at the first without a name
+};
+
+struct rpc_call {
+	const struct rpc_method *method;
+	void *ctx; // of the table, see rpc_server_add()
+	struct json_t *
+		params; // an object that obeys method->params; belongs to the call until it is answered
+	enum rpc_role role;
+	uid_t uid;
+	pid_t pid;
+	char actor[64]; // "uid:0", for the audit
+	// The file that came with it, mapped read-only until the call is answered; NULL = none.
+	const char *text;
+	size_t text_length;
+};
+
+// Parameters, which are there in the right type if the table says so. Borrowed.
+const char *rpc_string(const struct rpc_call *call, const char *name); // NULL when absent
+int64_t rpc_integer(const struct rpc_call *call, const char *name, int64_t otherwise);
+bool rpc_boolean(const struct rpc_call *call, const char *name, bool otherwise);
+bool rpc_has(const struct rpc_call *call, const char *name);
+// `limit`, within 1..API_PAGE_MAX.
+unsigned int rpc_limit(const struct rpc_call *call);
+
+// Answers. `call` is gone afterwards. result is stolen, NULL = {}. On the thread the handler ran on.
+void rpc_reply(struct rpc_call *call, struct json_t *result);
+void rpc_fail(struct rpc_call *call, const struct api_error *error);
+// details: an array for error.data.errors, stolen, may be NULL.
+void rpc_fail_details(struct rpc_call *call, const struct api_error *error, struct json_t *details);
+// {"items": items, "next": next}; items is stolen, next NULL = the last page.
+void rpc_reply_list(struct rpc_call *call, struct json_t *items, const char *next);
+
+// Who may do what: the first match of the highest role counts; none = refused. From the node file.
+struct rpc_grant {
+	bool group; // id is a group's: primary or supplementary
+	uint32_t id;
+	enum rpc_role role;
+};
+
+struct rpc_options {
+	struct event_base *base;
+	const char
+		*path; // of the socket; an abandoned one is replaced, a living server's is refused
+	mode_t mode;   // of the socket file, 0 = 0660
+	const struct rpc_grant *grants; // copied
+	size_t grant_count;
+	const char *edge;                // shown by hello; not copied
+	uint64_t (*revision)(void *ctx); // of the model, shown by hello; may be NULL
+	void *ctx;
+	// Moves an RPC_ROUTE call to the route thread, which runs rpc_call_run() on it; once that is answered,
+	// `back` is called on the route thread and moves it to the main thread, which runs rpc_call_finish().
+	// May be NULL when there are no such methods.
+	void (*forward)(void *ctx, struct rpc_call *call);
+	void (*back)(void *ctx, struct rpc_call *call);
+	struct rpc_limits {                    // each 0 = the default in brackets
+		unsigned int clients;          // in all [256]
+		unsigned int clients_per_user; // [64], root has twice as many
+		unsigned int request_seconds;  // for one request to arrive once begun [10]
+		unsigned int idle_seconds;     // without a request, unless subscribed [600]
+		unsigned int
+			write_seconds; // without the client reading anything of what is due [10]
+		unsigned int
+			pending_calls; // unanswered per client; then its socket is not read [16]
+		size_t output_bytes;   // unsent per client; then its socket is not read [256 KiB]
+		unsigned int events_kept; // for subscribe's `since` [1024]
+	} limits;
+};
+
+int rpc_server_create(
+	struct rpc_server **server, const struct rpc_options *options, struct api_error *error);
+// Ends all connections, removes the socket file. Calls still under way may be answered later, into the void.
+void rpc_server_destroy(struct rpc_server *server);
+
+// Adds a table that ends at the first method without a name. Not copied. ctx goes to its calls.
+// -EEXIST when a name is taken. Add before the loop runs.
+int rpc_server_add(struct rpc_server *server, const struct rpc_method *methods, void *ctx);
+// More for rpc.describe: an object merged into its answer; stolen.
+void rpc_server_describe(struct rpc_server *server, struct json_t *more);
+
+void rpc_call_run(struct rpc_call *call);    // route thread
+void rpc_call_finish(struct rpc_call *call); // main thread; also after rpc_server_destroy()
+
+// Publishes an event to the subscribers. data is stolen.
+void rpc_event(struct rpc_server *server, const char *topic, struct json_t *data);
+
+// Adopts a connected stream socket as if it had been accepted (tests). -errno when it was refused.
+int rpc_server_adopt(struct rpc_server *server, int fd);
+
+struct rpc_counters {
+	unsigned int clients;
+	uint64_t accepted, refused, requests, failed, cut_idle, cut_slow, cut_hostile, events,
+		events_lost;
+};
+void rpc_server_counters(const struct rpc_server *server, struct rpc_counters *counters);
+
+#endif
