@@ -13,6 +13,12 @@
 
 #include "dataplane/wire/stats.h"
 
+// Uids that the data plane gives itself; a controller's are below all of them.
+#define STATS_UID_SELF UINT64_MAX // slot 0
+#define STATS_UID_PORT(port) \
+	(UINT64_MAX - 1 - (port)) // a port's `unclassified` interface, port < 1024
+#define STATS_UID_RESERVED (UINT64_MAX - 1024)
+
 enum stats_kind { STATS_INTERFACE, STATS_LIMITER, STATS_KINDS };
 
 struct stats_config {
@@ -35,11 +41,12 @@ struct stats_segment {
 	size_t sparse_offset;
 	uint32_t slots[STATS_KINDS];
 	int taken_up; // 1 = counters of an earlier run go on
-	int words_valid; // 1 = same boot and frequency: limiter words may be clamped; 0 = they were set to now
+	int words_valid; // 1 = same boot and frequency: limiter_take_up(same)
 	struct stats_private *private;
 };
 
-// Creates the file or takes it up. A file that is not a segment of this layout is renamed to PATH.unusable and
+// Creates the file or takes it up. Slot counts of 0 take those of the file, if there is one.
+// A file that is not a segment of this layout is renamed to PATH.unusable and
 // *note says so; `note` also holds the sentence for the user on error. Errors: -EBUSY another data plane has it,
 // -EMEDIUMTYPE neither tmpfs nor hugetlbfs, -ENOSPC not enough memory there, -EINVAL config out of range.
 int stats_open(const struct stats_config *config, struct stats_segment **segment, char *note,

@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The file behind the stats segment: a mapping that outlives the data plane.
+//
+// It lies on hugetlbfs or tmpfs, because a page fault that waits for a disk, or a SIGBUS because one is full, must
+// not happen to a worker. The file has room for every writer there can be; only those in use get memory
+// (fallocate, then one touch per page), the rest are holes. A data plane holds an flock on it, which the
+// kernel drops with the process, so a killed one is never in the way of the next.
+//
+// Take-up: header and directories are checked first, since whatever wrote this file may have been another version
+// or a bad day. What does not fit is renamed to PATH.unusable and a new file is made: an empty start with a
+// note beats no start. What fits is repaired in this order: finish an interrupted move, book what was in flight, fold writers
+// that no longer exist, then take a new instance number. Limiter words stay only within one boot and one clock
+// frequency, which words_valid says; limiter_take_up() does the rest.
+
+#include "dataplane/wire/stats_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TMPFS     0x01021994
+#define RAMFS     0x858458f6
+#define HUGETLBFS 0x958458f6
+#define PAGE      4096u
+
+#define SLOTS_DEFAULT 4096u
+#define SLOTS_MAX     (1u << 20)
+
+static uint64_t round_up(uint64_t value, uint64_t unit)
+{
+	return (value + unit - 1) / unit * unit;
+}
+
+static uint64_t hash_words(const uint64_t *word, size_t n)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ word[i]) * 0x100000001b3u;
+	return h;
+}
+
+// Where everything lies, from the slot counts and the unit in which the file system gives memory.
+static void lay_out(struct stats_header *h, const uint32_t slots[STATS_KINDS], uint64_t unit)
+{
+	uint64_t at = sizeof(*h);
+
+	memset(h, 0, sizeof(*h));
+	h->version = STATS_VERSION;
+	for (int kind = 0; kind < STATS_KINDS; kind++) {
+		h->slots[kind] = slots[kind];
+		h->entry_offset[kind] = at = round_up(at, 64);
+		at += (uint64_t)slots[kind] * sizeof(struct stats_entry);
+	}
+	h->word_offset = at = round_up(at, 64);
+	at += (uint64_t)slots[STATS_LIMITER] * sizeof(struct stats_limiter_word);
+	h->writer_offset = round_up(at, unit);
+	at = (uint64_t)slots[STATS_INTERFACE] * sizeof(struct stats_interface);
+	h->limiter_offset = at;
+	at += (uint64_t)slots[STATS_LIMITER] * sizeof(struct stats_limiter_part);
+	h->sparse_offset = at;
+	at += (uint64_t)slots[STATS_INTERFACE] * sizeof(struct stats_sparse);
+	h->writer_stride = round_up(at, unit);
+	h->size = h->writer_offset + STATS_WRITERS * h->writer_stride;
+	h->layout = hash_words(
+		(const uint64_t[]){sizeof(*h), sizeof(struct stats_entry),
+			sizeof(struct stats_interface), sizeof(struct stats_sparse), DROP_MAX,
+			sizeof(struct stats_limiter_part), sizeof(struct stats_limiter_word),
+			STATS_WRITERS, slots[0], slots[1], unit, h->size},
+		12);
+}
+
+void stats_point(struct stats_segment *s)
+{
+	uint8_t *base = s->private->base;
+	struct stats_header *h = s->private->base;
+
+	s->header = h;
+	for (int kind = 0; kind < STATS_KINDS; kind++) {
+		s->entry[kind] = (struct stats_entry *)(void *)(base + h->entry_offset[kind]);
+		s->slots[kind] = h->slots[kind];
+	}
+	s->word = (struct stats_limiter_word *)(void *)(base + h->word_offset);
+	s->writers = base + h->writer_offset;
+	s->writer_stride = h->writer_stride;
+	s->limiter_offset = h->limiter_offset;
+	s->sparse_offset = h->sparse_offset;
+}
+
+// Is this a header of ours for a file of this size? The layout is recomputed, so that no offset is believed.
+static int header_fits(const struct stats_header *h, uint64_t size, uint64_t unit)
+{
+	struct stats_header want;
+
+	if (h->magic != STATS_MAGIC || h->version != STATS_VERSION)
+		return 0;
+	for (int kind = 0; kind < STATS_KINDS; kind++)
+		if (h->slots[kind] < 2 || h->slots[kind] > SLOTS_MAX)
+			return 0;
+	lay_out(&want, h->slots, unit);
+	return h->layout == want.layout && h->size == want.size && size == want.size &&
+	       h->entry_offset[0] == want.entry_offset[0] &&
+	       h->entry_offset[1] == want.entry_offset[1] && h->word_offset == want.word_offset &&
+	       h->writer_offset == want.writer_offset && h->writer_stride == want.writer_stride &&
+	       h->limiter_offset == want.limiter_offset && h->sparse_offset == want.sparse_offset &&
+	       h->workers >= 1 && h->workers <= STATS_HOST;
+}
+
+// Gives a part of the file memory now: an error here instead of a SIGBUS later.
+static int back(const struct stats_segment *s, uint64_t offset, uint64_t length, uint64_t unit)
+{
+	uint8_t *base = s->private->base;
+
+	if (s->private->fd < 0)
+		return 0;
+	if (fallocate(s->private->fd, 0, (off_t)offset, (off_t)round_up(length, unit)) < 0)
+		return -errno;
+	for (uint64_t at = offset; at < offset + length; at += PAGE)
+		__atomic_fetch_add(base + at, 0, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static int back_all(const struct stats_segment *s, uint32_t workers, uint64_t unit)
+{
+	const struct stats_header *h = s->header;
+	int err = back(s, 0, h->writer_offset, unit);
+
+	for (unsigned w = 0; w < STATS_WRITERS && !err; w++)
+		if (stats_has_writer(workers, w))
+			err = back(
+				s, h->writer_offset + w * h->writer_stride, h->writer_stride, unit);
+	return err;
+}
+
+static void read_boot_id(char boot[40])
+{
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	memset(boot, 0, 40);
+	if (!f)
+		return;
+	if (!fgets(boot, 40, f))
+		boot[0] = 0;
+	boot[strcspn(boot, "\n")] = 0;
+	fclose(f);
+}
+
+static uint64_t realtime_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void new_run(struct stats_segment *s, const struct stats_config *c)
+{
+	struct stats_header *h = s->header;
+	char boot[40];
+	double apart = h->hz ? (double)c->hz / (double)h->hz - 1.0 : 1.0;
+
+	read_boot_id(boot);
+	s->words_valid =
+		boot[0] && !memcmp(boot, h->boot, sizeof(boot)) && apart < 1e-4 && apart > -1e-4;
+	memcpy(h->boot, boot, sizeof(boot));
+	h->hz = c->hz;
+	h->start = realtime_ns();
+	h->starts++;
+	h->workers = c->workers;
+	__atomic_store_n(&h->instance, c->instance, __ATOMIC_RELEASE);
+}
+
+static int map(struct stats_segment *s, int fd, uint64_t size, int writable)
+{
+	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
+	void *base = mmap(NULL, size, PROT_READ | (writable ? PROT_WRITE : 0), flags, fd, 0);
+
+	if (base == MAP_FAILED)
+		return -errno;
+	s->private->base = base;
+	s->private->size = size;
+	s->private->fd = fd;
+	return 0;
+}
+
+static struct stats_segment *new_segment(void)
+{
+	struct stats_segment *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->private = calloc(1, sizeof(*s->private));
+	if (!s->private) {
+		free(s);
+		return NULL;
+	}
+	s->private->fd = -1;
+	return s;
+}
+
+void stats_close(struct stats_segment *s)
+{
+	if (!s)
+		return;
+	stats_index_free(s);
+	if (s->private->base)
+		munmap(s->private->base, s->private->size);
+	if (s->private->fd >= 0)
+		close(s->private->fd);
+	free(s->private);
+	free(s);
+}
+
+static int fill_new(struct stats_segment *s, const struct stats_config *c, int fd, uint64_t unit)
+{
+	uint32_t slots[STATS_KINDS] = {c->interfaces ? c->interfaces : SLOTS_DEFAULT,
+		c->limiters ? c->limiters : SLOTS_DEFAULT};
+	struct stats_header h;
+	int err;
+
+	lay_out(&h, slots, unit);
+	if (fd >= 0 && (ftruncate(fd, 0) < 0 || ftruncate(fd, (off_t)h.size) < 0))
+		return -errno;
+	err = map(s, fd, h.size, 1);
+	if (err)
+		return err;
+	s->header = s->private->base;
+	if (fd >= 0) { // before the first store
+		err = fallocate(fd, 0, 0, (off_t)unit) < 0 ? -errno : 0;
+		if (err)
+			return err;
+	}
+	*s->header = h;
+	stats_point(s);
+	err = back_all(s, c->workers, unit);
+	if (err)
+		return err;
+	for (int kind = 0; kind < STATS_KINDS; kind++)
+		s->entry[kind][0] = (struct stats_entry){STATS_UID_SELF, 1, STATS_LIVE};
+	if (getrandom(&s->header->segment, sizeof(s->header->segment), 0) < 0)
+		s->header->segment = realtime_ns();
+	new_run(s, c);
+	__atomic_store_n(&s->header->magic, STATS_MAGIC, __ATOMIC_RELEASE); // now it is one
+	return 0;
+}
+
+static int fold_vanished(struct stats_segment *s, uint32_t workers)
+{
+	struct stats_header *h = s->header;
+
+	for (unsigned w = workers; w < h->workers; w++) {
+		stats_fold_writer(s, w);
+		if (fallocate(s->private->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			    (off_t)(h->writer_offset + w * h->writer_stride),
+			    (off_t)h->writer_stride) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+// -EBADMSG: not a segment that can be taken up.
+static int take_up(
+	struct stats_segment *s, const struct stats_config *c, int fd, uint64_t size, uint64_t unit)
+{
+	struct stats_header *h;
+	int err;
+
+	if (size < sizeof(*h) || size % unit)
+		return -EBADMSG;
+	err = map(s, fd, size, 1);
+	if (err)
+		return err;
+	h = s->private->base;
+	if (!header_fits(h, size, unit) || (c->interfaces && c->interfaces != h->slots[0]) ||
+		(c->limiters && c->limiters != h->slots[1]))
+		return -EBADMSG;
+	stats_point(s);
+	err = stats_index_build(s);
+	if (err)
+		return err;
+	err = back_all(s, h->workers > c->workers ? h->workers : c->workers, unit);
+	if (err)
+		return err;
+	__atomic_store_n(&h->moving, h->moving | 1, __ATOMIC_RELEASE);
+	err = stats_move_redo(s);
+	if (err)
+		return err;
+	stats_balance(s);
+	err = fold_vanished(s, c->workers);
+	if (err)
+		return err;
+	new_run(s, c);
+	__atomic_store_n(&h->moving, h->moving + 1, __ATOMIC_RELEASE);
+	s->taken_up = 1;
+	return 0;
+}
+
+// Unmaps but keeps the descriptor, for a second try.
+static void unmap(struct stats_segment *s)
+{
+	stats_index_free(s);
+	if (s->private->base)
+		munmap(s->private->base, s->private->size);
+	s->private->base = NULL;
+	s->private->fd = -1;
+	s->header = NULL;
+}
+
+// Opens and locks the file that the path names now.
+static int open_locked(const char *path, int *fd, struct stat *st)
+{
+	for (int try = 0; try < 16; try++) {
+		struct stat named;
+
+		*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+		if (*fd < 0)
+			return -errno;
+		if (flock(*fd, LOCK_EX | LOCK_NB) < 0) {
+			int err = errno == EWOULDBLOCK ? -EBUSY : -errno;
+
+			close(*fd);
+			return err;
+		}
+		if (fstat(*fd, st) == 0 && stat(path, &named) == 0 && st->st_ino == named.st_ino &&
+			st->st_dev == named.st_dev)
+			return 0;
+		close(*fd); // renamed under our feet
+	}
+	return -EAGAIN;
+}
+
+static int set_aside(const char *path)
+{
+	char aside[4096];
+
+	if (snprintf(aside, sizeof(aside), "%s.unusable", path) >= (int)sizeof(aside))
+		return -ENAMETOOLONG;
+	return rename(path, aside) < 0 ? -errno : 0;
+}
+
+static int open_file(
+	struct stats_segment *s, const struct stats_config *c, char *note, size_t note_size)
+{
+	struct stat st;
+	struct statfs fs;
+	uint64_t unit;
+	int fd, err;
+
+	err = open_locked(c->path, &fd, &st);
+	if (err)
+		return err;
+	if (fstatfs(fd, &fs) < 0 ||
+		(fs.f_type != TMPFS && fs.f_type != RAMFS && fs.f_type != HUGETLBFS)) {
+		err = -EMEDIUMTYPE;
+		if (st.st_size == 0)
+			unlink(c->path);
+		goto fail;
+	}
+	unit = fs.f_type == HUGETLBFS ? (uint64_t)fs.f_bsize : PAGE;
+	err = st.st_size ? take_up(s, c, fd, (uint64_t)st.st_size, unit) : -ENODATA;
+	if (!err)
+		return 0;
+	// Unfinished creation of an earlier run: nobody was told of it, start over in place.
+	if (err == -EBADMSG && s->private->base && !s->header && s->private->size >= PAGE &&
+		((struct stats_header *)s->private->base)->magic == 0)
+		err = -ENODATA;
+	unmap(s);
+	if (err == -EBADMSG) {
+		snprintf(note, note_size,
+			"%s is not a stats segment of this layout, kept as %s.unusable; counters "
+			"start from 0",
+			c->path, c->path);
+		err = set_aside(c->path);
+		if (err)
+			goto fail;
+		close(fd);
+		err = open_locked(c->path, &fd, &st);
+		if (err)
+			return err;
+		err = -ENODATA;
+	}
+	if (err != -ENODATA)
+		goto fail;
+	err = fill_new(s, c, fd, unit);
+	if (!err)
+		return 0;
+	unmap(s);
+	unlink(c->path); // give the memory back
+fail:
+	close(fd);
+	return err;
+}
+
+static void explain(int err, const struct stats_config *c, char *note, size_t size)
+{
+	const char *path = c->path ? c->path : "(anonymous)";
+
+	switch (err) {
+	case -EBUSY:
+		snprintf(note, size, "another data plane uses the stats segment %s", path);
+		break;
+	case -EMEDIUMTYPE:
+		snprintf(note, size,
+			"%s is not on tmpfs or hugetlbfs; choose a path on one, such as /dev/shm",
+			path);
+		break;
+	case -ENOSPC:
+	case -ENOMEM:
+		snprintf(note, size, "too little memory in the file system of %s", path);
+		break;
+	default:
+		snprintf(note, size, "cannot open the stats segment %s: %s", path, strerror(-err));
+	}
+}
+
+int stats_open(
+	const struct stats_config *c, struct stats_segment **segment, char *note, size_t note_size)
+{
+	struct stats_segment *s;
+	int err = -EINVAL;
+
+	if (note_size)
+		note[0] = 0;
+	if (c->workers < 1 || c->workers > STATS_HOST || c->interfaces == 1 || c->limiters == 1 ||
+		c->interfaces > SLOTS_MAX || c->limiters > SLOTS_MAX || !c->hz) {
+		snprintf(note, note_size, "stats segment: slots or workers out of range");
+		return err;
+	}
+	s = new_segment();
+	if (!s)
+		return -ENOMEM;
+	s->private->now = c->now;
+	err = c->path ? open_file(s, c, note, note_size) : fill_new(s, c, -1, PAGE);
+	if (!err && !s->private->index[0].bucket)
+		err = stats_index_build(s);
+	if (err) {
+		explain(err, c, note, note_size);
+		stats_close(s);
+		return err;
+	}
+	*segment = s;
+	return 0;
+}
+
+int stats_attach(const char *path, struct stats_segment **segment)
+{
+	struct stats_segment *s;
+	struct stat st;
+	struct statfs fs;
+	uint64_t unit;
+	int fd, err;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	s = new_segment();
+	if (!s) {
+		close(fd);
+		return -ENOMEM;
+	}
+	s->private->fd = fd;
+	s->private->read_only = 1;
+	err = -EBADMSG;
+	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0 ||
+		(size_t)st.st_size < sizeof(struct stats_header))
+		goto fail;
+	unit = fs.f_type == HUGETLBFS ? (uint64_t)fs.f_bsize : PAGE;
+	err = map(s, fd, (uint64_t)st.st_size, 0);
+	if (err)
+		goto fail;
+	err = -EBADMSG;
+	if (!header_fits(s->private->base, (uint64_t)st.st_size, unit))
+		goto fail;
+	stats_point(s);
+	*segment = s;
+	return 0;
+
+fail:
+	stats_close(s);
+	return err;
+}
