@@ -51,7 +51,7 @@ class Process:
         self.log_path = log or os.path.join(lab.dir, name + ".log")
         words = [str(c) for c in command]
         if netns:
-            words = ["ip", "netns", "exec", netns.name, *words]
+            words = [*netns.enter(), *words]
         with open(self.log_path, "ab") as log_file:
             self.popen = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file, start_new_session=True)
 
@@ -90,11 +90,16 @@ class Netns:
         for key in ("net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.default.disable_ipv6"):
             self.sysctl(key, 1)
 
+    def enter(self):
+        """Words that run a command in here. Not `ip netns exec`: that also gives the command a mount
+        namespace of its own, and a namespace made inside would be seen by nobody else."""
+        return ["nsenter", f"--net=/run/netns/{self.name}"]
+
     def ip(self, *args, check=True):
         return run("ip", "-n", self.name, *args, check=check)
 
     def run(self, *command, **kwargs):
-        return run("ip", "netns", "exec", self.name, *command, **kwargs)
+        return run(*self.enter(), *command, **kwargs)
 
     def sysctl(self, key, value):
         path = "/proc/sys/" + key.replace(".", "/")
