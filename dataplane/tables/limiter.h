@@ -45,13 +45,14 @@ static inline uint64_t limiter_units(uint64_t tsc)
 // Judges n (1..LIMITER_BURST_MAX) packets of one limiter, in order of arrival; EF ones are served first. len[i]: accounted
 // length (limiter_account()), >= 1. ef_mask: bit i = packet i is EF (DSCP 46); the caller may always fill it in, it counts only if the
 // limiter has an EF class. now: limiter_units(TSC), read once per burst. Returns the accepted ones as a bit mask. Counts passed
-// and limited packets and bytes in part->count. A limiter with LIMITER_SHAPE polices here.
+// and limited packets and bytes in part->count. A limiter with LIMITER_SHAPE polices here, at `slack`.
 uint64_t limiter_police(struct stats_limiter_word *word, struct stats_limiter_part *part,
 	uint64_t now, const uint16_t *len, uint64_t ef_mask, unsigned n);
 
 // The same for a shaped limiter: accepted packets also get the time (units) at which they may leave, `now` or before = at
 // once (EF always). Not shaped: as limiter_police(), all at once. Departures of one call do not go back within a class; over calls
-// and workers they follow the shared word. When the wheel refuses a packet, call limiter_fallback().
+// and workers they follow the shared word. With the wheel's memory used up, limiter_police()
+// is the fallback: it lets through what may leave at once and nothing that would wait, so that order is kept.
 uint64_t limiter_shape(struct stats_limiter_word *word, struct stats_limiter_part *part,
 	uint64_t now, const uint16_t *len, uint64_t ef_mask, unsigned n, uint64_t *departure);
 

@@ -99,24 +99,24 @@ static_assert(sizeof(struct stats_sparse) == 512, "stats_sparse");
 struct stats_limiter_word {
 	// first line: every decision
 	uint64_t
-		tat; // theoretical arrival time: now = bucket full, now + lo = committed burst used up
+		tat; // theoretical arrival time: now = nothing of the burst in use, now + lo = all of it
 	uint64_t cost;
-	uint64_t lo;         // above this, best effort is dropped with growing probability ...
-	uint64_t hi;         // ... and above this always
-	uint64_t ef;         // above this, EF is dropped too
-	uint64_t slope;      // 2^48 / (hi - lo); 0 when hi = lo
-	uint64_t quantum;    // largest lease
-	uint32_t flags;      // LIMITER_*
+	uint64_t lo;      // level above which best effort is dropped with growing probability ...
+	uint64_t hi;      // ... and above which always
+	uint64_t slope;   // 2^48 / (hi - lo); 0 when hi = lo
+	uint64_t quantum; // largest lease; 0 = none
+	uint64_t surplus; // leases are taken below this level only
+	uint32_t flags;   // LIMITER_*
 	uint32_t generation; // grows with each change of the parameters
-	// second line: the EF cap and the packet rate, when flags say so
+	// second line: EF, packet rate and shaping, when flags say so
 	uint64_t tat_ef;
+	uint64_t ef; // level above which EF is dropped too
 	uint64_t ef_cost;
 	uint64_t ef_lo;
 	uint64_t tat_packets;
 	uint64_t packet_cost;
 	uint64_t packet_lo;
-	uint64_t queue; // shaping: longest wait
-	uint64_t slack; // shaping: burst that leaves at once
+	uint64_t slack; // shaping: level up to which packets leave at once
 	// third line: the main thread's account of what happened
 	uint64_t hz;             // frequency the parameters were derived with
 	uint64_t peak_bytes;     // highest 1 ms of the last minute, offered bytes
@@ -144,7 +144,7 @@ static_assert(sizeof(struct stats_limiter) == 64, "stats_limiter");
 struct stats_limiter_part {
 	uint64_t credit; // what is left of the lease, units
 	uint64_t expiry; // the lease is void after this
-	uint64_t seen;   // the word at the last refusal
+	uint64_t closed; // best effort is refused until then
 	uint64_t cost;   // that the lease was taken at
 	uint32_t window; // number of the window (about 1 ms) that window_bytes counts
 	uint32_t window_bytes;

@@ -193,11 +193,11 @@ static_assert(sizeof(struct wire_interface) == 96, "wire_interface");
 struct wire_limiter {
 	uint64_t uid;         // names its word and counters in the stats segment
 	uint64_t rate;        // bit/s, 1 Mb/s..400 Gb/s
-	uint64_t burst;       // bytes; committed burst, at least 10 ms of the rate
+	uint64_t burst;       // bytes; committed burst, at least 10 ms of the rate and 16,000
 	uint64_t ramp;        // ns above the committed burst over which drops become certain; 0 = hard
 	uint64_t ef_rate;     // bit/s that DSCP 46 may take at the higher threshold; 0 = no EF class
 	uint64_t packet_rate; // packets/s cap; 0 = none
-	uint64_t queue;       // ns, for WIRE_LIMITER_SHAPE; else 0
+	uint64_t queue;       // ns, for WIRE_LIMITER_SHAPE: up to 60,000,000; else 0
 	uint32_t limiter;     // id
 	uint32_t flags;
 	int16_t overhead;     // bytes added to each packet's accounted length, -64..64

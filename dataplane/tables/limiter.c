@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The packet path of the limiter: verdicts for groups of packets of one contract.
+//
+// Four ways through, cheapest first:
+//   lease    the worker holds time it has paid for: subtract and pass; one private cache line, no atomics
+//   closed   best effort, and the last refusal said until when: drop; the same private line
+//   single   one packet: one compare, one compare-and-swap
+//   group    all packets of the group in one compare-and-swap
+//
+// Why the word cannot be overspent: every accepted byte moved `tat` before the verdict was given, by this
+// CAS or by the one that took the lease. Why a lease does not blur the limit: it is only taken while more than half
+// of the burst is free, it is handed back in the next CAS, and `lo` is an eighth wider than the burst to
+// cover what all workers together may hold (control: quantum = burst / (8 * workers)).
+// Why the ramp: at a hard threshold whoever sends small packets or in long trains gets the room that the others left. A
+// level is tested before a packet's own cost is added, so that the verdict does not depend on its size (overdraft: one packet).
+// Random numbers come from the time and the word themselves, there is no generator state to keep.
+
+#include "dataplane/tables/limiter.h"
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+// The shared words are plain integers in the segment's layout; threads meet on them, so every access is atomic.
+#define load(p)     __atomic_load_n(p, __ATOMIC_RELAXED)
+#define store(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
+#define add(p, v)   store(p, *(p) + (v)) // own counter that others read
+
+#define RUN_GAP 1024u // windows without a drop that end a run of drops, about a second
+
+// How far ahead the private times may stand. What claims to be further ahead is from before a wrap of the clock (a
+// circuit idle for months) and void.
+#define LEASE_AHEAD  (1ull << 35) // control keeps quantum <= 2^32
+#define CLOSED_AHEAD (1ull << 37) // an overdraft: 9,600 bytes at 1 Mb/s are 77 ms
+
+struct bounds {
+	uint64_t lo, hi, slope, ef, slack;
+};
+
+static inline uint64_t price(uint64_t amount, uint64_t cost)
+{
+	return (uint64_t)(((unsigned __int128)amount * cost + 32768) >> 16);
+}
+
+static inline uint64_t later(uint64_t a, uint64_t b)
+{
+	return (int64_t)(a - b) > 0 ? a : b;
+}
+
+static inline bool swap(uint64_t *word, uint64_t *expected, uint64_t desired)
+{
+	return __atomic_compare_exchange_n(
+		word, expected, desired, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t first(unsigned n)
+{
+	return n < 64 ? (1ull << n) - 1 : ~0ull;
+}
+
+// ---- The fullest millisecond
+
+static __attribute__((noinline)) void close_epoch(struct stats_limiter_part *part, uint32_t window)
+{
+	store(&part->last_window, part->peak_window);
+	store(&part->last_bytes, part->peak_bytes);
+	store(&part->peak_window, window);
+	store(&part->peak_bytes, 0);
+}
+
+static inline void count_window(struct stats_limiter_part *part, uint64_t now, uint64_t bytes)
+{
+	uint32_t window = (uint32_t)(now >> LIMITER_WINDOW_SHIFT);
+
+	if (likely(window == part->window)) {
+		add(&part->window_bytes, (uint32_t)bytes);
+		return;
+	}
+	if (unlikely((window ^ part->peak_window) >> LIMITER_EPOCH_SHIFT))
+		close_epoch(part, window);
+	if (part->window_bytes > part->peak_bytes) {
+		store(&part->peak_bytes, part->window_bytes);
+		store(&part->peak_window, part->window);
+	}
+	store(&part->window, window);
+	store(&part->window_bytes, (uint32_t)bytes);
+}
+
+// ---- Counters
+
+static inline void count_passed(
+	struct stats_limiter_part *part, unsigned class, uint64_t packets, uint64_t bytes)
+{
+	add(&part->count.passed[class].packets, packets);
+	add(&part->count.passed[class].bytes, bytes);
+}
+
+static void count_limited(struct stats_limiter_part *part, uint64_t now, unsigned class,
+	uint64_t packets, uint64_t bytes)
+{
+	uint32_t window = (uint32_t)(now >> LIMITER_WINDOW_SHIFT);
+
+	add(&part->count.limited[class].packets, packets);
+	add(&part->count.limited[class].bytes, bytes);
+	if (window - part->drop_last > RUN_GAP || !part->drop_first)
+		store(&part->drop_first, window);
+	store(&part->drop_last, window);
+}
+
+static inline uint64_t bytes_of(const uint16_t *len, uint64_t mask)
+{
+	uint64_t bytes = 0;
+
+	for (; mask; mask &= mask - 1)
+		bytes += len[__builtin_ctzll(mask)];
+	return bytes;
+}
+
+static inline void count_all_passed(struct stats_limiter_part *part, const uint16_t *len,
+	uint64_t bytes, uint64_t ef, unsigned n)
+{
+	uint64_t packets = n;
+
+	if (unlikely(ef)) {
+		uint64_t ef_bytes = bytes_of(len, ef);
+		uint64_t ef_packets = (uint64_t)__builtin_popcountll(ef);
+
+		count_passed(part, 1, ef_packets, ef_bytes);
+		packets -= ef_packets;
+		bytes -= ef_bytes;
+	}
+	count_passed(part, 0, packets, bytes);
+}
+
+static void count_verdict(struct stats_limiter_part *part, uint64_t now, const uint16_t *len,
+	uint64_t passed, uint64_t ef, unsigned n)
+{
+	uint64_t all = first(n);
+
+	for (unsigned class = 0; class < 2; class ++) {
+		uint64_t mine = class ? ef : all & ~ef;
+		uint64_t in = mine & passed, out = mine & ~passed;
+
+		if (in)
+			count_passed(
+				part, class, (uint64_t)__builtin_popcountll(in), bytes_of(len, in));
+		if (out)
+			count_limited(part, now, class, (uint64_t)__builtin_popcountll(out),
+				bytes_of(len, out));
+	}
+}
+
+// ---- The two other words: EF cap and packet rate
+
+// Which of the `ef` packets stay EF; the others are judged as best effort.
+static uint64_t cap_ef(
+	struct stats_limiter_word *word, uint64_t now, const uint16_t *len, uint64_t ef)
+{
+	uint64_t t = load(&word->tat_ef), cost = load(&word->ef_cost), lo = load(&word->ef_lo);
+	uint64_t kept, at;
+
+	do {
+		at = later(t, now);
+		kept = 0;
+		for (uint64_t rest = ef; rest; rest &= rest - 1) {
+			unsigned i = (unsigned)__builtin_ctzll(rest);
+
+			if (at - now > lo)
+				break;
+			kept |= 1ull << i;
+			at += price(len[i], cost);
+		}
+	} while (kept && !swap(&word->tat_ef, &t, at));
+	return kept;
+}
+
+// How many of n packets the packet rate lets through.
+static unsigned cap_packets(struct stats_limiter_word *word, uint64_t now, unsigned n)
+{
+	uint64_t t = load(&word->tat_packets), cost = load(&word->packet_cost);
+	uint64_t lo = load(&word->packet_lo), at;
+	unsigned kept;
+
+	do {
+		at = later(t, now);
+		for (kept = 0; kept < n && at - now <= lo; kept++)
+			at += price(1, cost);
+	} while (kept && !swap(&word->tat_packets, &t, at));
+	return kept;
+}
+
+// ---- The contract
+
+static inline uint64_t next_random(uint64_t *state)
+{
+	unsigned __int128 m;
+
+	*state += 0xa0761d6478bd642full; // wyrand
+	m = (unsigned __int128)*state * (*state ^ 0xe7037ed1a0b428dbull);
+	return (uint64_t)(m >> 64) ^ (uint64_t)m;
+}
+
+static inline bool ramp_refuses(
+	uint64_t level, uint64_t lo, uint64_t hi, uint64_t slope, uint64_t *random)
+{
+	uint64_t x;
+
+	if (level <= lo)
+		return false;
+	if (level >= hi)
+		return true;
+	x = ((level - lo) * slope) >> 32;
+	if (unlikely(x > 65535)) // parameters are being changed
+		x = 65535;
+	return (uint32_t)next_random(random) < x * x;
+}
+
+static inline struct bounds bounds_of(const struct stats_limiter_word *word, bool shape)
+{
+	struct bounds b = {
+		.lo = load(&word->lo), .hi = load(&word->hi), .slope = load(&word->slope)};
+	uint32_t flags = load(&word->flags);
+
+	if (flags & LIMITER_EF)
+		b.ef = load(&word->ef);
+	if (flags & LIMITER_SHAPE) {
+		b.slack = load(&word->slack);
+		if (!shape) { // policed all the same: what may not leave at once is dropped
+			if (b.ef)
+				b.ef = b.slack + (b.ef - b.hi);
+			b.lo = b.hi = b.slack;
+		}
+	}
+	return b;
+}
+
+// May this worker take a lease? `level` is what the packets leave, `sum` their price.
+static inline uint64_t lease(const struct stats_limiter_word *word,
+	const struct stats_limiter_part *part, uint64_t now, uint64_t level, uint64_t sum)
+{
+	uint64_t quantum = load(&word->quantum), ahead = part->expiry - now;
+
+	if (level < load(&word->surplus) && ahead > 2 * quantum && ahead < LEASE_AHEAD &&
+		quantum >= 8 * sum)
+		return quantum;
+	return 0;
+}
+
+static inline void settle(struct stats_limiter_part *part, const struct stats_limiter_word *word,
+	uint64_t now, uint64_t cost, uint64_t credit)
+{
+	part->credit = credit;
+	part->expiry = now + 4 * load(&word->quantum);
+	part->cost = cost;
+}
+
+struct group {
+	const uint16_t *len;
+	uint64_t candidates; // not refused by the packet rate
+	uint64_t ef;         // within the EF cap
+	uint64_t *departure; // NULL = police
+};
+
+// Goes through a group from level `at - now`; returns the accepted ones and moves *at.
+static uint64_t judge(const struct group *g, const struct bounds *b, uint64_t now, uint64_t t,
+	uint64_t cost, uint64_t *at)
+{
+	uint64_t random = t ^ (now << 20) ^ now, passed = 0;
+
+	for (uint64_t rest = g->candidates & g->ef; rest; rest &= rest - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(rest);
+
+		if (*at - now > b->ef)
+			break;
+		passed |= 1ull << i;
+		*at += price(g->len[i], cost);
+	}
+	for (uint64_t rest = g->candidates & ~g->ef; rest; rest &= rest - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(rest);
+
+		if (ramp_refuses(*at - now, b->lo, b->hi, b->slope, &random))
+			continue;
+		passed |= 1ull << i;
+		if (g->departure)
+			g->departure[i] = later(*at - b->slack, now);
+		*at += price(g->len[i], cost);
+	}
+	return passed;
+}
+
+static __attribute__((noinline)) uint64_t police_group(struct stats_limiter_word *word,
+	struct stats_limiter_part *part, uint64_t now, const uint16_t *len, uint64_t bytes,
+	uint64_t ef, unsigned n, uint64_t *departure)
+{
+	struct group g = {.len = len, .candidates = first(n), .departure = departure};
+	struct bounds b = bounds_of(word, departure != NULL);
+	uint64_t t = load(&word->tat), cost = load(&word->cost), sum, at, passed, q;
+	uint32_t flags = load(&word->flags);
+	unsigned let = n;
+
+	if (unlikely(flags & LIMITER_PACKETS)) {
+		let = cap_packets(word, now, n);
+		g.candidates = first(let);
+		bytes = bytes_of(len, g.candidates);
+	}
+	sum = price(bytes, cost);
+	do {
+		uint64_t base = later(t - part->credit, now); // the old lease goes back
+
+		at = base + sum;
+		q = 0;
+		if (at - now <= (b.slack ? b.slack : b.lo)) {
+			passed = g.candidates;
+			q = lease(word, part, now, at - now, sum);
+		} else {
+			if (ef && !g.ef && flags & LIMITER_EF)
+				g.ef = cap_ef(word, now, len, ef & g.candidates);
+			at = base;
+			passed = judge(&g, &b, now, t, cost, &at);
+			if (!passed && !part->credit) {
+				part->closed = at - b.hi;
+				goto out;
+			}
+		}
+	} while (!swap(&word->tat, &t, at + q));
+	settle(part, word, now, cost, q);
+out:
+	if (unlikely(flags & LIMITER_PACKETS) && passed != g.candidates) // not charged after all
+		__atomic_fetch_sub(&word->tat_packets,
+			price(let - (unsigned)__builtin_popcountll(passed),
+				load(&word->packet_cost)),
+			__ATOMIC_RELAXED);
+	if (passed == first(n))
+		count_all_passed(part, len, bytes, ef, n);
+	else
+		count_verdict(part, now, len, passed, ef, n);
+	return passed;
+}
+
+// One packet of best effort, or of a limiter without classes: the usual case with many circuits at once.
+static inline uint64_t police_single(struct stats_limiter_word *word,
+	struct stats_limiter_part *part, uint64_t now, uint64_t bytes, unsigned class)
+{
+	uint64_t t = load(&word->tat), cost = load(&word->cost);
+	uint64_t lo = load(&word->lo), sum = price(bytes, cost), base, level, q;
+
+	do {
+		base = later(t - part->credit, now);
+		level = base - now;
+		q = 0;
+		if (level < load(&word->surplus)) {
+			q = lease(word, part, now, level + sum, sum);
+		} else if (level > lo) {
+			uint64_t random = t ^ (now << 20) ^ now, hi = load(&word->hi);
+
+			if (ramp_refuses(level, lo, hi, load(&word->slope), &random)) {
+				if (!part->credit) {
+					part->closed = base - hi;
+					count_limited(part, now, class, 1, bytes);
+					return 0;
+				}
+				sum = 0; // the lease goes back all the same
+			}
+		}
+	} while (!swap(&word->tat, &t, base + sum + q));
+	settle(part, word, now, cost, q);
+	if (unlikely(!sum)) {
+		count_limited(part, now, class, 1, bytes);
+		return 0;
+	}
+	count_passed(part, class, 1, bytes);
+	return 1;
+}
+
+static inline uint64_t total(const uint16_t *len, unsigned n)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		bytes += len[i];
+	return bytes;
+}
+
+// The private line's ways: true = *passed is the verdict.
+static inline bool decide_alone(struct stats_limiter_part *part, uint64_t now, const uint16_t *len,
+	uint64_t bytes, uint64_t ef, unsigned n, uint64_t *passed)
+{
+	uint64_t sum = price(bytes, part->cost);
+
+	count_window(part, now, bytes);
+	if (likely(sum < part->credit && part->expiry - now < LEASE_AHEAD)) {
+		part->credit -= sum;
+		count_all_passed(part, len, bytes, ef, n);
+		*passed = first(n);
+		return true;
+	}
+	if (!part->credit && !ef && part->closed - now < CLOSED_AHEAD) {
+		count_limited(part, now, 0, n, bytes);
+		*passed = 0;
+		return true;
+	}
+	return false;
+}
+
+uint64_t limiter_police(struct stats_limiter_word *word, struct stats_limiter_part *part,
+	uint64_t now, const uint16_t *len, uint64_t ef_mask, unsigned n)
+{
+	uint64_t ef = ef_mask & first(n), bytes = total(len, n), passed;
+	uint32_t flags;
+
+	if (decide_alone(part, now, len, bytes, ef, n, &passed))
+		return passed;
+	flags = load(&word->flags);
+	if (n == 1 && !(flags & (LIMITER_PACKETS | LIMITER_SHAPE)) && !(ef && flags & LIMITER_EF))
+		return police_single(word, part, now, bytes, (unsigned)ef);
+	return police_group(word, part, now, len, bytes, ef, n, NULL);
+}
+
+uint64_t limiter_shape(struct stats_limiter_word *word, struct stats_limiter_part *part,
+	uint64_t now, const uint16_t *len, uint64_t ef_mask, unsigned n, uint64_t *departure)
+{
+	uint64_t ef = ef_mask & first(n), bytes = total(len, n), passed;
+
+	for (unsigned i = 0; i < n; i++)
+		departure[i] = now;
+	if (decide_alone(part, now, len, bytes, ef, n, &passed))
+		return passed;
+	if (!(load(&word->flags) & LIMITER_SHAPE))
+		departure = NULL;
+	return police_group(word, part, now, len, bytes, ef, n, departure);
+}
