@@ -469,7 +469,7 @@ int main(int argc, char **argv)
 	if (optind + 1 == argc && !strcmp(argv[optind], "tsc"))
 		return print_tsc();
 	if (optind + 2 != argc || !row.circuits || !row.routes || row.flows < row.circuits ||
-		row.circuits > 4094)
+		row.circuits > 1000000)
 		return usage();
 	if (!strcmp(argv[optind], "pcap")) {
 		if (write_pcap(argv[optind + 1], &row)) {
