@@ -18,6 +18,7 @@
 	X(CONFLICT,    "conflict",    -32005, 7) \
 	X(TIMEOUT,     "timeout",     -32006, 8) \
 	X(PARSE,       "parse",       -32700, 2) \
+	X(REQUEST,     "request",     -32600, 2) \
 	X(METHOD,      "method",      -32601, 2) \
 	X(INTERNAL,    "internal",    -32603, 1)
 // clang-format on

@@ -89,6 +89,7 @@ struct rpc_options {
 	const char
 		*path; // of the socket; an abandoned one is replaced, a living server's is refused
 	mode_t mode;   // of the socket file, 0 = 0660
+	gid_t group;   // of the socket file, 0 = as it is
 	const struct rpc_grant *grants; // copied
 	size_t grant_count;
 	const char *edge;                // shown by hello; not copied

@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// A line becomes a call: JSON, then the shape of a JSON-RPC request, then the method, the caller's role, the
+// parameters against the method's table, the file if one is named. Only then does a handler see it. It is
+// answered once, at any later time; by then client or server may be gone, and the answer with them.
+//
+// A call of a method on the route thread is handed over whole and comes back whole: between `forward` and
+// `back` the main thread touches nothing but the list entry, client and server members.
+
+#include "control/rpc/server.h"
+
+#include "control/api/methods.h"
+#include "control/api/suggest.h"
+
+#include <jansson.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *rpc_role_name(enum rpc_role role)
+{
+	static const char *const names[] = {"none", "viewer", "operator", "admin"};
+
+	return (size_t)role < 4 ? names[role] : names[0];
+}
+
+// --- answers -------------------------------------------------------------------------------------------
+
+json_t *error_json(const struct api_error *error, json_t *details)
+{
+	json_t *data = json_pack("{s:s}", "code", api_code_name(error->code));
+	// A message may quote what a client sent, cut at any byte.
+	json_t *message = json_string(error->message);
+
+	if (message == NULL)
+		message = json_string("the request was refused; its text is not valid UTF-8");
+	if (error->hint[0] != '\0')
+		json_object_set_new(data, "hint", json_string(error->hint));
+	if (details != NULL)
+		json_object_set_new(data, "errors", details);
+	return json_pack("{s:i, s:o, s:o}", "code", api_code_rpc(error->code), "message", message,
+		"data", data);
+}
+
+json_t *refusal_json(const struct api_error *error)
+{
+	return json_pack(
+		"{s:s, s:n, s:o}", "jsonrpc", "2.0", "id", "error", error_json(error, NULL));
+}
+
+static void call_free(struct call *call)
+{
+	if (call->public.text != NULL)
+		munmap((void *)call->public.text, call->public.text_length);
+	json_decref(call->public.params);
+	json_decref(call->id);
+	json_decref(call->result);
+	json_decref(call->error);
+	free(call);
+}
+
+void rpc_call_finish(struct rpc_call *public)
+{
+	struct call *call = (struct call *)public;
+	struct client *client = call->client;
+
+	if (call->server != NULL)
+		TAILQ_REMOVE(&call->server->calls, call, entry);
+	if (call->server != NULL && call->error != NULL)
+		call->server->counters.failed++;
+	if (client != NULL) {
+		const char *key = call->error != NULL ? "error" : "result";
+		json_t *answer = call->error != NULL ? call->error : call->result;
+
+		client->pending--;
+		client->active = now_ms();
+		client_send_json(client, json_pack("{s:s, s:O, s:O}", "jsonrpc", "2.0", "id",
+						 call->id, key, answer));
+		client_wake(client);
+	}
+	call_free(call);
+}
+
+void rpc_call_run(struct rpc_call *public)
+{
+	public->method->handler(public);
+}
+
+static void answer(struct call *call)
+{
+	if (call->forwarded)
+		call->back(call->back_ctx, &call->public);
+	else
+		rpc_call_finish(&call->public);
+}
+
+void rpc_reply(struct rpc_call *public, json_t *result)
+{
+	struct call *call = (struct call *)public;
+
+	call->result = result == NULL ? json_object() : result;
+	answer(call);
+}
+
+void rpc_fail_details(struct rpc_call *public, const struct api_error *error, json_t *details)
+{
+	struct call *call = (struct call *)public;
+
+	call->error = error_json(error, details);
+	answer(call);
+}
+
+void rpc_fail(struct rpc_call *public, const struct api_error *error)
+{
+	rpc_fail_details(public, error, NULL);
+}
+
+void rpc_reply_list(struct rpc_call *public, json_t *items, const char *next)
+{
+	rpc_reply(public, json_pack("{s:o, s:s?}", "items", items, "next", next));
+}
+
+// --- parameters ----------------------------------------------------------------------------------------
+
+const char *rpc_string(const struct rpc_call *call, const char *name)
+{
+	return json_string_value(json_object_get(call->params, name));
+}
+
+int64_t rpc_integer(const struct rpc_call *call, const char *name, int64_t otherwise)
+{
+	const json_t *value = json_object_get(call->params, name);
+
+	return json_is_integer(value) ? json_integer_value(value) : otherwise;
+}
+
+bool rpc_boolean(const struct rpc_call *call, const char *name, bool otherwise)
+{
+	const json_t *value = json_object_get(call->params, name);
+
+	return json_is_boolean(value) ? json_is_true(value) : otherwise;
+}
+
+bool rpc_has(const struct rpc_call *call, const char *name)
+{
+	return json_object_get(call->params, name) != NULL;
+}
+
+unsigned int rpc_limit(const struct rpc_call *call)
+{
+	int64_t limit = rpc_integer(call, "limit", API_PAGE);
+
+	return limit < 1 ? 1 : limit > API_PAGE_MAX ? API_PAGE_MAX : (unsigned int)limit;
+}
+
+static const struct rpc_param *param_find(const struct rpc_method *method, const char *name)
+{
+	for (size_t i = 0; i < RPC_PARAMS_MAX && method->params[i].name != NULL; i++)
+		if (strcmp(method->params[i].name, name) == 0)
+			return &method->params[i];
+	return NULL;
+}
+
+static bool type_matches(enum rpc_type type, const json_t *value)
+{
+	switch (type) {
+	case RPC_STRING:
+		return json_is_string(value);
+	case RPC_INTEGER:
+		return json_is_integer(value);
+	case RPC_BOOLEAN:
+		return json_is_boolean(value);
+	case RPC_OBJECT:
+		return json_is_object(value);
+	case RPC_ARRAY:
+		return json_is_array(value);
+	}
+	return false;
+}
+
+static int unknown_param(const struct rpc_method *method, const char *name, struct api_error *error)
+{
+	struct api_suggestion suggestion;
+	char hint[128] = "";
+	const char *near;
+
+	api_suggest_begin(&suggestion, name);
+	for (size_t i = 0; i < RPC_PARAMS_MAX && method->params[i].name != NULL; i++)
+		api_suggest_offer(&suggestion, method->params[i].name);
+	near = api_suggest_end(&suggestion);
+	if (near != NULL)
+		snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near);
+	return api_fail(
+		error, API_USAGE, hint, "%s has no parameter \"%.64s\"", method->name, name);
+}
+
+static int check_params(const struct rpc_method *method, json_t *params, struct api_error *error)
+{
+	static const char *const types[] = {
+		"a string", "an integer", "true or false", "an object", "an array"};
+	const char *name;
+	json_t *value;
+
+	json_object_foreach (params, name, value) {
+		const struct rpc_param *param = param_find(method, name);
+
+		if (param == NULL)
+			return unknown_param(method, name, error);
+		if (!type_matches(param->type, value))
+			return api_fail(error, API_USAGE, NULL,
+				"parameter \"%s\" of %s has to be %s", name, method->name,
+				types[param->type]);
+	}
+	for (size_t i = 0; i < RPC_PARAMS_MAX && method->params[i].name != NULL; i++)
+		if (method->params[i].required &&
+			json_object_get(params, method->params[i].name) == NULL)
+			return api_fail(error, API_USAGE, NULL, "%s needs the parameter \"%s\"",
+				method->name, method->params[i].name);
+	return 0;
+}
+
+// --- files ---------------------------------------------------------------------------------------------
+
+// Maps a descriptor that nobody can change any more.
+static int map_file(struct call *call, int fd, struct api_error *error)
+{
+	const int needed = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat status;
+	void *text;
+
+	if (seals < 0 || (seals & needed) != needed)
+		return api_fail(error, API_REFUSED,
+			"memfd_create(MFD_ALLOW_SEALING), then F_SEAL_WRITE, F_SEAL_SHRINK and "
+			"F_SEAL_GROW",
+			"the file handed over is not a sealed memory file");
+	if (fstat(fd, &status) < 0 || status.st_size > (off_t)API_FILE_MAX)
+		return api_fail(error, API_REFUSED, NULL,
+			"the file handed over is larger than %u MiB", API_FILE_MAX >> 20);
+	if (status.st_size == 0)
+		return api_fail(error, API_INVALID, NULL, "the file is empty");
+	text = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (text == MAP_FAILED)
+		return api_fail(error, API_INTERNAL, NULL,
+			"the file handed over cannot be mapped: %s", strerror(errno));
+	call->public.text = text;
+	call->public.text_length = (size_t)status.st_size;
+	return 0;
+}
+
+static int take_file(struct client *client, struct call *call, struct api_error *error)
+{
+	const char *file = rpc_string(&call->public, "file");
+	int fd, ret;
+
+	if (!call->public.method->file || file == NULL)
+		return 0;
+	if (strcmp(file, "fd") != 0)
+		return api_fail(error, API_USAGE,
+			"pass the file's descriptor, or its text as \"text\"",
+			"parameter \"file\" of %s has to be \"fd\"", call->public.method->name);
+	if (client->file_count == 0)
+		return api_fail(error, API_USAGE,
+			"send it with the request's first byte (SCM_RIGHTS)",
+			"no descriptor came with %s", call->public.method->name);
+	fd = client->files[0];
+	client->file_count--;
+	memmove(client->files, client->files + 1, client->file_count * sizeof(client->files[0]));
+	ret = map_file(call, fd, error);
+	close(fd);
+	return ret;
+}
+
+// --- requests ------------------------------------------------------------------------------------------
+
+const struct rpc_method *method_find(const struct rpc_server *server, const char *name, void **ctx)
+{
+	for (unsigned int i = 0; i < server->table_count; i++)
+		for (const struct rpc_method *method = server->tables[i].methods;
+			method->name != NULL; method++)
+			if (strcmp(method->name, name) == 0) {
+				*ctx = server->tables[i].ctx;
+				return method;
+			}
+	return NULL;
+}
+
+static int unknown_method(
+	const struct rpc_server *server, const char *name, struct api_error *error)
+{
+	struct api_suggestion suggestion;
+	char hint[128] = "rpc.describe lists all methods";
+	const char *near;
+
+	api_suggest_begin(&suggestion, name);
+	for (unsigned int i = 0; i < server->table_count; i++)
+		for (const struct rpc_method *method = server->tables[i].methods;
+			method->name != NULL; method++)
+			api_suggest_offer(&suggestion, method->name);
+	near = api_suggest_end(&suggestion);
+	if (near != NULL)
+		snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near);
+	return api_fail(error, API_METHOD, hint, "there is no method \"%.64s\"", name);
+}
+
+static int prepare(
+	struct client *client, json_t *request, struct call *call, struct api_error *error)
+{
+	const char *version = json_string_value(json_object_get(request, "jsonrpc"));
+	const char *name = json_string_value(json_object_get(request, "method"));
+	json_t *params = json_object_get(request, "params");
+	struct rpc_call *public = &call->public;
+
+	if (version == NULL || strcmp(version, "2.0") != 0 || name == NULL)
+		return api_fail(error, API_REQUEST, NULL,
+			"a request is {\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": \"...\", "
+			"\"params\": {...}}");
+	if (params != NULL && !json_is_object(params))
+		return api_fail(error, API_USAGE, NULL, "params has to be an object");
+	public->method = method_find(client->server, name, &public->ctx);
+	if (public->method == NULL)
+		return unknown_method(client->server, name, error);
+	if (client->role < public->method->role)
+		return api_fail(error, API_DENIED, "roles are granted in the node file",
+			"%s needs the role %s, uid %u has %s", name,
+			rpc_role_name(public->method->role), client->uid,
+			rpc_role_name(client->role));
+	public->params = params == NULL ? json_object() : json_incref(params);
+	public->role = client->role;
+	public->uid = client->uid;
+	public->pid = client->pid;
+	snprintf(public->actor, sizeof(public->actor), "uid:%u", client->uid);
+	if (check_params(public->method, public->params, error) < 0)
+		return -EINVAL;
+	return take_file(client, call, error);
+}
+
+static void handle_request(struct client *client, json_t *request, json_t *id)
+{
+	struct rpc_server *server = client->server;
+	struct call *call = calloc(1, sizeof(*call));
+	struct api_error error;
+
+	if (call == NULL)
+		return;
+	call->server = server;
+	call->client = client;
+	call->id = json_incref(id);
+	TAILQ_INSERT_TAIL(&server->calls, call, entry);
+	client->pending++;
+	if (prepare(client, request, call, &error) < 0) {
+		rpc_fail(&call->public, &error);
+	} else if (call->public.method->thread == RPC_ROUTE && server->options.forward != NULL) {
+		call->forwarded = true;
+		call->back = server->options.back;
+		call->back_ctx = server->options.ctx;
+		server->options.forward(server->options.ctx, &call->public);
+	} else {
+		rpc_call_run(&call->public);
+	}
+}
+
+void call_handle_line(struct client *client, const char *line, size_t length)
+{
+	struct api_error error;
+	json_error_t where;
+	json_t *request, *id;
+
+	if (length > 0 && line[length - 1] == '\r')
+		length--;
+	if (length == 0)
+		return;
+	client->active = now_ms();
+	client->server->counters.requests++;
+	request = json_loadb(line, length, JSON_REJECT_DUPLICATES, &where);
+	id = json_object_get(request, "id");
+	if (request == NULL) {
+		api_fail(&error, API_PARSE, NULL, "the request is not JSON: %s, at byte %d",
+			where.text, where.position);
+	} else if (!json_is_object(request)) {
+		api_fail(&error, API_REQUEST, "send requests one per line",
+			"a request has to be one object; there are no batches");
+	} else if (!json_is_integer(id) && !json_is_string(id)) {
+		api_fail(&error, API_REQUEST, NULL, "a request needs an id, a number or a string");
+	} else {
+		handle_request(client, request, id);
+		json_decref(request);
+		return;
+	}
+	client->server->counters.failed++;
+	client_send_json(client, refusal_json(&error));
+	json_decref(request);
+}
+
+struct client *call_client(struct rpc_call *call)
+{
+	return ((struct call *)call)->client;
+}
