@@ -67,6 +67,17 @@ void service_change(
 void service_apply(struct service *service, const struct service_change *change, const char *text,
 	size_t length, const char *file_name, service_done done, void *ctx);
 
+// --- the store's lists -----------------------------------------------------------------------------------
+
+// store_audit_list() and store_history(): asked on the store thread, answered on the main thread, newest first.
+enum service_list { SERVICE_AUDIT, SERVICE_HISTORY };
+// rows is borrowed; NULL = the store cannot be read.
+typedef void (*service_rows)(void *ctx, struct json_t *rows);
+// At most `limit` rows older than `before` (an id or a revision; 0 = from the newest). done is called exactly
+// once, never before service_list returns.
+void service_list(struct service *service, enum service_list list, uint64_t before,
+	unsigned int limit, service_rows done, void *ctx);
+
 // --- threads -------------------------------------------------------------------------------------------
 
 // For whoever has to move work: post(service_route_thread(s), fn, arg) and back. From any thread.
