@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fixtures of the net suite: real processes, real BIRD, in network namespaces of the suite's own."""
+
+import os
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tools", "lab"))
+sys.dont_write_bytecode = True
+
+from edge import EdgeLab  # noqa: E402
+from lab import leftovers, run, wait_for  # noqa: E402
+
+PREFIX = "cvt"
+
+
+@pytest.fixture(scope="session")
+def build():
+    path = os.environ.get("CULVERT_BUILD", os.path.join(ROOT, "build"))
+    assert os.path.exists(os.path.join(path, "control/culvertd")), f"no build in {path}"
+    return path
+
+
+def start_lab(build, host_domain):
+    for name in leftovers(PREFIX):
+        run("ip", "netns", "del", name, check=False)
+    lab = EdgeLab(PREFIX, build, host_domain=host_domain)
+    try:
+        lab.make_network()
+        lab.start_routers()
+        lab.start_edge()
+        for c in lab.customers:
+            wait_for(lambda c=c: lab.session(c) == "established", 20, f"BGP session of {c.name}")
+            wait_for(lambda c=c: lab.reaches_vnet(c), 10, f"{c.name} reaches its vNet")
+    except BaseException:
+        lab.print_logs(sys.stderr)
+        lab.close()
+        raise
+    return lab
+
+
+@pytest.fixture(scope="module", params=["netns", "table"])
+def edge(request, build):
+    lab = start_lab(build, request.param)
+    yield lab
+    if request.session.testsfailed:
+        lab.print_logs(sys.stderr)
+    lab.close()

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One edge, two customers with the same addresses, in host domains `netns` and `table`."""
+
+import json
+
+from edge import EDGE_CORE, VNET, host
+from lab import wait_for
+
+
+def both_reach_their_own(lab):
+    return all(lab.whose_vnet(c) == c.vnet for c in lab.customers)
+
+
+def test_each_customer_reaches_its_own_vnet(edge):
+    for c in edge.customers:
+        assert edge.ping(c, 10, 0.01) == 10
+        assert edge.whose_vnet(c) == c.vnet
+
+
+def test_nothing_crosses_between_customers(edge):
+    for c, other in ((edge.acme, edge.globex), (edge.globex, edge.acme)):
+        before = edge.peer_counters(other)["received"]
+        assert edge.ping(c, 100, 0.002) == 100
+        assert edge.peer_counters(other)["received"] == before
+
+
+def test_forged_tunnel_packets_are_counted(edge):
+    for source, key in ((edge.acme.gateway, 4242), ("192.0.2.2", edge.acme.key), (edge.globex.gateway, edge.acme.key)):
+        before = edge.drops("tunnel-unknown")
+        edge.forge(source, key, 10)
+        wait_for(lambda b=before: edge.drops("tunnel-unknown") == b + 10, 5, "10 more drops")
+
+
+def test_peering_addresses_of_another_are_out_of_reach(edge):
+    """acme cannot talk to the address we have on globex's peering (mode table has both in one namespace)."""
+    ours_on_globex = host(edge.globex.subnet, 2)
+    if edge.globex.subnet == edge.acme.subnet:
+        return  # the same address is acme's own peering then
+    done = edge.acme.router.run("ping", "-n", "-c", "2", "-i", "0.2", "-w", "2", ours_on_globex, check=False)
+    assert " 0 received" in done.stdout
+
+
+def test_false_announcements_are_rejected_with_their_rule(edge):
+    claims = {VNET: "vnet-prefix", "10.9.128.0/17": "vnet-prefix", edge.acme.subnet: "peering-subnet", f"{EDGE_CORE}/32": "outer-address"}
+    edge.announce(edge.acme, ["10.1.0.0/16", *claims])
+    wait_for(lambda: edge.rejected_as(edge.acme, claims), 10, "all claims rejected")
+    assert both_reach_their_own(edge)
+    edge.announce(edge.acme, ["10.1.0.0/16"])
+    wait_for(lambda: not edge.rejected(edge.acme), 10, "rejected routes gone")
+
+
+def test_default_route_is_a_route_like_any_other(edge):
+    edge.announce(edge.acme, ["10.1.0.0/16", "0.0.0.0/0"])
+    wait_for(lambda: edge.installed(edge.acme, "0.0.0.0/0"), 10, "0/0 installed")
+    assert both_reach_their_own(edge)
+    edge.announce(edge.acme, ["10.1.0.0/16"])
+    wait_for(lambda: not edge.installed(edge.acme, "0.0.0.0/0"), 10, "0/0 gone")
+
+
+def test_a_prefix_of_two_customers_is_accepted_for_both(edge):
+    for c in edge.customers:
+        edge.announce(c, ["10.1.0.0/16", "10.77.0.0/16"])
+    for c in edge.customers:
+        wait_for(lambda c=c: edge.installed(c, "10.77.0.0/16"), 10, "installed")
+    edge.announce(edge.acme, ["10.1.0.0/16"])
+    wait_for(lambda: not edge.installed(edge.acme, "10.77.0.0/16"), 10, "withdrawn by acme")
+    assert edge.installed(edge.globex, "10.77.0.0/16")
+    edge.announce(edge.globex, ["10.1.0.0/16"])
+
+
+def test_vnet_prefix_reaches_the_customer(edge):
+    for c in edge.customers:
+        assert VNET in edge.birdc(c.bird, "show", "route")
+
+
+def test_link_down_takes_the_routes_out(edge):
+    c = edge.acme
+    c.router.ip("link", "set", "eth0", "down")
+    wait_for(lambda: not edge.installed(c, "10.1.0.0/16"), 10, "routes out")
+    assert edge.installed(edge.globex, "10.1.0.0/16")
+    c.router.ip("link", "set", "eth0", "up")
+    wait_for(lambda: edge.installed(c, "10.1.0.0/16"), 20, "routes back")
+    wait_for(lambda: edge.reaches_vnet(c), 10, "traffic back")
+
+
+def test_counting_laws_hold_on_the_running_edge(edge):
+    for c in edge.customers:
+        stats = json.loads(edge.ctl("--json", "circuit", "stats", c.circuit).stdout)
+        for link in stats["links"]:
+            for i in link["interfaces"] or []:
+                came = i["rx_packets"] + i["generated"]
+                assert came == i["forwarded"] + i["to_host"] + sum(i["drops"].values()), i
+
+
+def test_kill_culvertd(edge):
+    written = edge.written()
+    edge.daemon.kill()
+    assert all(edge.ping(c, 20, 0.01) == 20 for c in edge.customers)
+    edge.start_daemon()
+    wait_for(edge.synced, 10, "replayed")
+    wait_for(lambda: edge.installed(edge.acme, "10.1.0.0/16"), 10, "mirror back")
+    assert edge.written() == written
+    assert both_reach_their_own(edge)
+
+
+def test_kill_dataplane(edge):
+    before = {c.name: edge.circuit_packets(c) for c in edge.customers}
+    sessions = {c.name: edge.session_since(c) for c in edge.customers}
+    edge.dataplane.kill()
+    edge.start_dataplane()
+    wait_for(lambda: both_reach_their_own(edge), 10, "traffic back")
+    assert {c.name: edge.session_since(c) for c in edge.customers} == sessions
+    assert all(edge.circuit_packets(c) >= before[c.name] for c in edge.customers)
+
+
+def test_kill_both(edge):
+    before = {c.name: edge.circuit_packets(c) for c in edge.customers}
+    for first, second in (("daemon", "dataplane"), ("dataplane", "daemon")):
+        getattr(edge, first).kill()
+        getattr(edge, second).kill()
+        getattr(edge, "start_" + first)()
+        getattr(edge, "start_" + second)()
+        wait_for(lambda: all(edge.reaches_vnet(c) for c in edge.customers), 10, "traffic back")
+        wait_for(edge.synced, 10, "replayed")
+    assert all(edge.circuit_packets(c) >= before[c.name] for c in edge.customers)

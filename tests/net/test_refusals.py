@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is refused on a running edge: each with an error that names the object, and nothing half applied."""
+
+import os
+import socket
+import time
+
+import pytest
+from lab import run, wait_for
+
+from conftest import start_lab
+
+
+@pytest.fixture(scope="module")
+def lab(build):
+    lab = start_lab(build, "netns")
+    yield lab
+    lab.close()
+
+
+def check(lab, text):
+    path = os.path.join(lab.dir, "candidate.yaml")
+    with open(path, "w") as f:
+        f.write(text)
+    return lab.ctl("config", "check", path, check=False)
+
+
+BROKEN = [
+    ("unknown key", "bandwidth: 50mbps", "bandwith: 50mbps", ["bandwith", "bandwidth"]),
+    ("duplicate key", "    bandwidth: 50mbps\n", "    bandwidth: 50mbps\n    bandwidth: 50mbps\n", ["bandwidth", "twice"]),
+    ("missing unit", "bandwidth: 50mbps", "bandwidth: 50", ["bandwidth", "unit"]),
+    ("unknown port", "port: wan0, outer-tag: 100", "port: wan7, outer-tag: 100", ["wan7"]),
+    ("GRE triple in use", "gateway: 198.51.100.21, local: 192.0.2.1, key: 7002", "gateway: 198.51.100.11, local: 192.0.2.1, key: 7001", ["7001", "acme-prod"]),
+    ("overlapping prefixes", "prefixes: [10.9.0.0/16]", "prefixes: [10.9.0.0/16, 10.9.4.0/24]", ["10.9.4.0/24"]),
+    ("VLAN in use", "port: wan1, outer-tag: 200, inner-tag: 10", "port: wan0, outer-tag: 100", ["wan0", "100"]),
+    ("anchor", "  - name: acme\n", "  - &a\n    name: acme\n", ["anchor"]),
+]
+
+
+@pytest.mark.parametrize("what,old,new,words", BROKEN, ids=[b[0] for b in BROKEN])
+def test_config_check_refuses(lab, what, old, new, words):
+    text = lab.model()
+    assert old in text
+    done = check(lab, text.replace(old, new, 1))
+    assert done.returncode == 6, done.stdout + done.stderr
+    said = (done.stdout + done.stderr).lower()
+    for word in words:
+        assert word.lower() in said, said
+
+
+def test_nothing_is_half_applied(lab):
+    before = lab.ctl("config", "show").stdout
+    path = os.path.join(lab.dir, "half.yaml")
+    text = lab.model().replace("bandwidth: 50mbps", "bandwidth: 200mbps", 1).replace("port: wan1, outer-tag: 200", "port: nowhere, outer-tag: 200", 1)
+    with open(path, "w") as f:
+        f.write(text)
+    done = lab.ctl("config", "apply", path, check=False)
+    assert done.returncode == 6
+    assert lab.ctl("config", "show").stdout == before
+
+
+def test_bandwidth_is_not_lowered(lab):
+    done = lab.ctl("circuit", "set", lab.globex.circuit, "--bandwidth", "50mbps", check=False)
+    assert done.returncode in (1, 6)
+    assert lab.globex.circuit in done.stderr and "hint:" in done.stderr
+
+
+def test_a_password_that_breaks_the_speaker_is_refused(lab):
+    secret = os.path.join(lab.dir, "password")
+    with open(secret, "w") as f:
+        f.write('x"; } protocol static { route 0.0.0.0/0 blackhole; } #')
+    path = os.path.join(lab.dir, "password.yaml")
+    with open(path, "w") as f:
+        f.write(lab.model().replace("        peer-asn: 65010\n", f"        peer-asn: 65010\n        password: {{file: {secret}}}\n"))
+    done = lab.ctl("config", "apply", path, check=False)
+    assert done.returncode == 6
+    assert "password" in done.stderr
+    assert lab.session(lab.acme) == "established"
+
+
+def test_unknown_object_and_usage(lab):
+    done = lab.ctl("circuit", "show", "acme", check=False)
+    assert done.returncode == 3
+    assert 'no circuit named "acme"' in done.stderr
+    assert lab.ctl("circuit", "frobnicate", check=False).returncode == 2
+    assert run(lab.program("tools/culvertctl/culvertctl"), "-s", "/nonexistent.sock", "status", check=False).returncode == 4
+
+
+def test_a_second_controller_is_refused(lab):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.settimeout(5)
+        s.connect(os.path.join(lab.dir, "dataplane.sock"))
+        # told so, or cut off at once; never served
+        answer = s.recv(65536)
+        assert len(answer) <= 64
+    assert lab.synced()
+    assert lab.reaches_vnet(lab.acme)
+
+
+def test_a_foreign_store_does_not_sweep_the_network(lab):
+    lab.daemon.stop()
+    with open(lab.node_path) as f:
+        node = f.read()
+    with open(lab.node_path, "w") as f:
+        f.write(node.replace("culvert.db", "other.db"))
+    lab.start_daemon()
+    wait_for(lambda: lab.ctl("status", check=False).returncode in (0, 1), 10, "culvertd answers")
+    wait_for(lambda: lab.status()["dataplane"]["state"] == "refused", 10, "the data plane refuses the foreign store")
+    for c in lab.customers:
+        assert lab.ping(c, 20, 0.01) == 20
+    lab.daemon.stop()
+    with open(lab.node_path, "w") as f:
+        f.write(node)
+    lab.start_daemon()
+    wait_for(lab.synced, 10, "own store again")
+    assert all(lab.whose_vnet(c) == c.vnet for c in lab.customers)
+
+
+def start_dataplane(lab, *more, port="net_null9"):
+    words = [lab.program("dataplane/culvert-dataplane"), "--no-huge", "--no-shconf", "--no-pci", "--file-prefix", "cvt-start", "--vdev", "net_null9", *more,
+             "--", "--socket", os.path.join(lab.dir, "start.sock"), "--stats", "/dev/shm/cvt-start-stats", "--port", f"wan0={port}"]
+    start = time.monotonic()
+    done = run(*words, check=False)
+    return done, time.monotonic() - start
+
+
+@pytest.mark.parametrize("more,port,word", [(["-m", "256"], "net_nothere0", "net_nothere0"), (["-m", "4"], "net_null9", "memory")])
+def test_dataplane_says_what_is_wrong_at_start(lab, more, port, word):
+    done, seconds = start_dataplane(lab, *more, port=port)
+    assert done.returncode not in (0, -6, -11)
+    errors = [line for line in done.stderr.split("\n") if "error" in line.lower() and word in line]
+    assert errors, done.stderr
+    assert seconds < 5
+
+
+def test_stats_segment_on_a_disk_is_refused(lab):
+    words = [lab.program("dataplane/culvert-dataplane"), "--no-huge", "--no-shconf", "--no-pci", "-m", "256", "--file-prefix", "cvt-start", "--vdev", "net_null9",
+             "--", "--socket", os.path.join(lab.dir, "start.sock"), "--stats", "/usr/cvt-stats", "--port", "wan0=net_null9"]
+    done = run(*words, check=False)
+    assert done.returncode != 0
+    assert "tmpfs" in done.stderr
+    assert not os.path.exists("/usr/cvt-stats")
