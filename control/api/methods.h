@@ -52,12 +52,14 @@
 
 // For each noun N of the model:
 //   N.list   {"filter": {"customer": "acme"}?, "limit"?, "cursor"?}
-//            -> {"revision": 418, "items": [{"name": "acme-ams-01", <fields as in YAML>}], "next": null}
-//   N.show   {"name"} -> {"revision": 418, "object": {"name": "acme-ams-01", <fields>}}
+//            -> {"revision": 418, "items": [{<fields as in YAML>, "full_name": "acme-ams-01"}], "next": null}
+//   N.show   {"name"} -> {"revision": 418, "object": {<fields>, "full_name": "acme-ams-01"}}
 //   N.create {"name", "fields": {...}, "if_revision"?, "check"?}
 //   N.set    {"name", "fields": {...}, "if_revision"?, "check"?}   a field null = back to its default
 //   N.delete {"name", "if_revision"?, "check"?}
 //            -> {"revision": 419, "changed": true, "diff": [...]}
+// "name" and "full_name" are whole names: "ams1/wan0" (port), "acme-ams-01/primary" (link), "acme-ams-01/private"
+// (peering), "acme-ams-01/acme-prod" (connection).
 // `fields` has the form of the YAML model: values with units ("1gbps") or, where a unit is unambiguous, the
 // integers that `show` gives. `check` validates and tells the diff, and changes nothing.
 #define API_NOUNS(X) X(edge) X(port) X(customer) X(circuit) X(link) X(peering) X(vnet) X(connection)
@@ -68,17 +70,18 @@
 // {"text": "..."}; "name": "culvert.yaml"? is what messages call the file.
 //   check -> {"revision": 418, "changed": true, "diff": [...]}      diff is the same method with another reader
 //   apply {.., "if_revision"?} -> {"revision": 419, "changed": true, "diff": [...]}
-// diff: [{"op": "set", "noun": "circuit", "name": "acme-ams-01", "field": "bandwidth",
-//         "old": "1gbps", "new": "2gbps", "effect": "hitless"}]
+// diff: [{"op": "set", "noun": "circuit", "name": "acme-ams-01", "effect": "hitless",
+//         "fields": [{"field": "bandwidth", "from": "1gbps", "to": "2gbps", "effect": "hitless"}],
+//         "text": "~ circuit acme-ams-01 bandwidth 1gbps -> 2gbps (hitless)"}]
 #define API_CONFIG_CHECK "config.check"
 #define API_CONFIG_DIFF  "config.diff"
 #define API_CONFIG_APPLY "config.apply"
-// {"limit"?, "cursor"?} -> items: {"revision", "time", "actor", "verb", "comment"}, newest first
+// {"limit"?, "cursor"?} -> items: {"revision", "time", "actor", "verb", "objects"}, newest first
 #define API_CONFIG_HISTORY "config.history"
 
 // {"limit"?, "cursor"?} -> items, newest first:
 // {"id": 12, "time": 1790000000, "actor": "uid:0", "on_behalf": null, "verb": "circuit.set", "object": "acme-ams-01",
-//  "revision": 419, "result": "ok", "diff": [...]}
+//  "revision": 419, "result": "ok"}
 #define API_AUDIT_LIST "audit.list"
 
 // --- route thread: control/sync/methods.c ------------------------------------------------------------------

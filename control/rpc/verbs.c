@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// The methods that the main thread answers: five verbs for every noun, the configuration as a whole, history
+// and audit. They know nothing about any single noun: fields, types and rules come from the schema, and a
+// change is a list of {op, noun, name, fields} that the service validates, commits and publishes before it is
+// answered. A list walks the snapshot from its cursor, which is the last name given, so a page costs what is on
+// it and a change in between neither repeats nor hides other objects.
+
+#include "control/rpc/verbs.h"
+
+#include "control/api/methods.h"
+#include "control/api/suggest.h"
+#include "control/model/model.h"
+#include "control/rpc/rpc.h"
+#include "control/service.h"
+
+#include <jansson.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// --- reading -------------------------------------------------------------------------------------------
+
+// The noun is what the method's name begins with.
+static const struct noun *noun_of(const struct rpc_call *call)
+{
+	char name[32];
+	size_t length = strcspn(call->method->name, ".");
+
+	snprintf(name, sizeof(name), "%.*s", (int)length, call->method->name);
+	return noun_find(name);
+}
+
+// Fields as in YAML, and the name that the object is called by.
+static json_t *object_answer(const struct object *object)
+{
+	json_t *answer = object_json(object);
+
+	json_object_set_new(answer, "full_name", json_string(object->name));
+	return answer;
+}
+
+static int check_filter(const struct noun *noun, json_t *filter, struct api_error *error)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach (filter, name, value) {
+		const struct field *field = field_find(&noun->fields, name);
+
+		if (field == NULL || field->kind == FIELD_LIST || field->kind == FIELD_SECRET)
+			return api_fail(error, API_USAGE, "rpc.describe lists the fields",
+				"%s objects cannot be listed by \"%.64s\"", noun->name, name);
+		if (!json_is_string(value))
+			return api_fail(error, API_USAGE, NULL,
+				"the filter \"%s\" has to be a string", name);
+	}
+	return 0;
+}
+
+static bool passes(const struct object *object, json_t *filter)
+{
+	char buffer[FIELD_TEXT_MAX];
+	const char *name;
+	json_t *value;
+
+	json_object_foreach (filter, name, value) {
+		const struct field *field = field_find(&object->noun->fields, name);
+		const char *text =
+			field_format(field, (const char *)object + field->offset, buffer);
+
+		if (strcmp(text, json_string_value(value)) != 0)
+			return false;
+	}
+	return true;
+}
+
+static void list_objects(struct rpc_call *call)
+{
+	const struct model *model = service_model(call->ctx);
+	const struct noun *noun = noun_of(call);
+	const char *cursor = rpc_string(call, "cursor"), *next = NULL;
+	json_t *filter = json_object_get(call->params, "filter"), *items;
+	unsigned int limit = rpc_limit(call), count = model_count(model, noun->id);
+	unsigned int i = cursor == NULL ? 0 : model_lower_bound(model, noun->id, cursor);
+	struct api_error error;
+
+	if (check_filter(noun, filter, &error) < 0) {
+		rpc_fail(call, &error);
+		return;
+	}
+	items = json_array();
+	for (; i < count; i++) {
+		const struct object *object = model_at(model, noun->id, i);
+
+		if ((cursor != NULL && strcmp(object->name, cursor) == 0) ||
+			!passes(object, filter))
+			continue;
+		if (json_array_size(items) == limit) {
+			next = json_string_value(
+				json_object_get(json_array_get(items, limit - 1), "full_name"));
+			break;
+		}
+		json_array_append_new(items, object_answer(object));
+	}
+	rpc_reply(call,
+		json_pack("{s:I, s:o, s:s?}", "revision", (json_int_t)service_revision(call->ctx),
+			"items", items, "next", next));
+}
+
+static int no_such_object(const struct model *model, const struct noun *noun, const char *name,
+	struct api_error *error)
+{
+	struct api_suggestion suggestion;
+	char hint[256];
+	const char *near;
+
+	api_suggest_begin(&suggestion, name);
+	for (unsigned int i = 0; i < model_count(model, noun->id) && i < 1000; i++)
+		api_suggest_offer(&suggestion, model_at(model, noun->id, i)->name);
+	near = api_suggest_end(&suggestion);
+	snprintf(hint, sizeof(hint), "culvertctl %s list", noun->name);
+	if (near == NULL)
+		return api_fail(
+			error, API_NOT_FOUND, hint, "no %s named \"%.100s\"", noun->name, name);
+	return api_fail(error, API_NOT_FOUND, hint, "no %s named \"%.100s\" (did you mean \"%s\"?)",
+		noun->name, name, near);
+}
+
+static void show_object(struct rpc_call *call)
+{
+	const struct model *model = service_model(call->ctx);
+	const struct noun *noun = noun_of(call);
+	const struct object *object = model_find(model, noun->id, rpc_string(call, "name"));
+	struct api_error error;
+
+	if (object == NULL) {
+		no_such_object(model, noun, rpc_string(call, "name"), &error);
+		rpc_fail(call, &error);
+		return;
+	}
+	rpc_reply(call, json_pack("{s:I, s:o}", "revision", (json_int_t)service_revision(call->ctx),
+				"object", object_answer(object)));
+}
+
+// --- changing ------------------------------------------------------------------------------------------
+
+static void changed(void *ctx, const struct service_result *result)
+{
+	struct rpc_call *call = ctx;
+
+	if (result->error.code != API_NONE) {
+		rpc_fail_details(call, &result->error, json_incref(result->errors));
+		return;
+	}
+	rpc_reply(call, json_pack("{s:I, s:b, s:o}", "revision", (json_int_t)result->revision,
+				"changed", result->changed, "diff",
+				result->diff == NULL ? json_array() : json_incref(result->diff)));
+}
+
+static struct service_change change_of(const struct rpc_call *call)
+{
+	return (struct service_change){
+		.actor = call->actor,
+		.verb = call->method->name,
+		.has_if_revision = rpc_has(call, "if_revision"),
+		.if_revision = (uint64_t)rpc_integer(call, "if_revision", 0),
+		.check = rpc_boolean(call, "check", false),
+	};
+}
+
+// {file: PATH} makes the daemon read a file with its own rights, which is not for everybody to ask.
+static int check_secrets(const struct rpc_call *call, const struct noun *noun, json_t *fields,
+	struct api_error *error)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach (fields, name, value) {
+		const struct field *field = field_find(&noun->fields, name);
+
+		if (field != NULL && field->kind == FIELD_SECRET && call->role < RPC_ADMIN &&
+			json_object_get(value, "file") != NULL)
+			return api_fail(error, API_DENIED, "pass {\"value\": TEXT}",
+				"%s {file: ..} is read by culvertd, which needs the role admin",
+				name);
+	}
+	return 0;
+}
+
+static void change_object(struct rpc_call *call, const char *op)
+{
+	const struct noun *noun = noun_of(call);
+	json_t *fields = json_object_get(call->params, "fields"), *changes;
+	struct service_change change = change_of(call);
+	struct api_error error;
+
+	if (check_secrets(call, noun, fields, &error) < 0) {
+		rpc_fail(call, &error);
+		return;
+	}
+	changes = json_pack("[{s:s, s:s, s:O}]", "op", op, "noun", noun->name, "name",
+		json_object_get(call->params, "name"));
+	if (fields != NULL)
+		json_object_set(json_array_get(changes, 0), "fields", fields);
+	change.changes = changes;
+	service_change(call->ctx, &change, changed, call);
+	json_decref(changes);
+}
+
+static void create_object(struct rpc_call *call)
+{
+	change_object(call, "create");
+}
+
+// The same sentence for a wrong name everywhere, near names included.
+static bool exists(struct rpc_call *call)
+{
+	const struct model *model = service_model(call->ctx);
+	const struct noun *noun = noun_of(call);
+	struct api_error error;
+
+	if (model_find(model, noun->id, rpc_string(call, "name")) != NULL)
+		return true;
+	no_such_object(model, noun, rpc_string(call, "name"), &error);
+	rpc_fail(call, &error);
+	return false;
+}
+
+static void set_object(struct rpc_call *call)
+{
+	if (exists(call))
+		change_object(call, "set");
+}
+
+static void delete_object(struct rpc_call *call)
+{
+	if (exists(call))
+		change_object(call, "delete");
+}
+
+// --- the configuration as a whole ----------------------------------------------------------------------
+
+static void show_config(struct rpc_call *call)
+{
+	char *yaml = model_yaml(service_model(call->ctx));
+	json_t *answer = json_pack(
+		"{s:I, s:s?}", "revision", (json_int_t)service_revision(call->ctx), "yaml", yaml);
+
+	free(yaml);
+	rpc_reply(call, answer);
+}
+
+static void take_config(struct rpc_call *call, bool check)
+{
+	struct service_change change = change_of(call);
+	const char *name = rpc_string(call, "name"), *text = rpc_string(call, "text");
+	size_t length = text == NULL ? 0 : strlen(text);
+	struct api_error error;
+
+	if (call->text != NULL) {
+		text = call->text;
+		length = call->text_length;
+	}
+	if (text == NULL) {
+		api_fail(&error, API_USAGE, NULL, "%s needs \"file\" or \"text\"",
+			call->method->name);
+		rpc_fail(call, &error);
+		return;
+	}
+	change.check = change.check || check;
+	service_apply(call->ctx, &change, text, length, name == NULL ? "configuration" : name,
+		changed, call);
+}
+
+static void check_config(struct rpc_call *call)
+{
+	take_config(call, true);
+}
+
+static void apply_config(struct rpc_call *call)
+{
+	take_config(call, false);
+}
+
+// --- lists of the store --------------------------------------------------------------------------------
+
+static void rows_came(void *ctx, json_t *rows, const char *key)
+{
+	struct rpc_call *call = ctx;
+	struct api_error error;
+	char cursor[24];
+	size_t count = json_array_size(rows);
+	bool more = count > 0 && count >= rpc_limit(call);
+
+	if (rows == NULL) {
+		api_fail(&error, API_INTERNAL, "see culvertd's log", "the store cannot be read");
+		rpc_fail(call, &error);
+		return;
+	}
+	snprintf(cursor, sizeof(cursor), "%" JSON_INTEGER_FORMAT,
+		json_integer_value(json_object_get(json_array_get(rows, count - 1), key)));
+	rpc_reply_list(call, json_incref(rows), more ? cursor : NULL);
+}
+
+static void audit_came(void *ctx, json_t *rows)
+{
+	rows_came(ctx, rows, "id");
+}
+
+static void history_came(void *ctx, json_t *rows)
+{
+	rows_came(ctx, rows, "revision");
+}
+
+static void ask_store(struct rpc_call *call, enum service_list list, service_rows done)
+{
+	const char *cursor = rpc_string(call, "cursor");
+
+	service_list(call->ctx, list, cursor == NULL ? 0 : strtoull(cursor, NULL, 10),
+		rpc_limit(call), done, call);
+}
+
+static void list_audit(struct rpc_call *call)
+{
+	ask_store(call, SERVICE_AUDIT, audit_came);
+}
+
+static void list_history(struct rpc_call *call)
+{
+	ask_store(call, SERVICE_HISTORY, history_came);
+}
+
+// --- tables --------------------------------------------------------------------------------------------
+
+// clang-format off
+#define PAGING \
+	{"limit", RPC_INTEGER, false, "items on a page"}, \
+	{"cursor", RPC_STRING, false, "`next` of the page before"}
+#define WRITING \
+	{"if_revision", RPC_INTEGER, false, "refuse unless this is the model's revision"}, \
+	{"check", RPC_BOOLEAN, false, "validate and tell the difference, change nothing"}
+#define NAME   {"name", RPC_STRING, true, "full name of the object"}
+#define FIELDS {"fields", RPC_OBJECT, false, "fields as in YAML, null = back to the default"}
+
+#define NOUN_METHODS(noun) \
+	{.name = #noun ".list", .role = RPC_VIEWER, .handler = list_objects, \
+		.help = "the " #noun " objects as configured, by name", \
+		.params = {{"filter", RPC_OBJECT, false, "field: value, each has to match"}, PAGING}}, \
+	{.name = #noun ".show", .role = RPC_VIEWER, .handler = show_object, \
+		.help = "one " #noun " as configured", .params = {NAME}}, \
+	{.name = #noun ".create", .role = RPC_OPERATOR, .handler = create_object, \
+		.help = "make a new " #noun, .params = {NAME, FIELDS, WRITING}}, \
+	{.name = #noun ".set", .role = RPC_OPERATOR, .handler = set_object, \
+		.help = "change fields of a " #noun, .params = {NAME, FIELDS, WRITING}}, \
+	{.name = #noun ".delete", .role = RPC_OPERATOR, .handler = delete_object, \
+		.help = "delete a " #noun, .params = {NAME, WRITING}},
+
+#define FILE_PARAMS \
+	{"file", RPC_STRING, false, "\"fd\": a sealed memfd comes with the request"}, \
+	{"text", RPC_STRING, false, "the configuration itself, when it is small"}, \
+	{"name", RPC_STRING, false, "what messages call the file"}
+
+static const struct rpc_method methods[] = {
+	API_NOUNS(NOUN_METHODS)
+	{.name = API_CONFIG_SHOW, .role = RPC_VIEWER, .handler = show_config,
+		.help = "the whole model as YAML, valid input of config.apply"},
+	{.name = API_CONFIG_CHECK, .role = RPC_ADMIN, .handler = check_config, .file = true,
+		.help = "validate a configuration, change nothing", .params = {FILE_PARAMS}},
+	{.name = API_CONFIG_DIFF, .role = RPC_ADMIN, .handler = check_config, .file = true,
+		.help = "what applying a configuration would change", .params = {FILE_PARAMS}},
+	{.name = API_CONFIG_APPLY, .role = RPC_ADMIN, .handler = apply_config, .file = true,
+		.help = "make the model what the configuration says",
+		.params = {FILE_PARAMS, WRITING}},
+	{.name = API_CONFIG_HISTORY, .role = RPC_VIEWER, .handler = list_history,
+		.help = "revisions of the model, newest first", .params = {PAGING}},
+	{.name = API_AUDIT_LIST, .role = RPC_VIEWER, .handler = list_audit,
+		.help = "who asked for what, newest first", .params = {PAGING}},
+	{0},
+};
+// clang-format on
+
+static void model_changed(void *ctx, uint64_t revision)
+{
+	rpc_event(ctx, "model", json_pack("{s:I}", "revision", (json_int_t)revision));
+}
+
+int rpc_verbs_add(struct rpc_server *server, struct service *service, struct api_error *error)
+{
+	json_t *description = schema_describe();
+	int ret = rpc_server_add(server, methods, service);
+
+	if (ret == 0)
+		ret = service_watch(service, model_changed, server);
+	if (ret < 0) {
+		json_decref(description);
+		return api_fail(error, API_INTERNAL, NULL,
+			"the control socket's methods cannot be added: %s", strerror(-ret));
+	}
+	rpc_server_describe(server, json_pack("{s:o}", "nouns", description));
+	return 0;
+}
