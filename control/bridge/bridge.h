@@ -45,6 +45,7 @@ struct bridge_session {
 	uint32_t imported, filtered, exported;
 };
 
+// A callback may call any function of the bridge but those that delete a domain or an interface.
 struct bridge_callbacks {
 	void *ctx;
 	// A kernel route of a routing protocol came (present) or went. Only changes are reported; a link that
@@ -66,6 +67,8 @@ struct bridge_options {
 	const char *launcher;   // command that starts a speaker: LAUNCHER start|stop DIR NETNS ("" = do not)
 	uint32_t local_protocol; // RTPROT of the routes we announce
 	struct bridge_callbacks callbacks;
+	uint32_t check_interval; // s between drift checks, 0 = 60
+	uint32_t receive_buffer; // bytes for netlink events per namespace, 0 = 64 MiB
 };
 
 struct bridge;

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The bridge as a whole: its life, its clock tick, its counters. The parts, from the kernel up:
+//	netlink, kernel, netns, tap      single system calls and messages, no state
+//	decode, hops, routes             a route message; what a million of them are stored in
+//	mirror, reconcile                kernel routes -> changes, reported once
+//	neighbor, install, interface     what we put into the kernel
+//	space                            namespaces and domains
+//	birdc, render, speaker, session, ask   BGP daemons
+//	sweep                            what an earlier life left behind
+// Everything runs on the route thread's event loop and nothing blocks it: requests that the kernel answers at
+// once are made on the spot, everything else is an event.
+
+#include "control/bridge/kernel.h"
+#include "control/bridge/mirror.h"
+#include "control/bridge/reconcile.h"
+#include "control/bridge/space.h"
+#include "control/bridge/speaker.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <event2/event.h>
+
+enum { DEFAULT_CHECK_S = 60 };
+
+uint64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void bridge_log(const char *level, const char *format, ...)
+{
+	char line[1024];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	fprintf(stderr, "level=%s part=bridge %s\n", level, line);
+}
+
+// Once a second: what an event may not have told, and at times the check of every mirror.
+static void on_tick(evutil_socket_t fd, short what, void *ctx)
+{
+	struct bridge *bridge = ctx;
+	struct host_interface *interface;
+	struct domain *domain;
+	struct space *space;
+	uint32_t cursor = 0;
+
+	while ((interface = idmap_next(&bridge->interfaces, &cursor)) != NULL) {
+		if (interface->ifindex == 0)
+			interface_restore(interface, NULL);
+		neighbors_retry(bridge, interface);
+	}
+	cursor = 0;
+	while ((domain = idmap_next(&bridge->domains, &cursor)) != NULL)
+		install_statics(domain);
+	if (++bridge->ticks % bridge->check_interval == 0)
+		LIST_FOREACH (space, &bridge->spaces, entry)
+			mirror_check(space);
+}
+
+static int copy_options(struct bridge *bridge, const struct bridge_options *options)
+{
+	bridge->base = options->base;
+	bridge->mode = options->mode;
+	bridge->local_protocol = (uint8_t)options->local_protocol;
+	bridge->check_interval =
+		options->check_interval ? options->check_interval : DEFAULT_CHECK_S;
+	bridge->receive_buffer = (int)options->receive_buffer;
+	bridge->callbacks = options->callbacks;
+	bridge->prefix = strdup(options->prefix);
+	bridge->run_dir = strdup(options->run_dir);
+	bridge->launcher = strdup(options->launcher ? options->launcher : "");
+	return bridge->prefix && bridge->run_dir && bridge->launcher ? 0 : -ENOMEM;
+}
+
+static struct event_buffers *buffers_new(void)
+{
+	struct event_buffers *buffers = calloc(1, sizeof(*buffers));
+
+	for (unsigned int i = 0; buffers && i < EVENT_BATCH; i++) {
+		buffers->iovec[i] = (struct iovec){buffers->data[i], EVENT_BYTES};
+		buffers->header[i].msg_hdr.msg_iov = &buffers->iovec[i];
+		buffers->header[i].msg_hdr.msg_iovlen = 1;
+	}
+	return buffers;
+}
+
+int bridge_create(
+	struct bridge **out, const struct bridge_options *options, struct api_error *error)
+{
+	struct timeval second = {1, 0};
+	struct rlimit files;
+
+	*out = NULL;
+	if (options->mode == BRIDGE_VRF)
+		return api_fail(error, API_REFUSED,
+			"set host-domain to netns (or table for more than 1,000 domains)",
+			"host domain vrf is not available: %s",
+			kernel_has_vrf() ? "this version does not drive VRF devices yet"
+					 : "this kernel has no VRF devices");
+	if (options->local_protocol < 5 || options->local_protocol > 255 ||
+		decode_tracked((uint8_t)options->local_protocol))
+		return api_fail(error, API_INVALID, "use a number no routing daemon uses, e.g. 67",
+			"route protocol %u cannot be ours", options->local_protocol);
+	// A namespace costs about five descriptors.
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	struct bridge *bridge = calloc(1, sizeof(*bridge));
+	if (bridge == NULL || copy_options(bridge, options))
+		goto no_memory;
+	bridge->buffers = buffers_new();
+	bridge->tick = event_new(bridge->base, -1, EV_PERSIST, on_tick, bridge);
+	if (bridge->buffers == NULL || bridge->tick == NULL || event_add(bridge->tick, &second))
+		goto no_memory;
+	*out = bridge;
+	return 0;
+no_memory:
+	bridge_destroy(bridge);
+	return api_fail(error, API_INTERNAL, NULL, "no memory for the routing bridge");
+}
+
+void bridge_destroy(struct bridge *bridge)
+{
+	struct host_interface *interface;
+	struct domain *domain;
+	struct space *space;
+	uint32_t cursor = 0;
+
+	if (bridge == NULL)
+		return;
+	if (bridge->tick)
+		event_free(bridge->tick);
+	LIST_FOREACH (space, &bridge->spaces, entry)
+		if (space->speaker)
+			speaker_close(space->speaker);
+	while ((interface = idmap_next(&bridge->interfaces, &cursor)) != NULL)
+		interface_free(interface);
+	cursor = 0;
+	while ((domain = idmap_next(&bridge->domains, &cursor)) != NULL)
+		domain_free(domain);
+	while ((space = LIST_FIRST(&bridge->spaces)) != NULL)
+		space_close(space);
+	idmap_free(&bridge->interfaces);
+	idmap_free(&bridge->domains);
+	idmap_free(&bridge->peerings);
+	hops_free(&bridge->hops);
+	free(bridge->buffers);
+	free(bridge->prefix);
+	free(bridge->run_dir);
+	free(bridge->launcher);
+	free(bridge);
+}
+
+void bridge_counters(const struct bridge *bridge, struct bridge_counters *counters)
+{
+	*counters = bridge->counters;
+}

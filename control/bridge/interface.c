@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Host interfaces: a TAP or TUN device in its domain's namespace, with the port's MAC, an MTU and our addresses.
+// Setting one makes the device or adopts it: if the data plane of an earlier life still holds a queue, the
+// device, its addresses and the sessions over it are all still there and only what differs is changed.
+// A device that someone deletes under us is made again with the next tick.
+
+#include "control/bridge/space.h"
+
+#include "control/bridge/kernel.h"
+#include "control/bridge/mirror.h"
+#include "control/bridge/netns.h"
+#include "control/bridge/tap.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// IPv6 on a device: neighbor discovery wants a link-local address where we have one at all; else all is quiet.
+static void quiet(const struct bridge_interface *declared)
+{
+	char path[96];
+	bool v6 = false;
+
+	for (unsigned int i = 0; i < declared->addresses; i++)
+		v6 = v6 || declared->address[i].address.family == 6;
+	snprintf(path, sizeof(path), "ipv6/conf/%s/disable_ipv6", declared->name);
+	netns_sysctl(path, v6 ? "0" : "1");
+}
+
+// Opens a queue inside the namespace and prepares the device's settings that are reached by name only.
+static int open_queue(const struct host_interface *interface, bool prepare, int *fd)
+{
+	int back;
+	int err = netns_enter(interface->domain->space->fd, &back);
+
+	if (err)
+		return err;
+	err = tap_open(interface->name, interface->declared.tun, fd);
+	if (err == 0 && prepare)
+		quiet(&interface->declared);
+	netns_leave(back);
+	return err;
+}
+
+// The device's settings, as declared.
+static int configure(struct host_interface *interface)
+{
+	const struct bridge_interface *declared = &interface->declared;
+	struct netlink *command = &interface->domain->space->command;
+	struct kernel_link link;
+	int back;
+	int err = netns_enter(interface->domain->space->fd, &back);
+
+	if (err)
+		return err;
+	quiet(declared);
+	netns_leave(back);
+	err = kernel_link_get(command, interface->name, &link);
+	if (err)
+		return err;
+	bool same = link.up && link.mtu == declared->mtu &&
+		    (declared->tun || memcmp(link.mac, declared->mac, 6) == 0);
+	if (!same)
+		err = kernel_link_set(
+			command, link.index, declared->tun ? NULL : declared->mac, declared->mtu);
+	if (err == 0)
+		err = kernel_addresses_set(
+			command, link.index, declared->address, declared->addresses);
+	interface->ifindex = (uint32_t)link.index;
+	if (err == 0)
+		err = install_rules(interface);
+	return err;
+}
+
+// From now on the mirror knows whose device it is.
+static void name_link(struct host_interface *interface)
+{
+	struct space *space = interface->domain->space;
+	struct link *link = mirror_link(space, interface->ifindex);
+	struct domain *domain;
+
+	if (link == NULL)
+		return;
+	if (link->interface != interface) {
+		link->interface = interface;
+		mirror_link_named(space, link);
+	}
+	TAILQ_FOREACH (domain, &space->domains, entry)
+		install_statics(domain);
+}
+
+int interface_restore(struct host_interface *interface, struct api_error *error)
+{
+	int fd;
+	const char *what = "made";
+
+	if (interface->anchor >= 0)
+		close(interface->anchor);
+	interface->anchor = -1;
+	int err = open_queue(interface, true, &fd);
+	if (err == 0) {
+		interface->anchor = fd;
+		err = tap_detach(fd);
+	}
+	if (err == 0) {
+		what = "configured";
+		err = configure(interface);
+	}
+	if (err)
+		return api_fail(error, API_REFUSED,
+			err == -EBUSY || err == -EINVAL ? "another device has this name; remove it"
+							: NULL,
+			"host interface \"%s\" cannot be %s: %s", interface->name, what,
+			strerror(-err));
+	name_link(interface);
+	return 0;
+}
+
+static bool same_device(
+	const struct host_interface *interface, const struct bridge_interface *declared)
+{
+	return strcmp(interface->name, declared->name) == 0 &&
+	       interface->declared.tun == declared->tun &&
+	       interface->declared.domain == declared->domain;
+}
+
+int bridge_interface_set(
+	struct bridge *bridge, const struct bridge_interface *declared, struct api_error *error)
+{
+	struct host_interface *interface = idmap_get(&bridge->interfaces, declared->id);
+	struct domain *domain = idmap_get(&bridge->domains, declared->domain);
+	size_t len = strlen(declared->name);
+
+	if (domain == NULL)
+		return api_fail(error, API_NOT_FOUND, NULL,
+			"host interface \"%s\" names no known domain", declared->name);
+	if (len == 0 || len > 15 || strpbrk(declared->name, "/: \t\n%"))
+		return api_fail(error, API_INVALID, "at most 15 bytes, no / : %% or space",
+			"\"%s\" cannot be the name of a host interface", declared->name);
+	if (interface && !same_device(interface, declared)) {
+		interface_delete(interface);
+		interface = NULL;
+	}
+	bool fresh = interface == NULL;
+	if (fresh) {
+		interface = calloc(1, sizeof(*interface));
+		if (interface == NULL || idmap_set(&bridge->interfaces, declared->id, interface)) {
+			free(interface);
+			return api_fail(error, API_INTERNAL, NULL,
+				"host interface \"%s\": no memory", declared->name);
+		}
+		interface->anchor = -1;
+		interface->domain = domain;
+		memcpy(interface->name, declared->name, len + 1);
+	} else {
+		remove_rules(interface);
+	}
+	interface->declared = *declared;
+	interface->declared.name = interface->name;
+	if (fresh || interface->ifindex == 0)
+		return interface_restore(interface, error);
+	int err = configure(interface);
+	if (err)
+		return api_fail(error, API_REFUSED, NULL,
+			"host interface \"%s\" cannot be configured: %s", interface->name,
+			strerror(-err));
+	return 0;
+}
+
+void interface_free(struct host_interface *interface)
+{
+	struct space *space = interface->domain->space;
+	struct link *link = idmap_get(&space->links, interface->ifindex);
+
+	if (link)
+		link->interface = NULL;
+	if (interface->anchor >= 0)
+		close(interface->anchor);
+	neighbors_free(interface);
+	idmap_remove(&space->bridge->interfaces, interface->declared.id);
+	free(interface);
+}
+
+void interface_delete(struct host_interface *interface)
+{
+	remove_rules(interface);
+	if (interface->ifindex)
+		kernel_link_delete(&interface->domain->space->command, (int)interface->ifindex);
+	interface_free(interface);
+}
+
+void bridge_interface_delete(struct bridge *bridge, uint32_t id)
+{
+	struct host_interface *interface = idmap_get(&bridge->interfaces, id);
+
+	if (interface)
+		interface_delete(interface);
+}
+
+int bridge_interface_queue(struct bridge *bridge, uint32_t id, int *fd, struct api_error *error)
+{
+	struct host_interface *interface = idmap_get(&bridge->interfaces, id);
+
+	*fd = -1;
+	if (interface == NULL)
+		return api_fail(error, API_NOT_FOUND, NULL, "no host interface %u", id);
+	if (interface->ifindex == 0) {
+		int err = interface_restore(interface, error);
+		if (err)
+			return err;
+	}
+	int err = open_queue(interface, false, fd);
+	if (err)
+		return api_fail(error, API_REFUSED, NULL,
+			"host interface \"%s\" has no queue to give: %s", interface->name,
+			strerror(-err));
+	return 0;
+}
+
+void bridge_interface_carrier(struct bridge *bridge, uint32_t id, bool up)
+{
+	struct host_interface *interface = idmap_get(&bridge->interfaces, id);
+	struct link *link;
+
+	if (interface == NULL || interface->anchor < 0)
+		return;
+	int err = tap_carrier(interface->anchor, up);
+	if (err)
+		bridge_log("warning", "msg=\"cannot set carrier\" interface=%s errno=%d",
+			interface->name, -err);
+	// Up is taken from the kernel's message, when there are routes to look at; down at once.
+	link = idmap_get(&interface->domain->space->links, interface->ifindex);
+	if (link && !up)
+		mirror_link_down(interface->domain->space, link);
+}

@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One mirror watches one namespace: an event socket for changes as they happen, and, when the state as a whole
+// is needed, a second socket for dumps (links, neighbors, IPv4 routes, IPv6 routes, in that order). What a
+// message does to the stored routes is in reconcile.c; this file decides which message is looked at when.
+//
+// A dump shows some moments of the past, an event is news. So a dump's chunk is looked at only after all events
+// that wait have been, and during a dump an event's word on a route is final: routes it deletes stay as marked
+// places until the sweep, which then removes them and all that neither dump nor event has named. An overrun
+// (ENOBUFS: the kernel dropped messages and does not say how many) starts the dump again.
+//
+// No turn takes longer than about TURN_NS, whatever a million routes ask for: reading stops there and goes on in
+// the next turn; walks over stored routes (sweep, link down) are jobs done in slices, during which reading rests,
+// so that a job meets the routes as they were when it was asked for.
+
+#include "control/bridge/mirror.h"
+
+#include "control/bridge/kernel.h"
+#include "control/bridge/netns.h"
+#include "control/bridge/reconcile.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <event2/event.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <netlink/msg.h>
+
+enum { DEFAULT_BUFFER = 64 << 20, INTERRUPTED_MAX = 5 };
+
+static void dump_start(struct mirror *mirror);
+
+static void again_soon(struct event *event)
+{
+	struct timeval now = {0, 0};
+
+	event_add(event, &now);
+}
+
+struct link *mirror_link(struct space *space, uint32_t ifindex)
+{
+	struct link *link = idmap_get(&space->links, ifindex);
+
+	if (link)
+		return link;
+	link = calloc(1, sizeof(*link));
+	if (link == NULL)
+		return NULL;
+	*link = (struct link){.ifindex = ifindex, .running = true};
+	if (idmap_set(&space->links, ifindex, link)) {
+		free(link);
+		return NULL;
+	}
+	return link;
+}
+
+// ---- what links and addresses mean for routes
+
+static void link_up(struct space *space, struct link *link)
+{
+	struct domain *domain;
+
+	link->running = true;
+	TAILQ_FOREACH (domain, &space->domains, entry)
+		install_statics(domain);
+	if (link->interface)
+		neighbors_retry(space->bridge, link->interface);
+	mirror_resync(space);
+}
+
+void mirror_link_down(struct space *space, struct link *link)
+{
+	if (!link->running)
+		return;
+	link->running = false;
+	if (link->interface)
+		neighbors_down(link->interface);
+	install_forget(space, link->ifindex);
+	reconcile_job(space->mirror, JOB_INVALIDATE, link->ifindex,
+		link->interface ? link->interface->domain : NULL);
+}
+
+void mirror_link_named(struct space *space, struct link *link)
+{
+	reconcile_job(space->mirror, JOB_RENAME, link->ifindex,
+		link->interface ? link->interface->domain : NULL);
+}
+
+static void link_message(struct space *space, const struct nlmsghdr *header, bool dump)
+{
+	struct kernel_link seen;
+
+	if (!kernel_link_parse(header, &seen))
+		return;
+	if (header->nlmsg_type == RTM_DELLINK) {
+		struct link *link = idmap_get(&space->links, (uint32_t)seen.index);
+		if (link == NULL)
+			return;
+		mirror_link_down(space, link);
+		if (link->interface)
+			link->interface->ifindex = 0;
+		idmap_remove(&space->links, link->ifindex);
+		free(link);
+		return;
+	}
+	struct link *link = mirror_link(space, (uint32_t)seen.index);
+	if (link == NULL || (dump && link->seen))
+		return;
+	link->seen = link->seen || !dump;
+	if (link->running == seen.running)
+		return;
+	if (seen.running)
+		link_up(space, link);
+	else
+		mirror_link_down(space, link);
+}
+
+static void message(struct space *space, const struct nlmsghdr *header, bool dump)
+{
+	switch (header->nlmsg_type) {
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+		space->bridge->counters.route_messages++;
+		reconcile_route(space->mirror, header, dump);
+		break;
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		link_message(space, header, dump);
+		break;
+	case RTM_DELADDR:
+		// With an address go the routes that used it, silently. Which ones only a dump tells.
+		install_forget(space, ((const struct ifaddrmsg *)nlmsg_data(header))->ifa_index);
+		mirror_resync(space);
+		break;
+	case RTM_NEWNEIGH:
+	case RTM_DELNEIGH:
+		neighbor_message(space, header, dump);
+		break;
+	default:
+		break;
+	}
+}
+
+// ---- the event socket
+
+static void overrun(struct mirror *mirror)
+{
+	struct space *space = mirror->space;
+	struct domain *domain;
+
+	space->bridge->counters.overruns++;
+	bridge_log("warning", "msg=\"netlink overrun, dumping again\" netns=%s", space->name);
+	TAILQ_FOREACH (domain, &space->domains, entry)
+		domain->sync = DOMAIN_WAITING;
+	mirror->overrun = true;
+}
+
+// Reads events until there are none (true), the time is over, or a job wants to be done first (false).
+static bool read_events(struct mirror *mirror, uint64_t end)
+{
+	struct event_buffers *buffers = mirror->space->bridge->buffers;
+
+	while (STAILQ_EMPTY(&mirror->jobs)) {
+		int n = recvmmsg(
+			mirror->events.fd, buffers->header, EVENT_BATCH, MSG_DONTWAIT, NULL);
+		if (n < 0 && errno == ENOBUFS) {
+			overrun(mirror);
+			continue;
+		}
+		if (n <= 0)
+			return errno != EINTR;
+		for (int i = 0; i < n; i++) {
+			int left = (int)buffers->header[i].msg_len;
+			if (buffers->header[i].msg_hdr.msg_flags & MSG_TRUNC)
+				overrun(mirror);
+			struct nlmsghdr *h = (struct nlmsghdr *)buffers->data[i];
+			for (; nlmsg_ok(h, left); h = nlmsg_next(h, &left))
+				message(mirror->space, h, false);
+		}
+		if (clock_ns() > end)
+			return false;
+	}
+	return false;
+}
+
+// Overruns and requests for a dump are acted upon between messages, never within one.
+static void after_reading(struct mirror *mirror)
+{
+	if (mirror->overrun) {
+		mirror->overrun = false;
+		mirror->space->bridge->counters.resyncs++;
+		dump_start(mirror);
+	}
+}
+
+static void on_events(evutil_socket_t fd, short what, void *ctx)
+{
+	struct mirror *mirror = ctx;
+
+	read_events(mirror, clock_ns() + TURN_NS);
+	after_reading(mirror);
+}
+
+// ---- dumps
+
+static int request_phase(struct mirror *mirror)
+{
+	struct ifinfomsg ifi = {0};
+	struct ndmsg ndm = {0};
+	struct rtmsg rtm = {.rtm_family = mirror->phase == PHASE_ROUTES6 ? AF_INET6 : AF_INET};
+
+	uint32_t cursor = 0;
+	struct link *link;
+
+	switch (mirror->phase) {
+	case PHASE_LINKS:
+		while ((link = idmap_next(&mirror->space->links, &cursor)) != NULL)
+			link->seen = false;
+		return netlink_send(
+			&mirror->dump, netlink_message(RTM_GETLINK, NLM_F_DUMP, &ifi, sizeof(ifi)));
+	case PHASE_NEIGHBORS:
+		neighbors_unseen(mirror->space);
+		return netlink_send(&mirror->dump,
+			netlink_message(RTM_GETNEIGH, NLM_F_DUMP, &ndm, sizeof(ndm)));
+	default:
+		return netlink_send(&mirror->dump,
+			netlink_message(RTM_GETROUTE, NLM_F_DUMP, &rtm, sizeof(rtm)));
+	}
+}
+
+static void dump_stop(struct mirror *mirror)
+{
+	if (mirror->dump_read)
+		event_free(mirror->dump_read);
+	mirror->dump_read = NULL;
+	netlink_close(&mirror->dump);
+	mirror->phase = PHASE_IDLE;
+	mirror->pending = 0;
+}
+
+// The sweep is over, or was left out. The routes are the kernel's.
+void mirror_dump_end(struct mirror *mirror)
+{
+	struct space *space = mirror->space;
+	struct domain *domain, *next;
+	bool confirm = mirror->purpose == DUMP_CHECK && mirror->suspects > 0;
+
+	mirror->phase = PHASE_IDLE;
+	mirror->interruptions = mirror->interrupted ? mirror->interruptions + 1 : 0;
+	if (mirror->purpose != DUMP_CHECK && !mirror->interrupted) {
+		TAILQ_FOREACH_SAFE(domain, &space->domains, entry, next)
+		{
+			if (domain->sync != DOMAIN_DUMPING)
+				continue;
+			domain->sync = DOMAIN_SYNCED;
+			space->bridge->callbacks.synced(space->bridge->callbacks.ctx, domain->id);
+		}
+	}
+	if (mirror->again || mirror->interrupted || confirm) {
+		struct timeval delay = {mirror->interruptions > INTERRUPTED_MAX, 0};
+		mirror->next_purpose = confirm ? DUMP_CONFIRM : DUMP_RESYNC;
+		event_add(mirror->start, &delay);
+	} else {
+		mirror->suspects = 0;
+	}
+}
+
+static void phase_end(struct mirror *mirror)
+{
+	if (mirror->phase == PHASE_NEIGHBORS)
+		neighbors_seen(mirror->space);
+	if (mirror->phase < PHASE_ROUTES6) {
+		mirror->phase++;
+		if (request_phase(mirror) == 0)
+			return;
+		mirror->interrupted = true;
+	}
+	dump_stop(mirror);
+	mirror->phase = PHASE_SWEEP;
+	if (mirror->interrupted)
+		mirror_dump_end(mirror);
+	else
+		reconcile_job(mirror, JOB_SWEEP, 0, NULL);
+}
+
+static void dump_chunk(struct mirror *mirror)
+{
+	int left = mirror->pending;
+
+	mirror->pending = 0;
+	for (struct nlmsghdr *h = (struct nlmsghdr *)mirror->chunk; nlmsg_ok(h, left);
+		h = nlmsg_next(h, &left)) {
+		if (h->nlmsg_flags & NLM_F_DUMP_INTR)
+			mirror->interrupted = true;
+		if (h->nlmsg_type == NLMSG_ERROR)
+			mirror->interrupted = true;
+		if (h->nlmsg_type == NLMSG_ERROR || h->nlmsg_type == NLMSG_DONE) {
+			phase_end(mirror);
+			return;
+		}
+		message(mirror->space, h, true);
+	}
+}
+
+static void on_dump(evutil_socket_t fd, short what, void *ctx)
+{
+	struct mirror *mirror = ctx;
+	uint64_t end = clock_ns() + TURN_NS;
+
+	while (mirror->dump_read && STAILQ_EMPTY(&mirror->jobs) && clock_ns() < end) {
+		if (mirror->pending == 0) {
+			ssize_t n = recv(mirror->dump.fd, mirror->chunk, sizeof(mirror->chunk),
+				MSG_DONTWAIT);
+			if (n < 0 && errno == ENOBUFS)
+				mirror->interrupted = true;
+			if (n <= 0)
+				break;
+			mirror->pending = (int)n;
+		}
+		if (!read_events(mirror, end))
+			break;
+		dump_chunk(mirror);
+	}
+	if (mirror->pending && mirror->dump_read && STAILQ_EMPTY(&mirror->jobs))
+		event_active(
+			mirror->dump_read, EV_READ, 0); // the chunk waits, the socket may be silent
+	after_reading(mirror);
+}
+
+static void dump_start(struct mirror *mirror)
+{
+	struct space *space = mirror->space;
+	struct domain *domain;
+	int back, err;
+
+	dump_stop(mirror);
+	reconcile_drop_jobs(mirror, JOB_SWEEP);
+	mirror->purpose = mirror->next_purpose;
+	mirror->next_purpose = DUMP_RESYNC;
+	mirror->again = mirror->interrupted = false;
+	if (mirror->purpose != DUMP_CONFIRM)
+		mirror->suspects = 0;
+	mirror->generation++;
+	space->bridge->counters.dumps++;
+	TAILQ_FOREACH (domain, &space->domains, entry) {
+		if (domain->sync == DOMAIN_WAITING && mirror->purpose == DUMP_CHECK)
+			mirror->purpose = DUMP_RESYNC;
+		if (domain->sync == DOMAIN_WAITING)
+			domain->sync = DOMAIN_DUMPING;
+	}
+	err = netns_enter(space->fd, &back);
+	if (err == 0) {
+		err = netlink_open(&mirror->dump, 1 << 20);
+		netns_leave(back);
+	}
+	mirror->phase = PHASE_LINKS;
+	if (err == 0)
+		err = request_phase(mirror);
+	if (err == 0) {
+		mirror->dump_read = event_new(space->bridge->base, mirror->dump.fd,
+			EV_READ | EV_PERSIST, on_dump, mirror);
+		if (mirror->dump_read && event_add(mirror->dump_read, NULL) == 0)
+			return;
+	}
+	bridge_log("error", "msg=\"cannot dump\" netns=%s errno=%d", space->name, -err);
+	dump_stop(mirror);
+	struct timeval later = {1, 0};
+	event_add(mirror->start, &later);
+}
+
+static void on_start(evutil_socket_t fd, short what, void *ctx)
+{
+	struct mirror *mirror = ctx;
+
+	if (mirror->phase == PHASE_IDLE)
+		dump_start(mirror);
+}
+
+void mirror_resync(struct space *space)
+{
+	struct mirror *mirror = space->mirror;
+
+	if (mirror->again)
+		return;
+	mirror->again = true;
+	space->bridge->counters.resyncs++;
+	if (mirror->phase == PHASE_IDLE)
+		again_soon(mirror->start);
+}
+
+void mirror_check(struct space *space)
+{
+	struct mirror *mirror = space->mirror;
+
+	if (mirror->phase != PHASE_IDLE || mirror->again || !STAILQ_EMPTY(&mirror->jobs))
+		return;
+	mirror->next_purpose = DUMP_CHECK;
+	dump_start(mirror);
+}
+
+// ---- life
+
+int mirror_create(struct space *space)
+{
+	static const unsigned int groups[] = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR,
+		RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE};
+	struct mirror *mirror = calloc(1, sizeof(*mirror));
+	struct event_base *base = space->bridge->base;
+	int buffer = space->bridge->receive_buffer;
+	int back;
+
+	if (mirror == NULL)
+		return -ENOMEM;
+	mirror->space = space;
+	mirror->dump.fd = mirror->events.fd = -1;
+	STAILQ_INIT(&mirror->jobs);
+	space->mirror = mirror;
+	int err = netns_enter(space->fd, &back);
+	if (err == 0) {
+		err = netlink_open(&mirror->events, buffer > 0 ? buffer : DEFAULT_BUFFER);
+		netns_leave(back);
+	}
+	for (unsigned int i = 0; err == 0 && i < sizeof(groups) / sizeof(groups[0]); i++)
+		err = netlink_join(&mirror->events, groups[i]);
+	if (err == 0) {
+		mirror->event =
+			event_new(base, mirror->events.fd, EV_READ | EV_PERSIST, on_events, mirror);
+		mirror->slice = event_new(base, -1, 0, reconcile_slice, mirror);
+		mirror->start = event_new(base, -1, 0, on_start, mirror);
+		if (!mirror->event || !mirror->slice || !mirror->start ||
+			event_add(mirror->event, NULL))
+			err = -ENOMEM;
+	}
+	if (err)
+		mirror_destroy(space);
+	else
+		mirror_resync(space);
+	return err;
+}
+
+void mirror_destroy(struct space *space)
+{
+	struct mirror *mirror = space->mirror;
+	uint32_t cursor = 0;
+	struct link *link;
+
+	if (mirror == NULL)
+		return;
+	dump_stop(mirror);
+	reconcile_drop_jobs(mirror, JOB_ANY);
+	if (mirror->event)
+		event_free(mirror->event);
+	if (mirror->slice)
+		event_free(mirror->slice);
+	if (mirror->start)
+		event_free(mirror->start);
+	netlink_close(&mirror->events);
+	free(mirror);
+	space->mirror = NULL;
+	while ((link = idmap_next(&space->links, &cursor)) != NULL)
+		free(link);
+	idmap_free(&space->links);
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Who answers at a next hop's address, and with which MAC. Every next hop is installed as a managed neighbor, so
+// the kernel itself resolves it and keeps it resolved (Linux 5.16 on); its notifications are the only source of
+// truth. REACHABLE, STALE, DELAY, PROBE and PERMANENT are usable: STALE only means that nobody has asked lately.
+//
+// The kernel forgets managed neighbors too: a device without carrier flushes its table. And an older kernel does
+// not know them. So whoever is not usable is asked for again once a second while the device runs.
+
+#include "control/bridge/state.h"
+
+#include "control/bridge/kernel.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <netlink/attr.h>
+#include <netlink/msg.h>
+
+enum { NUD_USABLE = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT };
+
+static struct neighbor *find(struct host_interface *interface, const struct ip_address *address)
+{
+	struct neighbor *neighbor;
+
+	LIST_FOREACH (neighbor, &interface->neighbors, entry)
+		if (ip_address_compare(&neighbor->address, address) == 0)
+			return neighbor;
+	return NULL;
+}
+
+static void set_state(
+	struct host_interface *interface, struct neighbor *neighbor, const uint8_t *mac)
+{
+	const struct bridge_callbacks *callbacks = &interface->domain->space->bridge->callbacks;
+
+	if (mac == NULL && !neighbor->usable)
+		return;
+	if (mac && neighbor->usable && memcmp(mac, neighbor->mac, 6) == 0)
+		return;
+	neighbor->usable = mac != NULL;
+	if (mac)
+		memcpy(neighbor->mac, mac, 6);
+	callbacks->neighbor(callbacks->ctx, interface->declared.id, &neighbor->address,
+		mac ? neighbor->mac : NULL);
+}
+
+void neighbor_message(struct space *space, const struct nlmsghdr *header, bool dump)
+{
+	const struct ndmsg *ndm = nlmsg_data(header);
+	struct nlattr *attr[NDA_MAX + 1];
+	struct ip_address address;
+	const struct link *link = idmap_get(&space->links, (uint32_t)ndm->ndm_ifindex);
+
+	if (link == NULL || link->interface == NULL || LIST_EMPTY(&link->interface->neighbors))
+		return;
+	if (nlmsg_parse((struct nlmsghdr *)header, sizeof(*ndm), attr, NDA_MAX, NULL) < 0 ||
+		!netlink_address(attr[NDA_DST], ndm->ndm_family, &address))
+		return;
+	struct neighbor *neighbor = find(link->interface, &address);
+	if (neighbor == NULL || (dump && neighbor->seen))
+		return;
+	neighbor->seen = true;
+	bool usable = header->nlmsg_type == RTM_NEWNEIGH && ndm->ndm_state & NUD_USABLE &&
+		      attr[NDA_LLADDR] && nla_len(attr[NDA_LLADDR]) == 6;
+	set_state(link->interface, neighbor, usable ? nla_data(attr[NDA_LLADDR]) : NULL);
+}
+
+static void event_object(void *ctx, const struct nlmsghdr *header)
+{
+	neighbor_message(ctx, header, false);
+}
+
+// What the kernel thinks of the neighbor right now.
+static void look(struct host_interface *interface, struct neighbor *neighbor)
+{
+	struct space *space = interface->domain->space;
+	struct ndmsg ndm = {.ndm_family = ip_af(neighbor->address.family),
+		.ndm_ifindex = (int)interface->ifindex};
+	struct nl_msg *msg = netlink_message(RTM_GETNEIGH, 0, &ndm, sizeof(ndm));
+
+	if (msg == NULL)
+		return;
+	netlink_put_address(msg, NDA_DST, &neighbor->address);
+	netlink_get(&space->command, msg, event_object, space);
+}
+
+int neighbor_start(
+	struct bridge *bridge, struct host_interface *interface, struct neighbor *neighbor)
+{
+	struct netlink *command = &interface->domain->space->command;
+	int index = (int)interface->ifindex;
+	int err = -EOPNOTSUPP;
+
+	if (index == 0)
+		return 0; // comes with the device
+	if (!bridge->managed_refused)
+		err = kernel_neighbor_set(command, index, &neighbor->address, true);
+	if (err == -EOPNOTSUPP || err == -EINVAL) {
+		if (!bridge->managed_refused)
+			bridge_log("warning",
+				"msg=\"no managed neighbors in this kernel, probing\" errno=%d",
+				-err);
+		bridge->managed_refused = true;
+		err = kernel_neighbor_set(command, index, &neighbor->address, false);
+	}
+	if (err == 0)
+		look(interface, neighbor);
+	return err == -ENETDOWN ? 0 : err;
+}
+
+int bridge_neighbor_set(struct bridge *bridge, uint32_t id, const struct ip_address *address)
+{
+	struct host_interface *interface = idmap_get(&bridge->interfaces, id);
+
+	if (interface == NULL)
+		return -ENOENT;
+	struct neighbor *neighbor = find(interface, address);
+	if (neighbor == NULL) {
+		neighbor = calloc(1, sizeof(*neighbor));
+		if (neighbor == NULL)
+			return -ENOMEM;
+		neighbor->address = *address;
+		LIST_INSERT_HEAD(&interface->neighbors, neighbor, entry);
+	}
+	return neighbor_start(bridge, interface, neighbor);
+}
+
+void bridge_neighbor_delete(struct bridge *bridge, uint32_t id, const struct ip_address *address)
+{
+	struct host_interface *interface = idmap_get(&bridge->interfaces, id);
+	struct neighbor *neighbor = interface ? find(interface, address) : NULL;
+
+	if (neighbor == NULL)
+		return;
+	LIST_REMOVE(neighbor, entry);
+	free(neighbor);
+	if (interface->ifindex)
+		kernel_neighbor_delete(
+			&interface->domain->space->command, (int)interface->ifindex, address);
+}
+
+void bridge_neighbor_probe(struct bridge *bridge, uint32_t id, const struct ip_address *address)
+{
+	struct host_interface *interface = idmap_get(&bridge->interfaces, id);
+	struct neighbor *neighbor = interface ? find(interface, address) : NULL;
+
+	if (neighbor == NULL || interface->ifindex == 0)
+		return;
+	kernel_neighbor_set(
+		&interface->domain->space->command, (int)interface->ifindex, address, false);
+	look(interface, neighbor);
+}
+
+void neighbors_unseen(struct space *space)
+{
+	struct neighbor *neighbor;
+	struct link *link;
+	uint32_t cursor = 0;
+
+	while ((link = idmap_next(&space->links, &cursor)) != NULL)
+		if (link->interface)
+			LIST_FOREACH (neighbor, &link->interface->neighbors, entry)
+				neighbor->seen = false;
+}
+
+void neighbors_seen(struct space *space)
+{
+	struct neighbor *neighbor;
+	struct link *link;
+	uint32_t cursor = 0;
+
+	while ((link = idmap_next(&space->links, &cursor)) != NULL)
+		if (link->interface)
+			LIST_FOREACH (neighbor, &link->interface->neighbors, entry)
+				if (!neighbor->seen)
+					set_state(link->interface, neighbor, NULL);
+}
+
+void neighbors_down(struct host_interface *interface)
+{
+	struct neighbor *neighbor;
+
+	LIST_FOREACH (neighbor, &interface->neighbors, entry)
+		set_state(interface, neighbor, NULL);
+}
+
+void neighbors_retry(struct bridge *bridge, struct host_interface *interface)
+{
+	const struct link *link = idmap_get(&interface->domain->space->links, interface->ifindex);
+	struct neighbor *neighbor;
+
+	if (link == NULL || !link->running)
+		return;
+	LIST_FOREACH (neighbor, &interface->neighbors, entry)
+		if (!neighbor->usable)
+			neighbor_start(bridge, interface, neighbor);
+}
+
+void neighbors_free(struct host_interface *interface)
+{
+	struct neighbor *neighbor;
+
+	while ((neighbor = LIST_FIRST(&interface->neighbors)) != NULL) {
+		LIST_REMOVE(neighbor, entry);
+		free(neighbor);
+	}
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef BRIDGE_NETNS_H
+#define BRIDGE_NETNS_H
+
+// Network namespaces with a name in /run/netns, as `ip netns` makes and sees them.
+
+#include <stdbool.h>
+
+#define NETNS_DIR "/run/netns"
+
+// Opens the namespace of that name, making it when it does not exist. *made tells which. The descriptor keeps
+// it alive and is what netns_enter wants. 0 or -errno.
+int netns_open(const char *name, int *fd, bool *made);
+// Unmounts and removes the name; the namespace goes with its last user.
+int netns_remove(const char *name);
+// Moves the calling thread into the namespace; *back is given to netns_leave, which moves it home again.
+int netns_enter(int fd, int *back);
+void netns_leave(int back);
+// Writes /proc/sys/net/<path> of the calling thread's namespace. 0 or -errno.
+int netns_sysctl(const char *path, const char *value);
+// What a host domain needs: lo up is the caller's; here forwarding off, ARP strict, IPv6 quiet.
+void netns_harden(bool shared);
+
+#endif

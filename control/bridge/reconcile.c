@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// From the kernel's messages to changes reported once. A route is known by (domain, prefix, protocol, metric);
+// the same words said twice are not reported twice, so a dump after a doubt is silent when nothing was missed.
+//
+// The kernel does not say everything. A REPLACE names the new route only, so whatever else stood under that
+// prefix and metric is gone. A device that goes down empties the IPv4 table without a word: its routes are
+// removed here by a walk (JOB_INVALIDATE). Taking one of several next hops from an IPv6 route is announced as
+// a deletion of that one; what is left of the route only a dump can tell.
+//
+// The periodic check compares a dump with the memory and changes nothing. Its doubts are checked by a second
+// dump: only a difference that both see, with no event between, is drift.
+
+#include "control/bridge/reconcile.h"
+
+#include "control/bridge/mirror.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+#include <linux/rtnetlink.h>
+
+enum { SLICE_STEP = 256 };
+
+static bool dumping(const struct mirror *mirror)
+{
+	return mirror->phase != PHASE_IDLE;
+}
+
+static void report(struct domain *domain, const struct route *route, bool present)
+{
+	struct bridge *bridge = domain->space->bridge;
+	const struct hop_set *set = hops_get(&bridge->hops, route->hops);
+	struct bridge_route shown = {
+		.protocol = route->protocol,
+		.metric = route->metric,
+		.blackhole = route->flags & ROUTE_BLACKHOLE,
+	};
+	struct route_key key;
+
+	route_key_of(route, &key);
+	shown.prefix = key.prefix;
+	for (uint32_t i = 0; set && i < set->count; i++) {
+		const struct link *link = idmap_get(&domain->space->links, set->hop[i].ifindex);
+		shown.nexthop[shown.count++] = (struct bridge_nexthop){
+			.via = set->hop[i].via,
+			.interface = link && link->interface ? link->interface->declared.id : 0,
+			.weight = set->hop[i].weight,
+		};
+	}
+	bridge->callbacks.route(bridge->callbacks.ctx, domain->id, &shown, present);
+}
+
+// Notes a difference (check), or counts one that was noted before (confirmation).
+static void differs(struct mirror *mirror, uint32_t table, const struct route_key *key)
+{
+	struct bridge *bridge = mirror->space->bridge;
+
+	if (mirror->purpose == DUMP_CHECK) {
+		if (mirror->suspects < SUSPECTS_MAX)
+			mirror->suspect[mirror->suspects] = (struct suspect){table, *key};
+		mirror->suspects++;
+		return;
+	}
+	if (mirror->purpose != DUMP_CONFIRM)
+		return;
+	bool known = mirror->suspects > SUSPECTS_MAX;
+	for (uint32_t i = 0; !known && i < mirror->suspects; i++) {
+		const struct suspect *s = &mirror->suspect[i];
+		known = s->table == table && s->key.metric == key->metric &&
+			s->key.protocol == key->protocol &&
+			ip_prefix_compare(&s->key.prefix, &key->prefix) == 0;
+	}
+	if (known)
+		bridge->counters.drift++;
+}
+
+// Takes the route away from the readers; the place stays while a dump runs.
+static void withdraw(struct mirror *mirror, struct domain *domain, struct route *route)
+{
+	struct hops *hops = &mirror->space->bridge->hops;
+
+	if (route->flags & ROUTE_GONE)
+		return;
+	report(domain, route, false);
+	hops_drop(hops, route->hops);
+	route->hops = 0;
+	if (dumping(mirror)) {
+		route->flags |= ROUTE_GONE | ROUTE_EVENT;
+		route->stamp = mirror->generation;
+	} else {
+		routes_remove(&domain->routes, route);
+	}
+}
+
+// Leaves out next hops over devices that we know are down.
+static void drop_dead_hops(struct space *space, struct decoded_route *decoded)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < decoded->count; i++) {
+		const struct link *link = idmap_get(&space->links, decoded->hop[i].ifindex);
+		if (link == NULL || link->running)
+			decoded->hop[kept++] = decoded->hop[i];
+	}
+	decoded->count = kept;
+}
+
+static void present(
+	struct mirror *mirror, struct domain *domain, struct decoded_route *decoded, bool dump)
+{
+	struct hops *hops = &mirror->space->bridge->hops;
+	uint8_t blackhole = decoded->blackhole ? ROUTE_BLACKHOLE : 0;
+	bool check = dump && mirror->purpose == DUMP_CHECK;
+	bool added = false;
+	struct route *route = routes_find(&domain->routes, &decoded->key);
+
+	if (route && dump && route->flags & ROUTE_EVENT && route->stamp == mirror->generation)
+		return; // an event since the dump began knows better
+	uint32_t id = decoded->blackhole ? 0 : hops_take(hops, decoded->hop, decoded->count);
+	if (id == 0 && !decoded->blackhole)
+		return;
+	bool same = route && !(route->flags & ROUTE_GONE) && route->hops == id &&
+		    (route->flags & ROUTE_BLACKHOLE) == blackhole;
+	if (route == NULL && !check)
+		route = routes_add(&domain->routes, &decoded->key, &added);
+	if (route) {
+		route->stamp = mirror->generation;
+		route->flags = (uint8_t)((route->flags & ~ROUTE_EVENT) | (dump ? 0 : ROUTE_EVENT));
+	}
+	if (!same && dump)
+		differs(mirror, domain->table, &decoded->key);
+	if (same || route == NULL || check) {
+		hops_drop(hops, id);
+		return;
+	}
+	hops_drop(hops, route->hops);
+	route->hops = id;
+	route->flags = (uint8_t)((route->flags & ~(ROUTE_GONE | ROUTE_BLACKHOLE)) | blackhole);
+	report(domain, route, true);
+}
+
+// A REPLACE took the place of whatever had this prefix and metric.
+static void displace(
+	struct mirror *mirror, struct domain *domain, const struct decoded_route *decoded)
+{
+	struct route *route = NULL;
+	bool found = true;
+
+	while (found) {
+		found = false;
+		route = NULL;
+		while ((route = routes_of_prefix(&domain->routes, &decoded->key.prefix, route)) !=
+			NULL) {
+			if (route->metric != decoded->key.metric ||
+				route->protocol == decoded->key.protocol ||
+				route->flags & ROUTE_GONE)
+				continue;
+			withdraw(mirror, domain, route);
+			found = true;
+			break; // the chain has changed
+		}
+	}
+}
+
+void reconcile_route(struct mirror *mirror, const struct nlmsghdr *header, bool dump)
+{
+	struct decoded_route decoded;
+	struct space *space = mirror->space;
+
+	if (!decode_route(header, &decoded))
+		return;
+	struct domain *domain = idmap_get(&space->tables, decoded.table);
+	if (domain == NULL)
+		return;
+	if (!dump && header->nlmsg_type == RTM_NEWROUTE && header->nlmsg_flags & NLM_F_REPLACE)
+		displace(mirror, domain, &decoded);
+	if (!decode_tracked(decoded.key.protocol))
+		return;
+	uint32_t named = decoded.count + decoded.dead;
+	drop_dead_hops(space, &decoded);
+	if (header->nlmsg_type == RTM_NEWROUTE && (decoded.blackhole || decoded.count > 0)) {
+		present(mirror, domain, &decoded, dump);
+		return;
+	}
+	struct route *route = dump ? NULL : routes_find(&domain->routes, &decoded.key);
+	if (route == NULL)
+		return;
+	const struct hop_set *set = hops_get(&space->bridge->hops, route->hops);
+	if (header->nlmsg_type == RTM_DELROUTE && set && set->count > named) {
+		mirror_resync(space);
+		return;
+	}
+	withdraw(mirror, domain, route);
+}
+
+// ---- walks
+
+static struct domain *first_domain(const struct mirror *mirror, const struct job *job)
+{
+	return job->only ? job->only : TAILQ_FIRST(&mirror->space->domains);
+}
+
+void reconcile_job(struct mirror *mirror, enum job_kind kind, uint32_t ifindex, struct domain *only)
+{
+	struct timeval now = {0, 0};
+	struct job *job = calloc(1, sizeof(*job));
+
+	if (job == NULL) { // as good: everything is looked at again
+		mirror_resync(mirror->space);
+		return;
+	}
+	*job = (struct job){.kind = kind, .ifindex = ifindex, .only = only};
+	job->domain = first_domain(mirror, job);
+	STAILQ_INSERT_TAIL(&mirror->jobs, job, entry);
+	event_del(mirror->event);
+	if (mirror->dump_read)
+		event_del(mirror->dump_read);
+	event_add(mirror->slice, &now);
+}
+
+static void resume(struct mirror *mirror)
+{
+	if (!STAILQ_EMPTY(&mirror->jobs))
+		return;
+	event_del(mirror->slice);
+	event_add(mirror->event, NULL);
+	if (mirror->dump_read) {
+		event_add(mirror->dump_read, NULL);
+		if (mirror->pending)
+			event_active(mirror->dump_read, EV_READ, 0);
+	}
+}
+
+void reconcile_drop_jobs(struct mirror *mirror, enum job_kind kind)
+{
+	struct job *job, *next;
+
+	if (mirror->slice == NULL)
+		return;
+	STAILQ_FOREACH_SAFE(job, &mirror->jobs, entry, next)
+	{
+		if (kind != JOB_ANY && job->kind != kind)
+			continue;
+		STAILQ_REMOVE(&mirror->jobs, job, job, entry);
+		free(job);
+	}
+	resume(mirror);
+}
+
+static bool visit(struct mirror *mirror, const struct job *job, struct route *route)
+{
+	struct domain *domain = job->domain;
+	struct route_key key;
+
+	switch (job->kind) {
+	case JOB_SWEEP:
+		if (route->stamp == mirror->generation && !(route->flags & ROUTE_GONE))
+			return false;
+		if (!(route->flags & ROUTE_GONE)) {
+			route_key_of(route, &key);
+			differs(mirror, domain->table, &key);
+			if (mirror->purpose == DUMP_CHECK)
+				return false;
+			report(domain, route, false);
+			hops_drop(&mirror->space->bridge->hops, route->hops);
+		}
+		routes_remove(&domain->routes, route);
+		return true;
+	case JOB_INVALIDATE:
+		if (!hops_uses(&mirror->space->bridge->hops, route->hops, job->ifindex))
+			return false;
+		// With several next hops the rest may live on; the kernel's word on that comes with a dump.
+		if (hops_get(&mirror->space->bridge->hops, route->hops)->count > 1)
+			mirror->again = true;
+		withdraw(mirror, domain, route);
+		return true;
+	case JOB_RENAME:
+		if (!hops_uses(&mirror->space->bridge->hops, route->hops, job->ifindex))
+			return false;
+		report(domain, route, true);
+		return true;
+	default:
+		return false;
+	}
+}
+
+// True when the job is done, false when the time is.
+static bool walk(struct mirror *mirror, struct job *job, uint64_t end)
+{
+	unsigned int steps = 0;
+
+	while (job->domain) {
+		struct routes *routes = &job->domain->routes;
+		for (; job->place < routes_places(routes); job->place++) {
+			struct route *route = routes_at(routes, job->place);
+			if (route && visit(mirror, job, route))
+				steps += 15;
+			if (++steps >= SLICE_STEP) {
+				steps = 0;
+				if (clock_ns() > end) {
+					job->place++;
+					return false;
+				}
+			}
+		}
+		if (routes->count == 0)
+			routes_free(routes);
+		job->domain = job->only ? NULL : TAILQ_NEXT(job->domain, entry);
+		job->place = 0;
+	}
+	return true;
+}
+
+void reconcile_slice(int fd, short what, void *ctx)
+{
+	struct mirror *mirror = ctx;
+	uint64_t end = clock_ns() + TURN_NS;
+	struct job *job;
+	struct timeval now = {0, 0};
+
+	while ((job = STAILQ_FIRST(&mirror->jobs)) != NULL) {
+		if (!walk(mirror, job, end)) {
+			event_add(mirror->slice, &now);
+			return;
+		}
+		enum job_kind kind = job->kind;
+		STAILQ_REMOVE_HEAD(&mirror->jobs, entry);
+		free(job);
+		if (kind == JOB_SWEEP)
+			mirror_dump_end(mirror);
+	}
+	if (mirror->again && mirror->phase == PHASE_IDLE)
+		event_add(mirror->start, &now);
+	resume(mirror);
+}
+
+void mirror_forget(struct domain *domain)
+{
+	struct mirror *mirror = domain->space->mirror;
+	struct hops *hops = &domain->space->bridge->hops;
+	struct job *job, *next;
+
+	STAILQ_FOREACH_SAFE(job, &mirror->jobs, entry, next)
+	{
+		if (job->domain != domain)
+			continue;
+		job->domain = job->only ? NULL : TAILQ_NEXT(domain, entry);
+		job->place = 0;
+	}
+	for (uint32_t i = 0; i < routes_places(&domain->routes); i++)
+		if (routes_at(&domain->routes, i))
+			hops_drop(hops, routes_at(&domain->routes, i)->hops);
+	routes_free(&domain->routes);
+}

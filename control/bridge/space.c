@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Namespaces and domains. In mode netns each domain has a namespace of its own, PREFIX-NAME, and uses its main
+// table; in mode table all share PREFIX-domains and a domain's kernel table is a number made from its id. The
+// underlay always has a namespace of its own: its addresses are ours, not customers'.
+
+#include "control/bridge/space.h"
+
+#include "control/bridge/kernel.h"
+#include "control/bridge/mirror.h"
+#include "control/bridge/netns.h"
+#include "control/bridge/speaker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
+
+enum { TABLE_BASE = 10000, RULE_LOCAL = 1000 };
+
+// In a shared namespace our rules stand before the kernel's own local table.
+static int move_local_rule(struct netlink *command)
+{
+	struct kernel_rule local = {.priority = RULE_LOCAL,
+		.table = RT_TABLE_LOCAL,
+		.family = 4,
+		.action = FR_ACT_TO_TBL};
+	int err = kernel_rule_set(command, &local);
+
+	local.priority = 0;
+	return err ? err : kernel_rule_delete(command, &local);
+}
+
+// The part of opening a namespace that happens inside it.
+static int prepare(struct space *space)
+{
+	struct kernel_link lo;
+	int back;
+	int err = netns_enter(space->fd, &back);
+
+	if (err)
+		return err;
+	netns_harden(space->shared);
+	err = netlink_open(&space->command, 0);
+	netns_leave(back);
+	if (err == 0 && kernel_link_get(&space->command, "lo", &lo) == 0 && !lo.up)
+		err = kernel_link_set(&space->command, lo.index, NULL, 0);
+	if (err == 0 && space->shared)
+		err = move_local_rule(&space->command);
+	return err;
+}
+
+struct space *space_open(
+	struct bridge *bridge, const char *name, bool shared, struct api_error *error)
+{
+	struct space *space;
+	bool made = false;
+
+	LIST_FOREACH (space, &bridge->spaces, entry)
+		if (strcmp(space->name, name) == 0)
+			return space;
+	space = calloc(1, sizeof(*space));
+	if (space == NULL)
+		return NULL;
+	space->bridge = bridge;
+	space->fd = space->command.fd = -1;
+	space->shared = shared;
+	space->name = strdup(name);
+	TAILQ_INIT(&space->domains);
+	int err = space->name ? netns_open(name, &space->fd, &made) : -ENOMEM;
+	LIST_INSERT_HEAD(&bridge->spaces, space, entry);
+	if (err == 0)
+		err = prepare(space);
+	if (err == 0)
+		err = mirror_create(space);
+	if (err == 0)
+		return space;
+	api_fail(error, API_REFUSED,
+		err == -EPERM ? "run culvertd as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN"
+			      : NULL,
+		"network namespace \"%s\" cannot be prepared: %s", name, strerror(-err));
+	if (made)
+		space_remove(space);
+	else
+		space_close(space);
+	return NULL;
+}
+
+void space_close(struct space *space)
+{
+	mirror_destroy(space);
+	netlink_close(&space->command);
+	idmap_free(&space->tables);
+	if (space->fd >= 0)
+		close(space->fd);
+	LIST_REMOVE(space, entry);
+	free(space->name);
+	free(space);
+}
+
+void space_remove(struct space *space)
+{
+	char name[128];
+
+	snprintf(name, sizeof(name), "%s", space->name);
+	space_close(space);
+	int err = netns_remove(name);
+	if (err && err != -ENOENT)
+		bridge_log(
+			"warning", "msg=\"cannot remove namespace\" netns=%s errno=%d", name, -err);
+}
+
+static bool name_valid(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 0 && len <= 64 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
+}
+
+static int domain_add(struct domain *domain, struct api_error *error)
+{
+	struct bridge *bridge = domain->space->bridge;
+	int err = idmap_set(&domain->space->tables, domain->table, domain);
+
+	if (err == 0)
+		err = idmap_set(&bridge->domains, domain->id, domain);
+	if (err)
+		return api_fail(
+			error, API_INTERNAL, NULL, "domain \"%s\": no memory", domain->name);
+	TAILQ_INSERT_TAIL(&domain->space->domains, domain, entry);
+	if (domain->id != BRIDGE_UNDERLAY && domain->space->speaker == NULL)
+		err = speaker_create(
+			domain->space, domain->space->shared ? "domains" : domain->name, error);
+	mirror_resync(domain->space);
+	return err;
+}
+
+int bridge_domain_set(
+	struct bridge *bridge, const struct bridge_domain *declared, struct api_error *error)
+{
+	struct domain *domain = idmap_get(&bridge->domains, declared->id);
+	bool shared = bridge->mode == BRIDGE_TABLE && declared->id != BRIDGE_UNDERLAY;
+	char name[128];
+
+	if (!name_valid(declared->name))
+		return api_fail(error, API_INVALID, "use a-z, 0-9 and -",
+			"domain name \"%s\" is not usable", declared->name);
+	if (domain && strcmp(domain->name, declared->name) == 0)
+		return 0;
+	if (domain)
+		return api_fail(error, API_REFUSED, NULL,
+			"domain \"%s\" cannot be renamed to \"%s\"", domain->name, declared->name);
+	snprintf(name, sizeof(name), "%s-%s", bridge->prefix, shared ? "domains" : declared->name);
+	struct space *space = space_open(bridge, name, shared, error);
+	if (space == NULL)
+		return error && error->code ? -EIO : -ENOMEM;
+	if (!shared && !TAILQ_EMPTY(&space->domains))
+		return api_fail(
+			error, API_CONFLICT, NULL, "two domains are named \"%s\"", declared->name);
+	domain = calloc(1, sizeof(*domain));
+	if (domain)
+		domain->name = strdup(declared->name);
+	if (domain == NULL || domain->name == NULL) {
+		free(domain);
+		return api_fail(
+			error, API_INTERNAL, NULL, "domain \"%s\": no memory", declared->name);
+	}
+	domain->id = declared->id;
+	domain->space = space;
+	domain->table = shared ? TABLE_BASE + declared->id : RT_TABLE_MAIN;
+	domain->sync = DOMAIN_WAITING;
+	return domain_add(domain, error);
+}
+
+void domain_free(struct domain *domain)
+{
+	struct space *space = domain->space;
+
+	if (space->mirror)
+		mirror_forget(domain);
+	TAILQ_REMOVE(&space->domains, domain, entry);
+	idmap_remove(&space->tables, domain->table);
+	idmap_remove(&space->bridge->domains, domain->id);
+	free(domain->announced);
+	free(domain->statics);
+	free(domain->name);
+	free(domain);
+}
+
+void bridge_domain_delete(struct bridge *bridge, uint32_t id)
+{
+	struct domain *domain = idmap_get(&bridge->domains, id);
+	struct host_interface *interface;
+	struct peering *peering;
+	uint32_t cursor = 0;
+
+	if (domain == NULL)
+		return;
+	while ((peering = idmap_next(&bridge->peerings, &cursor)) != NULL)
+		if (peering->domain == domain)
+			bridge_peering_delete(bridge, peering->declared.id);
+	cursor = 0;
+	while ((interface = idmap_next(&bridge->interfaces, &cursor)) != NULL)
+		if (interface->domain == domain)
+			interface_delete(interface);
+	install_remove_all(domain);
+	struct space *space = domain->space;
+	domain_free(domain);
+	if (!TAILQ_EMPTY(&space->domains)) {
+		speaker_changed(space->speaker);
+		return;
+	}
+	if (space->speaker)
+		speaker_stop(space->speaker);
+	space->speaker = NULL;
+	space_remove(space);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef BRIDGE_SPEAKER_H
+#define BRIDGE_SPEAKER_H
+
+// A BGP daemon of one namespace: its files, its process, its sessions.
+
+#include "control/bridge/state.h"
+
+struct birdc;
+struct child;
+
+enum speaker_phase {
+	SPEAKER_IDLE,   // nothing to do
+	SPEAKER_CHECK,  // bird -p runs on the new configuration
+	SPEAKER_TELL,   // `configure` is on its way
+	SPEAKER_SETTLE, // accepted, the daemon still changes over
+};
+
+struct speaker {
+	struct space *space;
+	char *directory;
+	struct birdc *control;
+	struct event *
+		apply; // timer: files are to be written, or the daemon to be asked whether it is done
+	struct event *poll; // timer: sessions
+	struct child *checker, *launcher;
+	enum speaker_phase phase;
+	bool dirty;   // something declared is not in the files
+	bool written; // the daemon may start: its files are complete
+	bool polling; // `show protocols` is on its way
+	unsigned int polls;
+	uint64_t launched; // clock of the last start, ns
+	TAILQ_HEAD(peering_list, peering) peerings;
+	struct peering *suspect; // the one the checker looks at alone; NULL = all
+	char *main_text;         // of the configuration being checked
+	char *main_installed;
+	struct session_reader *sessions;
+};
+
+int speaker_create(
+	struct space *space, const char *name, struct api_error *error); // fills space->speaker
+void speaker_close(struct speaker *speaker);                             // the daemon goes on
+void speaker_stop(struct speaker *speaker);    // the daemon is stopped, its files go
+void speaker_changed(struct speaker *speaker); // something to render has changed
+
+// session.c: called once a second
+void session_poll(struct speaker *speaker);
+void session_lost(struct speaker *speaker); // the daemon does not answer
+void session_free(struct speaker *speaker);
+struct session_reader *session_new(void);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef BRIDGE_STATE_H
+#define BRIDGE_STATE_H
+
+// What the parts of the bridge share: the declared objects and where they live in the kernel. Only the route
+// thread touches any of it.
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "control/bridge/bridge.h"
+#include "control/bridge/hops.h"
+#include "control/bridge/idmap.h"
+#include "control/bridge/netlink.h"
+#include "control/bridge/routes.h"
+
+struct event;
+struct event_base;
+struct mirror;
+struct speaker;
+
+// glibc's sys/queue.h lacks these.
+#ifndef TAILQ_FOREACH_SAFE
+#define TAILQ_FOREACH_SAFE(var, head, field, next)                                     \
+	for ((var) = TAILQ_FIRST(head); (var) && ((next) = TAILQ_NEXT(var, field), 1); \
+		(var) = (next))
+#define STAILQ_FOREACH_SAFE(var, head, field, next)                                      \
+	for ((var) = STAILQ_FIRST(head); (var) && ((next) = STAILQ_NEXT(var, field), 1); \
+		(var) = (next))
+#define LIST_FOREACH_SAFE(var, head, field, next) \
+	for ((var) = LIST_FIRST(head); (var) && ((next) = LIST_NEXT(var, field), 1); (var) = (next))
+#endif
+
+enum { TURN_NS = 2000000 }; // longest work in one turn of the loop
+
+// One network namespace of ours: of one domain (mode netns, and the underlay) or of all (mode table).
+struct space {
+	struct bridge *bridge;
+	LIST_ENTRY(space) entry;
+	char *name; // in /run/netns
+	int fd;
+	bool shared;            // by all customer domains
+	struct netlink command; // for requests answered at once
+	struct mirror *mirror;
+	struct speaker *speaker; // NULL for the underlay
+	struct idmap links;      // ifindex -> struct link
+	struct idmap tables;     // kernel table -> struct domain
+	TAILQ_HEAD(domain_list, domain) domains;
+};
+
+// A device of the namespace, ours or not.
+struct link {
+	uint32_t ifindex;
+	bool running;
+	bool seen;                        // heard of by an event since the links' dump began
+	struct host_interface *interface; // NULL when not ours
+};
+
+enum domain_sync { DOMAIN_SYNCED, DOMAIN_WAITING, DOMAIN_DUMPING };
+
+struct domain {
+	uint32_t id;
+	char *name;
+	struct space *space;
+	TAILQ_ENTRY(domain) entry;
+	uint32_t table; // kernel table of its learned and announced routes
+	enum domain_sync sync;
+	struct routes routes;
+	struct ip_prefix *announced;
+	unsigned int announcements;
+	struct static_route {
+		struct bridge_static route;
+		bool installed;
+	} * statics;
+	unsigned int static_count;
+};
+
+struct neighbor {
+	LIST_ENTRY(neighbor) entry;
+	struct ip_address address;
+	bool usable;
+	bool seen;
+	uint8_t mac[6];
+};
+
+struct host_interface {
+	struct bridge_interface declared; // name and pointers into this struct
+	char name[16];
+	struct domain *domain;
+	uint32_t ifindex; // 0 = the device is gone
+	int anchor;       // detached queue
+	LIST_HEAD(neighbor_list, neighbor) neighbors;
+};
+
+struct peering {
+	struct bridge_peering declared; // every pointer owned
+	struct domain *domain;
+	TAILQ_ENTRY(peering) entry; // of the speaker
+	char *text;                 // rendered
+	char *installed;            // text of the file the speaker has
+	bool quarantined;           // refused by the speaker until declared anew with another text
+	char refusal[128];
+	bool reported;
+	struct bridge_session session;
+};
+
+struct bridge {
+	struct event_base *base;
+	enum bridge_mode mode;
+	char *prefix, *run_dir, *launcher;
+	uint8_t local_protocol;
+	uint32_t check_interval;
+	int receive_buffer;
+	struct bridge_callbacks callbacks;
+	struct bridge_counters counters;
+	LIST_HEAD(space_list, space) spaces;
+	struct idmap domains, interfaces, peerings;
+	struct hops hops;
+	struct event *tick; // once a second
+	uint64_t ticks;
+	bool swept;                    // bridge_sweep has run: what is not declared is not wanted
+	bool managed_refused;          // this kernel has no managed neighbors
+	struct event_buffers *buffers; // for reading netlink events, shared by all mirrors
+};
+
+uint64_t clock_ns(void); // CLOCK_MONOTONIC
+
+// Key=value logging, one line a call. level "info", "warning", "error".
+void bridge_log(const char *level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// neighbor.c
+int neighbor_start(
+	struct bridge *bridge, struct host_interface *interface, struct neighbor *neighbor);
+void neighbor_message(struct space *space, const struct nlmsghdr *header, bool dump);
+void neighbors_unseen(struct space *space); // before a dump
+void neighbors_seen(struct space *space);   // after it
+void neighbors_down(struct host_interface *interface);
+void neighbors_retry(struct bridge *bridge, struct host_interface *interface);
+void neighbors_free(struct host_interface *interface);
+
+// install.c
+void install_statics(struct domain *domain); // those that are not in yet
+void install_forget(
+	struct space *space, uint32_t ifindex); // the kernel may have dropped routes over it
+int install_rules(struct host_interface *interface);
+void remove_rules(struct host_interface *interface);
+void install_remove_all(struct domain *domain);
+
+#endif
