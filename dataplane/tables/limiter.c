@@ -11,9 +11,10 @@
 // CAS or by the one that took the lease. Why a lease does not blur the limit: it is only taken while more than half
 // of the burst is free, it is handed back in the next CAS, and `lo` is an eighth wider than the burst to
 // cover what all workers together may hold (control: quantum = burst / (8 * workers)).
-// Why the ramp: at a hard threshold whoever sends small packets or in long trains gets the room that the others left. A
-// level is tested before a packet's own cost is added, so that the verdict does not depend on its size (overdraft: one packet).
-// Random numbers come from the time and the word themselves, there is no generator state to keep.
+// Why the ramp: at a hard threshold whoever sends small packets or in long trains gets the room that the
+// others left. A packet is judged at the level it finds plus a quarter of its own cost: with all of it large packets
+// lose (they need more room), with none of it they win (each finds the level sunk since the one before); a quarter
+// gave equal shares in virtual time (docs/decisions/0003-limiter.md). Overdraft: one packet.
 
 #include "dataplane/tables/limiter.h"
 
@@ -190,17 +191,16 @@ static unsigned cap_packets(struct stats_limiter_word *word, uint64_t now, unsig
 
 // ---- The contract
 
-static inline uint64_t next_random(uint64_t *state)
+// The dice: packet number k of this worker throws frac(k * golden ratio), the Weyl sequence of lowest discrepancy.
+// As fair as independent throws, but among any few dozen packets the share that is dropped is the right one.
+static inline uint32_t first_throw(const struct stats_limiter_part *part)
 {
-	unsigned __int128 m;
-
-	*state += 0xa0761d6478bd642full; // wyrand
-	m = (unsigned __int128)*state * (*state ^ 0xe7037ed1a0b428dbull);
-	return (uint64_t)(m >> 64) ^ (uint64_t)m;
+	return (uint32_t)(part->count.passed[0].packets + part->count.limited[0].packets) *
+	       2654435769u;
 }
 
 static inline bool ramp_refuses(
-	uint64_t level, uint64_t lo, uint64_t hi, uint64_t slope, uint64_t *random)
+	uint64_t level, uint64_t lo, uint64_t hi, uint64_t slope, uint32_t throw)
 {
 	uint64_t x;
 
@@ -211,7 +211,7 @@ static inline bool ramp_refuses(
 	x = ((level - lo) * slope) >> 32;
 	if (unlikely(x > 65535)) // parameters are being changed
 		x = 65535;
-	return (uint32_t)next_random(random) < x * x;
+	return throw < x * x;
 }
 
 static inline struct bounds bounds_of(const struct stats_limiter_word *word, bool shape)
@@ -258,13 +258,15 @@ struct group {
 	uint64_t candidates; // not refused by the packet rate
 	uint64_t ef;         // within the EF cap
 	uint64_t *departure; // NULL = police
+	uint32_t throw;
 };
 
 // Goes through a group from level `at - now`; returns the accepted ones and moves *at.
-static uint64_t judge(const struct group *g, const struct bounds *b, uint64_t now, uint64_t t,
-	uint64_t cost, uint64_t *at)
+static uint64_t judge(
+	const struct group *g, const struct bounds *b, uint64_t now, uint64_t cost, uint64_t *at)
 {
-	uint64_t random = t ^ (now << 20) ^ now, passed = 0;
+	uint32_t throw = g->throw;
+	uint64_t passed = 0, sum;
 
 	for (uint64_t rest = g->candidates & g->ef; rest; rest &= rest - 1) {
 		unsigned i = (unsigned)__builtin_ctzll(rest);
@@ -277,12 +279,14 @@ static uint64_t judge(const struct group *g, const struct bounds *b, uint64_t no
 	for (uint64_t rest = g->candidates & ~g->ef; rest; rest &= rest - 1) {
 		unsigned i = (unsigned)__builtin_ctzll(rest);
 
-		if (ramp_refuses(*at - now, b->lo, b->hi, b->slope, &random))
+		throw += 2654435769u;
+		sum = price(g->len[i], cost);
+		if (ramp_refuses(*at - now + sum / 4, b->lo, b->hi, b->slope, throw))
 			continue;
 		passed |= 1ull << i;
 		if (g->departure)
 			g->departure[i] = later(*at - b->slack, now);
-		*at += price(g->len[i], cost);
+		*at += sum;
 	}
 	return passed;
 }
@@ -291,7 +295,10 @@ static __attribute__((noinline)) uint64_t police_group(struct stats_limiter_word
 	struct stats_limiter_part *part, uint64_t now, const uint16_t *len, uint64_t bytes,
 	uint64_t ef, unsigned n, uint64_t *departure)
 {
-	struct group g = {.len = len, .candidates = first(n), .departure = departure};
+	struct group g = {.len = len,
+		.candidates = first(n),
+		.departure = departure,
+		.throw = first_throw(part)};
 	struct bounds b = bounds_of(word, departure != NULL);
 	uint64_t t = load(&word->tat), cost = load(&word->cost), sum, at, passed, q;
 	uint32_t flags = load(&word->flags);
@@ -315,7 +322,7 @@ static __attribute__((noinline)) uint64_t police_group(struct stats_limiter_word
 			if (ef && !g.ef && flags & LIMITER_EF)
 				g.ef = cap_ef(word, now, len, ef & g.candidates);
 			at = base;
-			passed = judge(&g, &b, now, t, cost, &at);
+			passed = judge(&g, &b, now, cost, &at);
 			if (!passed && !part->credit) {
 				part->closed = at - b.hi;
 				goto out;
@@ -350,9 +357,10 @@ static inline uint64_t police_single(struct stats_limiter_word *word,
 		if (level < load(&word->surplus)) {
 			q = lease(word, part, now, level + sum, sum);
 		} else if (level > lo) {
-			uint64_t random = t ^ (now << 20) ^ now, hi = load(&word->hi);
+			uint64_t hi = load(&word->hi);
 
-			if (ramp_refuses(level, lo, hi, load(&word->slope), &random)) {
+			if (ramp_refuses(level + sum / 4, lo, hi, load(&word->slope),
+				    first_throw(part))) {
 				if (!part->credit) {
 					part->closed = base - hi;
 					count_limited(part, now, class, 1, bytes);

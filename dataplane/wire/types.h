@@ -206,6 +206,23 @@ struct wire_limiter {
 };
 static_assert(sizeof(struct wire_limiter) == 72, "wire_limiter");
 
+// What a circuit gets that asks for nothing else: 50 ms, at least 64 kB, at most the larger of 32 MB and 10 ms.
+static inline uint64_t wire_burst_default(uint64_t rate)
+{
+	uint64_t most = rate / 800 > 32000000 ? rate / 800 : 32000000;
+	uint64_t burst = rate / 160;
+
+	return burst < 64000 ? 64000 : burst > most ? most : burst;
+}
+
+// 10 ms, less below 167 Mb/s, where the ramp's width would be seen in a second's sum: 3 ms at 50 Mb/s.
+static inline uint64_t wire_ramp_default(uint64_t rate)
+{
+	uint64_t ramp = rate * 3 / 50;
+
+	return ramp < 3000000 ? 3000000 : ramp > 10000000 ? 10000000 : ramp;
+}
+
 // An address of ours in a VRF: packets to it go to the host queue of `interface`.
 struct wire_local {
 	uint32_t vrf;
