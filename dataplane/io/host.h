@@ -43,7 +43,7 @@ struct host_item {
 	struct rte_mbuf *mbuf;
 	uint32_t slot; // interface the packet came in on
 	uint32_t generation;
-	uint32_t info;
+	uint32_t info;  // HOST_TOO_BIG: MTU; HOST_LOCAL: slot of the interface whose queue gets it, 0 = `slot`
 	uint16_t l3;    // offset of the IP or ARP header in the data
 	uint8_t reason; // enum host_reason
 	uint8_t class;  // filled in by host_punt
@@ -93,6 +93,13 @@ struct host_queue *host_queue(struct host *host, unsigned worker);
 // is closed. `ethernet`: TAP frames, else TUN packets. -ENOENT etc. Thread-safe against host_turn().
 int host_set(struct host *host, uint32_t slot, uint32_t generation, int fd, bool ethernet);
 int host_unset(struct host *host, uint32_t slot);
+
+// Reads the interface's VLAN stack, MTU and flags again; after every INTERFACE_SET of a slot that may have a queue.
+void host_update(struct host *host, uint32_t slot);
+
+// The address ICMP errors about packets of interface `slot` come from; NULL = none. Without one IPv4 uses 192.0.0.8
+// (RFC 7600 4.8), IPv6 sends nothing. `family` 4 or 6.
+void host_set_source(struct host *host, uint32_t slot, unsigned family, const uint8_t *addr);
 
 // A bounded amount of work: rings to descriptors, descriptors to rings. Returns packets moved; 0 = idle.
 unsigned host_turn(struct host *host, uint64_t now);

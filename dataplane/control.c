@@ -1,0 +1,577 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The controller's messages, applied in order to the tables.
+//
+// A message is applied as it is read; each record stands for itself, and the ACK names those that were
+// refused. The ACK waits until no worker can still hold what the message deleted or replaced (and until the FIB has
+// settled), so a controller that saw it may give an id, an address or a customer's key to somebody else. ACKs go out in
+// order; when WIRE_WINDOW of them wait, nothing more is read, which is all the flow control there is.
+//
+// Nothing of a foreign or older store is applied before a forced BEGIN: a controller that was started with the wrong
+// database must not rewrite a running network on its way to being refused.
+//
+// A controller that dies changes nothing: its open sweeps are void, everything else stays.
+
+#include "dataplane/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dataplane/events.h"
+#include "dataplane/io/host.h"
+#include "dataplane/log.h"
+#include "dataplane/sweep.h"
+#include "dataplane/tables/fib.h"
+#include "dataplane/tables/interface.h"
+#include "dataplane/tables/limits.h"
+#include "dataplane/tables/nexthop.h"
+#include "dataplane/tables/reclaim.h"
+#include "dataplane/tables/vrf.h"
+#include "dataplane/wire/link.h"
+
+#define MESSAGES_PER_TURN 16u
+
+struct ack {
+	uint64_t seq;
+	uint64_t settle; // FIB work to be done first
+	uint64_t token;  // then this grace period
+	bool settling;
+	bool grace;
+	uint32_t failures;
+	struct wire_failure *failure;
+};
+
+struct control {
+	struct control_config config;
+	struct dataplane *dp;
+	struct sweeps *sweeps;
+	struct events *events;
+	struct wire_link *link;
+	bool greeted;
+	bool trusted;
+	bool locals_changed;
+	struct ack ack[WIRE_WINDOW]; // ring
+	unsigned ack_first;
+	unsigned ack_count;
+	struct wire_message in;
+	struct wire_message out;
+	int fds[WIRE_FDS_MAX];
+	unsigned fds_count;
+};
+
+// --- the link ---
+
+static void hang_up(struct control *c, const char *why)
+{
+	if (!c->link)
+		return;
+	log_info("controller gone", "reason=\"%s\"", why);
+	wire_link_close(c->link);
+	c->link = NULL;
+	c->greeted = false;
+	for (; c->ack_count; c->ack_count--) {
+		free(c->ack[c->ack_first].failure);
+		c->ack_first = (c->ack_first + 1) % WIRE_WINDOW;
+	}
+	sweeps_abandon(c->sweeps);
+	events_set_link(c->events, NULL);
+}
+
+void control_adopt(struct control *c, struct wire_link *link)
+{
+	hang_up(c, "replaced");
+	c->link = link;
+	c->trusted = false;
+}
+
+static unsigned accept_next(struct control *c)
+{
+	struct wire_link *link;
+	int err;
+
+	if (!c->config.listener)
+		return 0;
+	err = wire_accept(c->config.listener, c->link, &link);
+	if (err == -EBUSY || err == -EPERM)
+		log_warn("controller refused", "reason=\"%s\"",
+			err == -EBUSY ? "there is one already" : "wrong user");
+	if (err)
+		return 0;
+	control_adopt(c, link);
+	log_info("controller connected", "%s", "");
+	return 1;
+}
+
+static int reply(struct control *c, struct wire_message *m)
+{
+	int err = wire_send(c->link, m, NULL, 0);
+
+	if (err)
+		hang_up(c, err == -ENOBUFS ? "does not read" : "hung up");
+	return err;
+}
+
+// --- ACK ---
+
+static struct ack *new_ack(struct control *c, uint64_t seq)
+{
+	struct ack *a = &c->ack[(c->ack_first + c->ack_count++) % WIRE_WINDOW];
+
+	*a = (struct ack){.seq = seq};
+	return a;
+}
+
+static void fail(struct ack *a, uint32_t index, int error)
+{
+	// Doubling at powers of two; without memory the record is still refused, only not listed.
+	if (!(a->failures & (a->failures - 1))) {
+		size_t room = a->failures ? 2 * (size_t)a->failures : 1;
+		struct wire_failure *bigger = realloc(a->failure, room * sizeof(*bigger));
+
+		if (!bigger)
+			return;
+		a->failure = bigger;
+	}
+	a->failure[a->failures++] = (struct wire_failure){index, error};
+}
+
+static bool ripe(struct control *c, struct ack *a)
+{
+	if (a->settling) {
+		if (!fib_settled(c->dp->fib, a->settle))
+			return false;
+		a->settling = false;
+		a->token = reclaim_token(c->dp->reclaim);
+	}
+	return !a->grace || reclaim_done(c->dp->reclaim, a->token);
+}
+
+static unsigned send_acks(struct control *c)
+{
+	unsigned sent = 0;
+
+	while (c->link && c->ack_count && ripe(c, &c->ack[c->ack_first])) {
+		struct ack *a = &c->ack[c->ack_first];
+
+		wire_message_start(&c->out, WIRE_ACK, a->seq);
+		for (uint32_t i = 0; i < a->failures; i++)
+			wire_message_add(&c->out, &a->failure[i]);
+		free(a->failure);
+		c->ack_first = (c->ack_first + 1) % WIRE_WINDOW;
+		c->ack_count--;
+		sent++;
+		reply(c, &c->out);
+	}
+	return sent;
+}
+
+// --- HELLO ---
+
+static void greet(struct control *c, const struct wire_hello *theirs)
+{
+	struct wire_hello ours = {
+		.instance = c->config.instance,
+		.written = c->dp->written,
+		.unchanged = c->dp->unchanged,
+		.revision = sweeps_revision(c->sweeps),
+		.workers = c->dp->workers,
+		.ports = c->dp->ports,
+		.version = CULVERT_VERSION,
+	};
+
+	c->greeted = true;
+	c->trusted = sweeps_trusted(c->sweeps, theirs->store, theirs->revision);
+	memcpy(ours.store, sweeps_store(c->sweeps), sizeof(ours.store));
+	if (c->config.stats_path)
+		strncpy(ours.stats, c->config.stats_path, sizeof(ours.stats) - 1);
+	wire_message_start(&c->out, WIRE_HELLO, c->in.header.seq);
+	wire_message_add(&c->out, &ours);
+	if (reply(c, &c->out))
+		return;
+	events_set_link(c->events, c->link);
+	log_info("controller greeted", "version=%.31s revision=%llu trusted=%s", theirs->version,
+		(unsigned long long)theirs->revision, c->trusted ? "yes" : "no");
+}
+
+// --- DUMP ---
+
+struct dump {
+	struct control *control;
+	uint64_t count;
+	int err;
+};
+
+static int dump_record(void *ctx, const void *record)
+{
+	struct dump *d = ctx;
+	struct control *c = d->control;
+	uint16_t type = c->out.header.type;
+
+	if (wire_message_add(&c->out, record) == 0) {
+		d->count++;
+		return 0;
+	}
+	d->err = wire_send(c->link, &c->out, NULL, 0);
+	wire_message_start(&c->out, type, c->in.header.seq);
+	wire_message_add(&c->out, record);
+	d->count++;
+	return d->err;
+}
+
+#define DUMPER(name)                                                   \
+	static int dump_##name(void *ctx, const struct wire_##name *r) \
+	{                                                              \
+		return dump_record(ctx, r);                            \
+	}
+DUMPER(vrf)
+DUMPER(interface)
+DUMPER(limiter)
+DUMPER(local)
+DUMPER(neighbor)
+DUMPER(path)
+DUMPER(group)
+DUMPER(route)
+
+static int dump_type(struct control *c, const struct wire_dump *r, struct dump *d)
+{
+	switch (r->type) {
+	case WIRE_VRF_SET:
+		return vrf_dump(c->dp, dump_vrf, d);
+	case WIRE_INTERFACE_SET:
+		return interface_dump(c->dp, dump_interface, d);
+	case WIRE_LIMITER_SET:
+		return limiter_dump(c->dp, dump_limiter, d);
+	case WIRE_LOCAL_SET:
+		return local_dump(c->dp, dump_local, d);
+	case WIRE_NEIGHBOR_SET:
+		return neighbor_dump(c->dp, dump_neighbor, d);
+	case WIRE_PATH_SET:
+		return path_dump(c->dp, dump_path, d);
+	case WIRE_GROUP_SET:
+		return group_dump(c->dp, dump_group, d);
+	case WIRE_ROUTE_SET:
+		if (r->vrf && !vrf_find(c->dp, r->vrf))
+			return -ENOENT;
+		return route_dump(c->dp, r->vrf, dump_route, d);
+	default:
+		return -EINVAL;
+	}
+}
+
+static int dump(struct control *c, const struct wire_dump *r)
+{
+	struct dump d = {.control = c};
+	struct wire_dump_end end;
+	int err;
+
+	wire_message_start(&c->out, (uint16_t)r->type, c->in.header.seq);
+	err = dump_type(c, r, &d);
+	if (!err && c->out.header.count)
+		err = wire_send(c->link, &c->out, NULL, 0);
+	if (err)
+		return err;
+	end.count = d.count;
+	wire_message_start(&c->out, WIRE_DUMP_END, c->in.header.seq);
+	wire_message_add(&c->out, &end);
+	return wire_send(c->link, &c->out, NULL, 0);
+}
+
+// --- records ---
+
+static int set_host(struct control *c, const struct wire_host *r)
+{
+	uint32_t slot = interface_find(c->dp, r->interface);
+	int fd;
+
+	if (!c->config.host)
+		return -EOPNOTSUPP;
+	if (r->fd >= c->fds_count || c->fds[r->fd] < 0)
+		return -EBADF;
+	if (!slot)
+		return -ENOENT;
+	fd = c->fds[r->fd];
+	c->fds[r->fd] = -1; // the host path's from here on
+	return host_set(c->config.host, slot, stats_generation(c->dp->stats, STATS_INTERFACE, slot),
+		fd, interface_record(c->dp, slot)->kind == WIRE_INTERFACE_ETHERNET);
+}
+
+static int delete_host(struct control *c, uint32_t id)
+{
+	uint32_t slot = interface_find(c->dp, id);
+
+	return slot && c->config.host ? host_unset(c->config.host, slot) : -ENOENT;
+}
+
+static int set_interface(struct control *c, const struct wire_interface *r)
+{
+	int err = interface_set(c->dp, r);
+
+	if (err == 0 && c->config.host)
+		host_update(c->config.host, interface_find(c->dp, r->interface));
+	return err;
+}
+
+static int delete_interface(struct control *c, uint32_t id)
+{
+	uint32_t slot = interface_find(c->dp, id);
+	int err = interface_delete(c->dp, id);
+
+	if (!err && c->config.host)
+		host_unset(c->config.host, slot);
+	return err;
+}
+
+static int sweep(struct control *c, const struct wire_end *r)
+{
+	unsigned deleted;
+	int err = sweeps_end(c->sweeps, r, &deleted);
+
+	c->locals_changed = true;
+	if (err)
+		log_warn("sweep refused", "scope=%u vrf=%u error=\"%s\"", r->scope, r->vrf,
+			strerror(-err));
+	else if (deleted)
+		log_info("swept", "scope=%u vrf=%u deleted=%u", r->scope, r->vrf, deleted);
+	return err;
+}
+
+static int begin(struct control *c, const struct wire_begin *r)
+{
+	int err = sweeps_begin(c->sweeps, r);
+
+	if (!err)
+		c->trusted = true;
+	else if (err == -ESTALE)
+		c->trusted = false;
+	return err;
+}
+
+// One record. 0 or 1 = applied, else refused.
+static int apply(struct control *c, uint16_t type, const void *r)
+{
+	const struct wire_id *id = r;
+
+	switch (type) {
+	case WIRE_BEGIN:
+		return begin(c, r);
+	case WIRE_END:
+		return c->trusted ? sweep(c, r) : -ESTALE;
+	case WIRE_DUMP:
+		return dump(c, r);
+	default:
+		break;
+	}
+	if (!c->trusted)
+		return -ESTALE;
+	switch (type) {
+	case WIRE_VRF_SET:
+		return vrf_set(c->dp, r);
+	case WIRE_VRF_DELETE:
+		return vrf_delete(c->dp, id->id);
+	case WIRE_INTERFACE_SET:
+		return set_interface(c, r);
+	case WIRE_INTERFACE_DELETE:
+		return delete_interface(c, id->id);
+	case WIRE_LIMITER_SET:
+		return limiter_set(c->dp, r);
+	case WIRE_LIMITER_DELETE:
+		return limiter_delete(c->dp, id->id);
+	case WIRE_LOCAL_SET:
+		c->locals_changed = true;
+		return local_set(c->dp, r);
+	case WIRE_LOCAL_DELETE:
+		c->locals_changed = true;
+		return local_delete(c->dp, r);
+	case WIRE_NEIGHBOR_SET:
+		return neighbor_set(c->dp, r);
+	case WIRE_NEIGHBOR_DELETE:
+		return neighbor_delete(c->dp, id->id);
+	case WIRE_PATH_SET:
+		return path_set(c->dp, r);
+	case WIRE_PATH_DELETE:
+		return path_delete(c->dp, id->id);
+	case WIRE_GROUP_SET:
+		return group_set(c->dp, r);
+	case WIRE_GROUP_DELETE:
+		return group_delete(c->dp, id->id);
+	case WIRE_ROUTE_SET:
+		return route_set(c->dp, r);
+	case WIRE_ROUTE_DELETE:
+		return route_delete(c->dp, r);
+	case WIRE_HOST_SET:
+		return set_host(c, r);
+	case WIRE_HOST_DELETE:
+		return delete_host(c, id->id);
+	case WIRE_COUNTERS_RELEASE:
+		return stats_slot_release(c->dp->stats, ((const struct wire_uid *)r)->uid);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+static void apply_message(struct control *c)
+{
+	uint16_t type = c->in.header.type, size = wire_type_info(type)->size;
+	uint64_t written = c->dp->written;
+	struct ack *a;
+
+	if (type == WIRE_HELLO && c->in.header.count == 1 &&
+		!wire_record_check(type, wire_message_record(&c->in, 0, size))) {
+		greet(c, wire_message_record(&c->in, 0, size));
+		return;
+	}
+	a = new_ack(c, c->in.header.seq);
+	if (!c->greeted || type == WIRE_HELLO) {
+		fail(a, UINT32_MAX, type == WIRE_HELLO ? -EINVAL : -EPERM);
+		return;
+	}
+	for (uint32_t i = 0; i < c->in.header.count; i++) {
+		const void *record = wire_message_record(&c->in, i, size);
+		int err = wire_record_check(type, record);
+
+		if (c->trusted)
+			sweeps_note(c->sweeps, type, record);
+		if (!err)
+			err = apply(c, type, record);
+		if (err < 0)
+			fail(a, i, err);
+	}
+	if (c->dp->written == written)
+		return;
+	a->grace = true;
+	a->settling = true;
+	a->settle = fib_settle_token(c->dp->fib);
+}
+
+static void close_descriptors(struct control *c)
+{
+	for (unsigned i = 0; i < c->fds_count; i++)
+		if (c->fds[i] >= 0)
+			close(c->fds[i]);
+	c->fds_count = 0;
+}
+
+static unsigned read_messages(struct control *c)
+{
+	unsigned n = 0;
+
+	while (c->link && n < MESSAGES_PER_TURN && c->ack_count < WIRE_WINDOW) {
+		int got = wire_receive(c->link, &c->in, c->fds, &c->fds_count);
+
+		if (got == 0)
+			break;
+		n++;
+		if (got == -EOPNOTSUPP || got == -EACCES || got == -EPROTO) {
+			fail(new_ack(c, c->in.header.seq), UINT32_MAX, got);
+			if (got != -EPROTO)
+				continue;
+			send_acks(c);
+			hang_up(c, "another version");
+		} else if (got < 0) {
+			hang_up(c, got == -EPIPE ? "hung up" : "not a message");
+		} else {
+			apply_message(c);
+			close_descriptors(c);
+		}
+	}
+	return n;
+}
+
+// --- sources of ICMP errors ---
+
+static int note_source(void *ctx, const struct wire_local *r)
+{
+	struct control *c = ctx;
+
+	host_set_source(c->config.host, interface_find(c->dp, r->interface), r->family, r->addr);
+	return 0;
+}
+
+static void note_sources(struct control *c)
+{
+	c->locals_changed = false;
+	if (!c->config.host)
+		return;
+	for (uint32_t slot = 1; slot < c->dp->stats->slots[STATS_INTERFACE]; slot++) {
+		host_set_source(c->config.host, slot, WIRE_IPV4, NULL);
+		host_set_source(c->config.host, slot, WIRE_IPV6, NULL);
+	}
+	local_dump(c->dp, note_source, c);
+}
+
+// --- life ---
+
+unsigned control_turn(struct control *c)
+{
+	unsigned n = accept_next(c);
+
+	if (c->link && wire_link_backlog(c->link) && wire_link_flush(c->link))
+		hang_up(c, "hung up");
+	n += read_messages(c);
+	if (c->locals_changed && (!n || n < MESSAGES_PER_TURN))
+		note_sources(c);
+	n += send_acks(c);
+	return n;
+}
+
+int control_waiting(const struct control *c)
+{
+	return c->ack_count != 0;
+}
+
+unsigned control_poll_fds(const struct control *c, struct pollfd *fds)
+{
+	unsigned n = 0;
+
+	if (c->config.listener)
+		fds[n++] = (struct pollfd){
+			.fd = wire_listener_fd(c->config.listener), .events = POLLIN};
+	if (c->link)
+		fds[n++] = (struct pollfd){.fd = wire_link_fd(c->link),
+			.events = (short)((c->ack_count < WIRE_WINDOW ? POLLIN : 0) |
+					  (wire_link_backlog(c->link) ? POLLOUT : 0))};
+	return n;
+}
+
+void control_events(struct control *c, uint64_t now)
+{
+	if (events_send(c->events, now))
+		hang_up(c, "hung up");
+}
+
+void control_port_changed(struct control *c, uint32_t port)
+{
+	events_port(c->events, port);
+}
+
+int control_create(const struct control_config *config, struct control **control)
+{
+	struct control *c = calloc(1, sizeof(*c));
+	int err = -ENOMEM;
+
+	if (!c)
+		return err;
+	c->config = *config;
+	c->dp = config->dp;
+	err = sweeps_create(c->dp, config->host, &c->sweeps);
+	if (!err)
+		err = events_create(c->dp, &c->events);
+	if (err) {
+		control_destroy(c);
+		return err;
+	}
+	*control = c;
+	return 0;
+}
+
+void control_destroy(struct control *c)
+{
+	if (!c)
+		return;
+	if (c->events)
+		hang_up(c, "stopping");
+	events_destroy(c->events);
+	sweeps_destroy(c->sweeps);
+	free(c);
+}

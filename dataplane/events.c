@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Events to the controller. None of them is news that must not be lost: a port's state is sent whole after HELLO,
+// an unresolved neighbor is asked for again as long as packets want it, an episode is in the counters as well.
+// So when the controller does not read, events are left out, never queued without bound.
+//
+// An episode is a run of drops of one limiter. Once a second the sums are looked at: more than before starts or prolongs
+// it, a second without any ends it and it is reported.
+
+#include "dataplane/events.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "dataplane/tables/nexthop.h"
+#include "dataplane/wire/link.h"
+
+#define NEEDED_PERIOD  100000000u // ns
+#define NEEDED_MAX     64u        // per period
+#define EPISODE_PERIOD 1000000000u
+#define BACKLOG_LIMIT  (1u << 20) // above this much unread, events are left out
+
+struct episode {
+	uint64_t packets; // sums at the last look
+	uint64_t bytes;
+	uint64_t from_packets; // at the start
+	uint64_t from_bytes;
+	uint64_t start; // CLOCK_REALTIME ns; 0 = none
+};
+
+struct events {
+	struct dataplane *dp;
+	struct wire_link *link;
+	struct wire_message message;
+	uint64_t needed_at; // next time
+	uint64_t episode_at;
+	struct episode *episode; // by limiter slot
+	bool broken;
+};
+
+static void send_message(struct events *e)
+{
+	if (!e->message.header.count)
+		return;
+	if (wire_send(e->link, &e->message, NULL, 0))
+		e->broken = true;
+}
+
+static void add(struct events *e, uint16_t type, const void *record)
+{
+	if (wire_message_add(&e->message, record) == 0)
+		return;
+	send_message(e);
+	wire_message_start(&e->message, type, 0);
+	wire_message_add(&e->message, record);
+}
+
+static void add_port(struct events *e, const struct port *p)
+{
+	struct wire_port r = {.port = p->index, .speed = p->speed, .mtu = p->mtu, .up = !!p->up};
+
+	memcpy(r.mac, p->mac, sizeof(r.mac));
+	memcpy(r.name, p->name, sizeof(r.name));
+	r.name[sizeof(r.name) - 1] = 0;
+	add(e, WIRE_PORT, &r);
+}
+
+void events_port(struct events *e, uint32_t port)
+{
+	if (!e->link || port >= e->dp->ports)
+		return;
+	wire_message_start(&e->message, WIRE_PORT, 0);
+	add_port(e, e->dp->port[port]);
+	send_message(e);
+}
+
+void events_set_link(struct events *e, struct wire_link *link)
+{
+	e->link = link;
+	e->broken = false;
+	if (!link)
+		return;
+	wire_message_start(&e->message, WIRE_PORT, 0);
+	for (uint32_t i = 0; i < e->dp->ports; i++)
+		add_port(e, e->dp->port[i]);
+	send_message(e);
+}
+
+static void add_needed(void *ctx, const struct wire_needed *r)
+{
+	add(ctx, WIRE_NEIGHBOR_NEEDED, r);
+}
+
+static void send_needed(struct events *e)
+{
+	wire_message_start(&e->message, WIRE_NEIGHBOR_NEEDED, 0);
+	neighbor_needed(e->dp, NEEDED_MAX, add_needed, e);
+	send_message(e);
+}
+
+static uint64_t realtime_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void look_at_limiter(struct events *e, uint32_t slot, uint64_t uid, uint64_t now)
+{
+	struct stats_limiter_word *word = stats_limiter_word(e->dp->stats, slot);
+	struct episode *x = &e->episode[slot];
+	struct stats_limiter sum;
+	uint64_t packets, bytes;
+
+	if (stats_sum_limiter(e->dp->stats, slot, &sum))
+		return;
+	packets = sum.limited[0].packets + sum.limited[1].packets;
+	bytes = sum.limited[0].bytes + sum.limited[1].bytes;
+	if (packets < x->packets) // the slot has a new owner
+		*x = (struct episode){.packets = packets, .bytes = bytes};
+	if (packets > x->packets) {
+		if (!x->start) {
+			x->start = now - EPISODE_PERIOD;
+			x->from_packets = x->packets;
+			x->from_bytes = x->bytes;
+		}
+		x->packets = packets;
+		x->bytes = bytes;
+		word->episode_start = x->start;
+		word->episode_length = now - x->start;
+		word->episode_packets = packets - x->from_packets;
+		word->episode_bytes = bytes - x->from_bytes;
+	} else if (x->start) {
+		struct wire_episode r = {.uid = uid,
+			.start = x->start,
+			.length = now - EPISODE_PERIOD - x->start,
+			.bytes = bytes - x->from_bytes,
+			.packets = packets - x->from_packets};
+
+		x->start = 0;
+		if (e->link)
+			add(e, WIRE_LIMITER_EPISODE, &r);
+	}
+}
+
+static void look_at_limiters(struct events *e)
+{
+	const struct stats_segment *s = e->dp->stats;
+	uint64_t now = realtime_ns();
+
+	wire_message_start(&e->message, WIRE_LIMITER_EPISODE, 0);
+	for (uint32_t slot = 1; slot < s->slots[STATS_LIMITER]; slot++)
+		if (s->entry[STATS_LIMITER][slot].state == STATS_LIVE)
+			look_at_limiter(e, slot, s->entry[STATS_LIMITER][slot].uid, now);
+	if (e->link)
+		send_message(e);
+}
+
+int events_send(struct events *e, uint64_t now)
+{
+	if (now >= e->episode_at) {
+		e->episode_at = now + EPISODE_PERIOD;
+		look_at_limiters(e);
+	}
+	if (!e->link)
+		return 0;
+	if (now >= e->needed_at && wire_link_backlog(e->link) < BACKLOG_LIMIT) {
+		e->needed_at = now + NEEDED_PERIOD;
+		send_needed(e);
+	}
+	return e->broken ? -EPIPE : 0;
+}
+
+int events_create(struct dataplane *dp, struct events **events)
+{
+	const struct stats_segment *s = dp->stats;
+	struct events *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return -ENOMEM;
+	e->dp = dp;
+	e->episode = calloc(s->slots[STATS_LIMITER], sizeof(*e->episode));
+	if (!e->episode) {
+		free(e);
+		return -ENOMEM;
+	}
+	// Drops of an earlier run are no episode of this one.
+	for (uint32_t slot = 1; slot < s->slots[STATS_LIMITER]; slot++) {
+		struct stats_limiter sum;
+
+		if (s->entry[STATS_LIMITER][slot].state == STATS_FREE ||
+			stats_sum_limiter(s, slot, &sum))
+			continue;
+		e->episode[slot].packets = sum.limited[0].packets + sum.limited[1].packets;
+		e->episode[slot].bytes = sum.limited[0].bytes + sum.limited[1].bytes;
+	}
+	*events = e;
+	return 0;
+}
+
+void events_destroy(struct events *e)
+{
+	if (!e)
+		return;
+	free(e->episode);
+	free(e);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef DATAPLANE_EVENTS_H
+#define DATAPLANE_EVENTS_H
+
+// What the data plane tells the controller unasked: ports, neighbors it needs, runs of limiter drops. Main thread.
+
+#include "dataplane/dataplane.h"
+
+struct events;
+struct wire_link;
+
+int events_create(struct dataplane *dp, struct events **events);
+void events_destroy(struct events *events); // NULL is fine
+
+// A controller said HELLO (all ports are sent at once) or is gone (NULL).
+void events_set_link(struct events *events, struct wire_link *link);
+
+// Sends what is due. `now`: CLOCK_MONOTONIC ns. Nonzero: the link is broken.
+int events_send(struct events *events, uint64_t now);
+
+// The state of this port changed.
+void events_port(struct events *events, uint32_t port);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef IO_HOST_PRIVATE_H
+#define IO_HOST_PRIVATE_H
+
+// Shared by the parts of the host path: host.c (descriptors), punt.c (the workers' side), icmp.c.
+
+#include <pthread.h>
+
+#include <rte_ring.h>
+
+#include "dataplane/dataplane.h"
+#include "dataplane/io/host.h"
+
+// In the order they are served.
+enum host_class { HOST_ROUTING, HOST_ND, HOST_OTHER, HOST_ERROR, HOST_CLASSES };
+
+struct host_queue {
+	struct rte_ring *to_host[HOST_CLASSES]; // of struct host_item
+	struct rte_ring *from_host;             // of struct host_entry
+	uint64_t interval;                      // TSC ticks per packet of one interface and class
+	uint64_t burst;                         // in ticks
+	uint32_t slots;
+	uint64_t (*arrival)[HOST_CLASSES]; // by slot: theoretical arrival time (GCRA)
+};
+
+struct host_interface {
+	int fd; // -1 = none
+	uint32_t generation;
+	uint16_t mtu;
+	uint16_t tpid; // of the outer tag
+	uint8_t ethernet;
+	uint8_t up;
+	uint8_t vlans;
+	uint8_t has_source[2]; // IPv4, IPv6
+	uint16_t vlan[2];
+	uint8_t source4[4];
+	uint8_t source6[16];
+	uint64_t icmp_arrival;
+};
+
+struct host {
+	struct dataplane *dp;
+	struct rte_mempool *pool;
+	struct host_queue queue[DATAPLANE_WORKERS];
+	unsigned workers;
+	uint64_t icmp_interval;
+	uint64_t icmp_burst;
+	uint32_t slots;
+	struct host_interface *interface;
+	int epoll;
+	pthread_mutex_t lock; // host_turn against host_set and friends
+	pthread_t thread;
+	int running;
+	uint16_t ip_id;
+};
+
+// Builds the ICMP error about the IP packet at `packet` (`length` bytes in one piece). Returns NULL when RFC 1812 4.3.2.7
+// or RFC 4443 2.4(e) forbid one, or there is no buffer; *silent says which (1 = forbidden).
+struct rte_mbuf *icmp_error(struct host *host, const struct host_interface *from,
+	const uint8_t *packet, uint32_t length, const struct host_item *item, int *silent);
+
+#endif

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The workers' end of the host path: packets to us are sorted into classes, policed and put into rings; what
+// the host path wants sent is taken out.
+//
+// Who shares what decides who can starve whom. A ring per worker and class keeps a flood of pings from BGP, and
+// ICMP error material from both. A rate per interface within each class keeps one customer from another: it is the
+// generic cell rate algorithm over an array that only this worker touches, so it costs one line and no atomics.
+// Everything here runs in a worker: no lock, no system call, no division.
+
+#include "dataplane/io/host_private.h"
+
+#include <rte_ip.h>
+#include <rte_ring_elem.h>
+#include <rte_tcp.h>
+#include <rte_udp.h>
+
+#include "dataplane/wire/drop.h"
+
+#define PORT_BGP      179
+#define PORT_BFD      3784
+#define PORT_BFD_ECHO 3785
+#define PORT_BFD_HOPS 4784
+
+#define REFUSED(reason) (-(int)(reason)-1)
+
+static bool routing_ports(uint8_t protocol, const uint8_t *l4)
+{
+	uint16_t source = (uint16_t)(l4[0] << 8 | l4[1]), target = (uint16_t)(l4[2] << 8 | l4[3]);
+
+	if (protocol == IPPROTO_TCP)
+		return source == PORT_BGP || target == PORT_BGP;
+	return protocol == IPPROTO_UDP &&
+	       (target == PORT_BFD || target == PORT_BFD_ECHO || target == PORT_BFD_HOPS);
+}
+
+static enum host_class classify(const struct host_item *item)
+{
+	const uint8_t *l3 = rte_pktmbuf_mtod_offset(item->mbuf, const uint8_t *, item->l3);
+	uint32_t length = rte_pktmbuf_data_len(item->mbuf) - item->l3;
+	uint32_t l4;
+	uint8_t protocol;
+
+	if (item->reason == HOST_NEIGHBOR)
+		return HOST_ND;
+	if (item->reason != HOST_LOCAL)
+		return HOST_ERROR;
+	if (length < 20)
+		return HOST_OTHER;
+	if (l3[0] >> 4 == 4) {
+		if ((l3[6] & 0x1f) | l3[7]) // not the first fragment
+			return HOST_OTHER;
+		l4 = (l3[0] & 15u) * 4;
+		protocol = l3[9];
+	} else {
+		l4 = 40;
+		protocol = l3[6];
+	}
+	if (length >= l4 + 4 && routing_ports(protocol, l3 + l4))
+		return HOST_ROUTING;
+	return HOST_OTHER;
+}
+
+int host_punt(struct host_queue *queue, const struct host_item *item, uint64_t now)
+{
+	struct host_item copy = *item;
+	uint64_t *arrival, at;
+
+	if (item->slot >= queue->slots || rte_pktmbuf_data_len(item->mbuf) < item->l3)
+		return REFUSED(DROP_HOST_NONE);
+	copy.class = (uint8_t)classify(item);
+	arrival = &queue->arrival[item->slot][copy.class];
+	at = *arrival > now ? *arrival : now;
+	if (at - now > queue->burst)
+		return REFUSED(DROP_HOST_LIMITED);
+	if (rte_ring_enqueue_elem(queue->to_host[copy.class], &copy, sizeof(copy)))
+		return REFUSED(DROP_HOST_FULL);
+	*arrival = at + queue->interval;
+	return 0;
+}
+
+unsigned host_take(struct host_queue *queue, struct host_entry *entries, unsigned max)
+{
+	return rte_ring_dequeue_burst_elem(queue->from_host, entries, sizeof(*entries), max, NULL);
+}

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// culvert-dataplane: puts the parts together, then is the main thread: the one writer of all tables.
+//
+// Start-up goes from what fails most often to what costs most: options, control socket and stats segment (is
+// another one running?), EAL, packet buffers, ports, tables, threads. Each failure is one line that says what to do,
+// and an exit code. Everything is undone in reverse at the end, which SIGTERM or SIGINT brings.
+//
+// The main loop sleeps in ppoll: 20 ms when nothing is going on, 1 ms while a grace period or the FIB's writer has
+// work left. It never waits for the controller, which may come, go and come back.
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_log.h>
+#include <rte_mbuf.h>
+
+#include "dataplane/clock.h"
+#include "dataplane/control.h"
+#include "dataplane/dataplane.h"
+#include "dataplane/io/ethdev.h"
+#include "dataplane/io/host.h"
+#include "dataplane/io/thread.h"
+#include "dataplane/log.h"
+#include "dataplane/options.h"
+#include "dataplane/tables/limiter.h"
+#include "dataplane/wire/link.h"
+
+enum exit_code { EXIT_EAL = 1, EXIT_USAGE, EXIT_PORT, EXIT_MEMORY, EXIT_SOCKET };
+
+#define LINK_PERIOD  50000000u // ns
+#define BUFFER_CACHE 256u
+#define IDLE_NS      20000000
+#define BUSY_NS      1000000
+
+struct program {
+	struct options options;
+	struct wire_listener *listener;
+	struct stats_segment *stats;
+	struct rte_mempool *pool;
+	struct port *port[PORT_MAX];
+	struct dataplane *dp;
+	struct host *host;
+	struct control *control;
+	struct io_threads *threads;
+	uint64_t hz;
+	uint64_t instance;
+	uint64_t link_at; // next look at the ports
+	int signals;
+	int eal;
+};
+
+static int die(enum exit_code code, const char *format, ...)
+{
+	va_list args;
+
+	fputs("error: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return (int)code;
+}
+
+// --- DPDK's log ---
+
+static char last_words[256]; // of the EAL, for the line about why it did not start
+
+static ssize_t take_log(void *cookie, const char *text, size_t size)
+{
+	size_t length = size;
+
+	while (length && (text[length - 1] == '\n' || text[length - 1] == ' '))
+		length--;
+	if (!length)
+		return (ssize_t)size;
+	snprintf(last_words, sizeof(last_words), "%.*s", (int)length, text);
+	for (char *p = last_words; *p; p++)
+		if (*p == '"' || *p == '\n')
+			*p = '\'';
+	log_line(rte_log_cur_msg_loglevel() <= (int)RTE_LOG_ERR ? "error" : "info", last_words,
+		"source=dpdk");
+	return (ssize_t)size;
+}
+
+static int start_eal(struct program *p, char **argv)
+{
+	cookie_io_functions_t io = {.write = take_log};
+	FILE *stream = fopencookie(NULL, "w", io);
+	cpu_set_t affinity;
+
+	if (stream) {
+		setvbuf(stream, NULL, _IOLBF, 1024);
+		rte_openlog_stream(stream);
+	}
+	rte_log_set_global_level(RTE_LOG_WARNING);
+	sched_getaffinity(0, sizeof(affinity), &affinity);
+	if (rte_eal_init(p->options.eal_count, argv) < 0)
+		return die(EXIT_EAL, "DPDK does not start: %s (%s)",
+			*last_words ? last_words : "see above", rte_strerror(rte_errno));
+	p->eal = 1;
+	// The EAL pinned this thread to the main lcore; only workers need a core of their own.
+	sched_setaffinity(0, sizeof(affinity), &affinity);
+	return 0;
+}
+
+// --- start-up ---
+
+static int open_socket_and_stats(struct program *p)
+{
+	const struct options *o = &p->options;
+	struct stats_config config = {
+		.path = o->stats,
+		.interfaces = o->interfaces,
+		.limiters = o->limiters,
+		.workers = o->workers,
+		.hz = p->hz,
+		.now = limiter_units(rte_rdtsc()),
+		.instance = p->instance,
+	};
+	char note[512];
+	int err;
+
+	err = wire_listen(o->socket, o->uid, &p->listener);
+	if (err)
+		return die(EXIT_SOCKET, "control socket %s: %s", o->socket,
+			err == -EADDRINUSE ? "another data plane listens there" : strerror(-err));
+	err = stats_open(&config, &p->stats, note, sizeof(note));
+	if (err)
+		return die(
+			err == -ENOSPC || err == -ENOMEM ? EXIT_MEMORY : EXIT_SOCKET, "%s", note);
+	if (*note)
+		log_warn("stats segment", "note=\"%s\"", note);
+	return 0;
+}
+
+static int make_buffers(struct program *p)
+{
+	const struct options *o = &p->options;
+
+	p->pool = rte_pktmbuf_pool_create_by_ops("packets", o->buffers, BUFFER_CACHE, 0,
+		(uint16_t)(o->buffer_size + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY, "ring_mt_rts");
+	if (!p->pool)
+		return die(EXIT_MEMORY,
+			"too little memory for %u packet buffers (%s): raise -m or lower --buffers",
+			o->buffers, rte_strerror(rte_errno));
+	return 0;
+}
+
+static int open_ports(struct program *p)
+{
+	for (uint32_t i = 0; i < p->options.ports; i++) {
+		const struct options_port *o = &p->options.port[i];
+		struct ethdev_config config = {.name = o->name,
+			.device = o->device,
+			.outer_tpid = o->outer_tpid,
+			.workers = p->options.workers,
+			.descriptors = p->options.descriptors,
+			.hz = p->hz,
+			.pool = p->pool};
+		const char *why;
+
+		if (ethdev_open(&config, &p->port[i], &why))
+			return die(EXIT_PORT, "port %s on device %s: %s", o->name, o->device, why);
+		log_info("port", "name=%s device=%s rx_queues=%u mtu=%u link=%s", o->name,
+			o->device, p->port[i]->rx_queues, p->port[i]->mtu,
+			p->port[i]->up ? "up" : "down");
+	}
+	return 0;
+}
+
+static int make_dataplane(struct program *p)
+{
+	struct dataplane_config config = {
+		.vrfs = p->options.vrfs,
+		.fib_bytes = (uint64_t)p->options.fib_memory << 20,
+		.workers = p->options.workers,
+		.hz = p->hz,
+		.stats = p->stats,
+		.pool = p->pool,
+	};
+	struct host_config host = {
+		.workers = p->options.workers,
+		.punt_rate = p->options.punt_rate,
+		.icmp_rate = p->options.icmp_rate,
+		.hz = p->hz,
+		.pool = p->pool,
+	};
+	int err = dataplane_create(&config, &p->dp);
+
+	for (uint32_t i = 0; !err && i < p->options.ports; i++)
+		err = dataplane_add_port(p->dp, p->port[i]);
+	if (!err)
+		err = host_create(p->dp, &host, &p->host);
+	for (uint32_t w = 0; !err && w < p->options.workers; w++)
+		worker_set_host(p->dp->worker[w], host_queue(p->host, w));
+	if (!err)
+		err = ethdev_map_queues(p->dp);
+	if (err)
+		return die(EXIT_MEMORY, "cannot make the tables: %s", strerror(-err));
+	return 0;
+}
+
+static int start_threads(struct program *p)
+{
+	struct control_config control = {.dp = p->dp,
+		.host = p->host,
+		.listener = p->listener,
+		.instance = p->instance,
+		.stats_path = p->options.stats};
+	struct io_threads_config threads = {.dp = p->dp, .idle_sleep = p->options.idle_sleep};
+	int err = control_create(&control, &p->control);
+
+	if (!err)
+		err = host_thread_start(p->host);
+	if (!err)
+		err = io_threads_start(&threads, &p->threads);
+	if (err)
+		return die(EXIT_MEMORY, "cannot start the threads: %s", strerror(-err));
+	return 0;
+}
+
+static int start(struct program *p, char **argv)
+{
+	int code;
+
+	p->hz = clock_calibrate();
+	if (!p->hz)
+		return die(EXIT_EAL, "this machine's TSC is not invariant; the limiters need it");
+	if (getrandom(&p->instance, sizeof(p->instance), 0) < 0)
+		p->instance = rte_rdtsc();
+	code = start_eal(p, argv);
+	if (code)
+		return code;
+	if (!p->options.workers)
+		p->options.workers = rte_lcore_count() > 1 ? rte_lcore_count() - 1 : 1;
+	if (p->options.workers > DATAPLANE_WORKERS)
+		p->options.workers = DATAPLANE_WORKERS;
+	code = make_buffers(p);
+	if (!code)
+		code = open_ports(p);
+	if (!code)
+		code = open_socket_and_stats(p);
+	if (!code)
+		code = make_dataplane(p);
+	if (!code)
+		code = start_threads(p);
+	return code;
+}
+
+static void stop(struct program *p)
+{
+	io_threads_stop(p->threads);
+	host_thread_stop(p->host);
+	control_destroy(p->control);
+	host_destroy(p->host);
+	dataplane_destroy(p->dp);
+	for (uint32_t i = 0; i < PORT_MAX; i++)
+		ethdev_close(p->port[i]);
+	stats_close(p->stats);
+	wire_listener_close(p->listener);
+	if (p->eal)
+		rte_eal_cleanup();
+}
+
+// --- main loop ---
+
+static void look_at_ports(struct program *p, uint64_t now)
+{
+	if (now < p->link_at)
+		return;
+	p->link_at = now + LINK_PERIOD;
+	for (uint32_t i = 0; i < p->dp->ports; i++) {
+		struct port *port = p->dp->port[i];
+
+		if (!ethdev_poll_link(port))
+			continue;
+		log_info("port", "name=%s link=%s speed=%u mtu=%u", port->name,
+			port->up ? "up" : "down", port->speed, port->mtu);
+		control_port_changed(p->control, i);
+	}
+}
+
+static void run(struct program *p)
+{
+	for (;;) {
+		struct pollfd fds[3] = {{.fd = p->signals, .events = POLLIN}};
+		unsigned n = 1 + control_poll_fds(p->control, fds + 1);
+		struct timespec wait = {0, IDLE_NS};
+		unsigned work = dataplane_poll(p->dp);
+		uint64_t now;
+
+		work += control_turn(p->control);
+		now = clock_monotonic_ns();
+		look_at_ports(p, now);
+		control_events(p->control, now);
+		if (work)
+			wait.tv_nsec = 0;
+		else if (control_waiting(p->control))
+			wait.tv_nsec = BUSY_NS;
+		ppoll(fds, n, &wait, NULL);
+		if (fds[0].revents)
+			return;
+	}
+}
+
+static int catch_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL); // threads inherit it
+	signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int main(int argc, char **argv)
+{
+	static struct program p;
+	int code;
+
+	switch (options_parse(argc, argv, &p.options)) {
+	case OPTIONS_DONE:
+		return 0;
+	case OPTIONS_WRONG:
+		return EXIT_USAGE;
+	default:
+		break;
+	}
+	p.signals = catch_signals();
+	code = start(&p, argv);
+	if (!code) {
+		log_info("ready", "version=%s workers=%u ports=%u hz=%llu counters=%s",
+			CULVERT_VERSION, p.options.workers, p.options.ports,
+			(unsigned long long)p.hz, p.stats->taken_up ? "continued" : "new");
+		run(&p);
+		log_info("stopping", "%s", "");
+	}
+	stop(&p);
+	return code;
+}

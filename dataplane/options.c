@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The command line of culvert-dataplane. What stands before "--" goes to the EAL as it is, what stands
+// behind is ours. One table gives parser and help. `culvertd --dataplane-args` prints such a line from the node file.
+
+#include "dataplane/options.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct option {
+	const char *name;
+	const char *argument;
+	const char *help;
+	// Returns NULL or what is wrong with the value.
+	const char *(*set)(struct options *o, const char *value, const struct option *option);
+	size_t offset; // of the field, for set_number and set_text
+	uint32_t lowest;
+	uint32_t highest;
+};
+
+static const char *set_text(struct options *o, const char *value, const struct option *option)
+{
+	*(const char **)(void *)((char *)o + option->offset) = value;
+	return *value ? NULL : "is empty";
+}
+
+static const char *set_number(struct options *o, const char *value, const struct option *option)
+{
+	static char range[64];
+	unsigned long long n;
+	char *end;
+
+	errno = 0;
+	n = strtoull(value, &end, 10);
+	if (errno || *end || end == value || *value == '-' || n < option->lowest ||
+		n > option->highest) {
+		snprintf(range, sizeof(range), "is not a number from %u to %u", option->lowest,
+			option->highest);
+		return range;
+	}
+	*(uint32_t *)(void *)((char *)o + option->offset) = (uint32_t)n;
+	return NULL;
+}
+
+static const char *set_idle(struct options *o, const char *value, const struct option *option)
+{
+	if (strcmp(value, "sleep") && strcmp(value, "poll"))
+		return "is neither sleep nor poll";
+	o->idle_sleep = !strcmp(value, "sleep");
+	return NULL;
+}
+
+static const char *set_tpid(struct options_port *p, const char *value)
+{
+	if (!strcmp(value, "8100"))
+		p->outer_tpid = PORT_TPID_8100;
+	else if (!strcmp(value, "88a8"))
+		p->outer_tpid = PORT_TPID_88A8;
+	else if (!strcmp(value, "any"))
+		p->outer_tpid = PORT_TPID_ANY;
+	else
+		return "has a tpid that is not 8100, 88a8 or any";
+	return NULL;
+}
+
+static const char *add_port(struct options *o, const char *value, const struct option *option)
+{
+	const char *equal = strchr(value, '='), *comma = strchr(value, ',');
+	struct options_port *p = &o->port[o->ports];
+	size_t name, device;
+
+	if (o->ports == PORT_MAX)
+		return "is one port too many";
+	if (!equal || (comma && comma < equal))
+		return "is not NAME=DEVICE";
+	name = (size_t)(equal - value);
+	device = comma ? (size_t)(comma - equal - 1) : strlen(equal + 1);
+	if (!name || name >= sizeof(p->name) || !device || device >= sizeof(p->device))
+		return "has a name or device that is empty or too long";
+	*p = (struct options_port){0};
+	memcpy(p->name, value, name);
+	memcpy(p->device, equal + 1, device);
+	for (uint32_t i = 0; i < o->ports; i++)
+		if (!strcmp(o->port[i].name, p->name) || !strcmp(o->port[i].device, p->device))
+			return "uses a name or device a second time";
+	o->ports++;
+	if (!comma)
+		return NULL;
+	return strncmp(comma, ",tpid=", 6) ? "has an attribute that is not tpid="
+					   : set_tpid(p, comma + 6);
+}
+
+#define NUMBER(field, low, high) set_number, offsetof(struct options, field), low, high
+static const struct option table[] = {
+	{"port", "NAME=DEVICE[,tpid=8100|88a8|any]",
+		"a port: its name and the EAL's device; in the order of the wire's port numbers",
+		add_port, 0, 0, 0},
+	{"socket", "PATH", "control socket (default /run/culvert/dataplane.sock)", set_text,
+		offsetof(struct options, socket), 0, 0},
+	{"stats", "PATH", "stats segment, on tmpfs or hugetlbfs (default /dev/shm/culvert-stats)",
+		set_text, offsetof(struct options, stats), 0, 0},
+	{"uid", "UID", "also let a controller of this user in (default: own user and root)",
+		NUMBER(uid, 0, UINT32_MAX - 1)},
+	{"workers", "N", "worker threads (default: EAL worker lcores, at least 1)",
+		NUMBER(workers, 1, 16)},
+	{"idle", "sleep|poll", "what a worker does without traffic (default sleep)", set_idle, 0, 0,
+		0},
+	{"buffers", "N", "packet buffers (default 16384)", NUMBER(buffers, 1024, 16777215)},
+	{"buffer-size", "BYTES", "largest frame a buffer holds (default 2048)",
+		NUMBER(buffer_size, 1600, 16384)},
+	{"descriptors", "N", "ring descriptors of each device queue (default 1024)",
+		NUMBER(descriptors, 64, 32768)},
+	{"interfaces", "N", "interfaces there can be (default 4096)",
+		NUMBER(interfaces, 64, 1048576)},
+	{"limiters", "N", "limiters there can be (default 4096)", NUMBER(limiters, 64, 1048576)},
+	{"vrfs", "N", "VRFs there can be", NUMBER(vrfs, 2, 1048576)},
+	{"fib-memory", "MIB", "forwarding memory, reserved and used as routes come (default 256)",
+		NUMBER(fib_memory, 16, 32768)},
+	{"host-rate", "N", "packets/s to the host, per interface and class (default 2000)",
+		NUMBER(punt_rate, 1, 10000000)},
+	{"icmp-rate", "N", "ICMP errors/s per interface (default 100)",
+		NUMBER(icmp_rate, 1, 10000000)},
+};
+#define TABLE (sizeof(table) / sizeof(table[0]))
+
+static void print_help(void)
+{
+	printf("usage: culvert-dataplane [EAL OPTION...] -- [OPTION...]\n\n"
+	       "Forwards packets as a controller (culvertd) says over the control socket.\n\n");
+	for (size_t i = 0; i < TABLE; i++) {
+		char left[64];
+
+		snprintf(left, sizeof(left), "--%s %s", table[i].name, table[i].argument);
+		if (strlen(left) > 24)
+			printf("  %s\n  %-24s %s\n", left, "", table[i].help);
+		else
+			printf("  %-24s %s\n", left, table[i].help);
+	}
+	printf("  %-24s %s\n  %-24s %s\n\n", "--help", "this text", "--version", "the version");
+	printf("Without hugepages: --no-huge --no-shconf -m 256. A kernel device as a port:\n"
+	       "--vdev net_af_packet0,iface=eth1 -- --port wan0=net_af_packet0\n"
+	       "Exit codes: 0 stopped by a signal, 1 the EAL did not start, 2 usage, 3 a port,\n"
+	       "4 memory, 5 the control socket or the stats segment.\n");
+}
+
+static enum options_result wrong(const char *what, const char *name, const char *why)
+{
+	fprintf(stderr, "error: %s%s %s; see culvert-dataplane --help\n", what, name, why);
+	return OPTIONS_WRONG;
+}
+
+// Splits --name=value and --name value. Returns how many arguments it took; 0 = error printed.
+static int parse_one(struct options *o, char **argv, int left)
+{
+	const char *arg = argv[0], *equal;
+	size_t length;
+
+	if (strncmp(arg, "--", 2)) {
+		wrong("argument ", arg, "is not an option");
+		return 0;
+	}
+	equal = strchr(arg, '=');
+	length = equal ? (size_t)(equal - arg - 2) : strlen(arg + 2);
+	for (size_t i = 0; i < TABLE; i++) {
+		const char *value = equal ? equal + 1 : left > 1 ? argv[1] : NULL, *why;
+
+		if (strlen(table[i].name) != length || strncmp(table[i].name, arg + 2, length))
+			continue;
+		why = value ? table[i].set(o, value, &table[i]) : "lacks its value";
+		if (why) {
+			char what[320];
+
+			snprintf(what, sizeof(what), "--%s %.256s", table[i].name,
+				value ? value : "");
+			wrong(what, "", why);
+			return 0;
+		}
+		return equal ? 1 : 2;
+	}
+	wrong("option ", arg, "does not exist");
+	return 0;
+}
+
+enum options_result options_parse(int argc, char **argv, struct options *o)
+{
+	int at = 1;
+
+	*o = (struct options){
+		.socket = "/run/culvert/dataplane.sock",
+		.stats = "/dev/shm/culvert-stats",
+		.buffers = 16384,
+		.buffer_size = 2048,
+		.uid = geteuid(),
+		.idle_sleep = true,
+	};
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--version")) {
+			printf("culvert-dataplane %s\n", CULVERT_VERSION);
+			return OPTIONS_DONE;
+		}
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+			print_help();
+			return OPTIONS_DONE;
+		}
+	}
+	while (at < argc && strcmp(argv[at], "--"))
+		at++;
+	o->eal_count = at;
+	for (at++; at < argc;) {
+		int took = parse_one(o, argv + at, argc - at);
+
+		if (!took)
+			return OPTIONS_WRONG;
+		at += took;
+	}
+	if (!o->ports)
+		return wrong("", "no --port", "was given");
+	if (!strcmp(o->stats, "none"))
+		o->stats = NULL;
+	return OPTIONS_RUN;
+}

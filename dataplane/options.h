@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef DATAPLANE_OPTIONS_H
+#define DATAPLANE_OPTIONS_H
+
+// The command line: EAL arguments, "--", ours.
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "dataplane/io/port.h"
+
+struct options_port {
+	char name[WIRE_NAME_MAX];
+	char device[64];
+	uint8_t outer_tpid;
+};
+
+struct options {
+	const char *socket;
+	const char *stats; // NULL = anonymous
+	uint32_t workers;  // 0 = as many as EAL worker lcores, at least 1
+	uint32_t buffers;
+	uint32_t buffer_size; // bytes of a frame a buffer holds
+	uint32_t descriptors;
+	uint32_t interfaces; // slots; 0 = those of the stats segment, else a default
+	uint32_t limiters;
+	uint32_t vrfs;
+	uint32_t fib_memory; // MiB
+	uint32_t punt_rate;
+	uint32_t icmp_rate;
+	uid_t uid;
+	bool idle_sleep;
+	uint32_t ports;
+	struct options_port port[PORT_MAX];
+	int eal_count; // arguments for rte_eal_init(), argv[0] included
+};
+
+enum options_result { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_WRONG };
+
+// Prints help, version or one line about what is wrong itself.
+enum options_result options_parse(int argc, char **argv, struct options *options);
+
+#endif
