@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+// The forwarding tables: life of the FIB and of its VRFs, and reading the shadow. The essay comes here.
+
+#include "dataplane/tables/fib_private.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#define HUGE_BYTES (2u << 20)
+
+static void *map_zeroed(size_t size)
+{
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (at == MAP_FAILED)
+		return NULL;
+	if (size >= HUGE_BYTES)
+		madvise(at, size, MADV_HUGEPAGE);
+	return at;
+}
+
+enum fib_isa fib_isa(const struct fib *fib)
+{
+	return fib->isa;
+}
+
+int fib_set_isa(struct fib *fib, enum fib_isa isa)
+{
+	lookup4_fn *lookup4 = lookup4_portable;
+	lookup6_fn *lookup6 = lookup6_portable;
+#ifdef FIB_VECTORS
+	__builtin_cpu_init();
+	if (isa == FIB_AVX512) {
+		if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+			!__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("bmi2"))
+			return -ENOTSUP;
+		lookup4 = lookup4_avx512;
+		lookup6 = lookup6_avx512;
+	} else if (isa == FIB_AVX2) {
+		if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2"))
+			return -ENOTSUP;
+		lookup4 = lookup4_avx2;
+		lookup6 = lookup6_avx2;
+	}
+#else
+	if (isa != FIB_PORTABLE)
+		return -ENOTSUP;
+#endif
+	fib->lookup4 = lookup4;
+	fib->lookup6 = lookup6;
+	fib->isa = isa;
+	return 0;
+}
+
+struct fib *fib_create(uint32_t max_vrfs, uint64_t arena_bytes, const struct fib_reclaim *reclaim)
+{
+	struct fib *fib = calloc(1, sizeof(*fib));
+	if (!fib)
+		return NULL;
+	fib->max_vrfs = max_vrfs;
+	if (reclaim)
+		fib->reclaim = *reclaim;
+	uint64_t kept = arena_bytes / 64 > 65536 ? arena_bytes / 64 : 65536;
+	int error = arena_create(&fib->arena, arena_bytes, kept);
+	if (!error)
+		error = arena_create(&fib->shadow, arena_bytes * 2, 0);
+	if (!error)
+		error = retired_create(fib);
+	fib->records4 = map_zeroed(max_vrfs * sizeof(struct record4));
+	fib->records6 = map_zeroed(max_vrfs * sizeof(struct record6));
+	fib->vrfs = calloc(max_vrfs, sizeof(*fib->vrfs));
+	fib->build = build_create();
+	if (error || !fib->records4 || !fib->records6 || !fib->vrfs || !fib->build) {
+		fib_free(fib);
+		errno = error ? -error : ENOMEM;
+		return NULL;
+	}
+	if (getrandom(&fib->random, sizeof(fib->random), 0) != sizeof(fib->random))
+		fib->random = (uint32_t)(uintptr_t)fib;
+	if (fib_set_isa(fib, FIB_AVX512) != 0 && fib_set_isa(fib, FIB_AVX2) != 0)
+		fib_set_isa(fib, FIB_PORTABLE);
+	return fib;
+}
+
+void fib_free(struct fib *fib)
+{
+	if (!fib)
+		return;
+	for (uint32_t i = 0; fib->vrfs && i < fib->max_vrfs; i++)
+		free(fib->vrfs[i]);
+	while (fib->dropped) {
+		struct vrf *vrf = fib->dropped;
+		fib->dropped = vrf->next;
+		free(vrf);
+	}
+	if (fib->arena.base)
+		arena_destroy(&fib->arena);
+	if (fib->shadow.base)
+		arena_destroy(&fib->shadow);
+	if (fib->records4)
+		munmap(fib->records4, fib->max_vrfs * sizeof(struct record4));
+	if (fib->records6)
+		munmap(fib->records6, fib->max_vrfs * sizeof(struct record6));
+	free(fib->retired.ring);
+	free(fib->build);
+	free(fib->vrfs);
+	free(fib);
+}
+
+static struct vrf *vrf_at(const struct fib *fib, uint32_t slot)
+{
+	return slot < fib->max_vrfs ? fib->vrfs[slot] : NULL;
+}
+
+int fib_vrf_create(struct fib *fib, uint32_t slot, const struct fib_limits *limits)
+{
+	if (slot >= fib->max_vrfs)
+		return -EINVAL;
+	if (fib->vrfs[slot])
+		return -EEXIST;
+	struct vrf *vrf = calloc(1, sizeof(*vrf));
+	if (!vrf)
+		return -ENOMEM;
+	vrf->slot = slot;
+	if (limits)
+		vrf->limits = *limits;
+	for (unsigned i = 0; i < 2; i++) {
+		vrf->table[i].vrf = vrf;
+		vrf->table[i].family = i ? FIB_IPV6 : FIB_IPV4;
+		fib->random = fib->random * 1664525u + 1013904223u;
+		if (chunks_init(&fib->shadow, &vrf->table[i].chunks, fib->random) != 0) {
+			chunks_fini(&fib->shadow, &vrf->table[0].chunks);
+			free(vrf);
+			return -ENOMEM;
+		}
+	}
+	fib->vrfs[slot] = vrf;
+	return 0;
+}
+
+int fib_vrf_limits(struct fib *fib, uint32_t slot, const struct fib_limits *limits)
+{
+	struct vrf *vrf = vrf_at(fib, slot);
+	if (!vrf)
+		return -ENOENT;
+	vrf->limits = *limits;
+	return 0;
+}
+
+int fib_vrf_delete(struct fib *fib, uint32_t slot)
+{
+	struct vrf *vrf = vrf_at(fib, slot);
+	if (!vrf)
+		return -ENOENT;
+	store_cell(&fib->records4[slot].def, 0);
+	store_cell(&fib->records6[slot].def, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		root_drop(fib, &vrf->table[i]);
+		cover_forget(fib, &vrf->table[i]);
+		fib->routes -= vrf->table[i].def != 0;
+	}
+	fib->vrfs[slot] = NULL;
+	vrf->next = fib->dropped;
+	fib->dropped = vrf;
+	return 0;
+}
+
+int fib_vrf_stats(const struct fib *fib, uint32_t slot, struct fib_vrf_stats *stats)
+{
+	static const char *const kinds[] = {
+		[ROOT_RANGE] = "tiny", [ROOT_HASH] = "hashed", [ROOT_DIRECT] = "direct"};
+	const struct vrf *vrf = vrf_at(fib, slot);
+	if (!vrf)
+		return -ENOENT;
+	uint64_t shadow = vrf->table[0].chunks.units + vrf->table[1].chunks.units;
+	*stats = (struct fib_vrf_stats){
+		.routes4 = vrf->table[0].routes,
+		.routes6 = vrf->table[1].routes,
+		.bytes = vrf->units * UNIT_BYTES,
+		.shadow_bytes = shadow * UNIT_BYTES + sizeof(*vrf),
+		.root4 = kinds[root_kind(root_load(fib, &vrf->table[0], 1))],
+		.settled = !vrf->table[0].walk.active && !vrf->table[1].walk.active,
+	};
+	return 0;
+}
+
+int fib_set(struct fib *fib, uint32_t slot, const struct fib_route *route)
+{
+	struct vrf *vrf = vrf_at(fib, slot);
+	return vrf ? update_set(fib, vrf, route) : -ENOENT;
+}
+
+int fib_delete(struct fib *fib, uint32_t slot, const struct fib_route *route)
+{
+	struct vrf *vrf = vrf_at(fib, slot);
+	return vrf ? update_delete(fib, vrf, route) : -ENOENT;
+}
+
+uint32_t fib_slice(struct fib *fib, uint32_t budget)
+{
+	uint32_t left = cover_slice(fib, budget);
+	drop_slice(fib, &budget);
+	fib_reclaim_poll(fib);
+	for (const struct vrf *vrf = fib->dropped; vrf; vrf = vrf->next)
+		left++;
+	return left;
+}
+
+uint64_t fib_settle_token(const struct fib *fib)
+{
+	return fib->token;
+}
+
+bool fib_settled(const struct fib *fib, uint64_t token)
+{
+	for (const struct table *t = fib->walking; t; t = t->next)
+		if (t->walk.token <= token || (t->again.active && t->again.token <= token))
+			return false;
+	return true;
+}
+
+void fib_stats(const struct fib *fib, struct fib_stats *stats)
+{
+	*stats = (struct fib_stats){
+		.routes = fib->routes,
+		.used = (fib->arena.used - fib->retired.units) * UNIT_BYTES,
+		.waiting = fib->retired.units * UNIT_BYTES,
+		.committed = arena_committed_bytes(&fib->arena),
+		.shadow_used = fib->shadow.used * UNIT_BYTES,
+		.shadow_committed = arena_committed_bytes(&fib->shadow),
+		.writes = fib->writes,
+		.hugetlb = fib->arena.hugetlb,
+	};
+	for (const struct table *t = fib->walking; t; t = t->next)
+		stats->jobs++;
+	for (const struct vrf *vrf = fib->dropped; vrf; vrf = vrf->next)
+		stats->jobs++;
+}
+
+void fib_lookup4(const struct fib *fib, const uint32_t *vrf, const uint32_t *addr, uint32_t *result,
+	unsigned n)
+{
+	fib->lookup4(fib, vrf, addr, result, n);
+}
+
+void fib_lookup6(const struct fib *fib, const uint32_t *vrf, const uint8_t *const *addr,
+	uint32_t *result, unsigned n)
+{
+	fib->lookup6(fib, vrf, addr, result, n);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+// How the blocks of the FIB are written. Everything here works on memory that no reader has seen yet.
+//
+// Prefixes nest or are disjoint, so a list of them in the order (first address, length) can be swept once
+// with a stack of those still open: where one begins its value holds, where it ends that of the one around
+// it holds again. What is left is a list of boundaries, neighbours with the same value merged. A bucket is
+// that list as it stands; a node of the last 8 bits is the same list as a bit map. This is the range idea of
+// DXR (Zec, Rizzo, Mikuc, CCR 2012) at the leaves and of Tree Bitmap's counting at the nodes.
+
+#include "dataplane/tables/fib_block.h"
+
+#include <string.h>
+
+void paint_begin(struct paint *p, uint64_t end, unsigned limit)
+{
+	p->n = 0;
+	p->depth = 0;
+	p->limit = limit < PAINT_MAX ? limit : PAINT_MAX;
+	p->overflow = false;
+	p->end = end;
+}
+
+static void boundary(struct paint *p, uint64_t pos, uint32_t value)
+{
+	if (pos > p->end)
+		return;
+	if (p->n && p->pos[p->n - 1] == pos)
+		p->n--;
+	if (value == (p->n ? p->value[p->n - 1] : 0))
+		return;
+	if (p->n == p->limit) {
+		p->overflow = true;
+		return;
+	}
+	p->pos[p->n] = (uint32_t)pos;
+	p->value[p->n++] = value;
+}
+
+static void close_until(struct paint *p, uint64_t pos)
+{
+	while (p->depth && p->open[p->depth - 1].last < pos) {
+		uint64_t last = p->open[--p->depth].last;
+		boundary(p, last + 1, p->depth ? p->open[p->depth - 1].value : 0);
+	}
+}
+
+void paint_add(struct paint *p, uint64_t first, uint64_t last, uint32_t value)
+{
+	close_until(p, first);
+	boundary(p, first, value);
+	p->open[p->depth].last = last;
+	p->open[p->depth++].value = value;
+}
+
+bool paint_end(struct paint *p)
+{
+	close_until(p, UINT64_MAX);
+	return !p->overflow;
+}
+
+uint32_t bucket_units(unsigned n, uint32_t skew)
+{
+	return units_of(skew + sizeof(struct bucket) + ((n + 1u) & ~1u) * 2 + n * 4);
+}
+
+uint32_t bucket_write(
+	struct arena *arena, uint32_t unit, uint32_t skew, const struct paint *p, uint32_t def)
+{
+	struct bucket *b = bucket_at(arena, unit, skew);
+	b->def = def;
+	b->n = (uint16_t)p->n;
+	b->pad = 0;
+	for (unsigned i = 0; i < p->n; i++)
+		b->keys[i] = (uint16_t)p->pos[i];
+	if (p->n & 1)
+		b->keys[p->n] = 0;
+	memcpy(bucket_values(b), p->value, p->n * sizeof(uint32_t));
+	return unit | (p->n <= BUCKET_SHORT ? REF_SHORT : REF_LONG);
+}
+
+uint32_t node_units(unsigned runs, uint32_t skew)
+{
+	return units_of(skew + sizeof(struct node) + runs * sizeof(uint32_t));
+}
+
+static void node_sum(struct node *node)
+{
+	unsigned sum = 0;
+	for (unsigned word = 0; word < 4; word++) {
+		node->before[word] = (uint8_t)sum;
+		sum += (unsigned)__builtin_popcountll(node->bits[word]);
+	}
+}
+
+// The paint's domain is 0..255; a node has a run at 0 even if nothing is there.
+void node_write_paint(struct node *node, const struct paint *p, uint32_t def)
+{
+	memset(node->bits, 0, sizeof(node->bits));
+	node->def = def;
+	unsigned n = 0;
+	if (p->n == 0 || p->pos[0] != 0)
+		node->cells[n++] = 0;
+	node->bits[0] = 1;
+	for (unsigned i = 0; i < p->n; i++) {
+		node->bits[p->pos[i] >> 6] |= 1ull << (p->pos[i] & 63);
+		node->cells[n++] = p->value[i];
+	}
+	node_sum(node);
+}
+
+unsigned node_count(const uint32_t cells[256])
+{
+	unsigned runs = 1;
+	for (unsigned i = 1; i < 256; i++)
+		runs += cells[i] != cells[i - 1];
+	return runs;
+}
+
+void node_write_cells(struct node *node, const uint32_t cells[256], uint32_t def)
+{
+	memset(node->bits, 0, sizeof(node->bits));
+	node->def = def;
+	node->bits[0] = 1;
+	node->cells[0] = cells[0];
+	unsigned n = 1;
+	for (unsigned i = 1; i < 256; i++) {
+		if (cells[i] == cells[i - 1])
+			continue;
+		node->bits[i >> 6] |= 1ull << (i & 63);
+		node->cells[n++] = cells[i];
+	}
+	node_sum(node);
+}
+
+unsigned node_runs(const struct node *node)
+{
+	return node->before[3] + (unsigned)__builtin_popcountll(node->bits[3]);
+}
+
+uint32_t block_units(const struct arena *arena, uint32_t ref, uint32_t skew)
+{
+	if ((ref & REF_KIND) == REF_NODE)
+		return node_units(node_runs(node_at(arena, ref, skew)), skew);
+	return bucket_units(bucket_at(arena, ref, skew)->n, skew);
+}
+
+static uint32_t bucket_find(const struct bucket *b, uint32_t low)
+{
+	unsigned below = 0;
+	for (unsigned size = b->n; size;) { // number of keys <= low, by bisection
+		unsigned half = size / 2;
+		if (b->keys[below + half] <= low) {
+			below += half + 1;
+			size -= half + 1;
+		} else {
+			size = half;
+		}
+	}
+	return below ? bucket_values(b)[below - 1] : 0;
+}
+
+uint32_t block_find(const struct arena *arena, uint32_t ref, uint32_t skew, uint32_t low)
+{
+	if ((ref & REF_KIND) != REF_NODE)
+		return bucket_find(bucket_at(arena, ref, skew), low);
+	const struct node *node = node_at(arena, ref, skew);
+	uint32_t cell = load_cell(&node->cells[node_run(node, low >> 8)]);
+	if (cell == 0 || (cell & LEAF))
+		return cell;
+	const struct node *last = node_at(arena, cell, 0);
+	uint32_t value = last->cells[node_run(last, low & 255)];
+	return value ? value : load_cell(&last->def);
+}

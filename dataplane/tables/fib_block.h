@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef TABLES_FIB_BLOCK_H
+#define TABLES_FIB_BLOCK_H
+
+// The blocks that readers meet, and how one of them is searched. Picture and words: fib.c.
+
+#include "dataplane/tables/fib_arena.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+// A cell: 0 = nothing here, what covers it holds; LEAF | group; or a reference: kind and unit of a block.
+#define LEAF      0x80000000u // == FIB_FOUND
+#define REF_KIND  0x60000000u
+#define REF_SHORT 0x00000000u // bucket whose keys all stand in its first 64 bytes
+#define REF_LONG  0x20000000u // bucket
+#define REF_NODE  0x40000000u // node, its cells leaves or references to nodes of the last 8 bits
+#define REF_UNIT  0x1fffffffu
+
+// A bucket: from keys[i] on, up to the next key, values[i] holds. Below the first key, and where the value
+// is 0, def does. values stand behind the keys, 4-aligned.
+#define BUCKET_MAX   60u // keys: two vectors of 64 bytes
+#define BUCKET_SHORT 28u // that fit the first 64 bytes
+struct bucket {
+	uint32_t def;
+	uint16_t n;
+	uint16_t pad;
+	uint16_t keys[];
+};
+static_assert(sizeof(struct bucket) == 8, "bucket");
+
+// A node: 256 cells, runs of equal ones kept once. A set bit begins a run; bit 0 is always set.
+struct node {
+	uint32_t def;
+	uint8_t before[4]; // set bits in the words of `bits` before this one
+	uint64_t bits[4];
+	uint32_t cells[];
+};
+static_assert(sizeof(struct node) == 40, "node");
+
+// All routes of a VRF with few of them: a bucket over whole IPv4 addresses.
+#define RANGE_MAX 30u
+struct range {
+	uint32_t n;
+	uint32_t pad;
+	uint32_t keys[]; // then values[n]
+};
+
+// IPv6 chunks begin with the bits that lead to them, so that a hash that matches by chance is found out.
+struct block_key {
+	uint64_t hi, lo; // host order, left-aligned, zeroes behind
+};
+#define SKEW6 ((uint32_t)sizeof(struct block_key))
+
+static inline uint32_t *bucket_values(const struct bucket *b)
+{
+	return (uint32_t *)(b->keys + ((b->n + 1u) & ~1u));
+}
+
+static inline unsigned node_run(const struct node *node, unsigned slot)
+{
+	unsigned word = slot >> 6;
+	uint64_t upto = node->bits[word] & (~0ull >> (63 - (slot & 63)));
+	return node->before[word] + (unsigned)__builtin_popcountll(upto) - 1;
+}
+
+static inline uint32_t load_cell(const uint32_t *cell)
+{
+	return __atomic_load_n(cell, __ATOMIC_ACQUIRE);
+}
+
+static inline void store_cell(uint32_t *cell, uint32_t value)
+{
+	__atomic_store_n(cell, value, __ATOMIC_RELEASE);
+}
+
+// What the chunk behind `ref` says about the 16 bits `low`, its own def left aside; 0: nothing.
+uint32_t block_find(const struct arena *arena, uint32_t ref, uint32_t skew, uint32_t low);
+
+// Sweeps routes, ordered by (first, length), into boundaries: from pos[i] on value[i] holds.
+#define PAINT_MAX 256u
+struct paint {
+	unsigned n, depth, limit;
+	bool overflow;
+	uint64_t end; // last position of the domain
+	uint32_t pos[PAINT_MAX];
+	uint32_t value[PAINT_MAX];
+	struct {
+		uint64_t last;
+		uint32_t value;
+	} open[34];
+};
+void paint_begin(struct paint *p, uint64_t end, unsigned limit);
+void paint_add(struct paint *p, uint64_t first, uint64_t last, uint32_t value);
+bool paint_end(struct paint *p); // false: more boundaries than limit
+
+uint32_t bucket_units(unsigned n, uint32_t skew);
+uint32_t bucket_write(
+	struct arena *arena, uint32_t unit, uint32_t skew, const struct paint *p, uint32_t def);
+uint32_t node_units(unsigned runs, uint32_t skew);
+void node_write_paint(struct node *node, const struct paint *p, uint32_t def);
+unsigned node_count(const uint32_t cells[256]);
+void node_write_cells(struct node *node, const uint32_t cells[256], uint32_t def);
+unsigned node_runs(const struct node *node);
+uint32_t block_units(const struct arena *arena, uint32_t ref, uint32_t skew);
+
+static inline struct bucket *bucket_at(const struct arena *arena, uint32_t ref, uint32_t skew)
+{
+	return (struct bucket *)((char *)arena_at(arena, ref & REF_UNIT) + skew);
+}
+
+static inline struct node *node_at(const struct arena *arena, uint32_t ref, uint32_t skew)
+{
+	return (struct node *)((char *)arena_at(arena, ref & REF_UNIT) + skew);
+}
+
+#endif
