@@ -95,15 +95,17 @@ const struct object *model_child_at(
 // --- changing ------------------------------------------------------------------------------------------
 
 // changes: array of {"op": "create"|"set"|"delete", "noun", "name", "fields": {..}}, applied in order as one:
-// all or nothing. "set" changes the fields named, null = back to the default. A name may be given whole or by
-// its key fields. Secrets: {"value": text}, {"file": path} or {"keep": fingerprint}. On success *out is a new
-// snapshot (or another reference to `old` when nothing is different). Otherwise -EINVAL with findings, or -ENOMEM.
+// all or nothing. "set" changes the fields named, null = back to the default. A name may be given whole or
+// by its key fields. Secrets: {"value": text} or {"keep": fingerprint}; a {"file": path} is read by culvertctl.
+// Deleting a circuit takes its links and peerings along, connections have to go first. On success *out is a
+// new snapshot (or another reference to `old` when nothing is different). Otherwise -EINVAL with findings, or
+// -ENOMEM.
 int model_change(const struct model *old, const struct json_t *changes, struct model **out,
 	struct findings *findings);
 
 // The same for a whole configuration file: what it does not name is deleted. Objects that are equal to those
-// of `old` are taken over from it, with their secrets and generated fields.
-// Not a function of any thread's state: may run on the store thread, `old` is the snapshot to compare with.
+// of `old` are taken over from it, with their generated fields and kept secrets. Secrets: {file: PATH},
+// {credential: NAME} (of $CREDENTIALS_DIRECTORY) or {keep: FINGERPRINT}, never clear text. May run on any thread.
 int model_parse(const struct model *old, const char *text, size_t length, const char *file_name,
 	struct model **out, struct findings *findings);
 

@@ -128,12 +128,26 @@ struct fields {
 	size_t size; // of the C struct
 };
 
+struct check;
+struct index_sink;
+struct object;
+
+struct rule {
+	const char *name; // as findings show it
+	const char *help; // what is refused, one line
+	void (*check)(struct check *check, const struct object *object);
+};
+
 struct noun {
 	enum noun_id id;
 	const char *name;    // "circuit"
 	const char *section; // "circuits": key of the YAML file, at the top or inside the parent
 	int parent; // noun whose YAML item holds this noun's section, -1 = top; its reference is implied
 	struct fields fields;
+	const struct rule *rules; // name NULL at the end
+	// Calls index_key() for what has to be found or unique besides references; NULL = nothing.
+	void (*keys)(struct index_sink *sink, const struct object *object);
+	enum effect removal; // what deleting one does to traffic
 	const char *help;
 };
 

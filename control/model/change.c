@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Changes: a list of create, set and delete against a snapshot becomes a list of edits, the edits a new
+// snapshot, and the snapshot is checked as a whole. What is refused leaves no trace: the new snapshot is
+// dropped, the old one was never touched.
+
+#include "control/model/change.h"
+
+#include <jansson.h>
+#include <sys/random.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct change {
+	const struct model *old;
+	struct edits edits;
+	struct reader reader;
+};
+
+int object_generate(struct object *object, const struct object *old)
+{
+	const struct fields *fields = &object->noun->fields;
+
+	for (unsigned int i = 0; i < fields->count; i++) {
+		const struct field *field = &fields->item[i];
+		uint8_t b[16];
+		char text[37];
+		if (!(field->flags & FIELD_GENERATED) ||
+			!field_is_unset(field, field_at(field, object)))
+			continue;
+		if (old) {
+			if (field_copy(field, field_at(field, object), field_at(field, old)))
+				return -ENOMEM;
+			continue;
+		}
+		while (getrandom(b, sizeof(b), 0) != sizeof(b))
+			continue;
+		b[6] = (b[6] & 0x0f) | 0x40; // RFC 4122 version 4
+		b[8] = (b[8] & 0x3f) | 0x80;
+		snprintf(text, sizeof(text),
+			"%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+			b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11],
+			b[12], b[13], b[14], b[15]);
+		char **value = field_at(field, object);
+		*value = strdup(text);
+		if (!*value)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int names_to_keys(struct reader *reader, const struct noun *noun, const char *name, void *object,
+	uint64_t *given)
+{
+	const char *part = name;
+	struct place nowhere = {0};
+
+	for (unsigned int i = 0; i < noun->fields.count; i++) {
+		const struct field *field = &noun->fields.item[i];
+		char text[OBJECT_NAME_MAX], error[FIELD_ERROR_MAX];
+		if (!(field->flags & FIELD_KEY))
+			continue;
+		size_t length = part ? strcspn(part, "/") : 0;
+		if (length == 0 || length >= sizeof(text)) {
+			reader_complain(reader, "name", &nowhere, "name",
+				"\"%.100s\" is not the name of a %s", name, noun->name);
+			return -EINVAL;
+		}
+		memcpy(text, part, length);
+		text[length] = '\0';
+		part = part[length] == '/' ? part + length + 1 : NULL;
+		field_free(field, field_at(field, object));
+		if (field_parse(field, text, field_at(field, object), error)) {
+			reader_complain(reader, "name", &nowhere, field->name, "%s \"%s\" %s",
+				field->name, text, error);
+			return -EINVAL;
+		}
+		*given |= UINT64_C(1) << i;
+	}
+	if (part) {
+		reader_complain(reader, "name", &nowhere, "name",
+			"\"%.100s\" is not the name of a %s", name, noun->name);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+// The object as the changes before this one left it.
+static const struct object *current(
+	const struct change *change, enum noun_id noun, const char *name)
+{
+	const struct edit *edit = edits_find(&change->edits, noun, name);
+
+	return edit ? edit->new : model_find(change->old, noun, name);
+}
+
+// Notes object (owned, NULL = deleted) as the new state of what `before` was; its name if it is new.
+static int note(
+	struct change *change, const struct noun *noun, const char *name, struct object *object)
+{
+	struct edit *edit = edits_find(&change->edits, noun->id, name);
+	const struct object *old = model_find(change->old, noun->id, name);
+
+	if (!edit) {
+		edit = edits_add(&change->edits);
+		if (!edit) {
+			object_unref(object);
+			return -ENOMEM;
+		}
+		edit->noun = noun;
+		edit->old = old;
+		edit->name = old ? old->name : object->name;
+	} else {
+		if (!edit->old)
+			edit->name = object ? object->name : NULL;
+		object_unref(edit->new);
+	}
+	edit->new = object;
+	bool created_and_deleted = !edit->old && !edit->new;
+	if (created_and_deleted ||
+		(edit->old && edit->new &&fields_equal(&noun->fields, edit->old, edit->new))) {
+		object_unref(edit->new);
+		*edit = change->edits.item[--change->edits.count];
+	}
+	return 0;
+}
+
+static void not_found(struct change *change, const struct noun *noun, const char *name)
+{
+	struct place nowhere = {0};
+	const char *names[257];
+	unsigned int count = model_count(change->old, noun->id);
+
+	struct finding *finding = reader_complain(&change->reader, "not-found", &nowhere, "",
+		"no %s named \"%.100s\"", noun->name, name);
+	finding->code = API_NOT_FOUND;
+	count = count > 256 ? 256 : count;
+	for (unsigned int i = 0; i < count; i++)
+		names[i] = model_at(change->old, noun->id, i)->name;
+	names[count] = NULL;
+	const char *near = did_you_mean(name, names);
+	if (near)
+		finding_hint(finding, "did you mean \"%s\"?", near);
+	else
+		finding_hint(finding, "culvertctl %s list", noun->name);
+}
+
+static int create(
+	struct change *change, const struct noun *noun, const char *name, const struct tree *map)
+{
+	struct object *object = object_new(noun);
+	struct reader *reader = &change->reader;
+	unsigned int before = reader->findings->count;
+	struct place nowhere = {0};
+	uint64_t given = 0, named = 0;
+
+	if (!object || fields_initial(&noun->fields, object)) {
+		object_unref(object);
+		return -ENOMEM;
+	}
+	fields_read(reader, &noun->fields, map, object, NULL, NULL, &given);
+	// A name that is given and key fields that say another are a mistake.
+	if (name) {
+		struct object *keys = object_new(noun);
+		if (keys && names_to_keys(reader, noun, name, keys, &named) == 0) {
+			for (unsigned int i = 0; i < noun->fields.count; i++) {
+				const struct field *field = &noun->fields.item[i];
+				void *value = field_at(field, object), *key = field_at(field, keys);
+				if (!(field->flags & FIELD_KEY))
+					continue;
+				if (given & UINT64_C(1) << i && !field_equal(field, value, key))
+					reader_complain(reader, "name", &nowhere, field->name,
+						"%s of %s \"%s\" is not what its name says",
+						field->name, noun->name, name);
+				field_free(field, value);
+				if (field_copy(field, value, key))
+					reader->failed = true;
+			}
+			given |= named;
+		}
+		object_unref(keys);
+	}
+	fields_require(reader, &noun->fields, map, object, given);
+	if (reader->findings->count != before || reader->failed) {
+		object_unref(object);
+		return reader->failed ? -ENOMEM : 0;
+	}
+	if (object_generate(object, NULL) || object_finish(object)) {
+		object_unref(object);
+		return -ENOMEM;
+	}
+	if (current(change, noun->id, object->name)) {
+		struct finding *finding = reader_complain(reader, "exists", &nowhere, "",
+			"%s \"%s\" exists already", noun->name, object->name);
+		finding->code = API_REFUSED;
+		finding_hint(finding, "culvertctl %s set %s", noun->name, object->name);
+		object_unref(object);
+		return 0;
+	}
+	return note(change, noun, object->name, object);
+}
+
+static int set(
+	struct change *change, const struct noun *noun, const char *name, const struct tree *map)
+{
+	const struct object *before = name ? current(change, noun->id, name) : NULL;
+	struct reader *reader = &change->reader;
+	unsigned int findings = reader->findings->count;
+	uint64_t given = 0;
+
+	if (!before) {
+		not_found(change, noun, name ? name : "");
+		return 0;
+	}
+	struct object *object = object_new(noun);
+	if (!object || fields_copy(&noun->fields, object, before)) {
+		object_unref(object);
+		return -ENOMEM;
+	}
+	// What is not mentioned stays; what is reset to "not given" may be required.
+	uint64_t kept = ~UINT64_C(0);
+	for (const struct tree *member = map->child; member; member = member->next) {
+		const struct field *field = field_find(&noun->fields, member->key);
+		if (field)
+			kept &= ~(UINT64_C(1) << (field - noun->fields.item));
+	}
+	fields_read(reader, &noun->fields, map, object, before, NULL, &given);
+	fields_require(reader, &noun->fields, map, object, given | kept);
+	for (unsigned int i = 0; i < noun->fields.count; i++) {
+		const struct field *field = &noun->fields.item[i];
+		struct place nowhere = {0};
+		if (field->flags & FIELD_KEY && reader->findings->count == findings &&
+			!field_equal(field, field_at(field, object), field_at(field, before)))
+			finding_hint(
+				reader_complain(reader, "immutable", &nowhere, field->name,
+					"%s of %s \"%s\" is part of its name and cannot change",
+					field->name, noun->name, name),
+				"recreate: culvertctl %s delete %s, then create it", noun->name,
+				name);
+	}
+	if (reader->findings->count != findings || reader->failed) {
+		object_unref(object);
+		return reader->failed ? -ENOMEM : 0;
+	}
+	if (object_generate(object, before) || object_finish(object)) {
+		object_unref(object);
+		return -ENOMEM;
+	}
+	if (fields_equal(&noun->fields, object, before)) {
+		object_unref(object);
+		return 0;
+	}
+	return note(change, noun, object->name, object);
+}
+
+static int delete (struct change *change, const struct noun *noun, const char *name);
+
+// Deletes the children that go with their parent: those whose reference says so.
+static int cascade(struct change *change, const struct noun *noun, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (unsigned int i = 0; i < NOUNS; i++) {
+		const struct noun *child = nouns[i];
+		bool follows = false;
+		for (unsigned int f = 0; f < child->fields.count; f++)
+			follows |= child->parent == (int)noun->id &&
+				   child->fields.item[f].kind == FIELD_REFERENCE &&
+				   child->fields.item[f].target == noun->id &&
+				   child->fields.item[f].on_delete == ON_DELETE_CASCADE;
+		if (!follows)
+			continue;
+		const struct object *object;
+		MODEL_CHILDREN(change->old, child->id, name, object)
+		{
+			if (current(change, child->id, object->name) &&
+				delete (change, child, object->name))
+				return -ENOMEM;
+		}
+		for (unsigned int e = 0; e < change->edits.count;) {
+			const struct edit *edit = &change->edits.item[e];
+			bool ours = edit->noun == child && edit->new &&
+				    !strncmp(edit->name, name, length) && edit->name[length] == '/';
+			if (!ours) {
+				e++;
+				continue;
+			}
+			char part[OBJECT_NAME_MAX];
+			snprintf(part, sizeof(part), "%s", edit->name);
+			if (delete (change, child, part))
+				return -ENOMEM;
+			e = 0;
+		}
+	}
+	return 0;
+}
+
+static int delete (struct change *change, const struct noun *noun, const char *name)
+{
+	if (!name || !current(change, noun->id, name)) {
+		not_found(change, noun, name ? name : "");
+		return 0;
+	}
+	int rc = cascade(change, noun, name);
+	return rc ? rc : note(change, noun, name, NULL);
+}
+
+static int one(struct change *change, struct arena *arena, const json_t *json)
+{
+	static const struct tree nothing = {.type = TREE_MAP};
+	struct reader *reader = &change->reader;
+	struct place nowhere = {0};
+	const char *op = json_string_value(json_object_get(json, "op"));
+	const char *noun_name = json_string_value(json_object_get(json, "noun"));
+	const char *name = json_string_value(json_object_get(json, "name"));
+	const json_t *fields = json_object_get(json, "fields");
+	const struct tree *map = fields ? tree_from_json(arena, fields) : &nothing;
+	const struct noun *noun = noun_name ? noun_find(noun_name) : NULL;
+	char key[OBJECT_NAME_MAX] = "";
+
+	reader->what[0] = reader->path[0] = '\0';
+	if (!op || !noun || !map || map->type != TREE_MAP) {
+		reader_complain(reader, "change", &nowhere, "",
+			"a change needs op, noun, name and fields, and a known noun");
+		return 0;
+	}
+	// The name may be given by the key fields alone.
+	for (unsigned int i = 0; !name && i < noun->fields.count; i++) {
+		if (!(noun->fields.item[i].flags & FIELD_KEY))
+			continue;
+		for (const struct tree *member = map->child; member; member = member->next) {
+			size_t used = strlen(key);
+			if (!strcmp(member->key, noun->fields.item[i].name) &&
+				member->type == TREE_SCALAR)
+				snprintf(key + used, sizeof(key) - used, "%s%s", used ? "/" : "",
+					member->text);
+		}
+	}
+	snprintf(
+		reader->what, sizeof(reader->what), "%s \"%.150s\"", noun->name, name ? name : key);
+	snprintf(reader->path, sizeof(reader->path), "%s %.150s", noun->name, name ? name : key);
+	if (!strcmp(op, "create"))
+		return create(change, noun, name, map);
+	if (!strcmp(op, "set"))
+		return set(change, noun, name ? name : key, map);
+	if (!strcmp(op, "delete"))
+		return delete (change, noun, name ? name : key);
+	reader_complain(reader, "change", &nowhere, "", "unknown op \"%.32s\"", op);
+	return 0;
+}
+
+int model_change(const struct model *old, const struct json_t *changes, struct model **out,
+	struct findings *findings)
+{
+	struct change change = {.old = old, .reader = {.findings = findings}};
+	struct arena arena = {0};
+	int rc = 0;
+
+	*out = NULL;
+	for (size_t i = 0; i < json_array_size(changes) && !rc; i++)
+		rc = one(&change, &arena, json_array_get(changes, i));
+	if (!rc && findings->count)
+		rc = -EINVAL;
+	if (!rc) {
+		struct check check = {.old = old, .findings = findings, .edits = &change.edits};
+		rc = edits_finish(&check, &change.edits, out);
+	}
+	edits_free(&change.edits);
+	arena_free(&arena);
+	return rc;
+}
+
+int edits_finish(struct check *check, struct edits *edits, struct model **out)
+{
+	if (edits->count == 0) {
+		*out = model_ref(check->old);
+		return 0;
+	}
+	struct model *model = model_apply(check->old, edits);
+	if (!model)
+		return -ENOMEM;
+	check->model = model;
+	int rc = check_run(check);
+	if (rc) {
+		model_unref(model);
+		return rc;
+	}
+	*out = model;
+	return 0;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef MODEL_CHANGE_H
+#define MODEL_CHANGE_H
+
+// What the ways to make a new snapshot share: single changes, whole files, the store's objects.
+
+#include "control/model/model_internal.h"
+
+// Makes up generated fields that are not set, or takes them over from old. 0 or -ENOMEM.
+int object_generate(struct object *object, const struct object *old);
+// "acme-ams-01/primary" into the key fields. -EINVAL with a finding.
+int names_to_keys(struct reader *reader, const struct noun *noun, const char *name, void *object,
+	uint64_t *given);
+// Applies the edits to check->old and checks the outcome. *out: a new snapshot, or check->old again without edits.
+int edits_finish(struct check *check, struct edits *edits, struct model **out);
+
+#endif

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Whether a new snapshot is right. What holds for every noun is here: references exist, what is immutable
+// stays, what may only be raised is not lowered. What a noun means is in the rules beside its table.
+//
+// Only what an edit can have touched is looked at again, found through the index: the object, who refers to
+// it, and the circuit it is part of with all its links, peerings and connections. Ports and edges are few
+// and seldom change, so a change of one looks at everything. The oracle is the same check over everything:
+// tests/unit/model compares the two on random changes.
+
+#include "control/model/link.h"
+#include "control/model/model_internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EDITS_FOR_ALL 256u // more edits than this: look at everything
+
+void finding_hint(struct finding *finding, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(finding->hint, sizeof(finding->hint), format, args);
+	va_end(args);
+}
+
+// Of arrays whose elements begin with a pointer to an object.
+static int compare_pointers(const void *a, const void *b)
+{
+	uintptr_t x = (uintptr_t) * (const struct object *const *)a,
+		  y = (uintptr_t) * (const struct object *const *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static const struct tree *origin_of(const struct check *check, const struct object *object)
+{
+	const struct origin *origin = bsearch(
+		&object, check->origins, check->origin_count, sizeof(*origin), compare_pointers);
+
+	return origin ? origin->tree : NULL;
+}
+
+struct finding *refuse(struct check *check, const struct object *object, const char *field,
+	const char *format, ...)
+{
+	char message[sizeof(((struct finding *)0)->message)];
+	char path[sizeof(((struct finding *)0)->path)];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	snprintf(path, sizeof(path), "%s %s%s%s", object->noun->name, object->name,
+		field[0] ? ": " : "", field);
+	struct finding *finding =
+		finding_add(check->findings, check->rule->name, path, "", "%s", message);
+	finding->code = API_REFUSED;
+	const struct tree *tree =
+		check->source && !check->findings->more ? origin_of(check, object) : NULL;
+	if (!tree)
+		return finding;
+	const struct place *place = &tree->place;
+	for (const struct tree *member = tree->child; member; member = member->next) {
+		if (!strcmp(member->key, field))
+			place = &member->key_place;
+	}
+	finding_place(finding, check->source, place);
+	return finding;
+}
+
+bool blame(const struct check *check, const struct object *mine, const struct object *other)
+{
+	bool touched = check->all || bsearch(&other, check->touched, check->touched_count,
+					     sizeof(other), compare_pointers);
+
+	if (!touched)
+		return true;
+	if (check->edits) {
+		// One was changed, the other only looked at again.
+		bool changed = edits_sorted_find(check->edits, mine) != NULL;
+		if (changed != (edits_sorted_find(check->edits, other) != NULL))
+			return changed;
+	}
+	const struct tree *a = check->source ? origin_of(check, mine) : NULL;
+	const struct tree *b = check->source ? origin_of(check, other) : NULL;
+	if (a && b && a->place.line != b->place.line)
+		return a->place.line > b->place.line;
+	return strcmp(mine->name, other->name) > 0;
+}
+
+// --- what is touched -----------------------------------------------------------------------------------
+
+static void touch(struct check *check, const struct object *object)
+{
+	if (!object)
+		return;
+	if (check->touched_count == check->touched_room) {
+		unsigned int room = check->touched_room ? check->touched_room * 2 : 64;
+		const struct object **touched =
+			reallocarray(check->touched, room, sizeof(*touched));
+		if (!touched) {
+			check->failed = true;
+			return;
+		}
+		check->touched = touched;
+		check->touched_room = room;
+	}
+	check->touched[check->touched_count++] = object;
+}
+
+static int touch_visit(void *ctx, const struct object *object)
+{
+	touch(ctx, object);
+	return 0;
+}
+
+static void touch_circuit(struct check *check, const char *name)
+{
+	static const enum noun_id parts[] = {NOUN_LINK, NOUN_PEERING, NOUN_CONNECTION};
+	const struct object *part;
+	char port[OBJECT_NAME_MAX];
+
+	touch(check, model_find(check->model, NOUN_CIRCUIT, name));
+	for (unsigned int i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		MODEL_CHILDREN(check->model, parts[i], name, part)
+		{
+			touch(check, part);
+			if (parts[i] == NOUN_LINK)
+				touch(check,
+					model_find(check->model, NOUN_PORT,
+						link_port_name((const struct link *)part, port)));
+		}
+	}
+}
+
+static void touch_circuit_of(struct check *check, const struct object *object)
+{
+	char circuit[OBJECT_NAME_MAX];
+
+	snprintf(circuit, sizeof(circuit), "%.*s", (int)strcspn(object->name, "/"), object->name);
+	touch_circuit(check, circuit);
+}
+
+static int touch_connection(void *ctx, const struct object *object)
+{
+	if (object->noun->id == NOUN_CONNECTION)
+		touch_circuit_of(ctx, object);
+	return 0;
+}
+
+static void touch_edit(struct check *check, const struct edit *edit)
+{
+	const struct object *object = edit->new ? edit->new : edit->old;
+
+	touch(check, edit->new);
+	if (!edit->new)
+		model_referrers(check->model, edit->noun->id, edit->name, touch_visit, check);
+	switch (edit->noun->id) {
+	case NOUN_EDGE:
+	case NOUN_PORT:
+		check->all = true;
+		break;
+	case NOUN_CIRCUIT:
+	case NOUN_LINK:
+	case NOUN_PEERING:
+	case NOUN_CONNECTION:
+		touch_circuit_of(check, object);
+		break;
+	case NOUN_VNET:
+		model_referrers(check->model, NOUN_VNET, edit->name, touch_connection, check);
+		break;
+	default:
+		break;
+	}
+}
+
+// --- rules of every noun -------------------------------------------------------------------------------
+
+static const struct rule reference_exists = {
+	"reference-exists", "an object that is referred to must exist", NULL};
+static const struct rule in_use = {
+	"in-use", "an object that others refer to cannot be deleted", NULL};
+static const struct rule immutable = {"immutable", "fields marked immutable cannot change", NULL};
+static const struct rule raise_only = {
+	"raise-only", "fields marked raise-only cannot be lowered", NULL};
+
+struct reference_check {
+	struct check *check;
+	const struct object *object;
+};
+
+static void near_name(
+	struct check *check, enum noun_id noun, const char *name, struct finding *finding)
+{
+	const char *names[257];
+	unsigned int count = model_count(check->model, noun);
+
+	// A list to choose from is no help when it is long.
+	if (count > 256)
+		count = 256;
+	for (unsigned int i = 0; i < count; i++)
+		names[i] = model_at(check->model, noun, i)->name;
+	names[count] = NULL;
+	const char *near = did_you_mean(name, names);
+	if (near)
+		finding_hint(finding, "did you mean \"%s\"?", near);
+	else
+		finding_hint(finding, "culvertctl %s list", nouns[noun]->name);
+}
+
+static int check_reference(void *ctx, const struct field *field, const char *target)
+{
+	const struct reference_check *reference = ctx;
+	struct check *check = reference->check;
+	const struct object *object = reference->object;
+	const struct noun *noun = nouns[field->target];
+
+	if (model_find(check->model, field->target, target))
+		return 0;
+	if (check->old && model_find(check->old, field->target, target)) {
+		check->rule = &in_use;
+		struct finding *finding = refuse(check, object, field->name,
+			"cannot delete %s \"%s\": %s \"%s\" refers to it", noun->name, target,
+			object->noun->name, object->name);
+		finding_hint(finding, "culvertctl %s delete %s", object->noun->name, object->name);
+		return 0;
+	}
+	check->rule = &reference_exists;
+	struct finding *finding = refuse(check, object, field->name,
+		"%s \"%s\" refers to %s \"%s\", which does not exist", object->noun->name,
+		object->name, noun->name, target);
+	finding->code = API_NOT_FOUND;
+	near_name(check, field->target, target, finding);
+	return 0;
+}
+
+static void check_transition(struct check *check, const struct edit *edit)
+{
+	char from[FIELD_TEXT_MAX], to[FIELD_TEXT_MAX];
+	const struct fields *fields = &edit->noun->fields;
+
+	for (unsigned int i = 0; i < fields->count; i++) {
+		const struct field *field = &fields->item[i];
+		const void *a = field_at(field, edit->old), *b = field_at(field, edit->new);
+		if (!(field->flags & (FIELD_IMMUTABLE | FIELD_RAISE_ONLY)) ||
+			field_equal(field, a, b))
+			continue;
+		const char *was = field_format(field, a, from), *is = field_format(field, b, to);
+		if (field->flags & FIELD_IMMUTABLE) {
+			check->rule = &immutable;
+			struct finding *finding = refuse(check, edit->new, field->name,
+				"%s of %s \"%s\" cannot change from %s to %s", field->name,
+				edit->noun->name, edit->name, was[0] ? was : "none",
+				is[0] ? is : "none");
+			finding_hint(finding, "recreate: culvertctl %s delete %s, then create it",
+				edit->noun->name, edit->name);
+		} else if (*(const uint64_t *)b < *(const uint64_t *)a) {
+			check->rule = &raise_only;
+			struct finding *finding = refuse(check, edit->new, field->name,
+				"%s of %s \"%s\" cannot be lowered from %s to %s", field->name,
+				edit->noun->name, edit->name, was, is);
+			finding_hint(finding, "recreate: culvertctl %s delete %s, then create it",
+				edit->noun->name, edit->name);
+		}
+	}
+}
+
+static void check_object(struct check *check, const struct object *object)
+{
+	struct reference_check reference = {check, object};
+	unsigned int before = check->findings->count + check->findings->more;
+
+	object_references(object, check_reference, &reference);
+	// Rules may rely on references.
+	if (check->findings->count + check->findings->more != before)
+		return;
+	for (const struct rule *rule = object->noun->rules; rule && rule->name; rule++) {
+		check->rule = rule;
+		rule->check(check, object);
+	}
+}
+
+int check_run(struct check *check)
+{
+	check->all = !check->edits || check->edits->count > EDITS_FOR_ALL;
+	for (unsigned int i = 0; check->edits && i < check->edits->count; i++) {
+		const struct edit *edit = &check->edits->item[i];
+		if (!check->all)
+			touch_edit(check, edit);
+		if (edit->old && edit->new)
+			check_transition(check, edit);
+	}
+	if (check->all) {
+		for (unsigned int noun = 0; noun < NOUNS; noun++) {
+			for (unsigned int i = 0; i < model_count(check->model, noun); i++)
+				check_object(check, model_at(check->model, noun, i));
+		}
+	} else {
+		qsort(check->touched, check->touched_count, sizeof(check->touched[0]),
+			compare_pointers);
+		for (unsigned int i = 0; i < check->touched_count; i++) {
+			if (i == 0 || check->touched[i] != check->touched[i - 1])
+				check_object(check, check->touched[i]);
+		}
+	}
+	free(check->touched);
+	check->touched = NULL;
+	if (check->failed)
+		return -ENOMEM;
+	return check->findings->count ? -EINVAL : 0;
+}

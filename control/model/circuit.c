@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Circuits: one customer's contract for a rate, on each of its links and in each direction.
+
+#include "control/model/circuit.h"
+#include "control/model/link.h"
+#include "control/model/model_internal.h"
+#include "control/model/port.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define OFFSET(member) offsetof(struct circuit, member)
+#define MBPS           UINT64_C(1000000)
+#define MS             INT64_C(1000000)
+
+static const char *const accounting[] = {"l3", "l2", NULL};
+
+static const struct field fields[] = {
+	{"name", FIELD_NAME, FIELD_KEY, OFFSET(name), .help = "its name"},
+	{"customer", FIELD_REFERENCE, FIELD_REQUIRED | FIELD_IMMUTABLE, OFFSET(customer),
+		.target = NOUN_CUSTOMER, .help = "whose it is"},
+	{"service-key", FIELD_UUID, FIELD_GENERATED | FIELD_IMMUTABLE, OFFSET(service_key),
+		.help = "what the customer's provider is told, made up when not given"},
+	{"bandwidth", FIELD_BANDWIDTH, FIELD_REQUIRED | FIELD_RAISE_ONLY, OFFSET(bandwidth),
+		.effect = EFFECT_HITLESS,
+		.help = "50mbps, 100mbps, 200mbps, 500mbps, 1gbps, 2gbps, 5gbps or 10gbps; raised "
+			"live, never lowered"},
+	{"burst", FIELD_DURATION, 0, OFFSET(burst), "100ms", 10 * MS, 2000 * MS,
+		.effect = EFFECT_HITLESS,
+		.help = "how long it may send at line rate after a pause, as time at the "
+			"bandwidth"},
+	{"accounting", FIELD_ENUM, 0, OFFSET(accounting), "l3", .values = accounting,
+		.effect = EFFECT_HITLESS,
+		.help = "what counts against the bandwidth: the IP packet, or the frame"},
+	{"overhead", FIELD_INT, 0, OFFSET(overhead), "0", -64, 64, .effect = EFFECT_HITLESS,
+		.help = "bytes added to each packet's length"},
+	{"provider", FIELD_STRING, 0, OFFSET(provider), .help = "connectivity provider, free text"},
+	{"location", FIELD_STRING, 0, OFFSET(location), .help = "peering location, free text"},
+};
+
+static void bandwidth_standard(struct check *check, const struct object *object)
+{
+	static const uint64_t rates[] = {50, 100, 200, 500, 1000, 2000, 5000, 10000};
+	const struct circuit *circuit = (const struct circuit *)object;
+	char text[32];
+
+	for (unsigned int i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+		if (circuit->bandwidth == rates[i] * MBPS)
+			return;
+	}
+	finding_hint(refuse(check, object, "bandwidth", "circuit \"%s\": %s is not sold",
+			     circuit->name, bandwidth_format(circuit->bandwidth, text)),
+		"50mbps, 100mbps, 200mbps, 500mbps, 1gbps, 2gbps, 5gbps or 10gbps");
+}
+
+static void bandwidth_offered(struct check *check, const struct object *object)
+{
+	const struct circuit *circuit = (const struct circuit *)object;
+	const struct object *child;
+	char name[OBJECT_NAME_MAX], text[32], list[200];
+
+	MODEL_CHILDREN(check->model, NOUN_LINK, circuit->name, child)
+	{
+		const struct port *port =
+			model_port(check->model, link_port_name((const struct link *)child, name));
+		bool offered = !port || port->offers.count == 0;
+		size_t used = 0;
+		list[0] = '\0';
+		for (unsigned int i = 0; !offered && i < port->offers.count; i++) {
+			if (used < sizeof(list))
+				used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s",
+					used ? ", " : "",
+					bandwidth_format(port->offers.item[i], text));
+			offered = port->offers.item[i] == circuit->bandwidth;
+		}
+		if (!offered)
+			finding_hint(refuse(check, object, "bandwidth",
+					     "circuit \"%s\": port \"%s\" does not offer %s",
+					     circuit->name, name,
+					     bandwidth_format(circuit->bandwidth, text)),
+				"offered there: %s", list);
+	}
+}
+
+static void service_key_unique(struct check *check, const struct object *object)
+{
+	const struct circuit *circuit = (const struct circuit *)object;
+	const struct index *index = check->model->index;
+	uint64_t hash = key_text("service-key", circuit->service_key);
+
+	for (unsigned int i = index_first(index, hash);
+		i < index->count && index->entry[i].hash == hash; i++) {
+		const struct object *other = index->entry[i].object;
+		if (other == object || other->noun != &circuit_noun ||
+			strcmp(((const struct circuit *)other)->service_key,
+				circuit->service_key) ||
+			!blame(check, object, other))
+			continue;
+		finding_hint(refuse(check, object, "service-key",
+				     "circuit \"%s\": the service key is that of circuit \"%s\"",
+				     circuit->name, other->name),
+			"leave service-key out to get a new one");
+	}
+}
+
+static const struct rule rules[] = {
+	{"bandwidth-standard", "the bandwidth is one that is sold", bandwidth_standard},
+	{"bandwidth-offered", "the ports of the circuit's links offer its bandwidth",
+		bandwidth_offered},
+	{"service-key-unique", "a service key names one circuit", service_key_unique},
+	{0},
+};
+
+static void keys(struct index_sink *sink, const struct object *object)
+{
+	index_key(sink, key_text("service-key", ((const struct circuit *)object)->service_key));
+}
+
+const struct noun circuit_noun = {
+	.id = NOUN_CIRCUIT,
+	.name = "circuit",
+	.section = "circuits",
+	.parent = -1,
+	.fields = {fields, sizeof(fields) / sizeof(fields[0]), sizeof(struct circuit)},
+	.rules = rules,
+	.keys = keys,
+	.removal = EFFECT_TRAFFIC,
+	.help = "a circuit: one customer's contract",
+};

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Connections: what lets a peering and a vNet of one customer reach each other, and nothing else does. All
+// prefixes that meet in the peering's domain are told apart here: those of the vNets connected to it, and
+// the peering's own subnets.
+
+#include "control/model/connection.h"
+#include "control/model/circuit.h"
+#include "control/model/model_internal.h"
+#include "control/model/peering.h"
+#include "control/model/vnet.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define OFFSET(member) offsetof(struct connection, member)
+
+static const struct field fields[] = {
+	{"circuit", FIELD_REFERENCE, FIELD_KEY, OFFSET(circuit), .target = NOUN_CIRCUIT,
+		.help = "the circuit"},
+	{"vnet", FIELD_REFERENCE, FIELD_KEY, OFFSET(vnet), .target = NOUN_VNET, .help = "the vNet"},
+	{"peering", FIELD_REFERENCE, FIELD_IMMUTABLE, OFFSET(peering), "private",
+		.target = NOUN_PEERING, .within = "circuit",
+		.help = "type of the circuit's peering that it joins"},
+	{"weight", FIELD_UINT, 0, OFFSET(weight), "1", 1, 256, .effect = EFFECT_HITLESS,
+		.help = "share of the traffic when the vNet has several connections"},
+};
+
+const char *connection_peering_name(const struct connection *connection, char name[OBJECT_NAME_MAX])
+{
+	snprintf(name, OBJECT_NAME_MAX, "%s/%s", connection->circuit, connection->peering);
+	return name;
+}
+
+static void same_customer(struct check *check, const struct object *object)
+{
+	const struct connection *connection = (const struct connection *)object;
+	const struct circuit *circuit = model_circuit(check->model, connection->circuit);
+	const struct vnet *vnet = model_vnet(check->model, connection->vnet);
+
+	if (strcmp(circuit->customer, vnet->customer))
+		refuse(check, object, "vnet",
+			"circuit \"%s\" is customer \"%s\"'s, vnet \"%s\" is customer \"%s\"'s",
+			circuit->name, circuit->customer, vnet->name, vnet->customer);
+}
+
+static void overlap(struct check *check, const struct connection *connection,
+	const struct vnet *mine, const struct vnet *theirs)
+{
+	char a[IP_TEXT_MAX], b[IP_TEXT_MAX];
+
+	for (unsigned int i = 0; i < mine->prefixes.count; i++) {
+		for (unsigned int j = 0; j < theirs->prefixes.count; j++) {
+			const struct ip_prefix *p = &mine->prefixes.item[i],
+					       *q = &theirs->prefixes.item[j];
+			if (ip_prefix_overlaps(p, q))
+				refuse(check, &connection->object, "vnet",
+					"%s of vnet \"%s\" overlaps %s of vnet \"%s\", both "
+					"connected to circuit \"%s\"",
+					ip_prefix_format(p, a), mine->name, ip_prefix_format(q, b),
+					theirs->name, connection->circuit);
+		}
+	}
+}
+
+static void prefixes_overlap(struct check *check, const struct object *object)
+{
+	const struct connection *connection = (const struct connection *)object;
+	const struct vnet *mine = model_vnet(check->model, connection->vnet);
+	const struct object *child;
+
+	MODEL_CHILDREN(check->model, NOUN_CONNECTION, connection->circuit, child)
+	{
+		const struct connection *other = (const struct connection *)child;
+		const struct vnet *theirs = model_vnet(check->model, other->vnet);
+		if (other != connection && theirs && !strcmp(other->peering, connection->peering) &&
+			blame(check, object, child))
+			overlap(check, connection, mine, theirs);
+	}
+}
+
+static void prefixes_subnet(struct check *check, const struct object *object)
+{
+	const struct connection *connection = (const struct connection *)object;
+	const struct vnet *vnet = model_vnet(check->model, connection->vnet);
+	char name[OBJECT_NAME_MAX], a[IP_TEXT_MAX], b[IP_TEXT_MAX];
+	const struct peering *peering =
+		model_peering(check->model, connection_peering_name(connection, name));
+	const struct ip_prefix *subnets[] = {&peering->primary_subnet, &peering->secondary_subnet};
+
+	for (unsigned int i = 0; i < vnet->prefixes.count; i++) {
+		for (unsigned int s = 0; s < 2; s++) {
+			if (ip_prefix_overlaps(&vnet->prefixes.item[i], subnets[s]))
+				refuse(check, object, "vnet",
+					"%s of vnet \"%s\" overlaps subnet %s of peering \"%s\"",
+					ip_prefix_format(&vnet->prefixes.item[i], a), vnet->name,
+					ip_prefix_format(subnets[s], b), name);
+		}
+	}
+}
+
+static const struct rule rules[] = {
+	{"same-customer", "a connection joins a circuit and a vNet of one customer", same_customer},
+	{"connected-prefixes", "prefixes of vNets connected to one peering do not overlap",
+		prefixes_overlap},
+	{"connected-subnets", "a connected vNet's prefix does not overlap the peering's subnets",
+		prefixes_subnet},
+	{0},
+};
+
+const struct noun connection_noun = {
+	.id = NOUN_CONNECTION,
+	.name = "connection",
+	.section = "connections",
+	.parent = NOUN_CIRCUIT,
+	.fields = {fields, sizeof(fields) / sizeof(fields[0]), sizeof(struct connection)},
+	.rules = rules,
+	.removal = EFFECT_TRAFFIC,
+	.help = "joins a peering and a vNet of one customer",
+};

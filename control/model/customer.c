@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Customers: the unit of isolation. Circuits and vNets belong to exactly one.
+
+#include "control/model/customer.h"
+#include "control/model/model_internal.h"
+
+static const struct field fields[] = {
+	{"name", FIELD_NAME, FIELD_KEY, offsetof(struct customer, name), .help = "its name"},
+	{"owner", FIELD_STRING, 0, offsetof(struct customer, owner),
+		.help = "owner group, free text"},
+};
+
+const struct noun customer_noun = {
+	.id = NOUN_CUSTOMER,
+	.name = "customer",
+	.section = "customers",
+	.parent = -1,
+	.fields = {fields, sizeof(fields) / sizeof(fields[0]), sizeof(struct customer)},
+	.help = "a customer: the unit of isolation",
+};

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The difference of two snapshots, and what each line of it does to traffic. Objects that are the same
+// pointer are equal, and whole nouns are skipped when their array is shared.
+
+#include "control/model/model_internal.h"
+
+#include <jansson.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+static int add(struct model_diff *diff, unsigned int *room, const struct object *old,
+	const struct object *new)
+{
+	if (diff->count == *room) {
+		unsigned int more = *room ? *room * 2 : 16;
+		struct model_difference *item = reallocarray(diff->item, more, sizeof(*item));
+		if (!item)
+			return -1;
+		diff->item = item;
+		*room = more;
+	}
+	diff->item[diff->count++] = (struct model_difference){
+		old ? object_ref(old) : NULL, new ? object_ref(new) : NULL};
+	return 0;
+}
+
+struct model_diff *model_diff(const struct model *old, const struct model *new)
+{
+	struct model_diff *diff = calloc(1, sizeof(*diff));
+	unsigned int room = 0;
+
+	for (unsigned int noun = 0; diff && noun < NOUNS; noun++) {
+		unsigned int i = 0, j = 0;
+		if (old->objects[noun] == new->objects[noun])
+			continue;
+		for (;;) {
+			const struct object *a = model_at(old, noun, i),
+					    *b = model_at(new, noun, j);
+			if (!a && !b)
+				break;
+			int order = a == b ? 0 : !a ? 1 : !b ? -1 : strcmp(a->name, b->name);
+			bool differ = a != b && (order || !fields_equal(&a->noun->fields, a, b));
+			if (differ &&
+				add(diff, &room, order > 0 ? NULL : a, order < 0 ? NULL : b)) {
+				model_diff_free(diff);
+				return NULL;
+			}
+			i += order <= 0;
+			j += order >= 0;
+		}
+	}
+	return diff;
+}
+
+void model_diff_free(struct model_diff *diff)
+{
+	if (!diff)
+		return;
+	for (unsigned int i = 0; i < diff->count; i++) {
+		object_unref(diff->item[i].old);
+		object_unref(diff->item[i].new);
+	}
+	free(diff->item);
+	free(diff);
+}
+
+// A field's value on one line. A new string.
+static char *value_text(const struct field *field, const void *value)
+{
+	char buffer[FIELD_TEXT_MAX];
+
+	if (field_is_unset(field, value))
+		return strdup(field->kind == FIELD_LIST ? "[]" : "none");
+	if (field->kind != FIELD_LIST && field->kind != FIELD_STRUCT)
+		return strdup(field_format(field, value, buffer));
+	json_t *json = field_json(field, value);
+	char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+	json_decref(json);
+	if (!text)
+		return NULL;
+	// {"prefix":"10.0.0.0/8"} reads better without quotes; names and values hold none of their own here.
+	char *to = text;
+	for (const char *from = text; *from; from++) {
+		if (*from != '"')
+			*to++ = *from;
+	}
+	*to = '\0';
+	return text;
+}
+
+static json_t *field_differences(
+	const struct object *old, const struct object *new, enum effect *worst, FILE *out)
+{
+	const struct fields *fields = &new->noun->fields;
+	json_t *array = json_array();
+
+	*worst = EFFECT_NONE;
+	for (unsigned int i = 0; i < fields->count; i++) {
+		const struct field *field = &fields->item[i];
+		const void *a = field_at(field, old), *b = field_at(field, new);
+		if (field_equal(field, a, b))
+			continue;
+		char *from = value_text(field, a), *to = value_text(field, b);
+		if (from && to) {
+			json_array_append_new(array,
+				json_pack("{s:s, s:s, s:s, s:s}", "field", field->name, "from",
+					from, "to", to, "effect", effect_text(field->effect)));
+			fprintf(out, "~ %s %s %s %s -> %s (%s)\n", new->noun->name, new->name,
+				field->name, from, to, effect_text(field->effect));
+		}
+		free(from);
+		free(to);
+		if (field->effect > *worst)
+			*worst = field->effect;
+	}
+	return array;
+}
+
+static json_t *difference_json(const struct model_difference *d, FILE *all)
+{
+	const struct object *object = d->new ? d->new : d->old;
+	const char *op = !d->old ? "create" : !d->new ? "delete" : "set";
+	enum effect effect = EFFECT_NONE;
+	json_t *fields = NULL;
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return NULL;
+	if (!d->old) {
+		fprintf(out, "+ %s %s (new)\n", object->noun->name, object->name);
+	} else if (!d->new) {
+		effect = object->noun->removal;
+		fprintf(out, "- %s %s (%s)\n", object->noun->name, object->name,
+			effect_text(effect));
+	} else {
+		fields = field_differences(d->old, d->new, &effect, out);
+	}
+	fclose(out);
+	if (all)
+		fputs(text, all);
+	if (size && text[size - 1] == '\n')
+		text[size - 1] = '\0';
+	json_t *json =
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "op", op, "noun", object->noun->name,
+			"name", object->name, "effect", d->old ? effect_text(effect) : "new",
+			"text", text, "fields", fields ? fields : json_array());
+	free(text);
+	return json;
+}
+
+json_t *model_diff_json(const struct model_diff *diff)
+{
+	json_t *array = json_array();
+
+	for (unsigned int i = 0; i < diff->count; i++)
+		json_array_append_new(array, difference_json(&diff->item[i], NULL));
+	return array;
+}
+
+char *model_diff_text(const struct model_diff *diff)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return NULL;
+	for (unsigned int i = 0; i < diff->count; i++)
+		json_decref(difference_json(&diff->item[i], out));
+	fclose(out);
+	return text;
+}

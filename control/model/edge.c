@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Edges: the nodes of the network, and the static routes of their underlay.
+
+#include "control/model/edge.h"
+#include "control/model/model_internal.h"
+#include "control/model/port.h"
+
+#define OFFSET(member) offsetof(struct edge, member)
+
+static const struct field route_fields[] = {
+	{"prefix", FIELD_PREFIX, FIELD_REQUIRED, offsetof(struct edge_route, prefix),
+		.help = "destination in the underlay"},
+	{"via", FIELD_ADDRESS, FIELD_REQUIRED, offsetof(struct edge_route, via),
+		.help = "next hop on a core port's subnet"},
+};
+static const struct fields route = {route_fields, 2, sizeof(struct edge_route)};
+
+static const struct field fields[] = {
+	{"name", FIELD_NAME, FIELD_KEY, OFFSET(name),
+		.help = "the name that the node file gives as edge"},
+	{"routes", FIELD_LIST, 0, OFFSET(routes), .element = FIELD_STRUCT, .fields = &route,
+		.effect = EFFECT_ROUTES, .help = "static routes of the underlay"},
+};
+
+// A next hop is on the subnet of one of the edge's core ports.
+static void route_via(struct check *check, const struct object *object)
+{
+	const struct edge *edge = (const struct edge *)object;
+	const struct object *child;
+	char text[IP_TEXT_MAX];
+
+	for (unsigned int i = 0; i < edge->routes.count; i++) {
+		bool found = false;
+		MODEL_CHILDREN(check->model, NOUN_PORT, edge->name, child)
+		{
+			const struct port *port = (const struct port *)child;
+			if (!port->address.address.family)
+				continue;
+			struct ip_prefix subnet =
+				ip_prefix_of(&port->address.address, port->address.len);
+			found |= ip_prefix_contains_address(&subnet, &edge->routes.item[i].via) &&
+				 ip_address_compare(
+					 &port->address.address, &edge->routes.item[i].via);
+		}
+		if (!found)
+			finding_hint(refuse(check, object, "routes",
+					     "edge \"%s\": next hop %s is on no core port's subnet",
+					     edge->name,
+					     ip_address_format(&edge->routes.item[i].via, text)),
+				"culvertctl port list");
+	}
+}
+
+static void route_once(struct check *check, const struct object *object)
+{
+	const struct edge *edge = (const struct edge *)object;
+	char text[IP_TEXT_MAX];
+
+	for (unsigned int i = 0; i < edge->routes.count; i++) {
+		for (unsigned int j = 0; j < i; j++) {
+			if (!ip_prefix_compare(
+				    &edge->routes.item[i].prefix, &edge->routes.item[j].prefix))
+				refuse(check, object, "routes", "edge \"%s\": two routes to %s",
+					edge->name,
+					ip_prefix_format(&edge->routes.item[i].prefix, text));
+		}
+	}
+}
+
+static const struct rule rules[] = {
+	{"route-via",
+		"the next hop of an underlay route must be on a core port's subnet of the edge",
+		route_via},
+	{"route-once", "a prefix has one underlay route", route_once},
+	{0},
+};
+
+const struct noun edge_noun = {
+	.id = NOUN_EDGE,
+	.name = "edge",
+	.section = "edges",
+	.parent = -1,
+	.fields = {fields, sizeof(fields) / sizeof(fields[0]), sizeof(struct edge)},
+	.rules = rules,
+	.removal = EFFECT_TRAFFIC,
+	.help = "an edge node: one data plane and its control process",
+};

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A whole model at once: from a configuration file, and from the store's objects. Both become edits against
+// the snapshot there was, so that what is equal stays the same object and a diff costs what differs.
+//
+// The file has a section for each noun; links, peerings and connections stand inside their circuit, ports
+// inside their edge, and take that reference from where they stand.
+
+#include "control/model/change.h"
+
+#include <jansson.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct entry {
+	const struct object *object; // one reference
+	const struct tree *tree;
+};
+
+struct load {
+	const struct model *old;
+	struct reader reader;
+	struct entry *entry;
+	unsigned int count, room;
+};
+
+static int add(struct load *load, struct object *object, const struct tree *tree)
+{
+	if (load->count == load->room) {
+		unsigned int room = load->room ? load->room * 2 : 1024;
+		struct entry *entry = reallocarray(load->entry, room, sizeof(*entry));
+		if (!entry) {
+			object_unref(object);
+			return -ENOMEM;
+		}
+		load->entry = entry;
+		load->room = room;
+	}
+	load->entry[load->count++] = (struct entry){object, tree};
+	return 0;
+}
+
+static bool implied(const struct noun *noun, const struct field *field)
+{
+	return noun->parent >= 0 && field->kind == FIELD_REFERENCE && field->flags & FIELD_KEY &&
+	       (int)field->target == noun->parent;
+}
+
+// The name that an item of the file will have, as far as it can be told before its types are known.
+static void peek_name(const struct noun *noun, const struct tree *tree, const char *parent,
+	char name[OBJECT_NAME_MAX])
+{
+	size_t used = 0;
+
+	name[0] = '\0';
+	for (unsigned int i = 0; i < noun->fields.count; i++) {
+		const struct field *field = &noun->fields.item[i];
+		const char *text = parent && implied(noun, field) ? parent : NULL;
+		if (!(field->flags & FIELD_KEY) || used >= OBJECT_NAME_MAX)
+			continue;
+		for (const struct tree *member = tree->child; member && !text;
+			member = member->next) {
+			if (!strcmp(member->key, field->name) && member->type == TREE_SCALAR)
+				text = member->text;
+		}
+		used += (size_t)snprintf(name + used, OBJECT_NAME_MAX - used, "%s%s",
+			used ? "/" : "", text ? text : "?");
+	}
+}
+
+static int read_object(struct load *load, const struct noun *noun, const struct tree *tree,
+	const char *parent, const char *name)
+{
+	struct reader *reader = &load->reader;
+	unsigned int before = reader->findings->count + reader->findings->more;
+	const struct object *old = model_find(load->old, noun->id, name);
+	struct object *object = object_new(noun);
+	uint64_t given = 0;
+
+	if (!object || fields_initial(&noun->fields, object)) {
+		object_unref(object);
+		return -ENOMEM;
+	}
+	fields_read(reader, &noun->fields, tree, object, old, noun, &given);
+	for (unsigned int i = 0; i < noun->fields.count; i++) {
+		const struct field *field = &noun->fields.item[i];
+		if (!parent || !implied(noun, field))
+			continue;
+		const char **value = field_at(field, object);
+		if (*value && strcmp(*value, parent))
+			reader_complain(reader, "place", &tree->place, field->name,
+				"%s says %s \"%s\" but stands inside \"%s\"", reader->what,
+				field->name, *value, parent);
+		if (!*value && !(*value = strdup(parent)))
+			reader->failed = true;
+		given |= UINT64_C(1) << i;
+	}
+	fields_require(reader, &noun->fields, tree, object, given);
+	if (reader->findings->count + reader->findings->more != before || reader->failed) {
+		object_unref(object);
+		return reader->failed ? -ENOMEM : 0;
+	}
+	if (object_generate(object, old) || object_finish(object)) {
+		object_unref(object);
+		return -ENOMEM;
+	}
+	return add(load, object, tree);
+}
+
+static int read_section(
+	struct load *load, const struct noun *noun, const struct tree *section, const char *parent)
+{
+	struct reader *reader = &load->reader;
+	char name[OBJECT_NAME_MAX];
+	int rc = 0;
+
+	if (section->type == TREE_NULL)
+		return 0;
+	if (section->type != TREE_LIST) {
+		reader_complain(
+			reader, "value", &section->place, "", "%s must be a list", section->key);
+		return 0;
+	}
+	for (const struct tree *item = section->child; item && !rc; item = item->next) {
+		reader->what[0] = reader->path[0] = '\0';
+		if (item->type != TREE_MAP) {
+			reader_complain(reader, "value", &item->place, "",
+				"each of %s must be a map of fields", section->key);
+			continue;
+		}
+		peek_name(noun, item, parent, name);
+		snprintf(reader->what, sizeof(reader->what), "%s \"%s\"", noun->name, name);
+		snprintf(reader->path, sizeof(reader->path), "%s %s", noun->name, name);
+		rc = read_object(load, noun, item, parent, name);
+		for (const struct tree *member = item->child; member && !rc;
+			member = member->next) {
+			for (unsigned int i = 0; i < NOUNS && !rc; i++) {
+				if (nouns[i]->parent == (int)noun->id &&
+					!strcmp(nouns[i]->section, member->key))
+					rc = read_section(load, nouns[i], member, name);
+			}
+		}
+	}
+	return rc;
+}
+
+static int read_file(struct load *load, const struct tree *tree)
+{
+	struct reader *reader = &load->reader;
+	const char *names[NOUNS + 2] = {"version"};
+	bool version = false;
+	unsigned int count = 1;
+	int rc = 0;
+
+	for (unsigned int i = 0; i < NOUNS; i++) {
+		if (nouns[i]->parent < 0)
+			names[count++] = nouns[i]->section;
+	}
+	for (const struct tree *member = tree->child; member && !rc; member = member->next) {
+		const struct noun *noun = NULL;
+		reader->what[0] = reader->path[0] = '\0';
+		for (unsigned int i = 0; i < NOUNS; i++) {
+			if (nouns[i]->parent < 0 && !strcmp(nouns[i]->section, member->key))
+				noun = nouns[i];
+		}
+		if (noun) {
+			rc = read_section(load, noun, member, NULL);
+		} else if (!strcmp(member->key, "version")) {
+			version = true;
+			if (member->type != TREE_SCALAR || strcmp(member->text, "1"))
+				reader_complain(reader, "version", &member->place, "version",
+					"this version reads files of version 1");
+		} else {
+			const char *near = did_you_mean(member->key, names);
+			struct finding *finding =
+				reader_complain(reader, "unknown-key", &member->key_place,
+					member->key, "unknown key \"%.64s\"", member->key);
+			if (near)
+				finding_hint(finding, "did you mean \"%s\"?", near);
+		}
+	}
+	// Also keeps an empty or cut-off file from emptying the model.
+	if (!version && !rc) {
+		reader->what[0] = reader->path[0] = '\0';
+		finding_hint(reader_complain(reader, "version", &tree->place, "version",
+				     "the file does not say its version"),
+			"version: 1");
+	}
+	return rc;
+}
+
+// --- comparing with what there was ---------------------------------------------------------------------
+
+static int compare_entries(const void *a, const void *b)
+{
+	const struct object *x = ((const struct entry *)a)->object,
+			    *y = ((const struct entry *)b)->object;
+
+	if (x->noun != y->noun)
+		return x->noun->id < y->noun->id ? -1 : 1;
+	return strcmp(x->name, y->name);
+}
+
+static int compare_origins(const void *a, const void *b)
+{
+	uintptr_t x = (uintptr_t)((const struct origin *)a)->object,
+		  y = (uintptr_t)((const struct origin *)b)->object;
+
+	return x < y ? -1 : x > y;
+}
+
+static void find_duplicates(struct load *load)
+{
+	for (unsigned int i = 1; i < load->count; i++) {
+		const struct object *object = load->entry[i].object;
+		const struct tree *first = load->entry[i - 1].tree, *second = load->entry[i].tree;
+		if (compare_entries(&load->entry[i - 1], &load->entry[i]))
+			continue;
+		bool later = second && first && second->place.line < first->place.line;
+		const struct place nowhere = {0};
+		snprintf(load->reader.path, sizeof(load->reader.path), "%s %s", object->noun->name,
+			object->name);
+		reader_complain(&load->reader, "duplicate-name",
+			second ? &(later ? first : second)->place : &nowhere, "",
+			"there are two of %s \"%s\"", object->noun->name, object->name);
+	}
+}
+
+static int add_edit(struct edits *edits, const struct noun *noun, const struct object *old,
+	const struct object *new)
+{
+	struct edit *edit = edits_add(edits);
+
+	if (!edit)
+		return -ENOMEM;
+	edit->noun = noun;
+	edit->old = old;
+	edit->new = (struct object *)(uintptr_t)(new ? object_ref(new) : NULL);
+	edit->name = new ? new->name : old->name;
+	return 0;
+}
+
+// Edits from the old snapshot to the entries, which are sorted. An entry equal to its old object becomes it.
+static int compare_with_old(struct load *load, struct edits *edits)
+{
+	unsigned int e = 0;
+
+	for (unsigned int n = 0; n < NOUNS; n++) {
+		const struct noun *noun = nouns[n];
+		unsigned int o = 0;
+		for (;;) {
+			const struct object *old = model_at(load->old, noun->id, o);
+			struct entry *entry = e < load->count && load->entry[e].object->noun == noun
+						      ? &load->entry[e]
+						      : NULL;
+			int order = !old ? 1 : !entry ? -1 : strcmp(old->name, entry->object->name);
+			int rc = 0;
+			if (!old && !entry)
+				break;
+			if (order < 0) {
+				rc = add_edit(edits, noun, old, NULL);
+				o++;
+			} else if (order > 0) {
+				rc = add_edit(edits, noun, NULL, entry->object);
+				e++;
+			} else {
+				if (fields_equal(&noun->fields, old, entry->object)) {
+					object_unref(entry->object);
+					entry->object = object_ref(old);
+				} else {
+					rc = add_edit(edits, noun, old, entry->object);
+				}
+				o++;
+				e++;
+			}
+			if (rc)
+				return rc;
+		}
+	}
+	return 0;
+}
+
+// rc: what reading came to.
+static int finish(struct load *load, bool transitions, int rc, struct model **out)
+{
+	struct findings *findings = load->reader.findings;
+	struct edits edits = {0};
+	struct origin *origins = NULL;
+
+	if (!rc && findings->count)
+		rc = -EINVAL;
+	for (unsigned int i = 1; i < load->count; i++) {
+		if (compare_entries(&load->entry[i - 1], &load->entry[i]) > 0) {
+			qsort(load->entry, load->count, sizeof(load->entry[0]), compare_entries);
+			break;
+		}
+	}
+	find_duplicates(load);
+	if (!rc && findings->count)
+		rc = -EINVAL;
+	if (!rc)
+		rc = compare_with_old(load, &edits);
+	if (!rc && load->reader.source && load->count) {
+		origins = calloc(load->count, sizeof(*origins));
+		for (unsigned int i = 0; origins && i < load->count; i++)
+			origins[i] = (struct origin){load->entry[i].object, load->entry[i].tree};
+		if (origins)
+			qsort(origins, load->count, sizeof(*origins), compare_origins);
+		else
+			rc = -ENOMEM;
+	}
+	if (!rc) {
+		struct check check = {.old = load->old,
+			.findings = findings,
+			.edits = transitions ? &edits : NULL,
+			.source = load->reader.source,
+			.origins = origins,
+			.origin_count = load->count};
+		rc = edits_finish(&check, &edits, out);
+	}
+	free(origins);
+	edits_free(&edits);
+	for (unsigned int i = 0; i < load->count; i++)
+		object_unref(load->entry[i].object);
+	free(load->entry);
+	return rc;
+}
+
+int model_parse(const struct model *old, const char *text, size_t length, const char *file_name,
+	struct model **out, struct findings *findings)
+{
+	struct source source = {file_name, text, length};
+	struct load load = {
+		.old = old, .reader = {.findings = findings, .source = &source, .from_file = true}};
+	struct arena arena = {0};
+	int rc = 0;
+
+	*out = NULL;
+	struct tree *tree = tree_from_yaml(&arena, &source, findings);
+	if (tree && tree->type != TREE_MAP) {
+		finding_hint(reader_complain(&load.reader, "version", &tree->place, "",
+				     "the file holds no configuration"),
+			"version: 1");
+	} else if (tree) {
+		rc = read_file(&load, tree);
+	} else if (!findings->count) {
+		rc = -ENOMEM;
+	}
+	rc = finish(&load, true, rc, out);
+	arena_free(&arena);
+	return rc;
+}
+
+int model_load(const struct model_options *options, const struct model_source *sources,
+	unsigned int count, char *(*secret)(void *ctx, const char *fingerprint), void *ctx,
+	struct model **out, struct findings *findings)
+{
+	struct model *empty = model_create(options);
+	struct load load = {
+		.old = empty, .reader = {.findings = findings, .secret = secret, .ctx = ctx}};
+	struct arena arena = {0};
+	int rc = empty ? 0 : -ENOMEM;
+
+	*out = NULL;
+	for (unsigned int i = 0; i < count && !rc; i++) {
+		const struct noun *noun = noun_find(sources[i].noun);
+		json_t *json = json_loads(sources[i].json, 0, NULL);
+		const struct tree *tree =
+			json_is_object(json) ? tree_from_json(&arena, json) : NULL;
+		json_decref(json);
+		snprintf(load.reader.path, sizeof(load.reader.path), "%.20s %.150s",
+			sources[i].noun, sources[i].name);
+		snprintf(load.reader.what, sizeof(load.reader.what), "%.20s \"%.150s\"",
+			sources[i].noun, sources[i].name);
+		if (!noun || !tree)
+			finding_add(findings, "stored-object", load.reader.path, "",
+				"the stored %s cannot be read", load.reader.what);
+		else
+			rc = read_object(&load, noun, tree, NULL, sources[i].name);
+	}
+	if (empty)
+		rc = finish(&load, false, rc, out);
+	model_unref(empty);
+	arena_free(&arena);
+	return rc;
+}

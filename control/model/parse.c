@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A tree (YAML or JSON) into the struct of a noun, by its table of fields. Goes on after an error, so that a
+// file's mistakes are shown together; the caller throws the object away when there was any.
+
+#include "control/model/model_internal.h"
+
+#include <sys/random.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LIST_MAX   4096u // elements of one list
+#define SECRET_MAX 80u   // TCP_MD5SIG_MAXKEYLEN
+
+struct finding *reader_complain(struct reader *reader, const char *rule, const struct place *place,
+	const char *field, const char *format, ...)
+{
+	char message[sizeof(((struct finding *)0)->message)];
+	char path[sizeof(reader->path) + 80];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	snprintf(path, sizeof(path), "%s%s%.64s", reader->path,
+		reader->path[0] && field[0] ? ": " : "", field);
+	struct finding *finding = finding_add(reader->findings, rule, path, "", "%s", message);
+	if (reader->source)
+		finding_place(finding, reader->source, place);
+	return finding;
+}
+
+static void unknown_key(struct reader *reader, const struct fields *fields, const struct noun *noun,
+	const struct tree *member)
+{
+	const char *names[96];
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < fields->count; i++)
+		names[count++] = fields->item[i].name;
+	for (unsigned int i = 0; i < NOUNS && noun; i++) {
+		if (nouns[i]->parent == (int)noun->id)
+			names[count++] = nouns[i]->section;
+	}
+	names[count] = NULL;
+	struct finding *finding = reader_complain(reader, "unknown-key", &member->key_place,
+		member->key, "unknown key \"%.64s\"%s%s", member->key,
+		reader->what[0] ? " in " : "", reader->what);
+	const char *near = did_you_mean(member->key, names);
+	if (near)
+		finding_hint(finding, "did you mean \"%s\"?", near);
+}
+
+static void wrong_value(struct reader *reader, const struct field *field, const struct tree *tree,
+	const char *error)
+{
+	reader_complain(reader, "value", &tree->place, field->name, "%s%s%s: %s%.80s%s%s",
+		field->name, reader->what[0] ? " of " : "", reader->what, tree->text ? "\"" : "",
+		tree->text ? tree->text : "", tree->text ? "\" " : "", error);
+}
+
+// --- secrets -------------------------------------------------------------------------------------------
+
+static void new_fingerprint(char text[SECRET_FINGERPRINT])
+{
+	uint64_t random = 0;
+
+	while (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		continue;
+	snprintf(text, SECRET_FINGERPRINT, "%016llx", (unsigned long long)random);
+}
+
+// One line of a file, without its end. NULL: *error says why not.
+static char *read_secret(const char *path, char error[FIELD_ERROR_MAX])
+{
+	char *text = calloc(1, SECRET_MAX + 3);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	ssize_t length = fd < 0 || !text ? -1 : read(fd, text, SECRET_MAX + 2);
+
+	if (length < 0)
+		snprintf(error, FIELD_ERROR_MAX, "cannot read %.128s: %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	if (length < 0) {
+		free(text);
+		return NULL;
+	}
+	if (length > 0 && text[length - 1] == '\n')
+		text[--length] = '\0';
+	if (strlen(text) != (size_t)length) {
+		snprintf(error, FIELD_ERROR_MAX, "%.128s holds a NUL character", path);
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+// What a speaker's configuration can hold between quotes.
+static bool secret_fits(const char *text, char error[FIELD_ERROR_MAX])
+{
+	size_t length = strlen(text);
+
+	if (length == 0 || length > SECRET_MAX) {
+		snprintf(error, FIELD_ERROR_MAX, "must have 1 to %u characters, not %zu",
+			SECRET_MAX, length);
+		return false;
+	}
+	for (const char *c = text; *c; c++) {
+		if (*c >= 0x20 && *c <= 0x7e && *c != '"' && *c != '\\')
+			continue;
+		snprintf(error, FIELD_ERROR_MAX,
+			"may only hold printable ASCII characters without \" and \\ (character %zu "
+			"is not)",
+			(size_t)(c - text) + 1);
+		return false;
+	}
+	return true;
+}
+
+static char *secret_text(
+	struct reader *reader, const struct tree *way, const struct secret *old, char *error)
+{
+	char path[512];
+
+	if (!strcmp(way->key, "value") && !reader->from_file)
+		return strdup(way->text);
+	if (!strcmp(way->key, "file") && reader->from_file)
+		return read_secret(way->text, error);
+	if (!strcmp(way->key, "credential") && reader->from_file) {
+		const char *directory = getenv("CREDENTIALS_DIRECTORY");
+		if (!directory || strchr(way->text, '/') || way->text[0] == '.') {
+			snprintf(error, FIELD_ERROR_MAX,
+				"credential \"%.64s\" is not one that the service manager gave",
+				way->text);
+			return NULL;
+		}
+		snprintf(path, sizeof(path), "%s/%s", directory, way->text);
+		return read_secret(path, error);
+	}
+	if (!strcmp(way->key, "keep")) {
+		char *text = NULL;
+		if (reader->secret)
+			text = reader->secret(reader->ctx, way->text);
+		else if (old && old->text && !strcmp(old->fingerprint, way->text))
+			text = strdup(old->text);
+		if (!text)
+			snprintf(error, FIELD_ERROR_MAX,
+				"no secret with fingerprint \"%.32s\" is known here; give it anew",
+				way->text);
+		return text;
+	}
+	snprintf(error, FIELD_ERROR_MAX,
+		reader->from_file
+			? "must be {file: PATH}, {credential: NAME} or {keep: FINGERPRINT}"
+			: "must be {\"value\": TEXT} or {\"keep\": FINGERPRINT}");
+	return NULL;
+}
+
+static void secret_read(struct reader *reader, const struct field *field, const struct tree *tree,
+	struct secret *secret, const struct secret *old)
+{
+	char error[FIELD_ERROR_MAX] = "";
+	const struct tree *way = tree->child;
+	struct tree nowhere = {.place = tree->place}; // a finding never quotes what may be a secret
+
+	if (tree->type != TREE_MAP || tree->count != 1 || way->type != TREE_SCALAR) {
+		wrong_value(reader, field, &nowhere,
+			reader->from_file ? "must be {file: PATH}, {credential: NAME} or {keep: "
+					    "FINGERPRINT}, never clear text"
+					  : "must be {\"value\": TEXT} or {\"keep\": FINGERPRINT}");
+		return;
+	}
+	char *text = secret_text(reader, way, old, error);
+	if (!text || !secret_fits(text, error)) {
+		free(text);
+		wrong_value(reader, field, &nowhere, error[0] ? error : "not enough memory");
+		return;
+	}
+	secret->text = text;
+	if (!strcmp(way->key, "keep"))
+		snprintf(secret->fingerprint, sizeof(secret->fingerprint), "%s", way->text);
+	else if (old && old->text && !strcmp(old->text, text))
+		memcpy(secret->fingerprint, old->fingerprint, sizeof(secret->fingerprint));
+	else
+		new_fingerprint(secret->fingerprint);
+}
+
+// --- values --------------------------------------------------------------------------------------------
+
+static void value_read(struct reader *reader, const struct field *field, const struct tree *tree,
+	void *value, const void *old);
+
+static void struct_read(
+	struct reader *reader, const struct field *field, const struct tree *tree, void *value)
+{
+	uint64_t given = 0;
+
+	if (tree->type != TREE_MAP) {
+		wrong_value(reader, field, tree, "must be a map of fields");
+		return;
+	}
+	fields_read(reader, field->fields, tree, value, NULL, NULL, &given);
+	fields_require(reader, field->fields, tree, value, given);
+}
+
+static void list_read(struct reader *reader, const struct field *field, const struct tree *tree,
+	struct list *list)
+{
+	struct field element = field_element(field);
+	size_t size = field_element_size(field);
+	char what[sizeof(reader->what)];
+
+	if (tree->type != TREE_LIST) {
+		wrong_value(reader, field, tree, "must be a list");
+		return;
+	}
+	if (tree->count > LIST_MAX) {
+		wrong_value(reader, field, tree, "has too many elements");
+		return;
+	}
+	if (tree->count == 0)
+		return;
+	list->item = calloc(tree->count, size);
+	if (!list->item) {
+		reader->failed = true;
+		return;
+	}
+	memcpy(what, reader->what, sizeof(what));
+	for (const struct tree *item = tree->child; item; item = item->next) {
+		if (field->element == FIELD_STRUCT)
+			snprintf(reader->what, sizeof(reader->what), "%s[%u]%s%.150s", field->name,
+				list->count, what[0] ? " of " : "", what);
+		void *value = (char *)list->item + list->count++ * size;
+		if (field->element == FIELD_STRUCT && fields_initial(field->fields, value))
+			reader->failed = true;
+		value_read(reader, &element, item, value, NULL);
+	}
+	memcpy(reader->what, what, sizeof(what));
+}
+
+static void value_read(struct reader *reader, const struct field *field, const struct tree *tree,
+	void *value, const void *old)
+{
+	char error[FIELD_ERROR_MAX];
+	int rc;
+
+	switch (field->kind) {
+	case FIELD_LIST:
+		list_read(reader, field, tree, value);
+		return;
+	case FIELD_STRUCT:
+		struct_read(reader, field, tree, value);
+		return;
+	case FIELD_SECRET:
+		secret_read(reader, field, tree, value, old);
+		return;
+	default:
+		break;
+	}
+	if (tree->type != TREE_SCALAR) {
+		wrong_value(reader, field, tree,
+			tree->type == TREE_NULL ? "has no value" : "must be a single value");
+		return;
+	}
+	rc = field_parse(field, tree->text, value, error);
+	if (rc == -ENOMEM)
+		reader->failed = true;
+	else if (rc)
+		wrong_value(reader, field, tree, error);
+}
+
+void fields_read(struct reader *reader, const struct fields *fields, const struct tree *map,
+	void *object, const void *old, const struct noun *noun, uint64_t *given)
+{
+	for (const struct tree *member = map->child; member; member = member->next) {
+		const struct field *field = field_find(fields, member->key);
+		if (!field) {
+			bool section = false;
+			for (unsigned int i = 0; i < NOUNS && noun; i++)
+				section |= nouns[i]->parent == (int)noun->id &&
+					   !strcmp(nouns[i]->section, member->key);
+			if (!section)
+				unknown_key(reader, fields, noun, member);
+			continue;
+		}
+		void *value = field_at(field, object);
+		uint64_t bit = UINT64_C(1) << (field - fields->item);
+		if (*given & bit) // a duplicate key, complained about already
+			continue;
+		if (field->kind != FIELD_STRUCT)
+			field_free(field, value);
+		if (member->type == TREE_NULL) {
+			char error[FIELD_ERROR_MAX];
+			memset(value, 0, field_kind_size(field->kind));
+			if (field->initial && field_parse(field, field->initial, value, error))
+				reader->failed = true;
+			continue;
+		}
+		*given |= bit;
+		value_read(reader, field, member, value, old ? field_at(field, old) : NULL);
+	}
+}
+
+void fields_require(struct reader *reader, const struct fields *fields, const struct tree *map,
+	const void *object, uint64_t given)
+{
+	for (unsigned int i = 0; i < fields->count; i++) {
+		const struct field *field = &fields->item[i];
+		if (!(field->flags & (FIELD_REQUIRED | FIELD_KEY)) || field->initial ||
+			field->flags & FIELD_GENERATED)
+			continue;
+		bool list = field->kind == FIELD_LIST;
+		if (given & UINT64_C(1) << i &&
+			(!list || ((struct list *)field_at(field, object))->count))
+			continue;
+		if (given & UINT64_C(1) << i)
+			reader_complain(reader, "required", &map->place, field->name,
+				"%s%s%s must not be empty", field->name,
+				reader->what[0] ? " of " : "", reader->what);
+		else
+			reader_complain(reader, "required", &map->place, field->name,
+				"%s needs \"%s\": %s", reader->what[0] ? reader->what : "the file",
+				field->name, field->help);
+	}
+}

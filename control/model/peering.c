@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Peerings: a routing domain of a circuit, with a BGP session to the customer on each link.
+
+#include "control/model/peering.h"
+#include "control/model/link.h"
+#include "control/model/model_internal.h"
+#include "control/model/port.h"
+
+#include <string.h>
+
+#define OFFSET(member) offsetof(struct peering, member)
+#define SECOND         INT64_C(1000000000)
+
+static const char *const types[] = {"private", NULL};
+
+static const struct field fields[] = {
+	{"circuit", FIELD_REFERENCE, FIELD_KEY, OFFSET(circuit), .target = NOUN_CIRCUIT,
+		.on_delete = ON_DELETE_CASCADE, .help = "the circuit it is part of"},
+	{"type", FIELD_ENUM, FIELD_KEY, OFFSET(type), .values = types,
+		.help = "what is reached over it"},
+	{"primary-subnet", FIELD_PREFIX, 0, OFFSET(primary_subnet), .effect = EFFECT_SESSION,
+		.help = "/30 (IPv6: /126) on the primary link; the first host address is the "
+			"customer's, the second ours"},
+	{"secondary-subnet", FIELD_PREFIX, 0, OFFSET(secondary_subnet), .effect = EFFECT_SESSION,
+		.help = "the same on the secondary link"},
+	{"peer-asn", FIELD_ASN, FIELD_REQUIRED, OFFSET(peer_asn), .effect = EFFECT_SESSION,
+		.help = "the customer's AS number"},
+	{"local-asn", FIELD_ASN, FIELD_REQUIRED, OFFSET(local_asn), .effect = EFFECT_SESSION,
+		.help = "our AS number"},
+	{"c-tag", FIELD_UINT, 0, OFFSET(c_tag), NULL, 1, 4094, .effect = EFFECT_TRAFFIC,
+		.help = "VLAN tag below the link's tag"},
+	{"password", FIELD_SECRET, 0, OFFSET(password), .effect = EFFECT_SESSION,
+		.help = "of the BGP sessions (TCP MD5)"},
+	{"hold", FIELD_DURATION, 0, OFFSET(hold), "90s", 3 * SECOND, 65535 * SECOND,
+		.effect = EFFECT_SESSION, .help = "BGP hold time"},
+	{"keepalive", FIELD_DURATION, 0, OFFSET(keepalive), "30s", 1 * SECOND, 21845 * SECOND,
+		.effect = EFFECT_SESSION,
+		.help = "BGP keepalive time, at most a third of the hold time"},
+	{"connect", FIELD_DURATION, 0, OFFSET(connect), "5s", 1 * SECOND, 3600 * SECOND,
+		.effect = EFFECT_HITLESS, .help = "time between attempts to connect"},
+	{"error-wait", FIELD_DURATION, 0, OFFSET(error_wait), "5s", 1 * SECOND, 3600 * SECOND,
+		.effect = EFFECT_HITLESS, .help = "pause after a protocol error"},
+	{"enabled", FIELD_BOOL, 0, OFFSET(enabled), "true", .effect = EFFECT_SESSION,
+		.help = "false keeps its sessions down"},
+};
+
+const struct ip_prefix *peering_subnet(const struct peering *peering, const struct link *link)
+{
+	const struct ip_prefix *subnet =
+		link->role == LINK_PRIMARY ? &peering->primary_subnet : &peering->secondary_subnet;
+
+	return subnet->address.family ? subnet : NULL;
+}
+
+static struct ip_address host_of(const struct peering *peering, const struct link *link, uint32_t n)
+{
+	const struct ip_prefix *subnet = peering_subnet(peering, link);
+	struct ip_address none = {0};
+
+	return subnet ? ip_prefix_nth(subnet, n) : none;
+}
+
+struct ip_address peering_remote(const struct peering *peering, const struct link *link)
+{
+	return host_of(peering, link, 1);
+}
+
+struct ip_address peering_local(const struct peering *peering, const struct link *link)
+{
+	return host_of(peering, link, 2);
+}
+
+// --- rules ---------------------------------------------------------------------------------------------
+
+static const char *const subnet_names[] = {"primary-subnet", "secondary-subnet"};
+
+static const struct ip_prefix *subnet_at(const struct peering *peering, unsigned int i)
+{
+	return i ? &peering->secondary_subnet : &peering->primary_subnet;
+}
+
+static void subnet_length(struct check *check, const struct object *object)
+{
+	const struct peering *peering = (const struct peering *)object;
+	char text[IP_TEXT_MAX];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct ip_prefix *subnet = subnet_at(peering, i);
+		unsigned int length = subnet->address.family == 4 ? 30 : 126;
+		uint8_t first = subnet->address.bytes[0];
+		if (!subnet->address.family)
+			continue;
+		if (subnet->len != length)
+			refuse(check, object, subnet_names[i],
+				"peering \"%s\": %s %s must be a /%u", object->name,
+				subnet_names[i], ip_prefix_format(subnet, text), length);
+		else if (subnet->address.family == 4 ? first == 0 || first == 127 || first >= 224
+						     : first == 0xff)
+			refuse(check, object, subnet_names[i],
+				"peering \"%s\": %s %s holds no host addresses", object->name,
+				subnet_names[i], ip_prefix_format(subnet, text));
+	}
+}
+
+static void subnets_distinct(struct check *check, const struct object *object)
+{
+	const struct peering *peering = (const struct peering *)object;
+
+	if (peering->primary_subnet.address.family &&
+		ip_prefix_overlaps(&peering->primary_subnet, &peering->secondary_subnet))
+		refuse(check, object, "secondary-subnet",
+			"peering \"%s\": primary and secondary subnet are the same", object->name);
+}
+
+static void subnet_per_link(struct check *check, const struct object *object)
+{
+	const struct peering *peering = (const struct peering *)object;
+	const struct object *child;
+
+	MODEL_CHILDREN(check->model, NOUN_LINK, peering->circuit, child)
+	{
+		const struct link *link = (const struct link *)child;
+		const char *name = subnet_names[link->role == LINK_SECONDARY];
+		if (!peering_subnet(peering, link))
+			finding_hint(refuse(check, object, name,
+					     "peering \"%s\" has no %s for link \"%s\"",
+					     object->name, name, child->name),
+				"%s: 169.254.10.%u/30", name, link->role == LINK_SECONDARY ? 4 : 0);
+	}
+}
+
+// With host domain `table` all peerings share one network stack; with `netns` and `vrf` each has its own.
+static void subnet_unique(struct check *check, const struct object *object)
+{
+	const struct peering *peering = (const struct peering *)object;
+	const struct index *index = check->model->index;
+	char text[IP_TEXT_MAX];
+
+	if (check->model->options.host_domain != HOST_DOMAIN_TABLE)
+		return;
+	for (unsigned int s = 0; s < 2; s++) {
+		const struct ip_prefix *subnet = subnet_at(peering, s);
+		if (!subnet->address.family)
+			continue;
+		uint64_t hash = key_text("subnet", ip_prefix_format(subnet, text));
+		for (unsigned int i = index_first(index, hash);
+			i < index->count && index->entry[i].hash == hash; i++) {
+			const struct peering *other =
+				(const struct peering *)index->entry[i].object;
+			if (other == peering || other->object.noun != &peering_noun ||
+				(ip_prefix_compare(subnet, &other->primary_subnet) &&
+					ip_prefix_compare(subnet, &other->secondary_subnet)) ||
+				!blame(check, object, &other->object))
+				continue;
+			finding_hint(refuse(check, object, subnet_names[s],
+					     "peering \"%s\": subnet %s is already that of peering "
+					     "\"%s\"",
+					     object->name, text, other->object.name),
+				"with host-domain table every peering needs its own; netns and vrf "
+				"allow equal ones");
+		}
+	}
+}
+
+static void subnet_underlay(struct check *check, const struct object *object)
+{
+	const struct peering *peering = (const struct peering *)object;
+	char text[IP_TEXT_MAX];
+
+	for (unsigned int i = 0; i < model_count(check->model, NOUN_PORT); i++) {
+		const struct port *port = model_port_at(check->model, i);
+		if (!port->address.address.family)
+			continue;
+		struct ip_prefix core = ip_prefix_of(&port->address.address, port->address.len);
+		for (unsigned int s = 0; s < 2; s++) {
+			if (ip_prefix_overlaps(subnet_at(peering, s), &core))
+				refuse(check, object, subnet_names[s],
+					"peering \"%s\": %s overlaps %s of core port \"%s\"",
+					object->name, subnet_names[s],
+					ip_prefix_format(&core, text), port->object.name);
+		}
+	}
+}
+
+static void asn_differ(struct check *check, const struct object *object)
+{
+	const struct peering *peering = (const struct peering *)object;
+
+	if (peering->peer_asn == peering->local_asn)
+		refuse(check, object, "peer-asn",
+			"peering \"%s\": the customer's and our AS number are both %u",
+			object->name, peering->peer_asn);
+}
+
+static void timers(struct check *check, const struct object *object)
+{
+	const struct peering *peering = (const struct peering *)object;
+	static const char *const names[] = {"hold", "keepalive", "connect", "error-wait"};
+
+	for (unsigned int i = 0; i < 4; i++) {
+		const struct field *field = field_find(&peering_noun.fields, names[i]);
+		uint64_t value = *(const uint64_t *)field_at(field, peering);
+		char text[FIELD_TEXT_MAX];
+		if (value % (uint64_t)SECOND)
+			refuse(check, object, names[i],
+				"peering \"%s\": %s %s is not in whole seconds", object->name,
+				names[i], field_format(field, &value, text));
+	}
+	if (peering->keepalive > peering->hold / 3)
+		finding_hint(
+			refuse(check, object, "keepalive",
+				"peering \"%s\": keepalive is more than a third of the hold time",
+				object->name),
+			"keepalive: %llus",
+			(unsigned long long)(peering->hold / 3 / (uint64_t)SECOND));
+}
+
+static const struct rule rules[] = {
+	{"subnet-length", "peering subnets are /30, of IPv6 /126", subnet_length},
+	{"subnets-distinct", "the two subnets of a peering differ", subnets_distinct},
+	{"subnet-per-link", "a peering has a subnet for each link of its circuit", subnet_per_link},
+	{"subnet-unique", "with host domain table, peering subnets are unique", subnet_unique},
+	{"subnet-underlay", "peering subnets do not overlap those of core ports", subnet_underlay},
+	{"asn-differ", "the customer's AS number is not ours", asn_differ},
+	{"timers", "timers are whole seconds, keepalive at most a third of hold", timers},
+	{0},
+};
+
+static void keys(struct index_sink *sink, const struct object *object)
+{
+	const struct peering *peering = (const struct peering *)object;
+	char text[IP_TEXT_MAX];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		if (subnet_at(peering, i)->address.family)
+			index_key(sink,
+				key_text("subnet", ip_prefix_format(subnet_at(peering, i), text)));
+	}
+}
+
+const struct noun peering_noun = {
+	.id = NOUN_PEERING,
+	.name = "peering",
+	.section = "peerings",
+	.parent = NOUN_CIRCUIT,
+	.fields = {fields, sizeof(fields) / sizeof(fields[0]), sizeof(struct peering)},
+	.rules = rules,
+	.keys = keys,
+	.removal = EFFECT_TRAFFIC,
+	.help = "a routing domain of a circuit, with a BGP session on each link",
+};
