@@ -27,18 +27,30 @@ struct worker;
 #define DATAPLANE_READERS     (DATAPLANE_WORKERS + 1) // qsbr thread ids: worker index; host path below
 #define DATAPLANE_READER_HOST DATAPLANE_WORKERS
 
+// What a table has room for when dataplane_config says 0. Memory is taken as slots are used.
+#define DATAPLANE_VRFS      32768u
+#define DATAPLANE_NEIGHBORS 65536u
+#define DATAPLANE_PATHS     65536u
+#define DATAPLANE_GROUPS    262144u
+#define DATAPLANE_LOCALS    65536u
+#define DATAPLANE_FIB_BYTES (2ull << 30)
+
 struct dataplane_config {
-	uint32_t vrfs; // room in the tables; 0 = a default fit for 1,000 circuits
+	// Room in the tables; 0 = the defaults above.
+	uint32_t vrfs;
 	uint32_t neighbors;
 	uint32_t paths;
 	uint32_t groups;
 	uint32_t locals;
-	uint64_t fib_bytes; // forwarding memory, reserved not touched; 0 = 256 MiB
+	uint64_t fib_bytes; // of forwarding memory: reserved, taken as routes come
 	uint32_t workers;   // 1..DATAPLANE_WORKERS
 	uint64_t hz;        // TSC ticks per second, as calibrated
-	struct stats_segment
-		*stats; // borrowed, outlives the data plane; its slot counts are the tables'
-	struct rte_mempool *pool; // borrowed: buffers for fragments
+	// TSC now, for the writer's side; NULL = the real one.
+	uint64_t (*clock)(void);
+	// Borrowed, both outlive the data plane: counters (how many interfaces and limiters they have room for
+	// is how many there may be), and buffers for fragments.
+	struct stats_segment *stats;
+	struct rte_mempool *pool;
 };
 
 struct dataplane {
@@ -52,6 +64,7 @@ struct dataplane {
 	uint32_t workers;
 	struct worker *worker[DATAPLANE_WORKERS];
 	uint64_t hz;
+	uint64_t (*clock)(void);
 	uint64_t written;   // records applied that changed something, ...
 	uint64_t unchanged; // ... and that found things as they should be; for HELLO
 };
@@ -69,7 +82,7 @@ int dataplane_add_port(struct dataplane *dp, struct port *port);
 unsigned dataplane_poll(struct dataplane *dp);
 
 // The qsbr all readers report to. Readers register and go online/offline themselves; worker_turn() reports
-// quiescence at its end when the worker is registered.
+// quiescence at its end; a worker that is not registered counts as never holding anything.
 struct rte_rcu_qsbr *dataplane_qsbr(struct dataplane *dp);
 
 // Workers. Before the first turn: which receive queues it polls, which transmit queue of each port it uses

@@ -31,9 +31,10 @@ struct interface {
 	uint8_t mac[6];      // Ethernet: ours
 	uint32_t remote4;    // GRE over IPv4: outer source of what comes in, network order
 	uint32_t local4;
-	uint32_t key; // host order
-	uint32_t id;  // wire id
-	uint32_t pad0[4];
+	uint32_t key;       // host order
+	uint32_t id;        // wire id
+	int16_t account_in; // added to an IP packet's length for limiter_in
+	int16_t pad0[7];
 
 	// Line 1: out
 	uint32_t limiter_out __attribute__((aligned(64)));
@@ -45,10 +46,10 @@ struct interface {
 	uint8_t out_kind;     // copy of kind
 	uint8_t out_family;   // copy of family
 	uint8_t pad1;
-	uint32_t gre_key;   // network order
-	uint16_t gre_flags; // network order
-	uint16_t pad2;
-	uint8_t outer4[20]; // template; length, TOS, id, DF and checksum are filled in
+	uint32_t gre_key;    // network order
+	uint16_t gre_flags;  // network order
+	int16_t account_out; // as account_in
+	uint8_t outer4[20];  // template; length, TOS, id, DF and checksum are filled in
 	uint8_t pad3[12];
 
 	// Line 2: out and in, IPv6 outer

@@ -2,8 +2,8 @@
 #ifndef TABLES_LIMITS_H
 #define TABLES_LIMITS_H
 
-// Limiter objects by wire id; what a limiter does is in tables/limiter.h. A change builds a new struct limiter
-// and swaps the pointer; its word in the stats segment goes on, so nobody gets a free burst.
+// Limiter objects by wire id; what a limiter does is in tables/limiter.h. A limiter's slot is the
+// one of its word and counters in the stats segment.
 
 #include <stdint.h>
 

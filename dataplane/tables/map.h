@@ -11,7 +11,8 @@
 
 struct reclaim;
 
-#define MAP_NONE UINT32_MAX // no such key; not a value
+#define MAP_NONE     UINT32_MAX       // no such key; not a value
+#define MAP_RESERVED (UINT32_MAX - 2) // a place kept for a value to come; readers pass over it
 
 struct map_array {
 	uint32_t mask;
@@ -34,6 +35,8 @@ int map_init(struct map *map, uint32_t expected, struct reclaim *reclaim);
 void map_fini(struct map *map);
 int map_add(
 	struct map *map, uint32_t key, uint32_t value); // does not look for the key; 0 or -ENOMEM
+// A value for another of the same key, in one store. 0 or -ENOENT.
+int map_replace(struct map *map, uint32_t key, uint32_t value, uint32_t by);
 int map_remove(struct map *map, uint32_t key, uint32_t value); // 0 or -ENOENT
 
 static inline uint32_t map_mix(uint32_t key)
@@ -48,8 +51,8 @@ static inline const uint64_t *map_home(const struct map_array *array, uint32_t k
 	return &array->entry[map_mix(key) & array->mask];
 }
 
-// for (uint32_t at = map_first(a, key), v; (v = map_next(a, key, &at)) != MAP_NONE;) ...
-static inline uint32_t map_first(const struct map_array *array, uint32_t key)
+// for (uint32_t at = map_first(key), v; (v = map_next(a, key, &at)) != MAP_NONE;) ...
+static inline uint32_t map_first(uint32_t key)
 {
 	return map_mix(key);
 }
@@ -62,7 +65,7 @@ static inline uint32_t map_next(const struct map_array *array, uint32_t key, uin
 		if (entry == MAP_EMPTY)
 			return MAP_NONE;
 		(*at)++;
-		if ((uint32_t)(entry >> 32) == key && entry != MAP_DEAD)
+		if ((uint32_t)(entry >> 32) == key && (uint32_t)entry < MAP_RESERVED)
 			return (uint32_t)entry - 1;
 	}
 }
@@ -75,7 +78,7 @@ static inline const struct map_array *map_array(const struct map *map)
 static inline uint32_t map_find(const struct map *map, uint32_t key)
 {
 	const struct map_array *array = map_array(map);
-	uint32_t at = map_first(array, key);
+	uint32_t at = map_first(key);
 	return map_next(array, key, &at);
 }
 

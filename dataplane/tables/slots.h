@@ -16,6 +16,7 @@ struct slots {
 	struct map ids;
 	uint32_t capacity; // slots 1 .. capacity-1
 	uint32_t used;
+	uint32_t high; // highest slot ever taken: where a walk may end
 	uint32_t free_count;
 	uint32_t *free; // stack
 	uint32_t *id;   // by slot; 0 = not named

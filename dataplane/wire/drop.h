@@ -41,7 +41,8 @@
 	X(NO_BUFFER,           "no-buffer",           "no packet buffer was free") \
 	X(STALE,               "stale",               "parked while its interface was deleted") \
 	X(SHAPE_FULL,          "shape-full",          "the shaper's memory was used up") \
-	X(RESTART,             "restart",             "in flight when the data plane stopped")
+	X(RESTART,             "restart",             "in flight when the data plane stopped") \
+	X(ECN,                 "ecn",                 "outer congestion mark on a packet that cannot carry it (RFC 6040)")
 // clang-format on
 
 #define DROP_ENUM(symbol, name, help) DROP_##symbol,

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Frames to packets: (port, VLAN stack) -> interface, and every header checked once.
+//
+// A frame belongs to an interface by its whole tag stack: none, one tag, or two. The outer tag's TPID is a matter of
+// the port, the inner one's is 0x8100. VLAN 0 is a priority tag and counts as none (802.1Q 9.6). A frame of no
+// interface is charged to the port's own `unclassified` one. From here on every packet has a valid IP header
+// whose length lies within the frame; padding behind it is cut off, so that it is neither billed nor sent on.
+// ARP goes to the host path from here.
+//
+// Three passes, so that the lines a pass needs are on their way while the one before it works: read the frame
+// and find where the tags lead; fetch the interface; check and count.
+
+#include "dataplane/stages/stages.h"
+
+#include "dataplane/io/host.h"
+#include "dataplane/stages/ip.h"
+
+#include <rte_prefetch.h>
+
+static bool is_outer_tag(const struct port *port, uint16_t type)
+{
+	if (type == ETHERTYPE_VLAN)
+		return port->outer_tpid != PORT_TPID_88A8;
+	return type == ETHERTYPE_QINQ && port->outer_tpid != PORT_TPID_8100;
+}
+
+struct frame {
+	uint32_t key; // VLAN_KEY of the stack, MAP_NONE if the frame is cut short
+	uint16_t l3;
+	uint16_t ethertype;
+};
+
+// Where the tags end, and what they say.
+static inline struct frame read_frame(const struct port *port, const struct rte_mbuf *m)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+	unsigned outer = 0, inner = 0, at = 12;
+	struct frame none = {.key = MAP_NONE};
+	if (m->data_len < 14 || m->nb_segs != 1)
+		return none;
+	uint16_t type = load_be16(data + 12);
+	if (is_outer_tag(port, type)) {
+		if (m->data_len < 18)
+			return none;
+		outer = load_be16(data + 14) & 0xfff;
+		type = load_be16(data + 16);
+		at = 16;
+		if (type == ETHERTYPE_VLAN) {
+			if (m->data_len < 22)
+				return none;
+			inner = load_be16(data + 18) & 0xfff;
+			type = load_be16(data + 20);
+			at = 20;
+		}
+	}
+	return (struct frame){
+		.key = VLAN_KEY(port->index, outer, inner),
+		.l3 = (uint16_t)(at + 2),
+		.ethertype = type,
+	};
+}
+
+// Runs of packets of one interface are counted together.
+struct count {
+	uint32_t interface;
+	uint32_t packets;
+	uint64_t bytes;
+};
+
+static inline void count_flush(struct worker *w, struct count *c)
+{
+	struct stats_interface *hot = &w->hot[c->interface];
+	hot->rx_packets += c->packets;
+	hot->rx_bytes += c->bytes;
+}
+
+static inline void count_rx(struct worker *w, struct count *c, uint32_t interface, uint16_t bytes)
+{
+	if (c->interface != interface) {
+		count_flush(w, c);
+		*c = (struct count){.interface = interface};
+	}
+	c->packets++;
+	c->bytes += bytes;
+}
+
+// The destination MAC: 0 ours, 1 a group address that may be meant for us, 2 none of our business.
+static inline unsigned destination(const uint8_t *data, const struct interface *i, uint16_t type)
+{
+	if (load32(data) == load32(i->mac) && load16(data + 4) == load16(i->mac + 4))
+		return 0;
+	if (load32(data) == UINT32_MAX && load16(data + 4) == UINT16_MAX)
+		return 1;
+	if ((type == ETHERTYPE_IPV6 && load16(data) == rte_cpu_to_be_16(0x3333)) ||
+		(type == ETHERTYPE_IPV4 && (load32(data) & rte_cpu_to_be_32(0xffffff00)) ==
+						   rte_cpu_to_be_32(0x01005e00)))
+		return 1;
+	return 2;
+}
+
+static inline enum drop_reason check_frame(
+	const struct interface *i, struct rte_mbuf *m, struct packet *p, uint16_t type)
+{
+	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *);
+	const uint8_t *ip = data + p->l3;
+	unsigned room = m->data_len - p->l3;
+	enum drop_reason bad;
+	unsigned to = destination(data, i, type);
+	if (unlikely(!(i->flags & WIRE_INTERFACE_UP)))
+		return DROP_INTERFACE_DOWN;
+	if (unlikely(to == 2))
+		return DROP_MAC_FOREIGN;
+	if (likely(type == ETHERTYPE_IPV4)) {
+		bad = ipv4_check(ip, room, &p->length);
+		p->family = 4;
+		p->tos = ip[1];
+	} else if (type == ETHERTYPE_IPV6) {
+		bad = ipv6_check(ip, room, &p->length);
+		p->family = 6;
+		p->tos = bad == HEADER_OK ? ipv6_class(ip) : 0;
+	} else {
+		return type == ETHERTYPE_ARP ? HEADER_OK : DROP_ETHERTYPE;
+	}
+	if (unlikely(bad != HEADER_OK))
+		return bad;
+	p->flags = (i->flags & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0) |
+		   (to == 1 ? PACKET_GROUP : 0);
+	p->vrf = i->vrf;
+	m->data_len = p->l3 + p->length;
+	m->pkt_len = m->data_len;
+	return HEADER_OK;
+}
+
+static inline bool is_gre(
+	const struct interface *i, const struct rte_mbuf *m, const struct packet *p)
+{
+	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, p->l3);
+	return (i->flags & WIRE_INTERFACE_CORE) && ip[p->family == 4 ? 9 : 6] == PROTOCOL_GRE;
+}
+
+void stage_classify(struct worker *w, const struct port *port, unsigned n)
+{
+	struct burst *b = &w->burst;
+	const struct tables *t = w->tables;
+	const struct map_array *vlans = map_array(&t->vlans);
+	struct frame frame[BURST];
+	uint32_t last_key = MAP_NONE, last_slot = port->unclassified;
+	struct count count = {.interface = port->unclassified};
+
+	b->count = n;
+	b->alive = (uint32_t)((1ull << n) - 1);
+	b->gre = 0;
+	for (unsigned i = 0; i < n; i++) {
+		if (i + 4 < n)
+			rte_prefetch0(rte_pktmbuf_mtod(b->mbuf[i + 4], void *));
+		frame[i] = read_frame(port, b->mbuf[i]);
+		rte_prefetch0(map_home(vlans, frame[i].key));
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (frame[i].key != last_key) {
+			last_key = frame[i].key;
+			uint32_t at = map_first(last_key);
+			last_slot =
+				last_key == MAP_NONE ? MAP_NONE : map_next(vlans, last_key, &at);
+			if (last_slot == MAP_NONE)
+				last_slot = port->unclassified;
+			rte_prefetch0(&t->interface[last_slot]);
+			rte_prefetch0(&w->hot[last_slot]);
+		}
+		b->packet[i].in = last_slot;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		struct packet *p = &b->packet[i];
+		const struct interface *interface = &t->interface[p->in];
+		p->l3 = frame[i].l3;
+		p->length = 0;
+		p->flags = 0;
+		if (unlikely(p->in == port->unclassified)) {
+			count_rx(w, &count, p->in, 0);
+			burst_drop(w, i,
+				frame[i].key == MAP_NONE ? DROP_FRAME_TRUNCATED
+							 : DROP_VLAN_UNKNOWN);
+			continue;
+		}
+		enum drop_reason bad = check_frame(interface, b->mbuf[i], p, frame[i].ethertype);
+		count_rx(w, &count, p->in, p->length);
+		if (unlikely(bad != HEADER_OK))
+			burst_drop(w, i, bad);
+		else if (unlikely(frame[i].ethertype == ETHERTYPE_ARP))
+			burst_to_host(w, i, HOST_NEIGHBOR);
+		else if (is_gre(interface, b->mbuf[i], p))
+			b->gre |= 1u << i;
+	}
+	count_flush(w, &count);
+}

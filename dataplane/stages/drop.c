@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// How packets end other than by being sent: dropped ones are collected and freed in bulk, once per burst; packets
+// for us and the raw material of ICMP errors are offered to the host path, which is bounded and takes what it
+// can. The reasons were counted when they were known.
+
+#include "dataplane/stages/stages.h"
+
+#include "dataplane/io/host.h"
+
+static int punt(struct worker *w, unsigned i, unsigned reason, uint32_t info)
+{
+	const struct packet *p = &w->burst.packet[i];
+	const struct host_item item = {
+		.mbuf = w->burst.mbuf[i],
+		.slot = p->in,
+		.generation = w->tables->interface[p->in].generation,
+		.info = info,
+		.l3 = p->l3,
+		.reason = (uint8_t)reason,
+	};
+	return host_punt(w->host, &item, w->now);
+}
+
+void burst_to_host(struct worker *w, unsigned i, unsigned reason)
+{
+	if (w->host == NULL) {
+		burst_drop(w, i, DROP_HOST_NONE);
+		return;
+	}
+	int result = punt(w, i, reason, 0);
+	if (result != 0)
+		burst_drop(w, i, host_punt_drop(result));
+	else
+		w->burst.alive &= ~(1u << i);
+}
+
+void burst_drop_icmp(
+	struct worker *w, unsigned i, enum drop_reason drop, unsigned reason, uint32_t info)
+{
+	// No errors about errors of ours, nor about frames that were sent to many (RFC 1812 4.3.2.7).
+	bool quiet = w->burst.packet[i].flags & (PACKET_FREE | PACKET_GROUP | PACKET_HOST);
+	if (w->host == NULL || quiet || punt(w, i, reason, info) != 0) {
+		burst_drop(w, i, drop);
+		return;
+	}
+	w->sparse[w->burst.packet[i].in].drops[drop]++;
+	w->burst.alive &= ~(1u << i);
+}
+
+void stage_drop(struct worker *w)
+{
+	if (w->dead_count != 0)
+		rte_pktmbuf_free_bulk(w->dead, w->dead_count);
+	w->dead_count = 0;
+}

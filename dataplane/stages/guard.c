@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Source check: the longest match of the source, in the VRF the packet came in by, must lead out of an interface of
+// the same owner (a peering or a vNet). No route, a default route and a blackhole do not vouch for anybody. The
+// answer itself came with lookup's bulk pass; this is the comparison. (RFC 3704 would call it strict reverse path,
+// by customer rather than by port, so that a customer's two links may be used asymmetrically.)
+
+#include "dataplane/stages/stages.h"
+
+#include "dataplane/tables/fib.h"
+
+#include <rte_prefetch.h>
+
+// Several paths of different owners: one of them must be ours.
+static bool any_path_of(const struct tables *t, uint32_t group, uint32_t owner)
+{
+	struct group_word word = group_word(t, group);
+	if (word.kind != GROUP_MULTI)
+		return false;
+	const struct multipath *m = &t->multipath[word.target];
+	for (unsigned i = 0; i < m->count; i++) {
+		if (t->path[m->path[i]].owner == owner)
+			return true;
+	}
+	return false;
+}
+
+static inline bool vouched(const struct worker *w, const struct packet *p)
+{
+	const struct tables *t = w->tables;
+	if (p->source == FIB_NO_ROUTE || (p->source & FIB_DEFAULT))
+		return false;
+	uint32_t group = p->source & FIB_GROUP_MASK;
+	uint32_t owner = t->interface[p->in].owner;
+	uint32_t of = t->group[group].owner;
+	if (likely(of == owner))
+		return owner != 0;
+	return of == OWNER_MIXED && any_path_of(t, group, owner);
+}
+
+void stage_guard(struct worker *w)
+{
+	struct burst *b = &w->burst;
+	uint32_t check = 0;
+	FOR_EACH (i, b->alive) {
+		if (!(b->packet[i].flags & PACKET_CHECK))
+			continue;
+		check |= 1u << i;
+		rte_prefetch0(&w->tables->group[b->packet[i].source & FIB_GROUP_MASK]);
+	}
+	FOR_EACH (j, check) {
+		if (unlikely(!vouched(w, &b->packet[j])))
+			burst_drop(w, j, DROP_SOURCE);
+	}
+}

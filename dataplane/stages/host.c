@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// What the host path wants sent. Frames of the kernel for an Ethernet interface are complete and leave as they are;
+// packets of the kernel for a tunnel enter at output; ICMP errors enter at lookup in the VRF of the interface whose
+// packet caused them. None is checked or limited. An interface that was deleted or became another one
+// meanwhile has another generation: what was meant for it is dropped.
+
+#include "dataplane/stages/stages.h"
+
+#include "dataplane/io/host.h"
+#include "dataplane/stages/ip.h"
+
+static void stale(struct worker *w, const struct host_entry *e)
+{
+	if (e->kind == HOST_ENTER_LOOKUP)
+		w->sparse[0].drops[DROP_STALE]++;
+	else
+		w->sparse[0].tx_drops[TX_DROP_DOWN]++;
+	w->dead[w->dead_count++] = e->mbuf;
+}
+
+static void tx_drop(struct worker *w, const struct host_entry *e)
+{
+	w->sparse[e->slot].tx_drops[TX_DROP_DOWN]++;
+	w->dead[w->dead_count++] = e->mbuf;
+}
+
+static void send_frame(struct worker *w, const struct host_entry *e)
+{
+	const struct interface *i = &w->tables->interface[e->slot];
+	struct rte_mbuf *m = e->mbuf;
+	if (i->kind != WIRE_INTERFACE_ETHERNET || m->data_len < i->l2_bytes ||
+		m->data_len - i->l2_bytes > i->mtu || !(i->flags & WIRE_INTERFACE_UP)) {
+		tx_drop(w, e);
+		return;
+	}
+	uint16_t type = load_be16(rte_pktmbuf_mtod_offset(m, const uint8_t *, i->l2_bytes - 2));
+	bool ip = type == ETHERTYPE_IPV4 || type == ETHERTYPE_IPV6;
+	tx_add(w, i->port, m, e->slot, ip ? m->data_len - i->l2_bytes : 0);
+}
+
+// A packet that starts with its IP header. False: it is not one.
+static bool as_packet(const struct host_entry *e, struct packet *p)
+{
+	struct rte_mbuf *m = e->mbuf;
+	const uint8_t *ip = rte_pktmbuf_mtod(m, const uint8_t *);
+	*p = (struct packet){.in = e->slot, .out = e->slot};
+	if (m->nb_segs != 1 || m->data_len < 20)
+		return false;
+	p->family = ip[0] >> 4;
+	enum drop_reason bad = p->family == 4 ? ipv4_check(ip, m->data_len, &p->length)
+					      : ipv6_check(ip, m->data_len, &p->length);
+	if (bad != HEADER_OK)
+		return false;
+	p->tos = p->family == 4 ? ip[1] : ipv6_class(ip);
+	m->data_len = p->length;
+	m->pkt_len = m->data_len;
+	return true;
+}
+
+static bool enter_tunnel(struct worker *w, const struct host_entry *e, struct packet *p)
+{
+	const struct tables *t = w->tables;
+	const struct interface *i = &t->interface[e->slot];
+	if (i->kind != WIRE_INTERFACE_GRE || !(i->flags & WIRE_INTERFACE_UP) || !as_packet(e, p))
+		return false;
+	p->flags = PACKET_HOST | PACKET_FREE;
+	p->neighbor = underlay_resolve(t, i->underlay, e->mbuf, p);
+	const struct neighbor *n = &t->neighbor[p->neighbor];
+	return p->neighbor != 0 && n->resolved &&
+	       p->length <= RTE_MIN(i->mtu, n->mtu - i->outer_bytes);
+}
+
+static bool enter_lookup(struct worker *w, const struct host_entry *e, struct packet *p)
+{
+	p->flags = 0;
+	if (!as_packet(e, p))
+		return false;
+	p->vrf = w->tables->interface[e->slot].vrf;
+	p->flags = PACKET_FREE;
+	return true;
+}
+
+unsigned stage_host(struct worker *w)
+{
+	struct host_entry entry[BURST];
+	struct burst *b = &w->burst;
+	unsigned n = host_take(w->host, entry, BURST);
+	uint32_t tunnels = 0;
+	if (n == 0)
+		return 0;
+	b->count = 0;
+	b->alive = 0;
+	for (unsigned i = 0; i < n; i++) {
+		const struct host_entry *e = &entry[i];
+		unsigned at = b->count;
+		if (w->tables->interface[e->slot].generation != e->generation) {
+			stale(w, e);
+			continue;
+		}
+		if (e->kind == HOST_ENTER_PORT) {
+			send_frame(w, e);
+			continue;
+		}
+		b->mbuf[at] = e->mbuf;
+		b->count++;
+		if (e->kind == HOST_ENTER_TUNNEL) {
+			if (enter_tunnel(w, e, &b->packet[at]))
+				tunnels |= 1u << at;
+			else
+				tx_drop(w, e);
+		} else if (enter_lookup(w, e, &b->packet[at])) {
+			b->alive |= 1u << at;
+		} else {
+			b->packet[at].in = e->slot;
+			burst_drop(w, at, DROP_HOST_FRAME);
+		}
+	}
+	stage_lookup(w);
+	b->alive |= tunnels;
+	burst_compact(b);
+	stage_output(w);
+	stage_tx(w);
+	stage_drop(w);
+	return n;
+}

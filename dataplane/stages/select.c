@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Which path of a group a flow takes.
+//
+// The flow is the inner packet's addresses, protocol and, where they are there, ports; fragments of a datagram
+// must stay together, so a fragment is hashed without ports, the first one too. The hash falls into one of the shares of
+// the group (bounds are cumulative, WIRE_GROUP_PATHS at most). If that path is down, and only then, the flow
+// is dealt anew among the living ones by weight: flows of living paths do not move (Hopps, RFC 2992).
+
+#include "dataplane/stages/stages.h"
+
+#include "dataplane/stages/ip.h"
+
+static inline uint64_t mix(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * 0x9e3779b97f4a7c15ull;
+	return h ^ h >> 32;
+}
+
+static inline bool has_ports(uint8_t protocol)
+{
+	return protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP || protocol == 132;
+}
+
+uint32_t flow_hash(const struct rte_mbuf *m, const struct packet *p)
+{
+	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, p->l3);
+	uint64_t h;
+	uint8_t protocol;
+	unsigned header;
+	bool whole = true;
+	if (p->family == 4) {
+		protocol = ip[9];
+		header = (ip[0] & 15u) * 4;
+		whole = (load_be16(ip + 6) & 0x3fff) == 0;
+		h = mix(protocol, load64(ip + 12));
+	} else {
+		protocol = ip[6];
+		header = 40;
+		h = mix(mix(protocol, load64(ip + 8)), load64(ip + 16));
+		h = mix(mix(h, load64(ip + 24)), load64(ip + 32));
+	}
+	if (whole && has_ports(protocol) && p->length >= header + 4)
+		h = mix(h, load32(ip + header));
+	return (uint32_t)(mix(h, 0x51ed) >> 32);
+}
+
+static const struct path *deal_again(
+	const struct tables *t, const struct multipath *m, uint32_t hash)
+{
+	uint32_t total = 0, sum = 0;
+	for (unsigned i = 0; i < m->count; i++)
+		total += t->path[m->path[i]].up ? m->weight[i] : 0;
+	uint32_t share = (uint32_t)((uint64_t)(hash * 0x85ebca6bu) * total >> 32);
+	for (unsigned i = 0; i < m->count; i++) {
+		if (!t->path[m->path[i]].up)
+			continue;
+		sum += m->weight[i];
+		if (share < sum)
+			return &t->path[m->path[i]];
+	}
+	return NULL;
+}
+
+const struct path *group_select(const struct tables *t, struct group_word word,
+	const struct rte_mbuf *m, const struct packet *p)
+{
+	if (word.kind == GROUP_SINGLE)
+		return &t->path[word.target];
+	if (word.kind != GROUP_MULTI)
+		return NULL;
+	const struct multipath *paths = &t->multipath[word.target];
+	uint32_t hash = flow_hash(m, p);
+	unsigned i = 0;
+	while (i < paths->count - 1 && (hash >> 16) > paths->bound[i])
+		i++;
+	const struct path *path = &t->path[paths->path[i]];
+	return path->up ? path : deal_again(t, paths, hash);
+}
+
+uint32_t underlay_resolve(
+	const struct tables *t, uint32_t group, const struct rte_mbuf *m, const struct packet *p)
+{
+	const struct path *path = group_select(t, group_word(t, group), m, p);
+	if (path == NULL || !path->up)
+		return 0;
+	const struct interface *core = &t->interface[path->interface];
+	return core->out_flags & WIRE_INTERFACE_UP ? path->neighbor : 0;
+}

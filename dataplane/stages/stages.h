@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef STAGES_STAGES_H
+#define STAGES_STAGES_H
+
+// The stages, in the order of pipeline.c. Each takes the worker's burst, looks at the living packets, and leaves
+// fewer of them alive. No stage allocates (fragments excepted), logs, locks, calls the system or divides.
+
+#include "dataplane/wire/drop.h"
+#include "dataplane/worker.h"
+
+void stage_classify(struct worker *w, const struct port *port, unsigned n);
+void stage_decap(struct worker *w);
+void stage_lookup(struct worker *w);
+void stage_guard(struct worker *w);
+void stage_police(struct worker *w);
+void stage_output(struct worker *w);
+void stage_tx(struct worker *w);
+void stage_drop(struct worker *w);
+unsigned stage_host(struct worker *w); // its own way in: lookup or output, then as above
+
+// Shared by the stages.
+
+// Ends a packet: one reason, charged to the interface it came in on.
+static inline void burst_drop(struct worker *w, unsigned i, enum drop_reason reason)
+{
+	struct burst *b = &w->burst;
+	w->sparse[b->packet[i].in].drops[reason]++;
+	b->alive &= ~(1u << i);
+	w->dead[w->dead_count++] = b->mbuf[i];
+}
+
+// Closes the gaps; the order of packets stays.
+void burst_compact(struct burst *b);
+
+// For us: hands the packet to the host path, `reason` as in io/host.h.
+void burst_to_host(struct worker *w, unsigned i, unsigned reason);
+
+// Drops a packet and offers it to the host path as material for an ICMP error.
+void burst_drop_icmp(
+	struct worker *w, unsigned i, enum drop_reason drop, unsigned reason, uint32_t info);
+
+// A path of a group for this flow, NULL when all are down. `hash` is asked for only if there is a choice.
+const struct path *group_select(const struct tables *t, struct group_word word,
+	const struct rte_mbuf *m, const struct packet *p);
+
+// The adjacency that leads to a tunnel's far end; 0 = none is up.
+uint32_t underlay_resolve(
+	const struct tables *t, uint32_t group, const struct rte_mbuf *m, const struct packet *p);
+
+// Over addresses, protocol and ports of the (inner) packet.
+uint32_t flow_hash(const struct rte_mbuf *m, const struct packet *p);
+
+// Sends what is in hand for one port.
+void tx_flush_port(struct worker *w, unsigned port);
+
+static inline void tx_add(
+	struct worker *w, uint16_t port, struct rte_mbuf *m, uint32_t interface, uint16_t bytes)
+{
+	struct tx_list *list = &w->tx[port];
+	if (list->count == TX_ROOM)
+		tx_flush_port(w, port);
+	list->mbuf[list->count] = m;
+	list->interface[list->count] = interface;
+	list->bytes[list->count++] = bytes;
+	w->tx_ports |= 1ull << port;
+}
+
+static inline struct group_word group_word(const struct tables *t, uint32_t slot)
+{
+	union {
+		uint64_t word;
+		struct group_word w;
+	} u = {.word = __atomic_load_n(&t->group[slot].word, __ATOMIC_ACQUIRE)};
+	return u.w;
+}
+
+#define FOR_EACH(i, mask)                                                                      \
+	for (uint32_t rest_##i = (mask), i; rest_##i != 0 && (i = __builtin_ctz(rest_##i), 1); \
+		rest_##i &= rest_##i - 1)
+
+#endif

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Next-hop groups: what a route's value names. A group of one path is that path's slot in the group's own word; a
+// group of several names a block with the shares, built aside and published by the store of the word. Selection
+// is in stages/select.h: a flow's hash falls into one share, and only flows of a path that is down are dealt anew
+// among the others, so that the rest stay where they are.
+//
+// Local addresses are groups too, one per interface that has any, so that the one lookup which finds a route
+// also finds that a packet is for us.
+//
+// A deleted group answers `blackhole` until its slot is used again. That is not before every route has
+// left it: a change of a short prefix may still be under way in slices (fib.h), then a grace period more.
+
+#include "dataplane/tables/nexthop.h"
+
+#include "dataplane/tables/fib.h"
+#include "dataplane/tables/reclaim.h"
+#include "dataplane/tables/tables.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct retired {
+	size_t first;
+	size_t count;
+	size_t room;
+	struct {
+		uint64_t token; // of fib_settle_token(), then of reclaim_token()
+		uint32_t slot;
+		uint32_t settled;
+	} group[];
+};
+
+static uint64_t make_word(enum group_kind kind, uint32_t target)
+{
+	struct group_word w = {.target = target, .kind = (uint8_t)kind};
+	uint64_t word;
+	memcpy(&word, &w, sizeof(word));
+	return word;
+}
+
+static struct group_word get_word(const struct group *g)
+{
+	struct group_word w;
+	memcpy(&w, &g->word, sizeof(w));
+	return w;
+}
+
+static void release_multipath(void *ctx, uint64_t slot)
+{
+	struct tables *t = ctx;
+	slots_release(&t->multipath_slots, (uint32_t)slot);
+}
+
+static void put_word(struct dataplane *dp, uint32_t slot, enum group_kind kind, uint32_t target)
+{
+	struct tables *t = dp->tables;
+	struct group_word old = get_word(&t->group[slot]);
+	__atomic_store_n(&t->group[slot].word, make_word(kind, target), __ATOMIC_RELEASE);
+	if (old.kind == GROUP_MULTI)
+		reclaim_defer(dp->reclaim, release_multipath, t, old.target);
+}
+
+static uint32_t common_owner(const struct tables *t, const struct wire_group *r)
+{
+	uint32_t owner = 0;
+	for (uint32_t i = 0; i < r->count; i++) {
+		uint32_t of = t->path[slots_find(&t->path_slots, r->path[i])].owner;
+		if (i > 0 && of != owner)
+			return OWNER_MIXED;
+		owner = of;
+	}
+	return owner;
+}
+
+static void fill_multipath(const struct tables *t, const struct wire_group *r, struct multipath *m)
+{
+	uint32_t total = 0, sum = 0;
+	for (uint32_t i = 0; i < r->count; i++)
+		total += r->weight[i];
+	for (uint32_t i = 0; i < r->count; i++) {
+		sum += r->weight[i];
+		m->bound[i] = (uint16_t)((sum * 65536ull + total - 1) / total - 1);
+		m->path[i] = slots_find(&t->path_slots, r->path[i]);
+		m->weight[i] = r->weight[i];
+	}
+	m->count = r->count;
+}
+
+static int check(const struct tables *t, const struct wire_group *r)
+{
+	if (r->group <= WIRE_GROUP_BLACKHOLE || r->count == 0 || r->count > WIRE_GROUP_PATHS)
+		return -EINVAL;
+	for (uint32_t i = 0; i < WIRE_GROUP_PATHS; i++) {
+		if (i >= r->count && (r->path[i] != 0 || r->weight[i] != 0))
+			return -EINVAL;
+		if (i < r->count && (r->weight[i] == 0 || r->weight[i] > 256))
+			return -EINVAL;
+	}
+	for (uint32_t i = 0; i < r->count; i++) {
+		if (slots_find(&t->path_slots, r->path[i]) == SLOT_NONE)
+			return -ENOENT;
+	}
+	return 0;
+}
+
+static void use_paths(struct tables *t, const struct wire_group *r, int change)
+{
+	for (uint32_t i = 0; i < r->count; i++)
+		t->path_slots.uses[slots_find(&t->path_slots, r->path[i])] += change;
+}
+
+int group_set(struct dataplane *dp, const struct wire_group *r)
+{
+	struct tables *t = dp->tables;
+	uint32_t slot, multi = 0;
+	int error = check(t, r);
+	if (error != 0)
+		return error;
+	slot = slots_find(&t->group_slots, r->group);
+	if (slot != SLOT_NONE && memcmp(&t->group_record[slot], r, sizeof(*r)) == 0) {
+		dp->unchanged++;
+		return 1;
+	}
+	if (r->count > 1) {
+		error = slots_take(&t->multipath_slots, 0, &multi);
+		if (error != 0)
+			return error;
+		fill_multipath(t, r, &t->multipath[multi]);
+	}
+	if (slot == SLOT_NONE) {
+		error = slots_take(&t->group_slots, r->group, &slot);
+		if (error != 0) {
+			if (multi != 0)
+				slots_release(&t->multipath_slots, multi);
+			return error;
+		}
+	} else {
+		use_paths(t, &t->group_record[slot], -1);
+	}
+	use_paths(t, r, 1);
+	t->group_record[slot] = *r;
+	if (multi != 0)
+		put_word(dp, slot, GROUP_MULTI, multi);
+	else
+		put_word(dp, slot, GROUP_SINGLE, slots_find(&t->path_slots, r->path[0]));
+	__atomic_store_n(&t->group[slot].owner, common_owner(t, r), __ATOMIC_RELEASE);
+	dp->written++;
+	return 0;
+}
+
+static void retire(struct dataplane *dp, uint32_t slot)
+{
+	struct retired *q = dp->tables->retired;
+	if (q == NULL || q->first + q->count == q->room) {
+		size_t count = q == NULL ? 0 : q->count, room = 2 * count + 64;
+		struct retired *bigger = malloc(sizeof(*q) + room * sizeof(q->group[0]));
+		if (bigger == NULL)
+			return; // the slot stays retired for good: safe, and tiny
+		if (q != NULL)
+			memcpy(bigger->group, q->group + q->first, count * sizeof(q->group[0]));
+		bigger->first = 0;
+		bigger->count = count;
+		bigger->room = room;
+		free(q);
+		dp->tables->retired = q = bigger;
+	}
+	size_t at = q->first + q->count++;
+	q->group[at].token = fib_settle_token(dp->fib);
+	q->group[at].slot = slot;
+	q->group[at].settled = 0;
+}
+
+// Frees the slots of retired groups that no reader can meet any more; bounded.
+unsigned groups_poll(struct dataplane *dp)
+{
+	struct retired *q = dp->tables->retired;
+	unsigned done = 0;
+	for (size_t i = 0; q != NULL && i < q->count && done < 256; i++) {
+		size_t at = q->first + i;
+		if (q->group[at].settled)
+			continue;
+		if (!fib_settled(dp->fib, q->group[at].token))
+			break;
+		q->group[at].settled = 1;
+		q->group[at].token = reclaim_token(dp->reclaim);
+		done++;
+	}
+	while (q != NULL && q->count > 0 && q->group[q->first].settled && done < 256) {
+		if (!reclaim_done(dp->reclaim, q->group[q->first].token))
+			break;
+		slots_release(&dp->tables->group_slots, q->group[q->first].slot);
+		q->first++;
+		q->count--;
+		done++;
+	}
+	return done;
+}
+
+static void delete_slot(struct dataplane *dp, uint32_t slot)
+{
+	struct tables *t = dp->tables;
+	put_word(dp, slot, GROUP_DROP, 0);
+	__atomic_store_n(&t->group[slot].owner, 0, __ATOMIC_RELEASE);
+	slots_drop(&t->group_slots, slot);
+	retire(dp, slot);
+}
+
+int group_delete(struct dataplane *dp, uint32_t id)
+{
+	struct tables *t = dp->tables;
+	uint32_t slot = slots_find(&t->group_slots, id);
+	if (slot == SLOT_NONE)
+		return -ENOENT;
+	if (t->group_slots.uses[slot] != 0)
+		return -EBUSY;
+	use_paths(t, &t->group_record[slot], -1);
+	delete_slot(dp, slot);
+	dp->written++;
+	return 0;
+}
+
+int group_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_group *r), void *ctx)
+{
+	struct tables *t = dp->tables;
+	for (uint32_t slot = 1; slot <= t->group_slots.high; slot++) {
+		if (t->group_slots.id[slot] <= WIRE_GROUP_BLACKHOLE)
+			continue;
+		int stop = cb(ctx, &t->group_record[slot]);
+		if (stop != 0)
+			return stop;
+	}
+	return 0;
+}
+
+// The owner of the path's interface changed.
+void groups_follow_path(struct dataplane *dp, uint32_t path)
+{
+	struct tables *t = dp->tables;
+	if (t->path_slots.uses[path] == 0)
+		return;
+	for (uint32_t slot = 1; slot <= t->group_slots.high; slot++) {
+		if (t->group_slots.id[slot] <= WIRE_GROUP_BLACKHOLE)
+			continue;
+		__atomic_store_n(&t->group[slot].owner, common_owner(t, &t->group_record[slot]),
+			__ATOMIC_RELEASE);
+	}
+}
+
+int group_local_take(struct dataplane *dp, uint32_t interface, uint32_t *group)
+{
+	struct tables *t = dp->tables;
+	if (t->local_group[interface] == 0) {
+		uint32_t slot;
+		int error = slots_take(&t->group_slots, 0, &slot);
+		if (error != 0)
+			return error;
+		put_word(dp, slot, GROUP_LOCAL, interface);
+		t->local_group[interface] = slot;
+	}
+	t->local_count[interface]++;
+	*group = t->local_group[interface];
+	return 0;
+}
+
+void group_local_drop(struct dataplane *dp, uint32_t interface)
+{
+	struct tables *t = dp->tables;
+	if (--t->local_count[interface] != 0)
+		return;
+	delete_slot(dp, t->local_group[interface]);
+	t->local_group[interface] = 0;
+}
+
+unsigned nexthop_sweep(struct dataplane *dp)
+{
+	struct tables *t = dp->tables;
+	unsigned swept = 0;
+	for (uint32_t slot = 1; slot <= t->group_slots.high; slot++) {
+		uint32_t id = t->group_slots.id[slot];
+		if (id > WIRE_GROUP_BLACKHOLE && t->group_slots.uses[slot] == 0)
+			swept += group_delete(dp, id) == 0;
+	}
+	for (uint32_t slot = 1; slot <= t->path_slots.high; slot++) {
+		uint32_t id = t->path_slots.id[slot];
+		if (id != 0 && t->path_slots.uses[slot] == 0)
+			swept += path_delete(dp, id) == 0;
+	}
+	for (uint32_t slot = 1; slot <= t->neighbor_slots.high; slot++) {
+		uint32_t id = t->neighbor_slots.id[slot];
+		if (id != 0 && t->neighbor_slots.uses[slot] == 0)
+			swept += neighbor_delete(dp, id) == 0;
+	}
+	return swept;
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Limiters by wire id. What a limiter is and how its parameters may change under the workers is limiter.c's;
+// here is only who has which slot, and that a word which this process already used goes on being used: setting a
+// deleted limiter again gives no fresh burst.
+
+#include "dataplane/tables/limits.h"
+
+#include "dataplane/tables/limiter.h"
+#include "dataplane/tables/reclaim.h"
+#include "dataplane/tables/tables.h"
+
+#include <errno.h>
+#include <string.h>
+
+uint32_t limiter_find(const struct dataplane *dp, uint32_t id)
+{
+	return slots_find(&dp->tables->limiter_slots, id);
+}
+
+static int take_slot(struct dataplane *dp, const struct wire_limiter *r, uint32_t *slot)
+{
+	struct slots *slots = &dp->tables->limiter_slots;
+	int64_t found = stats_slot(dp->stats, STATS_LIMITER, r->uid);
+	if (found < 0)
+		return (int)found;
+	if (slots->busy[found]) {
+		if (slots->id[found] != 0)
+			return -EEXIST;    // this uid goes by another id
+		reclaim_wait(dp->reclaim); // deleted a moment ago
+		found = stats_slot(dp->stats, STATS_LIMITER, r->uid);
+		if (found < 0)
+			return (int)found;
+	}
+	*slot = (uint32_t)found;
+	return slots_take_at(slots, r->limiter, *slot);
+}
+
+int limiter_set(struct dataplane *dp, const struct wire_limiter *r)
+{
+	struct tables *t = dp->tables;
+	const char *reason;
+	int error = r->limiter == 0 || r->uid == 0 ? -EINVAL : limiter_check(r, &reason);
+	if (error != 0)
+		return error;
+	uint64_t now = limiter_units(dp->clock());
+	uint32_t slot = limiter_find(dp, r->limiter);
+	if (slot != SLOT_NONE) {
+		if (memcmp(&t->limiter_record[slot], r, sizeof(*r)) == 0) {
+			dp->unchanged++;
+			return 1;
+		}
+		if (t->limiter_record[slot].uid != r->uid)
+			return -EEXIST;
+	} else {
+		error = take_slot(dp, r, &slot);
+		if (error != 0)
+			return error;
+		bool same = dp->stats->words_valid || t->limiter_uid[slot] == r->uid;
+		for (unsigned w = 0; w < dp->workers; w++)
+			limiter_void_lease(stats_limiter_part(dp->stats, w, slot));
+		limiter_take_up(
+			stats_limiter_word(dp->stats, slot), r, dp->hz, dp->workers, now, same);
+		t->limiter_uid[slot] = r->uid;
+	}
+	t->limiter_record[slot] = *r;
+	limiter_write(stats_limiter_word(dp->stats, slot), r, dp->hz, dp->workers, now);
+	interfaces_follow_limiter(dp, slot);
+	dp->written++;
+	return 0;
+}
+
+static void release(void *ctx, uint64_t slot)
+{
+	struct dataplane *dp = ctx;
+	stats_slot_delete(dp->stats, STATS_LIMITER, dp->tables->limiter_record[slot].uid);
+	slots_release(&dp->tables->limiter_slots, (uint32_t)slot);
+}
+
+int limiter_delete(struct dataplane *dp, uint32_t id)
+{
+	struct slots *slots = &dp->tables->limiter_slots;
+	uint32_t slot = limiter_find(dp, id);
+	if (slot == SLOT_NONE)
+		return -ENOENT;
+	if (slots->uses[slot] != 0)
+		return -EBUSY;
+	slots_drop(slots, slot);
+	reclaim_defer(dp->reclaim, release, dp, slot);
+	dp->written++;
+	return 0;
+}
+
+int limiter_dump(
+	struct dataplane *dp, int (*cb)(void *ctx, const struct wire_limiter *r), void *ctx)
+{
+	struct tables *t = dp->tables;
+	for (uint32_t slot = 1; slot <= t->limiter_slots.high; slot++) {
+		if (t->limiter_slots.id[slot] == 0)
+			continue;
+		int stop = cb(ctx, &t->limiter_record[slot]);
+		if (stop != 0)
+			return stop;
+	}
+	return 0;
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Paths: one way out each. `up` is the store that moves every route behind a failed link or session at once;
+// where a path leads is another single store, of interface and neighbor together.
+
+#include "dataplane/tables/nexthop.h"
+
+#include "dataplane/tables/reclaim.h"
+#include "dataplane/tables/tables.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void lead_to(struct path *path, uint32_t interface, uint32_t neighbor)
+{
+	uint32_t pair[2] = {interface, neighbor};
+	uint64_t word;
+	memcpy(&word, pair, sizeof(word));
+	__atomic_store_n((uint64_t *)(void *)path, word, __ATOMIC_RELEASE);
+}
+
+static int resolve(const struct dataplane *dp, const struct wire_path *r, uint32_t *interface,
+	uint32_t *neighbor)
+{
+	const struct tables *t = dp->tables;
+	if (r->path == 0 || r->up > 1 || !wire_addr_is_zero(r->pad, 0, 3))
+		return -EINVAL;
+	*interface = interface_find(dp, r->interface);
+	*neighbor = slots_find(&t->neighbor_slots, r->neighbor);
+	if (*interface == SLOT_NONE || (r->neighbor != 0 && *neighbor == SLOT_NONE))
+		return -ENOENT;
+	bool ethernet = t->interface_record[*interface].kind == WIRE_INTERFACE_ETHERNET;
+	if (ethernet != (r->neighbor != 0))
+		return -EINVAL;
+	if (ethernet && t->neighbor[*neighbor].interface != *interface)
+		return -EINVAL;
+	return 0;
+}
+
+int path_set(struct dataplane *dp, const struct wire_path *r)
+{
+	struct tables *t = dp->tables;
+	uint32_t interface, neighbor;
+	int error = resolve(dp, r, &interface, &neighbor);
+	if (error != 0)
+		return error;
+	uint32_t slot = slots_find(&t->path_slots, r->path);
+	if (slot == SLOT_NONE) {
+		error = slots_take(&t->path_slots, r->path, &slot);
+		if (error != 0)
+			return error;
+	} else if (memcmp(&t->path_record[slot], r, sizeof(*r)) == 0) {
+		dp->unchanged++;
+		return 1;
+	} else {
+		t->interface_slots.uses[t->path[slot].interface]--;
+		t->neighbor_slots.uses[t->path[slot].neighbor]--;
+	}
+	struct path *path = &t->path[slot];
+	t->path_record[slot] = *r;
+	t->interface_slots.uses[interface]++;
+	t->neighbor_slots.uses[neighbor]++;
+	if (path->interface != interface || path->neighbor != neighbor)
+		lead_to(path, interface, neighbor);
+	__atomic_store_n(&path->up, r->up, __ATOMIC_RELEASE);
+	uint32_t owner = t->interface_record[interface].owner;
+	if (path->owner != owner) {
+		__atomic_store_n(&path->owner, owner, __ATOMIC_RELEASE);
+		groups_follow_path(dp, slot);
+	}
+	dp->written++;
+	return 0;
+}
+
+static void release(void *ctx, uint64_t slot)
+{
+	struct tables *t = ctx;
+	memset(&t->path[slot], 0, sizeof(t->path[slot]));
+	slots_release(&t->path_slots, (uint32_t)slot);
+}
+
+int path_delete(struct dataplane *dp, uint32_t id)
+{
+	struct tables *t = dp->tables;
+	uint32_t slot = slots_find(&t->path_slots, id);
+	if (slot == SLOT_NONE)
+		return -ENOENT;
+	if (t->path_slots.uses[slot] != 0)
+		return -EBUSY;
+	struct path *path = &t->path[slot];
+	__atomic_store_n(&path->up, 0, __ATOMIC_RELEASE);
+	t->interface_slots.uses[path->interface]--;
+	t->neighbor_slots.uses[path->neighbor]--;
+	slots_drop(&t->path_slots, slot);
+	reclaim_defer(dp->reclaim, release, t, slot);
+	dp->written++;
+	return 0;
+}
+
+int path_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_path *r), void *ctx)
+{
+	struct tables *t = dp->tables;
+	for (uint32_t slot = 1; slot <= t->path_slots.high; slot++) {
+		if (t->path_slots.id[slot] == 0)
+			continue;
+		int stop = cb(ctx, &t->path_record[slot]);
+		if (stop != 0)
+			return stop;
+	}
+	return 0;
+}
+
+void paths_follow_interface(struct dataplane *dp, uint32_t interface)
+{
+	struct tables *t = dp->tables;
+	for (uint32_t slot = 1; slot <= t->path_slots.high; slot++) {
+		struct path *path = &t->path[slot];
+		if (t->path_slots.id[slot] == 0 || path->interface != interface)
+			continue;
+		uint32_t owner = t->interface_record[interface].owner;
+		if (path->owner == owner)
+			continue;
+		__atomic_store_n(&path->owner, owner, __ATOMIC_RELEASE);
+		groups_follow_path(dp, slot);
+	}
+}

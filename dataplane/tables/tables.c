@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Memory of the tables. Everything is one array per table, indexed by slot, mapped at its full size from the start
+// and touched as slots are used: no array ever moves, so a worker that holds a slot needs no lock to reach what
+// it names. Nothing here comes from the EAL; packets are all it is asked for.
+
+#include "dataplane/tables/tables.h"
+
+#include "dataplane/tables/reclaim.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+struct memory {
+	struct memory *next;
+	void *base;
+	size_t bytes;
+};
+
+void *tables_memory(struct tables *tables, size_t bytes)
+{
+	struct memory *m = malloc(sizeof(*m));
+	if (m == NULL)
+		return NULL;
+	bytes = (bytes + 4095) & ~(size_t)4095;
+	void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED) {
+		free(m);
+		return NULL;
+	}
+	if (bytes >= 2u << 20)
+		madvise(base, bytes, MADV_HUGEPAGE);
+	*m = (struct memory){.next = tables->memory, .base = base, .bytes = bytes};
+	tables->memory = m;
+	return base;
+}
+
+#define ARRAY(tables, field, n) \
+	(((tables)->field = tables_memory(tables, (size_t)(n) * sizeof(*(tables)->field))) != NULL)
+
+int tables_create(const struct dataplane_config *c, struct reclaim *reclaim, struct tables **out)
+{
+	struct tables *t = calloc(1, sizeof(*t));
+	if (t == NULL)
+		return -ENOMEM;
+	uint32_t interfaces = c->stats->slots[STATS_INTERFACE];
+	uint32_t limiters = c->stats->slots[STATS_LIMITER];
+	if (!ARRAY(t, interface, interfaces) || !ARRAY(t, neighbor, c->neighbors) ||
+		!ARRAY(t, path, c->paths) || !ARRAY(t, group, c->groups) ||
+		!ARRAY(t, multipath, c->groups) || !ARRAY(t, limiter_uid, limiters) ||
+		!ARRAY(t, vrf_entry, c->vrfs) || !ARRAY(t, interface_record, interfaces) ||
+		!ARRAY(t, limiter_record, limiters) || !ARRAY(t, neighbor_record, c->neighbors) ||
+		!ARRAY(t, path_record, c->paths) || !ARRAY(t, group_record, c->groups) ||
+		!ARRAY(t, local_entry, c->locals) || !ARRAY(t, local_group, interfaces) ||
+		!ARRAY(t, local_count, interfaces) || slots_init(&t->vrf_slots, c->vrfs) != 0 ||
+		slots_init(&t->interface_slots, interfaces) != 0 ||
+		slots_init(&t->limiter_slots, limiters) != 0 ||
+		slots_init(&t->neighbor_slots, c->neighbors) != 0 ||
+		slots_init(&t->path_slots, c->paths) != 0 ||
+		slots_init(&t->group_slots, c->groups) != 0 ||
+		slots_init(&t->multipath_slots, c->groups) != 0 ||
+		slots_init(&t->local_slots, c->locals) != 0 ||
+		map_init(&t->vlans, 0, reclaim) != 0 || map_init(&t->tunnels, 0, reclaim) != 0 ||
+		map_init(&t->local_map, 0, NULL) != 0)
+		goto fail;
+	uint32_t blackhole;
+	if (slots_take(&t->group_slots, WIRE_GROUP_BLACKHOLE, &blackhole) != 0)
+		goto fail;
+	t->group_slots.uses[blackhole] = 1; // never deleted; its word is 0 = GROUP_DROP
+	*out = t;
+	return 0;
+fail:
+	tables_destroy(t);
+	return -ENOMEM;
+}
+
+void tables_destroy(struct tables *t)
+{
+	if (t == NULL)
+		return;
+	free(t->retired);
+	slots_fini(&t->vrf_slots);
+	slots_fini(&t->interface_slots);
+	slots_fini(&t->limiter_slots);
+	slots_fini(&t->neighbor_slots);
+	slots_fini(&t->path_slots);
+	slots_fini(&t->group_slots);
+	slots_fini(&t->multipath_slots);
+	slots_fini(&t->local_slots);
+	map_fini(&t->vlans);
+	map_fini(&t->tunnels);
+	map_fini(&t->local_map);
+	while (t->memory != NULL) {
+		struct memory *m = t->memory;
+		t->memory = m->next;
+		munmap(m->base, m->bytes);
+		free(m);
+	}
+	free(t);
+}
+
+bool wire_addr_is_zero(const uint8_t *addr, unsigned from, unsigned to)
+{
+	for (unsigned i = from; i < to; i++) {
+		if (addr[i] != 0)
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef TABLES_TABLES_H
+#define TABLES_TABLES_H
+
+// All tables of one data plane but the FIB. What workers read is at the top, the writer's own part below: the
+// wire records as they were last set (for dumps and for "unchanged"), the slots, and what refers to what.
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/dataplane.h"
+#include "dataplane/tables/interface.h"
+#include "dataplane/tables/nexthop.h"
+#include "dataplane/tables/slots.h"
+
+struct reclaim;
+
+#define VLAN_KEY(port, outer, inner) ((uint32_t)(port) << 24 | (uint32_t)(outer) << 12 | (inner))
+
+struct local_entry {
+	struct wire_local record;
+	uint32_t vrf;          // slot
+	uint32_t interface;    // slot
+	uint32_t shadow_group; // slot of the route to exactly this address that is hidden, 0 = none
+	uint8_t shadow_origin;
+};
+
+struct vrf_entry {
+	struct wire_vrf record;
+	uint32_t locals; // they stand in the FIB too, but do not count towards the quota
+};
+
+struct tables {
+	// Read by workers.
+	struct interface *interface; // by slot
+	struct neighbor *neighbor;
+	struct path *path;
+	struct group *group;
+	struct multipath *multipath;
+	struct map vlans;   // VLAN_KEY, 0 for no tag -> interface slot
+	struct map tunnels; // hash of the triple -> interface slot
+
+	// The writer's.
+	struct slots vrf_slots;
+	struct slots interface_slots;
+	struct slots limiter_slots;
+	struct slots neighbor_slots;
+	struct slots path_slots;
+	struct slots group_slots;
+	struct slots multipath_slots;
+	struct slots local_slots;
+	struct map local_map; // hash of (vrf slot, address) -> slot
+	struct vrf_entry *vrf_entry;
+	struct wire_interface *interface_record;
+	struct wire_limiter *limiter_record;
+	uint64_t *limiter_uid; // by slot: whose word this process has in use
+	struct wire_neighbor *neighbor_record;
+	struct wire_path *path_record;
+	struct wire_group *group_record;
+	struct local_entry *local_entry;
+	uint32_t *local_group;   // by interface slot: its group of kind GROUP_LOCAL, 0 = none
+	uint32_t *local_count;   // by interface slot
+	uint32_t needed_at;      // where the search for needed neighbors goes on
+	struct retired *retired; // group slots whose routes are still being moved away from
+	struct memory *memory;   // every mapping, for tables_destroy()
+};
+
+int tables_create(
+	const struct dataplane_config *config, struct reclaim *reclaim, struct tables **tables);
+void tables_destroy(struct tables *tables);
+
+// Zeroed memory of the tables' own, on huge pages where the kernel has them; NULL without memory.
+void *tables_memory(struct tables *tables, size_t bytes);
+
+// The hash of a GRE triple; addresses as they stand in the packet, 4 or 16 bytes each.
+static inline uint32_t tunnel_hash4(uint32_t remote, uint32_t local, uint32_t key, bool keyed)
+{
+	uint64_t h = ((uint64_t)remote << 32 | local) * 0x9e3779b97f4a7c15ull;
+	h ^= h >> 29;
+	h = (h + (((uint64_t)keyed << 32 | key) + 1)) * 0xbf58476d1ce4e5b9ull;
+	return (uint32_t)(h >> 32);
+}
+
+static inline uint32_t tunnel_hash6(
+	const uint8_t *remote, const uint8_t *local, uint32_t key, bool keyed)
+{
+	uint32_t w[8];
+	__builtin_memcpy(w, remote, 16);
+	__builtin_memcpy(w + 4, local, 16);
+	uint32_t a = tunnel_hash4(w[0], w[1], w[2], false) ^ w[3];
+	uint32_t b = tunnel_hash4(w[4], w[5], w[6], false) ^ w[7];
+	return tunnel_hash4(a, b, key, keyed);
+}
+
+// Between the tables.
+bool wire_addr_is_zero(const uint8_t *addr, unsigned from, unsigned to);
+void neighbors_follow_interface(struct dataplane *dp, uint32_t interface);
+void paths_follow_interface(struct dataplane *dp, uint32_t interface);
+void groups_follow_path(struct dataplane *dp, uint32_t path);
+int group_local_take(struct dataplane *dp, uint32_t interface, uint32_t *group);
+void group_local_drop(struct dataplane *dp, uint32_t interface);
+unsigned groups_poll(struct dataplane *dp);
+void interfaces_follow_limiter(struct dataplane *dp, uint32_t limiter);
+
+#endif

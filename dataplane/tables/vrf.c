@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// VRFs and what stands in their tables: routes, and our own addresses, which stand there as host routes of a
+// group that says "local" (group.c). A route that somebody announces to exactly one of our addresses never reaches the
+// FIB while the address is ours: it is kept beside the address and put in place when the address goes.
+//
+// Routes are counted in their group's use count, so a group cannot be deleted under them.
+
+#include "dataplane/tables/vrf.h"
+
+#include "dataplane/tables/fib.h"
+#include "dataplane/tables/reclaim.h"
+#include "dataplane/tables/tables.h"
+
+#include <errno.h>
+#include <string.h>
+
+uint32_t vrf_find(const struct dataplane *dp, uint32_t id)
+{
+	return slots_find(&dp->tables->vrf_slots, id);
+}
+
+static struct fib_limits limits_of(const struct vrf_entry *v)
+{
+	return (struct fib_limits){
+		.routes = v->record.routes_max == 0 ? 0 : v->record.routes_max + v->locals,
+		.bytes = v->record.bytes_max,
+	};
+}
+
+int vrf_set(struct dataplane *dp, const struct wire_vrf *r)
+{
+	struct tables *t = dp->tables;
+	if (r->vrf == 0 || memchr(r->name, 0, sizeof(r->name)) == NULL)
+		return -EINVAL;
+	uint32_t slot = vrf_find(dp, r->vrf);
+	if (slot != SLOT_NONE) {
+		struct vrf_entry *v = &t->vrf_entry[slot];
+		if (memcmp(&v->record, r, sizeof(*r)) == 0) {
+			dp->unchanged++;
+			return 1;
+		}
+		v->record = *r;
+		struct fib_limits limits = limits_of(v);
+		dp->written++;
+		return fib_vrf_limits(dp->fib, slot, &limits);
+	}
+	int error = slots_take(&t->vrf_slots, r->vrf, &slot);
+	if (error != 0)
+		return error;
+	t->vrf_entry[slot] = (struct vrf_entry){.record = *r};
+	struct fib_limits limits = limits_of(&t->vrf_entry[slot]);
+	error = fib_vrf_create(dp->fib, slot, &limits);
+	if (error != 0) {
+		slots_drop(&t->vrf_slots, slot);
+		slots_release(&t->vrf_slots, slot);
+		return error;
+	}
+	dp->written++;
+	return 0;
+}
+
+static void release_vrf(void *ctx, uint64_t slot)
+{
+	struct tables *t = ctx;
+	slots_release(&t->vrf_slots, (uint32_t)slot);
+}
+
+int vrf_delete(struct dataplane *dp, uint32_t id)
+{
+	struct tables *t = dp->tables;
+	uint32_t slot = vrf_find(dp, id);
+	if (slot == SLOT_NONE)
+		return -ENOENT;
+	if (t->vrf_slots.uses[slot] != 0)
+		return -EBUSY;
+	int error = fib_vrf_delete(dp->fib, slot);
+	if (error != 0)
+		return error;
+	slots_drop(&t->vrf_slots, slot);
+	reclaim_defer(dp->reclaim, release_vrf, t, slot);
+	dp->written++;
+	return 0;
+}
+
+int vrf_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_vrf *r), void *ctx)
+{
+	struct tables *t = dp->tables;
+	for (uint32_t slot = 1; slot <= t->vrf_slots.high; slot++) {
+		if (t->vrf_slots.id[slot] == 0)
+			continue;
+		int stop = cb(ctx, &t->vrf_entry[slot].record);
+		if (stop != 0)
+			return stop;
+	}
+	return 0;
+}
+
+// Local addresses
+
+static uint32_t local_hash(uint32_t vrf, const uint8_t *addr)
+{
+	uint32_t w[4];
+	memcpy(w, addr, sizeof(w));
+	return tunnel_hash4(w[0] ^ w[2], w[1] ^ w[3], vrf, false);
+}
+
+static uint32_t local_find(
+	const struct tables *t, uint32_t vrf, const uint8_t *addr, uint8_t family)
+{
+	uint32_t hash = local_hash(vrf, addr), slot;
+	for (uint32_t at = map_first(hash);
+		(slot = map_next(t->local_map.array, hash, &at)) != MAP_NONE;) {
+		const struct local_entry *l = &t->local_entry[slot];
+		if (l->vrf == vrf && l->record.family == family &&
+			memcmp(l->record.addr, addr, 16) == 0)
+			return slot;
+	}
+	return SLOT_NONE;
+}
+
+static struct fib_route host_route(const struct wire_local *r, uint32_t group, uint8_t origin)
+{
+	struct fib_route route = {
+		.group = group,
+		.family = r->family,
+		.len = r->family == WIRE_IPV4 ? 32 : 128,
+		.origin = origin,
+	};
+	memcpy(route.addr, r->addr, 16);
+	return route;
+}
+
+static bool family_ok(uint8_t family, const uint8_t *addr)
+{
+	return family == WIRE_IPV6 || (family == WIRE_IPV4 && wire_addr_is_zero(addr, 4, 16));
+}
+
+static void limit_again(struct dataplane *dp, uint32_t vrf, int change)
+{
+	struct vrf_entry *v = &dp->tables->vrf_entry[vrf];
+	v->locals += change;
+	struct fib_limits limits = limits_of(v);
+	fib_vrf_limits(dp->fib, vrf, &limits);
+}
+
+static int local_change(struct dataplane *dp, uint32_t slot, const struct wire_local *r)
+{
+	struct tables *t = dp->tables;
+	struct local_entry *l = &t->local_entry[slot];
+	uint32_t interface = interface_find(dp, r->interface), group;
+	if (l->interface == interface) {
+		dp->unchanged++;
+		return 1;
+	}
+	int error = group_local_take(dp, interface, &group);
+	if (error != 0)
+		return error;
+	struct fib_route route = host_route(r, group, 0);
+	error = fib_set(dp->fib, l->vrf, &route);
+	if (error < 0) {
+		group_local_drop(dp, interface);
+		return error;
+	}
+	group_local_drop(dp, l->interface);
+	t->interface_slots.uses[l->interface]--;
+	t->interface_slots.uses[interface]++;
+	l->interface = interface;
+	l->record = *r;
+	dp->written++;
+	return 0;
+}
+
+static int local_insert(struct dataplane *dp, uint32_t vrf, uint32_t interface,
+	const struct wire_local *r, uint32_t *slot)
+{
+	struct tables *t = dp->tables;
+	uint32_t group;
+	int error = slots_take(&t->local_slots, 0, slot);
+	if (error != 0)
+		return error;
+	error = map_add(&t->local_map, local_hash(vrf, r->addr), *slot);
+	if (error != 0)
+		goto release;
+	error = group_local_take(dp, interface, &group);
+	if (error != 0)
+		goto unmap;
+	// What a route to exactly this address is now hidden by.
+	struct fib_route hidden = host_route(r, 0, 0);
+	struct local_entry *l = &t->local_entry[*slot];
+	*l = (struct local_entry){.record = *r, .vrf = vrf, .interface = interface};
+	if (fib_get(dp->fib, vrf, &hidden) == 0) {
+		l->shadow_group = hidden.group;
+		l->shadow_origin = hidden.origin;
+	}
+	limit_again(dp, vrf, 1);
+	struct fib_route route = host_route(r, group, 0);
+	error = fib_set(dp->fib, vrf, &route);
+	if (error >= 0)
+		return 0;
+	limit_again(dp, vrf, -1);
+	group_local_drop(dp, interface);
+unmap:
+	map_remove(&t->local_map, local_hash(vrf, r->addr), *slot);
+release:
+	slots_release(&t->local_slots, *slot);
+	return error;
+}
+
+int local_set(struct dataplane *dp, const struct wire_local *r)
+{
+	struct tables *t = dp->tables;
+	if (!family_ok(r->family, r->addr) || !wire_addr_is_zero(r->pad, 0, sizeof(r->pad)))
+		return -EINVAL;
+	uint32_t vrf = vrf_find(dp, r->vrf);
+	uint32_t interface = interface_find(dp, r->interface);
+	if (vrf == SLOT_NONE || interface == SLOT_NONE)
+		return -ENOENT;
+	uint32_t slot = local_find(t, vrf, r->addr, r->family);
+	if (slot != SLOT_NONE)
+		return local_change(dp, slot, r);
+	int error = local_insert(dp, vrf, interface, r, &slot);
+	if (error != 0)
+		return error;
+	t->vrf_slots.uses[vrf]++;
+	t->interface_slots.uses[interface]++;
+	dp->written++;
+	return 0;
+}
+
+int local_delete(struct dataplane *dp, const struct wire_local *r)
+{
+	struct tables *t = dp->tables;
+	uint32_t vrf = vrf_find(dp, r->vrf);
+	uint32_t slot = vrf == SLOT_NONE ? SLOT_NONE : local_find(t, vrf, r->addr, r->family);
+	if (slot == SLOT_NONE)
+		return -ENOENT;
+	struct local_entry *l = &t->local_entry[slot];
+	struct fib_route route = host_route(&l->record, l->shadow_group, l->shadow_origin);
+	int error = l->shadow_group != 0 ? fib_set(dp->fib, vrf, &route)
+					 : fib_delete(dp->fib, vrf, &route);
+	if (error < 0)
+		return error;
+	limit_again(dp, vrf, -1);
+	group_local_drop(dp, l->interface);
+	t->interface_slots.uses[l->interface]--;
+	t->vrf_slots.uses[vrf]--;
+	map_remove(&t->local_map, local_hash(vrf, l->record.addr), slot);
+	slots_release(&t->local_slots, slot);
+	dp->written++;
+	return 0;
+}
+
+int local_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_local *r), void *ctx)
+{
+	struct tables *t = dp->tables;
+	for (uint32_t slot = 1; slot <= t->local_slots.high; slot++) {
+		if (!t->local_slots.busy[slot])
+			continue;
+		int stop = cb(ctx, &t->local_entry[slot].record);
+		if (stop != 0)
+			return stop;
+	}
+	return 0;
+}
+
+// Routes
+
+static struct fib_route to_fib(const struct wire_route *r, uint32_t group)
+{
+	struct fib_route route = {
+		.group = group, .family = r->family, .len = r->len, .origin = r->origin};
+	memcpy(route.addr, r->addr, 16);
+	return route;
+}
+
+// The local address that hides a route, NULL = none.
+static struct local_entry *hidden_by(
+	const struct dataplane *dp, uint32_t vrf, const struct wire_route *r)
+{
+	if (r->len != (r->family == WIRE_IPV4 ? 32 : 128) || dp->tables->vrf_entry[vrf].locals == 0)
+		return NULL;
+	uint32_t slot = local_find(dp->tables, vrf, r->addr, r->family);
+	return slot == SLOT_NONE ? NULL : &dp->tables->local_entry[slot];
+}
+
+static int route_hide(struct dataplane *dp, struct local_entry *l, uint32_t vrf, uint32_t group,
+	const struct wire_route *r)
+{
+	struct tables *t = dp->tables;
+	if (l->shadow_group == group && l->shadow_origin == r->origin) {
+		dp->unchanged++;
+		return 1;
+	}
+	if (l->shadow_group != 0)
+		t->group_slots.uses[l->shadow_group]--;
+	else
+		t->vrf_slots.uses[vrf]++;
+	t->group_slots.uses[group]++;
+	l->shadow_group = group;
+	l->shadow_origin = r->origin;
+	dp->written++;
+	return 0;
+}
+
+int route_set(struct dataplane *dp, const struct wire_route *r)
+{
+	struct tables *t = dp->tables;
+	if (!family_ok(r->family, r->addr) || !wire_addr_is_zero(r->pad, 0, sizeof(r->pad)) ||
+		r->len > (r->family == WIRE_IPV4 ? 32 : 128))
+		return -EINVAL;
+	uint32_t vrf = vrf_find(dp, r->vrf);
+	uint32_t group = slots_find(&t->group_slots, r->group);
+	if (vrf == SLOT_NONE || group == SLOT_NONE)
+		return -ENOENT;
+	struct local_entry *local = hidden_by(dp, vrf, r);
+	if (local != NULL)
+		return route_hide(dp, local, vrf, group, r);
+
+	struct fib_route old = to_fib(r, 0), route = to_fib(r, group);
+	bool had = fib_get(dp->fib, vrf, &old) == 0;
+	int written = fib_set(dp->fib, vrf, &route);
+	if (written == 1)
+		dp->unchanged++;
+	if (written != 0)
+		return written == -EDQUOT || written == -E2BIG || written == -ENOMEM ? -ENOSPC
+										     : written;
+	if (had)
+		t->group_slots.uses[old.group]--;
+	else
+		t->vrf_slots.uses[vrf]++;
+	t->group_slots.uses[group]++;
+	dp->written++;
+	return 0;
+}
+
+int route_delete(struct dataplane *dp, const struct wire_route *r)
+{
+	struct tables *t = dp->tables;
+	if (!family_ok(r->family, r->addr) || r->len > (r->family == WIRE_IPV4 ? 32 : 128))
+		return -EINVAL;
+	uint32_t vrf = vrf_find(dp, r->vrf);
+	if (vrf == SLOT_NONE)
+		return -ENOENT;
+	struct local_entry *local = hidden_by(dp, vrf, r);
+	struct fib_route old = to_fib(r, 0);
+	if (local != NULL) {
+		if (local->shadow_group == 0)
+			return -ENOENT;
+		old.group = local->shadow_group;
+		local->shadow_group = 0;
+	} else {
+		int error = fib_get(dp->fib, vrf, &old);
+		if (error == 0)
+			error = fib_delete(dp->fib, vrf, &old);
+		if (error != 0)
+			return error;
+	}
+	t->group_slots.uses[old.group]--;
+	t->vrf_slots.uses[vrf]--;
+	dp->written++;
+	return 0;
+}
+
+struct dump {
+	struct dataplane *dp;
+	uint32_t vrf; // slot
+	int (*cb)(void *ctx, const struct wire_route *r);
+	void *ctx;
+};
+
+static int dump_route(void *ctx, const struct fib_route *route)
+{
+	const struct dump *d = ctx;
+	const struct tables *t = d->dp->tables;
+	struct wire_route r = {
+		.vrf = t->vrf_slots.id[d->vrf],
+		.group = t->group_slots.id[route->group],
+		.family = route->family,
+		.len = route->len,
+		.origin = route->origin,
+	};
+	memcpy(r.addr, route->addr, 16);
+	if (r.group == 0) { // an address of ours
+		const struct local_entry *l = hidden_by(d->dp, d->vrf, &r);
+		if (l == NULL || l->shadow_group == 0)
+			return 0;
+		r.group = t->group_slots.id[l->shadow_group];
+		r.origin = l->shadow_origin;
+	}
+	return d->cb(d->ctx, &r);
+}
+
+int route_dump(struct dataplane *dp, uint32_t vrf, int (*cb)(void *ctx, const struct wire_route *r),
+	void *ctx)
+{
+	struct tables *t = dp->tables;
+	for (uint32_t slot = 1; slot <= t->vrf_slots.high; slot++) {
+		uint32_t id = t->vrf_slots.id[slot];
+		if (id == 0 || (vrf != 0 && vrf != id))
+			continue;
+		struct dump d = {.dp = dp, .vrf = slot, .cb = cb, .ctx = ctx};
+		int stop = fib_dump(dp->fib, slot, FIB_IPV4, NULL, dump_route, &d);
+		if (stop == 0)
+			stop = fib_dump(dp->fib, slot, FIB_IPV6, NULL, dump_route, &d);
+		if (stop != 0)
+			return stop;
+	}
+	return 0;
+}

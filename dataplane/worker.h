@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef WORKER_H
+#define WORKER_H
+
+// A worker and what it has in hand: one burst of packets and the lists that leave at the end of a turn. All of it
+// is the worker's own; tables are read, counters are written in its own lines of the stats segment.
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane/dataplane.h"
+#include "dataplane/io/port.h"
+#include "dataplane/tables/interface.h"
+#include "dataplane/tables/nexthop.h"
+#include "dataplane/tables/tables.h"
+#include "dataplane/wire/stats.h"
+
+#include <rte_config.h>
+#include <rte_mbuf.h>
+
+#define BURST         32u
+#define TX_ROOM       64u  // a burst, and what the host path adds before it is flushed
+#define FRAGMENT_ROOM 128u // fragments in hand at most; more are dropped `no-buffer`
+#define WORKER_QUEUES 64u
+
+// What the stages know of a packet. 32 bytes: two to a cache line.
+struct packet {
+	uint32_t in;       // interface slot it came in on and is charged to
+	uint32_t out;      // interface slot it leaves by
+	uint32_t vrf;      // VRF slot it is looked up in
+	uint32_t route;    // FIB's answer for the destination
+	uint32_t source;   // FIB's answer for the source, with PACKET_CHECK
+	uint32_t neighbor; // slot of the adjacency
+	uint16_t length;   // of the IP packet
+	uint16_t l3;       // offset of the IP header from the start of the data
+	uint8_t family;    // 4 or 6
+	uint8_t tos;       // or traffic class
+	uint8_t flags;     // PACKET_*
+	uint8_t pending; // with PACKET_PENDING: enum drop_reason if the packet turns out to be for us
+};
+_Static_assert(sizeof(struct packet) == 32, "packet");
+
+#define PACKET_CHECK    (1u << 0) // the in-interface wants the source checked
+#define PACKET_FRAGMENT (1u << 1) // too large for the way out and may be fragmented
+#define PACKET_GROUP    (1u << 2) // came in a broadcast or multicast frame: never forwarded
+#define PACKET_PENDING  (1u << 3) // GRE that no tunnel takes: transit, or an error if it is for us
+#define PACKET_FREE     (1u << 4) // an ICMP error of ours: neither checked nor limited
+#define PACKET_HOST     (1u << 5) // from the host: charged as tx only, TTL untouched
+
+struct burst {
+	uint32_t alive; // bit i: packet i goes on
+	uint32_t gre;   // bit i: GRE on a core interface, for decap
+	unsigned count; // packets, living and dead
+	struct rte_mbuf *mbuf[BURST];
+	struct packet packet[BURST] __attribute__((aligned(64)));
+};
+
+// A bulk lookup being put together: destinations, then sources.
+struct lookup_keys {
+	uint32_t vrf[2 * BURST];
+	uint32_t addr4[2 * BURST];
+	const uint8_t *addr6[2 * BURST];
+	uint32_t result[2 * BURST];
+	uint8_t who[2 * BURST]; // index in the burst
+};
+
+struct tx_list {
+	unsigned count;
+	struct rte_mbuf *mbuf[TX_ROOM];
+	uint32_t interface[TX_ROOM]; // charged for it
+	uint16_t bytes[TX_ROOM];     // of the IP packet
+};
+
+struct fragment_list {
+	unsigned count;
+	struct rte_mbuf *mbuf[FRAGMENT_ROOM];
+	uint32_t interface[FRAGMENT_ROOM];
+	uint16_t bytes[FRAGMENT_ROOM];
+	uint16_t port[FRAGMENT_ROOM];
+};
+
+struct rx_queue {
+	struct port *port;
+	uint16_t queue;
+};
+
+enum tx_drop { TX_DROP_FULL, TX_DROP_DOWN, TX_DROP_NO_BUFFER, TX_DROP_RESTART };
+
+struct worker {
+	uint64_t now; // TSC ticks, set once per turn
+	const struct tables *tables;
+	const struct fib *fib;
+	struct stats_interface *hot;      // by interface slot
+	struct stats_sparse *sparse;      // by interface slot
+	struct stats_limiter_word *words; // by limiter slot, shared
+	struct stats_limiter_part *parts; // by limiter slot
+	struct port *const *port;
+	struct host_queue *host;
+	struct rte_mempool *pool;
+	uint16_t ip_id; // of outer headers and nothing else
+	uint16_t index;
+	struct rte_rcu_qsbr *qsbr;
+
+	struct burst burst;
+	struct lookup_keys keys; // of lookup
+	uint32_t limiter[BURST]; // of police
+	uint16_t length[BURST];
+
+	uint64_t tx_ports;   // bit p: tx[p] has something
+	unsigned dead_count; // packets to be freed at the end
+	struct rte_mbuf *dead[3 * BURST + TX_ROOM + FRAGMENT_ROOM];
+	struct tx_list tx[PORT_MAX];
+	struct fragment_list fragments;
+	uint16_t tx_queue[PORT_MAX];
+
+	unsigned rx_count;
+	struct rx_queue rx[WORKER_QUEUES];
+	struct dataplane *dp;
+};
+
+#endif
