@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Asking the daemon, and telling what went wrong: always a sentence that names the object, then what to do
+// next, on stderr, so that a script's stdout is either the answer or empty.
+
+#include "tools/culvertctl/command.h"
+
+#include "control/api/client.h"
+
+#include <jansson.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+int complain(const struct api_error *error)
+{
+	fprintf(stderr, "error: %s\n", error->message);
+	if (error->hint[0] != '\0')
+		fprintf(stderr, "hint: %s\n", error->hint);
+	return api_code_exit(error->code);
+}
+
+struct api_client *client_of(struct context *context, struct api_error *error)
+{
+	if (context->client == NULL &&
+		api_connect(&context->client, context->socket, context->timeout, error) < 0)
+		context->client = NULL;
+	return context->client;
+}
+
+// The findings of a validation; the first of them is the error's own message.
+static void print_details(const json_t *details)
+{
+	const json_t *finding;
+	size_t i;
+
+	json_array_foreach ((json_t *)details, i, finding) {
+		const char *message = json_string_value(json_object_get(finding, "message"));
+		const char *hint = json_string_value(json_object_get(finding, "hint"));
+
+		fprintf(stderr, "error: %s\n", message == NULL ? "?" : message);
+		if (hint != NULL && *hint != '\0')
+			fprintf(stderr, "hint: %s\n", hint);
+	}
+}
+
+json_t *ask_method(struct context *context, const char *method, json_t *params, int *status)
+{
+	struct api_client *client;
+	struct api_error error;
+	json_t *result = NULL, *details = NULL;
+
+	client = client_of(context, &error);
+	if (client == NULL) {
+		json_decref(params);
+	} else if (api_call(client, method, params, &result, &error, &details) == 0) {
+		*status = 0;
+		return result;
+	}
+	if (json_array_size(details) > 0)
+		print_details(details);
+	else
+		complain(&error);
+	json_decref(details);
+	*status = api_code_exit(error.code);
+	return NULL;
+}
+
+json_t *ask_list(struct context *context, const char *method, json_t *params, int *status)
+{
+	struct api_client *client;
+	struct api_error error;
+	json_t *result = NULL;
+
+	client = client_of(context, &error);
+	if (client == NULL) {
+		json_decref(params);
+	} else if (api_call_list(client, method, params, &result, &error) == 0) {
+		*status = 0;
+		return result;
+	}
+	*status = complain(&error);
+	return NULL;
+}
+
+json_t *ask(struct context *context, int *status)
+{
+	return ask_method(context, context->command->method, json_incref(context->params), status);
+}
+
+void print_json(const json_t *value)
+{
+	json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	putchar('\n');
+}

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Circuits as the person on duty wants them: one line for each link, and a last line that says what is wrong.
+
+#include "tools/culvertctl/command.h"
+
+#include "control/api/methods.h"
+#include "tools/culvertctl/table.h"
+
+#include <jansson.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// --- list ----------------------------------------------------------------------------------------------
+
+static void rate_cell(const struct context *context, struct table *table, const json_t *link,
+	const char *direction, const char *key)
+{
+	const json_t *rate = json_object_get(json_object_get(link, direction), key);
+	char text[TEXT_MAX];
+
+	if (json_is_integer(rate))
+		table_cell(table, number_text(context, json_integer_value(rate), text));
+	else
+		table_cell(table, NULL);
+}
+
+static void limited_cell(const struct context *context, struct table *table, const json_t *link)
+{
+	const json_t *in = json_object_get(json_object_get(link, "in"), "limited_rate");
+	const json_t *out = json_object_get(json_object_get(link, "out"), "limited_rate");
+	char text[TEXT_MAX];
+
+	if (json_is_integer(in) || json_is_integer(out))
+		table_cell(table, number_text(context,
+					  json_integer_value(in) + json_integer_value(out), text));
+	else
+		table_cell(table, NULL);
+}
+
+// Several peerings share a link: routes are added up, the session is the first that is not up.
+static void peering_cells(struct table *table, const json_t *link)
+{
+	const json_t *peerings = json_object_get(link, "peerings"), *peering, *worst = NULL;
+	int64_t accepted = 0, limit = 0;
+	char text[TEXT_MAX], age[TEXT_MAX];
+	size_t i;
+
+	json_array_foreach ((json_t *)peerings, i, peering) {
+		accepted += get_number(peering, "accepted");
+		limit += get_number(peering, "limit");
+		if (worst == NULL || strcmp(get_text(worst, "session"), "established") == 0)
+			worst = peering;
+	}
+	if (worst == NULL || json_is_null(json_object_get(link, "in"))) {
+		table_cell(table, NULL);
+		table_cell(table, NULL);
+		return;
+	}
+	if (limit > 0)
+		snprintf(text, sizeof(text), "%" PRId64 "/%" PRId64, accepted, limit);
+	else
+		snprintf(text, sizeof(text), "%" PRId64, accepted);
+	table_cell(table, text);
+	snprintf(text, sizeof(text), "%.64s %.32s", get_text(worst, "session"),
+		age_text(get_number(worst, "since"), age));
+	table_state(table, text);
+}
+
+static void circuit_rows(const struct context *context, struct table *table, const json_t *circuit)
+{
+	const json_t *link;
+	char text[TEXT_MAX];
+	size_t i;
+
+	json_array_foreach (json_object_get(circuit, "links"), i, link) {
+		table_cell(table, get_text(circuit, "circuit"));
+		table_cell(table, get_text(circuit, "customer"));
+		table_cell(table, get_text(link, "link"));
+		table_state(table, get_text(link, "state"));
+		table_cell(table, number_text(context, get_number(circuit, "bandwidth"), text));
+		rate_cell(context, table, link, "in", "rate");
+		rate_cell(context, table, link, "out", "rate");
+		limited_cell(context, table, link);
+		peering_cells(table, link);
+	}
+	if (json_array_size(json_object_get(circuit, "links")) > 0)
+		return;
+	table_cell(table, get_text(circuit, "circuit"));
+	table_cell(table, get_text(circuit, "customer"));
+	table_cell(table, NULL);
+	table_state(table, get_text(circuit, "state"));
+	table_cell(table, number_text(context, get_number(circuit, "bandwidth"), text));
+	for (int column = 0; column < 5; column++)
+		table_cell(table, NULL);
+}
+
+static void print_summary(const json_t *items)
+{
+	static const char *const states[] = {"degraded", "down", "disabled"};
+	const json_t *circuit, *first = NULL;
+	size_t count = json_array_size(items), i;
+
+	printf("%zu circuit%s", count, count == 1 ? "" : "s");
+	for (size_t state = 0; state < 3; state++) {
+		size_t matching = 0;
+
+		json_array_foreach ((json_t *)items, i, circuit)
+			if (strcmp(get_text(circuit, "state"), states[state]) == 0) {
+				matching++;
+				if (state < 2 && (first == NULL || state == 1))
+					first = first == NULL ? circuit : first;
+			}
+		if (matching > 0)
+			printf(", %zu %s", matching, states[state]);
+	}
+	if (first != NULL)
+		printf(": %s %s (culvertctl circuit show %s)", get_text(first, "circuit"),
+			get_text(first, "reason"), get_text(first, "circuit"));
+	putchar('\n');
+}
+
+int run_circuit_list(struct context *context)
+{
+	static const char *const titles[] = {"NAME", "CUSTOMER", "LINK", "STATE", ">BW", ">IN",
+		">OUT", ">LIMITED", ">ROUTES", "BGP", NULL};
+	json_t *result, *items, *circuit;
+	struct table *table;
+	int status;
+	size_t i;
+
+	result = ask_list(context, API_CIRCUIT_STATUS, json_incref(context->params), &status);
+	if (result == NULL)
+		return status;
+	items = json_object_get(result, "items");
+	if (context->json) {
+		print_json(result);
+	} else {
+		table = table_create(context, titles);
+		json_array_foreach (items, i, circuit)
+			circuit_rows(context, table, circuit);
+		table_end(table);
+		print_summary(items);
+	}
+	json_decref(result);
+	return 0;
+}
+
+// --- show ----------------------------------------------------------------------------------------------
+
+static void print_peerings(const struct context *context, const json_t *link)
+{
+	const json_t *peering;
+	char age[TEXT_MAX];
+	size_t i;
+
+	json_array_foreach (json_object_get(link, "peerings"), i, peering) {
+		const char *session = get_text(peering, "session");
+
+		printf("  peering %s  %s%s%s %s  %s AS%" PRId64 " -> %s\n",
+			get_text(peering, "peering"), color_begin(context, session), session,
+			color_end(context), age_text(get_number(peering, "since"), age),
+			get_text(peering, "remote"), get_number(peering, "remote_asn"),
+			get_text(peering, "local"));
+		if (*get_text(peering, "detail") != '\0')
+			printf("    last error: %s\n", get_text(peering, "detail"));
+		printf("    routes: %" PRId64 " of %" PRId64 " accepted, %" PRId64
+		       " rejected, %" PRId64 " held, %" PRId64 " advertised\n",
+			get_number(peering, "accepted"), get_number(peering, "limit"),
+			get_number(peering, "rejected"), get_number(peering, "held"),
+			get_number(peering, "advertised"));
+	}
+}
+
+static void print_direction(
+	const struct context *context, const json_t *link, const char *direction)
+{
+	const json_t *counters = json_object_get(link, direction);
+	char packets[TEXT_MAX], bytes[TEXT_MAX], rate[TEXT_MAX], limited[TEXT_MAX];
+
+	if (!json_is_object(counters))
+		return;
+	printf("  %-3s  %s bit/s, %s packets, %s bytes, %s packets limited\n", direction,
+		number_text(context, get_number(counters, "rate"), rate),
+		number_text(context, get_number(counters, "packets"), packets),
+		number_text(context, get_number(counters, "bytes"), bytes),
+		number_text(context, get_number(counters, "limited_packets"), limited));
+}
+
+static void print_state(const struct context *context, const char *state, const char *reason)
+{
+	printf("%s%s%s%s%s\n", color_begin(context, state), state, color_end(context),
+		*reason == '\0' ? "" : ": ", reason);
+}
+
+static void print_circuit(
+	const struct context *context, const json_t *object, const json_t *circuit)
+{
+	static const char *const shown[] = {"customer", "bandwidth", "burst", "accounting",
+		"overhead", "service-key", "provider", "location"};
+	const json_t *link;
+	size_t i;
+
+	printf("circuit %s  ", get_text(object, "full_name"));
+	print_state(context, get_text(circuit, "state"), get_text(circuit, "reason"));
+	for (i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
+		char *text = value_text(context, json_object_get(object, shown[i]), SHOW_TEXT);
+
+		if (*text != '\0')
+			printf("  %-11s  %s\n", shown[i], text);
+		free(text);
+	}
+	json_array_foreach (json_object_get(circuit, "links"), i, link) {
+		printf("link %s  %s/%s", get_text(link, "link"), get_text(link, "edge"),
+			get_text(link, "port"));
+		if (*get_text(link, "vlan") != '\0')
+			printf(" vlan %s", get_text(link, "vlan"));
+		printf("  ");
+		print_state(context, get_text(link, "state"), get_text(link, "reason"));
+		print_direction(context, link, "in");
+		print_direction(context, link, "out");
+		print_peerings(context, link);
+	}
+}
+
+int run_circuit_show(struct context *context)
+{
+	json_t *result, *live, *circuit;
+	int status;
+
+	result = ask(context, &status);
+	if (result == NULL)
+		return status;
+	live = ask_method(context, API_CIRCUIT_STATUS,
+		json_pack("{s:s}", "circuit", context->argument), &status);
+	circuit = json_array_get(json_object_get(live, "items"), 0);
+	if (circuit != NULL)
+		json_object_set(result, "status", circuit);
+	if (live != NULL && context->json)
+		print_json(result);
+	else if (live != NULL)
+		print_circuit(context, json_object_get(result, "object"), circuit);
+	json_decref(live);
+	json_decref(result);
+	return status;
+}
+
+// --- stats ---------------------------------------------------------------------------------------------
+
+static void stats_row(const struct context *context, struct table *table, const json_t *link,
+	const char *direction)
+{
+	static const struct column columns[] = {
+		{">PACKETS", "packets", SHOW_NUMBER},
+		{">BYTES", "bytes", SHOW_NUMBER},
+		{">LIMITED PACKETS", "limited_packets", SHOW_NUMBER},
+		{">LIMITED BYTES", "limited_bytes", SHOW_NUMBER},
+		{">EF PACKETS", "ef_packets", SHOW_NUMBER},
+		{">EF LIMITED", "ef_limited_packets", SHOW_NUMBER},
+		{">RATE", "rate", SHOW_RATE},
+		{">LIMITED RATE", "limited_rate", SHOW_RATE},
+		{0},
+	};
+	const json_t *counters = json_object_get(link, direction);
+
+	table_cell(table, get_text(link, "link"));
+	table_cell(table, direction);
+	table_row(table, columns, json_is_object(counters) ? counters : NULL);
+}
+
+static void print_drops(const struct context *context, const json_t *links)
+{
+	static const char *const titles[] = {"INTERFACE", "REASON", ">PACKETS", NULL};
+	struct table *table = table_create(context, titles);
+	const json_t *link, *interface;
+	const char *kinds[] = {"drops", "tx_drops"}, *reason;
+	char text[TEXT_MAX];
+	json_t *packets;
+	size_t i, j;
+
+	json_array_foreach ((json_t *)links, i, link)
+		json_array_foreach (json_object_get(link, "interfaces"), j, interface)
+			for (size_t kind = 0; kind < 2; kind++)
+				json_object_foreach (
+					json_object_get(interface, kinds[kind]), reason, packets) {
+					if (json_integer_value(packets) == 0)
+						continue;
+					table_cell(table, get_text(interface, "interface"));
+					table_cell(table, reason);
+					table_cell(
+						table, number_text(context,
+							       json_integer_value(packets), text));
+				}
+	table_end(table);
+}
+
+int run_circuit_stats(struct context *context)
+{
+	static const char *const titles[] = {"LINK", "DIRECTION", ">PACKETS", ">BYTES", ">LIMITED",
+		">LIMITED BYTES", ">EF", ">EF LIMITED", ">RATE", ">LIMITED RATE", NULL};
+	json_t *result, *links, *link;
+	struct table *table;
+	int status;
+	size_t i;
+
+	result = ask(context, &status);
+	if (result == NULL)
+		return status;
+	links = json_object_get(result, "links");
+	if (context->json) {
+		print_json(result);
+	} else {
+		table = table_create(context, titles);
+		json_array_foreach (links, i, link) {
+			stats_row(context, table, link, "in");
+			stats_row(context, table, link, "out");
+		}
+		table_end(table);
+		putchar('\n');
+		print_drops(context, links);
+	}
+	json_decref(result);
+	return 0;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CULVERTCTL_COMMAND_H
+#define CULVERTCTL_COMMAND_H
+
+// The one table of commands. Parsing, help, completion and the manual page are read from it.
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "control/api/error.h"
+
+struct api_client;
+struct json_t;
+
+enum flag_type { FLAG_TEXT, FLAG_NUMBER, FLAG_SWITCH };
+
+struct flag {
+	const char *name; // without "--"
+	enum flag_type type;
+	const char *value; // placeholder in the help, NULL for a switch
+	const char *help;
+	const char *complete; // noun whose names are offered, "file", or words "a|b|c"
+	const char *param;    // of the method; NULL = as the flag
+	bool local;           // not for the method: the command itself looks at it
+};
+
+struct context;
+
+enum takes_fields { FIELDS_NONE, FIELDS_CREATE, FIELDS_SET };
+
+struct command {
+	const char *noun;
+	const char *verb;   // NULL: the noun is the whole command
+	const char *method; // of the control socket, NULL = the command knows
+	const char *
+		argument; // placeholder of the positional word, NULL = none, "[X]" = may be left out
+	const char *param; // the method's parameter it becomes, NULL = the command's own business
+	const char *complete;                // as in struct flag
+	const char *help;                    // one line, lower case, no full stop
+	enum takes_fields fields;            // also takes the noun's fields as flags
+	const struct column *columns;        // of a list's table
+	int (*run)(struct context *context); // exit status
+	struct flag flags[10];
+};
+
+extern const struct command commands[];  // ends at the first without a noun
+extern const struct flag global_flags[]; // likewise
+
+// A field of a noun, from the schema (generated at build time by tools/devtools/print-fields).
+struct noun_field {
+	const char *name;
+	const char *kind;
+	const char *example;
+	const char *initial;  // default, NULL = none
+	const char *values;   // of an enum: "a|b|c"
+	const char *target;   // noun of a reference
+	const char *elements; // of a list of structs: "edge,gateway,local,key"
+	const char *help;
+	bool key, required, immutable;
+};
+struct noun_fields {
+	const char *noun;
+	const char *help;
+	const struct noun_field *field; // ends at the first without a name
+};
+extern const struct noun_fields noun_fields[];             // likewise
+const struct noun_field *noun_fields_of(const char *noun); // NULL = none
+
+enum color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
+
+struct context {
+	const char *noun; // as typed, NULL = none
+	const struct command *command;
+	const char *socket;
+	unsigned int timeout; // s
+	bool json, exact, no_header, help, version;
+	bool color; // decided
+	enum color color_wanted;
+	const char *argument;
+	struct json_t *params;     // for the method
+	struct json_t *local;      // local flags
+	struct json_t *fields;     // for create and set
+	struct api_client *client; // connected on first use
+};
+
+// parse.c: fills context from the words. Returns 0 or -errno with *error.
+int parse_words(struct context *context, int count, char **words, struct api_error *error);
+const struct command *command_find(const char *noun, const char *verb);
+bool noun_exists(const char *noun);
+const char *local_text(const struct context *context, const char *name); // NULL = not given
+bool local_switch(const struct context *context, const char *name);
+
+// ask.c
+struct api_client *client_of(
+	struct context *context, struct api_error *error); // NULL = unreachable
+// Says what is wrong on stderr; returns the exit status.
+int complain(const struct api_error *error);
+// Calls the command's method with its parameters. NULL: complained, *status is set.
+struct json_t *ask(struct context *context, int *status);
+struct json_t *ask_method(
+	struct context *context, const char *method, struct json_t *params, int *status);
+struct json_t *ask_list(
+	struct context *context, const char *method, struct json_t *params, int *status);
+void print_json(const struct json_t *value);
+
+// help.c, complete.c, manual.c
+void print_help(const char *noun, const char *verb);
+int run_help(struct context *context);
+int run_completion(struct context *context);
+int complete_words(int count, char **words);
+int print_manual(void);
+
+// What commands do: nouns.c, circuit.c, live.c, config.c
+int run_list(struct context *context);  // any list: ask all pages, print columns
+int run_show(struct context *context);  // one object
+int run_write(struct context *context); // create, set, delete
+int run_circuit_list(struct context *context);
+int run_circuit_show(struct context *context);
+int run_circuit_stats(struct context *context);
+int run_port_list(struct context *context);
+int run_port_show(struct context *context);
+int run_status(struct context *context);
+int run_route_get(struct context *context);
+int run_drops(struct context *context);
+int run_clear(struct context *context);
+int run_monitor(struct context *context);
+int run_version(struct context *context);
+int run_config_show(struct context *context);
+int run_config_file(struct context *context); // check, diff, apply
+int run_recent(struct context *context);      // newest rows of a list
+int print_change(struct context *context, struct json_t *result);
+
+#endif

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// The table of commands. A new command is a row here and, if no existing function prints what it answers, a
+// function. Parsing, help, completion and culvertctl(8) follow by themselves.
+
+#include "tools/culvertctl/command.h"
+
+#include "control/api/methods.h"
+#include "tools/culvertctl/table.h"
+
+// clang-format off
+#define TEXT(flag, placeholder)   .name = flag, .type = FLAG_TEXT, .value = placeholder
+#define NUMBER(flag, placeholder) .name = flag, .type = FLAG_NUMBER, .value = placeholder
+#define SWITCH(flag)              .name = flag, .type = FLAG_SWITCH
+
+const struct flag global_flags[] = {
+	{TEXT("socket", "PATH"), .help = "control socket; -s PATH, or $CULVERT_SOCKET", .complete = "file"},
+	{SWITCH("json"), .help = "print the answer as JSON, with exact integers; -j"},
+	{SWITCH("exact"), .help = "tables with exact integers instead of k, M, G"},
+	{SWITCH("no-header"), .help = "tables without the line of titles"},
+	{TEXT("color", "WHEN"), .help = "auto (default), always, never; NO_COLOR is honoured",
+		.complete = "auto|always|never"},
+	{TEXT("timeout", "SECONDS"), .help = "give up when nothing moves for so long, 30"},
+	{SWITCH("help"), .help = "about culvertctl, a noun or a command; -h"},
+	{SWITCH("version"), .help = "version of culvertctl; -V"},
+	{0},
+};
+
+#define WRITE_FLAGS \
+	{NUMBER("if-revision", "N"), .help = "refuse unless the model is at this revision", .param = "if_revision"}, \
+	{SWITCH("check"), .help = "tell what would change, change nothing"}
+
+#define SELECTOR \
+	{TEXT("circuit", "NAME"), .help = "only of this circuit", .complete = "circuit"}, \
+	{TEXT("peering", "NAME"), .help = "only of this peering, as acme-ams-01/private", .complete = "peering"}, \
+	{TEXT("vnet", "NAME"), .help = "only of this vNet", .complete = "vnet"}, \
+	{TEXT("domain", "DOMAIN"), .help = "only this routing domain, as peering/acme-ams-01/private or underlay"}
+
+// list and show differ from noun to noun, the writing verbs do not.
+#define WRITE_COMMANDS(noun_name) \
+	{.noun = noun_name, .verb = "create", .method = noun_name ".create", .argument = "NAME", .param = "name", \
+		.help = "make a new " noun_name, .fields = FIELDS_CREATE, .run = run_write, \
+		.flags = {WRITE_FLAGS}}, \
+	{.noun = noun_name, .verb = "set", .method = noun_name ".set", .argument = "NAME", .param = "name", \
+		.complete = noun_name, .help = "change fields of one " noun_name, .fields = FIELDS_SET, \
+		.run = run_write, .flags = {WRITE_FLAGS, {TEXT("unset", "FIELD"), .help = \
+			"back to the field's default", .complete = "fields"}}}, \
+	{.noun = noun_name, .verb = "delete", .method = noun_name ".delete", .argument = "NAME", .param = "name", \
+		.complete = noun_name, .help = "delete one " noun_name, .run = run_write, .flags = {WRITE_FLAGS}}
+
+#define SHOW_COMMAND(noun_name) \
+	{.noun = noun_name, .verb = "show", .method = noun_name ".show", .argument = "NAME", .param = "name", \
+		.complete = noun_name, .help = "one " noun_name " as configured", .run = run_show}
+
+#define BY(noun_name) \
+	{TEXT(noun_name, "NAME"), .help = "only of this " noun_name, .complete = noun_name, .param = "filter." noun_name}
+
+#define LIST(noun_name, titles, ...) \
+	{.noun = noun_name, .verb = "list", .method = noun_name ".list", .help = "all " noun_name "s", \
+		.run = run_list, .columns = titles, .flags = {__VA_ARGS__}}
+
+static const struct column edge_columns[] = {
+	{"NAME", "full_name", SHOW_TEXT}, {"ROUTES", "routes", SHOW_TEXT}, {0}};
+static const struct column customer_columns[] = {
+	{"NAME", "full_name", SHOW_TEXT}, {"OWNER", "owner", SHOW_TEXT}, {0}};
+static const struct column link_columns[] = {
+	{"NAME", "full_name", SHOW_TEXT}, {"EDGE", "edge", SHOW_TEXT}, {"PORT", "port", SHOW_TEXT},
+	{"OUTER-TAG", "outer-tag", SHOW_TEXT}, {"INNER-TAG", "inner-tag", SHOW_TEXT}, {"MTU", "mtu", SHOW_TEXT},
+	{"ADMIN", "admin", SHOW_STATE}, {0}};
+static const struct column peering_columns[] = {
+	{"NAME", "full_name", SHOW_TEXT}, {"PRIMARY", "primary-subnet", SHOW_TEXT},
+	{"SECONDARY", "secondary-subnet", SHOW_TEXT}, {"PEER-ASN", "peer-asn", SHOW_TEXT},
+	{"LOCAL-ASN", "local-asn", SHOW_TEXT}, {"C-TAG", "c-tag", SHOW_TEXT}, {"ENABLED", "enabled", SHOW_TEXT}, {0}};
+static const struct column session_columns[] = {
+	{"PEERING", "peering", SHOW_TEXT}, {"LINK", "link", SHOW_TEXT}, {"SESSION", "session", SHOW_STATE},
+	{"SINCE", "since", SHOW_AGE}, {"REMOTE", "remote", SHOW_TEXT}, {"ASN", "remote_asn", SHOW_TEXT},
+	{"ACCEPTED", "accepted", SHOW_NUMBER}, {"REJECTED", "rejected", SHOW_NUMBER}, {"HELD", "held", SHOW_NUMBER},
+	{"ADVERTISED", "advertised", SHOW_NUMBER}, {"LIMIT", "limit", SHOW_NUMBER}, {"DETAIL", "detail", SHOW_TEXT},
+	{0}};
+static const struct column vnet_columns[] = {
+	{"NAME", "full_name", SHOW_TEXT}, {"CUSTOMER", "customer", SHOW_TEXT}, {"PREFIXES", "prefixes", SHOW_TEXT}, {0}};
+static const struct column connection_columns[] = {
+	{"NAME", "full_name", SHOW_TEXT}, {"CIRCUIT", "circuit", SHOW_TEXT}, {"PEERING", "peering", SHOW_TEXT},
+	{"VNET", "vnet", SHOW_TEXT}, {"WEIGHT", "weight", SHOW_TEXT}, {0}};
+static const struct column route_columns[] = {
+	{"DOMAIN", "domain", SHOW_TEXT}, {"PREFIX", "prefix", SHOW_TEXT}, {"STATE", "state", SHOW_STATE},
+	{"ORIGIN", "origin", SHOW_TEXT}, {"FROM", "from", SHOW_TEXT}, {"RULE", "rule", SHOW_TEXT},
+	{"OBJECT", "object", SHOW_TEXT}, {"NEXT HOPS", "nexthops", SHOW_TEXT}, {0}};
+static const struct column summary_columns[] = {
+	{"DOMAIN", "domain", SHOW_TEXT}, {"LEARNED", "learned", SHOW_NUMBER}, {"ACCEPTED", "accepted", SHOW_NUMBER},
+	{"REJECTED", "rejected", SHOW_NUMBER}, {"HELD", "held", SHOW_NUMBER}, {"INSTALLED", "installed", SHOW_NUMBER},
+	{"ADVERTISED", "advertised", SHOW_NUMBER}, {"LIMIT", "limit", SHOW_NUMBER}, {0}};
+static const struct column neighbor_columns[] = {
+	{"DOMAIN", "domain", SHOW_TEXT}, {"INTERFACE", "interface", SHOW_TEXT}, {"ADDRESS", "address", SHOW_TEXT},
+	{"MAC", "mac", SHOW_TEXT}, {"STATE", "state", SHOW_STATE}, {"SINCE", "since", SHOW_AGE}, {0}};
+static const struct column audit_columns[] = {
+	{"ID", "id", SHOW_TEXT}, {"TIME", "time", SHOW_TIME}, {"ACTOR", "actor", SHOW_TEXT},
+	{"FOR", "on_behalf", SHOW_TEXT}, {"VERB", "verb", SHOW_TEXT}, {"OBJECT", "object", SHOW_TEXT},
+	{"RESULT", "result", SHOW_TEXT}, {"REVISION", "revision", SHOW_TEXT}, {0}};
+static const struct column history_columns[] = {
+	{"REVISION", "revision", SHOW_TEXT}, {"TIME", "time", SHOW_TIME}, {"ACTOR", "actor", SHOW_TEXT},
+	{"VERB", "verb", SHOW_TEXT}, {"OBJECTS", "objects", SHOW_TEXT}, {0}};
+
+const struct command commands[] = {
+	{.noun = "status", .method = API_STATUS, .help = "this edge at a glance: data plane, sessions, problems",
+		.run = run_status},
+
+	{.noun = "circuit", .verb = "list", .help = "all circuits with state, load and routes of each link",
+		.run = run_circuit_list, .flags = {
+			{TEXT("customer", "NAME"), .help = "only of this customer", .complete = "customer"}}},
+	{.noun = "circuit", .verb = "status", .argument = "[NAME]", .param = "circuit", .complete = "circuit",
+		.help = "the same for one circuit", .run = run_circuit_list},
+	{.noun = "circuit", .verb = "show", .method = "circuit.show", .argument = "NAME", .param = "name",
+		.complete = "circuit", .help = "one circuit: contract, links, sessions", .run = run_circuit_show},
+	{.noun = "circuit", .verb = "stats", .method = API_CIRCUIT_STATS, .argument = "NAME", .param = "circuit",
+		.complete = "circuit", .help = "counters of a circuit, by link and direction, and its drops",
+		.run = run_circuit_stats, .flags = {
+			{TEXT("link", "ROLE"), .help = "only this link", .complete = "primary|secondary"}}},
+	WRITE_COMMANDS("circuit"),
+
+	LIST("link", link_columns, BY("circuit"), BY("edge")),
+	SHOW_COMMAND("link"),
+	WRITE_COMMANDS("link"),
+
+	LIST("peering", peering_columns, BY("circuit")),
+	SHOW_COMMAND("peering"),
+	{.noun = "peering", .verb = "status", .method = API_PEERING_STATUS, .argument = "[NAME]", .param = "peering",
+		.complete = "peering", .help = "BGP sessions of this edge and their routes", .run = run_list,
+		.columns = session_columns, .flags = {
+			{TEXT("circuit", "NAME"), .help = "only of this circuit", .complete = "circuit"}}},
+	{.noun = "peering", .verb = "clear", .method = API_PEERING_CLEAR, .argument = "NAME", .param = "peering",
+		.complete = "peering", .help = "close the BGP session and let it come up again", .run = run_clear,
+		.flags = {{SWITCH("soft"), .help = "keep the session, ask for the routes again"}}},
+	WRITE_COMMANDS("peering"),
+
+	LIST("vnet", vnet_columns, BY("customer")),
+	SHOW_COMMAND("vnet"),
+	WRITE_COMMANDS("vnet"),
+
+	LIST("connection", connection_columns, BY("circuit"), BY("vnet")),
+	SHOW_COMMAND("connection"),
+	WRITE_COMMANDS("connection"),
+
+	LIST("customer", customer_columns),
+	SHOW_COMMAND("customer"),
+	WRITE_COMMANDS("customer"),
+
+	LIST("edge", edge_columns),
+	SHOW_COMMAND("edge"),
+	WRITE_COMMANDS("edge"),
+
+	{.noun = "port", .verb = "list", .method = "port.list", .help = "all ports, with the state of this edge's",
+		.run = run_port_list, .flags = {BY("edge")}},
+	{.noun = "port", .verb = "show", .method = "port.show", .argument = "NAME", .param = "name",
+		.complete = "port", .help = "one port, as configured and as it is", .run = run_port_show},
+	WRITE_COMMANDS("port"),
+
+	{.noun = "route", .verb = "list", .method = API_ROUTE_LIST,
+		.help = "routes: installed, accepted, held, rejected with the rule, advertised", .run = run_list,
+		.columns = route_columns, .flags = {SELECTOR,
+			{TEXT("state", "STATE"), .help = "only these",
+				.complete = "installed|accepted|held|rejected|advertised"},
+			{TEXT("prefix", "PREFIX"), .help = "only this prefix and what is inside it"}}},
+	{.noun = "route", .verb = "get", .method = API_ROUTE_GET, .argument = "ADDRESS", .param = "address",
+		.help = "where the data plane sends this address", .run = run_route_get, .flags = {SELECTOR}},
+	{.noun = "route", .verb = "summary", .method = API_ROUTE_SUMMARY, .help = "how many routes in which state",
+		.run = run_list, .columns = summary_columns, .flags = {SELECTOR}},
+
+	{.noun = "neighbor", .verb = "list", .method = API_NEIGHBOR_LIST, .help = "next hops and their MAC addresses",
+		.run = run_list, .columns = neighbor_columns, .flags = {SELECTOR}},
+
+	{.noun = "drops", .method = API_DROPS, .help = "dropped packets by interface and reason", .run = run_drops,
+		.flags = {
+			{TEXT("circuit", "NAME"), .help = "only of this circuit", .complete = "circuit"},
+			{TEXT("vnet", "NAME"), .help = "only of this vNet", .complete = "vnet"},
+			{TEXT("port", "NAME"), .help = "only of this port of this edge"}}},
+
+	{.noun = "config", .verb = "show", .method = API_CONFIG_SHOW, .help = "the whole model as YAML",
+		.run = run_config_show},
+	{.noun = "config", .verb = "check", .method = API_CONFIG_CHECK, .argument = "FILE", .complete = "file",
+		.help = "validate a model file, change nothing", .run = run_config_file},
+	{.noun = "config", .verb = "diff", .method = API_CONFIG_DIFF, .argument = "FILE", .complete = "file",
+		.help = "what applying a model file would change; exit status 10 if anything", .run = run_config_file},
+	{.noun = "config", .verb = "apply", .method = API_CONFIG_APPLY, .argument = "FILE", .complete = "file",
+		.help = "make the model what the file says", .run = run_config_file, .flags = {WRITE_FLAGS}},
+	{.noun = "config", .verb = "history", .method = API_CONFIG_HISTORY, .help = "revisions, newest first",
+		.run = run_recent, .columns = history_columns, .flags = {
+			{NUMBER("limit", "N"), .help = "so many, 50"}}},
+
+	{.noun = "audit", .verb = "list", .method = API_AUDIT_LIST, .help = "who asked for what, newest first",
+		.run = run_recent, .columns = audit_columns, .flags = {
+			{NUMBER("limit", "N"), .help = "so many, 50"}}},
+
+	{.noun = "monitor", .method = API_SUBSCRIBE, .help = "events as they happen, until interrupted",
+		.run = run_monitor, .flags = {
+			{TEXT("topic", "TOPIC"), .help = "only this topic", .local = true},
+			{NUMBER("since", "SEQ"), .help = "repeat what is kept after this number"}}},
+	{.noun = "version", .help = "versions of culvertctl and of the daemon", .run = run_version},
+	{.noun = "completion", .argument = "SHELL", .complete = "bash|zsh",
+		.help = "print the completion script for a shell", .run = run_completion},
+	{.noun = "help", .argument = "[NOUN]", .complete = "nouns", .help = "what culvertctl can do", .run = run_help},
+	{0},
+};
+// clang-format on

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// What is going on in this edge now: status, routes, drops, sessions, events.
+
+#include "tools/culvertctl/command.h"
+
+#include "control/api/client.h"
+#include "control/api/methods.h"
+#include "tools/culvertctl/table.h"
+
+#include <jansson.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// --- status --------------------------------------------------------------------------------------------
+
+// "3 up, 1 degraded": members that are 0 are left out.
+static void print_counts(const char *title, const json_t *counts)
+{
+	const char *key, *separator = "";
+	json_t *value;
+
+	printf("%-10s  ", title);
+	json_object_foreach ((json_t *)counts, key, value)
+		if (json_integer_value(value) != 0) {
+			printf("%s%" JSON_INTEGER_FORMAT " %s", separator,
+				json_integer_value(value), key);
+			separator = ", ";
+		}
+	printf("%s\n", *separator == '\0' ? "none" : "");
+}
+
+static void print_dataplane(const struct context *context, const json_t *dataplane)
+{
+	const char *state = get_text(dataplane, "state");
+	const char *error = get_text(dataplane, "error");
+	char age[TEXT_MAX];
+
+	printf("%-10s  %s%s%s since %s", "data plane", color_begin(context, state), state,
+		color_end(context), age_text(get_number(dataplane, "since"), age));
+	printf("%s%s\n", *error == '\0' ? "" : ": ", error);
+	if (*get_text(dataplane, "hint") != '\0')
+		printf("%-10s  hint: %s\n", "", get_text(dataplane, "hint"));
+	print_counts("installed", json_object_get(dataplane, "installed"));
+	print_counts("records", json_object_get(dataplane, "records"));
+}
+
+static void print_problems(const json_t *problems)
+{
+	const json_t *problem;
+	size_t i;
+
+	json_array_foreach ((json_t *)problems, i, problem) {
+		printf("%s%s: %s\n", i == 0 ? "\n" : "", get_text(problem, "object"),
+			get_text(problem, "message"));
+		if (*get_text(problem, "hint") != '\0')
+			printf("  hint: %s\n", get_text(problem, "hint"));
+	}
+}
+
+int run_status(struct context *context)
+{
+	json_t *result, *store, *bridge;
+	char age[TEXT_MAX];
+	int status;
+
+	result = ask(context, &status);
+	if (result == NULL)
+		return status;
+	if (context->json) {
+		print_json(result);
+		json_decref(result);
+		return 0;
+	}
+	store = json_object_get(result, "store");
+	bridge = json_object_get(result, "bridge");
+	printf("%-10s  %s, culvertd %s up %s\n", "edge", get_text(result, "edge"),
+		get_text(result, "version"), age_text(get_number(result, "started"), age));
+	printf("%-10s  revision %" PRId64 ", store %s %s\n", "model",
+		get_number(result, "revision"), get_text(store, "uuid"), get_text(store, "state"));
+	print_dataplane(context, json_object_get(result, "dataplane"));
+	print_counts("circuits", json_object_get(result, "circuits"));
+	print_counts("sessions", json_object_get(result, "sessions"));
+	print_counts("routes", json_object_get(result, "routes"));
+	printf("%-10s  host domains in mode %s, drift %" PRId64 ", %" PRId64 " overruns, %" PRId64
+	       " resyncs, %" PRId64 " quarantined\n",
+		"bridge", get_text(bridge, "mode"), get_number(bridge, "drift"),
+		get_number(bridge, "overruns"), get_number(bridge, "resyncs"),
+		get_number(bridge, "quarantined"));
+	print_problems(json_object_get(result, "problems"));
+	json_decref(result);
+	return 0;
+}
+
+// --- routes --------------------------------------------------------------------------------------------
+
+static void route_lines(const struct context *context, const json_t *answer)
+{
+	const json_t *route = json_object_get(answer, "route"), *nexthop;
+	size_t i;
+
+	if (!json_is_object(route)) {
+		printf("%s  %s  no route\n", get_text(answer, "domain"),
+			get_text(answer, "address"));
+		return;
+	}
+	printf("%s  %s -> %s %s", get_text(answer, "domain"), get_text(answer, "address"),
+		get_text(route, "prefix"), get_text(route, "origin"));
+	if (*get_text(route, "from") != '\0')
+		printf(" from %s", get_text(route, "from"));
+	putchar('\n');
+	json_array_foreach (json_object_get(route, "nexthops"), i, nexthop) {
+		bool usable = json_is_true(json_object_get(nexthop, "usable"));
+		const char *via = get_text(nexthop, "via");
+
+		printf("  %s%s%s  weight %" PRId64 "  %s%s%s\n", get_text(nexthop, "interface"),
+			*via == '\0' ? "" : " via ", via, get_number(nexthop, "weight"),
+			color_begin(context, usable ? "usable" : "down"),
+			usable ? "usable" : "down", color_end(context));
+	}
+}
+
+// One domain answers with an object, several with a list.
+int run_route_get(struct context *context)
+{
+	json_t *result, *items, *item;
+	int status;
+	size_t i;
+
+	result = ask(context, &status);
+	if (result == NULL)
+		return status;
+	items = json_object_get(result, "items");
+	if (context->json) {
+		print_json(result);
+	} else if (items == NULL) {
+		route_lines(context, result);
+	} else {
+		json_array_foreach (items, i, item)
+			route_lines(context, item);
+	}
+	json_decref(result);
+	return 0;
+}
+
+// --- drops ---------------------------------------------------------------------------------------------
+
+int run_drops(struct context *context)
+{
+	static const char *const titles[] = {
+		"INTERFACE", "DIRECTION", "REASON", ">PACKETS", "MEANING", NULL};
+	json_t *result, *item;
+	struct table *table;
+	char text[TEXT_MAX];
+	int status;
+	size_t i;
+
+	result = ask_list(context, context->command->method, json_incref(context->params), &status);
+	if (result == NULL)
+		return status;
+	if (context->json) {
+		print_json(result);
+		json_decref(result);
+		return 0;
+	}
+	table = table_create(context, titles);
+	json_array_foreach (json_object_get(result, "items"), i, item) {
+		table_cell(table, get_text(item, "interface"));
+		table_cell(table, get_text(item, "direction"));
+		table_cell(table, get_text(item, "reason"));
+		table_cell(table, number_text(context, get_number(item, "packets"), text));
+		table_cell(table, get_text(item, "help"));
+	}
+	table_end(table);
+	printf("%s packets dropped\n", number_text(context, get_number(result, "total"), text));
+	json_decref(result);
+	return 0;
+}
+
+// --- sessions ------------------------------------------------------------------------------------------
+
+int run_clear(struct context *context)
+{
+	int status;
+	json_t *result = ask(context, &status);
+
+	if (result == NULL)
+		return status;
+	if (context->json)
+		print_json(result);
+	else
+		printf("%s: %" PRId64 " session%s %s\n", context->argument,
+			get_number(result, "cleared"),
+			get_number(result, "cleared") == 1 ? "" : "s",
+			json_is_true(json_object_get(context->params, "soft")) ? "refreshed"
+									       : "cleared");
+	json_decref(result);
+	return 0;
+}
+
+// --- events --------------------------------------------------------------------------------------------
+
+int run_monitor(struct context *context)
+{
+	const char *topic = local_text(context, "topic");
+	struct api_error error;
+	json_t *answer, *event;
+	int status;
+
+	if (topic != NULL)
+		json_object_set_new(context->params, "topics", json_pack("[s]", topic));
+	answer = ask(context, &status);
+	json_decref(answer);
+	if (answer == NULL)
+		return status;
+	while (api_event(context->client, -1, &event, &error) == 0) {
+		if (context->json) {
+			json_dumpf(event, stdout, JSON_COMPACT);
+			putchar('\n');
+		} else {
+			char *data = value_text(context, json_object_get(event, "data"), SHOW_TEXT);
+			char when[TEXT_MAX];
+
+			printf("%s  %s  %s\n", time_text(get_number(event, "time"), when),
+				get_text(event, "topic"), data);
+			free(data);
+		}
+		fflush(stdout);
+		json_decref(event);
+	}
+	return complain(&error);
+}
+
+// --- version -------------------------------------------------------------------------------------------
+
+int run_version(struct context *context)
+{
+	json_t *hello = NULL;
+	int status;
+
+	if (!context->json)
+		printf("culvertctl %s\n", CULVERT_VERSION);
+	hello = ask_method(context, API_HELLO,
+		json_pack("{s:s}", "client", "culvertctl " CULVERT_VERSION), &status);
+	if (hello == NULL)
+		return status;
+	if (context->json) {
+		json_object_set_new(hello, "client", json_string(CULVERT_VERSION));
+		print_json(hello);
+	} else {
+		printf("culvertd %s on edge %s, api %s, revision %" PRId64 ", role %s\n",
+			get_text(hello, "version"), get_text(hello, "edge"), get_text(hello, "api"),
+			get_number(hello, "revision"), get_text(hello, "role"));
+	}
+	json_decref(hello);
+	return 0;
+}

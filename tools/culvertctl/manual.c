@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// culvertctl(8) as scdoc text: "culvertctl __manual", used by the build.
+
+#include "tools/culvertctl/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+// scdoc gives these a meaning.
+static void print_escaped(const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if (strchr("_*\\#<>", *text) != NULL)
+			putchar('\\');
+		putchar(*text);
+	}
+}
+
+static void print_flag(const struct flag *flag)
+{
+	printf("*--%s*", flag->name);
+	if (flag->value != NULL)
+		printf(" _%s_", flag->value);
+	printf("\n\t");
+	print_escaped(flag->help);
+	printf("\n\n");
+}
+
+static void print_fields(const struct command *command)
+{
+	const struct noun_field *field = noun_fields_of(command->noun);
+
+	for (; field != NULL && field->name != NULL; field++) {
+		if (field->key)
+			continue;
+		printf("*--%s* _", field->name);
+		if (field->values != NULL || field->elements != NULL)
+			print_escaped(field->values != NULL ? field->values : field->elements);
+		else
+			print_escaped(strcmp(field->kind, "secret") == 0 ? "FILE" : field->kind);
+		printf("_\n\t");
+		print_escaped(field->help);
+		if (field->required)
+			printf("; required");
+		if (field->immutable)
+			printf("; at creation only");
+		if (field->initial != NULL && *field->initial != '\0') {
+			printf("; default ");
+			print_escaped(field->initial);
+		}
+		printf("\n\n");
+	}
+}
+
+static void print_command(const struct command *command)
+{
+	printf("*%s%s%s*", command->noun, command->verb == NULL ? "" : " ",
+		command->verb == NULL ? "" : command->verb);
+	if (command->argument != NULL) {
+		printf(" ");
+		print_escaped(command->argument);
+	}
+	for (size_t i = 0; i < 10 && command->flags[i].name != NULL; i++) {
+		const struct flag *flag = &command->flags[i];
+
+		printf(" [*--%s*%s%s%s]", flag->name, flag->value == NULL ? "" : " _",
+			flag->value == NULL ? "" : flag->value, flag->value == NULL ? "" : "_");
+	}
+	if (command->fields != FIELDS_NONE)
+		printf(" [*--field* _value_]...");
+	printf("\n\t");
+	print_escaped(command->help);
+	printf("\n\n");
+}
+
+static void print_commands(void)
+{
+	const char *last = "";
+
+	for (const struct command *command = commands; command->noun != NULL; command++) {
+		if (strcmp(command->noun, last) != 0)
+			printf("## %s\n\n", command->noun);
+		last = command->noun;
+		print_command(command);
+	}
+}
+
+static void print_nouns(void)
+{
+	for (const struct command *command = commands; command->noun != NULL; command++)
+		if (command->fields == FIELDS_CREATE && noun_fields_of(command->noun) != NULL) {
+			printf("## fields of a %s\n\n", command->noun);
+			print_fields(command);
+		}
+}
+
+int print_manual(void)
+{
+	printf("culvertctl(8)\n\n# NAME\n\nculvertctl - control a Culvert edge\n\n# SYNOPSIS\n\n"
+	       "*culvertctl* [_options_] _NOUN_ _VERB_ [_NAME_] [*--flag* _value_]...\n\n"
+	       "# DESCRIPTION\n\n"
+	       "Talks to *culvertd*(8) over its control socket. Reads print tables for people, or "
+	       "with "
+	       "*--json* the daemon's answer with exact integers. In a table k, M and G stand for "
+	       "thousands, millions and billions; rates are in bit/s; *in* is from the customer "
+	       "towards "
+	       "the cloud. A noun without a verb lists.\n\n"
+	       "Words and options may stand in any order after noun and verb, options also as "
+	       "*--flag=value*. A secret is given as the path of the file that holds it, *-* is "
+	       "standard "
+	       "input.\n\n# OPTIONS\n\n");
+	for (const struct flag *flag = global_flags; flag->name != NULL; flag++)
+		print_flag(flag);
+	printf("# COMMANDS\n\n");
+	print_commands();
+	printf("# FIELDS\n\n");
+	print_nouns();
+	printf("# EXIT STATUS\n\n"
+	       "0 ok, 1 refused, 2 usage, 3 not found, 4 daemon unreachable, 5 denied, 6 invalid "
+	       "configuration, 7 conflict (another revision), 8 time-out, 10 *config diff* found "
+	       "changes. What went wrong stands on standard error as *error:* and *hint:*.\n\n"
+	       "# ENVIRONMENT\n\n*CULVERT_SOCKET*\n\tthe control socket, unless *-s* names one\n\n"
+	       "*NO_COLOR*\n\tno colours, whatever the terminal\n\n"
+	       "# FILES\n\n_/run/culvert/culvertd.sock_\n\tthe control socket\n\n"
+	       "# EXAMPLES\n\n"
+	       "```\n"
+	       "culvertctl circuit list --customer acme\n"
+	       "culvertctl circuit set acme-ams-01 --bandwidth 100mbps\n"
+	       "culvertctl route list --circuit acme-ams-01 --state rejected\n"
+	       "culvertctl --json drops | jq '.items[] | select(.reason == \"tunnel-unknown\")'\n"
+	       "culvertctl config diff model.yaml; culvertctl config apply model.yaml\n"
+	       "eval \"$(culvertctl completion bash)\"\n"
+	       "```\n\n"
+	       "# SEE ALSO\n\n*culvertd*(8), *culvert-dataplane*(8), *culvert.yaml*(5)\n");
+	return 0;
+}

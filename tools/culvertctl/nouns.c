@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// What all nouns have in common: list, show, create, set, delete. Ports also show what they are doing.
+
+#include "tools/culvertctl/command.h"
+
+#include "control/api/methods.h"
+#include "tools/culvertctl/table.h"
+
+#include <jansson.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int print_items(struct context *context, json_t *result)
+{
+	json_t *items = json_object_get(result, "items"), *item;
+	struct table *table;
+	size_t i;
+
+	if (context->json) {
+		print_json(result);
+		return 0;
+	}
+	table = table_of_columns(context, context->command->columns);
+	json_array_foreach (items, i, item)
+		table_row(table, context->command->columns, item);
+	table_end(table);
+	return 0;
+}
+
+int run_list(struct context *context)
+{
+	int status;
+	json_t *result =
+		ask_list(context, context->command->method, json_incref(context->params), &status);
+
+	if (result != NULL)
+		status = print_items(context, result);
+	json_decref(result);
+	return status;
+}
+
+// The newest only: one page, not everything since the beginning.
+int run_recent(struct context *context)
+{
+	int status;
+	json_t *result;
+
+	if (json_object_get(context->params, "limit") == NULL)
+		json_object_set_new(context->params, "limit", json_integer(50));
+	result = ask(context, &status);
+	if (result != NULL)
+		status = print_items(context, result);
+	json_decref(result);
+	return status;
+}
+
+// "name  value" lines; a list of objects takes a line each.
+static void print_object(const struct context *context, const json_t *object)
+{
+	const char *key;
+	json_t *value, *element;
+	int width = 0;
+	size_t i;
+
+	json_object_foreach ((json_t *)object, key, value)
+		if ((int)strlen(key) > width)
+			width = (int)strlen(key);
+	json_object_foreach ((json_t *)object, key, value) {
+		char *text;
+
+		if (strcmp(key, "full_name") == 0)
+			continue;
+		if (json_is_object(json_array_get(value, 0))) {
+			json_array_foreach (value, i, element) {
+				text = value_text(context, element, SHOW_TEXT);
+				printf("%-*s  %s\n", width, i == 0 ? key : "", text);
+				free(text);
+			}
+			continue;
+		}
+		text = value_text(context, value, SHOW_TEXT);
+		printf("%-*s  %s\n", width, key, *text == '\0' ? "-" : text);
+		free(text);
+	}
+}
+
+int run_show(struct context *context)
+{
+	int status;
+	json_t *result = ask(context, &status);
+
+	if (result == NULL)
+		return status;
+	if (context->json) {
+		print_json(result);
+	} else {
+		printf("%s %s\n", context->command->noun,
+			get_text(json_object_get(result, "object"), "full_name"));
+		print_object(context, json_object_get(result, "object"));
+	}
+	json_decref(result);
+	return 0;
+}
+
+// --- writing -------------------------------------------------------------------------------------------
+
+int print_change(struct context *context, json_t *result)
+{
+	json_t *change;
+	size_t i;
+
+	if (context->json) {
+		print_json(result);
+		return 0;
+	}
+	json_array_foreach (json_object_get(result, "diff"), i, change) {
+		const char *text = get_text(change, "text");
+
+		printf("%s%s%s\n", color_begin(context, text), text, color_end(context));
+	}
+	if (json_is_true(json_object_get(result, "changed")))
+		printf("revision %" JSON_INTEGER_FORMAT "\n",
+			json_integer_value(json_object_get(result, "revision")));
+	else if (json_array_size(json_object_get(result, "diff")) == 0)
+		printf("no change\n");
+	return 0;
+}
+
+int run_write(struct context *context)
+{
+	const struct command *command = context->command;
+	int status;
+	json_t *result;
+
+	if (command->fields == FIELDS_SET && json_object_size(context->fields) == 0) {
+		struct api_error error;
+		char hint[128];
+
+		snprintf(hint, sizeof(hint), "culvertctl %s set --help", command->noun);
+		api_fail(&error, API_USAGE, hint, "say what to set of %s", context->argument);
+		return complain(&error);
+	}
+	if (command->fields != FIELDS_NONE)
+		json_object_set(context->params, "fields", context->fields);
+	result = ask(context, &status);
+	if (result != NULL)
+		status = print_change(context, result);
+	json_decref(result);
+	return status;
+}
+
+// --- ports: configuration and what they are doing --------------------------------------------------------
+
+// Puts each port's live part under "status"; ports of other edges have none.
+static int add_status(struct context *context, json_t *items)
+{
+	json_t *live, *item, *status_item;
+	const char *edge;
+	int status;
+	size_t i, j;
+	json_t *hello = ask_method(context, API_HELLO, NULL, &status);
+
+	if (hello == NULL)
+		return status;
+	live = ask_list(context, API_PORT_STATUS, NULL, &status);
+	edge = get_text(hello, "edge");
+	json_array_foreach (items, i, item) {
+		json_object_set_new(item, "status", json_null());
+		if (strcmp(get_text(item, "edge"), edge) != 0)
+			continue;
+		json_array_foreach (json_object_get(live, "items"), j, status_item)
+			if (strcmp(get_text(status_item, "port"), get_text(item, "name")) == 0)
+				json_object_set(item, "status", status_item);
+	}
+	json_decref(hello);
+	json_decref(live);
+	return status;
+}
+
+static void port_row(struct context *context, struct table *table, const json_t *port)
+{
+	static const struct column config[] = {
+		{"PORT", "full_name", SHOW_TEXT},
+		{"FACES", "faces", SHOW_TEXT},
+		{"ADDRESS", "address", SHOW_TEXT},
+		{"MTU", "mtu", SHOW_TEXT},
+		{0},
+	};
+	static const struct column live[] = {
+		{"RX", "rx_bytes", SHOW_NUMBER},
+		{"TX", "tx_bytes", SHOW_NUMBER},
+		{"MISSED", "rx_missed", SHOW_NUMBER},
+		{"UNCLASSIFIED", "unclassified", SHOW_NUMBER},
+		{0},
+	};
+	const json_t *status = json_object_get(port, "status");
+
+	table_row(table, config, port);
+	table_cell(table, get_text(status, "device"));
+	table_state(table, json_is_object(status) ? get_text(status, "state") : "unknown");
+	table_row(table, live, status);
+}
+
+int run_port_list(struct context *context)
+{
+	static const char *const titles[] = {"PORT", "FACES", "ADDRESS", "MTU", "DEVICE", "STATE",
+		">RX", ">TX", ">MISSED", ">UNCLASSIFIED", NULL};
+	json_t *result, *item, *items;
+	struct table *table;
+	int status;
+	size_t i;
+
+	result = ask_list(context, context->command->method, json_incref(context->params), &status);
+	if (result == NULL)
+		return status;
+	items = json_object_get(result, "items");
+	status = add_status(context, items);
+	if (status == 0 && context->json) {
+		print_json(result);
+	} else if (status == 0) {
+		table = table_create(context, titles);
+		json_array_foreach (items, i, item)
+			port_row(context, table, item);
+		table_end(table);
+	}
+	json_decref(result);
+	return status;
+}
+
+int run_port_show(struct context *context)
+{
+	json_t *result, *items, *port;
+	int status;
+
+	result = ask(context, &status);
+	if (result == NULL)
+		return status;
+	port = json_object_get(result, "object");
+	items = json_pack("[O]", port);
+	status = add_status(context, items);
+	if (status == 0 && context->json) {
+		print_json(result);
+	} else if (status == 0) {
+		json_t *live = json_incref(json_object_get(port, "status"));
+
+		json_object_del(port, "status");
+		printf("port %s\n", get_text(port, "full_name"));
+		print_object(context, port);
+		if (json_is_object(live)) {
+			printf("\nstatus\n");
+			print_object(context, live);
+		}
+		json_decref(live);
+	}
+	json_decref(items);
+	json_decref(result);
+	return status;
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Prints the fields of all nouns as a C table for culvertctl, so that its options, help, completion and manual
+// follow the schema although it includes nothing of control/model. Run by the build.
+
+#include "control/model/schema.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void print_string(const char *name, const char *text)
+{
+	if (text == NULL)
+		return;
+	printf(" .%s = \"", name);
+	for (; *text != '\0'; text++) {
+		if (*text == '"' || *text == '\\')
+			putchar('\\');
+		putchar(*text);
+	}
+	printf("\",");
+}
+
+static const char *example(enum field_kind kind)
+{
+#define EXAMPLE(symbol, name, type, text) text,
+	static const char *const examples[] = {FIELD_KINDS(EXAMPLE)};
+#undef EXAMPLE
+
+	return examples[kind];
+}
+
+static void print_values(const char *const *values)
+{
+	if (values == NULL)
+		return;
+	printf(" .values = \"");
+	for (size_t i = 0; values[i] != NULL; i++)
+		printf("%s%s", i == 0 ? "" : "|", values[i]);
+	printf("\",");
+}
+
+static void print_elements(const struct fields *fields)
+{
+	printf(" .elements = \"");
+	for (unsigned int i = 0; i < fields->count; i++)
+		printf("%s%s=..", i == 0 ? "" : ",", fields->item[i].name);
+	printf("\",");
+}
+
+static void print_field(const struct field *field)
+{
+	enum field_kind shown = field->kind == FIELD_LIST ? field->element : field->kind;
+
+	printf("\t{");
+	print_string("name", field->name);
+	print_string("kind", field_kind_name(field->kind));
+	print_string("example", example(shown));
+	print_string("initial", field->initial);
+	if (shown == FIELD_ENUM)
+		print_values(field->values);
+	if (shown == FIELD_REFERENCE && field->within == NULL)
+		print_string("target", nouns[field->target]->name);
+	if (field->kind == FIELD_LIST && field->element == FIELD_STRUCT)
+		print_elements(field->fields);
+	print_string("help", field->help);
+	printf(" .key = %d, .required = %d, .immutable = %d},\n", (field->flags & FIELD_KEY) != 0,
+		(field->flags & FIELD_REQUIRED) != 0, (field->flags & FIELD_IMMUTABLE) != 0);
+}
+
+int main(void)
+{
+	printf("// Printed by print-fields from the schema.\n\n#include "
+	       "\"tools/culvertctl/command.h\"\n");
+	for (int i = 0; i < NOUNS; i++) {
+		printf("\nstatic const struct noun_field %s_fields[] = {\n", nouns[i]->name);
+		for (unsigned int j = 0; j < nouns[i]->fields.count; j++)
+			print_field(&nouns[i]->fields.item[j]);
+		printf("\t{0},\n};\n");
+	}
+	printf("\nconst struct noun_fields noun_fields[] = {\n");
+	for (int i = 0; i < NOUNS; i++) {
+		printf("\t{");
+		print_string("noun", nouns[i]->name);
+		print_string("help", nouns[i]->help);
+		printf(" .field = %s_fields},\n", nouns[i]->name);
+	}
+	printf("\t{0},\n};\n");
+	return 0;
+}
