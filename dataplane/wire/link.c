@@ -147,6 +147,13 @@ int wire_listener_fd(const struct wire_listener *l)
 	return l->fd;
 }
 
+static int hung_up(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLRDHUP | POLLERR));
+}
+
 static int peer_allowed(int fd, uid_t uid)
 {
 	struct ucred peer;
@@ -164,7 +171,7 @@ int wire_accept(struct wire_listener *l, const struct wire_link *current, struct
 	fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0)
 		return errno == ECONNABORTED || errno == EINTR ? -EAGAIN : -errno;
-	err = peer_allowed(fd, l->uid);
+	err = hung_up(fd) ? -EAGAIN : peer_allowed(fd, l->uid); // gone already: a probe
 	if (!err && current && !wire_link_hung_up(current))
 		err = -EBUSY;
 	if (!err)
@@ -234,9 +241,7 @@ int wire_link_fd(const struct wire_link *l)
 
 int wire_link_hung_up(const struct wire_link *l)
 {
-	struct pollfd p = {.fd = l->fd, .events = POLLRDHUP};
-
-	return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLRDHUP | POLLERR));
+	return hung_up(l->fd);
 }
 
 static int send_now(int fd, const void *data, size_t length, const int *fds, unsigned n)
