@@ -22,6 +22,8 @@ void log_line(const char *level, const char *message, const char *format, ...)
 	va_end(args);
 	if (n > (int)sizeof(line) - 2)
 		n = (int)sizeof(line) - 2;
+	while (line[n - 1] == ' ')
+		n--;
 	line[n++] = '\n';
 	if (write(STDERR_FILENO, line, (size_t)n) < 0)
 		return; // nowhere to say so

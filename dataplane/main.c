@@ -91,8 +91,8 @@ static ssize_t take_log(void *cookie, const char *text, size_t size)
 	for (char *p = last_words; *p; p++)
 		if (*p == '"' || *p == '\n')
 			*p = '\'';
-	log_line(rte_log_cur_msg_loglevel() <= (int)RTE_LOG_ERR ? "error" : "info", last_words,
-		"source=dpdk");
+	if (rte_log_cur_msg_loglevel() <= (int)RTE_LOG_WARNING)
+		log_line("warning", last_words, "source=dpdk");
 	return (ssize_t)size;
 }
 
