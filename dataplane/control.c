@@ -292,8 +292,8 @@ static int set_host(struct control *c, const struct wire_host *r)
 		return -ENOENT;
 	fd = c->fds[r->fd];
 	c->fds[r->fd] = -1; // the host path's from here on
-	return host_set(c->config.host, slot, stats_generation(c->dp->stats, STATS_INTERFACE, slot),
-		fd, interface_record(c->dp, slot)->kind == WIRE_INTERFACE_ETHERNET);
+	return host_set(c->config.host, slot, interface_at(c->dp, slot)->generation, fd,
+		interface_record(c->dp, slot)->kind == WIRE_INTERFACE_ETHERNET);
 }
 
 static int delete_host(struct control *c, uint32_t id)

@@ -50,12 +50,10 @@ static void drop_made(struct host *h, uint32_t slot, enum drop_reason reason)
 	sparse(h, slot)->drops[reason]++;
 }
 
-static bool enter(struct host *h, uint32_t slot, struct rte_mbuf *m, enum host_entry_kind kind)
+static bool enter(struct host *h, uint32_t slot, uint32_t generation, struct rte_mbuf *m,
+	enum host_entry_kind kind)
 {
-	struct host_entry e = {.mbuf = m,
-		.slot = slot,
-		.generation = stats_generation(h->dp->stats, STATS_INTERFACE, slot),
-		.kind = kind};
+	struct host_entry e = {.mbuf = m, .slot = slot, .generation = generation, .kind = kind};
 
 	return !rte_ring_enqueue_elem(h->queue[slot % h->workers].from_host, &e, sizeof(e));
 }
@@ -131,7 +129,7 @@ static void answer(struct host *h, const struct host_item *item, uint64_t now)
 		return;
 	}
 	from->icmp_arrival = at + h->icmp_interval;
-	if (!enter(h, item->slot, m, HOST_ENTER_LOOKUP)) {
+	if (!enter(h, item->slot, item->generation, m, HOST_ENTER_LOOKUP)) {
 		drop_made(h, item->slot, DROP_HOST_FULL);
 		rte_pktmbuf_free(m);
 		return;
@@ -210,7 +208,7 @@ static void send_out(
 	if (!i->up)
 		goto drop;
 	reason = DROP_HOST_FULL;
-	if (!enter(h, slot, m, i->ethernet ? HOST_ENTER_PORT : HOST_ENTER_TUNNEL))
+	if (!enter(h, slot, i->generation, m, i->ethernet ? HOST_ENTER_PORT : HOST_ENTER_TUNNEL))
 		goto drop;
 	count(h, slot)->from_host++;
 	return;
@@ -328,6 +326,7 @@ void host_update(struct host *h, uint32_t slot)
 	if (r->kind == WIRE_INTERFACE_ETHERNET && r->port < h->dp->ports)
 		tpid = h->dp->port[r->port]->outer_tpid;
 	pthread_mutex_lock(&h->lock);
+	i->generation = interface_at(h->dp, slot)->generation;
 	i->mtu = r->mtu;
 	i->up = !!(r->flags & WIRE_INTERFACE_UP);
 	i->vlans = r->vlans;

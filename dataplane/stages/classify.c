@@ -188,7 +188,7 @@ void stage_classify(struct worker *w, const struct port *port, unsigned n)
 		if (unlikely(bad != HEADER_OK))
 			burst_drop(w, i, bad);
 		else if (unlikely(frame[i].ethertype == ETHERTYPE_ARP))
-			burst_to_host(w, i, HOST_NEIGHBOR);
+			burst_to_host(w, i, HOST_NEIGHBOR, 0);
 		else if (is_gre(interface, b->mbuf[i], p))
 			b->gre |= 1u << i;
 	}

@@ -22,13 +22,13 @@ static int punt(struct worker *w, unsigned i, unsigned reason, uint32_t info)
 	return host_punt(w->host, &item, w->now);
 }
 
-void burst_to_host(struct worker *w, unsigned i, unsigned reason)
+void burst_to_host(struct worker *w, unsigned i, unsigned reason, uint32_t info)
 {
 	if (w->host == NULL) {
 		burst_drop(w, i, DROP_HOST_NONE);
 		return;
 	}
-	int result = punt(w, i, reason, 0);
+	int result = punt(w, i, reason, info);
 	if (result != 0)
 		burst_drop(w, i, host_punt_drop(result));
 	else

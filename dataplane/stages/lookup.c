@@ -66,13 +66,13 @@ static bool stays_on_link(struct worker *w, unsigned i)
 	bool discovery = icmp && ip[40] >= 133 && ip[40] <= 137;
 	if (ip[24] == 0xff) {
 		if ((ip[25] & 15) == 2 && icmp)
-			burst_to_host(w, i, discovery ? HOST_NEIGHBOR : HOST_LOCAL);
+			burst_to_host(w, i, discovery ? HOST_NEIGHBOR : HOST_LOCAL, 0);
 		else
 			burst_drop(w, i, DROP_MULTICAST);
 		return true;
 	}
 	if (ip[24] == 0xfe && (ip[25] & 0xc0) == 0x80) {
-		burst_to_host(w, i, discovery ? HOST_NEIGHBOR : HOST_LOCAL);
+		burst_to_host(w, i, discovery ? HOST_NEIGHBOR : HOST_LOCAL, 0);
 		return true;
 	}
 	// A link-local source stays on its link too (RFC 4291 2.5.6).
@@ -99,7 +99,7 @@ static bool take_path(struct worker *w, unsigned i)
 		if (p->flags & PACKET_PENDING)
 			burst_drop(w, i, p->pending);
 		else
-			burst_to_host(w, i, HOST_LOCAL);
+			burst_to_host(w, i, HOST_LOCAL, word.target);
 		return false;
 	}
 	if (unlikely(p->flags & PACKET_GROUP)) {

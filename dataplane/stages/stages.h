@@ -32,8 +32,8 @@ static inline void burst_drop(struct worker *w, unsigned i, enum drop_reason rea
 // Closes the gaps; the order of packets stays.
 void burst_compact(struct burst *b);
 
-// For us: hands the packet to the host path, `reason` as in io/host.h.
-void burst_to_host(struct worker *w, unsigned i, unsigned reason);
+// For us: hands the packet to the host path, `reason` and `info` as in io/host.h.
+void burst_to_host(struct worker *w, unsigned i, unsigned reason, uint32_t info);
 
 // Drops a packet and offers it to the host path as material for an ICMP error.
 void burst_drop_icmp(
