@@ -49,7 +49,7 @@ static const struct {
 	{WIRE_VRF_DELETE, {PART(wire_id, id, PART_ID), PART(wire_id, pad, PART_ZERO)}},
 	{WIRE_INTERFACE_SET,
 		{PART(wire_interface, uid, PART_ID), PART(wire_interface, interface, PART_ID),
-			PART(wire_interface, vrf, PART_ID)}},
+			PART(wire_interface, vrf, PART_ID), PART(wire_interface, pad, PART_ZERO)}},
 	{WIRE_INTERFACE_DELETE, {PART(wire_id, id, PART_ID), PART(wire_id, pad, PART_ZERO)}},
 	{WIRE_LIMITER_SET, {PART(wire_limiter, uid, PART_ID), PART(wire_limiter, limiter, PART_ID),
 				   PART(wire_limiter, pad, PART_ZERO)}},

@@ -183,8 +183,10 @@ struct wire_interface {
 	uint8_t mac[6];     // Ethernet: ours; all zero = the port's
 	uint8_t family;     // GRE: of the outer header, WIRE_IPV4 or WIRE_IPV6
 	uint8_t ttl;        // GRE: of the outer header, 1..255
+	uint8_t pad[4];
 };
-static_assert(sizeof(struct wire_interface) == 96, "wire_interface");
+static_assert(sizeof(struct wire_interface) == 96 && offsetof(struct wire_interface, pad) == 92,
+	"wire_interface");
 
 // Limiter: research and names in dataplane/tables/limiter.h.
 #define WIRE_LIMITER_SHAPE (1u << 0) // queue up to queue_ns instead of dropping
