@@ -12,9 +12,10 @@
 // of the burst is free, it is handed back in the next CAS, and `lo` is an eighth wider than the burst to
 // cover what all workers together may hold (control: quantum = burst / (8 * workers)).
 // Why the ramp: at a hard threshold whoever sends small packets or in long trains gets the room that the
-// others left. A packet is judged at the level it finds plus a quarter of its own cost: with all of it large packets
-// lose (they need more room), with none of it they win (each finds the level sunk since the one before); a quarter
-// gave equal shares in virtual time (docs/decisions/0003-limiter.md). Overdraft: one packet.
+// others left. A packet is judged at the level it finds plus 3/8 of its own cost: with
+// all of it large packets lose (they need more room), with none of it they win (each finds the level sunk by the time
+// it took to arrive). The fair share lies between 1/4 and 1/2, depending on how the sources take turns
+// (docs/decisions/0003-limiter.md). Overdraft: one packet.
 
 #include "dataplane/tables/limiter.h"
 
@@ -281,7 +282,7 @@ static uint64_t judge(
 
 		throw += 2654435769u;
 		sum = price(g->len[i], cost);
-		if (ramp_refuses(*at - now + sum / 4, b->lo, b->hi, b->slope, throw))
+		if (ramp_refuses(*at - now + sum * 3 / 8, b->lo, b->hi, b->slope, throw))
 			continue;
 		passed |= 1ull << i;
 		if (g->departure)
@@ -359,7 +360,7 @@ static inline uint64_t police_single(struct stats_limiter_word *word,
 		} else if (level > lo) {
 			uint64_t hi = load(&word->hi);
 
-			if (ramp_refuses(level + sum / 4, lo, hi, load(&word->slope),
+			if (ramp_refuses(level + sum * 3 / 8, lo, hi, load(&word->slope),
 				    first_throw(part))) {
 				if (!part->credit) {
 					part->closed = base - hi;

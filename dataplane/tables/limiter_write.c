@@ -259,12 +259,15 @@ static int repair(uint64_t *tat, uint64_t above, uint64_t now)
 int limiter_sweep(struct stats_limiter_word *word, uint64_t now)
 {
 	uint64_t most = larger(word->hi, word->ef);
-	uint64_t overdraft = price(UINT16_MAX, word->cost); // one packet above what still accepts
+	uint64_t slop = units_of_ns(1000000, word->hz); // workers' idea of now may be ahead of ours
+	uint64_t overdraft =
+		price(UINT16_MAX, word->cost) + slop; // one packet above what still accepts
 	int wrong = 0;
 
 	wrong |= repair(&word->tat, most + overdraft, now);
-	wrong |= repair(&word->tat_ef, word->ef_lo + price(UINT16_MAX, word->ef_cost), now);
-	wrong |= repair(&word->tat_packets, word->packet_lo + price(1, word->packet_cost), now);
+	wrong |= repair(&word->tat_ef, word->ef_lo + price(UINT16_MAX, word->ef_cost) + slop, now);
+	wrong |= repair(
+		&word->tat_packets, word->packet_lo + price(1, word->packet_cost) + slop, now);
 	if (wrong)
 		store(&word->repairs, word->repairs + 1);
 	return wrong;

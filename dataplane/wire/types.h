@@ -217,12 +217,12 @@ static inline uint64_t wire_burst_default(uint64_t rate)
 	return burst < 64000 ? 64000 : burst > most ? most : burst;
 }
 
-// 10 ms, less below 167 Mb/s, where the ramp's width would be seen in a second's sum: 3 ms at 50 Mb/s.
+// 10 ms, less below 167 Mb/s, where the ramp's width would be seen in a second's sum: 5 ms at 50 Mb/s.
 static inline uint64_t wire_ramp_default(uint64_t rate)
 {
 	uint64_t ramp = rate * 3 / 50;
 
-	return ramp < 3000000 ? 3000000 : ramp > 10000000 ? 10000000 : ramp;
+	return ramp < 5000000 ? 5000000 : ramp > 10000000 ? 10000000 : ramp;
 }
 
 // An address of ours in a VRF: packets to it go to the host queue of `interface`.

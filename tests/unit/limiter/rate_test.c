@@ -202,12 +202,45 @@ static double relative(uint64_t rate, double factor, const struct sim_load *mode
 	return result;
 }
 
+// The same for two sources that do not share a wire: each sends its packets evenly spaced, on its own.
+static double independent(uint64_t rate, double factor)
+{
+	static const uint16_t length[2] = {64, 1518};
+	struct wire_limiter record = sim_record(rate);
+	double byte = (double)sim_units(1) * 8 / ((double)rate * factor / 2), due[2];
+	uint64_t passed[2] = {0}, sent[2] = {0}, begin;
+	struct sim sim;
+
+	sim_start(&sim, &record, 2);
+	begin = sim.now;
+	for (unsigned w = 0; w < 2; w++)
+		due[w] = byte * 1518 * (double)sim_below(&sim.random, 1000) / 1000;
+	for (double end = (double)sim_units(10); due[0] < end;) {
+		unsigned w = due[1] < due[0];
+
+		sim.now = begin + (uint64_t)due[w];
+		if (due[w] > end / 10) {
+			passed[w] += sim_police(&sim, w, &length[w], 0, 1);
+			sent[w]++;
+		} else {
+			sim_police(&sim, w, &length[w], 0, 1);
+		}
+		due[w] += byte * length[w];
+	}
+	printf("%5.0f Mb/s x %g, two wires: 64 B accepted %.4f, 1518 B %.4f\n", (double)rate / 1e6,
+		factor, (double)passed[0] / (double)sent[0], (double)passed[1] / (double)sent[1]);
+	return (double)passed[0] / (double)sent[0] / ((double)passed[1] / (double)sent[1]);
+}
+
 static void shares_are_fair(void **state)
 {
 	struct sim_load sizes = {.share = {0.5, 0.5}, .length = {64, 1518}};
 	struct sim_load split = {.share = {0.9, 0.1}};
 	struct sim_load trains = {.share = {0.5, 0.5}, .length = {594, 594}};
 
+	assert_true(fabs(independent(50000000, 2) - 1) <= 0.03);
+	assert_true(fabs(independent(1000000000, 2) - 1) <= 0.03);
+	assert_true(fabs(independent(1000000000, 5) - 1) <= 0.03);
 	assert_true(fabs(relative(50000000, 2, &sizes, 2) - 1) <= 0.03);
 	assert_true(fabs(relative(1000000000, 2, &sizes, 2) - 1) <= 0.03);
 	assert_true(fabs(relative(200000000, 2, &split, 2) - 1) <= 0.03);

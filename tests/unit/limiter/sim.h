@@ -19,7 +19,7 @@ struct sim_random {
 };
 uint64_t sim_next(struct sim_random *random);
 uint64_t sim_below(struct sim_random *random, uint64_t n);
-uint64_t sim_seed(void); // CULVERT_SEED or a fresh one; printed once
+uint64_t sim_seed(void); // CULVERT_SEED or 1; printed once
 
 static inline uint64_t sim_units(double seconds)
 {
