@@ -37,7 +37,9 @@ static inline uint8_t *encap_ipv4(struct worker *w, const struct interface *out,
 	uint16_t total = rte_cpu_to_be_16((uint16_t)(length + out->outer_bytes));
 	uint16_t fragment = p->family == 4 ? load16(ip + 6) & rte_cpu_to_be_16(IPV4_DF)
 					   : rte_cpu_to_be_16(IPV4_DF);
-	uint16_t id = fragment != 0 ? 0 : w->ip_id++; // RFC 6864: atomic datagrams need none
+	uint16_t id = fragment != 0 ? 0
+				    : rte_cpu_to_be_16(
+					      w->ip_id++); // RFC 6864: atomic datagrams need none
 	uint16_t front;
 	memcpy(outer, out->outer4, 20);
 	outer[1] = p->tos;
