@@ -77,12 +77,12 @@ static inline void count_window(struct stats_limiter_part *part, uint64_t now, u
 		add(&part->window_bytes, (uint32_t)bytes);
 		return;
 	}
-	if (unlikely((window ^ part->peak_window) >> LIMITER_EPOCH_SHIFT))
-		close_epoch(part, window);
 	if (part->window_bytes > part->peak_bytes) {
 		store(&part->peak_bytes, part->window_bytes);
 		store(&part->peak_window, part->window);
 	}
+	if (unlikely((window ^ part->peak_window) >> LIMITER_EPOCH_SHIFT))
+		close_epoch(part, window);
 	store(&part->window, window);
 	store(&part->window_bytes, (uint32_t)bytes);
 }
