@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #define READ_CHUNK   65536u
+#define WRITE_MAX    262144 // in one go
 #define TURN_MS      3
 #define OUTPUT_MAX   (64u << 20) // unsent, of all clients together
 #define OUTPUT_LARGE 65536u      // an answer worth adding them up
@@ -223,11 +224,29 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
 		client_turn(client);
 }
 
+// Not evbuffer_write(): a client that has hung up must not raise SIGPIPE.
+static ssize_t send_some(struct client *client)
+{
+	struct evbuffer_iovec pieces[8];
+	int count = evbuffer_peek(client->out, WRITE_MAX, NULL, pieces, 8);
+	struct iovec iov[8];
+	struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)(count < 8 ? count : 8)};
+	ssize_t sent;
+
+	for (size_t i = 0; i < message.msg_iovlen; i++)
+		iov[i] = (struct iovec){
+			.iov_base = pieces[i].iov_base, .iov_len = pieces[i].iov_len};
+	sent = sendmsg(client->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent > 0)
+		evbuffer_drain(client->out, (size_t)sent);
+	return sent;
+}
+
 static void on_writable(evutil_socket_t fd, short what, void *ctx)
 {
 	struct client *client = ctx;
 	bool was_paused = client_paused(client);
-	int sent = evbuffer_write(client->out, client->fd);
+	ssize_t sent = send_some(client);
 
 	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
 		client_destroy(client);
