@@ -9,8 +9,8 @@
 //	host-domain: netns
 //	ports:
 //	  wan0: {device: "net_af_packet0,iface=wan0"}
-//	  core0: {device: "0000:3b:00.1"}
-//	dataplane: {workers: 2, memory: 512MiB, eal: ["--no-huge"]}
+//	  core0: {device: "0000:3b:00.1", tpid: 88a8}
+//	dataplane: {workers: 2, memory: 512MiB, hugepages: false, eal: ["--no-telemetry"]}
 //	roles:
 //	  - {user: root, role: admin}
 
@@ -21,9 +21,12 @@
 #include "control/api/error.h"
 #include "control/model/model.h"
 
+enum node_tpid { NODE_TPID_8100, NODE_TPID_88A8, NODE_TPID_ANY };
+
 struct node_port {
 	const char *name;
 	const char *device; // EAL device: PCI address, or vdev with its arguments
+	uint32_t tpid;      // enum node_tpid: of the outer tag
 };
 
 enum node_role { NODE_VIEWER, NODE_OPERATOR, NODE_ADMIN };
@@ -41,9 +44,12 @@ struct node_dataplane {
 	const char *socket;  // the wire contract's
 	const char *stats;   // stats segment, on hugetlbfs or tmpfs
 	uint32_t workers;
-	uint64_t memory;           // bytes of EAL memory
-	bool hugepages;            // false: --no-huge
-	bool idle;                 // workers sleep when there is nothing to do
+	uint64_t memory; // bytes of EAL memory
+	bool hugepages;  // false: --no-huge
+	bool idle;       // workers sleep when there is nothing to do
+	uint32_t buffers, buffer_size, descriptors, interfaces, limiters,
+		vrfs;              // 0 = its own default
+	uint64_t fib_memory;       // bytes, likewise
 	LIST_OF(const char *) eal; // more EAL arguments, as they are
 };
 

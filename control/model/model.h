@@ -33,6 +33,10 @@ const struct object *object_ref(const struct object *object);
 void object_unref(const struct object *object);
 struct json_t *object_json(const struct object *object); // a new reference; the key fields included
 
+// Every secret of the object, until visit returns non-zero (which is returned).
+int object_secrets(const struct object *object,
+	int (*visit)(void *ctx, const struct secret *secret), void *ctx);
+
 enum host_domain { HOST_DOMAIN_NETNS, HOST_DOMAIN_TABLE, HOST_DOMAIN_VRF };
 
 // What validation has to know of the node file.

@@ -108,3 +108,17 @@ int object_references(const struct object *object,
 {
 	return struct_references(&object->noun->fields, object, fn, ctx);
 }
+
+int object_secrets(const struct object *object,
+	int (*visit)(void *ctx, const struct secret *secret), void *ctx)
+{
+	const struct fields *fields = &object->noun->fields;
+	int rc = 0;
+
+	for (unsigned int i = 0; i < fields->count && !rc; i++) {
+		const struct field *field = &fields->item[i];
+		if (field->kind == FIELD_SECRET && !field_is_unset(field, field_at(field, object)))
+			rc = visit(ctx, field_at(field, object));
+	}
+	return rc;
+}

@@ -207,6 +207,21 @@ static void struct_read(
 	fields_require(reader, field->fields, tree, value, given);
 }
 
+// The key of a map's element is its first field.
+static void map_key(
+	struct reader *reader, const struct fields *fields, const struct tree *item, void *value)
+{
+	const struct field *first = &fields->item[0];
+	char error[FIELD_ERROR_MAX];
+
+	int rc = field_parse(first, item->key, field_at(first, value), error);
+	if (rc == -ENOMEM)
+		reader->failed = true;
+	else if (rc)
+		reader_complain(reader, "value", &item->key_place, first->name, "\"%.80s\" %s",
+			item->key, error);
+}
+
 static void list_read(struct reader *reader, const struct field *field, const struct tree *tree,
 	struct list *list)
 {
@@ -214,8 +229,9 @@ static void list_read(struct reader *reader, const struct field *field, const st
 	size_t size = field_element_size(field);
 	char what[sizeof(reader->what)];
 
-	if (tree->type != TREE_LIST) {
-		wrong_value(reader, field, tree, "must be a list");
+	bool map = field->flags & FIELD_MAP;
+	if (tree->type != (map ? TREE_MAP : TREE_LIST)) {
+		wrong_value(reader, field, tree, map ? "must be a map" : "must be a list");
 		return;
 	}
 	if (tree->count > LIST_MAX) {
@@ -231,12 +247,17 @@ static void list_read(struct reader *reader, const struct field *field, const st
 	}
 	memcpy(what, reader->what, sizeof(what));
 	for (const struct tree *item = tree->child; item; item = item->next) {
-		if (field->element == FIELD_STRUCT)
+		if (map)
+			snprintf(reader->what, sizeof(reader->what), "%s \"%.64s\"", field->name,
+				item->key);
+		else if (field->element == FIELD_STRUCT)
 			snprintf(reader->what, sizeof(reader->what), "%s[%u]%s%.150s", field->name,
 				list->count, what[0] ? " of " : "", what);
 		void *value = (char *)list->item + list->count++ * size;
 		if (field->element == FIELD_STRUCT && fields_initial(field->fields, value))
 			reader->failed = true;
+		if (map)
+			map_key(reader, field->fields, item, value);
 		value_read(reader, &element, item, value, NULL);
 	}
 	memcpy(reader->what, what, sizeof(what));

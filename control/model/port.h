@@ -14,7 +14,6 @@ struct port { // object.name is "EDGE/PORT"
 	const char *name;
 	uint32_t faces; // enum port_faces
 	uint32_t mtu;
-	uint32_t outer_tpid;      // of the outer tag, e.g. 0x8100 or 0x88a8; customer ports
 	struct ip_host address;   // ours in the underlay; core ports
 	LIST_OF(uint64_t) offers; // bit/s that circuits on this port may have; empty = every rate
 	uint64_t capacity;        // bit/s that circuits may add up to; 0 = not counted

@@ -87,6 +87,8 @@ struct secret {
 #define FIELD_REQUIRED   (1u << 3)
 #define FIELD_GENERATED \
 	(1u << 4) // made up when not given at creation (UUID); kept when not given later
+#define FIELD_MAP \
+	(1u << 5) // LIST of STRUCT written as a map: the keys are the elements' first field
 
 enum on_delete {
 	ON_DELETE_REFUSE,  // the target cannot go while this object refers to it

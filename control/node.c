@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The node file: read by the same tables of fields as the model, with the same messages. It says what this
+// machine is (edge name, devices, sockets, who may do what); what the network is stands in the model. The
+// data plane's whole command line is derived from it here, so that nobody writes it down twice.
+
+#include "control/node.h"
+#include "control/model/model_internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OFFSET(member)    offsetof(struct node_file, node.member)
+#define PORT(member)      offsetof(struct node_port, member)
+#define DATAPLANE(member) offsetof(struct node_dataplane, member)
+#define GRANT(member)     offsetof(struct node_grant, member)
+#define COUNT(fields)     (sizeof(fields) / sizeof((fields)[0]))
+#define MIB               INT64_C(1048576)
+
+struct node_file {
+	struct node node;
+	const char *socket_mode; // octal text
+};
+
+static const char *const tpids[] = {"8100", "88a8", "any", NULL};
+static const char *const roles[] = {"viewer", "operator", "admin", NULL};
+static const char *const host_domains[] = {"netns", "table", "vrf", NULL};
+
+static const struct field port_fields[] = {
+	{"name", FIELD_NAME, 0, PORT(name), .help = "name of the port in the model"},
+	{"device", FIELD_STRING, FIELD_REQUIRED, PORT(device),
+		.help = "PCI address, or a DPDK vdev with its arguments"},
+	{"tpid", FIELD_ENUM, 0, PORT(tpid), "8100", .values = tpids,
+		.help = "ethertype of the outer tag"},
+};
+static const struct fields port = {port_fields, COUNT(port_fields), sizeof(struct node_port)};
+
+static const struct field grant_fields[] = {
+	{"user", FIELD_STRING, 0, GRANT(user), .help = "user name"},
+	{"uid", FIELD_STRING, 0, GRANT(uid), .help = "user id"},
+	{"group", FIELD_STRING, 0, GRANT(group), .help = "group name"},
+	{"gid", FIELD_STRING, 0, GRANT(gid), .help = "group id"},
+	{"role", FIELD_ENUM, FIELD_REQUIRED, GRANT(role), .values = roles,
+		.help = "what they may do"},
+};
+static const struct fields grant = {grant_fields, COUNT(grant_fields), sizeof(struct node_grant)};
+
+static const struct field dataplane_fields[] = {
+	{"program", FIELD_STRING, 0, DATAPLANE(program), "culvert-dataplane",
+		.help = "the program"},
+	{"socket", FIELD_STRING, 0, DATAPLANE(socket), "/run/culvert/dataplane.sock",
+		.help = "its control socket"},
+	{"stats", FIELD_STRING, 0, DATAPLANE(stats), "/dev/shm/culvert-stats",
+		.help = "its stats segment, on tmpfs or hugetlbfs"},
+	{"workers", FIELD_UINT, 0, DATAPLANE(workers), "1", 1, 16, .help = "worker threads"},
+	{"memory", FIELD_SIZE, 0, DATAPLANE(memory), "256MiB", 64 * MIB, 65536 * MIB,
+		.help = "memory for packets"},
+	{"hugepages", FIELD_BOOL, 0, DATAPLANE(hugepages), "true",
+		.help = "false: work without hugepages"},
+	{"idle", FIELD_BOOL, 0, DATAPLANE(idle), "true",
+		.help = "workers sleep when there is nothing to do"},
+	{"buffers", FIELD_UINT, 0, DATAPLANE(buffers), NULL, 1024, 16777215,
+		.help = "packet buffers"},
+	{"buffer-size", FIELD_UINT, 0, DATAPLANE(buffer_size), NULL, 1600, 16384,
+		.help = "largest frame in bytes"},
+	{"descriptors", FIELD_UINT, 0, DATAPLANE(descriptors), NULL, 64, 32768,
+		.help = "ring descriptors of a device queue"},
+	{"interfaces", FIELD_UINT, 0, DATAPLANE(interfaces), NULL, 64, 1048576,
+		.help = "interfaces there can be"},
+	{"limiters", FIELD_UINT, 0, DATAPLANE(limiters), NULL, 64, 1048576,
+		.help = "limiters there can be"},
+	{"vrfs", FIELD_UINT, 0, DATAPLANE(vrfs), NULL, 2, 1048576,
+		.help = "routing domains there can be"},
+	{"fib-memory", FIELD_SIZE, 0, DATAPLANE(fib_memory), NULL, 16 * MIB, 32768 * MIB,
+		.help = "forwarding memory"},
+	{"eal", FIELD_LIST, 0, DATAPLANE(eal), .element = FIELD_STRING,
+		.help = "more EAL arguments"},
+};
+static const struct fields dataplane = {
+	dataplane_fields, COUNT(dataplane_fields), sizeof(struct node_dataplane)};
+
+static const struct field node_fields[] = {
+	{"edge", FIELD_NAME, FIELD_REQUIRED, OFFSET(edge), .help = "this edge's name in the model"},
+	{"host-domain", FIELD_ENUM, 0, OFFSET(host_domain), "netns", .values = host_domains,
+		.help = "where routing domains live in the kernel"},
+	{"lab", FIELD_BOOL, 0, OFFSET(lab), "false",
+		.help = "both links of a circuit may be on one edge"},
+	{"ports", FIELD_LIST, FIELD_REQUIRED | FIELD_MAP, OFFSET(ports), .element = FIELD_STRUCT,
+		.fields = &port, .help = "name of the port: {device: ...}"},
+	{"dataplane", FIELD_STRUCT, 0, OFFSET(dataplane), .fields = &dataplane,
+		.help = "the data plane process"},
+	{"socket", FIELD_STRING, 0, OFFSET(socket), "/run/culvert/culvertd.sock",
+		.help = "control socket"},
+	{"socket-mode", FIELD_STRING, 0, offsetof(struct node_file, socket_mode), "0660",
+		.help = "its permissions, octal"},
+	{"socket-group", FIELD_STRING, 0, OFFSET(socket_group), .help = "its group"},
+	{"store", FIELD_STRING, 0, OFFSET(store), "/var/lib/culvert/store.db",
+		.help = "database of the model"},
+	{"store-key", FIELD_STRING, 0, OFFSET(store_key),
+		.help = "key file that seals secrets, STORE.key when not given"},
+	{"run-dir", FIELD_STRING, 0, OFFSET(run_dir), "/run/culvert",
+		.help = "directory of the speakers' files"},
+	{"speaker", FIELD_STRING, 0, OFFSET(speaker),
+		.help = "command that starts and stops BGP speakers"},
+	{"kernel-prefix", FIELD_NAME, 0, OFFSET(kernel_prefix), "culvert",
+		.help = "begin of every name made in the kernel"},
+	{"roles", FIELD_LIST, 0, OFFSET(roles), .element = FIELD_STRUCT, .fields = &grant,
+		.help = "who may do what"},
+};
+static const struct fields fields = {node_fields, COUNT(node_fields), sizeof(struct node_file)};
+
+// --- reading -------------------------------------------------------------------------------------------
+
+static const struct place *place_of(const struct tree *tree, const char *key)
+{
+	for (const struct tree *member = tree->child; member; member = member->next) {
+		if (!strcmp(member->key, key))
+			return &member->place;
+	}
+	return &tree->place;
+}
+
+static bool is_number(const char *text)
+{
+	return text[0] && strspn(text, "0123456789") == strlen(text) && strlen(text) < 11 &&
+	       strtoull(text, NULL, 10) < UINT32_MAX;
+}
+
+static void check_roles(struct reader *reader, const struct node *node, const struct tree *tree)
+{
+	for (unsigned int i = 0; i < node->roles.count; i++) {
+		const struct node_grant *g = &node->roles.item[i];
+		const char *number = g->uid ? g->uid : g->gid;
+		unsigned int given = !!g->user + !!g->uid + !!g->group + !!g->gid;
+		if (given != 1)
+			finding_hint(
+				reader_complain(reader, "role", place_of(tree, "roles"), "roles",
+					"roles[%u] names %s", i,
+					given ? "more than one user or group" : "no user or group"),
+				"give one of user, uid, group, gid");
+		else if (number && !is_number(number))
+			reader_complain(reader, "role", place_of(tree, "roles"), "roles",
+				"roles[%u]: \"%.32s\" is not an id", i, number);
+	}
+}
+
+static void check_node(struct reader *reader, struct node_file *file, const struct tree *tree)
+{
+	const char *mode = file->socket_mode;
+	const struct node *node = &file->node;
+
+	if (!mode || strspn(mode, "01234567") != strlen(mode) || strlen(mode) < 3 ||
+		strlen(mode) > 4)
+		finding_hint(reader_complain(reader, "value", place_of(tree, "socket-mode"),
+				     "socket-mode",
+				     "socket-mode \"%.32s\" is not three or four octal digits",
+				     mode ? mode : ""),
+			"socket-mode: \"0660\"");
+	else
+		file->node.socket_mode = (uint32_t)strtoul(mode, NULL, 8);
+	for (unsigned int i = 0; i < node->ports.count; i++) {
+		const char *device = node->ports.item[i].device;
+		for (unsigned int j = 0; device && j < i; j++) {
+			const char *other = node->ports.item[j].device;
+			size_t length = strcspn(device, ",");
+			if (other && strcspn(other, ",") == length &&
+				!strncmp(device, other, length))
+				reader_complain(reader, "value", place_of(tree, "ports"), "ports",
+					"ports \"%s\" and \"%s\" are the same device",
+					node->ports.item[j].name, node->ports.item[i].name);
+		}
+	}
+	check_roles(reader, node, tree);
+}
+
+static char *read_whole(const char *path, size_t *length, struct api_error *error)
+{
+	FILE *in = fopen(path, "re");
+	char *text = in ? malloc((1u << 20) + 1) : NULL;
+
+	*length = text ? fread(text, 1, (1u << 20) + 1, in) : 0;
+	bool failed = !text || ferror(in);
+	int saved = errno;
+	if (in)
+		fclose(in);
+	if (failed || *length > 1u << 20) {
+		api_fail(error, API_INVALID, "give the node file with --config",
+			"cannot read the node file %s: %s", path,
+			failed ? strerror(saved) : "it is larger than 1 MiB");
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+int node_load(const char *path, struct node **out, char **text, struct api_error *error)
+{
+	struct findings *findings = calloc(1, sizeof(*findings));
+	struct node_file *file = calloc(1, sizeof(*file));
+	struct arena arena = {0};
+	uint64_t given = 0;
+	int rc = -EINVAL;
+
+	*out = NULL;
+	*text = NULL;
+	struct source source = {.name = path};
+	char *content = findings && file ? read_whole(path, &source.length, error) : NULL;
+	if (!content)
+		goto done;
+	source.text = content;
+	struct reader reader = {.findings = findings, .source = &source, .from_file = true};
+	struct tree *tree = tree_from_yaml(&arena, &source, findings);
+	if (tree && tree->type != TREE_MAP) {
+		finding_hint(reader_complain(
+				     &reader, "value", &tree->place, "", "the node file is empty"),
+			"edge: NAME");
+	} else if (tree) {
+		if (fields_initial(&fields, file))
+			reader.failed = true;
+		fields_read(&reader, &fields, tree, file, NULL, NULL, &given);
+		fields_require(&reader, &fields, tree, file, given);
+		check_node(&reader, file, tree);
+	}
+	if (reader.failed) {
+		rc = api_fail(error, API_INTERNAL, NULL, "not enough memory");
+	} else if (findings->count) {
+		findings_error(findings, error);
+		*text = findings_text(findings, path);
+	} else {
+		*out = &file->node;
+		file = NULL;
+		rc = 0;
+	}
+done:
+	arena_free(&arena);
+	free(content);
+	free(findings);
+	if (file)
+		node_free(&file->node);
+	return rc;
+}
+
+void node_free(struct node *node)
+{
+	if (!node)
+		return;
+	fields_free(&fields, node); // the first member of struct node_file
+	free(node);
+}
+
+struct model_options node_model_options(const struct node *node)
+{
+	return (struct model_options){
+		.host_domain = (enum host_domain)node->host_domain, .lab = node->lab};
+}
+
+int node_port_index(const struct node *node, const char *name)
+{
+	for (unsigned int i = 0; i < node->ports.count; i++) {
+		if (!strcmp(node->ports.item[i].name, name))
+			return (int)i;
+	}
+	return -1;
+}
+
+const struct node_port *node_port(const struct node *node, const char *name)
+{
+	int index = node_port_index(node, name);
+
+	return index < 0 ? NULL : &node->ports.item[index];
+}
+
+// --- the data plane's command line ---------------------------------------------------------------------
+
+struct arguments {
+	char **item;
+	unsigned int count;
+	bool failed;
+};
+
+static void argument(struct arguments *arguments, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+static void argument(struct arguments *arguments, const char *format, ...)
+{
+	char **item = reallocarray(arguments->item, arguments->count + 2, sizeof(*item));
+	va_list args;
+
+	if (!item) {
+		arguments->failed = true;
+		return;
+	}
+	arguments->item = item;
+	va_start(args, format);
+	if (vasprintf(&item[arguments->count], format, args) < 0) {
+		item[arguments->count] = NULL;
+		arguments->failed = true;
+	} else {
+		item[++arguments->count] = NULL;
+	}
+	va_end(args);
+}
+
+// "0000:3b:00.1" or "3b:00.1": what the EAL takes as -a; anything else is a --vdev.
+static bool is_pci(const char *device)
+{
+	size_t length = strcspn(device, ",");
+
+	return length >= 7 && strcspn(device, ":") < length && device[length - 2] == '.' &&
+	       strspn(device, "0123456789abcdefABCDEF:.") >= length;
+}
+
+static void number(struct arguments *arguments, const char *name, uint64_t value)
+{
+	if (value) {
+		argument(arguments, "--%s", name);
+		argument(arguments, "%llu", (unsigned long long)value);
+	}
+}
+
+char **node_dataplane_args(const struct node *node)
+{
+	const struct node_dataplane *d = &node->dataplane;
+	struct arguments a = {0};
+	bool pci = false;
+
+	argument(&a, "%s", d->program);
+	for (unsigned int i = 0; i < node->ports.count; i++) {
+		bool is = is_pci(node->ports.item[i].device);
+		argument(&a, is ? "-a" : "--vdev");
+		argument(&a, "%s", node->ports.item[i].device);
+		pci |= is;
+	}
+	if (!pci)
+		argument(&a, "--no-pci");
+	if (!d->hugepages) {
+		argument(&a, "--no-huge");
+		argument(&a, "--no-shconf");
+	}
+	argument(&a, "-m");
+	argument(&a, "%llu", (unsigned long long)(d->memory >> 20));
+	argument(&a, "--file-prefix");
+	argument(&a, "%s", node->kernel_prefix);
+	for (unsigned int i = 0; i < d->eal.count; i++)
+		argument(&a, "%s", d->eal.item[i]);
+	argument(&a, "--");
+	argument(&a, "--socket");
+	argument(&a, "%s", d->socket);
+	argument(&a, "--stats");
+	argument(&a, "%s", d->stats);
+	number(&a, "workers", d->workers);
+	argument(&a, "--idle");
+	argument(&a, d->idle ? "sleep" : "poll");
+	number(&a, "buffers", d->buffers);
+	number(&a, "buffer-size", d->buffer_size);
+	number(&a, "descriptors", d->descriptors);
+	number(&a, "interfaces", d->interfaces);
+	number(&a, "limiters", d->limiters);
+	number(&a, "vrfs", d->vrfs);
+	number(&a, "fib-memory", d->fib_memory >> 20);
+	for (unsigned int i = 0; i < node->ports.count; i++) {
+		const struct node_port *p = &node->ports.item[i];
+		argument(&a, "--port");
+		argument(&a, "%s=%.*s%s%s", p->name, (int)strcspn(p->device, ","), p->device,
+			p->tpid == NODE_TPID_8100 ? "" : ",tpid=",
+			p->tpid == NODE_TPID_8100 ? "" : tpids[p->tpid]);
+	}
+	if (a.failed) {
+		node_arguments_free(a.item);
+		return NULL;
+	}
+	return a.item;
+}
+
+void node_arguments_free(char **arguments)
+{
+	for (char **text = arguments; text && *text; text++)
+		free(*text);
+	free(arguments);
+}
+
+void node_arguments_print(char **arguments, FILE *out)
+{
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+,./:@%";
+
+	for (char **text = arguments; text && *text; text++) {
+		fputs(text == arguments ? "" : " ", out);
+		if (**text && strspn(*text, plain) == strlen(*text)) {
+			fputs(*text, out);
+			continue;
+		}
+		fputc('\'', out);
+		for (const char *c = *text; *c; c++)
+			fputs(*c == '\'' ? "'\\''" : (char[]){*c, '\0'}, out);
+		fputc('\'', out);
+	}
+	fputc('\n', out);
+}

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Reading the model out of the store and committing changes to it. A commit is one transaction over the
+// objects, their history, the ids and secrets they need, and the audit: either all of it is on disk when the
+// caller goes on to publish, or none of it.
+
+#include "control/store/store_internal.h"
+
+#include <jansson.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int sql(struct store *store, const char *text)
+{
+	return sqlite3_exec(store->db, text, NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
+}
+
+// --- reading -------------------------------------------------------------------------------------------
+
+static int read_sources(struct store *store, struct model_source **sources, unsigned int *count)
+{
+	int64_t total = query_integer(store, -1, "SELECT count(*) FROM objects", "");
+	sqlite3_stmt *row = query(store, "SELECT noun, name, json FROM objects", "");
+	int rc = SQLITE_ROW;
+
+	*count = 0;
+	*sources = total >= 0 ? calloc((size_t)total + 1, sizeof(**sources)) : NULL;
+	if (!*sources || !row)
+		rc = SQLITE_NOMEM;
+	while (rc == SQLITE_ROW && (rc = sqlite3_step(row)) == SQLITE_ROW && *count < total) {
+		struct model_source *source = &(*sources)[(*count)++];
+		source->noun = strdup(column_text(row, 0));
+		source->name = strdup(column_text(row, 1));
+		source->json = strdup(column_text(row, 2));
+		if (!source->noun || !source->name || !source->json)
+			rc = SQLITE_NOMEM;
+	}
+	sqlite3_finalize(row);
+	return rc == SQLITE_DONE ? 0 : -EIO;
+}
+
+static void free_sources(struct model_source *sources, unsigned int count)
+{
+	for (unsigned int i = 0; sources && i < count; i++) {
+		free((char *)(uintptr_t)sources[i].noun);
+		free((char *)(uintptr_t)sources[i].name);
+		free((char *)(uintptr_t)sources[i].json);
+	}
+	free(sources);
+}
+
+// A newer version may need ids that an older one did not give.
+static int complete_ids(struct store *store, const struct model *model)
+{
+	struct ids_change change = {0};
+	int rc = sql(store, "BEGIN IMMEDIATE");
+
+	for (unsigned int noun = 0; noun < NOUNS && !rc; noun++) {
+		for (unsigned int i = 0; i < model_count(model, noun) && !rc; i++)
+			rc = ids_change(store, NULL, model_at(model, noun, i), &change);
+	}
+	if (rc || sql(store, "COMMIT")) {
+		sql(store, "ROLLBACK");
+		ids_discard(&change);
+		return -EIO;
+	}
+	return ids_commit(store, &change);
+}
+
+int store_load(struct store *store, struct store_state *state, struct findings *findings,
+	struct api_error *error)
+{
+	struct model_source *sources;
+	unsigned int count;
+	struct model *model = NULL;
+
+	memset(state, 0, sizeof(*state));
+	int rc = read_sources(store, &sources, &count);
+	if (rc) {
+		free_sources(sources, count);
+		return store_fail(store, error, "cannot read");
+	}
+	rc = model_load(&store->options, sources, count, secret_unseal, store, &model, findings);
+	free_sources(sources, count);
+	if (rc == -EINVAL)
+		return api_fail(error, API_REFUSED,
+			"a setting of the node file (host-domain, lab) may have changed, or the "
+			"store was edited by hand",
+			"the model in the store %s does not hold: %.300s", store->path,
+			findings->item[0].message);
+	if (rc)
+		return api_fail(error, API_INTERNAL, NULL, "not enough memory for the model");
+	if (complete_ids(store, model)) {
+		model_unref(model);
+		return store_fail(store, error, "cannot write the ids of");
+	}
+	state->model = model;
+	state->ids = ids_ref(store->ids);
+	state->revision =
+		(uint64_t)query_integer(store, 0, "SELECT max(revision) FROM revisions", "");
+	memcpy(state->uuid, store->uuid, sizeof(state->uuid));
+	return 0;
+}
+
+// --- committing ----------------------------------------------------------------------------------------
+
+struct seal {
+	struct store *store;
+	const struct object *other; // whose secrets stay
+};
+
+static int find_secret(void *ctx, const struct secret *secret)
+{
+	return !strcmp(((const struct secret *)ctx)->fingerprint, secret->fingerprint);
+}
+
+static int drop_secret(void *ctx, const struct secret *secret)
+{
+	const struct seal *seal = ctx;
+
+	if (seal->other && object_secrets(seal->other, find_secret, (void *)(uintptr_t)secret))
+		return 0;
+	return execute(
+		seal->store, "DELETE FROM secrets WHERE fingerprint = ?", "s", secret->fingerprint);
+}
+
+static int keep_secret(void *ctx, const struct secret *secret)
+{
+	const struct seal *seal = ctx;
+
+	if (seal->other && object_secrets(seal->other, find_secret, (void *)(uintptr_t)secret))
+		return 0;
+	return secret_seal(seal->store, secret);
+}
+
+static int write_object(
+	struct store *store, int64_t revision, const struct object *old, const struct object *new)
+{
+	const struct object *object = new ? new : old;
+	const char *noun = object->noun->name, *name = object->name;
+	char *json = NULL;
+	int rc;
+
+	if (new) {
+		json_t *fields = object_json(new);
+		json = json_dumps(fields, JSON_COMPACT);
+		json_decref(fields);
+		if (!json)
+			return -ENOMEM;
+		rc = execute(store, "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", "ssis",
+			noun, name, revision, json);
+	} else {
+		rc = execute(
+			store, "DELETE FROM objects WHERE noun = ? AND name = ?", "ss", noun, name);
+	}
+	if (!rc)
+		rc = execute(store, "INSERT INTO history VALUES (?, ?, ?, ?)", "isss", revision,
+			noun, name, json);
+	free(json);
+	if (!rc && old)
+		rc = object_secrets(old, drop_secret, &(struct seal){store, new});
+	if (!rc && new)
+		rc = object_secrets(new, keep_secret, &(struct seal){store, old});
+	return rc;
+}
+
+static int write_audit(struct store *store, const char *actor, const char *on_behalf,
+	const char *verb, const char *object, const char *result, int64_t revision)
+{
+	return execute(store,
+		"INSERT INTO audit (time, actor, on_behalf, verb, object, result, revision) VALUES "
+		"(?, ?, ?, ?, ?, ?, ?)",
+		"isssssi", store_now(), actor, on_behalf, verb, object, result, revision);
+}
+
+// "circuit acme-ams-01", or with more: "circuit acme-ams-01 and 3 more".
+static void name_objects(const struct model_diff *diff, char text[OBJECT_NAME_MAX + 64])
+{
+	text[0] = '\0';
+	if (diff->count == 0)
+		return;
+	const struct object *first = diff->item[0].new ? diff->item[0].new : diff->item[0].old;
+	if (diff->count == 1)
+		snprintf(text, OBJECT_NAME_MAX + 64, "%s %s", first->noun->name, first->name);
+	else
+		snprintf(text, OBJECT_NAME_MAX + 64, "%s %s and %u more", first->noun->name,
+			first->name, diff->count - 1);
+}
+
+static int transaction(struct store *store, const struct store_commit *commit,
+	const struct model_diff *diff, int64_t revision, struct ids_change *ids)
+{
+	char objects[OBJECT_NAME_MAX + 64];
+	int rc = execute(store, "INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?)", "iisssii",
+		revision, store_now(), commit->actor, commit->on_behalf, commit->verb,
+		(int64_t)model_digest(commit->new), (int64_t)diff->count);
+
+	for (unsigned int i = 0; i < diff->count && !rc; i++) {
+		rc = write_object(store, revision, diff->item[i].old, diff->item[i].new);
+		if (!rc)
+			rc = ids_change(store, diff->item[i].old, diff->item[i].new, ids);
+	}
+	name_objects(diff, objects);
+	if (!rc)
+		rc = write_audit(store, commit->actor, commit->on_behalf, commit->verb,
+			commit->object ? commit->object : objects, "ok", revision);
+	return rc;
+}
+
+int store_commit(struct store *store, const struct store_commit *commit, uint64_t *revision,
+	struct ids **ids, struct api_error *error)
+{
+	struct model_diff *diff = model_diff(commit->old, commit->new);
+	struct ids_change change = {0};
+	int64_t next;
+	int rc;
+
+	if (!diff)
+		return api_fail(error, API_INTERNAL, NULL, "not enough memory");
+	next = query_integer(store, 0, "SELECT max(revision) FROM revisions", "") + 1;
+	rc = sql(store, "BEGIN IMMEDIATE");
+	if (!rc)
+		rc = transaction(store, commit, diff, next, &change);
+	if (!rc)
+		rc = sql(store, "COMMIT");
+	model_diff_free(diff);
+	if (rc) {
+		store_fail(store, error, "cannot write");
+		sql(store, "ROLLBACK");
+		ids_discard(&change);
+		return rc;
+	}
+	rc = ids_commit(store, &change);
+	if (rc) {
+		// On disk all is well; a restart reads it.
+		ids_discard(&change);
+		return api_fail(error, API_INTERNAL, "restart culvertd",
+			"not enough memory after a commit");
+	}
+	*revision = (uint64_t)next;
+	*ids = ids_ref(store->ids);
+	return 0;
+}
+
+// --- audit and history ---------------------------------------------------------------------------------
+
+int store_audit(struct store *store, const char *actor, const char *on_behalf, const char *verb,
+	const char *object, const char *result)
+{
+	return write_audit(store, actor, on_behalf, verb, object, result,
+		query_integer(store, 0, "SELECT max(revision) FROM revisions", ""));
+}
+
+// Each row an object with the columns' names.
+static json_t *rows(sqlite3_stmt *row)
+{
+	json_t *array = row ? json_array() : NULL;
+	int rc;
+
+	while (row && (rc = sqlite3_step(row)) == SQLITE_ROW) {
+		json_t *object = json_object();
+		for (int i = 0; i < sqlite3_column_count(row); i++) {
+			json_t *value;
+			if (sqlite3_column_type(row, i) == SQLITE_NULL)
+				value = json_null();
+			else if (sqlite3_column_type(row, i) == SQLITE_INTEGER)
+				value = json_integer(sqlite3_column_int64(row, i));
+			else
+				value = json_string(column_text(row, i));
+			json_object_set_new(object, sqlite3_column_name(row, i), value);
+		}
+		json_array_append_new(array, object);
+	}
+	sqlite3_finalize(row);
+	return array;
+}
+
+json_t *store_audit_list(struct store *store, uint64_t before, unsigned int limit)
+{
+	return rows(query(store,
+		"SELECT id, time, actor, on_behalf, verb, object, result, revision FROM audit "
+		"WHERE id < ? ORDER BY id DESC LIMIT ?",
+		"ii", before ? (int64_t)before : INT64_MAX, (int64_t)limit));
+}
+
+json_t *store_history(struct store *store, uint64_t before, unsigned int limit)
+{
+	return rows(query(store,
+		"SELECT revision, time, actor, on_behalf, verb, objects FROM revisions "
+		"WHERE revision < ? ORDER BY revision DESC LIMIT ?",
+		"ii", before ? (int64_t)before : INT64_MAX, (int64_t)limit));
+}

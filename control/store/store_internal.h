@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef STORE_INTERNAL_H
+#define STORE_INTERNAL_H
+
+// What the files behind store.h share.
+
+#include <sodium.h>
+#include <sqlite3.h>
+
+#include "control/store/store.h"
+
+struct id_key {                  // immutable, shared by snapshots
+	unsigned int references; // atomic
+	enum id_class class;
+	struct id id;
+	char key[];
+};
+
+struct ids {                     // sorted by class, key
+	unsigned int references; // atomic
+	unsigned int count;
+	struct id_key *item[];
+};
+
+struct store {
+	sqlite3 *db;
+	char *path, *key_path;
+	uint32_t quarantine;
+	struct model_options options;
+	uint8_t uuid[16];
+	uint8_t key[crypto_secretbox_KEYBYTES];
+	struct ids *ids; // as committed
+};
+
+// --- SQL -----------------------------------------------------------------------------------------------
+
+// A statement with its values bound: 's' const char * (NULL allowed), 'i' int64_t, 'b' const void * and int.
+// NULL when it cannot be prepared.
+sqlite3_stmt *query(struct store *store, const char *sql, const char *types, ...);
+// The same, stepped to its end and finalized. 0 or -EIO.
+int execute(struct store *store, const char *sql, const char *types, ...);
+// The one integer it gives, `none` when there is no row or it fails.
+int64_t query_integer(struct store *store, int64_t none, const char *sql, const char *types, ...);
+const char *column_text(sqlite3_stmt *statement, int column); // never NULL
+// Fills *error from what SQLite says last.
+int store_fail(struct store *store, struct api_error *error, const char *doing);
+int64_t store_now(void); // CLOCK_REALTIME seconds
+
+// --- ids -----------------------------------------------------------------------------------------------
+
+int ids_load(struct store *store); // from the database into store->ids
+int ids_seed(struct store *store); // the underlay's, in a new store
+// Inside a transaction: takes the database from the ids that old needs to those that new needs, either may be NULL.
+// `changed` collects what to tell ids_commit(); it is to be freed with ids_discard() when the transaction fails.
+struct ids_change {
+	struct id_key **come;
+	struct id_key **gone;
+	unsigned int come_count, come_room, gone_count, gone_room;
+	bool failed;
+};
+int ids_change(struct store *store, const struct object *old, const struct object *new,
+	struct ids_change *change);
+void ids_discard(struct ids_change *change);
+// After the transaction: the new snapshot. 0 or -ENOMEM.
+int ids_commit(struct store *store, struct ids_change *change);
+
+// --- secrets -------------------------------------------------------------------------------------------
+
+// Reads or makes the key file. `fresh`: the store is new.
+int key_open(struct store *store, bool fresh, struct api_error *error);
+int secret_seal(struct store *store, const struct secret *secret);
+// A new string, NULL = unknown or damaged. ctx is the store.
+char *secret_unseal(void *ctx, const char *fingerprint);
+
+#endif
