@@ -85,7 +85,7 @@ static const struct column connection_columns[] = {
 static const struct column route_columns[] = {
 	{"DOMAIN", "domain", SHOW_TEXT}, {"PREFIX", "prefix", SHOW_TEXT}, {"STATE", "state", SHOW_STATE},
 	{"ORIGIN", "origin", SHOW_TEXT}, {"FROM", "from", SHOW_TEXT}, {"RULE", "rule", SHOW_TEXT},
-	{"OBJECT", "object", SHOW_TEXT}, {"NEXT HOPS", "nexthops", SHOW_TEXT}, {0}};
+	{"OBJECT", "object", SHOW_TEXT}, {"NEXT HOPS", "nexthops", SHOW_PATHS}, {0}};
 static const struct column summary_columns[] = {
 	{"DOMAIN", "domain", SHOW_TEXT}, {"LEARNED", "learned", SHOW_NUMBER}, {"ACCEPTED", "accepted", SHOW_NUMBER},
 	{"REJECTED", "rejected", SHOW_NUMBER}, {"HELD", "held", SHOW_NUMBER}, {"INSTALLED", "installed", SHOW_NUMBER},

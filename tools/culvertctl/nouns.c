@@ -66,7 +66,7 @@ static void print_object(const struct context *context, const json_t *object)
 	size_t i;
 
 	json_object_foreach ((json_t *)object, key, value)
-		if ((int)strlen(key) > width)
+		if ((int)strlen(key) > width && strcmp(key, "full_name") != 0)
 			width = (int)strlen(key);
 	json_object_foreach ((json_t *)object, key, value) {
 		char *text;
@@ -81,7 +81,7 @@ static void print_object(const struct context *context, const json_t *object)
 			}
 			continue;
 		}
-		text = value_text(context, value, SHOW_TEXT);
+		text = value_text(context, value, strcmp(key, "since") == 0 ? SHOW_AGE : SHOW_TEXT);
 		printf("%-*s  %s\n", width, key, *text == '\0' ? "-" : text);
 		free(text);
 	}

@@ -96,6 +96,18 @@ const char *time_text(int64_t when, char text[TEXT_MAX])
 static void append_value(
 	FILE *out, const struct context *context, const json_t *value, enum format format);
 
+// "169.254.10.1 on acme-ams-01/private"; the weight when it is not 1, "down" when it cannot be used
+static void append_path(FILE *out, const json_t *path)
+{
+	const char *via = get_text(path, "via");
+
+	fprintf(out, "%s%s%s", via, *via == '\0' ? "" : " on ", get_text(path, "interface"));
+	if (get_number(path, "weight") > 1)
+		fprintf(out, " weight %" PRId64, get_number(path, "weight"));
+	if (json_is_false(json_object_get(path, "usable")))
+		fputs(" down", out);
+}
+
 static void append_object(FILE *out, const struct context *context, const json_t *object)
 {
 	const char *key, *separator = "";
@@ -137,6 +149,8 @@ static void append_value(
 			fputs(i == 0 ? "" : ", ", out);
 			append_value(out, context, element, format);
 		}
+	} else if (json_is_object(value) && format == SHOW_PATHS) {
+		append_path(out, value);
 	} else if (json_is_object(value)) {
 		append_object(out, context, value);
 	}

@@ -18,6 +18,7 @@ enum format {
 	SHOW_AGE,    // 3d04h since a UNIX time
 	SHOW_TIME,   // local date and time
 	SHOW_STATE,  // text with a colour
+	SHOW_PATHS,  // next hops of a route
 };
 
 // Cells that come straight from an item's member. Ends at the first without a title.

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// culvertctl as a user runs it, against the real verbs over a model in memory and canned answers for what the
+// route thread would say. The cases stand in culvertctl.txt:
+//	$ words of the command line
+//	what it prints, standard output and error together
+//	= exit status, when not 0
+// Run with CULVERT_REWRITE=1 it prints the file as it would be; read the difference before believing it.
+
+#include "tests/unit/rpc/fake_service.h"
+#include "tests/unit/rpc/harness.h"
+
+#include "control/api/methods.h"
+#include "control/rpc/verbs.h"
+
+#include <jansson.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static json_t *answers; // method -> result
+
+// "since" members are ages in the file, so that the tables stay the same.
+static void make_times(json_t *value)
+{
+	const char *key;
+	json_t *member;
+	size_t i;
+
+	if (json_is_object(value)) {
+		json_t *since = json_object_get(value, "since");
+
+		if (json_is_integer(since))
+			json_integer_set(since, (json_int_t)time(NULL) - json_integer_value(since));
+		json_object_foreach (value, key, member)
+			make_times(member);
+	}
+	if (json_is_array(value))
+		json_array_foreach (value, i, member)
+			make_times(member);
+}
+
+static void canned(struct rpc_call *call)
+{
+	json_t *answer = json_deep_copy(json_object_get(answers, call->method->name));
+	struct api_error error;
+
+	if (strcmp(call->method->name, API_ROUTE_GET) == 0 && !rpc_has(call, "circuit")) {
+		json_decref(answer);
+		api_fail(&error, API_TIMEOUT, NULL, "the route thread is busy");
+		rpc_fail(call, &error);
+		return;
+	}
+	make_times(answer);
+	rpc_reply(call, answer);
+}
+
+#define ROUTE(method_name, ...)                                                                  \
+	{                                                                                        \
+		.name = method_name, .role = RPC_VIEWER, .thread = RPC_ROUTE, .handler = canned, \
+		.params = {                                                                      \
+			__VA_ARGS__                                                              \
+		}                                                                                \
+	}
+static const struct rpc_method route_methods[] = {
+	ROUTE(API_STATUS, {0}),
+	ROUTE(API_CIRCUIT_STATUS, {"circuit", RPC_STRING, false, NULL},
+		{"customer", RPC_STRING, false, NULL}, {"limit", RPC_INTEGER, false, NULL},
+		{"cursor", RPC_STRING, false, NULL}),
+	ROUTE(API_CIRCUIT_STATS, {"circuit", RPC_STRING, true, NULL},
+		{"link", RPC_STRING, false, NULL}),
+	ROUTE(API_PORT_STATUS, {"port", RPC_STRING, false, NULL},
+		{"limit", RPC_INTEGER, false, NULL}, {"cursor", RPC_STRING, false, NULL}),
+	ROUTE(API_ROUTE_LIST, {"circuit", RPC_STRING, false, NULL},
+		{"state", RPC_STRING, false, NULL}, {"limit", RPC_INTEGER, false, NULL},
+		{"cursor", RPC_STRING, false, NULL}),
+	ROUTE(API_ROUTE_GET, {"address", RPC_STRING, true, NULL},
+		{"circuit", RPC_STRING, false, NULL}),
+	ROUTE(API_ROUTE_SUMMARY, {"limit", RPC_INTEGER, false, NULL}),
+	ROUTE(API_NEIGHBOR_LIST, {"limit", RPC_INTEGER, false, NULL}),
+	ROUTE(API_DROPS, {"limit", RPC_INTEGER, false, NULL}),
+	ROUTE(API_PEERING_STATUS, {"peering", RPC_STRING, false, NULL},
+		{"limit", RPC_INTEGER, false, NULL}),
+	ROUTE(API_PEERING_CLEAR, {"peering", RPC_STRING, true, NULL},
+		{"soft", RPC_BOOLEAN, false, NULL}),
+	{0},
+};
+
+static void add_methods(void *ctx, struct rpc_server *server, struct event_base *base)
+{
+	struct api_error error;
+
+	fake_service_base(ctx, base);
+	assert_int_equal(rpc_verbs_add(server, ctx, &error), 0);
+	assert_int_equal(rpc_server_add(server, route_methods, NULL), 0);
+}
+
+static int run(const char *words, char *out, size_t room)
+{
+	char command[2048];
+	size_t length = 0;
+	FILE *pipe;
+	int status;
+
+	snprintf(command, sizeof(command), "cd %s && %s %s 2>&1", SOURCE_DIR, CULVERTCTL, words);
+	pipe = popen(command, "r");
+	assert_non_null(pipe);
+	length = fread(out, 1, room - 1, pipe);
+	out[length] = '\0';
+	status = pclose(pipe);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void check(const char *words, const char *expected, int expected_status)
+{
+	static char out[65536];
+	int status = run(words, out, sizeof(out));
+
+	if (getenv("CULVERT_REWRITE") != NULL) {
+		printf("$ %s\n%s", words, out);
+		if (status != 0)
+			printf("= %d\n", status);
+	} else if (strcmp(out, expected) != 0 || status != expected_status) {
+		fail_msg("culvertctl %s\n--- expected, status %d\n%s--- got, status %d\n%s", words,
+			expected_status, expected, status, out);
+	}
+}
+
+static void test_cases(void **state)
+{
+	static char expected[65536];
+	char line[1024], words[1024] = "";
+	FILE *file = fopen(CASES, "re");
+	unsigned int cases = 0;
+	int status = 0;
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file) != NULL) {
+		if (line[0] == '$' || line[0] == '#') {
+			if (words[0] != '\0')
+				check(words, expected, status);
+			words[0] = expected[0] = '\0';
+			status = 0;
+		}
+		if (line[0] == '#') {
+			if (getenv("CULVERT_REWRITE") != NULL)
+				printf("%s", line);
+		} else if (line[0] == '$') {
+			line[strcspn(line, "\n")] = '\0';
+			snprintf(words, sizeof(words), "%s", line + 2);
+			cases++;
+		} else if (line[0] == '=' && line[1] == ' ') {
+			status = atoi(line + 2);
+		} else {
+			assert_true(strlen(expected) + strlen(line) < sizeof(expected));
+			strcat(expected, line);
+		}
+	}
+	if (words[0] != '\0')
+		check(words, expected, status);
+	fclose(file);
+	assert_true(cases > 30);
+}
+
+// Whatever the daemon answers is what --json prints.
+static void test_json_is_the_answer(void **state)
+{
+	static const char *const reads[][2] = {
+		{"status", API_STATUS},
+		{"route list", API_ROUTE_LIST},
+		{"route summary", API_ROUTE_SUMMARY},
+		{"neighbor list", API_NEIGHBOR_LIST},
+		{"drops", API_DROPS},
+		{"circuit stats acme-ams-01", API_CIRCUIT_STATS},
+		{"peering status", API_PEERING_STATUS},
+		{"circuit list", API_CIRCUIT_STATUS},
+	};
+	static char out[65536];
+
+	for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
+		char words[64];
+		json_t *printed, *expected = json_deep_copy(json_object_get(answers, reads[i][1]));
+
+		snprintf(words, sizeof(words), "%s --json", reads[i][0]);
+		make_times(expected);
+		assert_int_equal(run(words, out, sizeof(out)), 0);
+		printed = json_loads(out, 0, NULL);
+		assert_non_null(printed);
+		// A second may have passed since: only the times may differ.
+		make_times(printed);
+		make_times(expected);
+		if (!json_equal(printed, expected))
+			assert_string_equal(out, "");
+		json_decref(printed);
+		json_decref(expected);
+	}
+}
+
+static void test_unreachable(void **state)
+{
+	static char out[4096];
+
+	assert_int_equal(run("-s /nonexistent/sock status", out, sizeof(out)), 4);
+	assert_non_null(strstr(out, "error: culvertd does not answer on /nonexistent/sock"));
+	assert_non_null(strstr(out, "\nhint: "));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cases),
+		cmocka_unit_test(test_json_is_the_answer),
+		cmocka_unit_test(test_unreachable),
+	};
+	struct service *service = fake_service_create(MODEL);
+	struct harness *harness;
+	int failed;
+
+	answers = json_load_file(ANSWERS, 0, NULL);
+	if (answers == NULL)
+		return 1;
+	harness = harness_start(&(struct rpc_options){0}, add_methods, service);
+	setenv("CULVERT_SOCKET", harness_path(harness), 1);
+	setenv("TZ", "UTC", 1);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	harness_stop(harness);
+	fake_service_destroy(service);
+	json_decref(answers);
+	return failed;
+}
