@@ -44,8 +44,8 @@ _Static_assert(sizeof(struct packet) == 32, "packet");
 #define PACKET_FRAGMENT (1u << 1) // too large for the way out and may be fragmented
 #define PACKET_GROUP    (1u << 2) // came in a broadcast or multicast frame: never forwarded
 #define PACKET_PENDING  (1u << 3) // GRE that no tunnel takes: transit, or an error if it is for us
-#define PACKET_FREE     (1u << 4) // an ICMP error of ours: neither checked nor limited
-#define PACKET_HOST     (1u << 5) // from the host: charged as tx only, TTL untouched
+#define PACKET_FREE     (1u << 4) // an ICMP error of ours: neither checked nor limited, TTL as it is
+#define PACKET_HOST     (1u << 5) // from the host: charged as tx only
 
 struct burst {
 	uint32_t alive; // bit i: packet i goes on

@@ -117,10 +117,10 @@ void stage_output(struct worker *w)
 	FOR_EACH (j, b->alive) {
 		const struct packet *p = &b->packet[j];
 		struct rte_mbuf *m = b->mbuf[j];
-		if (likely(!(p->flags & PACKET_HOST))) {
-			decrement_ttl(rte_pktmbuf_mtod_offset(m, uint8_t *, p->l3), p->family);
+		if (likely(!(p->flags & PACKET_HOST)))
 			w->hot[p->in].forwarded++;
-		}
+		if (likely(!(p->flags & PACKET_FREE))) // else it starts here
+			decrement_ttl(rte_pktmbuf_mtod_offset(m, uint8_t *, p->l3), p->family);
 		if (unlikely(p->flags & PACKET_FRAGMENT)) {
 			fragment(w, m, p);
 			continue;

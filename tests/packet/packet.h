@@ -5,6 +5,7 @@
 // What every packet test begins with: a rig with the network of tests/lib/network.h, closed (and with that checked)
 // after each case.
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
