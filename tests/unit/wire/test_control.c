@@ -1,0 +1,506 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The controller's messages against real tables: results per record, ACK after grace, and the rules of sweeps.
+// No EAL, no port of a device, no packet.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <rte_rcu_qsbr.h>
+
+#include "dataplane/control.h"
+#include "dataplane/dataplane.h"
+#include "dataplane/io/host.h"
+#include "dataplane/tables/interface.h"
+#include "dataplane/tables/vrf.h"
+#include "dataplane/wire/link.h"
+
+#define CORE 1u // VRF of the underlay
+
+struct bench {
+	struct stats_segment *stats;
+	struct dataplane *dp;
+	struct host *host;
+	struct control *control;
+	struct wire_link *link; // the controller's end
+	struct port port;
+	uint8_t store[16];
+};
+
+static struct bench b;
+static struct wire_message message;
+static int fds[WIRE_FDS_MAX];
+static unsigned fds_count;
+
+static void connect_controller(void)
+{
+	struct wire_link *end;
+	int s[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s), 0);
+	assert_int_equal(wire_link_adopt(s[0], WIRE_TO_DATAPLANE, &end), 0);
+	assert_int_equal(wire_link_adopt(s[1], WIRE_TO_CONTROLLER, &b.link), 0);
+	control_adopt(b.control, end);
+}
+
+static int set_up(void **state)
+{
+	struct stats_config stats = {
+		.interfaces = 256, .limiters = 64, .workers = 1, .hz = 1000000000};
+	struct dataplane_config config = {.workers = 1, .hz = 1000000000, .fib_bytes = 16u << 20};
+	struct host_config host = {.workers = 1, .hz = 1000000000};
+	char note[256];
+
+	memset(&b, 0, sizeof(b));
+	memset(b.store, 7, sizeof(b.store));
+	if (stats_open(&stats, &b.stats, note, sizeof(note)))
+		return -1;
+	config.stats = b.stats;
+	config.pool = (struct rte_mempool *)(void *)&message; // no packet, no buffer
+	if (dataplane_create(&config, &b.dp))
+		return -1;
+	b.port = (struct port){.mtu = 1500, .up = 1, .name = "wan0", .mac = {2, 0, 0, 0, 0, 1}};
+	if (dataplane_add_port(b.dp, &b.port) || host_create(b.dp, &host, &b.host))
+		return -1;
+	if (control_create(&(struct control_config){.dp = b.dp, .host = b.host}, &b.control))
+		return -1;
+	connect_controller();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	wire_link_close(b.link);
+	control_destroy(b.control);
+	host_destroy(b.host);
+	dataplane_destroy(b.dp);
+	stats_close(b.stats);
+	return 0;
+}
+
+static void turn(void)
+{
+	for (int i = 0; i < 100 && (control_turn(b.control) | dataplane_poll(b.dp)); i++)
+		;
+}
+
+static int next_message(void)
+{
+	turn();
+	return wire_receive(b.link, &message, fds, &fds_count);
+}
+
+// Takes messages until the ACK; returns the number of failures, the records stand in `message`.
+static int acknowledged(uint64_t seq)
+{
+	for (;;) {
+		int got = next_message();
+
+		if (got != 1)
+			return got ? got : -EAGAIN;
+		if (message.header.type == WIRE_ACK && message.header.seq == seq)
+			return message.header.count;
+	}
+}
+
+static uint64_t send_records(
+	uint16_t type, const void *records, unsigned count, const int *descriptors, unsigned n)
+{
+	const struct wire_type_info *info = wire_type_info(type);
+
+	wire_message_start(&message, type, 0);
+	for (unsigned i = 0; i < count; i++)
+		assert_int_equal(
+			wire_message_add(&message, (const uint8_t *)records + i * info->size), 0);
+	assert_int_equal(wire_send(b.link, &message, descriptors, n), 0);
+	return message.header.seq;
+}
+
+static int call(uint16_t type, const void *records, unsigned count)
+{
+	return acknowledged(send_records(type, records, count, NULL, 0));
+}
+
+// The error of a message with one record: 0 or -errno.
+static int result(uint16_t type, const void *record)
+{
+	const struct wire_failure *f;
+	int n = call(type, record, 1);
+
+	if (n <= 0)
+		return n;
+	f = wire_message_record(&message, 0, sizeof(*f));
+	return f->error;
+}
+
+static void hello(const uint8_t store[16], uint64_t revision)
+{
+	struct wire_hello h = {.revision = revision, .version = "test"};
+
+	memcpy(h.store, store, sizeof(h.store));
+	wire_message_start(&message, WIRE_HELLO, 0);
+	wire_message_add(&message, &h);
+	assert_int_equal(wire_send(b.link, &message, NULL, 0), 0);
+	assert_int_equal(next_message(), 1);
+	assert_int_equal(message.header.type, WIRE_HELLO);
+}
+
+static int begin(uint32_t scope, uint32_t vrf, uint64_t revision, uint32_t flags)
+{
+	struct wire_begin r = {.scope = scope, .vrf = vrf, .revision = revision, .flags = flags};
+
+	memcpy(r.store, b.store, sizeof(r.store));
+	return result(WIRE_BEGIN, &r);
+}
+
+static int end(uint32_t scope, uint32_t vrf, uint64_t count)
+{
+	return result(WIRE_END, &(struct wire_end){.scope = scope, .vrf = vrf, .count = count});
+}
+
+static struct wire_interface interface(uint32_t id)
+{
+	return (struct wire_interface){.uid = 1000 + id,
+		.interface = id,
+		.vrf = CORE,
+		.flags = WIRE_INTERFACE_UP,
+		.mtu = 1500,
+		.kind = WIRE_INTERFACE_ETHERNET,
+		.vlans = 1,
+		.vlan = {(uint16_t)id}};
+}
+
+static int set_interface(uint32_t id)
+{
+	struct wire_interface r = interface(id);
+
+	return result(WIRE_INTERFACE_SET, &r);
+}
+
+static int set_vrf(uint32_t id)
+{
+	return result(WIRE_VRF_SET, &(struct wire_vrf){.vrf = id});
+}
+
+static struct wire_route route(uint32_t vrf, uint8_t third)
+{
+	return (struct wire_route){.vrf = vrf,
+		.group = WIRE_GROUP_BLACKHOLE,
+		.addr = {10, 0, third, 0},
+		.family = WIRE_IPV4,
+		.len = 24};
+}
+
+static int count_route(void *ctx, const struct wire_route *r)
+{
+	++*(unsigned *)ctx;
+	return 0;
+}
+
+static unsigned routes(uint32_t vrf)
+{
+	unsigned n = 0;
+
+	route_dump(b.dp, vrf, count_route, &n);
+	return n;
+}
+
+static void configure(unsigned interfaces)
+{
+	hello(b.store, 5);
+	assert_int_equal(begin(WIRE_SCOPE_CONFIGURATION, 0, 5, 0), 0);
+	assert_int_equal(set_vrf(CORE), 0);
+	for (uint32_t id = 1; id <= interfaces; id++)
+		assert_int_equal(set_interface(id), 0);
+	assert_int_equal(end(WIRE_SCOPE_CONFIGURATION, 0, 1 + interfaces), 0);
+}
+
+static void test_hello_comes_first(void **state)
+{
+	assert_int_equal(set_vrf(1), -EPERM);
+	assert_int_equal(vrf_find(b.dp, 1), 0);
+	hello(b.store, 1);
+	assert_int_equal(next_message(), 1);
+	assert_int_equal(message.header.type, WIRE_PORT);
+	assert_int_equal(set_vrf(1), 0);
+}
+
+static void test_results_per_record(void **state)
+{
+	struct wire_route r[4] = {route(1, 1), route(99, 2), route(1, 3), route(1, 4)};
+	const struct wire_failure *f;
+
+	configure(0);
+	r[2].pad[1] = 1;
+	assert_int_equal(call(WIRE_ROUTE_SET, r, 4), 2);
+	f = wire_message_record(&message, 0, sizeof(*f));
+	assert_int_equal(f[0].index, 1);
+	assert_int_equal(f[0].error, -ENOENT);
+	assert_int_equal(f[1].index, 2);
+	assert_int_equal(f[1].error, -EINVAL);
+	assert_int_equal(routes(1), 2);
+}
+
+static void test_ack_waits_for_grace(void **state)
+{
+	struct rte_rcu_qsbr *qsbr = dataplane_qsbr(b.dp);
+	struct wire_route r = route(1, 1);
+	uint64_t seq;
+
+	configure(0);
+	assert_int_equal(result(WIRE_ROUTE_SET, &r), 0);
+	rte_rcu_qsbr_thread_register(qsbr, 0);
+	rte_rcu_qsbr_thread_online(qsbr, 0);
+	r.group = 0;
+	seq = send_records(WIRE_ROUTE_DELETE, &r, 1, NULL, 0);
+	assert_int_equal(acknowledged(seq), -EAGAIN);
+	assert_true(control_waiting(b.control));
+	rte_rcu_qsbr_quiescent(qsbr, 0);
+	rte_rcu_qsbr_thread_offline(qsbr, 0);
+	assert_int_equal(acknowledged(seq), 0);
+	assert_false(control_waiting(b.control));
+	rte_rcu_qsbr_thread_unregister(qsbr, 0);
+}
+
+static void test_full_window_stops_reading(void **state)
+{
+	struct rte_rcu_qsbr *qsbr = dataplane_qsbr(b.dp);
+	struct pollfd p[2];
+
+	configure(0);
+	rte_rcu_qsbr_thread_register(qsbr, 0);
+	rte_rcu_qsbr_thread_online(qsbr, 0);
+	for (unsigned i = 0; i < WIRE_WINDOW; i++) {
+		struct wire_route r = route(1, (uint8_t)i);
+
+		send_records(WIRE_ROUTE_SET, &r, 1, NULL, 0);
+	}
+	turn();
+	assert_int_equal(control_poll_fds(b.control, p), 1);
+	assert_int_equal(p[0].events & POLLIN, 0);
+	rte_rcu_qsbr_thread_offline(qsbr, 0);
+	turn();
+	control_poll_fds(b.control, p);
+	assert_int_equal(p[0].events & POLLIN, POLLIN);
+	rte_rcu_qsbr_thread_unregister(qsbr, 0);
+}
+
+static void test_sweep_counts_its_records(void **state)
+{
+	struct wire_route r[3] = {route(1, 1), route(1, 2), route(1, 3)};
+
+	configure(0);
+	assert_int_equal(call(WIRE_ROUTE_SET, r, 3), 0);
+	assert_int_equal(begin(WIRE_SCOPE_ROUTES, 1, 5, 0), 0);
+	assert_int_equal(call(WIRE_ROUTE_SET, r, 1), 0);
+	assert_int_equal(end(WIRE_SCOPE_ROUTES, 1, 2), -EBADMSG);
+	assert_int_equal(routes(1), 3);
+	assert_int_equal(end(WIRE_SCOPE_ROUTES, 1, 1), -ENOENT); // void by now
+	assert_int_equal(begin(WIRE_SCOPE_ROUTES, 1, 5, 0), 0);
+	assert_int_equal(call(WIRE_ROUTE_SET, r, 1), 0);
+	assert_int_equal(end(WIRE_SCOPE_ROUTES, 1, 1), 0);
+	assert_int_equal(routes(1), 1);
+}
+
+static void test_refused_record_keeps_its_old_object(void **state)
+{
+	struct wire_interface bad = interface(1);
+
+	configure(2);
+	bad.mtu = 1;
+	assert_int_equal(begin(WIRE_SCOPE_CONFIGURATION, 0, 5, 0), 0);
+	assert_int_equal(set_vrf(CORE), 0);
+	assert_int_equal(result(WIRE_INTERFACE_SET, &bad), -EINVAL);
+	assert_int_equal(end(WIRE_SCOPE_CONFIGURATION, 0, 2), 0);
+	assert_true(interface_find(b.dp, 1) != 0);
+	assert_int_equal(interface_find(b.dp, 2), 0);
+}
+
+static void test_large_sweep_needs_force(void **state)
+{
+	configure(40);
+	for (uint32_t flags = 0; flags <= WIRE_FORCE; flags++) {
+		assert_int_equal(begin(WIRE_SCOPE_CONFIGURATION, 0, 5, flags), 0);
+		assert_int_equal(set_vrf(CORE), 0);
+		for (uint32_t id = 1; id <= 20; id++)
+			assert_int_equal(set_interface(id), 0);
+		assert_int_equal(end(WIRE_SCOPE_CONFIGURATION, 0, 21), flags ? 0 : -EPERM);
+		assert_int_equal(interface_count(b.dp), flags ? 20 : 40);
+	}
+}
+
+static void test_foreign_and_older_stores(void **state)
+{
+	configure(1);
+	for (int foreign = 0; foreign <= 1; foreign++) {
+		wire_link_close(b.link);
+		turn();
+		connect_controller();
+		b.store[0] = (uint8_t)(7 + foreign);
+		hello(b.store, foreign ? 9 : 4);
+		assert_int_equal(set_interface(2), -ESTALE);
+		assert_int_equal(
+			result(WIRE_INTERFACE_DELETE, &(struct wire_id){.id = 1}), -ESTALE);
+		assert_int_equal(begin(WIRE_SCOPE_CONFIGURATION, 0, foreign ? 9 : 4, 0), -ESTALE);
+		assert_int_equal(set_interface(2), -ESTALE);
+		assert_int_equal(end(WIRE_SCOPE_CONFIGURATION, 0, 0), -ESTALE);
+		assert_int_equal(interface_count(b.dp), 1);
+	}
+	assert_int_equal(begin(WIRE_SCOPE_CONFIGURATION, 0, 9, WIRE_FORCE), 0);
+	assert_int_equal(set_vrf(CORE), 0);
+	assert_int_equal(set_interface(2), 0);
+	assert_int_equal(end(WIRE_SCOPE_CONFIGURATION, 0, 2), 0);
+	assert_int_equal(interface_find(b.dp, 1), 0);
+	assert_true(interface_find(b.dp, 2) != 0);
+}
+
+static void test_hang_up_voids_a_sweep(void **state)
+{
+	configure(2);
+	assert_int_equal(begin(WIRE_SCOPE_CONFIGURATION, 0, 5, 0), 0);
+	wire_link_close(b.link);
+	turn();
+	connect_controller();
+	hello(b.store, 5);
+	assert_int_equal(end(WIRE_SCOPE_CONFIGURATION, 0, 0), -ENOENT);
+	assert_int_equal(interface_count(b.dp), 2);
+}
+
+static void test_swept_but_in_use_goes_later(void **state)
+{
+	struct wire_neighbor n = {.neighbor = 21,
+		.interface = 2,
+		.addr = {192, 0, 2, 9},
+		.mac = {2, 0, 0, 0, 0, 9},
+		.family = WIRE_IPV4,
+		.state = WIRE_NEIGHBOR_RESOLVED};
+	struct wire_path p = {.path = 31, .interface = 2, .neighbor = 21, .up = 1};
+
+	configure(2);
+	assert_int_equal(result(WIRE_NEIGHBOR_SET, &n), 0);
+	assert_int_equal(result(WIRE_PATH_SET, &p), 0);
+	assert_int_equal(result(WIRE_INTERFACE_DELETE, &(struct wire_id){.id = 2}), -EBUSY);
+	assert_int_equal(begin(WIRE_SCOPE_CONFIGURATION, 0, 5, 0), 0);
+	assert_int_equal(begin(WIRE_SCOPE_NEXTHOPS, 0, 5, 0), 0);
+	assert_int_equal(set_vrf(CORE), 0);
+	assert_int_equal(set_interface(1), 0);
+	assert_int_equal(end(WIRE_SCOPE_CONFIGURATION, 0, 2), 0);
+	assert_true(interface_find(b.dp, 2) != 0); // a path uses it
+	assert_int_equal(end(WIRE_SCOPE_NEXTHOPS, 0, 0), 0);
+	assert_int_equal(interface_find(b.dp, 2), 0);
+	assert_true(interface_find(b.dp, 1) != 0);
+}
+
+static void test_replay_writes_nothing(void **state)
+{
+	uint64_t written, unchanged;
+
+	configure(5);
+	written = b.dp->written;
+	unchanged = b.dp->unchanged;
+	configure(5);
+	assert_int_equal(b.dp->written, written);
+	assert_int_equal(b.dp->unchanged, unchanged + 6);
+}
+
+static void test_descriptors(void **state)
+{
+	struct wire_host r[3] = {
+		{.interface = 1, .fd = 0}, {.interface = 1, .fd = 0}, {.interface = 9, .fd = 1}};
+	const struct wire_failure *f;
+	int s[2], ends[2];
+	char byte;
+
+	configure(1);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s), 0);
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(
+		acknowledged(send_records(WIRE_HOST_SET, r, 3, (int[]){s[0], ends[1]}, 2)), 2);
+	f = wire_message_record(&message, 0, sizeof(*f));
+	assert_int_equal(f[0].index, 1);
+	assert_int_equal(f[0].error, -EBADF); // given away by record 0
+	assert_int_equal(f[1].error, -ENOENT);
+	close(ends[1]);
+	assert_int_equal(read(ends[0], &byte, 1), 0); // refused: nobody else has it open
+	assert_int_equal(result(WIRE_INTERFACE_DELETE, &(struct wire_id){.id = 1}), 0);
+	close(s[0]);
+	assert_int_equal(read(s[1], &byte, 1), 0); // closed with its interface
+	close(s[1]);
+	close(ends[0]);
+}
+
+static void test_read_back(void **state)
+{
+	struct wire_route r[200];
+	unsigned seen = 0;
+	uint64_t seq;
+
+	configure(0);
+	for (unsigned i = 0; i < 200; i++)
+		r[i] = route(1, (uint8_t)i);
+	assert_int_equal(call(WIRE_ROUTE_SET, r, 200), 0);
+	assert_int_equal(result(WIRE_DUMP, &(struct wire_dump){.type = WIRE_ACK}), -EINVAL);
+	assert_int_equal(
+		result(WIRE_DUMP, &(struct wire_dump){.type = WIRE_ROUTE_SET, .vrf = 9}), -ENOENT);
+	seq = send_records(
+		WIRE_DUMP, &(struct wire_dump){.type = WIRE_ROUTE_SET, .vrf = 1}, 1, NULL, 0);
+	for (;;) {
+		assert_int_equal(next_message(), 1);
+		if (message.header.type == WIRE_ROUTE_SET)
+			seen += message.header.count;
+		else
+			break;
+	}
+	assert_int_equal(message.header.type, WIRE_DUMP_END);
+	assert_int_equal(
+		((const struct wire_dump_end *)wire_message_record(&message, 0, 8))->count, 200);
+	assert_int_equal(seen, 200);
+	assert_int_equal(acknowledged(seq), 0);
+}
+
+static void test_foreign_messages(void **state)
+{
+	uint64_t seq;
+
+	configure(1);
+	wire_message_start(&message, 999, 0);
+	assert_int_equal(wire_send(b.link, &message, NULL, 0), 0);
+	assert_int_equal(acknowledged(message.header.seq), 1);
+	seq = send_records(WIRE_PORT, &(struct wire_port){.port = 1}, 1, NULL, 0);
+	assert_int_equal(acknowledged(seq), 1);
+	assert_int_equal(set_vrf(3), 0); // the link lives
+	assert_int_equal(send(wire_link_fd(b.link), "garbage", 7, 0), 7);
+	assert_int_equal(next_message(), -EPIPE);
+	assert_int_equal(interface_count(b.dp), 1);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(test_hello_comes_first),
+		TEST(test_results_per_record),
+		TEST(test_ack_waits_for_grace),
+		TEST(test_full_window_stops_reading),
+		TEST(test_sweep_counts_its_records),
+		TEST(test_refused_record_keeps_its_old_object),
+		TEST(test_large_sweep_needs_force),
+		TEST(test_foreign_and_older_stores),
+		TEST(test_hang_up_voids_a_sweep),
+		TEST(test_swept_but_in_use_goes_later),
+		TEST(test_replay_writes_nothing),
+		TEST(test_descriptors),
+		TEST(test_read_back),
+		TEST(test_foreign_messages),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
