@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Fuzzing of the controller's socket: whatever arrives, the data plane neither crashes nor leaks nor lets a
+// descriptor go, and a well-behaved controller is served afterwards.
+//
+// An input is a row of steps. Step: one byte kind, one byte length, then up to that many bytes.
+//   kind 0        the bytes are sent as they are
+//   kind 1..127   a message of type kind % 64 with a correct header; the bytes are its records
+//   kind 128..    the same, but the message is a sample record of that type whose bytes are overwritten
+// Some messages carry descriptors. The tables live through all inputs, as they would under attack.
+//
+// Built with -Dfuzz=true and clang this is a libFuzzer target; otherwise main() makes inputs itself from
+// CULVERT_SEED and it runs as a unit test.
+
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "dataplane/control.h"
+#include "dataplane/dataplane.h"
+#include "dataplane/io/host.h"
+#include "dataplane/wire/link.h"
+#include "tests/unit/wire/samples.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct dataplane *dp;
+static struct host *host;
+static struct control *control;
+static int null_fd;
+
+static void must(int ok, const char *what)
+{
+	if (ok)
+		return;
+	fprintf(stderr, "wire_fuzz: %s\n", what);
+	abort();
+}
+
+static void set_up(void)
+{
+	struct stats_config stats = {
+		.interfaces = 64, .limiters = 64, .workers = 1, .hz = 1000000000};
+	struct dataplane_config config = {.workers = 1, .hz = 1000000000, .fib_bytes = 16u << 20};
+	struct host_config host_config = {.workers = 1, .hz = 1000000000};
+	static struct port port = {.mtu = 1500, .up = 1, .name = "wan0"};
+	struct stats_segment *segment;
+	char note[256];
+
+	must(!stats_open(&stats, &segment, note, sizeof(note)), note);
+	config.stats = segment;
+	config.pool = (struct rte_mempool *)(void *)note; // no packet, no buffer
+	must(!dataplane_create(&config, &dp), "dataplane_create");
+	must(!dataplane_add_port(dp, &port), "dataplane_add_port");
+	must(!host_create(dp, &host_config, &host), "host_create");
+	must(!control_create(&(struct control_config){.dp = dp, .host = host}, &control),
+		"control_create");
+	null_fd = open("/dev/null", O_RDONLY);
+	must(freopen("/dev/null", "w", stderr) != NULL, "freopen"); // its log
+}
+
+static int connect_controller(struct wire_link **link)
+{
+	int s[2];
+
+	must(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, s), "socketpair");
+	must(!wire_link_adopt(s[0], WIRE_TO_DATAPLANE, link), "adopt");
+	control_adopt(control, *link);
+	return s[1];
+}
+
+static void turn(void)
+{
+	for (int i = 0; i < 64 && (control_turn(control) | dataplane_poll(dp)); i++)
+		;
+}
+
+static void drain(int fd)
+{
+	uint8_t answer[WIRE_MESSAGE_MAX];
+
+	while (recv(fd, answer, sizeof(answer), MSG_DONTWAIT) > 0)
+		turn();
+}
+
+static void send_bytes(int fd, const void *bytes, size_t length, unsigned descriptors)
+{
+	_Alignas(struct cmsghdr) char control_data[CMSG_SPACE(4 * sizeof(int))] = {0};
+	struct iovec iov = {(void *)(uintptr_t)bytes, length};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (descriptors) {
+		struct cmsghdr *c;
+
+		msg.msg_control = control_data;
+		msg.msg_controllen = CMSG_SPACE(descriptors * sizeof(int));
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(descriptors * sizeof(int));
+		for (unsigned i = 0; i < descriptors; i++)
+			memcpy(CMSG_DATA(c) + i * sizeof(int), &null_fd, sizeof(int));
+	}
+	sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT); // the other end may be closed by now
+}
+
+static void hello(int fd)
+{
+	static struct wire_message m;
+	struct wire_hello r = {.revision = UINT64_MAX};
+	struct wire_begin begin = {.scope = WIRE_SCOPE_NEXTHOPS, .flags = WIRE_FORCE};
+
+	wire_message_start(&m, WIRE_HELLO, 0);
+	wire_message_add(&m, &r);
+	send_bytes(fd, m.data, m.header.len, 0);
+	wire_message_start(&m, WIRE_BEGIN, 1); // whoever the store belonged to: now to us
+	wire_message_add(&m, &begin);
+	send_bytes(fd, m.data, m.header.len, 0);
+	turn();
+}
+
+static const struct sample *sample_of(uint16_t type)
+{
+	for (size_t i = 0; i < SAMPLES; i++)
+		if (samples[i].type == type)
+			return &samples[i];
+	return NULL;
+}
+
+static void step(int fd, uint8_t kind, const uint8_t *bytes, size_t length)
+{
+	static struct wire_message m;
+	const struct wire_type_info *info = wire_type_info(kind % 64);
+
+	if (!kind) {
+		send_bytes(fd, bytes, length, length % 3);
+		return;
+	}
+	wire_message_start(&m, kind % 64, kind);
+	if (!info) {
+		memcpy(m.data + m.header.len, bytes, length);
+		m.header.len += (uint32_t)length;
+	} else if (kind < 128) {
+		memcpy(m.data + m.header.len, bytes, length);
+		m.header.count = (uint16_t)(length / info->size);
+		m.header.len += m.header.count * info->size;
+	} else {
+		uint8_t record[512];
+
+		memcpy(record, sample_of(info->type)->record, info->size);
+		for (size_t i = 0; i + 1 < length; i += 2)
+			record[bytes[i] % info->size] = bytes[i + 1];
+		wire_message_add(&m, record);
+	}
+	send_bytes(fd, m.data, m.header.len, m.header.type == WIRE_HOST_SET ? 2 : 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct wire_message m;
+	struct wire_link *link;
+	struct wire_vrf vrf = {.vrf = 1};
+	int fd;
+
+	if (!dp)
+		set_up();
+	fd = connect_controller(&link);
+	hello(fd);
+	for (size_t at = 0; at + 2 <= size;) {
+		uint8_t kind = data[at], length = data[at + 1];
+
+		at += 2;
+		if (length > size - at)
+			length = (uint8_t)(size - at);
+		step(fd, kind, data + at, length);
+		at += length;
+		turn();
+		drain(fd);
+	}
+	close(fd);
+	turn();
+
+	fd = connect_controller(&link);
+	hello(fd);
+	drain(fd);
+	wire_message_start(&m, WIRE_VRF_SET, 77);
+	wire_message_add(&m, &vrf);
+	send_bytes(fd, m.data, m.header.len, 0);
+	turn();
+	must(recv(fd, m.data, sizeof(m.data), MSG_DONTWAIT) == (ssize_t)sizeof(m.header) &&
+			m.header.type == WIRE_ACK && m.header.seq == 77,
+		"a well-behaved controller is not served");
+	close(fd);
+	turn();
+	return 0;
+}
+
+#ifndef FUZZ_ENGINE
+// One random input that looks somewhat like a conversation.
+static size_t make_input(uint8_t *out, size_t room)
+{
+	size_t size = 0;
+	unsigned steps = (unsigned)random() % 64;
+
+	for (unsigned i = 0; i < steps && size + 2 + 255 < room; i++) {
+		uint8_t length = (uint8_t)(random() % (random() % 4 ? 8 : 256));
+
+		// Mostly real types, samples more often than raw records.
+		out[size++] = random() % 32 ? (uint8_t)((random() % 3 ? 128 : 64) +
+							samples[(size_t)random() % SAMPLES].type)
+					    : (uint8_t)random();
+		out[size++] = length;
+		for (unsigned k = 0; k < length; k++)
+			out[size++] = random() % 2 ? (uint8_t)(random() % 4) : (uint8_t)random();
+	}
+	return size;
+}
+
+int main(int argc, char **argv)
+{
+	const char *text = getenv("CULVERT_SEED");
+	unsigned seed = text ? (unsigned)strtoul(text, NULL, 0) : (unsigned)getpid();
+	unsigned rounds = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 3000;
+	uint8_t input[16384];
+	bool open_before[256];
+
+	printf("CULVERT_SEED=%u rounds=%u\n", seed, rounds);
+	fflush(stdout);
+	srandom(seed);
+	set_up();
+	for (int fd = 0; fd < 256; fd++)
+		open_before[fd] = fcntl(fd, F_GETFD) >= 0;
+	for (unsigned i = 0; i < rounds; i++)
+		LLVMFuzzerTestOneInput(input, make_input(input, sizeof(input)));
+	for (int fd = 0; fd < 256; fd++)
+		if (fcntl(fd, F_GETFD) >= 0 && !open_before[fd]) {
+			printf("descriptor %d was left open\n", fd);
+			return 1;
+		}
+	printf("written=%llu unchanged=%llu\n", (unsigned long long)dp->written,
+		(unsigned long long)dp->unchanged);
+	if (rounds >= 1000 && dp->written < rounds / 4) {
+		printf("hardly anything got through: the harness does not test what it should\n");
+		return 1;
+	}
+	control_destroy(control);
+	host_destroy(host);
+	{
+		struct stats_segment *s = dp->stats;
+
+		dataplane_destroy(dp);
+		stats_close(s);
+	}
+	close(null_fd);
+	return 0;
+}
+#endif
