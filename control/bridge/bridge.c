@@ -17,6 +17,7 @@
 #include "control/bridge/speaker.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,6 +119,7 @@ int bridge_create(
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+	signal(SIGPIPE, SIG_IGN); // a daemon may go away while it is being written to
 	struct bridge *bridge = calloc(1, sizeof(*bridge));
 	if (bridge == NULL || copy_options(bridge, options))
 		goto no_memory;

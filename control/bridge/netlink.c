@@ -103,7 +103,8 @@ int netlink_get(struct netlink *netlink, struct nl_msg *msg, netlink_object obje
 {
 	int err;
 
-	if (msg && !(nlmsg_hdr(msg)->nlmsg_flags & NLM_F_DUMP))
+	// REPLACE and EXCL are each one bit of what DUMP means for a get.
+	if (msg && (nlmsg_hdr(msg)->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
 		nlmsg_hdr(msg)->nlmsg_flags |= NLM_F_ACK;
 	err = netlink_send(netlink, msg);
 	if (err)

@@ -25,15 +25,14 @@ struct speaker {
 	struct event *poll; // timer: sessions
 	struct child *checker, *launcher;
 	enum speaker_phase phase;
-	bool dirty;   // something declared is not in the files
-	bool written; // the daemon may start: its files are complete
-	bool polling; // `show protocols` is on its way
+	bool dirty;    // something declared is not in the files
+	bool written;  // the daemon may start: its files are complete
+	bool polling;  // `show protocols` is on its way
+	bool settling; // heard while asking: the change is still under way
+	bool closing;  // nobody is to be told anything any more
 	unsigned int polls;
 	uint64_t launched; // clock of the last start, ns
 	TAILQ_HEAD(peering_list, peering) peerings;
-	struct peering *suspect; // the one the checker looks at alone; NULL = all
-	char *main_text;         // of the configuration being checked
-	char *main_installed;
 	struct session_reader *sessions;
 };
 
@@ -42,6 +41,15 @@ int speaker_create(
 void speaker_close(struct speaker *speaker);                             // the daemon goes on
 void speaker_stop(struct speaker *speaker);    // the daemon is stopped, its files go
 void speaker_changed(struct speaker *speaker); // something to render has changed
+
+// Stops whatever daemon serves that directory, then removes its files.
+void speaker_stop_directory(struct bridge *bridge, const char *directory, const char *netns);
+void peering_free(struct speaker *speaker, struct peering *peering); // not from the daemon's files
+
+// config.c: the speaker's files. 0 or -errno.
+bool config_changed(const struct peering *peering); // its text is not in the files, and may be
+int config_write(struct speaker *speaker);          // renders all, writes new files beside the old
+int config_commit(struct speaker *speaker); // the new files have been checked and take effect
 
 // session.c: called once a second
 void session_poll(struct speaker *speaker);

@@ -102,6 +102,7 @@ struct peering {
 	bool quarantined;           // refused by the speaker until declared anew with another text
 	char refusal[128];
 	bool reported;
+	unsigned int polled; // number of the last poll that showed it
 	struct bridge_session session;
 };
 

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// BIRD's control protocol (its doc/prog guide, section "Command line interface"): a greeting, then for each
+// command lines "NNNN-text", with " text" for more of the same code, until a line "NNNN text". Codes under 8000
+// are good, 8000 to 8999 are errors of the daemon, 9000 on errors in the command. One command is on its way at a
+// time, the others queue. A daemon that does not answer for twenty seconds is taken for dead: the connection is
+// closed, all commands fail, and whoever owns us decides what next.
+
+#include "control/bridge/birdc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+
+enum { ANSWER_TIMEOUT_S = 20, READ_AT_ONCE = 32768, LINE_MAX_BYTES = 1 << 20 };
+
+struct command {
+	STAILQ_ENTRY(command) entry;
+	birdc_line line;
+	birdc_done done;
+	void *ctx;
+	char text[];
+};
+
+struct birdc {
+	struct event_base *base;
+	struct sockaddr_un address;
+	struct bufferevent *stream;
+	struct event *timeout;
+	bool ready;
+	bool sent;         // the first of the queue is with the daemon
+	unsigned int code; // of the last line
+	birdc_state state;
+	void *ctx;
+	STAILQ_HEAD(, command) queue;
+};
+
+static void finish(struct birdc *birdc, int error, unsigned int code, const char *text)
+{
+	struct command *command = STAILQ_FIRST(&birdc->queue);
+
+	STAILQ_REMOVE_HEAD(&birdc->queue, entry);
+	birdc->sent = false;
+	if (command->done)
+		command->done(command->ctx, error, code, text);
+	free(command);
+}
+
+static void disconnect(struct birdc *birdc, int error)
+{
+	if (birdc->stream)
+		bufferevent_free(birdc->stream);
+	birdc->stream = NULL;
+	birdc->ready = birdc->sent = false;
+	event_del(birdc->timeout);
+	while (!STAILQ_EMPTY(&birdc->queue))
+		finish(birdc, error, 0, "");
+}
+
+static void lost(struct birdc *birdc)
+{
+	disconnect(birdc, -ECONNRESET);
+	birdc->state(birdc->ctx, false);
+}
+
+static void send_next(struct birdc *birdc)
+{
+	struct timeval patience = {ANSWER_TIMEOUT_S, 0};
+	struct command *command = STAILQ_FIRST(&birdc->queue);
+
+	if (!birdc->ready || birdc->sent || command == NULL)
+		return;
+	birdc->sent = true;
+	bufferevent_write(birdc->stream, command->text, strlen(command->text));
+	event_add(birdc->timeout, &patience);
+}
+
+// One line without its newline. False when the daemon speaks something else.
+static bool take_line(struct birdc *birdc, const char *text)
+{
+	struct command *command = birdc->sent ? STAILQ_FIRST(&birdc->queue) : NULL;
+	bool last = false;
+
+	if (text[0] == '+')
+		return true; // a log message echoed to us
+	if (text[0] == ' ') {
+		text++;
+	} else {
+		if (strspn(text, "0123456789") != 4 || (text[4] != '-' && text[4] != ' '))
+			return false;
+		birdc->code = (unsigned int)atoi(text);
+		last = text[4] == ' ';
+		text += 5;
+	}
+	if (command == NULL) {
+		if (!birdc->ready && last) { // the greeting
+			event_del(birdc->timeout);
+			birdc->ready = true;
+			birdc->state(birdc->ctx, true);
+		}
+		return true;
+	}
+	if (command->line)
+		command->line(command->ctx, birdc->code, text);
+	if (last) {
+		event_del(birdc->timeout);
+		finish(birdc, 0, birdc->code, text);
+	}
+	return true;
+}
+
+static void on_read(struct bufferevent *stream, void *ctx)
+{
+	struct birdc *birdc = ctx;
+	struct evbuffer *input = bufferevent_get_input(stream);
+	char *text;
+
+	while (birdc->stream == stream &&
+		(text = evbuffer_readln(input, NULL, EVBUFFER_EOL_LF)) != NULL) {
+		bool good = take_line(birdc, text);
+		free(text);
+		if (!good) {
+			lost(birdc);
+			return;
+		}
+		send_next(birdc);
+	}
+	if (birdc->stream == stream && evbuffer_get_length(input) > LINE_MAX_BYTES)
+		lost(birdc);
+}
+
+static void on_event(struct bufferevent *stream, short what, void *ctx)
+{
+	if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))
+		lost(ctx);
+}
+
+static void on_timeout(evutil_socket_t fd, short what, void *ctx)
+{
+	lost(ctx);
+}
+
+struct birdc *birdc_create(struct event_base *base, const char *path, birdc_state state, void *ctx)
+{
+	struct birdc *birdc = calloc(1, sizeof(*birdc));
+
+	if (birdc == NULL || strlen(path) >= sizeof(birdc->address.sun_path)) {
+		free(birdc);
+		return NULL;
+	}
+	birdc->base = base;
+	birdc->state = state;
+	birdc->ctx = ctx;
+	birdc->address.sun_family = AF_UNIX;
+	strcpy(birdc->address.sun_path, path);
+	STAILQ_INIT(&birdc->queue);
+	birdc->timeout = event_new(base, -1, 0, on_timeout, birdc);
+	if (birdc->timeout == NULL) {
+		free(birdc);
+		return NULL;
+	}
+	return birdc;
+}
+
+void birdc_destroy(struct birdc *birdc)
+{
+	if (birdc == NULL)
+		return;
+	disconnect(birdc, -ECANCELED);
+	event_free(birdc->timeout);
+	free(birdc);
+}
+
+void birdc_connect(struct birdc *birdc)
+{
+	struct timeval patience = {ANSWER_TIMEOUT_S, 0};
+
+	if (birdc->stream)
+		return;
+	birdc->stream = bufferevent_socket_new(
+		birdc->base, -1, BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+	if (birdc->stream == NULL)
+		return;
+	bufferevent_set_max_single_read(birdc->stream, READ_AT_ONCE);
+	bufferevent_setcb(birdc->stream, on_read, NULL, on_event, birdc);
+	bufferevent_enable(birdc->stream, EV_READ | EV_WRITE);
+	event_add(birdc->timeout, &patience);
+	if (bufferevent_socket_connect(birdc->stream, (struct sockaddr *)&birdc->address,
+		    sizeof(birdc->address)) < 0) {
+		disconnect(birdc, -ECONNREFUSED); // the owner's timer tries again
+	}
+}
+
+bool birdc_ready(const struct birdc *birdc)
+{
+	return birdc->ready;
+}
+
+int birdc_command(
+	struct birdc *birdc, const char *text, birdc_line line, birdc_done done, void *ctx)
+{
+	size_t len = strlen(text);
+
+	if (!birdc->ready)
+		return -ENOTCONN;
+	struct command *command = malloc(sizeof(*command) + len + 2);
+	if (command == NULL)
+		return -ENOMEM;
+	*command = (struct command){.line = line, .done = done, .ctx = ctx};
+	memcpy(command->text, text, len);
+	memcpy(command->text + len, "\n", 2);
+	STAILQ_INSERT_TAIL(&birdc->queue, command, entry);
+	send_next(birdc);
+	return 0;
+}

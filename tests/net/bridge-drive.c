@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The routing bridge without a culvertd around it: one JSON object a line on standard input is a call, one a line
+// on standard output is an answer ({"done": ..}) or a callback ({"event": ..}). Queues of host interfaces go out
+// over a unix socket whose number is the second argument, so that the test can play the data plane and survive
+// this process.
+//	bridge-drive OPTIONS-JSON FD
+
+#include "control/bridge/bridge.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <jansson.h>
+
+struct drive {
+	struct bridge *bridge;
+	struct event_base *base;
+	int fds; // where queues are sent
+	size_t filled;
+	bool quiet; // routes are counted only
+	unsigned long present, absent;
+	uint64_t longest; // ns between two turns of the loop
+	uint64_t last;
+	char line[1 << 20];
+};
+
+static void say(json_t *object)
+{
+	char *text = json_dumps(object, JSON_COMPACT);
+
+	puts(text);
+	fflush(stdout);
+	free(text);
+	json_decref(object);
+}
+
+static void on_route(void *ctx, uint32_t domain, const struct bridge_route *route, bool present)
+{
+	struct drive *drive = ctx;
+	char prefix[IP_TEXT_MAX], via[IP_TEXT_MAX];
+	json_t *hops = json_array();
+
+	drive->present += present;
+	drive->absent += !present;
+	for (unsigned int i = 0; !drive->quiet && i < route->count; i++)
+		json_array_append_new(
+			hops, json_pack("{s:s,s:I,s:i}", "via",
+				      ip_address_format(&route->nexthop[i].via, via), "interface",
+				      (json_int_t)route->nexthop[i].interface, "weight",
+				      route->nexthop[i].weight));
+	if (drive->quiet) {
+		json_decref(hops);
+		return;
+	}
+	say(json_pack("{s:s,s:I,s:s,s:b,s:i,s:b,s:o}", "event", "route", "domain",
+		(json_int_t)domain, "prefix", ip_prefix_format(&route->prefix, prefix), "present",
+		present, "protocol", route->protocol, "blackhole", route->blackhole, "hops", hops));
+}
+
+static void on_synced(void *ctx, uint32_t domain)
+{
+	say(json_pack("{s:s,s:I}", "event", "synced", "domain", (json_int_t)domain));
+}
+
+static void on_neighbor(
+	void *ctx, uint32_t interface, const struct ip_address *address, const uint8_t *mac)
+{
+	char text[IP_TEXT_MAX], hex[18] = "";
+
+	if (mac)
+		snprintf(hex, sizeof(hex), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+			mac[3], mac[4], mac[5]);
+	say(json_pack("{s:s,s:I,s:s,s:s}", "event", "neighbor", "interface", (json_int_t)interface,
+		"address", ip_address_format(address, text), "mac", hex));
+}
+
+static void on_session(void *ctx, uint32_t peering, const struct bridge_session *session)
+{
+	say(json_pack("{s:s,s:I,s:s,s:s,s:I,s:I,s:I,s:I}", "event", "session", "peering",
+		(json_int_t)peering, "state", session->state, "detail", session->detail, "since",
+		(json_int_t)session->since, "imported", (json_int_t)session->imported, "filtered",
+		(json_int_t)session->filtered, "exported", (json_int_t)session->exported));
+}
+
+static void on_answer(void *ctx, json_t *array, const struct api_error *error)
+{
+	say(json_pack("{s:s,s:o?,s:s}", "event", "answer", "array", array, "error",
+		error ? error->message : ""));
+}
+
+static uint32_t number(const json_t *call, const char *name)
+{
+	return (uint32_t)json_integer_value(json_object_get(call, name));
+}
+
+static const char *text(const json_t *call, const char *name)
+{
+	return json_string_value(json_object_get(call, name));
+}
+
+static struct ip_address address_of(const json_t *call, const char *name)
+{
+	struct ip_address address = {0};
+	const char *value = text(call, name);
+
+	if (value && ip_address_parse(value, &address))
+		abort();
+	return address;
+}
+
+static int do_interface(struct drive *drive, const json_t *call, struct api_error *error)
+{
+	struct bridge_interface interface = {
+		.id = number(call, "id"),
+		.domain = number(call, "domain"),
+		.name = text(call, "name"),
+		.tun = json_is_true(json_object_get(call, "tun")),
+		.mac = {2, 0, 0, 0, 0, (uint8_t)number(call, "id")},
+		.mtu = 1500,
+	};
+	const json_t *list = json_object_get(call, "addresses");
+
+	for (size_t i = 0; i < json_array_size(list) && i < 4; i++) {
+		struct bridge_interface_address *address =
+			&interface.address[interface.addresses++];
+		if (ip_prefix_host_parse(json_string_value(json_array_get(list, i)),
+			    &address->address, &address->len))
+			abort();
+	}
+	return bridge_interface_set(drive->bridge, &interface, error);
+}
+
+static int do_queue(struct drive *drive, const json_t *call, struct api_error *error)
+{
+	int fd;
+	int err = bridge_interface_queue(drive->bridge, number(call, "id"), &fd, error);
+
+	if (err)
+		return err;
+	char space[CMSG_SPACE(sizeof(int))] = {0}, byte = 'q';
+	struct iovec iovec = {&byte, 1};
+	struct msghdr message = {.msg_iov = &iovec,
+		.msg_iovlen = 1,
+		.msg_control = space,
+		.msg_controllen = sizeof(space)};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	*header = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
+		.cmsg_type = SCM_RIGHTS,
+		.cmsg_len = CMSG_LEN(sizeof(int))};
+	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	err = sendmsg(drive->fds, &message, 0) == 1 ? 0 : -1;
+	close(fd);
+	return err;
+}
+
+static int do_announce(struct drive *drive, const json_t *call)
+{
+	struct ip_prefix prefixes[64];
+	const json_t *list = json_object_get(call, "prefixes");
+	unsigned int count = 0;
+
+	for (; count < json_array_size(list) && count < 64; count++)
+		if (ip_prefix_parse(
+			    json_string_value(json_array_get(list, count)), &prefixes[count]))
+			abort();
+	return bridge_announce(drive->bridge, number(call, "domain"), prefixes, count);
+}
+
+static int do_static(struct drive *drive, const json_t *call)
+{
+	struct bridge_static routes[64];
+	const json_t *list = json_object_get(call, "routes");
+	unsigned int count = 0;
+
+	for (; count < json_array_size(list) && count < 64; count++) {
+		const json_t *route = json_array_get(list, count);
+		routes[count].via = address_of(route, "via");
+		if (ip_prefix_parse(text(route, "prefix"), &routes[count].prefix))
+			abort();
+	}
+	return bridge_static_set(drive->bridge, number(call, "domain"), routes, count);
+}
+
+static int do_peering(struct drive *drive, const json_t *call, struct api_error *error)
+{
+	struct bridge_reject reject[64];
+	const json_t *list = json_object_get(call, "rejects");
+	struct bridge_peering peering = {
+		.id = number(call, "id"),
+		.domain = number(call, "domain"),
+		.interface = number(call, "interface"),
+		.name = text(call, "name"),
+		.enabled = !json_is_false(json_object_get(call, "enabled")),
+		.local = address_of(call, "local"),
+		.remote = address_of(call, "remote"),
+		.local_asn = number(call, "local_asn"),
+		.remote_asn = number(call, "remote_asn"),
+		.password = text(call, "password"),
+		.connect = 1,
+		.error_wait = 1,
+		.memory_limit = number(call, "memory_limit"),
+		.reject = reject,
+	};
+
+	for (; peering.rejects < json_array_size(list) && peering.rejects < 64; peering.rejects++) {
+		const json_t *rule = json_array_get(list, peering.rejects);
+		reject[peering.rejects] = (struct bridge_reject){
+			.more_specifics = json_is_true(json_object_get(rule, "more")),
+			.rule = text(rule, "rule"),
+			.object = text(rule, "object")};
+		if (ip_prefix_parse(text(rule, "prefix"), &reject[peering.rejects].prefix))
+			abort();
+	}
+	return bridge_peering_set(drive->bridge, &peering, error);
+}
+
+static void do_counters(struct drive *drive)
+{
+	struct bridge_counters c;
+
+	bridge_counters(drive->bridge, &c);
+	say(json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "event", "counters", "messages",
+		(json_int_t)c.route_messages, "overruns", (json_int_t)c.overruns, "resyncs",
+		(json_int_t)c.resyncs, "dumps", (json_int_t)c.dumps, "drift", (json_int_t)c.drift,
+		"quarantined", (json_int_t)c.quarantined, "present", (json_int_t)drive->present,
+		"absent", (json_int_t)drive->absent, "longest_us",
+		(json_int_t)(drive->longest / 1000)));
+	drive->longest = 0;
+}
+
+static int call_one(struct drive *drive, const json_t *call, struct api_error *error)
+{
+	const char *what = text(call, "do");
+	struct bridge *bridge = drive->bridge;
+	uint32_t id = number(call, "id");
+	struct ip_address address = address_of(call, "address");
+
+	if (strcmp(what, "domain") == 0)
+		return bridge_domain_set(
+			bridge, &(struct bridge_domain){id, text(call, "name")}, error);
+	if (strcmp(what, "domain-delete") == 0)
+		return bridge_domain_delete(bridge, id), 0;
+	if (strcmp(what, "interface") == 0)
+		return do_interface(drive, call, error);
+	if (strcmp(what, "interface-delete") == 0)
+		return bridge_interface_delete(bridge, id), 0;
+	if (strcmp(what, "queue") == 0)
+		return do_queue(drive, call, error);
+	if (strcmp(what, "carrier") == 0)
+		return bridge_interface_carrier(
+			       bridge, id, json_is_true(json_object_get(call, "up"))),
+		       0;
+	if (strcmp(what, "neighbor") == 0)
+		return bridge_neighbor_set(bridge, id, &address);
+	if (strcmp(what, "neighbor-delete") == 0)
+		return bridge_neighbor_delete(bridge, id, &address), 0;
+	if (strcmp(what, "neighbor-probe") == 0)
+		return bridge_neighbor_probe(bridge, id, &address), 0;
+	if (strcmp(what, "announce") == 0)
+		return do_announce(drive, call);
+	if (strcmp(what, "static") == 0)
+		return do_static(drive, call);
+	if (strcmp(what, "peering") == 0)
+		return do_peering(drive, call, error);
+	if (strcmp(what, "peering-delete") == 0)
+		return bridge_peering_delete(bridge, id), 0;
+	if (strcmp(what, "ask") == 0)
+		return bridge_ask(bridge, id, (enum bridge_question)number(call, "question"),
+			on_answer, drive);
+	if (strcmp(what, "clear") == 0)
+		return bridge_peering_clear(
+			bridge, id, json_is_true(json_object_get(call, "soft")), on_answer, drive);
+	if (strcmp(what, "sweep") == 0)
+		return bridge_sweep(bridge), 0;
+	if (strcmp(what, "counters") == 0)
+		return do_counters(drive), 0;
+	if (strcmp(what, "stop-reading") == 0) // the loop is kept busy: netlink events pile up
+		return usleep(number(call, "us")), 0;
+	abort();
+}
+
+static void on_input(evutil_socket_t fd, short what, void *ctx)
+{
+	struct drive *drive = ctx;
+	ssize_t n = read(fd, drive->line + drive->filled, sizeof(drive->line) - drive->filled - 1);
+	char *newline;
+
+	if (n <= 0) {
+		event_base_loopbreak(drive->base);
+		return;
+	}
+	drive->filled += (size_t)n;
+	drive->line[drive->filled] = '\0';
+	while ((newline = strchr(drive->line, '\n')) != NULL) {
+		struct api_error error = {0};
+		json_error_t where;
+		json_t *call = json_loadb(drive->line, (size_t)(newline - drive->line), 0, &where);
+		if (call == NULL)
+			abort();
+		int result = call_one(drive, call, &error);
+		say(json_pack("{s:s,s:i,s:s}", "done", text(call, "do"), "result", result, "error",
+			error.message));
+		json_decref(call);
+		drive->filled -= (size_t)(newline + 1 - drive->line);
+		memmove(drive->line, newline + 1, drive->filled + 1);
+		drive->last = 0;
+	}
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int main(int argc, char **argv)
+{
+	struct drive *drive = calloc(1, sizeof(*drive));
+	struct api_error error = {0};
+	json_error_t where;
+	json_t *given = argc == 3 ? json_loads(argv[1], 0, &where) : NULL;
+
+	if (drive == NULL || given == NULL)
+		return 2;
+	drive->base = event_base_new();
+	drive->fds = atoi(argv[2]);
+	drive->quiet = json_is_true(json_object_get(given, "quiet"));
+	struct bridge_options options = {
+		.base = drive->base,
+		.mode = (enum bridge_mode)number(given, "mode"),
+		.prefix = text(given, "prefix"),
+		.run_dir = text(given, "run_dir"),
+		.launcher = text(given, "launcher"),
+		.local_protocol = 67,
+		.callbacks = {drive, on_route, on_synced, on_neighbor, on_session},
+		.check_interval = number(given, "check_interval"),
+		.receive_buffer = number(given, "receive_buffer"),
+	};
+	if (bridge_create(&drive->bridge, &options, &error)) {
+		say(json_pack(
+			"{s:s,s:i,s:s}", "done", "create", "result", -1, "error", error.message));
+		return 1;
+	}
+	say(json_pack("{s:s,s:i,s:s}", "done", "create", "result", 0, "error", ""));
+	struct event *input =
+		event_new(drive->base, STDIN_FILENO, EV_READ | EV_PERSIST, on_input, drive);
+	event_add(input, NULL);
+	// One turn at a time, so that the longest can be told. Processor time: the machine may be busy with others.
+	while (!event_base_got_break(drive->base)) {
+		uint64_t start = cpu_ns();
+		drive->last = start;
+		if (event_base_loop(drive->base, EVLOOP_ONCE) < 0)
+			break;
+		uint64_t took = cpu_ns() - start;
+		if (drive->last && took > drive->longest)
+			drive->longest = took;
+	}
+	event_free(input);
+	bridge_destroy(drive->bridge);
+	event_base_free(drive->base);
+	json_decref(given);
+	free(drive);
+	return 0;
+}

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The routing bridge against the real kernel and a real BIRD pair, in both host domains, without culvertd and
+without a data plane (bridge_rig.py plays both)."""
+
+import os
+import signal
+
+import pytest
+
+from bridge_rig import Rig, bird_pid, run, wait_for
+from lab import leftovers
+
+PREFIX = "br"
+VNET = "10.9.0.0/16"
+REJECTS = [
+    {"prefix": VNET, "more": True, "rule": "vnet-prefix", "object": "vnet/acme-prod"},
+    {"prefix": "169.254.10.0/30", "more": True, "rule": "peering-subnet", "object": "peering/acme"},
+]
+
+CUSTOMER = """
+router id 169.254.10.1;
+protocol device dev0 {{}}
+protocol static st0 {{ ipv4; {routes} }}
+protocol bgp edge0 {{
+	local 169.254.10.1 as 65001; neighbor 169.254.10.2 as 64512;
+	connect delay time 1; connect retry time 1; error wait time 1, 2; graceful restart on;
+	ipv4 {{ import all; export all; next hop self; }};
+}}
+"""
+
+
+def customer_config(*prefixes):
+    return CUSTOMER.format(routes=" ".join(f"route {p} blackhole;" for p in prefixes))
+
+
+def declare(bridge):
+    """One customer's domain, as culvertd would declare it."""
+    bridge.call("domain", id=7, name="acme")
+    bridge.call("interface", id=70, domain=7, name="acme0", addresses=["169.254.10.2/30"])
+    bridge.call("announce", domain=7, prefixes=[VNET])
+    bridge.call("neighbor", id=70, address="169.254.10.1")
+    bridge.call("peering", id=700, domain=7, interface=70, name="acme/private", local="169.254.10.2",
+        remote="169.254.10.1", local_asn=64512, remote_asn=65001, memory_limit=100000, rejects=REJECTS)
+
+
+def make_rig(build, mode):
+    for name in leftovers(PREFIX):
+        run("ip", "netns", "del", name, check=False)
+    return Rig(PREFIX, build, mode)
+
+
+@pytest.fixture
+def tap_only(build):
+    rig = make_rig(build, "netns")
+    yield rig
+    rig.close()
+
+
+@pytest.fixture(scope="module", params=["netns", "table"])
+def rig(request, build):
+    rig = make_rig(build, request.param)
+    try:
+        bridge = rig.start_bridge(check_interval=2)
+        ns, rig.far = rig.customer("cust")
+        ns.ip("addr", "add", "169.254.10.1/30", "dev", "wan")
+        ns.ip("link", "set", "wan", "up")
+        rig.router = rig.bird(ns, "cust", customer_config("10.1.0.0/16", "10.2.0.0/16", "10.9.1.0/24", VNET))
+        declare(bridge)
+        bridge.call("sweep")
+        rig.wire.connect(bridge.queue(70), rig.far)
+        bridge.wait(lambda: bridge.sessions.get(700, {}).get("state") == "established", 20, "session")
+        yield rig
+    finally:
+        rig.close()
+
+
+def prefixes(bridge):
+    return {prefix for _, prefix in bridge.routes}
+
+
+def kernel_routes(rig, *words):
+    table = "10007" if rig.mode == 1 else "main"
+    return run("ip", "-n", rig.space("acme"), "route", "show", "table", table, *words).stdout
+
+
+def test_session_and_routes(rig):
+    bridge = rig.bridge
+    bridge.wait(lambda: prefixes(bridge) == {"10.1.0.0/16", "10.2.0.0/16"}, 12, "both good prefixes and no other")
+    hops = bridge.routes[(7, "10.1.0.0/16")]["hops"]
+    assert hops == [{"via": "169.254.10.1", "interface": 70, "weight": 1}]
+    assert f"blackhole {VNET}" in kernel_routes(rig)
+    wait_for(lambda: "via 169.254.10.2" in rig.netns("cust").ip("route", check=False).stdout or
+        VNET in rig.birdc(rig.router, "show", "route", "protocol", "edge0"), 10, "the vNet at the customer")
+    bridge.wait(lambda: bridge.sessions[700]["filtered"] == 2, 5, "two filtered in the session's counts")
+    bridge.wait(lambda: bridge.neighbors.get((70, "169.254.10.1")), 5, "neighbor usable")
+
+
+def test_questions(rig):
+    bridge = rig.bridge
+    filtered = bridge.ask("ask", id=700, question=0)["array"]
+    assert {(f["prefix"], f["rule"], f["object"], f["from"]) for f in filtered} == {
+        ("10.9.1.0/24", "vnet-prefix", "vnet/acme-prod", "169.254.10.1"), (VNET, "vnet-prefix", "vnet/acme-prod", "169.254.10.1")}
+    assert [a["prefix"] for a in bridge.ask("ask", id=700, question=1)["array"]] == [VNET]
+    received = bridge.ask("ask", id=700, question=2)["array"]
+    assert {(r["prefix"], r["as_path"], r["via"]) for r in received} == {
+        ("10.1.0.0/16", "65001", "169.254.10.1"), ("10.2.0.0/16", "65001", "169.254.10.1")}
+
+
+def test_route_change(rig):
+    bridge = rig.bridge
+    rig.bird_configure(rig.router, customer_config("10.1.0.0/16", "10.3.0.0/16", "10.9.1.0/24", VNET))
+    bridge.wait(lambda: prefixes(bridge) == {"10.1.0.0/16", "10.3.0.0/16"}, 5, "10.2/16 out, 10.3/16 in")
+    rig.bird_configure(rig.router, customer_config("10.1.0.0/16", "10.2.0.0/16", "10.9.1.0/24", VNET))
+    bridge.wait(lambda: prefixes(bridge) == {"10.1.0.0/16", "10.2.0.0/16"}, 5, "back")
+
+
+def test_filter_changes_without_a_reset(rig):
+    bridge = rig.bridge
+    since = bridge.sessions[700]["since"]
+    more = REJECTS + [{"prefix": "10.2.0.0/16", "more": False, "rule": "outer-address", "object": "edge"}]
+    settings = dict(id=700, domain=7, interface=70, name="acme/private", local="169.254.10.2", remote="169.254.10.1",
+        local_asn=64512, remote_asn=65001, memory_limit=100000)
+    bridge.call("peering", rejects=more, **settings)
+    bridge.wait(lambda: prefixes(bridge) == {"10.1.0.0/16"}, 5, "10.2/16 rejected")
+    bridge.call("peering", rejects=REJECTS, **settings)
+    bridge.wait(lambda: prefixes(bridge) == {"10.1.0.0/16", "10.2.0.0/16"}, 5, "10.2/16 accepted again")
+    assert bridge.sessions[700]["state"] == "established" and bridge.sessions[700]["since"] == since
+
+
+def test_speaker_is_killed(rig):
+    """Another BIRD takes over; no route leaves the kernel meanwhile."""
+    bridge = rig.bridge
+    before, since = bird_pid(rig, "acme"), len(bridge.events)
+    os.kill(before, signal.SIGKILL)
+    bridge.wait_event("session", 5, since, state="down")
+    bridge.wait_event("session", 20, since, state="established")
+    assert bird_pid(rig, "acme") != before
+    bridge.wait(lambda: bridge.sessions[700]["imported"] == 2, 15, "routes learned again")
+    assert not [e for e in bridge.events[since:] if e["event"] == "route" and not e["present"]]
+
+
+def test_bridge_is_killed(rig):
+    """Session, device and routes stay; what is declared again is adopted, nothing is touched before."""
+    old = rig.bridge
+    since = old.sessions[700]["since"]
+    old.kill()
+    bird = bird_pid(rig, "acme")
+    assert "10.1.0.0/16" in kernel_routes(rig)
+    bridge = rig.start_bridge(check_interval=2)
+    declare(bridge)
+    bridge.call("sweep")
+    bridge.wait_event("synced", 5, domain=7)
+    assert prefixes(bridge) == {"10.1.0.0/16", "10.2.0.0/16"}
+    bridge.wait(lambda: bridge.sessions.get(700, {}).get("state") == "established", 5, "session seen")
+    bridge.wait(lambda: bridge.neighbors.get((70, "169.254.10.1")), 5, "neighbor seen")
+    assert bridge.sessions[700]["since"] == since and bird_pid(rig, "acme") == bird
+
+
+def test_carrier_takes_routes_out(rig):
+    bridge = rig.bridge
+    bridge.call("carrier", id=70, up=False)
+    bridge.wait(lambda: not bridge.routes, 2, "routes gone with the carrier")
+    bridge.wait(lambda: not bridge.neighbors[(70, "169.254.10.1")], 2, "neighbor gone with the carrier")
+    bridge.wait(lambda: bridge.sessions[700]["state"] != "established", 5, "session down")
+    bridge.call("carrier", id=70, up=True)
+    bridge.wait(lambda: bridge.sessions[700]["state"] == "established", 20, "session up again")
+    bridge.wait(lambda: prefixes(bridge) == {"10.1.0.0/16", "10.2.0.0/16"}, 12, "routes again")
+    bridge.wait(lambda: bridge.neighbors[(70, "169.254.10.1")], 5, "neighbor again")
+
+
+def test_bad_peering_alone_is_quarantined(rig):
+    """A session that BIRD itself refuses does not stop the good one from being changed."""
+    bridge = rig.bridge
+    bad = dict(id=701, domain=7, interface=70, name="bad", local="fe80::2", remote="fe80::1",
+        local_asn=64512, remote_asn=65009, rejects=[])
+    bridge.call("peering", **bad)
+    bridge.wait(lambda: "refused" in bridge.sessions.get(701, {}).get("detail", ""), 8, "quarantined")
+    assert bridge.counters()["quarantined"] == 1
+    assert bridge.sessions[700]["state"] == "established"
+    bridge.call("peering-delete", id=701)
+
+
+def test_password_rule(rig):
+    answer = rig.bridge.call("peering", check=False, id=702, domain=7, interface=70, name="p", local="169.254.10.2",
+        remote="169.254.10.1", local_asn=64512, remote_asn=65001, password='a";', rejects=[])
+    assert answer["result"] < 0 and "password" in answer["error"]
+
+
+def test_clear(rig):
+    bridge = rig.bridge
+    before = bridge.sessions[700]["since"]
+    assert bridge.ask("clear", id=700, soft=True)["error"] == ""
+    assert bridge.ask("clear", id=700, soft=False)["error"] == ""
+    bridge.wait(lambda: bridge.sessions[700]["state"] == "established" and bridge.sessions[700]["since"] != before, 20, "another session")
+    bridge.wait(lambda: len(bridge.routes) == 2, 15, "routes again")
+
+
+def test_no_drift(rig):
+    bridge = rig.bridge
+    dumps = bridge.counters()["dumps"]
+    wait_for(lambda: bridge.counters()["dumps"] > dumps + 1, 10, "two checks")
+    assert bridge.counters()["drift"] == 0
+
+
+def test_domain_goes(rig):
+    bridge, directory = rig.bridge, rig.speaker_dir("acme")
+    bird = bird_pid(rig, "acme")
+    bridge.call("domain-delete", id=7)
+    wait_for(lambda: not os.path.exists(f"/proc/{bird}"), 10, "BIRD ends")
+    wait_for(lambda: not os.path.exists(directory), 5, "its files go")
+    assert not os.path.exists(f"/run/netns/{rig.space('acme')}")
+
+
+def test_silent_removals(tap_only):
+    """The kernel empties a table without a word when a device goes down; addresses likewise."""
+    rig = tap_only
+    bridge = rig.start_bridge(launcher="")
+    bridge.call("domain", id=9, name="silent")
+    bridge.call("interface", id=90, domain=9, name="s0", addresses=["192.0.2.1/24", "2001:db8::1/64"])
+    ns = rig.space("silent")
+    hold = bridge.queue(90)
+    bridge.wait_event("synced", 5, domain=9)
+
+    def ip(*words):
+        run("ip", "-n", ns, *words)
+
+    def add():
+        ip("route", "replace", "10.1.0.0/16", "via", "192.0.2.9", "proto", "bird", "metric", "32")
+        ip("-6", "route", "replace", "2001:db8:1::/48", "via", "2001:db8::9", "proto", "bird")
+        ip("route", "replace", "10.2.0.0/16", "via", "192.0.2.9", "proto", "static")  # nobody's business
+        bridge.wait(lambda: prefixes(bridge) == {"10.1.0.0/16", "2001:db8:1::/48"}, 3, "routes seen")
+
+    add()
+    ip("link", "set", "s0", "down")
+    bridge.wait(lambda: not bridge.routes, 3, "gone with the link")
+    ip("link", "set", "s0", "up")
+    ip("addr", "replace", "2001:db8::1/64", "dev", "s0", "nodad")
+    add()
+    ip("addr", "del", "192.0.2.1/24", "dev", "s0")
+    bridge.wait(lambda: prefixes(bridge) == {"2001:db8:1::/48"}, 3, "gone with the address")
+    ip("link", "del", "s0")
+    bridge.wait(lambda: not bridge.routes, 3, "gone with the device")
+    wait_for(lambda: "192.0.2.1/24" in run("ip", "-n", ns, "addr", "show", "s0", check=False).stdout, 5, "device made again")
+    os.close(hold)
+
+
+def test_replace_and_multipath(tap_only):
+    rig = tap_only
+    bridge = rig.start_bridge(launcher="")
+    bridge.call("domain", id=9, name="multi")
+    bridge.call("interface", id=90, domain=9, name="m0", addresses=["192.0.2.1/24"])
+    bridge.call("interface", id=91, domain=9, name="m1", addresses=["198.51.100.1/24"])
+    ns = rig.space("multi")
+    hold = [bridge.queue(90), bridge.queue(91)]
+
+    def route(*words):
+        run("ip", "-n", ns, "route", *words)
+
+    def hops():
+        route_seen = bridge.routes.get((9, "10.1.0.0/16"))
+        return route_seen and sorted((h["interface"], h["weight"]) for h in route_seen["hops"])
+
+    route("add", "10.1.0.0/16", "proto", "bgp", "nexthop", "via", "192.0.2.9", "weight", "2", "nexthop", "via", "198.51.100.9", "weight", "1")
+    bridge.wait(lambda: hops() == [(90, 2), (91, 1)], 3, "two next hops")
+    bridge.call("carrier", id=91, up=False)
+    bridge.wait(lambda: hops() == [(90, 2)], 3, "the living next hop alone")
+    bridge.call("carrier", id=91, up=True)
+    bridge.wait(lambda: hops() == [(90, 2), (91, 1)], 3, "both again")
+    route("replace", "10.1.0.0/16", "via", "192.0.2.9", "proto", "static")
+    bridge.wait(lambda: hops() is None, 3, "replaced by a route of no daemon")
+    route("replace", "blackhole", "10.1.0.0/16", "proto", "bird")
+    bridge.wait(lambda: bridge.routes.get((9, "10.1.0.0/16"), {}).get("blackhole"), 3, "blackhole")
+    for fd in hold:
+        os.close(fd)
+
+
+def batch(netns, lines):
+    run("ip", "-n", netns, "-batch", "-", stdin="\n".join(lines) + "\n", timeout=120)
+
+
+def test_overrun(tap_only):
+    """Events are lost while the loop is busy; a dump finds out, in both directions."""
+    rig = tap_only
+    bridge = rig.start_bridge(launcher="", receive_buffer=20000)
+    bridge.call("domain", id=9, name="burst")
+    bridge.call("interface", id=90, domain=9, name="o0", addresses=["192.0.2.1/24"])
+    hold = bridge.queue(90)
+    bridge.wait_event("synced", 5, domain=9)
+    every = [f"10.{i >> 8}.{i & 255}.0/24" for i in range(5000)]
+    bridge.process.send_signal(signal.SIGSTOP)
+    batch(rig.space("burst"), [f"route add {p} via 192.0.2.9 proto bird" for p in every])
+    since = len(bridge.events)
+    bridge.process.send_signal(signal.SIGCONT)
+    bridge.wait(lambda: prefixes(bridge) == set(every), 20, "all after an overrun")
+    bridge.wait_event("synced", 5, since, domain=9)
+    assert bridge.counters()["overruns"] >= 1
+    bridge.process.send_signal(signal.SIGSTOP)
+    batch(rig.space("burst"), [f"route del {p}" for p in every[1:]])
+    bridge.process.send_signal(signal.SIGCONT)
+    bridge.wait(lambda: prefixes(bridge) == {every[0]}, 20, "what was deleted unheard")
+    assert bridge.counters()["drift"] == 0
+    os.close(hold)
+
+
+def test_sweep_takes_ours_only(tap_only):
+    rig = tap_only
+    bridge = rig.start_bridge(launcher="")
+    for number, name in ((9, "keep"), (10, "drop")):
+        bridge.call("domain", id=number, name=name)
+        bridge.call("interface", id=number * 10, domain=number, name="w0", addresses=["192.0.2.1/24"])
+        bridge.call("announce", domain=number, prefixes=["10.8.0.0/16", "10.9.0.0/16"])
+        bridge.call("neighbor", id=number * 10, address="192.0.2.9")
+    hold = [bridge.queue(90), bridge.queue(100)]
+    keep = rig.space("keep")
+    run("ip", "-n", keep, "route", "add", "10.7.0.0/16", "via", "192.0.2.9", "proto", "static")
+    run("ip", "-n", keep, "link", "add", "other0", "type", "veth", "peer", "name", "other1")
+    run("ip", "netns", "add", f"{PREFIX}-ownother")  # our prefix but not our dash
+    bridge.kill()
+    bridge = rig.start_bridge(launcher="")
+    bridge.call("domain", id=9, name="keep")
+    bridge.call("interface", id=90, domain=9, name="w0", addresses=["192.0.2.1/24"])
+    bridge.call("announce", domain=9, prefixes=["10.8.0.0/16"])
+    bridge.call("sweep")
+    routes = run("ip", "-n", keep, "route").stdout
+    assert "10.8.0.0/16" in routes and "10.7.0.0/16" in routes and "10.9.0.0/16" not in routes
+    assert "other0" in run("ip", "-n", keep, "link").stdout
+    assert "managed" not in run("ip", "-n", keep, "neigh").stdout
+    names = run("ip", "netns", "list").stdout
+    assert rig.space("drop") not in names and f"{PREFIX}-ownother" in names
+    run("ip", "netns", "del", f"{PREFIX}-ownother")
+    for fd in hold:
+        os.close(fd)
+
+
+def test_vrf_mode_is_refused(tap_only):
+    bridge = tap_only.start_bridge(mode=2, expect_failure=True)
+    assert bridge.process.wait(5) == 1
