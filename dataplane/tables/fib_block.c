@@ -58,6 +58,18 @@ bool paint_end(struct paint *p)
 	return !p->overflow;
 }
 
+// A node has a run at its first slot even if nothing is there. There is room: positions are 0..255.
+void paint_from(struct paint *p, unsigned first)
+{
+	if (p->n && p->pos[0] == first)
+		return;
+	memmove(&p->pos[1], &p->pos[0], p->n * sizeof(p->pos[0]));
+	memmove(&p->value[1], &p->value[0], p->n * sizeof(p->value[0]));
+	p->pos[0] = first;
+	p->value[0] = 0;
+	p->n++;
+}
+
 uint32_t bucket_units(unsigned n, uint32_t skew)
 {
 	return units_of(skew + sizeof(struct bucket) + ((n + 1u) & ~1u) * 2 + n * 4);
@@ -92,44 +104,65 @@ static void node_sum(struct node *node)
 	}
 }
 
-// The paint's domain is 0..255; a node has a run at 0 even if nothing is there.
-void node_write_paint(struct node *node, const struct paint *p, uint32_t def)
+void node_write(
+	struct node *node, const uint32_t *pos, const uint32_t *cells, unsigned n, uint32_t def)
 {
 	memset(node->bits, 0, sizeof(node->bits));
 	node->def = def;
-	unsigned n = 0;
-	if (p->n == 0 || p->pos[0] != 0)
-		node->cells[n++] = 0;
-	node->bits[0] = 1;
-	for (unsigned i = 0; i < p->n; i++) {
-		node->bits[p->pos[i] >> 6] |= 1ull << (p->pos[i] & 63);
-		node->cells[n++] = p->value[i];
-	}
+	for (unsigned i = 0; i < n; i++)
+		node->bits[pos[i] >> 6] |= 1ull << (pos[i] & 63);
+	memcpy(node->cells, cells, n * sizeof(*cells));
 	node_sum(node);
 }
 
-unsigned node_count(const uint32_t cells[256])
+static void clear_bits(uint64_t bits[4], unsigned from, unsigned to)
 {
-	unsigned runs = 1;
-	for (unsigned i = 1; i < 256; i++)
-		runs += cells[i] != cells[i - 1];
-	return runs;
+	for (unsigned word = from >> 6; word <= to >> 6; word++) {
+		uint64_t mask = ~0ull;
+		if (word == from >> 6)
+			mask &= ~0ull << (from & 63);
+		if (word == to >> 6)
+			mask &= ~0ull >> (63 - (to & 63));
+		bits[word] &= ~mask;
+	}
 }
 
-void node_write_cells(struct node *node, const uint32_t cells[256], uint32_t def)
+// `old` with its slots pos[0]..to replaced by the runs given; returns how many runs it has then. Neighbours
+// that have become equal are merged at both ends.
+unsigned node_splice(struct node *node, const struct node *old, const uint32_t *pos,
+	const uint32_t *cells, unsigned n, unsigned to)
 {
-	memset(node->bits, 0, sizeof(node->bits));
-	node->def = def;
-	node->bits[0] = 1;
-	node->cells[0] = cells[0];
-	unsigned n = 1;
-	for (unsigned i = 1; i < 256; i++) {
-		if (cells[i] == cells[i - 1])
+	if (!old) {
+		node_write(node, pos, cells, n, 0);
+		return n;
+	}
+	unsigned from = pos[0], runs = 0, last = node_runs(old);
+	memcpy(node->bits, old->bits, sizeof(node->bits));
+	clear_bits(node->bits, from, to);
+	if (from) {
+		runs = node_run(old, from - 1) + 1;
+		memcpy(node->cells, old->cells, runs * sizeof(*cells));
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (runs && node->cells[runs - 1] == cells[i])
 			continue;
-		node->bits[i >> 6] |= 1ull << (i & 63);
-		node->cells[n++] = cells[i];
+		node->bits[pos[i] >> 6] |= 1ull << (pos[i] & 63);
+		node->cells[runs++] = cells[i];
+	}
+	if (to < 255) {
+		unsigned next = node_run(old, to + 1);
+		uint64_t bit = 1ull << ((to + 1) & 63);
+		node->bits[(to + 1) >> 6] &= ~bit;
+		if (node->cells[runs - 1] != old->cells[next]) {
+			node->bits[(to + 1) >> 6] |= bit;
+			node->cells[runs++] = old->cells[next];
+		}
+		memcpy(&node->cells[runs], &old->cells[next + 1],
+			(last - next - 1) * sizeof(*cells));
+		runs += last - next - 1;
 	}
 	node_sum(node);
+	return runs;
 }
 
 unsigned node_runs(const struct node *node)

@@ -93,15 +93,18 @@ struct paint {
 };
 void paint_begin(struct paint *p, uint64_t end, unsigned limit);
 void paint_add(struct paint *p, uint64_t first, uint64_t last, uint32_t value);
-bool paint_end(struct paint *p); // false: more boundaries than limit
+bool paint_end(struct paint *p);                  // false: more boundaries than limit
+void paint_from(struct paint *p, unsigned first); // a boundary at `first`, of 0 if there is none
 
 uint32_t bucket_units(unsigned n, uint32_t skew);
 uint32_t bucket_write(
 	struct arena *arena, uint32_t unit, uint32_t skew, const struct paint *p, uint32_t def);
 uint32_t node_units(unsigned runs, uint32_t skew);
-void node_write_paint(struct node *node, const struct paint *p, uint32_t def);
-unsigned node_count(const uint32_t cells[256]);
-void node_write_cells(struct node *node, const uint32_t cells[256], uint32_t def);
+// Runs in order, the first at 0.
+void node_write(
+	struct node *node, const uint32_t *pos, const uint32_t *cells, unsigned n, uint32_t def);
+unsigned node_splice(struct node *node, const struct node *old, const uint32_t *pos,
+	const uint32_t *cells, unsigned n, unsigned to);
 unsigned node_runs(const struct node *node);
 uint32_t block_units(const struct arena *arena, uint32_t ref, uint32_t skew);
 

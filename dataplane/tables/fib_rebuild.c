@@ -31,6 +31,15 @@ struct block_list {
 	} at[BLOCKS];
 };
 
+// A slot of a node with prefixes longer than the slot: entries[from..until).
+struct longs {
+	uint16_t slot;
+	uint16_t run; // of the node
+	uint32_t from, until;
+	uint32_t under; // leaf painted by shorter prefixes
+	uint32_t kept;  // last-level node that goes on being used, 0: a new one
+};
+
 struct build {
 	struct fib *fib;
 	struct table *t;
@@ -39,9 +48,12 @@ struct build {
 	struct block_list fresh; // written in this change
 	struct block_list stale; // to be retired when it is published
 	struct paint paint;
-	uint32_t cells[256];
-	uint32_t under[256]; // painted leaf below a last-level node that is kept
-	uint32_t kept[256];  // that node, 0: none
+	struct longs longs[256];
+	unsigned n_longs;
+	unsigned n_runs;
+	uint32_t run_pos[256];
+	uint32_t run_cell[256];
+	uint64_t node[(sizeof(struct node) + 256 * sizeof(uint32_t)) / 8];
 };
 
 struct build *build_create(void)
@@ -178,11 +190,12 @@ static uint32_t write_last(struct build *b, const entry *e, unsigned n, uint32_t
 			paint_add(&b->paint, entry_first(e[i]) & 255, entry_last(e[i]) & 255,
 				leaf(e[i]));
 	paint_end(&b->paint);
-	unsigned runs = b->paint.n + (b->paint.n == 0 || b->paint.pos[0] != 0);
-	uint32_t unit = take(b, node_units(runs, 0));
+	paint_from(&b->paint, 0);
+	uint32_t unit = take(b, node_units(b->paint.n, 0));
 	if (!unit)
 		return 0;
-	node_write_paint(node_at(&b->fib->arena, unit, 0), &b->paint, def);
+	struct node *node = node_at(&b->fib->arena, unit, 0);
+	node_write(node, b->paint.pos, b->paint.value, b->paint.n, def);
 	return unit | REF_NODE;
 }
 
@@ -200,49 +213,104 @@ static uint32_t old_cell(const struct build *b, uint32_t ref, unsigned slot)
 	return top->cells[node_run(top, slot)];
 }
 
-// A node of all entries. Last-level nodes of the node `old` (0: there is none) go on being used, except in
-// the slot that has changed.
-static uint32_t write_node(struct build *b, struct chunk *c, uint32_t old, unsigned changed)
+// What the slots from..to of a node hold: entries of up to 8 bits are painted, for longer ones their slots are
+// listed.
+static void paint_slots(struct build *b, const entry *e, unsigned n, unsigned from, unsigned to)
+{
+	unsigned begin = entries_find(e, n, entry_make(from << 8, 1, 0, 0));
+	uint32_t around = 0; // the longest prefix that begins before `from` and reaches it
+	for (unsigned len = 1; len <= 8 && begin; len++) {
+		uint32_t pos = from << 8 & (0xffff0000u >> len) & 0xffff;
+		unsigned i = entries_find(e, begin, entry_make(pos, len, 0, 0));
+		if (i < begin && !((e[i] ^ entry_make(pos, len, 0, 0)) & ENTRY_ORDER))
+			around = leaf(e[i]);
+	}
+	b->n_longs = 0;
+	paint_begin(&b->paint, to, 256);
+	if (around)
+		paint_add(&b->paint, from, to, around);
+	for (unsigned i = begin; i < n && entry_first(e[i]) >> 8 <= to; i++) {
+		unsigned slot = entry_first(e[i]) >> 8;
+		if (entry_len(e[i]) <= 8) {
+			paint_add(&b->paint, slot, entry_last(e[i]) >> 8, leaf(e[i]));
+			continue;
+		}
+		if (!b->n_longs || b->longs[b->n_longs - 1].slot != slot)
+			b->longs[b->n_longs++] = (struct longs){.slot = (uint16_t)slot, .from = i};
+		b->longs[b->n_longs - 1].until = i + 1;
+	}
+	paint_end(&b->paint);
+	paint_from(&b->paint, from);
+}
+
+// The runs of those slots: the painted ones, cut open where there are last-level nodes. What is painted
+// below those is kept aside, and their cells are left for later.
+static void cut_runs(struct build *b, unsigned to)
+{
+	const struct paint *p = &b->paint;
+	unsigned k = 0, n = 0;
+	uint32_t painted = 0;
+	for (unsigned i = 0; i <= b->n_longs; i++) {
+		unsigned slot = i < b->n_longs ? b->longs[i].slot : 256;
+		for (; k < p->n && p->pos[k] <= slot; k++) {
+			painted = p->value[k];
+			n -= n && b->run_pos[n - 1] == p->pos[k];
+			b->run_pos[n] = p->pos[k];
+			b->run_cell[n++] = painted;
+		}
+		if (i == b->n_longs)
+			break;
+		n -= n && b->run_pos[n - 1] == slot;
+		b->longs[i].under = painted;
+		b->longs[i].run = (uint16_t)n;
+		b->run_pos[n] = slot;
+		b->run_cell[n++] = 0;
+		if (slot < to) {
+			b->run_pos[n] = slot + 1;
+			b->run_cell[n++] = painted;
+		}
+	}
+	b->n_runs = n;
+}
+
+// A node whose slots from..to are written anew from the entries; the others are those of the node `old`
+// (0: there is none, all are new). Last-level nodes of `old` go on being used, except in slot `changed`.
+static uint32_t write_node(struct build *b, struct chunk *c, uint32_t old, unsigned from,
+	unsigned to, unsigned changed)
 {
 	const entry *e = chunk_entries(&b->fib->shadow, c);
-	memset(b->cells, 0, sizeof(b->cells));
-	memset(b->kept, 0, sizeof(b->kept));
-	for (unsigned i = 0; i < c->n; i++)
-		if (entry_len(e[i]) <= 8)
-			for (unsigned slot = entry_first(e[i]) >> 8; slot <= entry_last(e[i]) >> 8;
-				slot++)
-				b->cells[slot] = leaf(e[i]);
-	for (unsigned i = 0, until; i < c->n; i = until) {
-		unsigned slot = entry_first(e[i]) >> 8;
-		for (until = i; until < c->n && entry_first(e[until]) >> 8 == slot; until++)
-			;
-		if (!has_long(&e[i], until - i))
-			continue;
-		uint32_t cell = old && slot != changed ? old_cell(b, old, slot) : 0;
-		if (cell && !(cell & LEAF)) {
-			b->kept[slot] = cell;
-			b->under[slot] = b->cells[slot];
-		} else if (!(cell = write_last(b, &e[i], until - i, b->cells[slot]))) {
+	const struct node *top = old ? node_at(&b->fib->arena, old, skew_of(b->t)) : NULL;
+	paint_slots(b, e, c->n, from, to);
+	cut_runs(b, to);
+	for (unsigned i = 0; i < b->n_longs; i++) {
+		struct longs *l = &b->longs[i];
+		uint32_t cell = old && l->slot != changed ? top->cells[node_run(top, l->slot)] : 0;
+		l->kept = cell & LEAF ? 0 : cell;
+		b->run_cell[l->run] =
+			l->kept ? l->kept
+				: write_last(b, &e[l->from], l->until - l->from, l->under);
+		if (!b->run_cell[l->run])
 			return 0;
-		}
-		b->cells[slot] = cell;
 	}
-	uint32_t unit = take(b, node_units(node_count(b->cells), skew_of(b->t)));
+	struct node *node = (struct node *)b->node;
+	unsigned runs = node_splice(node, top, b->run_pos, b->run_cell, b->n_runs, to);
+	node->def = c->def;
+	uint32_t unit = take(b, node_units(runs, skew_of(b->t)));
 	if (!unit)
 		return 0;
 	write_key(b, unit, c);
-	node_write_cells(node_at(&b->fib->arena, unit, skew_of(b->t)), b->cells, c->def);
+	memcpy(node_at(&b->fib->arena, unit, skew_of(b->t)), node,
+		sizeof(*node) + runs * sizeof(uint32_t));
 	return unit | REF_NODE;
 }
 
 static void fix_kept(struct build *b)
 {
-	for (unsigned slot = 0; slot < 256; slot++) {
-		if (!b->kept[slot])
-			continue;
-		uint32_t *def = &node_at(&b->fib->arena, b->kept[slot], 0)->def;
-		if (*def != b->under[slot])
-			store_cell(def, b->under[slot]);
+	for (unsigned i = 0; i < b->n_longs; i++) {
+		const struct longs *l = &b->longs[i];
+		uint32_t *def = l->kept ? &node_at(&b->fib->arena, l->kept, 0)->def : NULL;
+		if (def && *def != l->under)
+			store_cell(def, l->under);
 	}
 }
 
@@ -254,7 +322,8 @@ static int change_last(struct build *b, struct chunk *c, unsigned slot)
 	unsigned from, until = slot_entries(e, c->n, slot, &from);
 	if (!old || (old & LEAF) || !has_long(&e[from], until - from))
 		return 0;
-	uint32_t ref = write_last(b, &e[from], until - from, node_at(&b->fib->arena, old, 0)->def);
+	uint32_t def = node_at(&b->fib->arena, old, 0)->def;
+	uint32_t ref = write_last(b, &e[from], until - from, def);
 	if (!ref)
 		return -ENOMEM;
 	note_last(b, old);
@@ -276,7 +345,8 @@ static int change_node(struct build *b, struct chunk *c, entry changed)
 			return done < 0 ? undo(b, done) : 0;
 	}
 	uint32_t old = c->ref;
-	uint32_t ref = write_node(b, c, old, slot);
+	unsigned from = entry_first(changed) >> 8, to = entry_last(changed) >> 8;
+	uint32_t ref = write_node(b, c, old, from, to, slot);
 	if (!ref)
 		return undo(b, -ENOMEM);
 	note_top(b, old);
@@ -299,7 +369,7 @@ int build_chunk(struct build *b, struct chunk *c, entry changed)
 		return change_node(b, c, changed);
 	int error = 0;
 	uint32_t ref = c->n <= BUCKET_ROUTES ? write_bucket(b, c, &error) : 0;
-	if (!ref && !error && !(ref = write_node(b, c, 0, NO_SLOT)))
+	if (!ref && !error && !(ref = write_node(b, c, 0, 0, 255, NO_SLOT)))
 		error = -ENOMEM;
 	if (error)
 		return undo(b, error);
