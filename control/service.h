@@ -19,9 +19,25 @@ struct json_t;
 struct model;
 struct node;
 struct publication;
-struct rpc_method;
 struct service;
 struct thread;
+
+// --- life ----------------------------------------------------------------------------------------------
+
+struct service_options {
+	const struct node *node;
+	struct thread *main, *route, *store; // made, not started
+	// Hands a new state to the route thread (the reference goes with it); called on the main thread.
+	void (*publish)(void *ctx, struct publication *publication);
+	void *ctx;
+};
+
+// Opens the store and loads the model; publishes it. Before the threads are started.
+int service_create(
+	struct service **service, const struct service_options *options, struct api_error *error);
+// After the threads have ended and thread_destroy() has handled what was left in the mailboxes of route and
+// store; before the main thread's is destroyed. NULL is fine.
+void service_destroy(struct service *service);
 
 // --- reading -------------------------------------------------------------------------------------------
 
@@ -52,8 +68,8 @@ struct service_change {
 	const char *actor;     // "uid:0" or a name of the node file's roles; stands in the audit
 	const char *on_behalf; // NULL = nobody
 	const char *verb;      // method name, stands in the audit
-	struct json_t *
-		changes; // array of {"op": "create"|"set"|"delete", "noun", "name", "fields": {..}}; borrowed
+	// Array of {"op": "create"|"set"|"delete", "noun", "name", "fields": {..}}; borrowed.
+	struct json_t *changes;
 	bool has_if_revision; // refuse with API_CONFLICT unless this is the current revision
 	uint64_t if_revision;
 	bool check; // validate and tell the diff, change nothing

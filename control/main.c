@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+// culvertd: reads the node file, opens the store, starts its three threads and waits for a signal.
+//
+// Main thread: model and control socket. Route thread: kernel, speakers and the data plane's socket. Store
+// thread: SQLite and the parsing of whole files. Nothing outside is needed to start: a data plane, a
+// speaker or a port that is not there yet is waited for in the background and shown by `status`. Ending
+// changes nothing outside either: traffic, sessions and kernel objects stay, for the next culvertd to find.
+
+#include "control/model/model.h"
+#include "control/node.h"
+#include "control/publication.h"
+#include "control/rpc/rpc.h"
+#include "control/rpc/verbs.h"
+#include "control/service.h"
+#include "control/sync/sync.h"
+#include "control/thread.h"
+
+#include <event2/event.h>
+#include <jansson.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NODE_FILE "/etc/culvert/node.yaml"
+
+struct daemon {
+	struct node *node;
+	struct thread *main, *route, *store;
+	struct service *service;
+	struct sync *sync;
+	struct rpc_server *server;
+	struct rpc_grant *grants;
+	struct event *signals[2];
+};
+
+static void report(const struct api_error *error)
+{
+	fprintf(stderr, "error: %s\n", error->message);
+	if (error->hint[0] != '\0')
+		fprintf(stderr, "hint: %s\n", error->hint);
+}
+
+// --- between the threads -------------------------------------------------------------------------------
+
+struct delivery {
+	struct daemon *daemon;
+	struct publication *publication;
+};
+
+static void deliver(void *arg)
+{
+	struct delivery *delivery = arg;
+	if (delivery->daemon->sync != NULL)
+		sync_publish(delivery->daemon->sync, delivery->publication);
+	else
+		publication_unref(delivery->publication);
+	free(delivery);
+}
+
+static void publish(void *ctx, struct publication *publication)
+{
+	struct daemon *daemon = ctx;
+	struct delivery *delivery = malloc(sizeof(*delivery));
+	if (delivery == NULL)
+		abort();
+	*delivery = (struct delivery){daemon, publication};
+	post(daemon->route, deliver, delivery);
+}
+
+static void run_call(void *arg)
+{
+	rpc_call_run(arg);
+}
+
+static void finish_call(void *arg)
+{
+	rpc_call_finish(arg);
+}
+
+static void forward(void *ctx, struct rpc_call *call)
+{
+	post(((struct daemon *)ctx)->route, run_call, call);
+}
+
+static void back(void *ctx, struct rpc_call *call)
+{
+	post(((struct daemon *)ctx)->main, finish_call, call);
+}
+
+static uint64_t revision(void *ctx)
+{
+	return service_revision(((struct daemon *)ctx)->service);
+}
+
+// --- start ---------------------------------------------------------------------------------------------
+
+static int grant_id(const struct node_grant *from, struct rpc_grant *to, struct api_error *error)
+{
+	to->group = from->group != NULL || from->gid != NULL;
+	if (from->user != NULL) {
+		const struct passwd *user = getpwnam(from->user);
+		if (user == NULL)
+			return api_fail(error, API_INVALID, "getent passwd",
+				"roles name a user \"%s\" that does not exist", from->user);
+		to->id = user->pw_uid;
+	} else if (from->group != NULL) {
+		const struct group *group = getgrnam(from->group);
+		if (group == NULL)
+			return api_fail(error, API_INVALID, "getent group",
+				"roles name a group \"%s\" that does not exist", from->group);
+		to->id = group->gr_gid;
+	} else {
+		to->id = (uint32_t)strtoul(from->uid != NULL ? from->uid : from->gid, NULL, 10);
+	}
+	switch ((enum node_role)from->role) {
+	case NODE_VIEWER:
+		to->role = RPC_VIEWER;
+		break;
+	case NODE_OPERATOR:
+		to->role = RPC_OPERATOR;
+		break;
+	case NODE_ADMIN:
+		to->role = RPC_ADMIN;
+		break;
+	}
+	return 0;
+}
+
+static int start_server(struct daemon *daemon, struct api_error *error)
+{
+	const struct node *node = daemon->node;
+	struct rpc_options options = {
+		.base = thread_base(daemon->main),
+		.path = node->socket,
+		.mode = node->socket_mode,
+		.grant_count = node->roles.count,
+		.edge = node->edge,
+		.revision = revision,
+		.ctx = daemon,
+		.forward = forward,
+		.back = back,
+	};
+
+	daemon->grants = calloc(node->roles.count + 1, sizeof(*daemon->grants));
+	if (daemon->grants == NULL)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < node->roles.count; i++) {
+		int result = grant_id(&node->roles.item[i], &daemon->grants[i], error);
+		if (result != 0)
+			return result;
+	}
+	options.grants = daemon->grants;
+	if (node->socket_group != NULL) {
+		const struct group *group = getgrnam(node->socket_group);
+		if (group == NULL)
+			return api_fail(error, API_INVALID, "getent group",
+				"socket-group \"%s\" does not exist", node->socket_group);
+		options.group = group->gr_gid;
+	}
+	int result = rpc_server_create(&daemon->server, &options, error);
+	if (result == 0)
+		result = rpc_verbs_add(daemon->server, daemon->service, error);
+	if (result == 0)
+		result = rpc_server_add(daemon->server, sync_methods, daemon->sync);
+	return result;
+}
+
+static void on_signal(evutil_socket_t number, short events, void *arg)
+{
+	struct daemon *daemon = arg;
+	fprintf(stderr, "level=info msg=\"signal, ending\" signal=%s\n", sigabbrev_np((int)number));
+	thread_stop(daemon->main);
+}
+
+static int start_signals(struct daemon *daemon)
+{
+	const int number[2] = {SIGTERM, SIGINT};
+
+	signal(SIGPIPE, SIG_IGN);
+	for (unsigned int i = 0; i < 2; i++) {
+		daemon->signals[i] =
+			evsignal_new(thread_base(daemon->main), number[i], on_signal, daemon);
+		if (daemon->signals[i] == NULL || event_add(daemon->signals[i], NULL) != 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int start(struct daemon *daemon, struct api_error *error)
+{
+	int result = thread_create(&daemon->main, "culvertd");
+	if (result == 0)
+		result = thread_create(&daemon->route, "culvertd-route");
+	if (result == 0)
+		result = thread_create(&daemon->store, "culvertd-store");
+	if (result == 0)
+		result = start_signals(daemon);
+	if (result != 0)
+		return result;
+	const struct service_options service = {
+		.node = daemon->node,
+		.main = daemon->main,
+		.route = daemon->route,
+		.store = daemon->store,
+		.publish = publish,
+		.ctx = daemon,
+	};
+	result = service_create(&daemon->service, &service, error);
+	if (result != 0)
+		return result;
+	const struct sync_options sync = {
+		.base = thread_base(daemon->route),
+		.node = daemon->node,
+	};
+	result = sync_create(&daemon->sync, &sync, error);
+	if (result == 0)
+		result = start_server(daemon, error);
+	return result;
+}
+
+// In reverse, whatever start() has made. What is still in a mailbox is handled by thread_destroy.
+static void stop(struct daemon *daemon)
+{
+	rpc_server_destroy(daemon->server);
+	sync_destroy(daemon->sync);
+	daemon->sync = NULL;
+	thread_destroy(daemon->route);
+	thread_destroy(daemon->store);
+	for (unsigned int i = 0; i < 2; i++)
+		if (daemon->signals[i] != NULL)
+			event_free(daemon->signals[i]);
+	struct service *service = daemon->service;
+	thread_destroy(daemon->main);
+	service_destroy(service);
+	free(daemon->grants);
+	node_free(daemon->node);
+}
+
+static int run(struct daemon *daemon)
+{
+	struct api_error error = {0};
+	int result = start(daemon, &error);
+
+	if (result == 0)
+		result = thread_start(daemon->store);
+	if (result != 0) {
+		if (error.code == API_NONE)
+			api_fail(&error, API_INTERNAL, NULL, "cannot start: %s", strerror(-result));
+		report(&error);
+		stop(daemon);
+		return api_code_exit(error.code);
+	}
+	result = thread_start(daemon->route);
+	if (result != 0)
+		thread_stop(daemon->main);
+	fprintf(stderr, "level=info msg=ready version=%s edge=%s revision=%llu socket=%s\n",
+		CULVERT_VERSION, daemon->node->edge,
+		(unsigned long long)service_revision(daemon->service), daemon->node->socket);
+	thread_run(daemon->main);
+	if (result == 0) {
+		thread_stop(daemon->route);
+		thread_join(daemon->route);
+	}
+	thread_stop(daemon->store);
+	thread_join(daemon->store);
+	stop(daemon);
+	return result != 0;
+}
+
+// --- without a daemon ----------------------------------------------------------------------------------
+
+static char *read_file(const char *path, size_t *length)
+{
+	FILE *in = fopen(path, "re");
+	char *text = NULL;
+	size_t size = 0;
+
+	if (in == NULL)
+		return NULL;
+	if (getdelim(&text, &size, '\0', in) < 0 && ferror(in)) {
+		free(text);
+		text = NULL;
+	} else {
+		fseek(in, 0, SEEK_END);
+		*length = (size_t)ftell(in);
+	}
+	fclose(in);
+	return text;
+}
+
+// Validates a configuration as `config check` would against an empty store.
+static int check(const char *path, const struct node *node)
+{
+	const struct model_options defaults = {0};
+	struct model_options options = node != NULL ? node_model_options(node) : defaults;
+	struct findings *findings = calloc(1, sizeof(*findings));
+	struct model *empty = model_create(&options), *model = NULL;
+	size_t length = 0;
+	char *text = read_file(path, &length);
+	int status = api_code_exit(API_INVALID);
+
+	if (text == NULL) {
+		fprintf(stderr, "error: cannot read %s: %s\n", path, strerror(errno));
+	} else if (findings == NULL || empty == NULL ||
+		   model_parse(empty, text, length, path, &model, findings) != 0) {
+		char *shown = findings != NULL ? findings_text(findings, path) : NULL;
+		fputs(shown != NULL ? shown : "error: out of memory\n", stderr);
+		free(shown);
+	} else {
+		printf("%s: ok\n", path);
+		status = 0;
+	}
+	model_unref(model);
+	model_unref(empty);
+	free(findings);
+	free(text);
+	return status;
+}
+
+static void usage(FILE *out)
+{
+	fputs("usage: culvertd [--config NODEFILE] [--check FILE | --dataplane-args | --version]\n"
+	      "  --config NODEFILE   this machine's file, default " NODE_FILE "\n"
+	      "  --check FILE        validate a configuration and end\n"
+	      "  --dataplane-args    print culvert-dataplane's command line and end\n"
+	      "  --version           print the version and end\n",
+		out);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"check", required_argument, NULL, 'k'},
+		{"dataplane-args", no_argument, NULL, 'd'},
+		{"version", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	struct daemon daemon = {0};
+	const char *config = NULL, *file = NULL;
+	bool dataplane_args = false;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			config = optarg;
+			break;
+		case 'k':
+			file = optarg;
+			break;
+		case 'd':
+			dataplane_args = true;
+			break;
+		case 'v':
+			printf("culvertd %s\n", CULVERT_VERSION);
+			return 0;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return api_code_exit(API_USAGE);
+		}
+	}
+	if (optind != argc) {
+		usage(stderr);
+		return api_code_exit(API_USAGE);
+	}
+	json_object_seed(0); // before there are threads
+	struct api_error error = {0};
+	char *text = NULL;
+	if ((file == NULL || config != NULL) &&
+		node_load(config != NULL ? config : NODE_FILE, &daemon.node, &text, &error) != 0) {
+		if (text != NULL)
+			fputs(text, stderr);
+		else
+			report(&error);
+		free(text);
+		return api_code_exit(error.code);
+	}
+	int status = 0;
+	if (file != NULL) {
+		status = check(file, daemon.node);
+		node_free(daemon.node);
+	} else if (dataplane_args) {
+		char **arguments = node_dataplane_args(daemon.node);
+		node_arguments_print(arguments, stdout);
+		node_arguments_free(arguments);
+		node_free(daemon.node);
+	} else {
+		status = run(&daemon);
+	}
+	return status;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+// The life of a publication: made by service.c on the main thread, read by sync/ on the route thread,
+// freed by whoever lets go of it last.
+
+#include "control/publication.h"
+
+#include <stdlib.h>
+
+#include "control/model/model.h"
+#include "control/store/store.h"
+
+struct publication *publication_ref(struct publication *publication)
+{
+	__atomic_add_fetch(&publication->references, 1, __ATOMIC_RELAXED);
+	return publication;
+}
+
+void publication_unref(struct publication *publication)
+{
+	if (publication == NULL ||
+		__atomic_sub_fetch(&publication->references, 1, __ATOMIC_ACQ_REL) != 0)
+		return;
+	model_unref(publication->model);
+	ids_unref(publication->ids);
+	free(publication);
+}

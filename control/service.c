@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+// The model and the queue of changes to it.
+//
+// A change goes main (validate) -> store (commit) -> main (publish, answer). One is under way at a time, the
+// others wait in a queue: each is validated against the outcome of the one before, so two users cannot both
+// take the last VLAN tag. Validation of single objects is incremental and done in place; a whole file is
+// parsed on the store thread, against the immutable snapshot, so that the main loop keeps its few
+// milliseconds. A crash anywhere leaves either the old or the new state in the store, and nothing that the
+// store does not hold has ever been published.
+//
+// A change that was refused leaves a line in the audit, too: who tried what is as interesting.
+
+#include "control/service.h"
+
+#include "control/model/model.h"
+#include "control/node.h"
+#include "control/publication.h"
+#include "control/store/store.h"
+#include "control/thread.h"
+
+#include <jansson.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#define WATCHERS 4
+
+struct request {
+	TAILQ_ENTRY(request) entry;
+	struct service *service;
+	char *actor, *on_behalf, *verb;
+	bool has_if_revision, check;
+	uint64_t if_revision;
+	json_t *changes;        // either these,
+	char *text, *file_name; // or a whole file
+	size_t length;
+	service_done done;
+	void *ctx;
+	// as it goes
+	struct model *old, *new;
+	struct findings findings;
+	struct api_error error;
+	uint64_t revision;
+	struct ids *ids;
+	bool committed;
+};
+
+struct service {
+	struct service_options options;
+	struct store *store; // store thread
+	struct publication *current;
+	TAILQ_HEAD(requests, request) queue; // the first is under way
+	struct {
+		void (*fn)(void *ctx, uint64_t revision);
+		void *ctx;
+	} watcher[WATCHERS];
+	unsigned int watchers;
+};
+
+const struct model *service_model(const struct service *service)
+{
+	return service->current->model;
+}
+
+uint64_t service_revision(const struct service *service)
+{
+	return service->current->revision;
+}
+
+const uint8_t *service_store_uuid(const struct service *service)
+{
+	return service->current->store;
+}
+
+const struct node *service_node(const struct service *service)
+{
+	return service->options.node;
+}
+
+const char *service_edge(const struct service *service)
+{
+	return service->options.node->edge;
+}
+
+struct thread *service_main_thread(const struct service *service)
+{
+	return service->options.main;
+}
+
+struct thread *service_route_thread(const struct service *service)
+{
+	return service->options.route;
+}
+
+struct thread *service_store_thread(const struct service *service)
+{
+	return service->options.store;
+}
+
+int service_watch(struct service *service, void (*fn)(void *ctx, uint64_t revision), void *ctx)
+{
+	if (service->watchers == WATCHERS)
+		return -ENOSPC;
+	service->watcher[service->watchers].fn = fn;
+	service->watcher[service->watchers++].ctx = ctx;
+	return 0;
+}
+
+// Takes over the references to model and ids.
+static struct publication *publication_make(
+	struct model *model, struct ids *ids, const uint8_t *uuid, uint64_t revision)
+{
+	struct publication *publication = calloc(1, sizeof(*publication));
+	if (publication == NULL)
+		return NULL;
+	publication->references = 1;
+	publication->model = model;
+	publication->ids = ids;
+	publication->revision = revision;
+	memcpy(publication->store, uuid, sizeof(publication->store));
+	return publication;
+}
+
+static void publish(struct service *service)
+{
+	service->options.publish(service->options.ctx, publication_ref(service->current));
+}
+
+// --- changes -------------------------------------------------------------------------------------------
+
+static void request_free(struct request *request)
+{
+	free(request->actor);
+	free(request->on_behalf);
+	free(request->verb);
+	free(request->text);
+	free(request->file_name);
+	json_decref(request->changes);
+	model_unref(request->old);
+	model_unref(request->new);
+	ids_unref(request->ids);
+	free(request);
+}
+
+static void start_next(void *arg);
+
+static void audit_refusal(void *arg)
+{
+	struct request *request = arg;
+
+	store_audit(request->service->store, request->actor, request->on_behalf, request->verb,
+		NULL, request->error.message);
+	request_free(request);
+}
+
+// Tells the caller, and lets the next one in.
+static void finish(struct request *request)
+{
+	struct service *service = request->service;
+	struct service_result result = {
+		.revision = service->current->revision,
+		.changed = request->committed,
+		.error = request->error,
+		.errors = findings_json(&request->findings),
+	};
+
+	if (request->error.code == API_NONE) {
+		struct model_diff *diff = model_diff(request->old, request->new);
+		result.diff = diff != NULL ? model_diff_json(diff) : NULL;
+		model_diff_free(diff);
+		if (request->check)
+			result.changed = request->new != request->old;
+	}
+	TAILQ_REMOVE(&service->queue, request, entry);
+	if (request->committed)
+		for (unsigned int i = 0; i < service->watchers; i++)
+			service->watcher[i].fn(service->watcher[i].ctx, result.revision);
+	request->done(request->ctx, &result);
+	json_decref(result.diff);
+	json_decref(result.errors);
+	if (!TAILQ_EMPTY(&service->queue))
+		post(service->options.main, start_next, service);
+	if (request->error.code != API_NONE && !request->check)
+		post(service->options.store, audit_refusal, request);
+	else
+		request_free(request);
+}
+
+static void committed(void *arg)
+{
+	struct request *request = arg;
+	struct service *service = request->service;
+
+	if (request->error.code == API_NONE) {
+		struct publication *next = publication_make(model_ref(request->new), request->ids,
+			service->current->store, request->revision);
+		if (next == NULL)
+			abort(); // committed and not known: only a restart is right
+		request->ids = NULL;
+		publication_unref(service->current);
+		service->current = next;
+		request->committed = true;
+		publish(service);
+	}
+	finish(request);
+}
+
+// Store thread.
+static void commit(void *arg)
+{
+	struct request *request = arg;
+	const struct store_commit change = {
+		.old = request->old,
+		.new = request->new,
+		.actor = request->actor,
+		.on_behalf = request->on_behalf,
+		.verb = request->verb,
+	};
+
+	int error = store_commit(request->service->store, &change, &request->revision,
+		&request->ids, &request->error);
+	if (error != 0 && request->error.code == API_NONE)
+		api_fail(&request->error, API_INTERNAL, "see culvertd's log",
+			"the change could not be stored: %s", strerror(-error));
+	post(request->service->options.main, committed, request);
+}
+
+static void validated(struct request *request, int error)
+{
+	if (error != 0 || request->new == NULL) {
+		findings_error(&request->findings, &request->error);
+		if (request->error.code == API_NONE)
+			api_fail(&request->error, API_INTERNAL, NULL,
+				"the change could not be checked: %s", strerror(-error));
+	}
+	if (request->error.code != API_NONE || request->check || request->new == request->old)
+		finish(request);
+	else
+		post(request->service->options.store, commit, request);
+}
+
+static void parsed(void *arg)
+{
+	struct request *request = arg;
+	validated(request, request->new == NULL ? -EINVAL : 0);
+}
+
+// Store thread.
+static void parse(void *arg)
+{
+	struct request *request = arg;
+
+	if (model_parse(request->old, request->text, request->length, request->file_name,
+		    &request->new, &request->findings) != 0)
+		request->new = NULL;
+	post(request->service->options.main, parsed, request);
+}
+
+static void start_next(void *arg)
+{
+	struct service *service = arg;
+	struct request *request = TAILQ_FIRST(&service->queue);
+
+	request->old = model_ref(service->current->model);
+	if (request->has_if_revision && request->if_revision != service->current->revision) {
+		api_fail(&request->error, API_CONFLICT, "read it again, then change it",
+			"the configuration is at revision %llu, not %llu",
+			(unsigned long long)service->current->revision,
+			(unsigned long long)request->if_revision);
+		finish(request);
+	} else if (request->text != NULL) {
+		post(service->options.store, parse, request);
+	} else {
+		validated(request, model_change(request->old, request->changes, &request->new,
+					   &request->findings));
+	}
+}
+
+static struct request *request_make(
+	struct service *service, const struct service_change *change, service_done done, void *ctx)
+{
+	struct request *request = calloc(1, sizeof(*request));
+	if (request == NULL)
+		abort();
+	request->service = service;
+	request->actor = strdup(change->actor != NULL ? change->actor : "");
+	request->on_behalf = change->on_behalf != NULL ? strdup(change->on_behalf) : NULL;
+	request->verb = strdup(change->verb != NULL ? change->verb : "");
+	request->has_if_revision = change->has_if_revision;
+	request->if_revision = change->if_revision;
+	request->check = change->check;
+	request->done = done;
+	request->ctx = ctx;
+	return request;
+}
+
+static void request_start(struct request *request)
+{
+	struct service *service = request->service;
+	bool idle = TAILQ_EMPTY(&service->queue);
+
+	TAILQ_INSERT_TAIL(&service->queue, request, entry);
+	if (idle)
+		post(service->options.main, start_next, service);
+}
+
+void service_change(
+	struct service *service, const struct service_change *change, service_done done, void *ctx)
+{
+	struct request *request = request_make(service, change, done, ctx);
+	request->changes = json_incref(change->changes);
+	request_start(request);
+}
+
+void service_apply(struct service *service, const struct service_change *change, const char *text,
+	size_t length, const char *file_name, service_done done, void *ctx)
+{
+	struct request *request = request_make(service, change, done, ctx);
+	request->text = malloc(length + 1);
+	request->file_name = strdup(file_name != NULL ? file_name : "");
+	if (request->text == NULL || request->file_name == NULL)
+		abort();
+	memcpy(request->text, text, length);
+	request->text[length] = '\0';
+	request->length = length;
+	request_start(request);
+}
+
+// --- lists ---------------------------------------------------------------------------------------------
+
+struct list {
+	struct service *service;
+	enum service_list list;
+	uint64_t before;
+	unsigned int limit;
+	service_rows done;
+	void *ctx;
+	json_t *rows;
+};
+
+static void list_done(void *arg)
+{
+	struct list *list = arg;
+	list->done(list->ctx, list->rows);
+	json_decref(list->rows);
+	free(list);
+}
+
+// Store thread.
+static void list_read(void *arg)
+{
+	struct list *list = arg;
+	struct store *store = list->service->store;
+	list->rows = list->list == SERVICE_AUDIT
+			     ? store_audit_list(store, list->before, list->limit)
+			     : store_history(store, list->before, list->limit);
+	post(list->service->options.main, list_done, list);
+}
+
+void service_list(struct service *service, enum service_list what, uint64_t before,
+	unsigned int limit, service_rows done, void *ctx)
+{
+	struct list *list = calloc(1, sizeof(*list));
+	if (list == NULL)
+		abort();
+	*list = (struct list){service, what, before, limit, done, ctx, NULL};
+	post(service->options.store, list_read, list);
+}
+
+// --- life ----------------------------------------------------------------------------------------------
+
+static int load(struct service *service, struct api_error *error)
+{
+	const struct node *node = service->options.node;
+	struct store_options options = {
+		.path = node->store,
+		.key_path = node->store_key,
+		.model = node_model_options(node),
+	};
+	struct store_state state = {0};
+	struct findings *findings = calloc(1, sizeof(*findings));
+
+	if (findings == NULL)
+		return -ENOMEM;
+	int result = store_open(&service->store, &options, error);
+	if (result == 0)
+		result = store_load(service->store, &state, findings, error);
+	free(findings);
+	if (result != 0)
+		return result;
+	service->current = publication_make(state.model, state.ids, state.uuid, state.revision);
+	return service->current != NULL ? 0 : -ENOMEM;
+}
+
+int service_create(
+	struct service **out, const struct service_options *options, struct api_error *error)
+{
+	struct service *service = calloc(1, sizeof(*service));
+	if (service == NULL)
+		return -ENOMEM;
+	service->options = *options;
+	TAILQ_INIT(&service->queue);
+	int result = load(service, error);
+	if (result != 0) {
+		service_destroy(service);
+		return result;
+	}
+	publish(service);
+	*out = service;
+	return 0;
+}
+
+void service_destroy(struct service *service)
+{
+	if (service == NULL)
+		return;
+	while (!TAILQ_EMPTY(&service->queue)) {
+		struct request *request = TAILQ_FIRST(&service->queue);
+		TAILQ_REMOVE(&service->queue, request, entry);
+		request_free(request);
+	}
+	publication_unref(service->current);
+	store_close(service->store);
+	free(service);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef SYNC_DATAPLANE_H
+#define SYNC_DATAPLANE_H
+
+// The controller's end of the wire: keeps a connection to culvert-dataplane and tells it what the ledger of
+// records says, from the beginning after each reconnect.
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/sync/records.h"
+#include "dataplane/wire/types.h"
+
+struct event_base;
+struct dataplane;
+
+enum dataplane_state {
+	DATAPLANE_DOWN,      // nobody answers
+	DATAPLANE_REPLAYING, // connected, not everything was told yet
+	DATAPLANE_SYNCED,
+	DATAPLANE_REFUSED, // it will not take our configuration
+};
+
+struct dataplane_status {
+	enum dataplane_state state;
+	uint64_t since;          // UNIX time of the state's last change
+	struct wire_hello hello; // as last heard
+	uint64_t sent;           // records, since start
+	char error[256], hint[256];
+};
+
+struct dataplane_callbacks {
+	void *ctx;
+	// Once per connection: who it is.
+	void (*connected)(void *ctx, const struct wire_hello *hello);
+	void (*disconnected)(void *ctx);
+	// On the first connection only: what is installed there, then that this was all. The ledger is filled after that.
+	void (*found)(void *ctx, uint16_t type, const void *record);
+	void (*ready)(void *ctx);
+	void (*port)(void *ctx, const struct wire_port *port);
+	void (*needed)(void *ctx, const struct wire_needed *needed);
+	// A new host queue of the interface, 0 or -errno; the descriptor is closed by the caller.
+	int (*queue)(void *ctx, uint32_t interface, int *fd);
+	// One line for people about a record, e.g. "interface acme-ams-01/private".
+	void (*describe)(void *ctx, const struct record *record, char *text, size_t size);
+};
+
+int dataplane_create(struct dataplane **dataplane, struct event_base *base, const char *path,
+	struct records *records, const struct dataplane_callbacks *callbacks);
+void dataplane_destroy(struct dataplane *dataplane); // NULL is fine
+
+// Who we are; connects as soon as this has been said for the first time.
+void dataplane_identity(struct dataplane *dataplane, const uint8_t store[16], uint64_t revision);
+
+// Hands over the interface's host queue as soon as the interface is there, and again on each reconnect.
+void dataplane_host(struct dataplane *dataplane, uint32_t interface, bool wanted);
+// The final values of these counters have been read.
+void dataplane_release(struct dataplane *dataplane, uint64_t uid);
+
+const struct dataplane_status *dataplane_status(const struct dataplane *dataplane);
+// Asks for HELLO's counters again; done is called when they are there, or the connection has gone.
+void dataplane_refresh(struct dataplane *dataplane, void (*done)(void *ctx), void *ctx);
+
+// The ledger has something to send.
+void dataplane_wake(struct dataplane *dataplane);
+
+#endif

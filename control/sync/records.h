@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef SYNC_RECORDS_H
+#define SYNC_RECORDS_H
+
+// Everything the data plane should hold, record by record, and what remains to be told it. Filled by the
+// desired state, emptied by the wire client.
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "control/sync/table.h"
+#include "dataplane/wire/types.h"
+
+// A SET may only refer to objects of lower rank: lower ranks are sent first, deleted last.
+enum rank {
+	RANK_VRF,
+	RANK_LIMITER,
+	RANK_ETHERNET,
+	RANK_LOCAL,
+	RANK_NEIGHBOR,
+	RANK_PATH,     // out of an Ethernet interface
+	RANK_UNDERLAY, // group of such paths
+	RANK_TUNNEL,   // GRE interface
+	RANK_TUNNEL_PATH,
+	RANK_GROUP,
+	RANK_ROUTE,
+	RANKS,
+};
+
+struct record_key {
+	uint32_t type; // the SET type
+	uint32_t id;   // object, or VRF of a route or local address
+	uint8_t addr[16];
+	uint32_t len;
+	uint32_t family;
+};
+
+TAILQ_HEAD(record_queue, record);
+
+// Routes are swept per VRF, each when all of its routes are known.
+enum vrf_phase {
+	VRF_HELD,  // not all of its routes are known yet: nothing is sent, nothing is swept
+	VRF_READY, // known: waits for its sweep
+	VRF_OPEN,  // BEGIN was sent
+	VRF_LIVE,  // swept: changes are sent as they come
+};
+struct vrf {
+	struct entry entry;
+	uint32_t id;
+	enum vrf_phase phase;
+	bool known;          // the mirrors of all its sources are complete
+	struct table routes; // struct record
+	TAILQ_ENTRY(vrf) ready;
+};
+
+struct record {
+	struct entry entry;
+	struct record_key key;
+	TAILQ_ENTRY(record) queue;
+	TAILQ_ENTRY(record) failure;
+	struct vrf *vrf; // of a route
+	void *owner;     // of the desired state's choosing: what it must let go of
+	uint8_t rank;
+	uint8_t queued;     // QUEUED_*
+	bool wanted;        // false: it is to go
+	bool sent;          // the data plane may have it
+	bool failed;        // is on the list of failures
+	uint16_t under_way; // messages without an ACK that name it
+	int error;          // of the last answer, 0 or -errno
+	uint8_t value[];    // the SET record
+};
+
+struct records {
+	struct table table; // all but routes
+	struct table vrfs;
+	struct record_queue set[RANKS], delete[RANKS];
+	struct record_queue failures;
+	TAILQ_HEAD(, vrf) ready;
+	uint64_t refused;           // answers that were errors
+	size_t pending;             // queued
+	bool open;                  // a data plane listens: changes are queued
+	void (*changed)(void *ctx); // there is something to send
+	void *ctx;
+};
+
+void records_init(struct records *records, void (*changed)(void *ctx), void *ctx);
+void records_free(struct records *records);
+
+struct record_key record_key_of(uint16_t type, const void *value);
+struct record *record_find(struct records *records, uint16_t type, const void *value);
+static inline struct record *record_find_id(struct records *records, uint16_t type, uint32_t id)
+{
+	struct record_key key = {.type = type, .id = id};
+	return table_find(&records->table, &key);
+}
+
+// The data plane should hold this one. Returns it; equal records are left alone.
+struct record *record_want(
+	struct records *records, uint16_t type, enum rank rank, const void *value);
+// It should not. The record may be freed by this.
+void record_unwant(struct records *records, struct record *record);
+
+struct vrf *records_vrf(struct records *records, uint32_t id); // made when it is not there
+// All the VRF's routes are known now (or no longer).
+void records_vrf_known(struct records *records, struct vrf *vrf, bool known);
+// --- for the wire client -------------------------------------------------------------------------------
+
+enum { QUEUED_NO, QUEUED_SET, QUEUED_DELETE };
+
+// A new data plane, or the same after an interruption: nothing is known to be there, all is to be sent again.
+void records_restart(struct records *records);
+void records_stop(struct records *records);                      // no data plane: stop queueing
+void records_requeue_hops(struct records *records);              // for the sweep of next hops
+void records_vrf_open(struct records *records, struct vrf *vrf); // queues all its routes
+void record_taken(
+	struct records *records, struct record *record); // out of its queue, into a message
+// The answer to a message that named it; the record may be freed by this.
+void record_answered(struct records *records, struct record *record, bool was_delete, int error);
+// Queues again what was refused. Returns how many.
+unsigned int records_retry(struct records *records);
+
+#endif

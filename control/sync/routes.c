@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// From what the kernel mirror says to routes in the data plane, prefix by prefix.
+//
+// Learned routes are kept per domain as they come, refused ones too, so that a change of the rules needs no
+// question to the kernel. A change of one prefix in a peering's domain touches that prefix there and in the
+// domains of the vNets it is connected to: each is decided anew from its candidates (precedence.c), the
+// winners' next hops are interned (groups.c), and what is different is written to the ledger. A change of
+// configuration decides every known prefix of every domain again; nothing is written where the answer is
+// the same.
+
+#include "control/sync/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CANDIDATES_MAX 64
+
+struct prefix_key prefix_key_of(const struct ip_prefix *prefix)
+{
+	struct prefix_key key = {.family = prefix->address.family, .len = prefix->len};
+	memcpy(key.addr, prefix->address.bytes, sizeof(key.addr));
+	return key;
+}
+
+struct ip_prefix prefix_of_key(const struct prefix_key *key)
+{
+	struct ip_prefix prefix = {.address = {.family = key->family}, .len = key->len};
+	memcpy(prefix.address.bytes, key->addr, sizeof(key->addr));
+	return prefix;
+}
+
+// --- what was learned ----------------------------------------------------------------------------------
+
+static void forget_learned(void *ctx, void *entry)
+{
+	struct learned *learned = entry;
+	while (learned->routes != NULL) {
+		struct learned_route *route = learned->routes;
+		learned->routes = route->next;
+		free(route);
+	}
+	free(learned);
+}
+
+static struct learned_route *make_route(const struct bridge_route *from)
+{
+	struct learned_route *route =
+		calloc(1, sizeof(*route) + from->count * sizeof(route->hop[0]));
+	if (route == NULL)
+		abort();
+	route->metric = from->metric;
+	route->protocol = from->protocol;
+	route->blackhole = from->blackhole;
+	route->count = from->count;
+	for (unsigned int i = 0; i < from->count; i++) {
+		route->hop[i].via = from->nexthop[i].via;
+		route->hop[i].weight = from->nexthop[i].weight > 0 ? from->nexthop[i].weight : 1;
+	}
+	return route;
+}
+
+static void update_learned(struct domain *domain, const struct bridge_route *route, bool present)
+{
+	struct prefix_key key = prefix_key_of(&route->prefix);
+	struct learned *learned = table_find(&domain->learned, &key);
+
+	if (learned == NULL && !present)
+		return;
+	if (learned == NULL) {
+		learned = calloc(1, sizeof(*learned));
+		if (learned == NULL)
+			abort();
+		learned->key = key;
+		table_add(&domain->learned, learned);
+	}
+	struct learned_route **at = &learned->routes;
+	while (*at != NULL &&
+		((*at)->protocol != route->protocol || (*at)->metric != route->metric))
+		at = &(*at)->next;
+	struct learned_route *old = *at;
+	if (present) {
+		struct learned_route *new = make_route(route);
+		new->next = old != NULL ? old->next : NULL;
+		*at = new;
+	} else if (old != NULL) {
+		*at = old->next;
+	}
+	free(old);
+	if (learned->routes == NULL) {
+		table_remove(&domain->learned, learned);
+		free(learned);
+	}
+}
+
+const struct desired_interface *attachment_to(
+	const struct sync *sync, uint32_t domain, const struct ip_address *remote)
+{
+	const struct desired_domain *peering = desired_domain(sync->desired, domain);
+
+	for (unsigned int i = 0; peering != NULL && i < peering->attachments; i++) {
+		const struct desired_interface *interface =
+			desired_interface(sync->desired, peering->attachment[i]);
+		if (ip_address_compare(&interface->remote, remote) == 0)
+			return interface;
+	}
+	return NULL;
+}
+
+static const struct bridge_reject wrong_nexthop = {
+	.rule = "next-hop", .object = "its next hop is not the customer's router"};
+static const struct bridge_reject no_nexthop = {.rule = "blackhole", .object = "it leads nowhere"};
+
+const struct bridge_reject *routes_reject(
+	const struct sync *sync, const struct desired_domain *domain, const struct learned *learned)
+{
+	struct ip_prefix prefix = prefix_of_key(&learned->key);
+	const struct bridge_reject *rule =
+		precedence_reject(domain->rejects.item, domain->rejects.count, &prefix);
+
+	if (rule != NULL)
+		return rule;
+	for (const struct learned_route *route = learned->routes; route != NULL;
+		route = route->next) {
+		if (route->blackhole)
+			rule = &no_nexthop;
+		for (unsigned int i = 0; i < route->count; i++) {
+			if (attachment_to(sync, domain->id, &route->hop[i].via) != NULL)
+				return NULL;
+			rule = &wrong_nexthop;
+		}
+	}
+	return rule;
+}
+
+// --- one prefix of one domain --------------------------------------------------------------------------
+
+struct candidates {
+	unsigned int count;
+	struct candidate item[CANDIDATES_MAX];
+};
+
+static void add_candidate(struct candidates *all, const struct candidate *candidate)
+{
+	if (all->count < CANDIDATES_MAX)
+		all->item[all->count++] = *candidate;
+}
+
+static bool has_prefix(const struct desired_domain *vnet, const struct prefix_key *key)
+{
+	for (unsigned int i = 0; i < vnet->prefixes.count; i++) {
+		struct prefix_key own = prefix_key_of(&vnet->prefixes.item[i]);
+		if (memcmp(&own, key, sizeof(own)) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void add_learned(const struct sync *sync, const struct desired_domain *from,
+	const struct prefix_key *key, enum origin origin, uint16_t weight, struct candidates *all)
+{
+	const struct domain *domain = table_find(&sync->domains, &from->id);
+	const struct learned *learned = domain != NULL ? table_find(&domain->learned, key) : NULL;
+
+	if (learned == NULL || routes_reject(sync, from, learned) != NULL)
+		return;
+	for (const struct learned_route *route = learned->routes; route != NULL;
+		route = route->next) {
+		for (unsigned int i = 0; i < route->count; i++) {
+			const struct desired_interface *out =
+				attachment_to(sync, from->id, &route->hop[i].via);
+			if (out == NULL)
+				continue;
+			unsigned int share = (unsigned int)weight * route->hop[i].weight;
+			add_candidate(all, &(struct candidate){
+						   .origin = origin,
+						   .domain = from->id,
+						   .metric = route->metric,
+						   .interface = out->id,
+						   .via = route->hop[i].via,
+						   .weight = (uint16_t)(share > 256 ? 256 : share),
+					   });
+		}
+	}
+}
+
+// The customer's router itself: what it sends in its own name must have a way back.
+static void add_connected(const struct sync *sync, const struct desired_domain *domain,
+	const struct prefix_key *key, struct candidates *all)
+{
+	struct ip_prefix prefix = prefix_of_key(key);
+
+	if (prefix.len != ip_bits(prefix.address.family))
+		return;
+	const struct desired_interface *out = attachment_to(sync, domain->id, &prefix.address);
+	if (out != NULL)
+		add_candidate(all, &(struct candidate){
+					   .origin = ORIGIN_CONNECTED,
+					   .domain = domain->id,
+					   .interface = out->id,
+					   .via = prefix.address,
+					   .weight = 1,
+				   });
+}
+
+static void collect(const struct sync *sync, const struct desired_domain *domain,
+	const struct prefix_key *key, struct candidates *all)
+{
+	if (domain->kind == DOMAIN_PEERING) {
+		add_connected(sync, domain, key, all);
+		add_learned(sync, domain, key, ORIGIN_BGP, 1, all);
+	} else if (domain->kind == DOMAIN_VNET && has_prefix(domain, key)) {
+		add_candidate(all, &(struct candidate){.origin = ORIGIN_VNET,
+					   .domain = domain->id,
+					   .interface = domain->tunnel,
+					   .weight = 1});
+	}
+	for (unsigned int i = 0; i < domain->joins.count; i++) {
+		const struct join *join = &domain->joins.item[i];
+		const struct desired_domain *other = desired_domain(sync->desired, join->domain);
+		if (other->kind == DOMAIN_PEERING)
+			add_learned(sync, other, key, ORIGIN_JOINED, join->weight, all);
+		else if (has_prefix(other, key))
+			add_candidate(all, &(struct candidate){.origin = ORIGIN_CONNECTION,
+						   .domain = other->id,
+						   .interface = other->tunnel,
+						   .weight = 1});
+	}
+}
+
+static void uninstall(struct sync *sync, struct domain *domain, struct installed *installed)
+{
+	struct wire_route route = {
+		.vrf = domain->id, .family = installed->key.family, .len = installed->key.len};
+	memcpy(route.addr, installed->key.addr, sizeof(route.addr));
+	struct record *record = record_find(&sync->records, WIRE_ROUTE_SET, &route);
+	if (record != NULL && record->wanted)
+		record_unwant(&sync->records, record);
+	table_remove(&domain->installed, installed);
+	group_put(&sync->hops, installed->group);
+	free(installed);
+}
+
+static void install(struct sync *sync, struct domain *domain, const struct prefix_key *key,
+	const struct candidates *winners)
+{
+	struct hop hop[WIRE_GROUP_PATHS];
+	unsigned int count = winners->count < WIRE_GROUP_PATHS ? winners->count : WIRE_GROUP_PATHS;
+
+	for (unsigned int i = 0; i < count; i++) {
+		const struct candidate *winner = &winners->item[i];
+		hop[i].interface = winner->interface;
+		hop[i].via = winner->via.family != 0 ? &winner->via : NULL;
+		hop[i].weight = winner->weight;
+	}
+	struct group *group = group_get(&sync->hops, hop, count);
+	struct installed *installed = table_find(&domain->installed, key);
+	if (installed == NULL) {
+		installed = calloc(1, sizeof(*installed));
+		if (installed == NULL)
+			abort();
+		installed->key = *key;
+		table_add(&domain->installed, installed);
+	}
+	struct wire_route route = {
+		.vrf = domain->id,
+		.group = group->id,
+		.family = key->family,
+		.len = key->len,
+		.origin = (uint8_t)winners->item[0].origin,
+	};
+	memcpy(route.addr, key->addr, sizeof(route.addr));
+	record_want(&sync->records, WIRE_ROUTE_SET, RANK_ROUTE, &route);
+	group_put(&sync->hops, installed->group); // after the route has left it
+	installed->group = group;
+	installed->origin = winners->item[0].origin;
+	installed->from = winners->item[0].domain;
+}
+
+static void decide(
+	struct sync *sync, const struct desired_domain *wanted, const struct prefix_key *key)
+{
+	struct domain *domain = sync_domain(sync, wanted->id);
+	struct candidates all = {.count = 0};
+
+	collect(sync, wanted, key, &all);
+	all.count = precedence_choose(all.item, all.count);
+	if (all.count > 0) {
+		install(sync, domain, key, &all);
+		return;
+	}
+	struct installed *installed = table_find(&domain->installed, key);
+	if (installed != NULL)
+		uninstall(sync, domain, installed);
+}
+
+void routes_learned(struct sync *sync, uint32_t id, const struct bridge_route *route, bool present)
+{
+	const struct desired_domain *domain;
+	struct prefix_key key = prefix_key_of(&route->prefix);
+
+	update_learned(sync_domain(sync, id), route, present);
+	if (!sync->ready || sync->desired == NULL)
+		return;
+	domain = desired_domain(sync->desired, id);
+	if (domain == NULL || domain->kind != DOMAIN_PEERING)
+		return;
+	decide(sync, domain, &key);
+	for (unsigned int i = 0; i < domain->joins.count; i++)
+		decide(sync, desired_domain(sync->desired, domain->joins.item[i].domain), &key);
+}
+
+// --- all prefixes of all domains -----------------------------------------------------------------------
+
+struct walk {
+	struct sync *sync;
+	const struct desired_domain *domain;
+};
+
+static void decide_learned(void *ctx, void *entry)
+{
+	struct walk *walk = ctx;
+	decide(walk->sync, walk->domain, &((struct learned *)entry)->key);
+}
+
+static void decide_installed(void *ctx, void *entry)
+{
+	struct walk *walk = ctx;
+	struct prefix_key key = ((struct installed *)entry)->key;
+	decide(walk->sync, walk->domain, &key); // may take this entry out, adds none
+}
+
+static void decide_learned_of(struct walk *walk, uint32_t id)
+{
+	const struct domain *source = table_find(&walk->sync->domains, &id);
+	if (source != NULL)
+		table_each(&source->learned, decide_learned, walk);
+}
+
+static void decide_own(
+	struct sync *sync, const struct desired_domain *to, const struct desired_domain *vnet)
+{
+	for (unsigned int i = 0; i < vnet->prefixes.count; i++) {
+		struct prefix_key key = prefix_key_of(&vnet->prefixes.item[i]);
+		decide(sync, to, &key);
+	}
+}
+
+static void apply_domain(struct sync *sync, const struct desired_domain *wanted)
+{
+	struct walk walk = {sync, wanted};
+
+	table_each(&sync_domain(sync, wanted->id)->installed, decide_installed, &walk);
+	decide_learned_of(&walk, wanted->id);
+	decide_own(sync, wanted, wanted);
+	for (unsigned int i = 0; i < wanted->joins.count; i++) {
+		const struct desired_domain *other =
+			desired_domain(sync->desired, wanted->joins.item[i].domain);
+		decide_own(sync, wanted, other);
+		decide_learned_of(&walk, other->id);
+	}
+}
+
+static void remove_installed(void *ctx, void *entry)
+{
+	struct walk *walk = ctx;
+	struct installed *installed = entry;
+	uninstall(walk->sync, table_find(&walk->sync->domains, &walk->domain->id), installed);
+}
+
+static void remove_stale(void *ctx, void *entry)
+{
+	struct sync *sync = ctx;
+	struct domain *domain = entry;
+
+	if (desired_domain(sync->desired, domain->id) != NULL)
+		return;
+	const struct desired_domain gone = {.id = domain->id};
+	struct walk walk = {sync, &gone};
+	table_each(&domain->installed, remove_installed, &walk);
+	struct vrf *vrf = table_find(&sync->records.vrfs, &domain->id);
+	if (vrf != NULL)
+		records_vrf_known(&sync->records, vrf, false);
+}
+
+static void apply_attachments(struct sync *sync)
+{
+	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
+		const struct desired_interface *interface = &sync->desired->interfaces.item[i];
+		if (interface->kind != INTERFACE_ATTACHMENT)
+			continue;
+		struct ip_prefix prefix =
+			ip_prefix_of(&interface->remote, ip_bits(interface->remote.family));
+		struct prefix_key key = prefix_key_of(&prefix);
+		decide(sync, desired_domain(sync->desired, interface->record.vrf), &key);
+	}
+}
+
+void routes_apply(struct sync *sync)
+{
+	if (!sync->ready)
+		return;
+	for (unsigned int i = 0; i < sync->desired->domains.count; i++)
+		if (sync->desired->domains.item[i].kind != DOMAIN_UNDERLAY)
+			apply_domain(sync, &sync->desired->domains.item[i]);
+	apply_attachments(sync);
+	table_each(&sync->domains, remove_stale, sync);
+	routes_synced(sync);
+}
+
+// --- what is known -------------------------------------------------------------------------------------
+
+static bool is_synced(const struct sync *sync, const struct desired_domain *domain)
+{
+	const struct domain *state = table_find(&sync->domains, &domain->id);
+	return domain->kind != DOMAIN_PEERING || (state != NULL && state->synced);
+}
+
+void routes_synced(struct sync *sync)
+{
+	if (!sync->ready || sync->desired == NULL)
+		return;
+	for (unsigned int i = 0; i < sync->desired->domains.count; i++) {
+		const struct desired_domain *domain = &sync->desired->domains.item[i];
+		bool known = is_synced(sync, domain);
+		for (unsigned int j = 0; j < domain->joins.count; j++)
+			known = known && is_synced(sync, desired_domain(sync->desired,
+								 domain->joins.item[j].domain));
+		records_vrf_known(&sync->records, records_vrf(&sync->records, domain->id), known);
+	}
+}
+
+static void forget_installed(void *ctx, void *entry)
+{
+	free(entry); // its group goes with all groups
+}
+
+void routes_forget(struct domain *domain)
+{
+	table_clear(&domain->learned, forget_learned, NULL);
+	table_clear(&domain->installed, forget_installed, NULL);
+}

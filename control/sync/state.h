@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef SYNC_STATE_H
+#define SYNC_STATE_H
+
+// Inside control/sync: the route thread's state, shared by its files. sync.h is the outside.
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/bridge/bridge.h"
+#include "control/sync/dataplane.h"
+#include "control/sync/desired.h"
+#include "control/sync/groups.h"
+#include "control/sync/precedence.h"
+#include "control/sync/records.h"
+#include "control/sync/sync.h"
+#include "control/sync/table.h"
+
+#define PORTS_MAX 64
+
+struct stats_segment;
+
+struct prefix_key { // a prefix without padding
+	uint8_t family;
+	uint8_t len;
+	uint8_t pad[2];
+	uint8_t addr[16];
+};
+struct prefix_key prefix_key_of(const struct ip_prefix *prefix);
+struct ip_prefix prefix_of_key(const struct prefix_key *key);
+
+struct learned_hop {
+	struct ip_address via;
+	uint16_t weight;
+};
+
+// A kernel route of one protocol and metric.
+struct learned_route {
+	struct learned_route *next;
+	uint32_t metric;
+	uint8_t protocol;
+	bool blackhole;
+	unsigned int count;
+	struct learned_hop hop[];
+};
+
+struct learned { // all of one prefix
+	struct entry entry;
+	struct prefix_key key;
+	struct learned_route *routes;
+};
+
+struct installed {
+	struct entry entry;
+	struct prefix_key key;
+	struct group *group;
+	enum origin origin;
+	uint32_t from; // domain it came from
+};
+
+// What is known of a routing domain, configured or (for a moment) not.
+struct domain {
+	struct entry entry;
+	uint32_t id;
+	bool synced;   // the bridge has told all of its kernel routes
+	bool realised; // the bridge knows it
+	bool announced_known;
+	struct table learned;   // struct learned
+	struct table installed; // struct installed
+	uint64_t announced;     // hash of what was announced last
+};
+
+// A host interface of ours and its BGP session.
+struct realised {
+	struct entry entry;
+	uint32_t id;
+	bool interface, peering; // the bridge has it
+	bool carrier_known, carrier;
+	uint8_t mac[6];
+	char error[512];
+	bool heard;
+	struct bridge_session session;
+};
+
+struct tunnel {
+	struct entry entry;
+	uint32_t id; // interface
+	struct group *group;
+	uint32_t core; // interface it leaves by, 0 = no way
+	struct ip_address via;
+};
+
+struct port_state {
+	bool known;
+	uint64_t since;
+	struct wire_port last;
+};
+
+struct sync {
+	struct event_base *base;
+	const struct node *node;
+	struct bridge *bridge;
+	struct dataplane *dataplane;
+	struct records records;
+	struct hops hops;
+	struct desired *desired; // NULL before the first publication
+	bool ready; // the data plane's next hops were read back: the ledger may be filled
+	struct table domains, realised, tunnels;
+	struct port_state port[PORTS_MAX];
+	struct event *grace, *tick;
+	bool settled; // neighbors had their time: one that was not heard of is down
+	bool swept;   // the bridge was told that all has been declared
+	uint64_t started;
+	struct stats_segment *stats;
+	uint64_t stats_instance;
+	struct rates *rates;
+};
+
+struct domain *sync_domain(struct sync *sync, uint32_t id); // made when it is not there
+struct realised *sync_realised(struct sync *sync, uint32_t id);
+
+// realise.c: the bridge's side of the desired state
+void realise_all(struct sync *sync, const struct desired *old);
+void realise_port(struct sync *sync, uint32_t port);
+// What is announced to the customers, by the tunnels that are up.
+void realise_announcements(struct sync *sync);
+void realise_sweep(struct sync *sync);
+
+// underlay.c
+void underlay_apply(struct sync *sync); // publication or readiness
+enum neighbor_state tunnel_state(const struct sync *sync, uint32_t interface);
+
+// routes.c
+void routes_learned(
+	struct sync *sync, uint32_t domain, const struct bridge_route *route, bool present);
+void routes_apply(struct sync *sync); // publication or readiness
+void routes_synced(struct sync *sync);
+void routes_forget(struct domain *domain);
+// Why a learned prefix is not let in, NULL = it is.
+const struct bridge_reject *routes_reject(const struct sync *sync,
+	const struct desired_domain *domain, const struct learned *learned);
+const struct desired_interface *attachment_to(
+	const struct sync *sync, uint32_t domain, const struct ip_address *remote);
+
+// config.c: the ledger's configuration records
+void config_apply(struct sync *sync, const struct desired *old);
+
+// counters.c
+void counters_attach(struct sync *sync, const struct wire_hello *hello);
+void counters_detach(struct sync *sync);
+void counters_tick(struct sync *sync); // about once a second
+
+#endif

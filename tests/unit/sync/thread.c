@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+// Mailboxes: order per poster, nothing lost while many post, mail to a thread that has ended still handled.
+
+#include "control/thread.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#define POSTERS 4
+#define LETTERS 20000
+
+struct letter {
+	struct counter *counter;
+	unsigned int poster, number;
+};
+
+struct counter {
+	struct thread *receiver, *main;
+	unsigned int next[POSTERS];
+	unsigned int total, out_of_order;
+};
+
+struct poster {
+	struct counter *counter;
+	unsigned int index;
+};
+
+static void on_letter(void *arg)
+{
+	struct letter *letter = arg;
+	struct counter *counter = letter->counter;
+
+	if (letter->number != counter->next[letter->poster]++)
+		counter->out_of_order++;
+	if (++counter->total == POSTERS * LETTERS)
+		thread_stop(counter->main);
+	free(letter);
+}
+
+static void *post_many(void *arg)
+{
+	struct poster *poster = arg;
+	for (unsigned int i = 0; i < LETTERS; i++) {
+		struct letter *letter = malloc(sizeof(*letter));
+		*letter = (struct letter){poster->counter, poster->index, i};
+		post(poster->counter->receiver, on_letter, letter);
+	}
+	return NULL;
+}
+
+static void test_order(void **state)
+{
+	struct counter counter = {0};
+	struct poster posters[POSTERS];
+	pthread_t ids[POSTERS];
+
+	assert_int_equal(thread_create(&counter.main, "main"), 0);
+	assert_int_equal(thread_create(&counter.receiver, "receiver"), 0);
+	assert_int_equal(thread_start(counter.receiver), 0);
+	for (unsigned int i = 0; i < POSTERS; i++) {
+		posters[i] = (struct poster){&counter, i};
+		assert_int_equal(pthread_create(&ids[i], NULL, post_many, &posters[i]), 0);
+	}
+	thread_run(counter.main);
+	for (unsigned int i = 0; i < POSTERS; i++)
+		pthread_join(ids[i], NULL);
+	thread_stop(counter.receiver);
+	thread_join(counter.receiver);
+	assert_int_equal(counter.total, POSTERS * LETTERS);
+	assert_int_equal(counter.out_of_order, 0);
+	thread_destroy(counter.receiver);
+	thread_destroy(counter.main);
+}
+
+struct ring {
+	struct thread *thread;
+	unsigned int left;
+	int inside;
+	int nested;
+};
+
+static void post_again(void *arg)
+{
+	struct ring *ring = arg;
+	ring->nested += ring->inside;
+	ring->inside = 1;
+	if (--ring->left > 0)
+		post(ring->thread, post_again, ring);
+	else
+		thread_stop(ring->thread);
+	ring->inside = 0;
+}
+
+static void test_post_to_self(void **state)
+{
+	struct ring ring = {.left = 1000};
+
+	assert_int_equal(thread_create(&ring.thread, "self"), 0);
+	post(ring.thread, post_again, &ring);
+	thread_run(ring.thread);
+	assert_int_equal(ring.left, 0);
+	assert_int_equal(ring.nested, 0);
+	thread_destroy(ring.thread);
+}
+
+static void count(void *arg)
+{
+	(*(unsigned int *)arg)++;
+}
+
+static void test_late_mail_is_handled(void **state)
+{
+	struct thread *thread;
+	unsigned int early = 0, late = 0;
+
+	assert_int_equal(thread_create(&thread, "late"), 0);
+	for (unsigned int i = 0; i < 500; i++)
+		post(thread, count, &early);
+	assert_int_equal(thread_start(thread), 0);
+	thread_stop(thread);
+	thread_join(thread);
+	assert_int_equal(early, 500);
+	post(thread, count, &late);
+	assert_int_equal(late, 0);
+	thread_destroy(thread);
+	assert_int_equal(late, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_post_to_self),
+		cmocka_unit_test(test_late_mail_is_handled),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
