@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Packets to us and from us: what reaches the kernel's side of an interface, what the kernel sends, and what happens to
+// both when the interface is gone or another one.
+
+#include <unistd.h>
+
+#include "dataplane/tables/interface.h"
+#include "dataplane/tables/nexthop.h"
+#include "dataplane/tables/vrf.h"
+#include "tests/packet/packet.h"
+
+static struct frame f;
+
+static const struct ipv4 to_us = {.source = PEER, .destination = OURS, .ttl = 1, .protocol = 6};
+
+static void build(const struct ipv4 *h)
+{
+	frame_payload(&f, 40);
+	f.data[2] = 0; // TCP to port 179
+	f.data[3] = 179;
+	frame_ipv4(&f, h);
+}
+
+static void untagged(unsigned customer, bool up)
+{
+	const uint8_t ours[6] = {2, 0, 0, 0, 0, 0x10};
+	frame_type(&f, 0x0800);
+	if (up)
+		frame_macs(&f, ours, mac_customer[customer]);
+	else
+		frame_macs(&f, mac_customer[customer], ours);
+}
+
+static void local_packet_reaches_the_tap(void **state)
+{
+	struct rig *rig = *state;
+	for (unsigned c = ACME; c <= GLOBEX; c++) {
+		int tap = rig_tap(rig, ATTACHMENT(c));
+		build(&to_us);
+		frame_attachment(&f, c, 0x0800, true);
+		rig_send(rig, 0, &f);
+		build(&to_us);
+		untagged(c, true);
+		rig_expect_tap(rig, tap, &f);
+		assert_int_equal(rig_counts(rig, ATTACHMENT(c)).hot.to_host, 1);
+		close(tap);
+	}
+}
+
+static void arp_and_discovery(void **state)
+{
+	struct rig *rig = *state;
+	int tap = rig_tap(rig, ATTACHMENT(ACME));
+	const uint8_t all[6] = {255, 255, 255, 255, 255, 255};
+	for (unsigned tagged = 2; tagged-- > 0;) {
+		frame_payload(&f, 28);
+		frame_type(&f, 0x0806);
+		if (tagged)
+			frame_tag(&f, 100, 0x8100);
+		frame_macs(&f, all, mac_customer[ACME]);
+		if (tagged)
+			rig_send(rig, 0, &f);
+		else
+			rig_expect_tap(rig, tap, &f);
+	}
+	const struct ipv6 h = {.source = {0xfe, 0x80, [15] = 9},
+		.destination = {0xff, 2, [11] = 1, [12] = 0xff, [15] = 1},
+		.protocol = 58,
+		.hop_limit = 255};
+	const uint8_t group[6] = {0x33, 0x33, 0xff, 0, 0, 1};
+	for (unsigned tagged = 2; tagged-- > 0;) {
+		frame_payload(&f, 24);
+		f.data[0] = 135;
+		frame_ipv6(&f, &h);
+		frame_type(&f, 0x86dd);
+		if (tagged)
+			frame_tag(&f, 100, 0x8100);
+		frame_macs(&f, group, mac_customer[ACME]);
+		if (tagged)
+			rig_send(rig, 0, &f);
+		else
+			rig_expect_tap(rig, tap, &f);
+	}
+	assert_int_equal(rig_counts(rig, ATTACHMENT(ACME)).hot.to_host, 2);
+	close(tap);
+}
+
+static void no_tap(void **state)
+{
+	struct rig *rig = *state;
+	build(&to_us);
+	frame_attachment(&f, ACME, 0x0800, true);
+	rig_send(rig, 0, &f);
+	rig_expect_drop(rig, ATTACHMENT(ACME), DROP_HOST_NONE, 1);
+	rig_expect_nothing(rig);
+}
+
+static void flood_of_one_spares_the_other(void **state)
+{
+	struct rig *rig = *state;
+	int acme = rig_tap(rig, ATTACHMENT(ACME)), globex = rig_tap(rig, ATTACHMENT(GLOBEX));
+	for (unsigned i = 0; i < 900; i++) {
+		build(&to_us);
+		frame_attachment(&f, ACME, 0x0800, true);
+		rig_send(rig, 0, &f);
+	}
+	build(&to_us);
+	frame_attachment(&f, GLOBEX, 0x0800, true);
+	rig_send(rig, 0, &f);
+	rig_run(rig);
+	struct rig_counts a = rig_counts(rig, ATTACHMENT(ACME));
+	assert_true(a.sparse.drops[DROP_HOST_LIMITED] > 700);
+	assert_int_equal(rig_counts(rig, ATTACHMENT(GLOBEX)).hot.to_host, 1);
+	close(acme);
+	close(globex);
+}
+
+static void kernel_sends_a_frame(void **state)
+{
+	struct rig *rig = *state;
+	struct ipv4 h = {.source = OURS, .destination = PEER, .ttl = 1, .protocol = 6};
+	for (unsigned c = ACME; c <= GLOBEX; c++) {
+		int tap = rig_tap(rig, ATTACHMENT(c));
+		build(&h);
+		untagged(c, false);
+		assert_int_equal(write(tap, f.data, f.length), f.length);
+		build(&h);
+		frame_attachment(&f, c, 0x0800, false);
+		rig_expect(rig, 0, &f);
+		struct rig_counts a = rig_counts(rig, ATTACHMENT(c));
+		assert_int_equal(a.hot.from_host, 1);
+		assert_int_equal(a.hot.tx_packets, 1);
+		assert_int_equal(a.hot.tx_bytes, 60);
+		close(tap);
+	}
+}
+
+static void kernel_sends_into_a_tunnel(void **state)
+{
+	struct rig *rig = *state;
+	int tun = rig_tap(rig, TUNNEL(ACME));
+	struct ipv4 h = {.source = OURS, .destination = IN_VNET, .ttl = 1, .protocol = 6};
+	build(&h);
+	assert_int_equal(write(tun, f.data, f.length), f.length);
+	struct ipv4 outer = outer_up(ACME);
+	frame_tunnel(&f, ACME, 0x0800, &outer);
+	frame_core(&f, true);
+	rig_expect(rig, 1, &f);
+	assert_int_equal(rig_counts(rig, TUNNEL(ACME)).hot.from_host, 1);
+	// Down: the packet is the tunnel's loss.
+	set_path(rig, CORE, CORE, CORE, false);
+	build(&h);
+	assert_int_equal(write(tun, f.data, f.length), f.length);
+	rig_expect_nothing(rig);
+	assert_int_equal(rig_counts(rig, TUNNEL(ACME)).sparse.tx_drops[1], 1);
+	// Not an IP packet at all.
+	frame_payload(&f, 60);
+	assert_int_equal(write(tun, f.data, f.length), f.length);
+	rig_expect_nothing(rig);
+	close(tun);
+}
+
+static void local_packet_out_of_a_tunnel(void **state)
+{
+	struct rig *rig = *state;
+	int tun = rig_tap(rig, TUNNEL(ACME));
+	set_local(rig, VNET(ACME), TUNNEL(ACME), OURS);
+	struct ipv4 h = ipv4_down, outer = outer_down(ACME);
+	h.destination = OURS;
+	build(&h);
+	frame_tunnel(&f, ACME, 0x0800, &outer);
+	frame_core(&f, false);
+	rig_send(rig, 1, &f);
+	build(&h);
+	rig_expect_tap(rig, tun, &f);
+	close(tun);
+}
+
+static void other_customers_tap_sees_nothing(void **state)
+{
+	struct rig *rig = *state;
+	int acme = rig_tap(rig, ATTACHMENT(ACME)), globex = rig_tap(rig, ATTACHMENT(GLOBEX));
+	uint8_t byte;
+	build(&to_us);
+	frame_attachment(&f, ACME, 0x0800, true);
+	rig_send(rig, 0, &f);
+	rig_run(rig);
+	assert_int_equal(read(globex, &byte, 1), -1);
+	assert_int_equal(read(acme, &byte, 1), 1);
+	close(acme);
+	close(globex);
+}
+
+// Parked in the ring while the interface is deleted, or becomes somebody else's.
+static void parked_packet_is_stale(void **state)
+{
+	for (unsigned how = 0; how < 2; how++) {
+		static struct rig rig;
+		rig_open(&rig, NULL);
+		network_up(&rig);
+		set_ethernet(&rig, 90, PEERING(ACME), PEERING(ACME), 0, 3, 90, 0);
+		set_local(&rig, PEERING(ACME), 90, IP4(169, 254, 90, 2));
+		int tap = rig_tap(&rig, 90);
+		struct ipv4 h = to_us;
+		h.destination = IP4(169, 254, 90, 2);
+		build(&h);
+		frame_type(&f, 0x0800);
+		frame_tag(&f, 90, 0x8100);
+		frame_macs(&f, rig.port[3].port.mac, mac_customer[ACME]);
+		rig_send(&rig, 3, &f);
+		worker_turn(rig.dp->worker[0], rig_now); // the host path has not looked yet
+		struct wire_interface r = get_interface(&rig, 90);
+		struct wire_local l = {
+			.vrf = PEERING(ACME), .family = WIRE_IPV4, .addr = {169, 254, 90, 2}};
+		assert_int_equal(local_delete(rig.dp, &l), 0);
+		if (how == 0) {
+			assert_int_equal(interface_delete(rig.dp, 90), 0);
+			host_unset(rig.host, interface_find(rig.dp, 90));
+		} else {
+			r.vrf = PEERING(GLOBEX);
+			r.owner = PEERING(GLOBEX);
+			set_interface(&rig, &r);
+		}
+		rig.in_total = true;
+		rig_run(&rig);
+		uint8_t byte;
+		assert_true(read(tap, &byte, 1) <= 0);
+		struct stats_interface hot;
+		struct stats_sparse sparse;
+		assert_int_equal(stats_sum_interface(rig.stats, 0, &hot, &sparse), 0);
+		assert_int_equal(sparse.drops[DROP_STALE], 1);
+		rig_close(&rig);
+		close(tap);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PACKET_TEST(local_packet_reaches_the_tap),
+		PACKET_TEST(arp_and_discovery),
+		PACKET_TEST(no_tap),
+		PACKET_TEST(flood_of_one_spares_the_other),
+		PACKET_TEST(kernel_sends_a_frame),
+		PACKET_TEST(kernel_sends_into_a_tunnel),
+		PACKET_TEST(local_packet_out_of_a_tunnel),
+		PACKET_TEST(other_customers_tap_sees_nothing),
+		cmocka_unit_test(parked_packet_is_stale),
+	};
+	rig_eal();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// MTU and TTL: what is fragmented, what is refused and with which word to the sender.
+
+#include "dataplane/tables/interface.h"
+#include "tests/packet/packet.h"
+
+static struct frame f;
+
+static void build(const struct ipv4 *h, unsigned payload)
+{
+	frame_payload(&f, payload);
+	frame_ipv4(&f, h);
+}
+
+static void send_up(struct rig *rig, const struct ipv4 *h, unsigned payload)
+{
+	build(h, payload);
+	frame_attachment(&f, ACME, 0x0800, true);
+	rig_send(rig, 0, &f);
+}
+
+// The payload of each fragment, put together again; every fragment is checked to be one of `h`.
+static unsigned reassemble(struct rig *rig, const struct ipv4 *h, unsigned l3, unsigned port,
+	unsigned mtu, uint8_t *payload)
+{
+	unsigned total = 0, got = 0;
+	while (rig_receive(rig, port, &f)) {
+		const uint8_t *ip = f.data + l3;
+		unsigned header = (ip[0] & 15u) * 4, length = (unsigned)ip[2] << 8 | ip[3];
+		unsigned field = (unsigned)ip[6] << 8 | ip[7], at = (field & 0x1fff) * 8;
+		assert_int_equal(f.length, l3 + length);
+		assert_true(length <= mtu);
+		assert_int_equal(frame_checksum(ip, header), 0);
+		assert_int_equal((unsigned)ip[4] << 8 | ip[5], h->id);
+		assert_int_equal(ip[8], h->ttl - 1);
+		assert_int_equal(field & 0xc000, 0);
+		memcpy(payload + at, ip + header, length - header);
+		got += length - header;
+		if (!(field & 0x2000))
+			total = at + length - header;
+	}
+	assert_int_equal(got, total);
+	return total;
+}
+
+static void fragments_come_together(void **state)
+{
+	struct rig *rig = *state;
+	static uint8_t payload[FRAME_ROOM];
+	struct ipv4 h = ipv4_up;
+	h.id = 0x1234;
+	for (unsigned size = 1440; size < 9000; size += 97) {
+		unsigned fragments = 0;
+		send_up(rig, &h, size);
+		rig_run(rig);
+		fragments = rig->port[1].out_count;
+		unsigned total = reassemble(rig, &h, 14 + 28, 1, 1472, payload);
+		assert_int_equal(total, size);
+		for (unsigned i = 0; i < size; i++)
+			assert_int_equal(payload[i], (uint8_t)i);
+		unsigned each = (1472 - 20) & ~7u;
+		assert_int_equal(fragments, size + 20 <= 1472 ? 1 : (size + each - 1) / each);
+	}
+}
+
+static void fragment_of_a_fragment(void **state)
+{
+	struct rig *rig = *state;
+	struct ipv4 h = ipv4_up;
+	h.id = 7;
+	h.fragment = 0x2000 | 100; // more to come, 800 bytes in
+	send_up(rig, &h, 2000);
+	rig_run(rig);
+	assert_int_equal(rig->port[1].out_count, 2);
+	assert_true(rig_receive(rig, 1, &f));
+	assert_int_equal((unsigned)f.data[42 + 6] << 8 | f.data[42 + 7], 0x2000 | 100);
+	assert_true(rig_receive(rig, 1, &f));
+	assert_int_equal((unsigned)f.data[42 + 6] << 8 | f.data[42 + 7], 0x2000 | (100 + 1448 / 8));
+}
+
+static void options_in_fragments(void **state)
+{
+	struct rig *rig = *state;
+	struct ipv4 h = ipv4_up;
+	// Record route (not copied), then a copied security option, then end.
+	static const uint8_t options[] = {7, 7, 4, 0, 0, 0, 0, 0x82, 4, 1, 2, 0};
+	memcpy(h.options, options, sizeof(options));
+	h.option_bytes = sizeof(options);
+	send_up(rig, &h, 2000);
+	rig_run(rig);
+	assert_true(rig_receive(rig, 1, &f));
+	assert_memory_equal(f.data + 42 + 20, options, sizeof(options));
+	static const uint8_t later[] = {1, 1, 1, 1, 1, 1, 1, 0x82, 4, 1, 2, 0};
+	assert_true(rig_receive(rig, 1, &f));
+	assert_memory_equal(f.data + 42 + 20, later, sizeof(later));
+	assert_int_equal(frame_checksum(f.data + 42, 32), 0);
+}
+
+static void fragment_list_is_bounded(void **state)
+{
+	struct rig *rig = *state;
+	for (unsigned i = 0; i < 32; i++)
+		send_up(rig, &ipv4_up, 9000); // 7 fragments each
+	rig_run(rig);
+	struct rig_counts t = rig_counts(rig, TUNNEL(ACME));
+	assert_int_equal(t.hot.tx_packets, 18 * 7);
+	assert_int_equal(t.sparse.extra_fragments, 18 * 6);
+	assert_int_equal(t.sparse.tx_drops[2], 32 - 18);
+}
+
+static void expect_icmp(struct rig *rig, uint8_t type, uint8_t code, unsigned mtu)
+{
+	rig_run(rig);
+	assert_true(rig_receive(rig, 0, &f));
+	const uint8_t *ip = f.data + 18, *icmp = ip + 20;
+	assert_int_equal(ip[9], 1);
+	assert_int_equal(icmp[0], type);
+	assert_int_equal(icmp[1], code);
+	assert_int_equal((unsigned)icmp[6] << 8 | icmp[7], mtu);
+	assert_int_equal(frame_checksum(icmp, f.length - 38), 0);
+	rig_expect_nothing(rig);
+}
+
+static void too_big_with_df(void **state)
+{
+	struct rig *rig = *state;
+	struct ipv4 h = ipv4_up;
+	h.fragment = 0x4000;
+	send_up(rig, &h, 1452);
+	rig_run(rig);
+	assert_true(rig_receive(rig, 1, &f)); // exactly the tunnel's MTU
+	send_up(rig, &h, 1453);
+	rig_run(rig);
+	rig_expect_drop(rig, ATTACHMENT(ACME), DROP_MTU, 1);
+	expect_icmp(rig, 3, 4, 1472);
+	assert_int_equal(rig_counts(rig, ATTACHMENT(ACME)).sparse.generated, 1);
+	// The core's MTU counts too, less the outer headers.
+	struct wire_interface core = get_interface(rig, CORE);
+	core.mtu = 1400;
+	set_interface(rig, &core);
+	send_up(rig, &h, 1353);
+	expect_icmp(rig, 3, 4, 1372);
+}
+
+static void ipv6_too_big(void **state)
+{
+	struct rig *rig = *state;
+	const uint8_t source[16] = {0x20, 1, 0xd, 0xb8, 0xff, [15] = 1};
+	host_set_source(rig->host, interface_find(rig->dp, ATTACHMENT(ACME)), 6, source);
+	frame_payload(&f, 1500 - 40);
+	frame_ipv6(&f, &ipv6_up);
+	frame_attachment(&f, ACME, 0x86dd, true);
+	rig_send(rig, 0, &f);
+	rig_expect_drop(rig, ATTACHMENT(ACME), DROP_MTU, 1);
+	assert_true(rig_receive(rig, 0, &f));
+	const uint8_t *ip = f.data + 18;
+	assert_int_equal(ip[6], 58);
+	assert_memory_equal(ip + 8, source, 16);
+	assert_int_equal(ip[40], 2); // packet too big
+	assert_int_equal((unsigned)ip[46] << 8 | ip[47], 1472);
+	rig_expect_nothing(rig);
+}
+
+static void ttl_ran_out(void **state)
+{
+	struct rig *rig = *state;
+	for (uint8_t ttl = 0; ttl < 2; ttl++) {
+		struct ipv4 h = ipv4_up;
+		h.ttl = ttl;
+		send_up(rig, &h, 30);
+		rig_expect_drop(rig, ATTACHMENT(ACME), DROP_TTL, ttl + 1u);
+		expect_icmp(rig, 11, 0, 0);
+	}
+	struct ipv4 h = ipv4_up;
+	h.ttl = 2;
+	send_up(rig, &h, 30);
+	rig_run(rig);
+	assert_true(rig_receive(rig, 1, &f));
+	assert_int_equal(f.data[42 + 8], 1);
+}
+
+// The limit on errors is the host path's; what matters here is that everything is accounted for.
+static void flood_of_errors(void **state)
+{
+	struct rig *rig = *state;
+	struct ipv4 h = ipv4_up;
+	h.ttl = 1;
+	for (unsigned i = 0; i < 900; i++)
+		send_up(rig, &h, 30);
+	rig_expect_drop(rig, ATTACHMENT(ACME), DROP_TTL, 900);
+	assert_true(rig->port[0].out_count < 100);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PACKET_TEST(fragments_come_together),
+		PACKET_TEST(fragment_of_a_fragment),
+		PACKET_TEST(options_in_fragments),
+		PACKET_TEST(fragment_list_is_bounded),
+		PACKET_TEST(too_big_with_df),
+		PACKET_TEST(ipv6_too_big),
+		PACKET_TEST(ttl_ran_out),
+		PACKET_TEST(flood_of_errors),
+	};
+	rig_eal();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
