@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """culvert-dataplane by itself: ports on veth, this program is the controller, the customer and the cloud.
 
-usage: dataplane.py PROGRAM     (root; makes one network namespace of its own and removes it)
+usage: dataplane.py PROGRAM [WORKERS]     (root; makes one network namespace of its own)
 """
 
 import ctypes
@@ -95,8 +95,8 @@ def hardware(device):
 
 
 class Smoke:
-    def __init__(self, program, directory):
-        self.program, self.directory = program, directory
+    def __init__(self, program, workers, directory):
+        self.program, self.workers, self.directory = program, workers, directory
         self.path, self.stats = os.path.join(directory, "socket"), f"/dev/shm/culvert-smoke-{os.getpid()}"
         self.process = self.controller = None
 
@@ -104,7 +104,7 @@ class Smoke:
         self.process = subprocess.Popen([
             self.program, "--no-huge", "--no-shconf", "-m", "256", "--no-pci", "--file-prefix", f"culvert-smoke-{os.getpid()}",
             "--vdev", "net_af_packet0,iface=sh-a1", "--vdev", "net_af_packet1,iface=sh-c1", "--",
-            "--socket", self.path, "--stats", self.stats, "--buffers", "8192", "--port", "wan0=net_af_packet0", "--port", "core0=net_af_packet1"])
+            "--socket", self.path, "--stats", self.stats, "--buffers", "8192", "--workers", self.workers, "--port", "wan0=net_af_packet0", "--port", "core0=net_af_packet1"])
         end = time.monotonic() + 10
         while True:
             try:
@@ -252,7 +252,7 @@ class Smoke:
 
 
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     if os.geteuid() != 0:
         print("needs root")
@@ -260,7 +260,7 @@ def main():
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
         sys.exit("cannot make a network namespace")
     with tempfile.TemporaryDirectory(prefix="culvert-smoke-") as directory:
-        smoke = Smoke(sys.argv[1], directory)
+        smoke = Smoke(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "1", directory)
         try:
             smoke.run()
         finally:
