@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Prints the fields of all nouns as a C table for culvertctl, so that its options, help, completion and manual
-// follow the schema although it includes nothing of control/model. Run by the build.
+// What the build takes from the schema. Without arguments: the fields of all nouns as a C table for culvertctl,
+// so that its options, help, completion and manual follow the schema although it includes nothing of
+// control/model. With TEMPLATE and EXAMPLE: culvert.yaml(5), the template with its line @MODEL@ replaced by the
+// fields of all nouns and the line @EXAMPLE@ by the example file.
 
 #include "control/model/schema.h"
 
@@ -68,7 +70,42 @@ static void print_field(const struct field *field)
 		(field->flags & FIELD_REQUIRED) != 0, (field->flags & FIELD_IMMUTABLE) != 0);
 }
 
-int main(void)
+static int copy_file(const char *path)
+{
+	FILE *in = fopen(path, "re");
+	char line[1024];
+
+	if (in == NULL)
+		return 1;
+	while (fgets(line, sizeof(line), in) != NULL)
+		fputs(line, stdout);
+	fclose(in);
+	return 0;
+}
+
+static int print_manual(const char *template, const char *example_path)
+{
+	FILE *in = fopen(template, "re");
+	char line[1024];
+	int failed = in == NULL;
+
+	while (in != NULL && fgets(line, sizeof(line), in) != NULL) {
+		if (strncmp(line, "@MODEL@", 7) == 0) {
+			for (int i = 0; i < NOUNS; i++)
+				schema_manual(nouns[i], stdout);
+		} else if (strncmp(line, "@EXAMPLE@", 9) == 0) {
+			failed |= copy_file(example_path);
+			fputs(line + 9, stdout);
+		} else {
+			fputs(line, stdout);
+		}
+	}
+	if (in != NULL)
+		fclose(in);
+	return failed;
+}
+
+static void print_table(void)
 {
 	printf("// Printed by print-fields from the schema.\n\n#include "
 	       "\"tools/culvertctl/command.h\"\n");
@@ -86,5 +123,12 @@ int main(void)
 		printf(" .field = %s_fields},\n", nouns[i]->name);
 	}
 	printf("\t{0},\n};\n");
+}
+
+int main(int count, char **words)
+{
+	if (count == 3)
+		return print_manual(words[1], words[2]);
+	print_table();
 	return 0;
 }
