@@ -298,7 +298,7 @@ int check_run(struct check *check)
 			for (unsigned int i = 0; i < model_count(check->model, noun); i++)
 				check_object(check, model_at(check->model, noun, i));
 		}
-	} else {
+	} else if (check->touched_count) {
 		qsort(check->touched, check->touched_count, sizeof(check->touched[0]),
 			compare_pointers);
 		for (unsigned int i = 0; i < check->touched_count; i++) {

@@ -97,6 +97,8 @@ const struct object *model_child_at(
 	const struct model *model, enum noun_id noun, const char *parent, unsigned int index);
 
 // --- changing ------------------------------------------------------------------------------------------
+//
+// *findings is empty before: the caller zeroes it.
 
 // changes: array of {"op": "create"|"set"|"delete", "noun", "name", "fields": {..}}, applied in order as one:
 // all or nothing. "set" changes the fields named, null = back to the default. A name may be given whole or

@@ -248,7 +248,7 @@ static void list_read(struct reader *reader, const struct field *field, const st
 	memcpy(what, reader->what, sizeof(what));
 	for (const struct tree *item = tree->child; item; item = item->next) {
 		if (map)
-			snprintf(reader->what, sizeof(reader->what), "%s \"%.64s\"", field->name,
+			snprintf(reader->what, sizeof(reader->what), "%s.%.64s", field->name,
 				item->key);
 		else if (field->element == FIELD_STRUCT)
 			snprintf(reader->what, sizeof(reader->what), "%s[%u]%s%.150s", field->name,

@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Changes one by one: each rule refuses what it is for, names itself and the objects, and lets the rest pass.
+
+#include "control/model/circuit.h"
+#include "control/model/connection.h"
+#include "control/model/link.h"
+#include "control/model/peering.h"
+#include "control/model/port.h"
+#include "control/model/vnet.h"
+#include "tests/unit/model/base.h"
+
+#define SET(noun, name, fields)                                                                  \
+	"{\"op\": \"set\", \"noun\": \"" noun "\", \"name\": \"" name "\", \"fields\": {" fields \
+	"}}"
+#define CREATE(noun, name, fields)                                       \
+	"{\"op\": \"create\", \"noun\": \"" noun "\", \"name\": \"" name \
+	"\", \"fields\": {" fields "}}"
+#define DELETE(noun, name) "{\"op\": \"delete\", \"noun\": \"" noun "\", \"name\": \"" name "\"}"
+#define TUNNEL(edge, gateway, local, key)                                            \
+	"{\"edge\": \"" edge "\", \"gateway\": \"" gateway "\", \"local\": \"" local \
+	"\", \"key\": " key "}"
+#define CIRCUIT(name) CREATE("circuit", name, "\"customer\": \"acme\", \"bandwidth\": \"50mbps\"")
+#define PEERING(name, subnet)   \
+	CREATE("peering", name, \
+		"\"primary-subnet\": \"" subnet "\", \"peer-asn\": 65001, \"local-asn\": 64900")
+#define LINK(name, edge, more) \
+	CREATE("link", name, "\"edge\": \"" edge "\", \"port\": \"wan0\"" more)
+
+struct rule_case {
+	const char *changes;
+	const char *rule; // NULL: taken
+	const char *says; // part of the message or the hint
+};
+
+static const struct rule_case cases[] = {
+	// references
+	{CREATE("circuit", "c", "\"customer\": \"acmee\", \"bandwidth\": \"50mbps\""),
+		"reference-exists", "did you mean \"acme\""},
+	{LINK("globex-ams-01/secondary", "ams3", ""), "reference-exists", "ams3"},
+	{CREATE("link", "globex-ams-01/secondary", "\"edge\": \"ams2\", \"port\": \"wan7\""),
+		"reference-exists", "ams2/wan7"},
+	{DELETE("customer", "acme"), "in-use", "cannot delete customer \"acme\""},
+	{DELETE("port", "ams1/wan0"), "in-use", "ams1/wan0"},
+	{DELETE("port", "ams1/core0"), "route-via", "192.0.2.254"},
+	{DELETE("edge", "ams1"), "in-use", "edge \"ams1\""},
+	{DELETE("vnet", "acme-prod"), "in-use",
+		"culvertctl connection delete acme-ams-01/acme-prod"},
+	{DELETE("peering", "acme-ams-01/private"), "in-use", "acme-ams-01/acme-prod"},
+	{DELETE("circuit", "acme-ams-01"), "in-use", "acme-ams-01/acme-prod"},
+	{DELETE("connection", "acme-ams-01/acme-prod") "," DELETE("circuit", "acme-ams-01"), NULL,
+		NULL},
+	{DELETE("link", "acme-ams-01/secondary"), NULL, NULL},
+	{DELETE("circuit", "nothing"), "not-found", "culvertctl circuit list"},
+	{DELETE("circuit", "acme-ams-1"), "not-found", "did you mean \"acme-ams-01\""},
+	{SET("circuit", "nothing", "\"burst\": \"50ms\""), "not-found", "nothing"},
+	{CIRCUIT("acme-ams-01"), "exists", "culvertctl circuit set acme-ams-01"},
+	// names and fields
+	{CIRCUIT("Acme"), "name", "is not a name"},
+	{CIRCUIT("a/b"), "name", "not the name of a circuit"},
+	{LINK("acme-ams-01", "ams1", ""), "name", "not the name of a link"},
+	{LINK("globex-ams-01/third", "ams2", ""), "name", "primary, secondary"},
+	{CREATE("link", "globex-ams-01/secondary",
+		 "\"role\": \"primary\", \"edge\": \"ams2\", \"port\": \"wan0\""),
+		"name", "role"},
+	{SET("link", "acme-ams-01/primary", "\"role\": \"secondary\""), "immutable",
+		"part of its name"},
+	{CREATE("circuit", "c", "\"customer\": \"acme\""), "required", "bandwidth"},
+	{SET("circuit", "acme-ams-01", "\"bandwidth\": null"), "required", "bandwidth"},
+	{SET("circuit", "acme-ams-01", "\"bandwith\": \"1gbps\""), "unknown-key",
+		"did you mean \"bandwidth\""},
+	{SET("circuit", "acme-ams-01", "\"bandwidth\": 100"), "value",
+		"needs a unit, such as 100mbps"},
+	{SET("circuit", "acme-ams-01", "\"links\": []"), "unknown-key", "links"},
+	{"{\"op\": \"make\", \"noun\": \"circuit\", \"name\": \"c\"}", "change", "unknown op"},
+	{"{\"op\": \"set\", \"noun\": \"circus\", \"name\": \"c\"}", "change", "noun"},
+	{"7", "change", "noun"},
+	// circuits
+	{SET("circuit", "acme-ams-01", "\"bandwidth\": \"1gbps\""), NULL, NULL},
+	{SET("circuit", "acme-ams-01", "\"bandwidth\": \"60mbps\""), "bandwidth-standard",
+		"is not sold"},
+	{SET("circuit", "acme-ams-01", "\"bandwidth\": \"200mbps\""), "bandwidth-offered",
+		"offered there: 50mbps, 100mbps, 1gbps"},
+	{SET("circuit", "acme-ams-01", "\"bandwidth\": \"100mbps\"") "," SET(
+		 "circuit", "acme-ams-01", "\"bandwidth\": \"50mbps\""),
+		NULL, NULL},
+	{SET("circuit", "acme-ams-01", "\"customer\": \"globex\""), "immutable", "recreate"},
+	{SET("circuit", "acme-ams-01", "\"service-key\": \"00000000-0000-4000-8000-000000000009\""),
+		"immutable", "recreate"},
+	{CREATE("circuit", "c",
+		 "\"customer\": \"acme\", \"bandwidth\": \"50mbps\", \"service-key\": "
+		 "\"00000000-0000-4000-8000-000000000001\""),
+		"service-key-unique", "acme-ams-01"},
+	{SET("circuit", "acme-ams-01", "\"burst\": \"1ms\""), "value", "10ms..2s"},
+	// ports
+	{SET("port", "ams1/wan0", "\"capacity\": \"99mbps\""), "port-capacity",
+		"add up to 100mbps"},
+	{SET("port", "ams1/wan0", "\"capacity\": \"100mbps\"") "," SET(
+		 "circuit", "acme-ams-01", "\"bandwidth\": \"100mbps\""),
+		"port-capacity", "150mbps"},
+	{SET("port", "ams1/wan0", "\"capacity\": null"), NULL, NULL},
+	{SET("port", "ams1/wan0", "\"address\": \"192.0.3.1/24\""), "port-address",
+		"customer port"},
+	{SET("port", "ams1/core0", "\"address\": null"), "port-address", "needs an address"},
+	{SET("port", "ams1/core0", "\"address\": \"192.0.2.0/24\""), "port-address-host",
+		"no host address"},
+	{SET("port", "ams1/core0", "\"address\": \"192.0.2.3/24\""), "tunnel-addresses",
+		"192.0.2.1"},
+	{CREATE("port", "ams1/core1", "\"faces\": \"core\", \"address\": \"192.0.2.9/28\""),
+		"port-subnets", "ams1/core0"},
+	{SET("port", "ams1/wan0", "\"faces\": \"core\""), "immutable", "recreate"},
+	{SET("edge", "ams1",
+		 "\"routes\": [{\"prefix\": \"198.51.100.0/24\", \"via\": \"203.0.113.1\"}]"),
+		"route-via", "203.0.113.1"},
+	// links
+	{LINK("globex-ams-01/secondary", "ams2", ", \"outer-tag\": 200"), "subnet-per-link",
+		"secondary-subnet"},
+	{SET("peering", "globex-ams-01/private",
+		 "\"secondary-subnet\": \"169.254.10.4/30\"") "," LINK("globex-ams-01/secondary",
+		 "ams2", ", \"outer-tag\": 200"),
+		NULL, NULL},
+	{SET("link", "acme-ams-01/secondary", "\"edge\": \"ams1\", \"outer-tag\": 101"),
+		"links-two-edges", "both on edge \"ams1\""},
+	{CIRCUIT("c") "," LINK("c/primary", "ams1", ", \"outer-tag\": 100"), "vlan-stack-unique",
+		"tag 100"},
+	{CIRCUIT("c") "," LINK("c/primary", "ams1", ", \"outer-tag\": 200, \"inner-tag\": 20"),
+		"vlan-stack-unique", "tags 200.20"},
+	{CIRCUIT("c") "," LINK("c/primary", "ams1", ", \"outer-tag\": 200, \"inner-tag\": 21"),
+		NULL, NULL},
+	{CIRCUIT("c") "," LINK("c/primary", "ams1", ", \"outer-tag\": 200"), NULL, NULL},
+	{CIRCUIT("c") "," LINK("c/primary", "ams2", ", \"outer-tag\": 200, \"inner-tag\": 20"),
+		NULL, NULL},
+	{CIRCUIT("c") "," LINK("c/primary", "ams1", ""), NULL, NULL},
+	{CIRCUIT("c") "," CIRCUIT("d") "," LINK("c/primary", "ams1", "") "," LINK(
+		 "d/primary", "ams1", ""),
+		"vlan-stack-unique", "untagged"},
+	{CIRCUIT("c") "," LINK("c/primary", "ams1", ", \"outer-tag\": 200") "," CREATE("peering",
+		 "c/private",
+		 "\"c-tag\": 20, \"primary-subnet\": \"169.254.10.0/30\", \"peer-asn\": 65001, "
+		 "\"local-asn\": 64900"),
+		"vlan-stack-unique", "tags 200.20"},
+	{CIRCUIT("c") "," LINK("c/primary", "ams1", "") "," CREATE("peering", "c/private",
+		 "\"c-tag\": 100, \"primary-subnet\": \"169.254.10.0/30\", \"peer-asn\": 65001, "
+		 "\"local-asn\": 64900"),
+		"vlan-stack-unique", "tag 100"},
+	{SET("peering", "globex-ams-01/private", "\"c-tag\": 5"), "vlan-depth", "C-tag"},
+	{CIRCUIT("c") "," LINK("c/primary", "ams1", ", \"inner-tag\": 7"), "vlan-inner-outer",
+		"outer-tag: 7"},
+	{CIRCUIT("c") "," LINK("c/primary", "ams1", ", \"outer-tag\": 4095"), "value", "1..4094"},
+	{CIRCUIT("c") "," CREATE("link", "c/primary", "\"edge\": \"ams1\", \"port\": \"core0\""),
+		"port-faces-customer", "ams1/core0"},
+	{SET("link", "acme-ams-01/primary", "\"mtu\": 9000"), "link-mtu", "--mtu 9000"},
+	// peerings
+	{SET("peering", "acme-ams-01/private", "\"primary-subnet\": \"169.254.10.0/29\""),
+		"subnet-length", "/30"},
+	{SET("peering", "acme-ams-01/private", "\"primary-subnet\": \"169.254.10.4/30\""),
+		"subnets-distinct", "the same"},
+	{SET("peering", "acme-ams-01/private", "\"primary-subnet\": null"), "subnet-per-link",
+		"primary-subnet"},
+	{SET("peering", "acme-ams-01/private", "\"primary-subnet\": \"192.0.2.8/30\""),
+		"subnet-underlay", "core port"},
+	{SET("peering", "acme-ams-01/private", "\"primary-subnet\": \"10.9.4.0/30\""),
+		"connected-subnets", "10.9.4.0/30"},
+	{SET("peering", "acme-ams-01/private", "\"peer-asn\": 64900"), "asn-differ", "64900"},
+	{SET("peering", "acme-ams-01/private", "\"hold\": \"9s\""), "timers", "keepalive: 3s"},
+	{SET("peering", "acme-ams-01/private", "\"hold\": \"9s\", \"keepalive\": \"3s\""), NULL,
+		NULL},
+	{SET("peering", "acme-ams-01/private", "\"connect\": \"1500ms\""), "timers",
+		"whole seconds"},
+	{CREATE("peering", "acme-ams-01/public", "\"peer-asn\": 1, \"local-asn\": 2"), "name",
+		"private"},
+	// vnets
+	{SET("vnet", "globex-prod",
+		 "\"tunnels\": [" TUNNEL("ams1", "192.0.2.40", "192.0.2.1", "7001") "]"),
+		"tunnel-triple", "vnet \"acme-prod\""},
+	{SET("vnet", "globex-prod",
+		 "\"tunnels\": [" TUNNEL("ams1", "192.0.2.41", "192.0.2.1", "7001") "]"),
+		NULL, NULL},
+	{SET("vnet", "globex-prod",
+		 "\"tunnels\": [" TUNNEL("ams1", "192.0.2.41", "192.0.2.1", "0") "]"),
+		NULL, NULL},
+	{SET("vnet", "globex-prod",
+		 "\"tunnels\": [" TUNNEL("ams1", "192.0.2.41", "192.0.2.1", "4294967295") "]"),
+		NULL, NULL},
+	{SET("vnet", "globex-prod",
+		 "\"tunnels\": [" TUNNEL("ams1", "192.0.2.41", "192.0.2.1", "4294967296") "]"),
+		"value", "out of range"},
+	{SET("vnet", "globex-prod",
+		 "\"tunnels\": [{\"edge\": \"ams1\", \"gateway\": \"192.0.2.41\", \"local\": "
+		 "\"192.0.2.1\"}]"),
+		"required", "key"},
+	{SET("vnet", "globex-prod",
+		 "\"tunnels\": [" TUNNEL("ams1", "192.0.2.41", "192.0.2.1", "1") "," TUNNEL(
+			 "ams1", "192.0.2.41", "192.0.2.1", "2") "]"),
+		"tunnel-per-edge", "two tunnels"},
+	{SET("vnet", "globex-prod",
+		 "\"tunnels\": [" TUNNEL("ams1", "192.0.2.41", "192.0.2.2", "1") "]"),
+		"tunnel-addresses", "192.0.2.2"},
+	{SET("vnet", "globex-prod",
+		 "\"tunnels\": [" TUNNEL("ams3", "192.0.2.41", "192.0.2.1", "1") "]"),
+		"reference-exists", "ams3"},
+	{SET("vnet", "acme-prod", "\"prefixes\": [\"10.9.0.0/16\", \"10.9.1.0/24\"]"),
+		"prefixes-distinct", "10.9.1.0/24"},
+	{SET("vnet", "acme-prod", "\"prefixes\": []"), "required", "must not be empty"},
+	{SET("vnet", "acme-prod", "\"prefixes\": [\"0.0.0.0/0\"]"), "prefixes-unicast",
+		"0.0.0.0/0"},
+	{SET("vnet", "acme-prod", "\"prefixes\": [\"192.0.2.128/25\"]"), "prefixes-underlay",
+		"192.0.2.0/24"},
+	{SET("vnet", "acme-prod", "\"prefixes\": [\"198.51.100.0/24\"]"), "prefixes-underlay",
+		"underlay route"},
+	{SET("vnet", "acme-prod", "\"prefixes\": [\"169.254.0.0/16\"]"), "connected-subnets",
+		"169.254.10.0/30"},
+	// connections
+	{CREATE("vnet", "v",
+		 "\"customer\": \"globex\", \"prefixes\": [\"10.8.0.0/16\"]") "," CREATE("connectio"
+											 "n",
+		 "acme-ams-01/v", ""),
+		"same-customer", "customer \"globex\""},
+	{CREATE("vnet", "v", "\"customer\": \"acme\", \"prefixes\": [\"10.9.8.0/24\"]") "," CREATE(
+		 "connection", "acme-ams-01/v", ""),
+		"connected-prefixes", "10.9.8.0/24"},
+	{CREATE("vnet", "v", "\"customer\": \"acme\", \"prefixes\": [\"10.9.8.0/24\"]"), NULL,
+		NULL},
+	{CREATE("vnet", "v", "\"customer\": \"acme\", \"prefixes\": [\"10.8.0.0/16\"]") "," CREATE(
+		 "connection", "acme-ams-01/v", "\"weight\": 3"),
+		NULL, NULL},
+	{CIRCUIT("c") "," CREATE("connection", "c/acme-prod", ""), "reference-exists", "c/private"},
+	{CIRCUIT("c") "," PEERING("c/private", "169.254.10.0/30") "," CREATE(
+		 "connection", "c/acme-prod", ""),
+		NULL, NULL},
+	{SET("connection", "acme-ams-01/acme-prod", "\"weight\": 0"), "value", "1..256"},
+};
+
+static void test_rules(void **state)
+{
+	struct model *old = base();
+	struct findings findings;
+	char text[2048];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(text, sizeof(text), "[%s]", cases[i].changes);
+		struct model *new = change(old, text, &findings);
+		if (!cases[i].rule) {
+			if (!new)
+				fail_msg("%s\nwas refused: %s", text, findings.item[0].message);
+			model_unref(new);
+			continue;
+		}
+		if (new)
+			fail_msg("%s\nwas taken, not refused by %s", text, cases[i].rule);
+		bool found = false;
+		for (unsigned int j = 0; j < findings.count; j++) {
+			const struct finding *f = &findings.item[j];
+			found |= !strcmp(f->rule, cases[i].rule) &&
+				 (strstr(f->message, cases[i].says) ||
+					 strstr(f->hint, cases[i].says));
+		}
+		const struct finding *f = &findings.item[0];
+		if (!found)
+			fail_msg("%s\ngave %s: %s (%s)", text, f->rule, f->message, f->hint);
+	}
+	model_unref(old);
+}
+
+// The one transition that is about two committed states.
+static void test_never_lowered(void **state)
+{
+	struct model *old = base();
+	struct findings findings;
+	struct model *raised = change(old,
+		"[" SET("circuit", "acme-ams-01", "\"bandwidth\": \"100mbps\"") "]", &findings);
+
+	assert_non_null(raised);
+	assert_null(change(raised,
+		"[" SET("circuit", "acme-ams-01", "\"bandwidth\": \"50mbps\"") "]", &findings));
+	assert_string_equal(findings.item[0].rule, "raise-only");
+	assert_non_null(strstr(findings.item[0].hint, "recreate"));
+	assert_true(model_circuit(raised, "acme-ams-01")->bandwidth == 100000000);
+	assert_true(model_circuit(old, "acme-ams-01")->bandwidth ==
+		    50000000); // snapshots do not change
+	model_unref(raised);
+	model_unref(old);
+}
+
+static void test_host_domain_table(void **state)
+{
+	struct findings findings = {0};
+	struct model_options options = {.host_domain = HOST_DOMAIN_TABLE};
+	struct model *empty = model_create(&options), *model = NULL;
+
+	assert_int_equal(
+		model_parse(empty, base_yaml, strlen(base_yaml), "x", &model, &findings), -EINVAL);
+	assert_string_equal(findings.item[0].rule, "subnet-unique");
+	assert_int_equal(findings.count, 1);
+	model_unref(empty);
+}
+
+static void test_lab(void **state)
+{
+	struct model *old = base_with(HOST_DOMAIN_NETNS, true);
+	struct findings findings;
+	struct model *new = change(old,
+		"[" SET("link", "acme-ams-01/secondary",
+			"\"edge\": \"ams1\", \"outer-tag\": 101") "]",
+		&findings);
+
+	assert_non_null(new);
+	model_unref(new);
+	model_unref(old);
+}
+
+static void test_delete_takes_parts(void **state)
+{
+	struct model *old = base();
+	struct findings findings;
+	struct model *new = change(old,
+		"[" DELETE("connection", "acme-ams-01/acme-prod") "," DELETE(
+			"circuit", "acme-ams-01") "]",
+		&findings);
+
+	assert_non_null(new);
+	assert_null(model_link(new, "acme-ams-01/primary"));
+	assert_null(model_peering(new, "acme-ams-01/private"));
+	struct model_diff *diff = model_diff(old, new);
+	char *text = model_diff_text(diff);
+	assert_string_equal(text, "- circuit acme-ams-01 (traffic interrupted)\n"
+				  "- link acme-ams-01/primary (traffic interrupted)\n"
+				  "- link acme-ams-01/secondary (traffic interrupted)\n"
+				  "- peering acme-ams-01/private (traffic interrupted)\n"
+				  "- connection acme-ams-01/acme-prod (traffic interrupted)\n");
+	free(text);
+	model_diff_free(diff);
+	model_unref(new);
+	model_unref(old);
+}
+
+static void test_nothing_new(void **state)
+{
+	struct model *old = base();
+	struct findings findings;
+	struct model *same = change(old,
+		"[" SET("circuit", "acme-ams-01", "\"bandwidth\": \"50mbps\"") "," CIRCUIT(
+			"c") "," DELETE("circuit", "c") "]",
+		&findings);
+
+	assert_ptr_equal(same, old);
+	model_unref(same);
+	model_unref(old);
+}
+
+static void test_generated_key(void **state)
+{
+	struct model *old = base();
+	struct findings findings;
+	struct model *new = change(old, "[" CIRCUIT("c") "," CIRCUIT("d") "]", &findings);
+	const char *c = model_circuit(new, "c")->service_key,
+		   *d = model_circuit(new, "d")->service_key;
+
+	assert_int_equal(strlen(c), 36);
+	assert_string_not_equal(c, d);
+	assert_int_equal(c[14], '4');
+	model_unref(new);
+	model_unref(old);
+}
+
+static void test_secrets(void **state)
+{
+	struct model *old = base();
+	struct findings findings;
+	const char *name = "acme-ams-01/private";
+	char text[512];
+
+	assert_null(change(old,
+		"[" SET("peering", "acme-ams-01/private", "\"password\": \"clear\"") "]",
+		&findings));
+	assert_null(strstr(findings.item[0].message, "clear"));
+	assert_null(change(old,
+		"[" SET("peering", "acme-ams-01/private",
+			"\"password\": {\"value\": \"a\\\"b\"}") "]",
+		&findings));
+	assert_non_null(strstr(findings.item[0].message, "printable ASCII"));
+	assert_null(strstr(findings.item[0].message, "a\"b"));
+	assert_null(change(old,
+		"[" SET("peering", "acme-ams-01/private",
+			"\"password\": {\"value\": \"a\\\\b\"}") "]",
+		&findings));
+	assert_null(change(old,
+		"[" SET("peering", "acme-ams-01/private", "\"password\": {\"value\": \"\"}") "]",
+		&findings));
+	assert_null(change(old,
+		"[" SET("peering", "acme-ams-01/private",
+			"\"password\": {\"keep\": \"0011223344556677\"}") "]",
+		&findings));
+	assert_null(change(old,
+		"[" SET("peering", "acme-ams-01/private",
+			"\"password\": {\"file\": \"/etc/passwd\"}") "]",
+		&findings));
+
+	struct model *one = change(old,
+		"[" SET("peering", "acme-ams-01/private",
+			"\"password\": {\"value\": \"s3cret'x\"}") "]",
+		&findings);
+	assert_non_null(one);
+	const struct secret *secret = &model_peering(one, name)->password;
+	assert_string_equal(secret->text, "s3cret'x");
+	assert_int_equal(strlen(secret->fingerprint), 16);
+
+	// The same text again is no change; what is shown is taken back; the clear text shows nowhere.
+	struct model *same = change(one,
+		"[" SET("peering", "acme-ams-01/private",
+			"\"password\": {\"value\": \"s3cret'x\"}") "]",
+		&findings);
+	assert_ptr_equal(same, one);
+	model_unref(same);
+	snprintf(text, sizeof(text),
+		"[" SET("peering", "acme-ams-01/private",
+			"\"hold\": \"180s\", \"password\": {\"keep\": \"%s\"}") "]",
+		secret->fingerprint);
+	struct model *kept = change(one, text, &findings);
+	assert_string_equal(model_peering(kept, name)->password.text, "s3cret'x");
+	char *yaml = model_yaml(kept);
+	assert_null(strstr(yaml, "s3cret"));
+	assert_non_null(strstr(yaml, "{keep: \""));
+	struct model *again = parse(kept, yaml);
+	assert_ptr_equal(again, kept);
+	json_t *json = object_json(model_find(kept, NOUN_PEERING, name));
+	char *shown = json_dumps(json, 0);
+	assert_null(strstr(shown, "s3cret"));
+	free(shown);
+	json_decref(json);
+	struct model_diff *diff = model_diff(old, kept);
+	shown = model_diff_text(diff);
+	assert_null(strstr(shown, "s3cret"));
+	free(shown);
+	model_diff_free(diff);
+
+	// By file, as a configuration file gives it.
+	char path[] = "/tmp/culvert-secret-XXXXXX", *place;
+	int fd = mkstemp(path);
+	FILE *out = fdopen(fd, "w");
+	fputs("other\n", out);
+	fclose(out);
+	place = strstr(yaml, "password: {keep: \"");
+	char *file;
+	assert_true(asprintf(&file, "%.*spassword: {file: %s}%s", (int)(place - yaml), yaml, path,
+			    strchr(place, '}') + 1) > 0);
+	struct model *changed = parse(kept, file);
+	assert_string_equal(model_peering(changed, name)->password.text, "other");
+	remove(path);
+	free(file);
+	free(yaml);
+	model_unref(changed);
+	model_unref(again);
+	model_unref(kept);
+	model_unref(one);
+	model_unref(old);
+}
+
+static void test_helpers(void **state)
+{
+	struct model *model = base();
+	const struct peering *peering = model_peering(model, "acme-ams-01/private");
+	const struct link *primary = model_link(model, "acme-ams-01/primary");
+	const struct link *qinq = model_link(model, "globex-ams-01/primary");
+	char text[IP_TEXT_MAX], name[OBJECT_NAME_MAX];
+	uint16_t vlan[2];
+
+	struct ip_address address = peering_remote(peering, primary);
+	assert_string_equal(ip_address_format(&address, text), "169.254.10.1");
+	address = peering_local(peering, primary);
+	assert_string_equal(ip_address_format(&address, text), "169.254.10.2");
+	assert_null(peering_subnet(model_peering(model, "globex-ams-01/private"),
+		model_link(model, "acme-ams-01/secondary")));
+	assert_int_equal(link_vlans(qinq, NULL, vlan), 2);
+	assert_int_equal(vlan[0], 200);
+	assert_int_equal(vlan[1], 20);
+	assert_string_equal(link_port_name(qinq, name), "ams1/wan0");
+	assert_non_null(vnet_tunnel_of(model_vnet(model, "acme-prod"), "ams1"));
+	assert_null(vnet_tunnel_of(model_vnet(model, "acme-prod"), "ams2"));
+	assert_string_equal(
+		connection_peering_name(model_connection(model, "acme-ams-01/acme-prod"), name),
+		"acme-ams-01/private");
+	model_unref(model);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_never_lowered),
+		cmocka_unit_test(test_host_domain_table),
+		cmocka_unit_test(test_lab),
+		cmocka_unit_test(test_delete_takes_parts),
+		cmocka_unit_test(test_nothing_new),
+		cmocka_unit_test(test_generated_key),
+		cmocka_unit_test(test_secrets),
+		cmocka_unit_test(test_helpers),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

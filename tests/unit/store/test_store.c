@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The store: what was committed is there after a restart, ids stay and are not given out again too soon,
+// secrets are unreadable in the file, and a file that is not ours, damaged or newer is refused.
+
+#include "control/model/peering.h"
+#include "control/store/store.h"
+#include "tests/unit/model/base.h"
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+static char directory[64], path[128], key_path[160];
+
+static int setup(void **state)
+{
+	strcpy(directory, "/tmp/culvert-store-XXXXXX");
+	if (!mkdtemp(directory))
+		return -1;
+	snprintf(path, sizeof(path), "%s/store.db", directory);
+	snprintf(key_path, sizeof(key_path), "%s.key", path);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	static const char *const ends[] = {"", "-wal", "-shm", "-journal", ".key"};
+	char name[192];
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		snprintf(name, sizeof(name), "%s%s", path, ends[i]);
+		unlink(name);
+	}
+	return rmdir(directory);
+}
+
+static struct store *open_store(uint32_t quarantine)
+{
+	struct store_options options = {.path = path, .quarantine = quarantine};
+	struct api_error error = {0};
+	struct store *store;
+
+	if (store_open(&store, &options, &error))
+		fail_msg("%s (%s)", error.message, error.hint);
+	return store;
+}
+
+static void refused(const char *says)
+{
+	struct store_options options = {.path = path};
+	struct api_error error = {0};
+	struct store *store;
+
+	assert_true(store_open(&store, &options, &error) < 0);
+	assert_null(store);
+	if (!strstr(error.message, says))
+		fail_msg("\"%s\" does not say \"%s\"", error.message, says);
+	assert_true(error.hint[0] != '\0');
+}
+
+static struct store_state load_store(struct store *store)
+{
+	struct store_state state;
+	struct findings findings = {0};
+	struct api_error error = {0};
+
+	if (store_load(store, &state, &findings, &error))
+		fail_msg("%s", error.message);
+	return state;
+}
+
+static void drop(struct store_state *state)
+{
+	model_unref(state->model);
+	ids_unref(state->ids);
+}
+
+// Commits `new` over the state, which then holds it.
+static void commit(struct store *store, struct store_state *state, struct model *new)
+{
+	struct store_commit change = {
+		.old = state->model, .new = new, .actor = "uid:0", .verb = "test"};
+	struct api_error error = {0};
+	struct ids *ids;
+
+	if (store_commit(store, &change, &state->revision, &ids, &error))
+		fail_msg("%s (%s)", error.message, error.hint);
+	drop(state);
+	state->model = new;
+	state->ids = ids;
+}
+
+static struct model *changed(const struct model *old, const char *text)
+{
+	struct findings findings;
+	struct model *model = change(old, text, &findings);
+
+	if (!model)
+		fail_msg("%s", findings.item[0].message);
+	return model;
+}
+
+static void sql(const char *text)
+{
+	sqlite3 *db;
+	char *message = NULL;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	if (sqlite3_exec(db, text, NULL, NULL, &message))
+		fail_msg("%s", message);
+	sqlite3_close(db);
+}
+
+static void test_survives(void **state)
+{
+	struct store *store = open_store(0);
+	struct store_state before = load_store(store);
+	struct stat status;
+	struct id id, again;
+
+	assert_true(before.revision == 0);
+	assert_int_equal(model_count(before.model, NOUN_CIRCUIT), 0);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0600);
+	assert_int_equal(stat(key_path, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0600);
+	assert_true(ids_get(before.ids, ID_VRF, "underlay", &id));
+	assert_int_equal(id.id, 1);
+
+	commit(store, &before, parse(before.model, base_yaml));
+	assert_true(before.revision == 1);
+	id = ids_of(before.ids, ID_VRF, "peering/%s/private", "acme-ams-01");
+	assert_true(id.id > 1 && id.uid > 0);
+	assert_false(ids_get(before.ids, ID_VRF, "peering/nobody/private", &again));
+	store_close(store);
+
+	store = open_store(0);
+	struct store_state after = load_store(store);
+	assert_true(after.revision == 1);
+	assert_memory_equal(after.uuid, before.uuid, 16);
+	assert_true(model_digest(after.model) == model_digest(before.model));
+	struct model_diff *diff = model_diff(before.model, after.model);
+	assert_int_equal(diff->count, 0);
+	model_diff_free(diff);
+	again = ids_of(after.ids, ID_VRF, "peering/acme-ams-01/private");
+	assert_true(again.id == id.id && again.uid == id.uid);
+	store_close(store);
+	drop(&before);
+	drop(&after);
+}
+
+static bool file_holds(const char *name, const char *text)
+{
+	FILE *in = fopen(name, "re");
+	char *content = calloc(1, 1 << 22);
+	size_t length = in ? fread(content, 1, 1 << 22, in) : 0;
+	bool found = memmem(content, length, text, strlen(text)) != NULL;
+
+	if (in)
+		fclose(in);
+	free(content);
+	return found;
+}
+
+static void test_secrets(void **state)
+{
+	struct store *store = open_store(0);
+	struct store_state s = load_store(store);
+	char wal[192], shown[128];
+	snprintf(wal, sizeof(wal), "%s-wal", path);
+
+	commit(store, &s, parse(s.model, base_yaml));
+	commit(store, &s,
+		changed(s.model,
+			"[{\"op\":\"set\",\"noun\":\"peering\",\"name\":\"acme-ams-01/private\","
+			"\"fields\":{\"password\":{\"value\":\"very-s3cret\"}}}]"));
+	assert_false(file_holds(path, "very-s3cret"));
+	assert_false(file_holds(wal, "very-s3cret"));
+	assert_true(file_holds(wal, "acme-ams-01"));
+	store_close(store);
+
+	store = open_store(0);
+	struct store_state after = load_store(store);
+	assert_string_equal(
+		model_peering(after.model, "acme-ams-01/private")->password.text, "very-s3cret");
+	assert_string_equal(model_peering(after.model, "acme-ams-01/private")->password.fingerprint,
+		model_peering(s.model, "acme-ams-01/private")->password.fingerprint);
+	drop(&s);
+	// Gone with its owner.
+	snprintf(shown, sizeof(shown), "%s",
+		model_peering(after.model, "acme-ams-01/private")->password.fingerprint);
+	commit(store, &after,
+		changed(after.model, "[{\"op\":\"set\",\"noun\":\"peering\",\"name\":\"acme-ams-01/"
+				     "private\",\"fields\":{\"password\":null}}]"));
+	store_close(store);
+	drop(&after);
+	sqlite3 *db;
+	sqlite3_stmt *row;
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	sqlite3_prepare_v2(db, "SELECT count(*) FROM secrets WHERE fingerprint <> 'key-check'", -1,
+		&row, NULL);
+	assert_int_equal(sqlite3_step(row), SQLITE_ROW);
+	assert_int_equal(sqlite3_column_int(row, 0), 0);
+	sqlite3_finalize(row);
+	sqlite3_close(db);
+}
+
+static struct id link_id(const struct store_state *state)
+{
+	return ids_of(state->ids, ID_LIMITER, "globex-ams-01/primary/in");
+}
+
+static const char without_link[] =
+	"[{\"op\":\"delete\",\"noun\":\"link\",\"name\":\"globex-ams-01/primary\"}]";
+static const char with_link[] =
+	"[{\"op\":\"create\",\"noun\":\"link\",\"name\":\"globex-ams-01/primary\","
+	"\"fields\":{\"edge\":\"ams1\",\"port\":\"wan0\",\"outer-tag\":7}}]";
+
+static void test_quarantine(void **state)
+{
+	struct store *store = open_store(3600);
+	struct store_state s = load_store(store);
+
+	commit(store, &s, parse(s.model, base_yaml));
+	struct id first = link_id(&s);
+	commit(store, &s, changed(s.model, without_link));
+	assert_int_equal(link_id(&s).id, 0);
+	commit(store, &s, changed(s.model, with_link));
+	struct id second = link_id(&s);
+	assert_true(second.id != 0 && second.id != first.id && second.uid > first.uid);
+	// The other ids of the model did not move, and a change that needs none gives none.
+	struct id vrf = ids_of(s.ids, ID_VRF, "vnet/acme-prod");
+	commit(store, &s,
+		changed(s.model, "[{\"op\":\"set\",\"noun\":\"circuit\",\"name\":\"acme-ams-01\","
+				 "\"fields\":{\"bandwidth\":\"1gbps\"}}]"));
+	assert_true(ids_of(s.ids, ID_VRF, "vnet/acme-prod").uid == vrf.uid);
+	assert_true(link_id(&s).uid == second.uid);
+	commit(store, &s, changed(s.model, without_link));
+	store_close(store);
+
+	// Two hours later the numbers are free again, the uid is not.
+	sql("UPDATE ids SET released = released - 7200 WHERE key IS NULL");
+	store = open_store(3600);
+	drop(&s);
+	s = load_store(store);
+	commit(store, &s, changed(s.model, with_link));
+	assert_true(link_id(&s).id <= second.id + 1); // one of the four given out before
+	assert_true(link_id(&s).uid > second.uid);
+	store_close(store);
+	drop(&s);
+}
+
+static void test_refused_files(void **state)
+{
+	char name[192];
+
+	// not a database, not ours, newer, damaged, in use, key lost
+	FILE *out = fopen(path, "we");
+	fputs("this is not a database at all", out);
+	fclose(out);
+	refused("is not a Culvert store");
+	unlink(path);
+	sql("CREATE TABLE contacts (name TEXT)");
+	refused("is not a Culvert store");
+	unlink(path);
+
+	store_close(open_store(0));
+	sql("PRAGMA user_version = 99");
+	refused("newer version");
+	sql("PRAGMA user_version = 1");
+	struct store *store = open_store(0);
+	refused("another process has it open");
+	store_close(store);
+
+	chmod(key_path, 0644);
+	refused("can be read by others");
+	chmod(key_path, 0600);
+	snprintf(name, sizeof(name), "%s/other.key", directory);
+	rename(key_path, name);
+	refused("cannot read the key file");
+	out = fopen(key_path, "we");
+	fputs("01234567890123456789012345678901", out);
+	fclose(out);
+	chmod(key_path, 0600);
+	refused("is not the one of the store");
+	rename(name, key_path);
+	store_close(open_store(0));
+
+	// a page of zeros in the middle
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	static const char zeros[4096];
+	assert_true(pwrite(fd, zeros, sizeof(zeros), 4096) == (ssize_t)sizeof(zeros));
+	close(fd);
+	refused("damaged");
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/none/store.db", directory);
+	refused("No such file or directory");
+	snprintf(path, sizeof(path), "%s/store.db", directory);
+}
+
+// A stored model that the node file's settings no longer allow is not acted upon.
+static void test_wrong_options(void **state)
+{
+	struct store *store = open_store(0);
+	struct store_state s = load_store(store);
+	struct store_options options = {.path = path, .model = {.host_domain = HOST_DOMAIN_TABLE}};
+	struct findings findings = {0};
+	struct api_error error = {0};
+
+	commit(store, &s, parse(s.model, base_yaml));
+	store_close(store);
+	drop(&s);
+	assert_int_equal(store_open(&store, &options, &error), 0);
+	assert_true(store_load(store, &s, &findings, &error) < 0);
+	assert_string_equal(findings.item[0].rule, "subnet-unique");
+	assert_non_null(strstr(error.hint, "host-domain"));
+	store_close(store);
+}
+
+static void test_audit(void **state)
+{
+	struct store *store = open_store(0);
+	struct store_state s = load_store(store);
+
+	commit(store, &s, parse(s.model, base_yaml));
+	assert_int_equal(store_audit(store, "uid:1000", "acme", "circuit.delete",
+				 "circuit acme-ams-01", "denied"),
+		0);
+	json_t *list = store_audit_list(store, 0, 10);
+	assert_int_equal(json_array_size(list), 2);
+	const json_t *newest = json_array_get(list, 0);
+	assert_string_equal(json_string_value(json_object_get(newest, "actor")), "uid:1000");
+	assert_string_equal(json_string_value(json_object_get(newest, "on_behalf")), "acme");
+	assert_string_equal(json_string_value(json_object_get(newest, "result")), "denied");
+	const json_t *oldest = json_array_get(list, 1);
+	assert_string_equal(
+		json_string_value(json_object_get(oldest, "object")), "edge ams1 and 18 more");
+	assert_int_equal(json_integer_value(json_object_get(oldest, "revision")), 1);
+	json_decref(list);
+	list = store_history(store, 0, 10);
+	assert_int_equal(json_array_size(list), 1);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_array_get(list, 0), "objects")), 19);
+	json_decref(list);
+	store_close(store);
+	drop(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_survives, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_secrets, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_quarantine, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused_files, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wrong_options, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_audit, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
