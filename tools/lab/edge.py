@@ -73,6 +73,7 @@ class EdgeLab(Lab):
     def __init__(self, prefix, build, directory=None, host_domain="netns"):
         super().__init__(prefix, directory)
         self.build, self.host_domain = build, host_domain
+        self.kernel_prefix = prefix + "d"  # of culvertd's namespaces; the lab's own begin with PREFIX-
         self.customers = [
             Customer("acme", "wan0", [100], 65010, "198.51.100.11", "198.51.100.10", 7001, "50mbps"),
             Customer("globex", "wan1", [200, 10], 65020, "198.51.100.21", "198.51.100.20", 7002, "100mbps"),
@@ -127,7 +128,7 @@ class EdgeLab(Lab):
         af_packet = "framesz=2048,blocksz=65536,framecnt=4096,qdisc_bypass=1"
         return f"""edge: ams1-edge1
 host-domain: {self.host_domain}
-kernel-prefix: {self.prefix}
+kernel-prefix: {self.kernel_prefix}
 run-dir: {self.dir}/run
 store: {self.dir}/culvert.db
 socket: {self.socket}
@@ -151,7 +152,8 @@ dataplane:
     def model(self):
         """The whole model: both edges of the pair, of which this machine is ams1-edge1."""
         routes = "\n".join(f"      - {{prefix: {c.gateway}/32, via: 192.0.2.2}}" for c in self.customers)
-        return f"""edges:
+        return f"""version: 1
+edges:
   - name: ams1-edge1
     routes:
 {routes}
@@ -231,7 +233,7 @@ vnets:
             run(os.path.join(ROOT, "tools", "culvert-speaker"), "stop", path, "-", check=False)
         for name in run("ip", "netns", "list").stdout.split("\n"):
             name = name.split(" ")[0]
-            if name.startswith(self.prefix + "-") and name not in [n.name for n in self.namespaces.values()]:
+            if name.startswith(self.kernel_prefix + "-"):
                 run("ip", "netns", "del", name, check=False)
         for suffix in ("", ".lock"):
             if os.path.exists(f"/dev/shm/{self.prefix}-stats{suffix}"):
@@ -347,10 +349,9 @@ vnets:
 
     def domain_netns(self, c):
         """The namespace where culvertd keeps this peering's routing domain."""
-        ours = [n.name for n in self.namespaces.values()]
         for line in run("ip", "netns", "list").stdout.split("\n"):
             name = line.split(" ")[0]
-            if name.startswith(self.prefix) and name not in ours and (c.name in name or self.host_domain == "table"):
+            if name.startswith(self.kernel_prefix + "-") and (c.name in name or self.host_domain == "table"):
                 if host(c.subnet, 2) + "/" in run("ip", "-n", name, "-o", "addr", check=False).stdout:
                     return name
         raise LabError(f"no namespace for the peering of {c.name}")

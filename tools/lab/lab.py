@@ -195,4 +195,4 @@ def _runtime_dir():
 def leftovers(prefix):
     """Names of namespaces that an earlier, killed run of this prefix left behind."""
     listed = run("ip", "netns", "list").stdout.split("\n")
-    return [line.split()[0] for line in listed if line.startswith(prefix + "-")]
+    return [line.split()[0] for line in listed if line.startswith((prefix + "-", prefix + "d-"))]
