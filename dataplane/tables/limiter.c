@@ -25,14 +25,14 @@
 // The shared words are plain integers in the segment's layout; threads meet on them, so every access is atomic.
 #define load(p)     __atomic_load_n(p, __ATOMIC_RELAXED)
 #define store(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
-#define add(p, v)   store(p, *(p) + (v)) // own counter that others read
+#define add(p, v)   LIMITER_ADD(p, v)
 
 #define RUN_GAP 1024u // windows without a drop that end a run of drops, about a second
 
-// How far ahead the private times may stand. What claims to be further ahead is from before a wrap of the clock (a
-// circuit idle for months) and void.
-#define LEASE_AHEAD  (1ull << 35) // control keeps quantum <= 2^32
+// How far ahead the end of a refusal may stand, as LIMITER_LEASE_AHEAD for leases.
 #define CLOSED_AHEAD (1ull << 37) // an overdraft: 9,600 bytes at 1 Mb/s are 77 ms
+
+#define OPEN (1ull << 40) // long ago: best effort is not refused
 
 struct bounds {
 	uint64_t lo, hi, slope, ef, slack;
@@ -61,30 +61,10 @@ static inline uint64_t first(unsigned n)
 
 // ---- The fullest millisecond
 
-static __attribute__((noinline)) void close_epoch(struct stats_limiter_part *part, uint32_t window)
+void limiter_close_epoch(struct stats_limiter_part *part, uint32_t window)
 {
-	store(&part->last_window, part->peak_window);
-	store(&part->last_bytes, part->peak_bytes);
-	store(&part->peak_window, window);
-	store(&part->peak_bytes, 0);
-}
-
-static inline void count_window(struct stats_limiter_part *part, uint64_t now, uint64_t bytes)
-{
-	uint32_t window = (uint32_t)(now >> LIMITER_WINDOW_SHIFT);
-
-	if (likely(window == part->window)) {
-		add(&part->window_bytes, (uint32_t)bytes);
-		return;
-	}
-	if (part->window_bytes > part->peak_bytes) {
-		store(&part->peak_bytes, part->window_bytes);
-		store(&part->peak_window, part->window);
-	}
-	if (unlikely((window ^ part->peak_window) >> LIMITER_EPOCH_SHIFT))
-		close_epoch(part, window);
-	store(&part->window, window);
-	store(&part->window_bytes, (uint32_t)bytes);
+	store(&part->last_peak, part->peak);
+	store(&part->peak, (uint64_t)window);
 }
 
 // ---- Counters
@@ -192,12 +172,13 @@ static unsigned cap_packets(struct stats_limiter_word *word, uint64_t now, unsig
 
 // ---- The contract
 
+#define GOLDEN 2654435769u // 2^32 / golden ratio
+
 // The dice: packet number k of this worker throws frac(k * golden ratio), the Weyl sequence of lowest discrepancy.
 // As fair as independent throws, but among any few dozen packets the share that is dropped is the right one.
 static inline uint32_t first_throw(const struct stats_limiter_part *part)
 {
-	return (uint32_t)(part->count.passed[0].packets + part->count.limited[0].packets) *
-	       2654435769u;
+	return (uint32_t)part->dice * GOLDEN;
 }
 
 static inline bool ramp_refuses(
@@ -240,7 +221,7 @@ static inline uint64_t lease(const struct stats_limiter_word *word,
 {
 	uint64_t quantum = load(&word->quantum), ahead = part->expiry - now;
 
-	if (level < load(&word->surplus) && ahead > 2 * quantum && ahead < LEASE_AHEAD &&
+	if (level < load(&word->surplus) && ahead > 2 * quantum && ahead < LIMITER_LEASE_AHEAD &&
 		quantum >= 8 * sum)
 		return quantum;
 	return 0;
@@ -251,7 +232,7 @@ static inline void settle(struct stats_limiter_part *part, const struct stats_li
 {
 	part->credit = credit;
 	part->expiry = now + 4 * load(&word->quantum);
-	part->cost = cost;
+	part->terms = credit ? cost : now - OPEN;
 }
 
 struct group {
@@ -280,7 +261,7 @@ static uint64_t judge(
 	for (uint64_t rest = g->candidates & ~g->ef; rest; rest &= rest - 1) {
 		unsigned i = (unsigned)__builtin_ctzll(rest);
 
-		throw += 2654435769u;
+		throw += GOLDEN;
 		sum = price(g->len[i], cost);
 		if (ramp_refuses(*at - now + sum * 3 / 8, b->lo, b->hi, b->slope, throw))
 			continue;
@@ -325,7 +306,7 @@ static __attribute__((noinline)) uint64_t police_group(struct stats_limiter_word
 			at = base;
 			passed = judge(&g, &b, now, cost, &at);
 			if (!passed && !part->credit) {
-				part->closed = at - b.hi;
+				part->terms = at - b.hi;
 				goto out;
 			}
 		}
@@ -337,6 +318,7 @@ out:
 			price(let - (unsigned)__builtin_popcountll(passed),
 				load(&word->packet_cost)),
 			__ATOMIC_RELAXED);
+	part->dice += n;
 	if (passed == first(n))
 		count_all_passed(part, len, bytes, ef, n);
 	else
@@ -348,36 +330,60 @@ out:
 static inline uint64_t police_single(struct stats_limiter_word *word,
 	struct stats_limiter_part *part, uint64_t now, uint64_t bytes, unsigned class)
 {
-	uint64_t t = load(&word->tat), cost = load(&word->cost);
-	uint64_t lo = load(&word->lo), sum = price(bytes, cost), base, level, q;
+	uint64_t t = load(&word->tat), cost = load(&word->cost), lo = load(&word->lo);
+	uint64_t quantum = load(&word->quantum), surplus = load(&word->surplus);
+	uint64_t sum = price(bytes, cost), credit = part->credit, ahead = part->expiry - now;
+	bool lender = ahead > 2 * quantum && ahead < LIMITER_LEASE_AHEAD && quantum >= 8 * sum;
+	uint64_t base, level, q, pay;
 
 	do {
-		base = later(t - part->credit, now);
+		base = later(t - credit, now);
 		level = base - now;
-		q = 0;
-		if (level < load(&word->surplus)) {
-			q = lease(word, part, now, level + sum, sum);
-		} else if (level > lo) {
-			uint64_t hi = load(&word->hi);
-
-			if (ramp_refuses(level + sum * 3 / 8, lo, hi, load(&word->slope),
-				    first_throw(part))) {
-				if (!part->credit) {
-					part->closed = base - hi;
-					count_limited(part, now, class, 1, bytes);
-					return 0;
-				}
-				sum = 0; // the lease goes back all the same
+		pay = sum;
+		q = lender && level + sum < surplus ? quantum : 0;
+		if (level > lo && ramp_refuses(level + sum * 3 / 8, lo, load(&word->hi),
+					  load(&word->slope), first_throw(part))) {
+			if (!credit) {
+				part->dice++;
+				part->terms = base - load(&word->hi);
+				count_limited(part, now, class, 1, bytes);
+				return 0;
 			}
+			pay = 0; // the lease goes back all the same
 		}
-	} while (!swap(&word->tat, &t, base + sum + q));
-	settle(part, word, now, cost, q);
-	if (unlikely(!sum)) {
+	} while (!swap(&word->tat, &t, base + pay + q));
+	part->dice++;
+	part->credit = q;
+	part->terms = q ? cost : now - OPEN;
+	part->expiry = now + 4 * quantum;
+	if (unlikely(!pay)) {
 		count_limited(part, now, class, 1, bytes);
 		return 0;
 	}
 	count_passed(part, class, 1, bytes);
 	return 1;
+}
+
+uint64_t limiter_police_one(struct stats_limiter_word *word, struct stats_limiter_part *part,
+	uint64_t now, uint16_t len, unsigned ef)
+{
+	uint64_t sum = price(len, part->terms);
+	uint32_t flags;
+
+	limiter_count_window(part, now, len);
+	if (sum < part->credit && part->expiry - now < LIMITER_LEASE_AHEAD) {
+		part->credit -= sum;
+		count_passed(part, ef, 1, len);
+		return 1;
+	}
+	if (!part->credit && !ef && part->terms - now < CLOSED_AHEAD) {
+		count_limited(part, now, 0, 1, len);
+		return 0;
+	}
+	flags = load(&word->flags);
+	if (unlikely(flags & (LIMITER_PACKETS | LIMITER_SHAPE) || (ef && flags & LIMITER_EF)))
+		return police_group(word, part, now, &len, len, ef, 1, NULL);
+	return police_single(word, part, now, len, ef);
 }
 
 static inline uint64_t total(const uint16_t *len, unsigned n)
@@ -393,16 +399,16 @@ static inline uint64_t total(const uint16_t *len, unsigned n)
 static inline bool decide_alone(struct stats_limiter_part *part, uint64_t now, const uint16_t *len,
 	uint64_t bytes, uint64_t ef, unsigned n, uint64_t *passed)
 {
-	uint64_t sum = price(bytes, part->cost);
+	uint64_t sum = price(bytes, part->terms);
 
-	count_window(part, now, bytes);
-	if (likely(sum < part->credit && part->expiry - now < LEASE_AHEAD)) {
+	limiter_count_window(part, now, bytes);
+	if (likely(sum < part->credit && part->expiry - now < LIMITER_LEASE_AHEAD)) {
 		part->credit -= sum;
 		count_all_passed(part, len, bytes, ef, n);
 		*passed = first(n);
 		return true;
 	}
-	if (!part->credit && !ef && part->closed - now < CLOSED_AHEAD) {
+	if (!part->credit && !ef && part->terms - now < CLOSED_AHEAD) {
 		count_limited(part, now, 0, n, bytes);
 		*passed = 0;
 		return true;
@@ -413,14 +419,13 @@ static inline bool decide_alone(struct stats_limiter_part *part, uint64_t now, c
 uint64_t limiter_police(struct stats_limiter_word *word, struct stats_limiter_part *part,
 	uint64_t now, const uint16_t *len, uint64_t ef_mask, unsigned n)
 {
-	uint64_t ef = ef_mask & first(n), bytes = total(len, n), passed;
-	uint32_t flags;
+	uint64_t ef = ef_mask & first(n), bytes, passed;
 
+	if (n == 1)
+		return limiter_police_one(word, part, now, len[0], (unsigned)ef);
+	bytes = total(len, n);
 	if (decide_alone(part, now, len, bytes, ef, n, &passed))
 		return passed;
-	flags = load(&word->flags);
-	if (n == 1 && !(flags & (LIMITER_PACKETS | LIMITER_SHAPE)) && !(ef && flags & LIMITER_EF))
-		return police_single(word, part, now, bytes, (unsigned)ef);
 	return police_group(word, part, now, len, bytes, ef, n, NULL);
 }
 

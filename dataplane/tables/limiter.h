@@ -29,6 +29,13 @@
 #define LIMITER_WINDOW_SHIFT 29  // a window of the peak is 2^29 units: 0.8 ms at 2.6 GHz
 #define LIMITER_EPOCH_SHIFT  12  // an epoch is 2^12 windows: 3.3 s at 2.6 GHz
 
+// How far ahead the end of a lease may stand. What claims to be further ahead is from before a wrap of the clock (a
+// circuit idle for months) and void. limiter_write() keeps quantum <= 2^32.
+#define LIMITER_LEASE_AHEAD (1ull << 35)
+
+// A worker's own counter that others read.
+#define LIMITER_ADD(p, v) __atomic_store_n(p, *(p) + (v), __ATOMIC_RELAXED)
+
 // stats_limiter_word.flags
 #define LIMITER_LIVE    (1u << 0) // parameters are valid; without it every packet passes
 #define LIMITER_EF      (1u << 1) // there is an EF class
@@ -40,6 +47,21 @@ static inline uint64_t limiter_units(uint64_t tsc)
 	return tsc << LIMITER_UNIT_SHIFT;
 }
 
+// Counts offered bytes for the peak. Without branches but one that is taken every few seconds: which window a packet falls in is
+// as good as random to a worker with many circuits.
+void limiter_close_epoch(struct stats_limiter_part *part, uint32_t window);
+static inline void limiter_count_window(
+	struct stats_limiter_part *part, uint64_t now, uint64_t bytes)
+{
+	uint32_t window = (uint32_t)(now >> LIMITER_WINDOW_SHIFT);
+	uint64_t sum = (window == (uint32_t)part->window ? part->window : window) + (bytes << 32);
+
+	__atomic_store_n(&part->window, sum, __ATOMIC_RELAXED);
+	if (__builtin_expect((window ^ (uint32_t)part->peak) >> LIMITER_EPOCH_SHIFT, 0))
+		limiter_close_epoch(part, window);
+	__atomic_store_n(&part->peak, sum > part->peak ? sum : part->peak, __ATOMIC_RELAXED);
+}
+
 // ---- Packet path: any worker, `part` its own, `word` shared. No division, no lock, no system call.
 
 // Judges n (1..LIMITER_BURST_MAX) packets of one limiter, in order of arrival; EF ones are served first. len[i]: accounted
@@ -49,6 +71,25 @@ static inline uint64_t limiter_units(uint64_t tsc)
 uint64_t limiter_police(struct stats_limiter_word *word, struct stats_limiter_part *part,
 	uint64_t now, const uint16_t *len, uint64_t ef_mask, unsigned n);
 
+// For one packet: the same as limiter_police() with n = 1, ef 0 or 1; returns 0 or 1.
+uint64_t limiter_police_one(struct stats_limiter_word *word, struct stats_limiter_part *part,
+	uint64_t now, uint16_t len, unsigned ef);
+
+// The usual way of one packet through, for the caller to inline: within the lease. False: ask limiter_police_one().
+static inline bool limiter_pass_one(
+	struct stats_limiter_part *part, uint64_t now, uint16_t len, unsigned ef)
+{
+	uint64_t sum = (uint64_t)(((unsigned __int128)len * part->terms + 32768) >> 16);
+
+	if (sum >= part->credit || part->expiry - now >= LIMITER_LEASE_AHEAD)
+		return false;
+	part->credit -= sum;
+	limiter_count_window(part, now, len);
+	LIMITER_ADD(&part->count.passed[ef].packets, 1);
+	LIMITER_ADD(&part->count.passed[ef].bytes, len);
+	return true;
+}
+
 // The same for a shaped limiter: accepted packets also get the time (units) at which they may leave, `now` or before = at
 // once (EF always). Not shaped: as limiter_police(), all at once. Departures of one call do not go back within a class; over calls
 // and workers they follow the shared word. With the wheel's memory used up, limiter_police()
@@ -56,10 +97,20 @@ uint64_t limiter_police(struct stats_limiter_word *word, struct stats_limiter_pa
 uint64_t limiter_shape(struct stats_limiter_word *word, struct stats_limiter_part *part,
 	uint64_t now, const uint16_t *len, uint64_t ef_mask, unsigned n, uint64_t *departure);
 
-// Prefetches what the next call will touch.
+// Prefetching, for callers with many limiters in one burst: first the parts of all, then, when those are there, the
+// words of those that hold no lease.
 static inline void limiter_prefetch(const struct stats_limiter_part *part)
 {
 	__builtin_prefetch(part, 1, 3);
+}
+
+static inline void limiter_prefetch_word(
+	const struct stats_limiter_word *word, const struct stats_limiter_part *part)
+{
+	if (part->credit == 0) {
+		__builtin_prefetch(word, 1, 3);
+		__builtin_prefetch((const char *)part + 64, 1, 3);
+	}
 }
 
 // Accounted length of a packet = IP length + this (then at least 1). Depends on the record and, for WIRE_ACCOUNT_L2, on the

@@ -25,6 +25,11 @@ static uint64_t scale(uint64_t a, uint64_t b, uint64_t c)
 	return c ? (uint64_t)((unsigned __int128)a * b / c) : 0;
 }
 
+static struct candidate unpack(uint64_t packed)
+{
+	return (struct candidate){.window = (uint32_t)packed, .bytes = (uint32_t)(packed >> 32)};
+}
+
 static uint64_t window_start(uint32_t window, uint64_t now)
 {
 	uint32_t age = (uint32_t)(now >> LIMITER_WINDOW_SHIFT) - window;
@@ -41,10 +46,8 @@ static uint64_t fullest(
 	uint64_t best = 0;
 
 	for (unsigned w = 0; w < writers && n + 2 <= sizeof(c) / sizeof(c[0]); w++) {
-		c[n++] =
-			(struct candidate){load(&part[w]->peak_window), load(&part[w]->peak_bytes)};
-		c[n++] =
-			(struct candidate){load(&part[w]->last_window), load(&part[w]->last_bytes)};
+		c[n++] = unpack(load(&part[w]->peak));
+		c[n++] = unpack(load(&part[w]->last_peak));
 	}
 	for (unsigned i = 0; i < n; i++) {
 		uint64_t sum = 0;

@@ -240,8 +240,7 @@ void limiter_void_lease(struct stats_limiter_part *part)
 {
 	part->credit = 0;
 	part->expiry = 0;
-	part->closed = 0;
-	part->cost = 0;
+	part->terms = 0;
 }
 
 static int repair(uint64_t *tat, uint64_t above, uint64_t now)

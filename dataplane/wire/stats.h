@@ -142,19 +142,16 @@ static_assert(sizeof(struct stats_limiter) == 64, "stats_limiter");
 // One writer's part of a limiter: two lines, of which a packet within a lease touches the first only. All
 // but `count` is the worker's own, means nothing to others and is void after a restart.
 struct stats_limiter_part {
-	uint64_t credit; // what is left of the lease, units
+	uint64_t credit; // what is left of the lease, units; 0 = none
 	uint64_t expiry; // the lease is void after this
-	uint64_t closed; // best effort is refused until then
-	uint64_t cost;   // that the lease was taken at
-	uint32_t window; // number of the window (about 1 ms) that window_bytes counts
-	uint32_t window_bytes;
-	uint32_t peak_window; // the fullest one of this epoch
-	uint32_t peak_bytes;
+	uint64_t terms;  // with a lease: the cost it was taken at; without: best effort is refused until then
+	uint64_t dice;   // packets that the ramp had to judge
+	uint64_t window; // bytes << 32 | number of the window (about 1 ms) in which they were offered
+	uint64_t peak;   // likewise, the fullest one of this epoch
 	struct stats_limiter count;
 	uint32_t drop_first; // window of the first and of the last drop of the latest run
 	uint32_t drop_last;
-	uint32_t last_window; // the fullest one of the epoch before
-	uint32_t last_bytes;
+	uint64_t last_peak; // the fullest one of the epoch before
 };
 static_assert(offsetof(struct stats_limiter_part, count) == 48, "best effort passed: first line");
 static_assert(sizeof(struct stats_limiter_part) == 128, "stats_limiter_part");
