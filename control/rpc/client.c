@@ -128,7 +128,9 @@ static bool finished(const struct client *client)
 static void client_turn(struct client *client)
 {
 	handle_lines(client);
-	if (client->in_used > 0 && !has_line(client) && client->request_since == 0)
+	if (client_paused(client))
+		client->request_since = 0;
+	else if (client->in_used > 0 && !has_line(client) && client->request_since == 0)
 		client->request_since = now_ms();
 	if (finished(client)) {
 		client_destroy(client);
@@ -315,6 +317,9 @@ void client_check_time(struct client *client, uint64_t now)
 		}
 		return;
 	}
+	// While we do not read, the rest of a request cannot come.
+	if (client_paused(client))
+		return;
 	if (client->request_since != 0 &&
 		now - client->request_since > limits->request_seconds * 1000ull) {
 		counters->cut_slow++;
