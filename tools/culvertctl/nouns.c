@@ -165,7 +165,7 @@ static int add_status(struct context *context, json_t *items)
 
 	if (hello == NULL)
 		return status;
-	live = ask_list(context, API_PORT_STATUS, NULL, &status);
+	live = ask_method(context, API_PORT_STATUS, NULL, &status);
 	edge = get_text(hello, "edge");
 	json_array_foreach (items, i, item) {
 		json_object_set_new(item, "status", json_null());
