@@ -180,16 +180,40 @@ class Smoke:
         customer.send(ethernet(self.port_mac, CUSTOMER, 0x0800, udp("10.1.0.5", "172.16.0.1"), 100))
         customer.expect(lambda f: f[12:18] == b"\x81\x00\x00\x64\x08\x00" and f[27] == 1 and f[38:40] == b"\3\0", "net unreachable")
 
-    def counters(self, uid):
-        """rx packets of an interface, from the segment as wire/stats.h lays it out."""
+    def segment(self):
+        """uid -> (hot line, sparse block), summed over writers; from the file as wire/stats.h lays it out."""
         with open(self.stats, "rb") as f:
             data = f.read()
         workers, slots = struct.unpack_from("=2I", data, 60)
-        entries, _, _, writers, stride = struct.unpack_from("=5Q", data, 72)
+        entries, _, _, writers, stride, _, sparse = struct.unpack_from("=7Q", data, 72)
+        found = {}
         for slot in range(slots):
-            if struct.unpack_from("=Q", data, entries + 16 * slot)[0] == uid:
-                return sum(struct.unpack_from("=Q", data, writers + w * stride + 64 * slot)[0] for w in [*range(workers), 16, 17])
-        raise AssertionError(f"no counters of {uid}")
+            uid, _, state = struct.unpack_from("=QII", data, entries + 16 * slot)
+            if state:
+                bases = [writers + w * stride for w in [*range(workers), 16, 17]]
+                add = lambda size, offset: [sum(c) for c in zip(*(struct.unpack_from(f"={size}Q", data, b + offset + 8 * size * slot) for b in bases))]
+                found[uid] = add(8, 0), add(64, sparse)
+        return found
+
+    def counters(self, uid):
+        return self.segment()[uid][0][0]
+
+    def laws(self):
+        """Both counting laws, as soon as nothing is in flight."""
+        end = time.monotonic() + 5
+        while True:
+            wrong, handed, sent = [], 0, 0
+            for uid, (hot, sparse) in self.segment().items():
+                rx, _, tx, _, forwarded, to_host, decapsulated, from_host = hot
+                generated, reassembled, consumed, extra = sparse[52:56]
+                if rx + generated + reassembled != forwarded + to_host + decapsulated + consumed + sum(sparse[:48]):
+                    wrong.append((uid, hot, sparse))
+                handed += forwarded + from_host + extra
+                sent += tx + sum(sparse[48:52])
+            if not wrong and handed == sent:
+                return
+            assert time.monotonic() < end, f"counting laws: handed {handed}, sent {sent}, {wrong}"
+            time.sleep(0.01)
 
     def run(self):
         ip("link", "set", "lo", "up")
@@ -213,6 +237,8 @@ class Smoke:
         assert len(self.controller.dump(wire.ROUTE_SET, 32)) == 6 and len(self.controller.dump(wire.ROUTE_SET, 32, 2)) == 3
         assert self.controller.call(wire.INTERFACE_DELETE, wire.number(11)) == [(0, -16)]
         print("ok   read-back, refusal of a delete in use")
+        self.laws()
+        print("ok   counting laws")
 
         self.controller.close()
         self.controller = wire.Controller(self.path)
@@ -227,6 +253,9 @@ class Smoke:
         print("ok   a controller's successor, replay writes nothing new")
 
         before = self.counters(1002)
+        frame = ethernet(self.port_mac, CUSTOMER, 0x0800, udp("10.1.0.5", "10.9.0.7"), 100)
+        for _ in range(1000):  # some are in flight when it dies
+            customer.send(frame)
         self.stop(signal.SIGKILL)
         second = self.start()
         assert second["instance"] != first["instance"]
@@ -235,6 +264,7 @@ class Smoke:
         self.traffic(customer, cloud)
         self.host(customer)
         assert self.counters(1002) > before > 0
+        self.laws()
         print(f"ok   kill -9 and start: traffic, TAP and counters ({before} -> {self.counters(1002)}) go on")
 
         ip("link", "set", "sh-a0", "down")
