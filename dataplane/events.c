@@ -3,8 +3,8 @@
 // an unresolved neighbor is asked for again as long as packets want it, an episode is in the counters as well.
 // So when the controller does not read, events are left out, never queued without bound.
 //
-// An episode is a run of drops of one limiter. Once a second the sums are looked at: more than before starts or prolongs
-// it, a second without any ends it and it is reported.
+// An episode is a run of drops of one limiter, ended by a second without any (tables/limiter_watch.h). Limiters are
+// looked at once a second, a part of them each time so that no look takes long.
 
 #include "dataplane/events.h"
 
@@ -13,20 +13,19 @@
 #include <string.h>
 #include <time.h>
 
+#include "dataplane/tables/limiter_watch.h"
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/wire/link.h"
 
 #define NEEDED_PERIOD  100000000u // ns
 #define NEEDED_MAX     64u        // per period
-#define EPISODE_PERIOD 1000000000u
+#define EPISODE_PERIOD 50000000u
+#define EPISODE_PARTS  16u        // all of them within a second
 #define BACKLOG_LIMIT  (1u << 20) // above this much unread, events are left out
 
-struct episode {
-	uint64_t packets; // sums at the last look
-	uint64_t bytes;
-	uint64_t from_packets; // at the start
-	uint64_t from_bytes;
-	uint64_t start; // CLOCK_REALTIME ns; 0 = none
+struct watched {
+	struct limiter_watch watch;
+	uint32_t generation; // of the slot that it is about
 };
 
 struct events {
@@ -35,7 +34,8 @@ struct events {
 	struct wire_message message;
 	uint64_t needed_at; // next time
 	uint64_t episode_at;
-	struct episode *episode; // by limiter slot
+	struct watched *watched; // by limiter slot
+	uint32_t next_slot;      // to look at
 	bool broken;
 };
 
@@ -107,53 +107,38 @@ static uint64_t realtime_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void look_at_limiter(struct events *e, uint32_t slot, uint64_t uid, uint64_t now)
+static void look_at_limiter(struct events *e, uint32_t slot, uint64_t now, uint64_t realtime)
 {
-	struct stats_limiter_word *word = stats_limiter_word(e->dp->stats, slot);
-	struct episode *x = &e->episode[slot];
-	struct stats_limiter sum;
-	uint64_t packets, bytes;
+	const struct stats_segment *s = e->dp->stats;
+	const struct stats_entry *entry = &s->entry[STATS_LIMITER][slot];
+	struct watched *x = &e->watched[slot];
+	struct stats_limiter_part *part[DATAPLANE_WORKERS];
+	struct wire_episode episode;
 
-	if (stats_sum_limiter(e->dp->stats, slot, &sum))
-		return;
-	packets = sum.limited[0].packets + sum.limited[1].packets;
-	bytes = sum.limited[0].bytes + sum.limited[1].bytes;
-	if (packets < x->packets) // the slot has a new owner
-		*x = (struct episode){.packets = packets, .bytes = bytes};
-	if (packets > x->packets) {
-		if (!x->start) {
-			x->start = now - EPISODE_PERIOD;
-			x->from_packets = x->packets;
-			x->from_bytes = x->bytes;
-		}
-		x->packets = packets;
-		x->bytes = bytes;
-		word->episode_start = x->start;
-		word->episode_length = now - x->start;
-		word->episode_packets = packets - x->from_packets;
-		word->episode_bytes = bytes - x->from_bytes;
-	} else if (x->start) {
-		struct wire_episode r = {.uid = uid,
-			.start = x->start,
-			.length = now - EPISODE_PERIOD - x->start,
-			.bytes = bytes - x->from_bytes,
-			.packets = packets - x->from_packets};
-
-		x->start = 0;
-		if (e->link)
-			add(e, WIRE_LIMITER_EPISODE, &r);
-	}
+	if (x->generation != entry->generation)
+		*x = (struct watched){.generation = entry->generation};
+	for (unsigned w = 0; w < e->dp->workers; w++)
+		part[w] = stats_limiter_part(s, w, slot);
+	if (limiter_look(&x->watch, stats_limiter_word(s, slot), part, e->dp->workers, now,
+		    realtime, entry->uid, &episode) &&
+		e->link)
+		add(e, WIRE_LIMITER_EPISODE, &episode);
 }
 
 static void look_at_limiters(struct events *e)
 {
 	const struct stats_segment *s = e->dp->stats;
-	uint64_t now = realtime_ns();
+	uint32_t slots = s->slots[STATS_LIMITER], share = slots / EPISODE_PARTS + 1;
+	uint64_t now = limiter_units(e->dp->clock()), realtime = realtime_ns();
 
 	wire_message_start(&e->message, WIRE_LIMITER_EPISODE, 0);
-	for (uint32_t slot = 1; slot < s->slots[STATS_LIMITER]; slot++)
-		if (s->entry[STATS_LIMITER][slot].state == STATS_LIVE)
-			look_at_limiter(e, slot, s->entry[STATS_LIMITER][slot].uid, now);
+	for (uint32_t i = 0; i < share; i++) {
+		uint32_t slot = e->next_slot;
+
+		e->next_slot = slot + 1 < slots ? slot + 1 : 0;
+		if (slot && s->entry[STATS_LIMITER][slot].state == STATS_LIVE)
+			look_at_limiter(e, slot, now, realtime);
+	}
 	if (e->link)
 		send_message(e);
 }
@@ -181,20 +166,10 @@ int events_create(struct dataplane *dp, struct events **events)
 	if (!e)
 		return -ENOMEM;
 	e->dp = dp;
-	e->episode = calloc(s->slots[STATS_LIMITER], sizeof(*e->episode));
-	if (!e->episode) {
+	e->watched = calloc(s->slots[STATS_LIMITER], sizeof(*e->watched));
+	if (!e->watched) {
 		free(e);
 		return -ENOMEM;
-	}
-	// Drops of an earlier run are no episode of this one.
-	for (uint32_t slot = 1; slot < s->slots[STATS_LIMITER]; slot++) {
-		struct stats_limiter sum;
-
-		if (s->entry[STATS_LIMITER][slot].state == STATS_FREE ||
-			stats_sum_limiter(s, slot, &sum))
-			continue;
-		e->episode[slot].packets = sum.limited[0].packets + sum.limited[1].packets;
-		e->episode[slot].bytes = sum.limited[0].bytes + sum.limited[1].bytes;
 	}
 	*events = e;
 	return 0;
@@ -204,6 +179,6 @@ void events_destroy(struct events *e)
 {
 	if (!e)
 		return;
-	free(e->episode);
+	free(e->watched);
 	free(e);
 }

@@ -128,7 +128,6 @@ static int open_socket_and_stats(struct program *p)
 		.limiters = o->limiters,
 		.workers = o->workers,
 		.hz = p->hz,
-		.now = limiter_units(rte_rdtsc()),
 		.instance = p->instance,
 	};
 	char note[512];

@@ -438,7 +438,6 @@ int stats_open(
 	s = new_segment();
 	if (!s)
 		return -ENOMEM;
-	s->private->now = c->now;
 	err = c->path ? open_file(s, c, note, note_size) : fill_new(s, c, -1, PAGE);
 	if (!err && !s->private->index[0].bucket)
 		err = stats_index_build(s);

@@ -27,7 +27,6 @@ struct stats_config {
 	uint32_t limiters;   // likewise
 	uint32_t workers;    // 1..16: writers 0..workers-1 and STATS_HOST get memory
 	uint64_t hz;         // ticks of the TSC per second, as calibrated
-	uint64_t now;        // in units of the limiter words (2^-8 ticks)
 	uint64_t instance;   // random number of this start
 };
 

@@ -23,7 +23,6 @@ struct stats_private {
 	int read_only;
 	void *base;
 	size_t size;
-	uint64_t now;
 	struct stats_index index[STATS_KINDS];
 };
 

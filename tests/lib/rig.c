@@ -99,7 +99,6 @@ void rig_open(struct rig *rig, const struct rig_config *config)
 		.limiters = c.interfaces != 0 ? c.interfaces : 256,
 		.workers = c.workers != 0 ? c.workers : 1,
 		.hz = RIG_HZ,
-		.now = rig_now << 8,
 		.instance = 1,
 	};
 	assert_int_equal(stats_open(&s, &rig->stats, note, sizeof(note)), 0);
