@@ -50,7 +50,7 @@ static void make_fragment(struct worker *w, struct rte_mbuf *m, const uint8_t *w
 	memcpy(ip, whole, header);
 	memcpy(ip + header, whole + header + at, bytes);
 	bool more = header + at + bytes < p->length;
-	field = (field & ~0x1fffu) | ((field & 0x1fff) + at / 8) | (more ? IPV4_MF : 0);
+	field = (field & ~0x1fffu) | ((field & 0x1fff) + (at >> 3)) | (more ? IPV4_MF : 0);
 	if ((field & 0x1fff) != 0)
 		blank_options(ip, header);
 	store16(ip + 2, rte_cpu_to_be_16(length));

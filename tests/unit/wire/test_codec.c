@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Messages: golden bytes of every type, and everything a message may lie about.
 //
-// golden.h is what this version puts on the socket, byte by byte, written once. A change of it is a change of
-// the contract: raise the version in types.h. CULVERT_GOLDEN=1 prints what golden.h should say.
+// golden.inc is what this version puts on the socket, byte by byte, written once. A change of it is a change of
+// the contract: raise the version in types.h. CULVERT_GOLDEN=1 prints what golden.inc should say.
 
 #include <errno.h>
 #include <setjmp.h>
@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "dataplane/wire/codec.h"
-#include "tests/unit/wire/golden.h"
+#include "tests/unit/wire/golden.inc"
 #include "tests/unit/wire/samples.h"
 
 static void hex(const uint8_t *p, size_t n, char *out)
