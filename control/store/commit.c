@@ -36,7 +36,7 @@ static int read_sources(struct store *store, struct model_source **sources, unsi
 		if (!source->noun || !source->name || !source->json)
 			rc = SQLITE_NOMEM;
 	}
-	sqlite3_finalize(row);
+	finish(row);
 	return rc == SQLITE_DONE ? 0 : -EIO;
 }
 
@@ -272,7 +272,7 @@ static json_t *rows(sqlite3_stmt *row)
 		}
 		json_array_append_new(array, object);
 	}
-	sqlite3_finalize(row);
+	finish(row);
 	return array;
 }
 

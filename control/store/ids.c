@@ -197,7 +197,7 @@ int ids_load(struct store *store)
 		else
 			ids->item[ids->count++] = key;
 	}
-	sqlite3_finalize(row);
+	finish(row);
 	if (rc != SQLITE_DONE) {
 		ids_unref(ids);
 		return -EIO;

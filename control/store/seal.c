@@ -89,7 +89,7 @@ int key_open(struct store *store, bool fresh, struct api_error *error)
 		    sqlite3_column_bytes(row, 1) == (int)sizeof(sealed) &&
 		    crypto_secretbox_open_easy(plain, sqlite3_column_blob(row, 1), sizeof(sealed),
 			    sqlite3_column_blob(row, 0), store->key) == 0;
-	sqlite3_finalize(row);
+	finish(row);
 	if (!fits)
 		return api_fail(error, API_REFUSED,
 			"restore the key file that belongs to this store",
@@ -139,6 +139,6 @@ char *secret_unseal(void *ctx, const char *fingerprint)
 				length - crypto_secretbox_MACBYTES - prefix);
 	}
 	sodium_memzero(plain, sizeof(plain));
-	sqlite3_finalize(row);
+	finish(row);
 	return text;
 }

@@ -52,11 +52,35 @@ int64_t store_now(void)
 	return now.tv_sec;
 }
 
+static sqlite3_stmt *prepared(struct store *store, const char *sql)
+{
+	sqlite3_stmt *statement = NULL;
+
+	for (unsigned int i = 0; i < store->statements; i++) {
+		if (store->statement[i].sql == sql)
+			return store->statement[i].statement;
+	}
+	if (store->statements == STATEMENTS_MAX ||
+		sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL))
+		return NULL;
+	store->statement[store->statements].sql = sql;
+	store->statement[store->statements++].statement = statement;
+	return statement;
+}
+
+void finish(sqlite3_stmt *statement)
+{
+	if (!statement)
+		return;
+	sqlite3_reset(statement);
+	sqlite3_clear_bindings(statement);
+}
+
 static sqlite3_stmt *query_list(
 	struct store *store, const char *sql, const char *types, va_list args)
 {
-	sqlite3_stmt *statement = NULL;
-	int rc = sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL);
+	sqlite3_stmt *statement = prepared(store, sql);
+	int rc = statement ? SQLITE_OK : SQLITE_ERROR;
 
 	for (int i = 1; rc == SQLITE_OK && *types; i++, types++) {
 		if (*types == 's') {
@@ -72,7 +96,7 @@ static sqlite3_stmt *query_list(
 	}
 	if (rc == SQLITE_OK)
 		return statement;
-	sqlite3_finalize(statement);
+	finish(statement);
 	return NULL;
 }
 
@@ -96,7 +120,7 @@ int execute(struct store *store, const char *sql, const char *types, ...)
 	if (!statement)
 		return -EIO;
 	int rc = sqlite3_step(statement);
-	sqlite3_finalize(statement);
+	finish(statement);
 	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : -EIO;
 }
 
@@ -111,7 +135,7 @@ int64_t query_integer(struct store *store, int64_t none, const char *sql, const 
 	if (statement && sqlite3_step(statement) == SQLITE_ROW &&
 		sqlite3_column_type(statement, 0) != SQLITE_NULL)
 		value = sqlite3_column_int64(statement, 0);
-	sqlite3_finalize(statement);
+	finish(statement);
 	return value;
 }
 
@@ -232,7 +256,7 @@ static int check_ours(struct store *store, struct api_error *error)
 			"file",
 			"the store %s is damaged: %.200s", store->path,
 			row ? column_text(row, 0) : sqlite3_errmsg(store->db));
-	sqlite3_finalize(row);
+	finish(row);
 	if (rc)
 		return rc;
 	rc = migrate(store, version, error);
@@ -245,7 +269,7 @@ static int check_ours(struct store *store, struct api_error *error)
 			"the store %s has no uuid", store->path);
 	else
 		memcpy(store->uuid, sqlite3_column_blob(row, 0), sizeof(store->uuid));
-	sqlite3_finalize(row);
+	finish(row);
 	return rc ? rc : key_open(store, false, error);
 }
 
@@ -297,6 +321,8 @@ void store_close(struct store *store)
 	if (!store)
 		return;
 	ids_unref(store->ids);
+	for (unsigned int i = 0; i < store->statements; i++)
+		sqlite3_finalize(store->statement[i].statement);
 	sqlite3_close(store->db);
 	sodium_memzero(store->key, sizeof(store->key));
 	free(store->path);

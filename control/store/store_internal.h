@@ -22,8 +22,15 @@ struct ids {                     // sorted by class, key
 	struct id_key *item[];
 };
 
+#define STATEMENTS_MAX 48
+
 struct store {
 	sqlite3 *db;
+	struct { // prepared once; sql is compared by address
+		const char *sql;
+		sqlite3_stmt *statement;
+	} statement[STATEMENTS_MAX];
+	unsigned int statements;
 	char *path, *key_path;
 	uint32_t quarantine;
 	struct model_options options;
@@ -35,9 +42,11 @@ struct store {
 // --- SQL -----------------------------------------------------------------------------------------------
 
 // A statement with its values bound: 's' const char * (NULL allowed), 'i' int64_t, 'b' const void * and int.
-// NULL when it cannot be prepared.
+// sql is a literal: the statement is kept for the next time. It has to be given back with finish(), and not
+// asked for again before. NULL when it cannot be prepared.
 sqlite3_stmt *query(struct store *store, const char *sql, const char *types, ...);
-// The same, stepped to its end and finalized. 0 or -EIO.
+void finish(sqlite3_stmt *statement); // NULL is fine
+// The same, stepped to its end and finished. 0 or -EIO.
 int execute(struct store *store, const char *sql, const char *types, ...);
 // The one integer it gives, `none` when there is no row or it fails.
 int64_t query_integer(struct store *store, int64_t none, const char *sql, const char *types, ...);
