@@ -32,6 +32,7 @@ enum { DEFAULT_BUFFER = 64 << 20, INTERRUPTED_MAX = 5 };
 
 static void dump_start(struct mirror *mirror);
 
+// A timer and not event_active(): libevent runs what a callback activates in the same turn.
 static void again_soon(struct event *event)
 {
 	struct timeval now = {0, 0};
@@ -205,12 +206,24 @@ static void on_events(evutil_socket_t fd, short what, void *ctx)
 
 // ---- dumps
 
+// A namespace of one domain needs its main table only. That matters: the kernel keeps the tables main and local
+// of such a namespace in one IPv4 trie and would walk it again for local, all of a full table within one recv.
+static int request_routes(struct mirror *mirror)
+{
+	bool v6 = mirror->phase == PHASE_ROUTES6;
+	struct rtmsg rtm = {.rtm_family = v6 ? AF_INET6 : AF_INET};
+	struct nl_msg *msg;
+
+	if (!v6 && !mirror->space->shared)
+		rtm.rtm_table = RT_TABLE_MAIN;
+	msg = netlink_message(RTM_GETROUTE, NLM_F_DUMP, &rtm, sizeof(rtm));
+	return netlink_send(&mirror->dump, msg);
+}
+
 static int request_phase(struct mirror *mirror)
 {
 	struct ifinfomsg ifi = {0};
 	struct ndmsg ndm = {0};
-	struct rtmsg rtm = {.rtm_family = mirror->phase == PHASE_ROUTES6 ? AF_INET6 : AF_INET};
-
 	uint32_t cursor = 0;
 	struct link *link;
 
@@ -225,8 +238,7 @@ static int request_phase(struct mirror *mirror)
 		return netlink_send(&mirror->dump,
 			netlink_message(RTM_GETNEIGH, NLM_F_DUMP, &ndm, sizeof(ndm)));
 	default:
-		return netlink_send(&mirror->dump,
-			netlink_message(RTM_GETROUTE, NLM_F_DUMP, &rtm, sizeof(rtm)));
+		return request_routes(mirror);
 	}
 }
 
@@ -294,9 +306,11 @@ static void dump_chunk(struct mirror *mirror)
 		h = nlmsg_next(h, &left)) {
 		if (h->nlmsg_flags & NLM_F_DUMP_INTR)
 			mirror->interrupted = true;
-		if (h->nlmsg_type == NLMSG_ERROR)
-			mirror->interrupted = true;
 		if (h->nlmsg_type == NLMSG_ERROR || h->nlmsg_type == NLMSG_DONE) {
+			// Both begin with an error number. ENOENT: a table that never had a route.
+			int err = nlmsg_datalen(h) >= (int)sizeof(int) ? *(int *)nlmsg_data(h) : 0;
+			if (err < 0 && err != -ENOENT)
+				mirror->interrupted = true;
 			phase_end(mirror);
 			return;
 		}
@@ -324,8 +338,7 @@ static void on_dump(evutil_socket_t fd, short what, void *ctx)
 		dump_chunk(mirror);
 	}
 	if (mirror->pending && mirror->dump_read && STAILQ_EMPTY(&mirror->jobs))
-		event_active(
-			mirror->dump_read, EV_READ, 0); // the chunk waits, the socket may be silent
+		again_soon(mirror->more); // the chunk waits, the socket may be silent
 	after_reading(mirror);
 }
 
@@ -352,8 +365,10 @@ static void dump_start(struct mirror *mirror)
 	}
 	err = netns_enter(space->fd, &back);
 	if (err == 0) {
+		int on = 1;
 		err = netlink_open(&mirror->dump, 1 << 20);
 		netns_leave(back);
+		setsockopt(mirror->dump.fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
 	}
 	mirror->phase = PHASE_LINKS;
 	if (err == 0)
@@ -429,6 +444,7 @@ int mirror_create(struct space *space)
 			event_new(base, mirror->events.fd, EV_READ | EV_PERSIST, on_events, mirror);
 		mirror->slice = event_new(base, -1, 0, reconcile_slice, mirror);
 		mirror->start = event_new(base, -1, 0, on_start, mirror);
+		mirror->more = event_new(base, -1, 0, on_dump, mirror);
 		if (!mirror->event || !mirror->slice || !mirror->start ||
 			event_add(mirror->event, NULL))
 			err = -ENOMEM;
@@ -456,6 +472,8 @@ void mirror_destroy(struct space *space)
 		event_free(mirror->slice);
 	if (mirror->start)
 		event_free(mirror->start);
+	if (mirror->more)
+		event_free(mirror->more);
 	netlink_close(&mirror->events);
 	free(mirror);
 	space->mirror = NULL;

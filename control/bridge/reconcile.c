@@ -221,6 +221,8 @@ void reconcile_job(struct mirror *mirror, enum job_kind kind, uint32_t ifindex, 
 
 static void resume(struct mirror *mirror)
 {
+	struct timeval now = {0, 0};
+
 	if (!STAILQ_EMPTY(&mirror->jobs))
 		return;
 	event_del(mirror->slice);
@@ -228,7 +230,7 @@ static void resume(struct mirror *mirror)
 	if (mirror->dump_read) {
 		event_add(mirror->dump_read, NULL);
 		if (mirror->pending)
-			event_active(mirror->dump_read, EV_READ, 0);
+			event_add(mirror->more, &now);
 	}
 }
 

@@ -47,7 +47,7 @@ enum dump_purpose { DUMP_RESYNC, DUMP_CHECK, DUMP_CONFIRM };
 struct mirror {
 	struct space *space;
 	struct netlink events, dump;
-	struct event *event, *dump_read, *slice, *start;
+	struct event *event, *dump_read, *more, *slice, *start;
 	STAILQ_HEAD(job_list, job) jobs;
 	enum dump_phase phase;
 	enum dump_purpose purpose, next_purpose;

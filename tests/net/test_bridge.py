@@ -302,6 +302,80 @@ def test_overrun(tap_only):
     os.close(hold)
 
 
+def test_many_routes_block_nobody(tap_only):
+    """No turn of the loop takes 5 ms of processor time, whatever walks over 100,000 routes."""
+    rig, count = tap_only, 100000
+    bridge = rig.start_bridge(launcher="", quiet=True)
+    bridge.call("domain", id=9, name="many")
+    bridge.call("interface", id=90, domain=9, name="n0", addresses=["192.0.2.1/24"])
+    hold = bridge.queue(90)
+    bridge.wait_event("synced", 5, domain=9)
+    bridge.counters()
+    batch(rig.space("many"), [f"route add {10 + (i >> 16)}.{i >> 8 & 255}.{i & 255}.0/24 via 192.0.2.9 proto bird" for i in range(count)])
+    longest = []
+
+    def reached(key, value):
+        counters = bridge.counters()
+        longest.append(counters["longest_us"])
+        return counters[key] >= value
+
+    wait_for(lambda: reached("present", count), 30, "all routes by events")
+    bridge.call("carrier", id=90, up=False)
+    wait_for(lambda: reached("absent", count), 30, "all routes gone with the carrier")
+    bridge.call("carrier", id=90, up=True)
+    wait_for(lambda: reached("present", 2 * count), 30, "all routes by a dump")
+    assert max(longest) < 5000
+    os.close(hold)
+
+
+def test_underlay_statics(tap_only):
+    """Static routes wait for what they need and come back after the kernel dropped them."""
+    rig = tap_only
+    bridge = rig.start_bridge(launcher="")
+    bridge.call("domain", id=1, name="underlay")
+    bridge.call("static", domain=1, routes=[{"prefix": "203.0.113.0/24", "via": "192.0.2.9"}])
+    bridge.call("interface", id=10, domain=1, name="u0", addresses=["192.0.2.1/24"])
+    hold = bridge.queue(10)
+    ns = f"{rig.prefix}-own-underlay"
+
+    def there():
+        return "203.0.113.0/24 via 192.0.2.9" in run("ip", "-n", ns, "route").stdout
+
+    wait_for(there, 3, "installed with the interface")
+    run("ip", "-n", ns, "link", "set", "u0", "down")
+    assert not there()
+    run("ip", "-n", ns, "link", "set", "u0", "up")
+    wait_for(there, 3, "installed again")
+    bridge.call("static", domain=1, routes=[])
+    assert not there()
+    os.close(hold)
+
+
+def test_table_domains_are_apart(build):
+    """One namespace, two domains: neither reaches the other's peering address, each reaches its own."""
+    rig = make_rig(build, "table")
+    try:
+        bridge = rig.start_bridge(launcher="")
+        for i, name in ((7, "a"), (8, "b")):
+            bridge.call("domain", id=i, name=name)
+            bridge.call("interface", id=i * 10, domain=i, name=f"t{name}", addresses=[f"169.254.{i}.2/30"])
+            ns, far = rig.customer(f"c{name}")
+            ns.ip("addr", "add", f"169.254.{i}.1/30", "dev", "wan")
+            ns.ip("link", "set", "wan", "up")
+            ns.ip("route", "add", "default", "via", f"169.254.{i}.2")
+            rig.wire.connect(bridge.queue(i * 10), far)
+
+        def ping(name, address):
+            return rig.netns(name).run("ping", "-c", "1", "-W", "1", address, check=False).returncode == 0
+
+        wait_for(lambda: ping("ca", "169.254.7.2"), 5, "a's own")
+        wait_for(lambda: ping("cb", "169.254.8.2"), 5, "b's own")
+        assert not ping("ca", "169.254.8.2") and not ping("cb", "169.254.7.2")
+        assert not ping("ca", "169.254.8.1")
+    finally:
+        rig.close()
+
+
 def test_sweep_takes_ours_only(tap_only):
     rig = tap_only
     bridge = rig.start_bridge(launcher="")
