@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The frequency of the TSC. rte_get_tsc_hz() rounds to 10 MHz on some machines, which is 0.4 %: a contract
-// cannot be kept to 0.1 % with that. Both clocks are read together as tightly as possible at either end of a
-// span: of several tries the one with the fewest ticks around the reading of the other clock counts.
+// The frequency of the TSC. rte_get_tsc_hz() rounds to 10 MHz on some machines, which is 0.4 %: a
+// contract cannot be kept to 0.1 % with that. Both clocks are read together as tightly as possible
+// at either end of a span: of several tries the one with the fewest ticks around the reading of the
+// other clock counts.
 
 #include "dataplane/clock.h"
 

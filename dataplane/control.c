@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The controller's messages, applied in order to the tables.
 //
-// A message is applied as it is read; each record stands for itself, and the ACK names those that were
-// refused. The ACK waits until no worker can still hold what the message deleted or replaced (and until the FIB has
-// settled), so a controller that saw it may give an id, an address or a customer's key to somebody else. ACKs go out in
-// order; when WIRE_WINDOW of them wait, nothing more is read, which is all the flow control there is.
+// A message is applied as it is read; each record stands for itself, and the ACK names those that
+// were refused. The ACK waits until no worker can still hold what the message deleted or replaced
+// (and until the FIB has settled), so a controller that saw it may give an id, an address or a
+// customer's key to somebody else. ACKs go out in order; when WIRE_WINDOW of them wait, nothing
+// more is read, which is all the flow control there is.
 //
-// Nothing of a foreign or older store is applied before a forced BEGIN: a controller that was started with the wrong
-// database must not rewrite a running network on its way to being refused.
+// Nothing of a foreign or older store is applied before a forced BEGIN: a controller that was
+// started with the wrong database must not rewrite a running network on its way to being refused.
 //
 // A controller that dies changes nothing: its open sweeps are void, everything else stays.
 

@@ -2,8 +2,8 @@
 #ifndef DATAPLANE_CONTROL_H
 #define DATAPLANE_CONTROL_H
 
-// The controller's messages applied to the tables, and what the data plane tells the controller. Main thread;
-// nothing here blocks, so packet tests drive it with a socket pair.
+// The controller's messages applied to the tables, and what the data plane tells the controller.
+// Main thread; nothing here blocks, so packet tests drive it with a socket pair.
 
 #include <poll.h>
 
@@ -31,7 +31,8 @@ void control_adopt(struct control *control, struct wire_link *link);
 // What to poll: fills up to 2 entries (listener, link), returns how many.
 unsigned control_poll_fds(const struct control *control, struct pollfd *fds);
 
-// Reads and applies what is there (bounded), acknowledges what grace has passed for. Returns work done; 0 = idle.
+// Reads and applies what is there (bounded), acknowledges what grace has passed for. Returns work
+// done; 0 = idle.
 unsigned control_turn(struct control *control);
 
 // An ACK waits for grace: call control_turn() again soon.

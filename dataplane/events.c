@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Events to the controller. None of them is news that must not be lost: a port's state is sent whole after HELLO,
-// an unresolved neighbor is asked for again as long as packets want it, an episode is in the counters as well.
-// So when the controller does not read, events are left out, never queued without bound.
+// Events to the controller. None of them is news that must not be lost: a port's state is sent
+// whole after HELLO, an unresolved neighbor is asked for again as long as packets want it, an
+// episode is in the counters as well. So when the controller does not read, events are left out,
+// never queued without bound.
 //
-// An episode is a run of drops of one limiter, ended by a second without any (tables/limiter_watch.h). Limiters are
-// looked at once a second, a part of them each time so that no look takes long.
+// An episode is a run of drops of one limiter, ended by a second without any
+// (tables/limiter_watch.h). Limiters are looked at once a second, a part of them each time so that
+// no look takes long.
 
 #include "dataplane/events.h"
 

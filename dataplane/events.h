@@ -2,7 +2,8 @@
 #ifndef DATAPLANE_EVENTS_H
 #define DATAPLANE_EVENTS_H
 
-// What the data plane tells the controller unasked: ports, neighbors it needs, runs of limiter drops. Main thread.
+// What the data plane tells the controller unasked: ports, neighbors it needs, runs of limiter
+// drops. Main thread.
 
 #include "dataplane/dataplane.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Log lines: key=value on stderr, one write per line so that lines of several processes do not mix. Time stamps
-// are the journal's business.
+// Log lines: key=value on stderr, one write per line so that lines of several processes do not mix.
+// Time stamps are the journal's business.
 
 #include "dataplane/log.h"
 

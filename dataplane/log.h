@@ -2,7 +2,8 @@
 #ifndef DATAPLANE_LOG_H
 #define DATAPLANE_LOG_H
 
-// One line on stderr: level=LEVEL msg="..." key=value ... Main thread and start-up only; workers never log.
+// One line on stderr: level=LEVEL msg="..." key=value ... Main thread and start-up only; workers
+// never log.
 void log_line(const char *level, const char *message, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

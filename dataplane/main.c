@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// culvert-dataplane: puts the parts together, then is the main thread: the one writer of all tables.
+// culvert-dataplane: puts the parts together, then is the main thread: the one writer of all
+// tables.
 //
-// Start-up goes from what fails most often to what costs most: options, control socket and stats segment (is
-// another one running?), EAL, packet buffers, ports, tables, threads. Each failure is one line that says what to do,
-// and an exit code. Everything is undone in reverse at the end, which SIGTERM or SIGINT brings.
+// Start-up goes from what fails most often to what costs most: options, control socket and stats
+// segment (is another one running?), EAL, packet buffers, ports, tables, threads. Each failure is
+// one line that says what to do, and an exit code. Everything is undone in reverse at the end,
+// which SIGTERM or SIGINT brings.
 //
-// The main loop sleeps in ppoll: 20 ms when nothing is going on, 1 ms while a grace period or the FIB's writer has
-// work left. It never waits for the controller, which may come, go and come back.
+// The main loop sleeps in ppoll: 20 ms when nothing is going on, 1 ms while a grace period or the
+// FIB's writer has work left. It never waits for the controller, which may come, go and come back.
 
 #include <errno.h>
 #include <poll.h>

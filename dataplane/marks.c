@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Marks of a sweep: an open-addressed set of names. It lives from BEGIN to END, so it is built from nothing
-// each time and only grows.
+// Marks of a sweep: an open-addressed set of names. It lives from BEGIN to END, so it is built from
+// nothing each time and only grows.
 
 #include "dataplane/marks.h"
 

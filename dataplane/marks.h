@@ -27,7 +27,8 @@ int marks_add(struct marks *marks, const struct mark *mark); // 0 (also if it wa
 bool marks_have(const struct marks *marks, const struct mark *mark);
 void marks_clear(struct marks *marks);
 
-// The mark of a SET or DELETE record. `type` is reduced to the SET type. Type 0: the record names nothing that is swept.
+// The mark of a SET or DELETE record. `type` is reduced to the SET type. Type 0: the record names
+// nothing that is swept.
 struct mark mark_of(uint16_t type, const void *record);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The command line of culvert-dataplane. What stands before "--" goes to the EAL as it is, what stands
-// behind is ours. One table gives parser and help. `culvertd --dataplane-args` prints such a line from the node file.
+// The command line of culvert-dataplane. What stands before "--" goes to the EAL as it is, what
+// stands behind is ours. One table gives parser and help. `culvertd --dataplane-args` prints such a
+// line from the node file.
 
 #include "dataplane/options.h"
 

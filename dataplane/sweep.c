@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Sweeps: after a replay, what the controller did not name is deleted.
 //
-// A sweep is the one message that can take a whole network down, so it is hedged: it belongs to a store and a
-// revision (a foreign or older one is refused), it counts its records (one lost in between and nothing is swept), it
-// does not take more than 10 % and more than 16 of the interfaces, and all of that only yields to an explicit
-// force. A record that was refused still names its object, so the old one stays.
+// A sweep is the one message that can take a whole network down, so it is hedged: it belongs to a
+// store and a revision (a foreign or older one is refused), it counts its records (one lost in
+// between and nothing is swept), it does not take more than 10 % and more than 16 of the
+// interfaces, and all of that only yields to an explicit force. A record that was refused still
+// names its object, so the old one stays.
 //
-// Deletion needs order: an interface that a path uses cannot go. Configuration is swept before routes and next
-// hops are, so what is still in use then is remembered as doomed and tried again after each later END; a SET that names
-// it takes it off the list. The routes of a doomed VRF go at once.
+// Deletion needs order: an interface that a path uses cannot go. Configuration is swept before
+// routes and next hops are, so what is still in use then is remembered as doomed and tried again
+// after each later END; a SET that names it takes it off the list. The routes of a doomed VRF go at
+// once.
 
 #include "dataplane/sweep.h"
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Ports on DPDK devices: set-up, queue map, hand-over, link state.
 //
-// A device gives as many queues as it has and there are workers. Receive queues are dealt out to the workers; each
-// worker transmits on the queue of its own index. Where a device has fewer transmit queues (most vdevs have
-// one), the workers beyond hand their frames to the owner of a queue through an SPSC ring; the owner sends them
-// after its own turn. A frame that was put into such a ring is sent: when the device's queue is full it waits, and the ring
-// fills, which the sender sees as a full port.
+// A device gives as many queues as it has and there are workers. Receive queues are dealt out to
+// the workers; each worker transmits on the queue of its own index. Where a device has fewer
+// transmit queues (most vdevs have one), the workers beyond hand their frames to the owner of a
+// queue through an SPSC ring; the owner sends them after its own turn. A frame that was put into
+// such a ring is sent: when the device's queue is full it waits, and the ring fills, which the
+// sender sees as a full port.
 //
-// Link state of a port on a kernel device (af_packet, af_xdp, tap) is read from that device: net_af_packet
-// always says up. A device that vanished is down.
+// Link state of a port on a kernel device (af_packet, af_xdp, tap) is read from that device:
+// net_af_packet always says up. A device that vanished is down.
 
 #include "dataplane/io/ethdev.h"
 

@@ -20,15 +20,16 @@ struct ethdev_config {
 int ethdev_open(const struct ethdev_config *config, struct port **port, const char **why);
 void ethdev_close(struct port *port); // no worker runs any more; NULL is fine
 
-// Which worker polls which receive queue, and who transmits where: worker (port + queue) % workers, and queue w for
-// worker w. A worker whose index is beyond the device's transmit queues hands over to worker w % queues.
+// Which worker polls which receive queue, and who transmits where: worker (port + queue) % workers,
+// and queue w for worker w. A worker whose index is beyond the device's transmit queues hands over
+// to worker w % queues.
 int ethdev_map_queues(struct dataplane *dp);
 
 // Worker `w`: sends what others handed over to it. Returns frames.
 unsigned ethdev_hand_over(struct dataplane *dp, unsigned worker);
 
-// Main thread, periodically: reads link state, speed and MTU. Returns 1 when something changed. Ports on a kernel device
-// follow that device's running flag, since net_af_packet always says up.
+// Main thread, periodically: reads link state, speed and MTU. Returns 1 when something changed.
+// Ports on a kernel device follow that device's running flag, since net_af_packet always says up.
 int ethdev_poll_link(struct port *port);
 
 #endif

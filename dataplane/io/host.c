@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The host path: between the workers' rings and the kernel's TAP and TUN devices.
 //
-// The kernel is our host stack: packets to our addresses and ARP/ND go there, BGP speakers talk from there. For each
-// interface the controller hands over one queue of a TAP (Ethernet: frames without tags) or TUN (GRE: packets).
-// To the kernel a frame loses its tags; from the kernel it gets them, and leaves by the port without lookup, limiter or
-// bill. Counting is described in host.h; what is counted here is counted as writer STATS_HOST.
+// The kernel is our host stack: packets to our addresses and ARP/ND go there, BGP speakers talk
+// from there. For each interface the controller hands over one queue of a TAP (Ethernet: frames
+// without tags) or TUN (GRE: packets). To the kernel a frame loses its tags; from the kernel it
+// gets them, and leaves by the port without lookup, limiter or bill. Counting is described in
+// host.h; what is counted here is counted as writer STATS_HOST.
 //
-// One thread does all of this. The main thread changes descriptors and attributes under a mutex that a turn holds
-// too; a turn is bounded, so nobody waits long, and workers never touch the mutex. Turns must be
-// inside an RCU read section when workers run (thread.c sees to it).
+// One thread does all of this. The main thread changes descriptors and attributes under a mutex
+// that a turn holds too; a turn is bounded, so nobody waits long, and workers never touch the
+// mutex. Turns must be inside an RCU read section when workers run (thread.c sees to it).
 
 #include "dataplane/io/host_private.h"
 

@@ -2,21 +2,26 @@
 #ifndef IO_HOST_H
 #define IO_HOST_H
 
-// The host path: packets to us go to the kernel through TAP or TUN descriptors, what the kernel sends comes
-// back, and ICMP errors are built. One thread, or in packet tests host_turn() called in-process.
+// The host path: packets to us go to the kernel through TAP or TUN descriptors, what the kernel
+// sends comes back, and ICMP errors are built. One thread, or in packet tests host_turn() called
+// in-process.
 //
-// Each worker has one struct host_queue: SPSC rings to the host thread (one per class, so that a flood of one
-// class starves no other) and one back. Counting:
-//  - host_punt() with HOST_LOCAL or HOST_NEIGHBOR: on success the host side counts the packet (to_host, or its drop). When
-//    host_punt() returns a drop reason, the worker counts that and frees.
-//  - host_punt() with an ICMP reason: the worker has counted the drop (ttl, mtu, no-route ...) already and the packet is
-//    material only; the return value is not counted, a packet not taken is freed by the worker.
-//    The host side counts `generated`, and `icmp-limited` if it does not send.
-//  - from the host: HOST_ENTER_LOOKUP is counted `generated` before it is handed over, the worker counts what
-//    becomes of it on `slot` (forwarded or a drop) but not rx. HOST_ENTER_PORT and HOST_ENTER_TUNNEL are counted `from_host` on
-//    `slot`; the worker counts tx or tx_drops on `slot`.
-//  - a (slot, generation) that no longer matches when taken out: free; an rx'd packet counts drop `stale` on slot 0
-//    (where the gone interface's counts went), a from_host one tx_drops on slot 0.
+// Each worker has one struct host_queue: SPSC rings to the host thread (one per class, so that a
+// flood of one class starves no other) and one back. Counting:
+//  - host_punt() with HOST_LOCAL or HOST_NEIGHBOR: on success the host side counts the packet
+//    (to_host, or its drop). When host_punt() returns a drop reason, the worker counts that and
+//    frees.
+//  - host_punt() with an ICMP reason: the worker has counted the drop (ttl, mtu, no-route ...)
+//    already and the packet is material only; the return value is not counted, a packet not taken
+//    is freed by the worker. The host side counts `generated`, and `icmp-limited` if it does not
+//    send.
+//  - from the host: HOST_ENTER_LOOKUP is counted `generated` before it is handed over, the worker
+//    counts what becomes of it on `slot` (forwarded or a drop) but not rx. HOST_ENTER_PORT and
+//    HOST_ENTER_TUNNEL are counted `from_host` on `slot`; the worker counts tx or tx_drops on
+//    `slot`.
+//  - a (slot, generation) that no longer matches when taken out: free; an rx'd packet counts drop
+//    `stale` on slot 0 (where the gone interface's counts went), a from_host one tx_drops on slot
+//    0.
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,22 +42,27 @@ enum host_reason {
 	HOST_PROHIBITED,  // ICMP administratively prohibited (code 13); ICMPv6 code 1
 };
 
-// To the host. The mbuf's data starts at the Ethernet header for Ethernet interfaces (any tags still there), at
-// the inner IP header or before for tunnels.
+// To the host. The mbuf's data starts at the Ethernet header for Ethernet interfaces (any tags
+// still there), at the inner IP header or before for tunnels.
 struct host_item {
 	struct rte_mbuf *mbuf;
 	uint32_t slot; // interface the packet came in on
 	uint32_t generation;
-	uint32_t info;  // HOST_TOO_BIG: MTU; HOST_LOCAL: slot of the interface whose queue gets it, 0 = `slot`
+	// HOST_TOO_BIG: MTU. HOST_LOCAL: slot of the interface whose queue gets it, 0 = `slot`.
+	uint32_t info;
 	uint16_t l3;    // offset of the IP or ARP header in the data
 	uint8_t reason; // enum host_reason
 	uint8_t class;  // filled in by host_punt
 };
 
 enum host_entry_kind {
-	HOST_ENTER_LOOKUP, // ICMP error: data = IP packet; looked up in the VRF of interface `slot`, past guard and limiters
-	HOST_ENTER_PORT, // complete Ethernet frame, tags pushed: leaves by the port of interface `slot`
-	HOST_ENTER_TUNNEL, // IP packet from a TUN: enters at output with interface `slot` (GRE) as the way out
+	// ICMP error: data = IP packet; looked up in the VRF of interface `slot`, past guard and
+	// limiters
+	HOST_ENTER_LOOKUP,
+	// complete Ethernet frame, tags pushed: leaves by the port of interface `slot`
+	HOST_ENTER_PORT,
+	// IP packet from a TUN: enters at output with interface `slot` (GRE) as the way out
+	HOST_ENTER_TUNNEL,
 };
 
 // From the host.
@@ -64,9 +74,9 @@ struct host_entry {
 	uint32_t pad;
 };
 
-// Worker's side. Never blocks, no system call. `now` in TSC ticks.
-// 0 = taken (the mbuf is the host's), else the enum drop_reason (HOST_LIMITED, HOST_FULL, NO_BUFFER) + 1 negated:
-// use host_punt_drop() to get it.
+// Worker's side. Never blocks, no system call. `now` in TSC ticks. 0 = taken (the mbuf is the
+// host's), else the enum drop_reason (HOST_LIMITED, HOST_FULL, NO_BUFFER) + 1 negated: use
+// host_punt_drop() to get it.
 int host_punt(struct host_queue *queue, const struct host_item *item, uint64_t now);
 static inline unsigned host_punt_drop(int result)
 {
@@ -76,7 +86,8 @@ static inline unsigned host_punt_drop(int result)
 // What the host wants sent by this worker; at most `max` entries, all the worker's now.
 unsigned host_take(struct host_queue *queue, struct host_entry *entries, unsigned max);
 
-// Control's side (main thread). The queue of worker `i` exists from host_create() to host_destroy().
+// Control's side (main thread). The queue of worker `i` exists from host_create() to
+// host_destroy().
 struct host_config {
 	unsigned workers;
 	unsigned ring_size; // entries per class, power of two; 0 = 512
@@ -89,19 +100,22 @@ int host_create(struct dataplane *dp, const struct host_config *config, struct h
 void host_destroy(struct host *host); // no worker and no host thread runs any more
 struct host_queue *host_queue(struct host *host, unsigned worker);
 
-// Gives the descriptor of interface `slot` to the host path, which owns it from now on (closed on error too); a former one
-// is closed. `ethernet`: TAP frames, else TUN packets. -ENOENT etc. Thread-safe against host_turn().
+// Gives the descriptor of interface `slot` to the host path, which owns it from now on (closed on
+// error too); a former one is closed. `ethernet`: TAP frames, else TUN packets. -ENOENT etc.
+// Thread-safe against host_turn().
 int host_set(struct host *host, uint32_t slot, uint32_t generation, int fd, bool ethernet);
 int host_unset(struct host *host, uint32_t slot);
 
-// Reads the interface's VLAN stack, MTU and flags again; after every INTERFACE_SET of a slot that may have a queue.
+// Reads the interface's VLAN stack, MTU and flags again; after every INTERFACE_SET of a slot that
+// may have a queue.
 void host_update(struct host *host, uint32_t slot);
 
-// The address ICMP errors about packets of interface `slot` come from; NULL = none. Without one IPv4 uses 192.0.0.8
-// (RFC 7600 4.8), IPv6 sends nothing. `family` 4 or 6.
+// The address ICMP errors about packets of interface `slot` come from; NULL = none. Without one
+// IPv4 uses 192.0.0.8 (RFC 7600 4.8), IPv6 sends nothing. `family` 4 or 6.
 void host_set_source(struct host *host, uint32_t slot, unsigned family, const uint8_t *addr);
 
-// A bounded amount of work: rings to descriptors, descriptors to rings. Returns packets moved; 0 = idle.
+// A bounded amount of work: rings to descriptors, descriptors to rings. Returns packets moved; 0 =
+// idle.
 unsigned host_turn(struct host *host, uint64_t now);
 
 // The thread around it: epoll_wait with the RCU reader offline.

@@ -54,8 +54,9 @@ struct host {
 	uint16_t ip_id;
 };
 
-// Builds the ICMP error about the IP packet at `packet` (`length` bytes in one piece). Returns NULL when RFC 1812 4.3.2.7
-// or RFC 4443 2.4(e) forbid one, or there is no buffer; *silent says which (1 = forbidden).
+// Builds the ICMP error about the IP packet at `packet` (`length` bytes in one piece). Returns NULL
+// when RFC 1812 4.3.2.7 or RFC 4443 2.4(e) forbid one, or there is no buffer; *silent says which (1
+// = forbidden).
 struct rte_mbuf *icmp_error(struct host *host, const struct host_interface *from,
 	const uint8_t *packet, uint32_t length, const struct host_item *item, int *silent);
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // ICMP errors: time exceeded, fragmentation needed, packet too big, unreachable.
 //
-// RFC 1812 4.3.2 and RFC 4443 2.4 say when there must be none (about an ICMP error, a fragment but the first, a
-// broadcast or multicast, a source that is not one host), how much of the packet to quote (the whole error at most
-// 576 and 1280 bytes) and with which precedence (6). What is built here enters again at lookup of the VRF the packet came
-// from, as if it had come in on that interface.
+// RFC 1812 4.3.2 and RFC 4443 2.4 say when there must be none (about an ICMP error, a fragment but
+// the first, a broadcast or multicast, a source that is not one host), how much of the packet to
+// quote (the whole error at most 576 and 1280 bytes) and with which precedence (6). What is built
+// here enters again at lookup of the VRF the packet came from, as if it had come in on that
+// interface.
 
 #include "dataplane/io/host_private.h"
 

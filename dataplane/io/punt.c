@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The workers' end of the host path: packets to us are sorted into classes, policed and put into rings; what
-// the host path wants sent is taken out.
+// The workers' end of the host path: packets to us are sorted into classes, policed and put into
+// rings; what the host path wants sent is taken out.
 //
-// Who shares what decides who can starve whom. A ring per worker and class keeps a flood of pings from BGP, and
-// ICMP error material from both. A rate per interface within each class keeps one customer from another: it is the
-// generic cell rate algorithm over an array that only this worker touches, so it costs one line and no atomics.
-// Everything here runs in a worker: no lock, no system call, no division.
+// Who shares what decides who can starve whom. A ring per worker and class keeps a flood of pings
+// from BGP, and ICMP error material from both. A rate per interface within each class keeps one
+// customer from another: it is the generic cell rate algorithm over an array that only this worker
+// touches, so it costs one line and no atomics. Everything here runs in a worker: no lock, no
+// system call, no division.
 
 #include "dataplane/io/host_private.h"
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Threads: one loop for workers, one for the host path.
 //
-// A worker turns for ever. With the idle mode on it gives its core away after a number of empty turns: it
-// goes offline for RCU, sleeps 50 us (200 us when it stays idle) and comes back; a core that is shared with a
-// BGP daemon is then not burnt. The host-path thread sleeps in epoll_wait, 1 ms at most because the workers' rings cannot wake
-// it (a worker makes no system call), and is offline meanwhile.
+// A worker turns for ever. With the idle mode on it gives its core away after a number of empty
+// turns: it goes offline for RCU, sleeps 50 us (200 us when it stays idle) and comes back; a core
+// that is shared with a BGP daemon is then not burnt. The host-path thread sleeps in epoll_wait, 1
+// ms at most because the workers' rings cannot wake it (a worker makes no system call), and is
+// offline meanwhile.
 
 #include "dataplane/io/thread.h"
 

@@ -15,7 +15,8 @@ struct io_threads_config {
 	bool idle_sleep; // after some empty polls: offline and a short sleep
 };
 
-// A worker runs on its own EAL worker lcore as long as there are some, else on a thread that runs where the caller may. 0 or -errno.
+// A worker runs on its own EAL worker lcore as long as there are some, else on a thread that runs
+// where the caller may. 0 or -errno.
 int io_threads_start(const struct io_threads_config *config, struct io_threads **threads);
 void io_threads_stop(struct io_threads *threads); // returns when all have ended; NULL is fine
 

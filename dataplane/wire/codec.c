@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Messages: how they are put together and what is checked before anyone looks at a record.
 //
-// There is no encoding in the usual sense. A record is a fixed-size struct without implicit padding, so a
-// message is a header and an array; both ends are on one host and run the same major version. What is left
-// is distrust: a message comes from another process, which may be older, broken or somebody else. The header is
-// believed only when magic, version, type, direction, count and length agree with each other and with what
-// the socket delivered; a record is handed on only when its explicit padding is zero (or a later minor version
-// could never use it), its ids are not 0 where 0 means nothing, and its names end.
+// There is no encoding in the usual sense. A record is a fixed-size struct without implicit
+// padding, so a message is a header and an array; both ends are on one host and run the same major
+// version. What is left is distrust: a message comes from another process, which may be older,
+// broken or somebody else. The header is believed only when magic, version, type, direction, count
+// and length agree with each other and with what the socket delivered; a record is handed on only
+// when its explicit padding is zero (or a later minor version could never use it), its ids are not
+// 0 where 0 means nothing, and its names end.
 //
-// Both tables below come from offsets of types.h; tests/unit/wire holds every record's golden bytes.
+// Both tables below come from offsets of types.h; tests/unit/wire holds every record's golden
+// bytes.
 
 #include "dataplane/wire/codec.h"
 

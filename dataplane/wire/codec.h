@@ -2,9 +2,10 @@
 #ifndef WIRE_CODEC_H
 #define WIRE_CODEC_H
 
-// Builds and checks messages. What this module guarantees about a message it has checked: the header is
-// ours, the length is exactly header + count records of the type's size, and the direction is right. What
-// it checks in each record: padding is zero, ids are not 0, names end. Ranges are the tables' business.
+// Builds and checks messages. What this module guarantees about a message it has checked: the
+// header is ours, the length is exactly header + count records of the type's size, and the
+// direction is right. What it checks in each record: padding is zero, ids are not 0, names end.
+// Ranges are the tables' business.
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,7 +38,8 @@ struct wire_message {
 // Starts an empty message. The link fills in seq when it sends unless the caller set it.
 void wire_message_start(struct wire_message *m, uint16_t type, uint64_t seq);
 
-// Appends one record (its size comes from the type). -ENOSPC when it does not fit: send, start anew.
+// Appends one record (its size comes from the type). -ENOSPC when it does not fit: send, start
+// anew.
 int wire_message_add(struct wire_message *m, const void *record);
 
 // How many records of this type fit into one message; 0 = unknown type.
@@ -57,8 +59,8 @@ static inline const void *wire_message_record(
 //   -EACCES      a type that does not travel in this direction
 int wire_message_check(const struct wire_message *m, size_t length, unsigned direction);
 
-// Checks what every record of the type must satisfy: -EINVAL for padding that is not zero, an id that is 0,
-// a name without end.
+// Checks what every record of the type must satisfy: -EINVAL for padding that is not zero, an id
+// that is 0, a name without end.
 int wire_record_check(uint16_t type, const void *record);
 
 #endif

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Both ends of the control socket: SOCK_SEQPACKET, so that a message is a datagram that arrives whole or not at
-// all, in order, over a connection whose end is noticed.
+// Both ends of the control socket: SOCK_SEQPACKET, so that a message is a datagram that arrives
+// whole or not at all, in order, over a connection whose end is noticed.
 //
-// There is one controller at a time. When another one knocks, the present one is polled: a process that was
-// killed has hung up although nobody read that yet, and its successor must not be turned away because of it. A
-// living one stays, and the newcomer's connection ends.
+// There is one controller at a time. When another one knocks, the present one is polled: a process
+// that was killed has hung up although nobody read that yet, and its successor must not be turned
+// away because of it. A living one stays, and the newcomer's connection ends.
 //
-// Nothing here blocks. What the socket does not take is queued, in order; the owner polls for output as long as
-// there is a backlog. Descriptors that go into the queue are duplicated, so the caller's remain the
-// caller's. Received descriptors are close-on-exec, and closed here whenever the message they came with is refused.
+// Nothing here blocks. What the socket does not take is queued, in order; the owner polls for
+// output as long as there is a backlog. Descriptors that go into the queue are duplicated, so the
+// caller's remain the caller's. Received descriptors are close-on-exec, and closed here whenever
+// the message they came with is refused.
 
 #include "dataplane/wire/link.h"
 

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The file behind the stats segment: a mapping that outlives the data plane.
 //
-// It lies on hugetlbfs or tmpfs, because a page fault that waits for a disk, or a SIGBUS because one is full, must
-// not happen to a worker. The file has room for every writer there can be; only those in use get memory
-// (fallocate, then one touch per page), the rest are holes. A data plane holds an flock on it, which the
-// kernel drops with the process, so a killed one is never in the way of the next.
+// It lies on hugetlbfs or tmpfs, because a page fault that waits for a disk, or a SIGBUS because
+// one is full, must not happen to a worker. The file has room for every writer there can be; only
+// those in use get memory (fallocate, then one touch per page), the rest are holes. A data plane
+// holds an flock on it, which the kernel drops with the process, so a killed one is never in the
+// way of the next.
 //
-// Take-up: header and directories are checked first, since whatever wrote this file may have been another version
-// or a bad day. What does not fit is renamed to PATH.unusable and a new file is made: an empty start with a
-// note beats no start. What fits is repaired in this order: finish an interrupted move, book what was in flight, fold writers
-// that no longer exist, then take a new instance number. Limiter words stay only within one boot and one clock
-// frequency, which words_valid says; limiter_take_up() does the rest.
+// Take-up: header and directories are checked first, since whatever wrote this file may have been
+// another version or a bad day. What does not fit is renamed to PATH.unusable and a new file is
+// made: an empty start with a note beats no start. What fits is repaired in this order: finish an
+// interrupted move, book what was in flight, fold writers that no longer exist, then take a new
+// instance number. Limiter words stay only within one boot and one clock frequency, which
+// words_valid says; limiter_take_up() does the rest.
 
 #include "dataplane/wire/stats_private.h"
 
@@ -96,7 +98,8 @@ void stats_point(struct stats_segment *s)
 	s->sparse_offset = h->sparse_offset;
 }
 
-// Is this a header of ours for a file of this size? The layout is recomputed, so that no offset is believed.
+// Is this a header of ours for a file of this size? The layout is recomputed, so that no offset is
+// believed.
 static int header_fits(const struct stats_header *h, uint64_t size, uint64_t unit)
 {
 	struct stats_header want;

@@ -2,9 +2,10 @@
 #ifndef WIRE_STATS_FILE_H
 #define WIRE_STATS_FILE_H
 
-// The stats segment as a mapping: created, taken up again, or attached read-only. Slots are given out here:
-// the slot of an interface's or limiter's counters is also its slot in the data plane's tables. Slot 0 is never given
-// out: it counts for the data plane itself (packets whose interface is gone, balance of a restart).
+// The stats segment as a mapping: created, taken up again, or attached read-only. Slots are given
+// out here: the slot of an interface's or limiter's counters is also its slot in the data plane's
+// tables. Slot 0 is never given out: it counts for the data plane itself (packets whose interface
+// is gone, balance of a restart).
 //
 // One thread (the data plane's main thread) calls everything that is not an accessor.
 
@@ -44,33 +45,36 @@ struct stats_segment {
 	struct stats_private *private;
 };
 
-// Creates the file or takes it up. Slot counts of 0 take those of the file, if there is one.
-// A file that is not a segment of this layout is renamed to PATH.unusable and
-// *note says so; `note` also holds the sentence for the user on error. Errors: -EBUSY another data plane has it,
-// -EMEDIUMTYPE neither tmpfs nor hugetlbfs, -ENOSPC not enough memory there, -EINVAL config out of range.
+// Creates the file or takes it up. Slot counts of 0 take those of the file, if there is one. A file
+// that is not a segment of this layout is renamed to PATH.unusable and *note says so; `note` also
+// holds the sentence for the user on error. Errors: -EBUSY another data plane has it,
+// -EMEDIUMTYPE neither tmpfs nor hugetlbfs, -ENOSPC not enough memory there, -EINVAL config out of
+//   range.
 int stats_open(const struct stats_config *config, struct stats_segment **segment, char *note,
 	size_t note_size);
 
-// Read-only, for the controller: slots and pointers as above. The header's `instance` and `segment` tell whether the
-// file still is the one that HELLO named. -ENOENT, -EBADMSG (not a segment, other layout).
+// Read-only, for the controller: slots and pointers as above. The header's `instance` and `segment`
+// tell whether the file still is the one that HELLO named. -ENOENT, -EBADMSG (not a segment, other
+// layout).
 int stats_attach(const char *path, struct stats_segment **segment);
 
 void stats_close(struct stats_segment *segment); // the file stays; NULL is fine
 
-// The slot of `uid`: its old one if it ever had one (a deleted one that was not released lives again), else a
-// new one with zeroed counters. Negative: -ENOSPC, -EINVAL (uid 0). Grace for the slot's last owner must be over.
+// The slot of `uid`: its old one if it ever had one (a deleted one that was not released lives
+// again), else a new one with zeroed counters. Negative: -ENOSPC, -EINVAL (uid 0). Grace for the
+// slot's last owner must be over.
 int64_t stats_slot(struct stats_segment *segment, enum stats_kind kind, uint64_t uid);
 uint32_t stats_generation(const struct stats_segment *segment, enum stats_kind kind, uint32_t slot);
 
 // The object is gone (after grace): final values stay until released.
 int stats_slot_delete(struct stats_segment *segment, enum stats_kind kind, uint64_t uid);
 
-// The controller has booked the final values: they are added to slot 0 and the slot is free. -ENOENT unknown, -EBUSY live.
-// A uid may name an interface or a limiter.
+// The controller has booked the final values: they are added to slot 0 and the slot is free.
+// -ENOENT unknown, -EBUSY live. A uid may name an interface or a limiter.
 int stats_slot_release(struct stats_segment *segment, uint64_t uid);
 
-// After a complete configuration replay: entries live in the file that nobody asked for since stats_open() are
-// marked deleted. Returns how many.
+// After a complete configuration replay: entries live in the file that nobody asked for since
+// stats_open() are marked deleted. Returns how many.
 unsigned stats_sweep(struct stats_segment *segment);
 
 // Reader: finds a uid's slot (linear; build an index if that matters). Negative: -ENOENT.

@@ -2,7 +2,8 @@
 #ifndef WIRE_STATS_PRIVATE_H
 #define WIRE_STATS_PRIVATE_H
 
-// What the two halves of the stats segment share: stats_file.c (the file) and stats_slots.c (its contents).
+// What the two halves of the stats segment share: stats_file.c (the file) and stats_slots.c (its
+// contents).
 
 #include "dataplane/wire/stats_file.h"
 

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The contents of the stats segment: who owns a slot, how counts move, what a value is.
 //
-// A count never goes back and never reaches another object. Three things could break that, and each has its
-// answer here. A process may be killed between two stores: counts therefore move line by line under a redo log of
-// one entry in the header (write the result, arm, apply, disarm), which the next run completes. A slot gets a new
-// owner: only after its last owner's final values were released, and those are added to slot 0, so that sums over
-// everything stay right. A packet was in flight when the process died: its `rx` was counted and its end was
-// not; stats_balance() books the difference as `restart`, so that both counting laws hold from the first moment.
+// A count never goes back and never reaches another object. Three things could break that, and each
+// has its answer here. A process may be killed between two stores: counts therefore move line by
+// line under a redo log of one entry in the header (write the result, arm, apply, disarm), which
+// the next run completes. A slot gets a new owner: only after its last owner's final values were
+// released, and those are added to slot 0, so that sums over everything stay right. A packet was in
+// flight when the process died: its `rx` was counted and its end was not; stats_balance() books the
+// difference as `restart`, so that both counting laws hold from the first moment.
 //
-// Readers of a line that is being moved would see counts twice or not at all; `moving` in the header is odd
-// meanwhile and sums say -EAGAIN.
+// Readers of a line that is being moved would see counts twice or not at all; `moving` in the
+// header is odd meanwhile and sums say -EAGAIN.
 
 #include "dataplane/wire/stats_private.h"
 

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Fuzzing of the controller's socket: whatever arrives, the data plane neither crashes nor leaks nor lets a
-// descriptor go, and a well-behaved controller is served afterwards.
+// Fuzzing of the controller's socket: whatever arrives, the data plane neither crashes nor leaks
+// nor lets a descriptor go, and a well-behaved controller is served afterwards.
 //
 // An input is a row of steps. Step: one byte kind, one byte length, then up to that many bytes.
 //   kind 0        the bytes are sent as they are
 //   kind 1..127   a message of type kind % 64 with a correct header; the bytes are its records
-//   kind 128..    the same, but the message is a sample record of that type whose bytes are overwritten
+//   kind 128..    the same, but the message is a sample record of that type whose bytes are
+//     overwritten
 // Some messages carry descriptors. The tables live through all inputs, as they would under attack.
 //
-// Built with -Dfuzz=true and clang this is a libFuzzer target; otherwise main() makes inputs itself from
-// CULVERT_SEED and it runs as a unit test.
+// Built with -Dfuzz=true and clang this is a libFuzzer target; otherwise main() makes inputs itself
+// from CULVERT_SEED and it runs as a unit test.
 
 #include <fcntl.h>
 #include <stdint.h>

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Messages: golden bytes of every type, and everything a message may lie about.
 //
-// golden.inc is what this version puts on the socket, byte by byte, written once. A change of it is a change of
-// the contract: raise the version in types.h. CULVERT_GOLDEN=1 prints what golden.inc should say.
+// golden.inc is what this version puts on the socket, byte by byte, written once. A change of it is
+// a change of the contract: raise the version in types.h. CULVERT_GOLDEN=1 prints what golden.inc
+// should say.
 
 #include <errno.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The controller's messages against real tables: results per record, ACK after grace, and the rules of sweeps.
-// No EAL, no port of a device, no packet.
+// The controller's messages against real tables: results per record, ACK after grace, and the rules
+// of sweeps. No EAL, no port of a device, no packet.
 
 #include <errno.h>
 #include <fcntl.h>

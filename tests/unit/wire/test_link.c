@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The link: one controller, a dead predecessor, descriptors, the window, a full socket, hostile datagrams.
+// The link: one controller, a dead predecessor, descriptors, the window, a full socket, hostile
+// datagrams.
 
 #include <dirent.h>
 #include <errno.h>
