@@ -181,35 +181,6 @@ static void test_whole_is_replaced(void **state)
 	model_unref(old);
 }
 
-// Random bytes and mutilated files: refused or taken, never worse. The sanitizers are the judge.
-static void test_mutilated(void **state)
-{
-	struct model *old = base();
-
-	srand(random_seed());
-	for (int round = 0; round < 3000; round++) {
-		struct findings findings = {0};
-		struct model *model = NULL;
-		char text[sizeof(base_yaml)];
-		size_t length = sizeof(text) - 1;
-		memcpy(text, base_yaml, length);
-		for (int i = rand() % 4; i >= 0; i--) {
-			static const char special[] = "{}[]:-,&*!|>'\"%@`#? \n\t\0/0129amz";
-			size_t at = (size_t)rand() % length;
-			if (rand() % 4 == 0)
-				length = at + 1;
-			else
-				text[at] = rand() % 8 ? special[(size_t)rand() % sizeof(special)]
-						      : (char)rand();
-		}
-		int rc = model_parse(old, text, length, "x", &model, &findings);
-		assert_true(rc == 0 ? model != NULL && findings.count == 0
-				    : model == NULL && findings.count > 0);
-		model_unref(model);
-	}
-	model_unref(old);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,7 +191,6 @@ int main(void)
 		cmocka_unit_test(test_twenty),
 		cmocka_unit_test(test_rule_place),
 		cmocka_unit_test(test_whole_is_replaced),
-		cmocka_unit_test(test_mutilated),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
