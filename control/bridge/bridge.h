@@ -147,7 +147,8 @@ struct bridge_peering {
 };
 int bridge_peering_set(struct bridge *bridge, const struct bridge_peering *peering, struct api_error *error);
 void bridge_peering_delete(struct bridge *bridge, uint32_t id);
-// Asynchronous; done gets a JSON array (a new reference) or NULL and an error.
+// Asynchronous. -ENOENT (no such peering) or -ENOTCONN (its speaker does not answer): done is not called.
+// Otherwise done is called once, from the event loop: it gets a JSON array (a new reference) or NULL and an error.
 //   filtered:   [{"prefix", "rule", "object", "from"}]
 //   advertised: [{"prefix"}]
 //   received:   [{"prefix", "as_path", "via"}]

@@ -152,6 +152,14 @@ class Bridge:
         os.set_blocking(fds[0], False)
         return fds[0]
 
+    def end(self):
+        """An orderly end, as opposed to kill(); a sanitizer's complaint shows in its status."""
+        if self.process.poll() is None:
+            self.process.stdin.close()
+            status = self.process.wait(20)
+            self.kill()
+            assert status == 0, f"bridge-drive ended with {status}"
+
     def kill(self):
         self.process.kill()
         self.process.wait(10)
@@ -188,8 +196,13 @@ class Rig(Lab):
         return ns, open_tap(ns.name, "wan")
 
     def close(self, keep_logs=False):
-        if self.bridge:
-            self.bridge.kill()
+        try:
+            if self.bridge:
+                self.bridge.end()
+        finally:
+            self.close_rest(keep_logs)
+
+    def close_rest(self, keep_logs):
         speakers = os.path.join(self.run_dir, "bird")
         for name in os.listdir(speakers) if os.path.isdir(speakers) else []:
             run(self.launcher, "stop", os.path.join(speakers, name), "none", check=False)
@@ -197,7 +210,7 @@ class Rig(Lab):
         for line in run("ip", "netns", "list").stdout.split("\n"):
             if line.startswith(self.prefix + "-own-"):
                 run("ip", "netns", "del", line.split()[0], check=False)
-        super().close(keep_logs)
+        Lab.close(self, keep_logs)
 
 
 def bird_pid(rig, name):

@@ -74,8 +74,8 @@ static void make_world(struct world *world)
 
 static void holds(const char *text, const char *part)
 {
-	if (strstr(text, part) == NULL)
-		fail_msg("not found: %s\nin:\n%s", part, text);
+	if (text == NULL || strstr(text, part) == NULL)
+		fail_msg("not found: %s\nin:\n%s", part, text ? text : "(no memory)");
 }
 
 static void peering_text(void **ctx)
