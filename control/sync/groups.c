@@ -376,6 +376,11 @@ const struct neighbor *nexthops_neighbor_find(
 	return heard != NULL ? &heard->neighbor : NULL;
 }
 
+const struct neighbor *nexthops_heard(const void *entry)
+{
+	return &((const struct heard *)entry)->neighbor;
+}
+
 struct search {
 	uint32_t id;
 	const struct neighbor *found;

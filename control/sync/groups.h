@@ -88,6 +88,8 @@ void nexthops_neighbor(struct hops *hops, uint32_t interface, const struct ip_ad
 const struct neighbor *nexthops_neighbor_find(
 	const struct hops *hops, uint32_t interface, const struct ip_address *address);
 const struct neighbor *nexthops_neighbor_by_id(const struct hops *hops, uint32_t id);
+// The neighbor inside an entry of by_address.
+const struct neighbor *nexthops_heard(const void *entry);
 // An interface's port went down or came back: one store for each path over it.
 void nexthops_interface(struct hops *hops, uint32_t interface, bool up);
 

@@ -1,5 +1,259 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/sync/state.h"
-#include "control/rpc/rpc.h"
-#include "control/api/methods.h"
-const struct rpc_method sync_methods[] = {{.name = NULL}};
+// The table of what the route thread answers, and what all of its methods use: pages, selectors, names. The
+// shapes of parameters and results are written in control/api/methods.h.
+
+#include "control/sync/methods.h"
+
+#include "control/model/circuit.h"
+#include "control/node.h"
+#include "control/publication.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool page_start(struct page *page, struct rpc_call *call)
+{
+	const char *cursor = rpc_string(call, "cursor");
+	struct api_error error;
+	char *end = NULL;
+
+	*page = (struct page){.limit = rpc_limit(call)};
+	if (cursor != NULL) {
+		page->skip = strtoull(cursor, &end, 10);
+		if (end == cursor || *end != '\0') {
+			api_fail(&error, API_USAGE, "use the \"next\" of the page before",
+				"\"%.32s\" is not a cursor", cursor);
+			rpc_fail(call, &error);
+			return false;
+		}
+	}
+	page->items = json_array();
+	return true;
+}
+
+bool page_wants(struct page *page)
+{
+	if (page->seen++ < page->skip)
+		return false;
+	if (json_array_size(page->items) < page->limit)
+		return true;
+	page->more = true;
+	return false;
+}
+
+void page_reply(struct page *page, struct rpc_call *call)
+{
+	char next[32];
+
+	snprintf(next, sizeof(next), "%" PRIu64, page->skip + page->limit);
+	rpc_reply_list(call, page->items, page->more ? next : NULL);
+}
+
+struct sync *call_sync(struct rpc_call *call)
+{
+	struct sync *sync = call->ctx;
+	struct api_error error;
+
+	if (sync->desired != NULL)
+		return sync;
+	api_fail(&error, API_UNREACHABLE, "try again", "culvertd is still starting");
+	rpc_fail(call, &error);
+	return NULL;
+}
+
+static bool not_found(struct rpc_call *call, const char *noun, const char *name)
+{
+	struct api_error error;
+	char hint[128];
+
+	snprintf(hint, sizeof(hint), "culvertctl %s list", noun);
+	api_fail(&error, API_NOT_FOUND, hint, "no %s named \"%s\"", noun, name);
+	rpc_fail(call, &error);
+	return false;
+}
+
+bool selection_start(struct selection *s, struct rpc_call *call)
+{
+	const struct sync *sync = call->ctx;
+	const struct model *model = sync->desired->publication->model;
+	const char *name;
+
+	*s = (struct selection){.all = true};
+	if ((name = rpc_string(call, "circuit")) != NULL) {
+		s->circuit = name;
+		s->all = false;
+		return model_circuit(model, name) != NULL || not_found(call, "circuit", name);
+	}
+	s->domain = s->text;
+	if ((name = rpc_string(call, "peering")) != NULL) {
+		if (model_peering(model, name) == NULL)
+			return not_found(call, "peering", name);
+		snprintf(s->text, sizeof(s->text), "peering/%s", name);
+	} else if ((name = rpc_string(call, "vnet")) != NULL) {
+		if (model_vnet(model, name) == NULL)
+			return not_found(call, "vnet", name);
+		snprintf(s->text, sizeof(s->text), "vnet/%s", name);
+	} else if ((name = rpc_string(call, "domain")) != NULL) {
+		if (desired_domain_named(sync->desired, name) == NULL) {
+			struct api_error error;
+			api_fail(&error, API_NOT_FOUND, "culvertctl route summary",
+				"no routing domain named \"%s\" on this edge", name);
+			rpc_fail(call, &error);
+			return false;
+		}
+		snprintf(s->text, sizeof(s->text), "%s", name);
+	} else {
+		return true;
+	}
+	s->all = false;
+	return true;
+}
+
+bool selection_has(const struct selection *s, const struct desired_domain *domain)
+{
+	if (s->all)
+		return true;
+	if (s->circuit != NULL)
+		return domain->kind == DOMAIN_PEERING && strcmp(domain->circuit, s->circuit) == 0;
+	return strcmp(domain->name, s->text) == 0;
+}
+
+json_t *json_u64(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+json_t *json_address(const struct ip_address *address)
+{
+	char text[IP_TEXT_MAX];
+	return address->family != 0 ? json_string(ip_address_format(address, text)) : json_null();
+}
+
+const char *domain_name(const struct sync *sync, uint32_t id)
+{
+	const struct desired_domain *domain = desired_domain(sync->desired, id);
+	return domain != NULL ? domain->name : "";
+}
+
+const char *interface_name(const struct sync *sync, uint32_t id)
+{
+	const struct desired_interface *interface = desired_interface(sync->desired, id);
+	return interface != NULL ? interface->name : "";
+}
+
+#define PAGE_PARAMS                                                      \
+	{"limit", RPC_INTEGER, false, "at most so many items"},          \
+	{                                                                \
+		"cursor", RPC_STRING, false, "`next` of the page before" \
+	}
+#define SELECTOR                                                                  \
+	{"circuit", RPC_STRING, false, "the domains of this circuit's peerings"}, \
+		{"peering", RPC_STRING, false, "CIRCUIT/TYPE"},                   \
+		{"vnet", RPC_STRING, false, "name of a vNet"},                    \
+	{                                                                         \
+		"domain", RPC_STRING, false, "name of a routing domain"           \
+	}
+
+const struct rpc_method sync_methods[] = {
+	{
+		.name = API_STATUS,
+		.role = RPC_VIEWER,
+		.thread = RPC_ROUTE,
+		.handler = method_status,
+		.help = "What this edge is doing, and what is wrong.",
+	},
+	{
+		.name = API_CIRCUIT_STATUS,
+		.role = RPC_VIEWER,
+		.thread = RPC_ROUTE,
+		.handler = method_circuit_status,
+		.help = "State, rates and BGP sessions of circuits.",
+		.params = {{"circuit", RPC_STRING, false, "only this one"},
+			{"customer", RPC_STRING, false, "only this customer's"}, PAGE_PARAMS},
+	},
+	{
+		.name = API_CIRCUIT_STATS,
+		.role = RPC_VIEWER,
+		.thread = RPC_ROUTE,
+		.handler = method_circuit_stats,
+		.help = "All counters of one circuit.",
+		.params = {{"circuit", RPC_STRING, true, "name of the circuit"},
+			{"link", RPC_STRING, false, "primary or secondary"}},
+	},
+	{
+		.name = API_PEERING_STATUS,
+		.role = RPC_VIEWER,
+		.thread = RPC_ROUTE,
+		.handler = method_peering_status,
+		.help = "BGP sessions.",
+		.params = {{"peering", RPC_STRING, false, "CIRCUIT/TYPE"},
+			{"circuit", RPC_STRING, false, "only this one's"}, PAGE_PARAMS},
+	},
+	{
+		.name = API_PEERING_CLEAR,
+		.role = RPC_OPERATOR,
+		.thread = RPC_ROUTE,
+		.handler = method_peering_clear,
+		.help = "Closes a peering's BGP sessions and lets them come up again.",
+		.params = {{"peering", RPC_STRING, true, "CIRCUIT/TYPE"},
+			{"soft", RPC_BOOLEAN, false, "ask for a route refresh only"}},
+	},
+	{
+		.name = API_ROUTE_LIST,
+		.role = RPC_VIEWER,
+		.thread = RPC_ROUTE,
+		.handler = method_route_list,
+		.help = "Routes by domain: installed, accepted, rejected with the rule, "
+			"advertised.",
+		.params = {SELECTOR,
+			{"state", RPC_STRING, false,
+				"installed, accepted, held, rejected or advertised"},
+			{"prefix", RPC_STRING, false, "this prefix and what is inside"},
+			PAGE_PARAMS},
+	},
+	{
+		.name = API_ROUTE_GET,
+		.role = RPC_VIEWER,
+		.thread = RPC_ROUTE,
+		.handler = method_route_get,
+		.help = "What the data plane does with a destination.",
+		.params = {SELECTOR, {"address", RPC_STRING, true, "the destination"}},
+	},
+	{
+		.name = API_ROUTE_SUMMARY,
+		.role = RPC_VIEWER,
+		.thread = RPC_ROUTE,
+		.handler = method_route_summary,
+		.help = "Numbers of routes by domain.",
+		.params = {SELECTOR, PAGE_PARAMS},
+	},
+	{
+		.name = API_NEIGHBOR_LIST,
+		.role = RPC_VIEWER,
+		.thread = RPC_ROUTE,
+		.handler = method_neighbor_list,
+		.help = "The next hops that are resolved, and those that are not.",
+		.params = {SELECTOR, PAGE_PARAMS},
+	},
+	{
+		.name = API_DROPS,
+		.role = RPC_VIEWER,
+		.thread = RPC_ROUTE,
+		.handler = method_drops,
+		.help = "Dropped packets by interface and reason.",
+		.params = {{"circuit", RPC_STRING, false, "only this one's interfaces"},
+			{"vnet", RPC_STRING, false, "only this one's tunnel"},
+			{"port", RPC_STRING, false, "only what came in by this port"}, PAGE_PARAMS},
+	},
+	{
+		.name = API_PORT_STATUS,
+		.role = RPC_VIEWER,
+		.thread = RPC_ROUTE,
+		.handler = method_port_status,
+		.help = "The ports of this edge.",
+		.params = {{"port", RPC_STRING, false, "only this one"}, PAGE_PARAMS},
+	},
+	{.name = NULL},
+};

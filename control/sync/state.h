@@ -15,6 +15,7 @@
 #include "control/sync/records.h"
 #include "control/sync/sync.h"
 #include "control/sync/table.h"
+#include "dataplane/wire/stats.h"
 
 #define PORTS_MAX 64
 
@@ -142,6 +143,9 @@ const struct bridge_reject *routes_reject(const struct sync *sync,
 const struct desired_interface *attachment_to(
 	const struct sync *sync, uint32_t domain, const struct ip_address *remote);
 
+// One line for people about a record.
+void sync_describe(const struct sync *sync, const struct record *record, char *text, size_t size);
+
 // config.c: the ledger's configuration records
 void config_apply(struct sync *sync, const struct desired *old);
 
@@ -149,5 +153,16 @@ void config_apply(struct sync *sync, const struct desired *old);
 void counters_attach(struct sync *sync, const struct wire_hello *hello);
 void counters_detach(struct sync *sync);
 void counters_tick(struct sync *sync); // about once a second
+
+// What one link and direction carried; all false/0 when it is not known.
+struct limiter_counters {
+	bool known, rates_known;
+	struct stats_limiter sum;
+	uint64_t rate, limited_rate; // bit/s over the last second
+};
+void counters_limiter(const struct sync *sync, uint64_t uid, struct limiter_counters *counters);
+// False: no counters of this uid.
+bool counters_interface(const struct sync *sync, uint64_t uid, struct stats_interface *sum,
+	struct stats_sparse *sparse);
 
 #endif

@@ -152,9 +152,8 @@ static const char *name_of_domain(const struct sync *sync, uint32_t id)
 	return domain != NULL ? domain->name : "(deleted)";
 }
 
-static void on_describe(void *ctx, const struct record *record, char *text, size_t size)
+void sync_describe(const struct sync *sync, const struct record *record, char *text, size_t size)
 {
-	const struct sync *sync = ctx;
 	struct ip_address address = {.family = (uint8_t)record->key.family};
 	char shown[IP_TEXT_MAX];
 
@@ -185,6 +184,11 @@ static void on_describe(void *ctx, const struct record *record, char *text, size
 	default:
 		snprintf(text, size, "next hop %u of type %u", record->key.id, record->key.type);
 	}
+}
+
+static void on_describe(void *ctx, const struct record *record, char *text, size_t size)
+{
+	sync_describe(ctx, record, text, size);
 }
 
 static void on_changed(void *ctx)

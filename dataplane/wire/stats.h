@@ -57,6 +57,9 @@ struct stats_header {
 	uint64_t move_value[8];
 };
 
+// The uid of what counts frames on a port that belong to no interface; the controller's uids stay below 2^63.
+#define STATS_UNCLASSIFIED(port) (1ull << 63 | (port))
+
 // Directory entry: which object a slot counts for.
 struct stats_entry {
 	uint64_t uid;

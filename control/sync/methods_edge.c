@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// status, neighbor.list, drops, port.status: this edge as a whole.
+
+#include "control/sync/methods.h"
+
+#include "control/model/circuit.h"
+#include "control/node.h"
+#include "control/publication.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+// --- status --------------------------------------------------------------------------------------------
+
+static const char *dataplane_state_name(enum dataplane_state state)
+{
+	static const char *const names[] = {"down", "replaying", "synced", "refused"};
+	return names[state];
+}
+
+struct installed_count {
+	unsigned int type[WIRE_COUNTERS_RELEASE + 1];
+	unsigned int gre;
+};
+
+static void count_record(void *ctx, void *entry)
+{
+	struct installed_count *count = ctx;
+	const struct record *record = entry;
+
+	if (!record->sent || record->error != 0)
+		return;
+	count->type[record->key.type]++;
+	if (record->key.type == WIRE_INTERFACE_SET && record->rank == RANK_TUNNEL)
+		count->gre++;
+}
+
+static void count_vrf(void *ctx, void *entry)
+{
+	table_each(&((struct vrf *)entry)->routes, count_record, ctx);
+}
+
+static json_t *installed_json(const struct sync *sync)
+{
+	struct installed_count count = {0};
+
+	table_each(&sync->records.table, count_record, &count);
+	table_each(&sync->records.vrfs, count_vrf, &count);
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "interfaces",
+		(int)count.type[WIRE_INTERFACE_SET], "vrfs", (int)count.type[WIRE_VRF_SET],
+		"routes", (int)count.type[WIRE_ROUTE_SET], "nexthops",
+		(int)count.type[WIRE_GROUP_SET], "tunnels", (int)count.gre, "limiters",
+		(int)count.type[WIRE_LIMITER_SET]);
+}
+
+static unsigned int count_failures(const struct sync *sync)
+{
+	const struct record *record;
+	unsigned int count = 0;
+
+	TAILQ_FOREACH (record, &sync->records.failures, failure)
+		count++;
+	return count;
+}
+
+static json_t *dataplane_json(const struct sync *sync)
+{
+	const struct dataplane_status *status = dataplane_status(sync->dataplane);
+	bool trouble = status->state == DATAPLANE_DOWN || status->state == DATAPLANE_REFUSED;
+
+	return json_pack("{s:s, s:o, s:o, s:s?, s:s?, s:{s:o, s:o, s:o, s:i, s:o}, s:o}", "state",
+		dataplane_state_name(status->state), "since", json_u64(status->since), "instance",
+		json_u64(status->hello.instance & INT64_MAX), "error", trouble ? status->error : NULL,
+		"hint", trouble ? status->hint : NULL, "records", "sent", json_u64(status->sent),
+		"written", json_u64(status->hello.written), "unchanged",
+		json_u64(status->hello.unchanged), "refused", (int)count_failures(sync), "pending",
+		json_u64(sync->records.pending), "installed", installed_json(sync));
+}
+
+static json_t *bridge_json(const struct sync *sync)
+{
+	static const char *const modes[] = {"netns", "table", "vrf"};
+	struct bridge_counters c = {0};
+
+	bridge_counters(sync->bridge, &c);
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "mode",
+		modes[sync->node->host_domain], "route_messages", json_u64(c.route_messages),
+		"overruns", json_u64(c.overruns), "resyncs", json_u64(c.resyncs), "dumps",
+		json_u64(c.dumps), "drift", json_u64(c.drift), "quarantined",
+		json_u64(c.quarantined));
+}
+
+static void add_problem(json_t *problems, const char *object, const char *message, const char *hint)
+{
+	if (json_array_size(problems) < 100)
+		json_array_append_new(problems, json_pack("{s:s, s:s, s:s}", "object", object,
+							"message", message, "hint", hint));
+}
+
+static void add_circuits(const struct sync *sync, json_t *result, json_t *problems)
+{
+	const struct model *model = sync->desired->publication->model;
+	unsigned int count[STATE_UNKNOWN + 1] = {0};
+
+	for (unsigned int i = 0; i < model_count(model, NOUN_CIRCUIT); i++) {
+		const struct circuit *circuit = model_circuit_at(model, i);
+		char reason[600], object[OBJECT_NAME_MAX + 16];
+		enum link_state state = circuit_state(sync, circuit, reason, sizeof(reason));
+		count[state]++;
+		if (state != STATE_DEGRADED && state != STATE_DOWN)
+			continue;
+		snprintf(object, sizeof(object), "circuit/%s", circuit->name);
+		char message[700];
+		snprintf(message, sizeof(message), "%s: %s", state_name(state), reason);
+		add_problem(problems, object, message, "");
+	}
+	json_object_set_new(result, "circuits",
+		json_pack("{s:i, s:i, s:i, s:i}", "up", (int)count[STATE_UP], "degraded",
+			(int)count[STATE_DEGRADED], "down", (int)count[STATE_DOWN], "disabled",
+			(int)count[STATE_DISABLED]));
+}
+
+static void add_sessions(const struct sync *sync, json_t *result, json_t *problems)
+{
+	int established = 0, down = 0;
+
+	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
+		const struct desired_interface *interface = &sync->desired->interfaces.item[i];
+		const struct realised *realised = table_find(&sync->realised, &interface->id);
+		if (realised != NULL && realised->error[0] != '\0')
+			add_problem(problems, interface->name, realised->error, "");
+		if (interface->kind != INTERFACE_ATTACHMENT || !interface->enabled)
+			continue;
+		if (realised != NULL && realised->heard &&
+			strcmp(realised->session.state, "established") == 0)
+			established++;
+		else
+			down++;
+	}
+	json_object_set_new(result, "sessions",
+		json_pack("{s:i, s:i}", "established", established, "down", down));
+}
+
+static void add_routes(const struct sync *sync, json_t *result)
+{
+	unsigned int learned = 0, rejected = 0, installed = 0;
+
+	for (unsigned int i = 0; i < sync->desired->domains.count; i++) {
+		const struct desired_domain *domain = &sync->desired->domains.item[i];
+		const struct domain *state = table_find(&sync->domains, &domain->id);
+		if (state == NULL)
+			continue;
+		installed += (unsigned int)state->installed.count;
+		if (domain->kind != DOMAIN_PEERING)
+			continue;
+		learned += (unsigned int)state->learned.count;
+		rejected += count_rejected(sync, domain);
+		for (unsigned int j = 0; j < domain->attachments; j++) {
+			const struct realised *session =
+				table_find(&sync->realised, &domain->attachment[j]);
+			unsigned int filtered = session != NULL ? session->session.filtered : 0;
+			learned += filtered;
+			rejected += filtered;
+		}
+	}
+	json_object_set_new(result, "routes",
+		json_pack("{s:i, s:i, s:i}", "learned", (int)learned, "rejected", (int)rejected,
+			"installed", (int)installed));
+}
+
+static void add_failures(struct sync *sync, json_t *problems)
+{
+	const struct record *record;
+
+	TAILQ_FOREACH (record, &sync->records.failures, failure) {
+		char object[256], message[128];
+		sync_describe(sync, record, object, sizeof(object));
+		snprintf(message, sizeof(message), "the data plane refused it: %s",
+			strerror(-record->error));
+		add_problem(problems, object, message, "");
+	}
+	for (unsigned int i = 0; i < sync->desired->problems.count; i++) {
+		const struct desired_problem *problem = &sync->desired->problems.item[i];
+		add_problem(problems, problem->object, problem->message, problem->hint);
+	}
+}
+
+static void answer_status(void *ctx)
+{
+	struct rpc_call *call = ctx;
+	struct sync *sync = call->ctx;
+	const uint8_t *uuid = sync->desired->publication->store;
+	char text[40];
+	int at = 0;
+
+	for (unsigned int i = 0; i < 16; i++)
+		at += snprintf(text + at, sizeof(text) - (size_t)at, "%s%02x",
+			i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
+	json_t *problems = json_array();
+	json_t *result = json_pack("{s:s, s:s, s:I, s:o, s:o, s:{s:s, s:s}, s:o, s:o}", "version",
+		CULVERT_VERSION, "edge", sync->node->edge, "time", (json_int_t)time(NULL),
+		"started", json_u64(sync->started), "revision",
+		json_u64(sync->desired->publication->revision), "store", "uuid", text, "state",
+		"ok", "dataplane", dataplane_json(sync), "bridge", bridge_json(sync));
+	add_circuits(sync, result, problems);
+	add_sessions(sync, result, problems);
+	add_routes(sync, result);
+	add_failures(sync, problems);
+	json_object_set_new(result, "problems", problems);
+	rpc_reply(call, result);
+}
+
+void method_status(struct rpc_call *call)
+{
+	struct sync *sync = call_sync(call);
+	if (sync != NULL)
+		dataplane_refresh(sync->dataplane, answer_status, call);
+}
+
+// --- neighbor.list -------------------------------------------------------------------------------------
+
+struct neighbor_list {
+	const struct neighbor **item;
+	size_t count;
+};
+
+static void add_neighbor(void *ctx, void *entry)
+{
+	struct neighbor_list *list = ctx;
+	list->item[list->count++] = nexthops_heard(entry);
+}
+
+static int compare_neighbors(const void *a, const void *b)
+{
+	const struct neighbor *left = *(const struct neighbor *const *)a;
+	const struct neighbor *right = *(const struct neighbor *const *)b;
+	return memcmp(&left->key, &right->key, sizeof(left->key));
+}
+
+static json_t *neighbor_json(const struct sync *sync, const struct desired_interface *interface,
+	const struct neighbor *neighbor)
+{
+	struct ip_address address = {.family = neighbor->key.family};
+	char mac[24];
+
+	memcpy(address.bytes, neighbor->key.addr, sizeof(address.bytes));
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", neighbor->mac[0],
+		neighbor->mac[1], neighbor->mac[2], neighbor->mac[3], neighbor->mac[4],
+		neighbor->mac[5]);
+	bool usable = neighbor->state == NEIGHBOR_USABLE;
+	return json_pack("{s:s, s:s, s:o, s:s?, s:s, s:o}", "domain",
+		domain_name(sync, interface->record.vrf), "interface", interface->name, "address",
+		json_address(&address), "mac", usable ? mac : NULL, "state",
+		usable ? "usable" : "unresolved", "since", json_u64(neighbor->since));
+}
+
+void method_neighbor_list(struct rpc_call *call)
+{
+	struct sync *sync = call_sync(call);
+	struct selection selection;
+	struct page page;
+
+	if (sync == NULL || !selection_start(&selection, call) || !page_start(&page, call))
+		return;
+	struct neighbor_list list = {
+		.item = calloc(sync->hops.by_address.count + 1, sizeof(struct neighbor *))};
+	if (list.item == NULL)
+		abort();
+	table_each(&sync->hops.by_address, add_neighbor, &list);
+	qsort(list.item, list.count, sizeof(*list.item), compare_neighbors);
+	for (size_t i = 0; i < list.count && !page_full(&page); i++) {
+		const struct desired_interface *interface =
+			desired_interface(sync->desired, list.item[i]->key.interface);
+		if (interface == NULL ||
+			!selection_has(
+				&selection, desired_domain(sync->desired, interface->record.vrf)) ||
+			!page_wants(&page))
+			continue;
+		json_array_append_new(page.items, neighbor_json(sync, interface, list.item[i]));
+	}
+	free(list.item);
+	page_reply(&page, call);
+}
+
+// --- drops ---------------------------------------------------------------------------------------------
+
+struct drop_list {
+	struct page page;
+	uint64_t total;
+};
+
+static void add_drop(struct drop_list *list, const char *interface, const char *direction,
+	const char *reason, uint64_t packets, const char *help)
+{
+	if (packets == 0)
+		return;
+	list->total += packets;
+	if (page_wants(&list->page))
+		json_array_append_new(list->page.items,
+			json_pack("{s:s, s:s, s:s, s:o, s:s}", "interface", interface, "direction",
+				direction, "reason", reason, "packets", json_u64(packets), "help",
+				help));
+}
+
+static void add_drops(
+	const struct sync *sync, struct drop_list *list, const char *name, uint64_t uid)
+{
+#define DROP_ROW(symbol, text, help) {text, help},
+	static const struct {
+		const char *name, *help;
+	} reasons[] = {DROP_REASONS(DROP_ROW)};
+#undef DROP_ROW
+	static const enum drop_reason tx[] = {
+		DROP_TX_FULL, DROP_TX_DOWN, DROP_NO_BUFFER, DROP_RESTART};
+	struct stats_interface sum;
+	struct stats_sparse sparse;
+
+	if (!counters_interface(sync, uid, &sum, &sparse))
+		return;
+	for (unsigned int i = 0; i < DROP_COUNT; i++)
+		add_drop(list, name, "rx", reasons[i].name, sparse.drops[i], reasons[i].help);
+	for (unsigned int i = 0; i < 4; i++)
+		add_drop(list, name, "tx", reasons[tx[i]].name, sparse.tx_drops[i],
+			reasons[tx[i]].help);
+}
+
+static bool drops_of(
+	const struct sync *sync, struct rpc_call *call, const struct desired_interface *interface)
+{
+	const char *circuit = rpc_string(call, "circuit"), *vnet = rpc_string(call, "vnet"),
+		   *port = rpc_string(call, "port");
+	const struct desired_domain *domain = desired_domain(sync->desired, interface->record.vrf);
+
+	if (circuit != NULL && strcmp(domain->circuit, circuit) != 0)
+		return false;
+	if (vnet != NULL && (domain->kind != DOMAIN_VNET || strcmp(domain->object, vnet) != 0))
+		return false;
+	return port == NULL ||
+	       (interface->kind != INTERFACE_TUNNEL &&
+		       (int)interface->record.port == node_port_index(sync->node, port));
+}
+
+void method_drops(struct rpc_call *call)
+{
+	struct sync *sync = call_sync(call);
+	struct drop_list list = {.total = 0};
+	const char *port;
+
+	if (sync == NULL || !page_start(&list.page, call))
+		return;
+	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
+		const struct desired_interface *interface = &sync->desired->interfaces.item[i];
+		if (drops_of(sync, call, interface))
+			add_drops(sync, &list, interface->name, interface->record.uid);
+	}
+	port = rpc_string(call, "port");
+	for (unsigned int i = 0; i < sync->node->ports.count; i++) {
+		char name[128];
+		if (rpc_has(call, "circuit") || rpc_has(call, "vnet") ||
+			(port != NULL && strcmp(sync->node->ports.item[i].name, port) != 0))
+			continue;
+		snprintf(name, sizeof(name), "%s/unclassified", sync->node->ports.item[i].name);
+		add_drops(sync, &list, name, STATS_UNCLASSIFIED(i));
+	}
+	char next[32];
+	snprintf(
+		next, sizeof(next), "%llu", (unsigned long long)(list.page.skip + list.page.limit));
+	rpc_reply(call, json_pack("{s:o, s:s?, s:o}", "items", list.page.items, "next",
+				list.page.more ? next : NULL, "total", json_u64(list.total)));
+}
+
+// --- port.status ---------------------------------------------------------------------------------------
+
+static json_t *port_json(const struct sync *sync, unsigned int index)
+{
+	const struct node_port *port = &sync->node->ports.item[index];
+	const struct port_state *state = &sync->port[index];
+	struct stats_interface total = {0}, sum, stray = {0};
+	struct stats_sparse sparse;
+	const char *role = "customer";
+	char mac[24], device[64];
+
+	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
+		const struct desired_interface *interface = &sync->desired->interfaces.item[i];
+		if (interface->kind == INTERFACE_TUNNEL || interface->record.port != index)
+			continue;
+		if (interface->kind == INTERFACE_CORE)
+			role = "core";
+		if (!counters_interface(sync, interface->record.uid, &sum, &sparse))
+			continue;
+		total.rx_packets += sum.rx_packets;
+		total.rx_bytes += sum.rx_bytes;
+		total.tx_packets += sum.tx_packets;
+		total.tx_bytes += sum.tx_bytes;
+	}
+	if (!counters_interface(sync, STATS_UNCLASSIFIED(index), &stray, &sparse))
+		memset(&stray, 0, sizeof(stray));
+	const uint8_t *m = state->last.mac;
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4],
+		m[5]);
+	snprintf(device, sizeof(device), "%.*s", (int)strcspn(port->device, ","), port->device);
+	return json_pack("{s:s, s:s, s:s, s:s?, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:n, s:o}",
+		"port", port->name, "role", role, "device", device, "mac",
+		state->known ? mac : NULL, "mtu", (int)state->last.mtu, "state",
+		!state->known    ? "missing"
+		: state->last.up ? "up"
+				 : "down",
+		"since", json_u64(state->since), "rx_packets",
+		json_u64(total.rx_packets + stray.rx_packets), "rx_bytes", json_u64(total.rx_bytes),
+		"tx_packets", json_u64(total.tx_packets), "tx_bytes", json_u64(total.tx_bytes),
+		"rx_missed", "unclassified", json_u64(stray.rx_packets));
+}
+
+void method_port_status(struct rpc_call *call)
+{
+	struct sync *sync = call_sync(call);
+	struct api_error error;
+
+	if (sync == NULL)
+		return;
+	const char *only = rpc_string(call, "port");
+	if (only != NULL && node_port(sync->node, only) == NULL) {
+		api_fail(&error, API_NOT_FOUND, "culvertctl port list",
+			"no port named \"%s\" on this machine", only);
+		rpc_fail(call, &error);
+		return;
+	}
+	json_t *items = json_array();
+	for (unsigned int i = 0; i < sync->node->ports.count && i < PORTS_MAX; i++)
+		if (only == NULL || strcmp(sync->node->ports.item[i].name, only) == 0)
+			json_array_append_new(items, port_json(sync, i));
+	rpc_reply_list(call, items, NULL);
+}
