@@ -8,6 +8,7 @@
 #include "dataplane/dataplane.h"
 
 #include "dataplane/tables/fib.h"
+#include "dataplane/tables/limiter_wheel.h"
 #include "dataplane/tables/reclaim.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/worker.h"
@@ -54,10 +55,28 @@ static int add_worker(struct dataplane *dp, unsigned index)
 	w->parts = stats_limiter_part(dp->stats, index, 0);
 	w->port = dp->port;
 	w->pool = dp->pool;
+	// Shapers may hold a quarter of the buffers.
+	w->wheel = wheel_create(
+		dp->pool->size / 4 / dp->workers, sizeof(struct parked));
+	if (w->wheel == NULL) {
+		free(w);
+		return -ENOMEM;
+	}
 	for (unsigned port = 0; port < PORT_MAX; port++)
 		w->tx_queue[port] = (uint16_t)index;
 	dp->worker[index] = w;
 	return 0;
+}
+
+static void remove_worker(struct worker *w)
+{
+	const struct parked *parked;
+	if (w == NULL)
+		return;
+	while ((parked = wheel_drain(w->wheel)) != NULL)
+		rte_pktmbuf_free(parked->mbuf);
+	wheel_destroy(w->wheel);
+	free(w);
 }
 
 static void defaults(struct dataplane_config *c)
@@ -115,7 +134,7 @@ void dataplane_destroy(struct dataplane *dp)
 	if (dp == NULL)
 		return;
 	for (unsigned i = 0; i < dp->workers; i++)
-		free(dp->worker[i]);
+		remove_worker(dp->worker[i]);
 	if (dp->fib != NULL)
 		fib_free(dp->fib);
 	reclaim_destroy(dp->reclaim); // runs what is noted, so the tables must still be there

@@ -11,6 +11,7 @@
 // FIB's writer has work left. It never waits for the controller, which may come, go and come back.
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -30,7 +31,6 @@
 #include <rte_log.h>
 #include <rte_mbuf.h>
 
-#include "dataplane/clock.h"
 #include "dataplane/control.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/io/ethdev.h"
@@ -39,11 +39,16 @@
 #include "dataplane/log.h"
 #include "dataplane/options.h"
 #include "dataplane/tables/limiter.h"
+#include "dataplane/tables/limiter_clock.h"
+#include "dataplane/tables/limits.h"
 #include "dataplane/wire/link.h"
 
 enum exit_code { EXIT_EAL = 1, EXIT_USAGE, EXIT_PORT, EXIT_MEMORY, EXIT_SOCKET };
 
 #define LINK_PERIOD  50000000u // ns
+#define CLOCK_PERIOD   1000000000u
+#define SWEEP_PERIOD   600000000000u
+#define CALIBRATION_NS 50000000u
 #define BUFFER_CACHE 256u
 #define IDLE_NS      20000000
 #define BUSY_NS      1000000
@@ -58,9 +63,12 @@ struct program {
 	struct host *host;
 	struct control *control;
 	struct io_threads *threads;
-	uint64_t hz;
+	uint64_t hz; // as measured at the start
+	struct limiter_clock clock;
 	uint64_t instance;
 	uint64_t link_at; // next look at the ports
+	uint64_t clock_at;
+	uint64_t sweep_at;
 	int signals;
 	int eal;
 };
@@ -238,9 +246,9 @@ static int start(struct program *p, char **argv)
 {
 	int code;
 
-	p->hz = clock_calibrate();
-	if (!p->hz)
+	if (limiter_clock_start(&p->clock, CALIBRATION_NS))
 		return die(EXIT_EAL, "this machine's TSC is not invariant; the limiters need it");
+	p->hz = p->clock.hz;
 	if (getrandom(&p->instance, sizeof(p->instance), 0) < 0)
 		p->instance = rte_rdtsc();
 	code = start_eal(p, argv);
@@ -295,6 +303,33 @@ static void look_at_ports(struct program *p, uint64_t now)
 	}
 }
 
+static uint64_t monotonic_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+// Keeps the limiters' idea of a second, and their words within the clock's range.
+static void look_at_clock(struct program *p, uint64_t now)
+{
+	if (now >= p->clock_at) {
+		p->clock_at = now + CLOCK_PERIOD;
+		if (limiter_clock_check(&p->clock) == 1) {
+			log_info("clock", "hz=%" PRIu64, p->clock.hz);
+			limiters_retime(p->dp, p->clock.hz);
+		}
+	}
+	if (now >= p->sweep_at) {
+		unsigned repaired = limiters_sweep(p->dp);
+
+		p->sweep_at = now + SWEEP_PERIOD;
+		if (repaired)
+			log_warn("limiter", "repaired=%u", repaired);
+	}
+}
+
 static void run(struct program *p)
 {
 	for (;;) {
@@ -305,8 +340,9 @@ static void run(struct program *p)
 		uint64_t now;
 
 		work += control_turn(p->control);
-		now = clock_monotonic_ns();
+		now = monotonic_ns();
 		look_at_ports(p, now);
+		look_at_clock(p, now);
 		control_events(p->control, now);
 		if (work)
 			wait.tv_nsec = 0;

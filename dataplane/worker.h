@@ -79,12 +79,21 @@ struct fragment_list {
 	uint16_t port[FRAGMENT_ROOM];
 };
 
+// A packet in the timing wheel of a shaper.
+struct parked {
+	struct rte_mbuf *mbuf;
+	struct packet packet;
+	uint32_t generation; // of the interface it came in on
+};
+
 struct rx_queue {
 	struct port *port;
 	uint16_t queue;
 };
 
 enum tx_drop { TX_DROP_FULL, TX_DROP_DOWN, TX_DROP_NO_BUFFER, TX_DROP_RESTART };
+
+struct wheel;
 
 struct worker {
 	uint64_t now; // TSC ticks, set once per turn
@@ -103,8 +112,8 @@ struct worker {
 
 	struct burst burst;
 	struct lookup_keys keys; // of lookup
-	uint32_t limiter[BURST]; // of police
-	uint16_t length[BURST];
+	struct wheel *wheel;       // of police: parked packets
+	uint64_t departure[BURST]; // likewise, units
 
 	uint64_t tx_ports;   // bit p: tx[p] has something
 	unsigned dead_count; // packets to be freed at the end

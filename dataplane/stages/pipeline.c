@@ -10,6 +10,7 @@
 
 #include "dataplane/stages/stages.h"
 
+#include "dataplane/tables/limiter_wheel.h"
 #include "dataplane/tables/reclaim.h"
 
 #include <rte_rcu_qsbr.h>
@@ -46,6 +47,8 @@ unsigned worker_turn(struct worker *w, uint64_t now)
 {
 	unsigned seen = 0;
 	w->now = now;
+	if (wheel_count(w->wheel) != 0) // before new ones, which must not overtake
+		seen += stage_parked(w);
 	for (unsigned q = 0; q < w->rx_count; q++) {
 		struct port *port = w->rx[q].port;
 		unsigned n = port->rx(port, w->rx[q].queue, w->burst.mbuf, BURST);

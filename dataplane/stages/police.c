@@ -4,46 +4,33 @@
 // egress limiter refuses stays charged to ingress, because the customer did send it.
 //
 // A burst is judged by groups of one limiter, not of one interface: all attachments of a link share the link's two
-// limiters, and one call per group is one decision on the shared word at most.
+// limiters, and one call per group is one decision on the shared word at most. Groups are found by a table of 64
+// places that is as good as empty for one burst; two limiters that meet in a place make a group more, no error.
+//
+// A shaped limiter says when a packet may leave. Until then it is parked in the worker's timing wheel, and comes back at
+// lookup, because routes may have changed meanwhile, past guard and this stage. It keeps (slot, generation) of the
+// interface it came in on: if that is gone, it is dropped `stale`. With the wheel full the limiter polices:
+// what would have to wait is dropped `shape-full`.
 
 #include "dataplane/stages/stages.h"
 
 #include "dataplane/tables/limiter.h"
+#include "dataplane/tables/limiter_wheel.h"
 
 #define DSCP_EF 46u
+#define PLACES  64u
 
-static void judge_group(struct worker *w, uint32_t limiter, uint32_t group, uint32_t ef)
-{
-	uint16_t packed[BURST];
-	uint8_t who[BURST];
-	uint64_t ef_mask = 0;
-	unsigned n = 0;
-	FOR_EACH (i, group) {
-		packed[n] = w->length[i];
-		ef_mask |= (uint64_t)(ef >> i & 1) << n;
-		who[n++] = (uint8_t)i;
-	}
-	uint64_t accepted = limiter_police(
-		&w->words[limiter], &w->parts[limiter], limiter_units(w->now), packed, ef_mask, n);
-	uint64_t refused = ~accepted & ((1ull << n) - 1);
-	for (; refused != 0; refused &= refused - 1) {
-		unsigned i = who[__builtin_ctzll(refused)];
-		burst_drop(w, i, ef >> i & 1 ? DROP_LIMITED_EF : DROP_LIMITED);
-	}
-}
+struct batch {
+	uint32_t limiter;
+	uint32_t members; // bit i: packet i
+};
 
-// Calls judge_group() for each set of packets of the mask that have the same limiter.
-static void judge_all(struct worker *w, uint32_t mask, uint32_t ef)
-{
-	while (mask != 0) {
-		uint32_t first = w->limiter[__builtin_ctz(mask)], group = 0;
-		FOR_EACH (i, mask) {
-			group |= (uint32_t)(w->limiter[i] == first) << i;
-		}
-		mask &= ~group;
-		judge_group(w, first, group, ef);
-	}
-}
+struct batches {
+	unsigned count;
+	struct batch group[BURST];
+	uint16_t length[BURST]; // accounted, by packet
+	uint8_t place[PLACES];  // group + 1; 0 = none
+};
 
 static inline uint16_t accounted(const struct packet *p, int16_t extra)
 {
@@ -51,37 +38,180 @@ static inline uint16_t accounted(const struct packet *p, int16_t extra)
 	return (uint16_t)(length < 1 ? 1 : length);
 }
 
+static inline void join(struct worker *w, struct batches *g, uint32_t limiter, unsigned i)
+{
+	uint8_t *place = &g->place[limiter % PLACES];
+	if (*place != 0 && g->group[*place - 1].limiter == limiter) {
+		g->group[*place - 1].members |= 1u << i;
+		return;
+	}
+	limiter_prefetch(&w->parts[limiter]);
+	g->group[g->count++] = (struct batch){limiter, 1u << i};
+	*place = (uint8_t)g->count;
+}
+
+static void refuse(struct worker *w, unsigned i, uint32_t ef, bool full)
+{
+	burst_drop(w, i, full ? DROP_SHAPE_FULL : ef >> i & 1 ? DROP_LIMITED_EF : DROP_LIMITED);
+}
+
+static inline void judge_one(
+	struct worker *w, const struct batches *g, uint32_t limiter, unsigned i, uint32_t ef)
+{
+	uint64_t now = limiter_units(w->now);
+	struct stats_limiter_part *part = &w->parts[limiter];
+	uint16_t length = g->length[i];
+	unsigned class = ef >> i & 1;
+	if (!limiter_pass_one(part, now, length, class) &&
+		!limiter_police_one(&w->words[limiter], part, now, length, class))
+		refuse(w, i, ef, false);
+}
+
+// `shape`: the group's limiter may make packets wait; w->departure is set for those that must.
+static void judge_many(struct worker *w, const struct batches *g, const struct batch *group,
+	uint32_t members, uint32_t ef, bool shape)
+{
+	struct stats_limiter_word *word = &w->words[group->limiter];
+	struct stats_limiter_part *part = &w->parts[group->limiter];
+	uint64_t now = limiter_units(w->now), ef_mask = 0, departure[BURST], accepted;
+	uint16_t packed[BURST];
+	uint8_t who[BURST];
+	unsigned n = 0;
+	bool full = false;
+	FOR_EACH (i, members) {
+		packed[n] = g->length[i];
+		ef_mask |= (uint64_t)(ef >> i & 1) << n;
+		who[n++] = (uint8_t)i;
+	}
+	if (shape && wheel_room(w->wheel) < BURST) {
+		full = true;
+		shape = false;
+		__atomic_fetch_add(&word->fallbacks, n, __ATOMIC_RELAXED);
+	}
+	accepted = shape ? limiter_shape(word, part, now, packed, ef_mask, n, departure)
+			 : limiter_police(word, part, now, packed, ef_mask, n);
+	for (unsigned k = 0; k < n; k++) {
+		unsigned i = who[k];
+		if (!(accepted >> k & 1))
+			refuse(w, i, ef, full);
+		else if (shape && (int64_t)(departure[k] - w->departure[i]) > 0)
+			w->departure[i] = departure[k];
+	}
+}
+
+static inline bool shaped(const struct worker *w, uint32_t limiter)
+{
+	return __atomic_load_n(&w->words[limiter].flags, __ATOMIC_RELAXED) & LIMITER_SHAPE;
+}
+
+static void judge_all(struct worker *w, const struct batches *g, uint32_t ef, bool shaping)
+{
+	for (unsigned k = 0; k < g->count; k++)
+		limiter_prefetch_word(
+			&w->words[g->group[k].limiter], &w->parts[g->group[k].limiter]);
+	for (unsigned k = 0; k < g->count; k++) {
+		uint32_t limiter = g->group[k].limiter;
+		uint32_t members = g->group[k].members & w->burst.alive;
+		bool shape = shaping && shaped(w, limiter);
+		if (members == 0)
+			continue;
+		if ((members & (members - 1)) == 0 && !shape)
+			judge_one(w, g, limiter, (unsigned)__builtin_ctz(members), ef);
+		else
+			judge_many(w, g, &g->group[k], members, ef, shape);
+	}
+}
+
+static void park_all(struct worker *w)
+{
+	struct burst *b = &w->burst;
+	uint64_t now = limiter_units(w->now);
+	FOR_EACH (i, b->alive) {
+		if (w->departure[i] == now)
+			continue;
+		struct packet *p = &b->packet[i];
+		struct parked *place = wheel_put(w->wheel, now, w->departure[i]);
+		if (place == NULL) {
+			burst_drop(w, i, DROP_SHAPE_FULL);
+			continue;
+		}
+		*place = (struct parked){.mbuf = b->mbuf[i],
+			.packet = *p,
+			.generation = w->tables->interface[p->in].generation};
+		b->alive &= ~(1u << i);
+	}
+}
+
 void stage_police(struct worker *w)
 {
 	struct burst *b = &w->burst;
 	const struct interface *interface = w->tables->interface;
-	uint32_t *limiter = w->limiter, in = 0, out = 0, ef = 0;
-	uint16_t *length = w->length;
-
+	bool shaping = __atomic_load_n(&w->tables->shaped, __ATOMIC_RELAXED) != 0;
+	struct batches in, out;
+	uint32_t ef = 0;
+	in.count = out.count = 0;
+	memset(in.place, 0, sizeof(in.place));
+	memset(out.place, 0, sizeof(out.place));
 	FOR_EACH (i, b->alive) {
 		const struct packet *p = &b->packet[i];
+		const struct interface *from = &interface[p->in], *to = &interface[p->out];
+		uint32_t limiter_in = from->limiter_in, limiter_out = to->limiter_out;
 		if (p->flags & PACKET_FREE)
 			continue;
-		limiter[i] = interface[p->in].limiter_in;
-		length[i] = accounted(p, interface[p->in].account_in);
 		ef |= (uint32_t)(p->tos >> 2 == DSCP_EF) << i;
-		if (limiter[i] != 0) {
-			in |= 1u << i;
-			limiter_prefetch(&w->parts[limiter[i]]);
+		in.length[i] = accounted(p, from->account_in);
+		out.length[i] = accounted(p, to->account_out);
+		if (limiter_in != 0)
+			join(w, &in, limiter_in, i);
+		if (limiter_out != 0)
+			join(w, &out, limiter_out, i);
+	}
+	if (shaping)
+		for (unsigned k = 0; k < b->count; k++)
+			w->departure[k] = limiter_units(w->now);
+	judge_all(w, &in, ef, shaping);
+	judge_all(w, &out, ef, shaping);
+	if (shaping)
+		park_all(w);
+}
+
+// Takes what may leave now out of the wheel into the burst; returns how many.
+static unsigned unpark(struct worker *w)
+{
+	struct burst *b = &w->burst;
+	const struct parked *parked;
+	unsigned n = 0;
+	b->count = 0;
+	b->alive = 0;
+	while (b->count < BURST && (parked = wheel_take(w->wheel, limiter_units(w->now))) != NULL) {
+		const struct interface *i = &w->tables->interface[parked->packet.in];
+		struct packet *p = &b->packet[b->count];
+		n++;
+		if (i->generation != parked->generation) {
+			w->sparse[0].drops[DROP_STALE]++;
+			w->dead[w->dead_count++] = parked->mbuf;
+			continue;
 		}
-		if (interface[p->out].limiter_out != 0)
-			out |= 1u << i;
+		b->mbuf[b->count] = parked->mbuf;
+		*p = parked->packet;
+		p->vrf = i->vrf;
+		p->flags &= (uint8_t) ~(PACKET_CHECK | PACKET_FRAGMENT);
+		b->alive |= 1u << b->count++;
 	}
-	judge_all(w, in, ef);
-	out &= b->alive;
-	FOR_EACH (j, out) {
-		const struct packet *p = &b->packet[j];
-		limiter[j] = interface[p->out].limiter_out;
-		length[j] = accounted(p, interface[p->out].account_out);
-		limiter_prefetch(&w->parts[limiter[j]]);
-		// The limiter may have been taken away since the mask was made.
-		if (limiter[j] == 0)
-			out &= ~(1u << j);
+	return n;
+}
+
+unsigned stage_parked(struct worker *w)
+{
+	unsigned seen = 0, n;
+	// Bounded: the rest is due in the next turn.
+	for (unsigned k = 0; k < 4 && (n = unpark(w)) != 0; k++) {
+		seen += n;
+		stage_lookup(w);
+		burst_compact(&w->burst);
+		stage_output(w);
+		stage_tx(w);
+		stage_drop(w);
 	}
-	judge_all(w, out, ef);
+	return seen;
 }

@@ -16,6 +16,7 @@ void stage_police(struct worker *w);
 void stage_output(struct worker *w);
 void stage_tx(struct worker *w);
 void stage_drop(struct worker *w);
+unsigned stage_parked(struct worker *w); // what a shaper held back and may leave now: lookup, output, tx, drop
 unsigned stage_host(struct worker *w); // its own way in: lookup or output, then as above
 
 // Shared by the stages.

@@ -75,7 +75,7 @@ static void look_peak(struct limiter_watch *watch, struct stats_limiter_word *wo
 			watch->peak[s % MINUTE] = 0;
 	watch->second = second;
 	if (bytes > watch->peak[second % MINUTE])
-		watch->peak[second % MINUTE] = bytes;
+		watch->peak[second % MINUTE] = (uint32_t)bytes;
 	for (unsigned i = 0; i < MINUTE; i++)
 		most = watch->peak[i] > most ? watch->peak[i] : most;
 	// From a window to a millisecond.

@@ -12,7 +12,7 @@ struct limiter_watch {
 	uint64_t limited_packets, limited_bytes; // sums at the last look
 	uint64_t run_packets, run_bytes;         // sums when the run began
 	uint64_t first, last;                    // units: of the run's drops
-	uint64_t peak[60];                       // bytes of the fullest window, by second
+	uint32_t peak[60];                       // bytes of the fullest window, by second
 	uint64_t second;                         // of the last look
 	bool primed;                             // sums are known
 	bool running;

@@ -36,6 +36,13 @@ static int take_slot(struct dataplane *dp, const struct wire_limiter *r, uint32_
 	return slots_take_at(slots, r->limiter, *slot);
 }
 
+// One count of them all, so that workers need not ask each limiter when none shapes.
+static void count_shaped(struct tables *t, const struct wire_limiter *r, int change)
+{
+	if (r->flags & WIRE_LIMITER_SHAPE)
+		__atomic_fetch_add(&t->shaped, change, __ATOMIC_RELAXED);
+}
+
 int limiter_set(struct dataplane *dp, const struct wire_limiter *r)
 {
 	struct tables *t = dp->tables;
@@ -63,6 +70,8 @@ int limiter_set(struct dataplane *dp, const struct wire_limiter *r)
 			stats_limiter_word(dp->stats, slot), r, dp->hz, dp->workers, now, same);
 		t->limiter_uid[slot] = r->uid;
 	}
+	count_shaped(t, &t->limiter_record[slot], -1);
+	count_shaped(t, r, 1);
 	t->limiter_record[slot] = *r;
 	limiter_write(stats_limiter_word(dp->stats, slot), r, dp->hz, dp->workers, now);
 	interfaces_follow_limiter(dp, slot);
@@ -86,6 +95,8 @@ int limiter_delete(struct dataplane *dp, uint32_t id)
 	if (slots->uses[slot] != 0)
 		return -EBUSY;
 	slots_drop(slots, slot);
+	count_shaped(dp->tables, &dp->tables->limiter_record[slot], -1);
+	dp->tables->limiter_record[slot].flags = 0;
 	reclaim_defer(dp->reclaim, release, dp, slot);
 	dp->written++;
 	return 0;
@@ -103,4 +114,28 @@ int limiter_dump(
 			return stop;
 	}
 	return 0;
+}
+
+void limiters_retime(struct dataplane *dp, uint64_t hz)
+{
+	struct tables *t = dp->tables;
+	uint64_t now = limiter_units(dp->clock());
+	dp->hz = hz;
+	for (uint32_t slot = 1; slot <= t->limiter_slots.high; slot++) {
+		if (t->limiter_slots.id[slot] != 0)
+			limiter_write(stats_limiter_word(dp->stats, slot),
+				&t->limiter_record[slot], hz, dp->workers, now);
+	}
+}
+
+unsigned limiters_sweep(struct dataplane *dp)
+{
+	struct tables *t = dp->tables;
+	uint64_t now = limiter_units(dp->clock());
+	unsigned repaired = 0;
+	for (uint32_t slot = 1; slot <= t->limiter_slots.high; slot++) {
+		if (t->limiter_slots.id[slot] != 0)
+			repaired += (unsigned)limiter_sweep(stats_limiter_word(dp->stats, slot), now);
+	}
+	return repaired;
 }

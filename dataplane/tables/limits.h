@@ -17,4 +17,10 @@ int limiter_dump(
 	struct dataplane *dp, int (*cb)(void *ctx, const struct wire_limiter *r), void *ctx);
 uint32_t limiter_find(const struct dataplane *dp, uint32_t id); // slot, 0 = none
 
+// The clock's frequency was corrected: every limiter is written anew. Changes dp->hz.
+void limiters_retime(struct dataplane *dp, uint64_t hz);
+
+// Repairs words far in the past or future, see limiter_sweep(). Every few minutes. Returns how many.
+unsigned limiters_sweep(struct dataplane *dp);
+
 #endif

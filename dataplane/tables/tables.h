@@ -40,6 +40,7 @@ struct tables {
 	struct multipath *multipath;
 	struct map vlans;   // VLAN_KEY, 0 for no tag -> interface slot
 	struct map tunnels; // hash of the triple -> interface slot
+	uint32_t shaped;    // limiters that shape; 0 spares the police stage to ask each
 
 	// The writer's.
 	struct slots vrf_slots;
