@@ -25,7 +25,7 @@ static const struct field fields[] = {
 		.effect = EFFECT_HITLESS,
 		.help = "50mbps, 100mbps, 200mbps, 500mbps, 1gbps, 2gbps, 5gbps or 10gbps; raised "
 			"live, never lowered"},
-	{"burst", FIELD_DURATION, 0, OFFSET(burst), "100ms", 10 * MS, 2000 * MS,
+	{"burst", FIELD_DURATION, 0, OFFSET(burst), "50ms", 10 * MS, 2000 * MS,
 		.effect = EFFECT_HITLESS,
 		.help = "how long it may send at line rate after a pause, as time at the "
 			"bandwidth"},
