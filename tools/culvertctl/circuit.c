@@ -184,7 +184,9 @@ static void print_direction(
 	if (!json_is_object(counters))
 		return;
 	printf("  %-3s  %s bit/s, %s packets, %s bytes, %s packets limited\n", direction,
-		number_text(context, get_number(counters, "rate"), rate),
+		json_is_integer(json_object_get(counters, "rate"))
+			? number_text(context, get_number(counters, "rate"), rate)
+			: "-",
 		number_text(context, get_number(counters, "packets"), packets),
 		number_text(context, get_number(counters, "bytes"), bytes),
 		number_text(context, get_number(counters, "limited_packets"), limited));
@@ -271,6 +273,18 @@ static void stats_row(const struct context *context, struct table *table, const 
 	table_row(table, columns, json_is_object(counters) ? counters : NULL);
 }
 
+static size_t drop_count(const json_t *links)
+{
+	const json_t *link, *interface;
+	size_t count = 0, i, j;
+
+	json_array_foreach ((json_t *)links, i, link)
+		json_array_foreach (json_object_get(link, "interfaces"), j, interface)
+			count += json_object_size(json_object_get(interface, "drops")) +
+				 json_object_size(json_object_get(interface, "tx_drops"));
+	return count;
+}
+
 static void print_drops(const struct context *context, const json_t *links)
 {
 	static const char *const titles[] = {"INTERFACE", "REASON", ">PACKETS", NULL};
@@ -319,8 +333,10 @@ int run_circuit_stats(struct context *context)
 			stats_row(context, table, link, "out");
 		}
 		table_end(table);
-		putchar('\n');
-		print_drops(context, links);
+		if (drop_count(links) > 0) {
+			putchar('\n');
+			print_drops(context, links);
+		}
 	}
 	json_decref(result);
 	return 0;
