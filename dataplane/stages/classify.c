@@ -92,14 +92,40 @@ static inline unsigned destination(const uint8_t *data, const struct interface *
 		return 0;
 	if (load32(data) == UINT32_MAX && load16(data + 4) == UINT16_MAX)
 		return 1;
-	if ((type == ETHERTYPE_IPV6 && load16(data) == rte_cpu_to_be_16(0x3333)) ||
-		(type == ETHERTYPE_IPV4 && (load32(data) & rte_cpu_to_be_32(0xffffff00)) ==
-						   rte_cpu_to_be_32(0x01005e00)))
+	if ((type == ETHERTYPE_IPV6 && load16(data) == be16(0x3333)) ||
+		(type == ETHERTYPE_IPV4 && (load32(data) & be32(0xffffff00)) == be32(0x01005e00)))
 		return 1;
 	return 2;
 }
 
-static inline enum drop_reason check_frame(
+// What every packet that goes on has: a VRF, flags, and no padding behind it.
+static inline void accept(
+	const struct interface *i, struct rte_mbuf *m, struct packet *p, uint8_t group)
+{
+	p->flags = (i->flags & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0) | group;
+	p->vrf = i->vrf;
+	m->data_len = p->l3 + p->length;
+	m->pkt_len = m->data_len;
+}
+
+// The common case: an IPv4 packet to us, without options, with nothing wrong. False: check_frame() says what it is.
+static inline bool plain_frame(
+	const struct interface *i, struct rte_mbuf *m, struct packet *p, uint16_t type)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *), *ip = data + p->l3;
+	bool ours = (load32(data) == load32(i->mac)) & (load16(data + 4) == load16(i->mac + 4));
+	bool up = i->flags & WIRE_INTERFACE_UP;
+	// An mbuf has room for these 20 bytes whatever its length; ipv4_plain() looks at the length.
+	if (!((type == ETHERTYPE_IPV4) & ours & up) ||
+		!ipv4_plain(ip, m->data_len - p->l3, &p->length))
+		return false;
+	p->family = 4;
+	p->tos = ip[1];
+	accept(i, m, p, 0);
+	return true;
+}
+
+static __rte_noinline enum drop_reason check_frame(
 	const struct interface *i, struct rte_mbuf *m, struct packet *p, uint16_t type)
 {
 	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *);
@@ -107,11 +133,12 @@ static inline enum drop_reason check_frame(
 	unsigned room = m->data_len - p->l3;
 	enum drop_reason bad;
 	unsigned to = destination(data, i, type);
-	if (unlikely(!(i->flags & WIRE_INTERFACE_UP)))
+	p->length = 0;
+	if (!(i->flags & WIRE_INTERFACE_UP))
 		return DROP_INTERFACE_DOWN;
-	if (unlikely(to == 2))
+	if (to == 2)
 		return DROP_MAC_FOREIGN;
-	if (likely(type == ETHERTYPE_IPV4)) {
+	if (type == ETHERTYPE_IPV4) {
 		bad = ipv4_check(ip, room, &p->length);
 		p->family = 4;
 		p->tos = ip[1];
@@ -122,75 +149,84 @@ static inline enum drop_reason check_frame(
 	} else {
 		return type == ETHERTYPE_ARP ? HEADER_OK : DROP_ETHERTYPE;
 	}
-	if (unlikely(bad != HEADER_OK))
-		return bad;
-	p->flags = (i->flags & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0) |
-		   (to == 1 ? PACKET_GROUP : 0);
-	p->vrf = i->vrf;
-	m->data_len = p->l3 + p->length;
-	m->pkt_len = m->data_len;
-	return HEADER_OK;
+	if (bad == HEADER_OK)
+		accept(i, m, p, to == 1 ? PACKET_GROUP : 0);
+	return bad;
 }
 
-static inline bool is_gre(
-	const struct interface *i, const struct rte_mbuf *m, const struct packet *p)
+static inline bool is_gre(const struct rte_mbuf *m, const struct packet *p)
 {
 	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, p->l3);
-	return (i->flags & WIRE_INTERFACE_CORE) && ip[p->family == 4 ? 9 : 6] == PROTOCOL_GRE;
+	return ip[p->family == 4 ? 9 : 6] == PROTOCOL_GRE;
+}
+
+// Not the common case. Returns false if the packet is settled.
+static __rte_noinline bool odd_frame(
+	struct worker *w, const struct port *port, unsigned i, const struct frame *frame)
+{
+	struct packet *p = &w->burst.packet[i];
+	enum drop_reason bad;
+	p->length = 0;
+	p->flags = 0;
+	if (p->in == port->unclassified)
+		bad = frame->key == MAP_NONE ? DROP_FRAME_TRUNCATED : DROP_VLAN_UNKNOWN;
+	else
+		bad = check_frame(
+			&w->tables->interface[p->in], w->burst.mbuf[i], p, frame->ethertype);
+	if (bad != HEADER_OK)
+		burst_drop(w, i, bad);
+	else if (frame->ethertype == ETHERTYPE_ARP)
+		burst_to_host(w, i, HOST_NEIGHBOR, 0);
+	return w->burst.alive >> i & 1;
+}
+
+static inline uint32_t find_interface(
+	const struct map_array *vlans, const struct port *port, uint32_t key)
+{
+	uint32_t at = map_first(key);
+	uint32_t slot = key == MAP_NONE ? MAP_NONE : map_next(vlans, key, &at);
+	return slot == MAP_NONE ? port->unclassified : slot;
 }
 
 void stage_classify(struct worker *w, const struct port *port, unsigned n)
 {
 	struct burst *b = &w->burst;
-	const struct tables *t = w->tables;
-	const struct map_array *vlans = map_array(&t->vlans);
+	const struct interface *interface = w->tables->interface;
+	const struct map_array *vlans = map_array(&w->tables->vlans);
+	struct stats_interface *hot = w->hot;
 	struct frame frame[BURST];
-	uint32_t last_key = MAP_NONE, last_slot = port->unclassified;
+	uint32_t key = MAP_NONE, slot = port->unclassified, gre = 0;
 	struct count count = {.interface = port->unclassified};
 
 	b->count = n;
 	b->alive = (uint32_t)((1ull << n) - 1);
-	b->gre = 0;
 	for (unsigned i = 0; i < n; i++) {
 		if (i + 4 < n)
 			rte_prefetch0(rte_pktmbuf_mtod(b->mbuf[i + 4], void *));
 		frame[i] = read_frame(port, b->mbuf[i]);
-		rte_prefetch0(map_home(vlans, frame[i].key));
+		if (frame[i].key != key)
+			rte_prefetch0(map_home(vlans, key = frame[i].key));
 	}
+	key = MAP_NONE;
 	for (unsigned i = 0; i < n; i++) {
-		if (frame[i].key != last_key) {
-			last_key = frame[i].key;
-			uint32_t at = map_first(last_key);
-			last_slot =
-				last_key == MAP_NONE ? MAP_NONE : map_next(vlans, last_key, &at);
-			if (last_slot == MAP_NONE)
-				last_slot = port->unclassified;
-			rte_prefetch0(&t->interface[last_slot]);
-			rte_prefetch0(&w->hot[last_slot]);
+		if (frame[i].key != key) {
+			key = frame[i].key;
+			slot = find_interface(vlans, port, key);
+			rte_prefetch0(&interface[slot]);
+			rte_prefetch0(&hot[slot]);
 		}
-		b->packet[i].in = last_slot;
+		b->packet[i].in = slot;
+		b->packet[i].l3 = frame[i].l3;
 	}
 	for (unsigned i = 0; i < n; i++) {
 		struct packet *p = &b->packet[i];
-		const struct interface *interface = &t->interface[p->in];
-		p->l3 = frame[i].l3;
-		p->length = 0;
-		p->flags = 0;
-		if (unlikely(p->in == port->unclassified)) {
-			count_rx(w, &count, p->in, 0);
-			burst_drop(w, i,
-				frame[i].key == MAP_NONE ? DROP_FRAME_TRUNCATED
-							 : DROP_VLAN_UNKNOWN);
-			continue;
-		}
-		enum drop_reason bad = check_frame(interface, b->mbuf[i], p, frame[i].ethertype);
+		const struct interface *in = &interface[p->in];
+		bool on = plain_frame(in, b->mbuf[i], p, frame[i].ethertype) ||
+			  odd_frame(w, port, i, &frame[i]);
 		count_rx(w, &count, p->in, p->length);
-		if (unlikely(bad != HEADER_OK))
-			burst_drop(w, i, bad);
-		else if (unlikely(frame[i].ethertype == ETHERTYPE_ARP))
-			burst_to_host(w, i, HOST_NEIGHBOR, 0);
-		else if (is_gre(interface, b->mbuf[i], p))
-			b->gre |= 1u << i;
+		if (on && (in->flags & WIRE_INTERFACE_CORE))
+			gre |= (uint32_t)is_gre(b->mbuf[i], p) << i;
 	}
+	b->gre = gre;
 	count_flush(w, &count);
 }

@@ -53,8 +53,8 @@ static void make_fragment(struct worker *w, struct rte_mbuf *m, const uint8_t *w
 	field = (field & ~0x1fffu) | ((field & 0x1fff) + (at >> 3)) | (more ? IPV4_MF : 0);
 	if ((field & 0x1fff) != 0)
 		blank_options(ip, header);
-	store16(ip + 2, rte_cpu_to_be_16(length));
-	store16(ip + 6, rte_cpu_to_be_16((uint16_t)field));
+	store16(ip + 2, be16(length));
+	store16(ip + 6, be16((uint16_t)field));
 	store16(ip + 10, 0);
 	store16(ip + 10, (uint16_t)~fold(ipv4_sum(ip)));
 	uint16_t port = output_frame(w, m, 0, length, p);

@@ -119,6 +119,7 @@ static bool take_path(struct worker *w, unsigned i)
 	p->out = path->interface;
 	p->neighbor = path->neighbor;
 	rte_prefetch0(&t->interface[p->out].limiter_out);
+	rte_prefetch0(&w->hot[p->out]);
 	if (p->neighbor != 0)
 		rte_prefetch0(&t->neighbor[p->neighbor]);
 	return true;
