@@ -35,6 +35,7 @@ int fib_set_isa(struct fib *fib, enum fib_isa isa)
 	__builtin_cpu_init();
 	if (isa == FIB_AVX512) {
 		if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+			!__builtin_cpu_supports("avx512dq") ||
 			!__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("bmi2"))
 			return -ENOTSUP;
 		lookup4 = lookup4_avx512;

@@ -79,14 +79,15 @@ uint32_t bucket_write(
 	struct arena *arena, uint32_t unit, uint32_t skew, const struct paint *p, uint32_t def)
 {
 	struct bucket *b = bucket_at(arena, unit, skew);
+	unsigned room = (p->n + 1u) & ~1u;
 	b->def = def;
 	b->n = (uint16_t)p->n;
-	b->pad = 0;
+	b->values = (uint16_t)(sizeof(*b) + room * 2 - 4);
 	for (unsigned i = 0; i < p->n; i++)
 		b->keys[i] = (uint16_t)p->pos[i];
 	if (p->n & 1)
 		b->keys[p->n] = 0;
-	memcpy(bucket_values(b), p->value, p->n * sizeof(uint32_t));
+	memcpy(&b->keys[room], p->value, p->n * sizeof(uint32_t));
 	return unit | (p->n <= BUCKET_SHORT ? REF_SHORT : REF_LONG);
 }
 
@@ -104,15 +105,21 @@ static void node_sum(struct node *node)
 	}
 }
 
-void node_write(
+unsigned node_write(
 	struct node *node, const uint32_t *pos, const uint32_t *cells, unsigned n, uint32_t def)
 {
 	memset(node->bits, 0, sizeof(node->bits));
 	node->def = def;
+	if (n && cells[0] == 0) {
+		pos++;
+		cells++;
+		n--;
+	}
 	for (unsigned i = 0; i < n; i++)
 		node->bits[pos[i] >> 6] |= 1ull << (pos[i] & 63);
 	memcpy(node->cells, cells, n * sizeof(*cells));
 	node_sum(node);
+	return n;
 }
 
 static void clear_bits(uint64_t bits[4], unsigned from, unsigned to)
@@ -132,34 +139,34 @@ static void clear_bits(uint64_t bits[4], unsigned from, unsigned to)
 unsigned node_splice(struct node *node, const struct node *old, const uint32_t *pos,
 	const uint32_t *cells, unsigned n, unsigned to)
 {
-	if (!old) {
-		node_write(node, pos, cells, n, 0);
-		return n;
-	}
+	if (!old)
+		return node_write(node, pos, cells, n, 0);
 	unsigned from = pos[0], runs = 0, last = node_runs(old);
 	memcpy(node->bits, old->bits, sizeof(node->bits));
 	clear_bits(node->bits, from, to);
 	if (from) {
-		runs = node_run(old, from - 1) + 1;
+		runs = (unsigned)(node_run(old, from - 1) + 1);
 		memcpy(node->cells, old->cells, runs * sizeof(*cells));
 	}
-	for (unsigned i = 0; i < n; i++) {
-		if (runs && node->cells[runs - 1] == cells[i])
+	uint32_t before = runs ? node->cells[runs - 1] : 0;
+	for (unsigned i = 0; i < n; before = cells[i++]) {
+		if (before == cells[i])
 			continue;
 		node->bits[pos[i] >> 6] |= 1ull << (pos[i] & 63);
 		node->cells[runs++] = cells[i];
 	}
 	if (to < 255) {
-		unsigned next = node_run(old, to + 1);
+		int next = node_run(old, to + 1);
+		uint32_t resumed = next < 0 ? 0 : old->cells[next];
 		uint64_t bit = 1ull << ((to + 1) & 63);
 		node->bits[(to + 1) >> 6] &= ~bit;
-		if (node->cells[runs - 1] != old->cells[next]) {
+		if (before != resumed) {
 			node->bits[(to + 1) >> 6] |= bit;
-			node->cells[runs++] = old->cells[next];
+			node->cells[runs++] = resumed;
 		}
-		memcpy(&node->cells[runs], &old->cells[next + 1],
-			(last - next - 1) * sizeof(*cells));
-		runs += last - next - 1;
+		unsigned rest = (unsigned)((int)last - next - 1);
+		memcpy(&node->cells[runs], &old->cells[next + 1], rest * sizeof(*cells));
+		runs += rest;
 	}
 	node_sum(node);
 	return runs;
@@ -189,7 +196,7 @@ static uint32_t bucket_find(const struct bucket *b, uint32_t low)
 			size = half;
 		}
 	}
-	return below ? bucket_values(b)[below - 1] : 0;
+	return bucket_value(b, below);
 }
 
 uint32_t block_find(const struct arena *arena, uint32_t ref, uint32_t skew, uint32_t low)
@@ -197,10 +204,10 @@ uint32_t block_find(const struct arena *arena, uint32_t ref, uint32_t skew, uint
 	if ((ref & REF_KIND) != REF_NODE)
 		return bucket_find(bucket_at(arena, ref, skew), low);
 	const struct node *node = node_at(arena, ref, skew);
-	uint32_t cell = load_cell(&node->cells[node_run(node, low >> 8)]);
+	uint32_t cell = load_cell(node_cell(node, node_run(node, low >> 8)));
 	if (cell == 0 || (cell & LEAF))
 		return cell;
 	const struct node *last = node_at(arena, cell, 0);
-	uint32_t value = last->cells[node_run(last, low & 255)];
+	uint32_t value = load_cell(node_cell(last, node_run(last, low & 255)));
 	return value ? value : load_cell(&last->def);
 }

@@ -53,8 +53,7 @@ static uint32_t walk(struct fib *fib, struct table *t, struct walk *w, uint32_t 
 		if (def == c->def)
 			continue;
 		c->def = def;
-		store_cell(&bucket_at(&fib->arena, c->ref, skew_of(t))->def,
-			def); // a node's stands there too
+		store_cell(def_at(&fib->arena, c->ref, skew_of(t)), def);
 	}
 	return budget;
 }

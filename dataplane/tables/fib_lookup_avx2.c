@@ -33,7 +33,15 @@ static inline uint32_t line_ref(const uint64_t *line, uint32_t tag)
 	// The slot keeps its tag, so its ref may be read again: it is for this tag, or 0 by now.
 	uint32_t ref = __atomic_load_n(
 		(const uint32_t *)line + ((_tzcnt_u32(hit) - 1) & 15), __ATOMIC_ACQUIRE);
-	return hit ? ref : 0;
+	return ref & -(uint32_t)(hit != 0);
+}
+
+static inline uint64_t equal_mask(const uint8_t kinds[FIB_BULK], uint8_t kind)
+{
+	__m256i key = _mm256_set1_epi8((char)kind);
+	uint32_t lower = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(load(kinds), key));
+	uint32_t upper = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(load(kinds + 32), key));
+	return lower | (uint64_t)upper << 32;
 }
 
 // Bytes of a result mask: two for each key.

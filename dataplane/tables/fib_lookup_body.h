@@ -5,6 +5,8 @@
 //   line_ref()         ref of the slot of that tag in a line, 0: none
 //   bucket_count()     keys of a bucket that are <= low
 //   range_count()      the same for a range
+//   equal_mask()       which of 64 bytes are equal to one
+//   hash_slices()      optional, with HASH_SLICES
 //
 // A lookup has at most four places that may be cold: record, line of the hash, chunk, last-level node. All keys
 // of the batch go one place further before any goes two: each stage reads what the stage before prefetched,
@@ -24,9 +26,10 @@ static inline uint64_t load_word(const uint64_t *word)
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
 
-static inline bool line_full(const uint64_t *line)
+// Nothing was found in a line whose last slot is used: its neighbour may have it. One test, seldom true.
+static inline bool elsewhere(uint32_t ref, const uint64_t *line)
 {
-	return load_word(&line[SLOTS - 1]) != 0;
+	return __builtin_expect((ref == 0) & (load_word(&line[SLOTS - 1]) != 0), 0);
 }
 
 static inline const uint64_t *neighbour(const uint64_t *line)
@@ -39,12 +42,6 @@ static inline void prefetch(const void *at)
 	__builtin_prefetch(at, 0, 3);
 }
 
-static inline void prefetch_chunk(const char *at)
-{
-	prefetch(at);
-	prefetch(at + UNIT_BYTES);
-}
-
 static inline struct key key6(const uint8_t *addr)
 {
 	uint64_t words[2];
@@ -52,136 +49,160 @@ static inline struct key key6(const uint8_t *addr)
 	return (struct key){__builtin_bswap64(words[0]), __builtin_bswap64(words[1])};
 }
 
-static const uint64_t mask_hi[8] = {
+static const uint64_t mask_hi[9] = {
 	0, ~0ull << 48, ~0ull << 32, ~0ull << 16, ~0ull, ~0ull, ~0ull, ~0ull};
-static const uint64_t mask_lo[8] = {0, 0, 0, 0, 0, ~0ull << 48, ~0ull << 32, ~0ull << 16};
+static const uint64_t mask_lo[9] = {0, 0, 0, 0, 0, ~0ull << 48, ~0ull << 32, ~0ull << 16};
 
-// The nearest of: a value, the block's own cover, what was known before.
-static inline uint32_t nearest(uint32_t value, uint32_t def, uint32_t known)
-{
-	known = def ? def : known;
-	return value ? value : known;
-}
-
-static inline uint32_t bucket_value(const struct bucket *b, uint32_t low, bool is_long)
-{
-	unsigned n = bucket_count(b, low, is_long);
-	uint32_t value = *(const uint32_t *)((const char *)bucket_values(b) + 4 * (size_t)n - 4);
-	return n ? value : 0; // without any, what was read is the end of the keys
-}
-
-struct batch {
-	const char *base;
-	uint32_t *result;       // best so far
-	uint32_t low[FIB_BULK]; // the 16 bits to search the chunk by
-	uint32_t ref[FIB_BULK]; // of the chunk
-	const struct node *last[FIB_BULK];
-	uint8_t buckets[FIB_BULK], longs[FIB_BULK], nodes[FIB_BULK], lasts[FIB_BULK];
-	unsigned n_buckets, n_longs, n_nodes, n_lasts;
+// Where to look in each slice: the unit of the line, and the tag. Returns a bit for each slice in use, from 1 on.
+struct hashes6 {
+	uint32_t unit[8];
+	uint32_t tag[8];
 };
 
-static inline void add_chunk(struct batch *b, unsigned i, uint32_t ref, uint32_t low)
+#ifndef HASH_SLICES
+static inline uint64_t hash_slices(
+	const struct record6 *record, struct key key, struct hashes6 *out)
 {
-	uint32_t kind = ref & REF_KIND;
-	b->ref[i] = ref;
-	b->low[i] = low;
-	b->buckets[b->n_buckets] = (uint8_t)i;
-	b->n_buckets += kind == REF_SHORT;
-	b->longs[b->n_longs] = (uint8_t)i;
-	b->n_longs += kind == REF_LONG;
-	b->nodes[b->n_nodes] = (uint8_t)i;
-	b->n_nodes += kind == REF_NODE;
+	uint64_t used = 0;
+	for (unsigned s = 1; s < 8; s++) {
+		uint64_t word = load_word(&record->word[s - 1]);
+		uint64_t h = hash6(key.hi & mask_hi[s], key.lo & mask_lo[s], word);
+		out->unit[s - 1] = root_unit(word) + hash_line(h);
+		out->tag[s - 1] = hash_tag(h);
+		used |= (uint64_t)(word != 0) << (s - 1);
+	}
+	return used;
+}
+#endif
+
+// a, or b where a is 0, without a branch that could be mispredicted.
+static inline uint32_t either(uint32_t a, uint32_t b)
+{
+	return a | (b & -(uint32_t)(a == 0));
 }
 
-static inline void do_buckets(
-	struct batch *b, const uint8_t *list, unsigned n, bool is_long, uint32_t skew)
+// The keys of a batch on their way. kind[i] says where a key is: kinds of roots in the first stages, of chunks
+// (REF_KIND's two bits) from then on, DONE.
+#define DONE 0xff
+struct batch {
+	uint8_t kind[FIB_BULK] __attribute__((aligned(64)));
+	const char *base;
+	uint32_t *result;       // the best so far
+	uint32_t ref[FIB_BULK]; // of the chunk, then of the last-level node
+	uint16_t low[FIB_BULK]; // the 16 bits to search the chunk by
+};
+
+#define EACH(i, mask) \
+	(uint64_t m = (mask), i; m && (i = (uint64_t)__builtin_ctzll(m), true); m &= m - 1)
+
+static inline void find_chunk(
+	struct batch *b, unsigned i, uint32_t ref, uint32_t first, uint32_t low, uint32_t high)
 {
-	for (unsigned j = 0; j < n; j++) {
-		unsigned i = list[j];
-		const struct bucket *bucket =
-			(const struct bucket *)((const char *)at_ref(b->base, b->ref[i]) + skew);
-		uint32_t value = bucket_value(bucket, b->low[i], is_long);
-		b->result[i] = nearest(value, load_cell(&bucket->def), b->result[i]);
-	}
+	uint32_t miss = -(uint32_t)(ref == 0);
+	ref |= first & miss;
+	const char *at = at_ref(b->base, ref);
+	prefetch(at);
+	prefetch(at + UNIT_BYTES);
+	b->ref[i] = ref;
+	b->low[i] = (uint16_t)(low ^ ((low ^ high) & miss));
+	b->kind[i] = (uint8_t)(ref >> 29);
+}
+
+static inline void do_buckets(struct batch *b, uint64_t mask, bool is_long, uint32_t skew)
+{
+	for
+		EACH(i, mask)
+		{
+			const struct bucket *bucket =
+				(const struct bucket *)((const char *)at_ref(b->base, b->ref[i]) +
+							skew);
+			uint32_t value =
+				bucket_value(bucket, bucket_count(bucket, b->low[i], is_long));
+			b->result[i] = either(value, either(load_cell(&bucket->def), b->result[i]));
+		}
 }
 
 static inline void do_chunks(struct batch *b, uint32_t skew)
 {
-	for (unsigned j = 0; j < b->n_nodes; j++) {
-		unsigned i = b->nodes[j];
-		const struct node *node =
-			(const struct node *)((const char *)at_ref(b->base, b->ref[i]) + skew);
-		uint32_t cell = load_cell(&node->cells[node_run(node, b->low[i] >> 8)]);
-		bool deeper = cell && !(cell & LEAF);
-		b->result[i] = nearest(deeper ? 0 : cell, load_cell(&node->def), b->result[i]);
-		b->last[i] = at_ref(b->base, cell);
-		prefetch(b->last[i]);
-		b->lasts[b->n_lasts] = (uint8_t)i;
-		b->n_lasts += deeper;
-	}
-	do_buckets(b, b->buckets, b->n_buckets, false, skew);
-	do_buckets(b, b->longs, b->n_longs, true, skew);
-	for (unsigned j = 0; j < b->n_lasts; j++) {
-		unsigned i = b->lasts[j];
-		const struct node *node = b->last[i];
-		uint32_t value = node->cells[node_run(node, b->low[i] & 255)];
-		b->result[i] = nearest(value, load_cell(&node->def), b->result[i]);
-	}
+	uint64_t nodes = equal_mask(b->kind, REF_NODE >> 29), last = 0;
+	for
+		EACH(i, nodes)
+		{
+			const struct node *node =
+				(const struct node *)((const char *)at_ref(b->base, b->ref[i]) +
+						      skew);
+			uint32_t cell = load_cell(node_cell(node, node_run(node, b->low[i] >> 8)));
+			b->ref[i] = cell;
+			prefetch(at_ref(b->base, cell));
+			uint32_t value = cell & -(cell >> 31); // a leaf
+			last |= (uint64_t)((cell & (LEAF | REF_NODE)) == REF_NODE) << i;
+			b->result[i] = either(value, either(load_cell(&node->def), b->result[i]));
+		}
+	do_buckets(b, equal_mask(b->kind, REF_SHORT >> 29), false, skew);
+	do_buckets(b, equal_mask(b->kind, REF_LONG >> 29), true, skew);
+	for
+		EACH(i, last)
+		{
+			const struct node *node = at_ref(b->base, b->ref[i]);
+			uint32_t value =
+				load_cell(node_cell(node, node_run(node, b->low[i] & 255)));
+			b->result[i] = either(value, either(load_cell(&node->def), b->result[i]));
+		}
 }
 
 void LOOKUP4(const struct fib *fib, const uint32_t *vrf, const uint32_t *addr, uint32_t *result,
 	unsigned n)
 {
-	struct batch b = {.base = fib->arena.base, .result = result};
+	struct batch b;
 	const char *place[FIB_BULK];
 	uint32_t first[FIB_BULK];
-	uint8_t ranges[FIB_BULK], hashes[FIB_BULK], directs[FIB_BULK];
-	unsigned n_ranges = 0, n_hashes = 0, n_directs = 0;
+	const struct record4 *records = fib->records4;
 
+	b.base = fib->arena.base;
+	b.result = result;
 	for (unsigned i = 0; i < n; i++)
-		prefetch(&fib->records4[vrf[i]]);
+		prefetch(&records[vrf[i]]);
 	for (unsigned i = 0; i < n; i++) {
-		const struct record4 *record = &fib->records4[vrf[i]];
+		const struct record4 *record = &records[vrf[i]];
 		uint64_t word = load_word(&record->word);
-		uint32_t high = addr[i] >> 16, kind = root_kind(word);
 		first[i] = load_cell(&record->first);
 		result[i] = load_cell(&record->def);
-		size_t line = (size_t)hash_line(hash4(high, root_seed(word), root_log2(word))) *
-			      UNIT_BYTES;
-		size_t offset = kind == ROOT_HASH ? line : kind == ROOT_DIRECT ? high * 4 : 0;
-		place[i] = (const char *)at_ref(b.base, root_unit(word)) + offset;
+		// log2 is 0 for other kinds than the hash, and the line then, too
+		size_t line = hash_line(hash4(addr[i] >> 16, word));
+		place[i] = (const char *)at_ref(b.base, root_unit(word)) + line * UNIT_BYTES;
 		prefetch(place[i]);
-		ranges[n_ranges] = (uint8_t)i;
-		n_ranges += kind == ROOT_RANGE;
-		hashes[n_hashes] = (uint8_t)i;
-		n_hashes += kind == ROOT_HASH;
-		directs[n_directs] = (uint8_t)i;
-		n_directs += kind == ROOT_DIRECT;
+		b.kind[i] = (uint8_t)root_kind(word);
 	}
-	for (unsigned j = 0; j < n_hashes; j++) {
-		unsigned i = hashes[j];
-		const uint64_t *line = (const uint64_t *)place[i];
-		uint32_t high = addr[i] >> 16, ref = line_ref(line, TAG | high);
-		if (__builtin_expect(!ref && line_full(line), 0))
-			ref = line_ref(neighbour(line), TAG | high);
-		uint32_t chunk = ref ? ref : first[i];
-		prefetch_chunk(at_ref(b.base, chunk));
-		add_chunk(&b, i, chunk, ref ? addr[i] & 0xffff : high);
-	}
-	for (unsigned j = 0; j < n_directs; j++) {
-		unsigned i = directs[j];
-		uint32_t ref = load_cell((const uint32_t *)place[i]);
-		uint32_t chunk = ref ? ref : first[i];
-		prefetch_chunk(at_ref(b.base, chunk));
-		add_chunk(&b, i, chunk, ref ? addr[i] & 0xffff : addr[i] >> 16);
-	}
-	for (unsigned j = 0; j < n_ranges; j++) {
-		unsigned i = ranges[j];
-		const struct range *range = (const struct range *)place[i];
-		unsigned keys = range_count(range, addr[i]);
-		uint32_t value = range->keys[keys ? range->n + keys - 1 : 0];
-		result[i] = nearest(keys ? value : 0, 0, result[i]);
-	}
+	for (unsigned i = n; i < FIB_BULK; i++)
+		b.kind[i] = DONE;
+	uint64_t ranges = equal_mask(b.kind, ROOT_RANGE), directs = equal_mask(b.kind, ROOT_DIRECT);
+	for
+		EACH(i, directs)
+		{
+			place[i] += (addr[i] >> 16) * sizeof(uint32_t);
+			prefetch(place[i]);
+		}
+	for
+		EACH(i, equal_mask(b.kind, ROOT_HASH))
+		{
+			const uint64_t *line = (const uint64_t *)place[i];
+			uint32_t high = addr[i] >> 16, ref = line_ref(line, TAG | high);
+			if (elsewhere(ref, line))
+				ref = line_ref(neighbour(line), TAG | high);
+			find_chunk(&b, i, ref, first[i], addr[i] & 0xffff, high);
+		}
+	for
+		EACH(i, directs)
+	find_chunk(&b, i, load_cell((const uint32_t *)place[i]), first[i], addr[i] & 0xffff,
+		addr[i] >> 16);
+	for
+		EACH(i, ranges)
+		{
+			const struct range *range = (const struct range *)place[i];
+			uint32_t value = (range->keys - 1)[range->n + range_count(range, addr[i])];
+			result[i] = either(value, result[i]);
+			b.kind[i] = DONE;
+		}
 	do_chunks(&b, 0);
 }
 
@@ -190,54 +211,58 @@ void LOOKUP4(const struct fib *fib, const uint32_t *vrf, const uint32_t *addr, u
 void LOOKUP6(const struct fib *fib, const uint32_t *vrf, const uint8_t *const *addr,
 	uint32_t *result, unsigned n)
 {
-	struct batch b = {.base = fib->arena.base, .result = result};
+	struct batch b;
 	struct key key[FIB_BULK];
 	const uint64_t *line[FIB_BULK * 7];
 	uint32_t tag[FIB_BULK * 7], chunk[FIB_BULK];
 	uint8_t owner[FIB_BULK * 7], of_slice[FIB_BULK * 7], slice[FIB_BULK];
 	unsigned pairs = 0;
 
-	for (unsigned i = 0; i < n; i++)
+	b.base = fib->arena.base;
+	b.result = result;
+	for (unsigned i = 0; i < n; i++) {
 		prefetch(&fib->records6[vrf[i]]);
+		prefetch(addr[i]);
+	}
 	for (unsigned i = 0; i < n; i++) {
 		const struct record6 *record = &fib->records6[vrf[i]];
+		struct hashes6 h;
 		key[i] = key6(addr[i]);
 		chunk[i] = load_cell(&record->first);
 		slice[i] = 0;
 		result[i] = load_cell(&record->def);
-		for (unsigned s = 1; s < 8; s++) {
-			uint64_t word = load_word(&record->word[s - 1]);
-			if (!word)
-				continue;
-			uint64_t h = hash6(key[i].hi & mask_hi[s], key[i].lo & mask_lo[s],
-				root_seed(word), root_log2(word));
-			line[pairs] = (const uint64_t *)at_ref(b.base, root_unit(word)) +
-				      (size_t)hash_line(h) * SLOTS;
-			prefetch(line[pairs]);
-			tag[pairs] = hash_tag(h);
-			owner[pairs] = (uint8_t)i;
-			of_slice[pairs++] = (uint8_t)s;
-		}
+		for
+			EACH(s, hash_slices(record, key[i], &h))
+			{
+				line[pairs] =
+					(const uint64_t *)(b.base + (size_t)h.unit[s] * UNIT_BYTES);
+				prefetch(line[pairs]);
+				tag[pairs] = h.tag[s];
+				owner[pairs] = (uint8_t)i;
+				of_slice[pairs++] = (uint8_t)(s + 1);
+			}
 	}
 	for (unsigned j = 0; j < pairs; j++) {
 		uint32_t ref = line_ref(line[j], tag[j]);
-		if (__builtin_expect(!ref && line_full(line[j]), 0))
+		if (elsewhere(ref, line[j]))
 			ref = line_ref(neighbour(line[j]), tag[j]);
 		unsigned i = owner[j];
-		chunk[i] = ref ? ref : chunk[i];
-		slice[i] = ref ? of_slice[j] : slice[i];
+		uint32_t miss = -(uint32_t)(ref == 0);
+		chunk[i] = ref | (chunk[i] & miss);
+		slice[i] = (uint8_t)(of_slice[j] ^ ((of_slice[j] ^ slice[i]) & miss));
 	}
 	for (unsigned i = 0; i < n; i++)
-		prefetch_chunk(at_ref(b.base, chunk[i]));
+		find_chunk(&b, i, chunk[i], 0, key_next(key[i], slice[i]), 0);
+	for (unsigned i = n; i < FIB_BULK; i++)
+		b.kind[i] = DONE;
 	for (unsigned i = 0; i < n; i++) {
 		const struct block_key *found = at_ref(b.base, chunk[i]);
 		uint64_t differ = ((found->hi ^ key[i].hi) & mask_hi[slice[i]]) |
 				  ((found->lo ^ key[i].lo) & mask_lo[slice[i]]);
 		if (__builtin_expect(differ != 0, 0)) {
 			result[i] = lookup6_alone(fib, vrf[i], key[i]);
-			continue;
+			b.kind[i] = DONE;
 		}
-		add_chunk(&b, i, chunk[i], key_next(key[i], slice[i]));
 	}
 	do_chunks(&b, SKEW6);
 }

@@ -15,6 +15,14 @@ static inline uint32_t line_ref(const uint64_t *line, uint32_t tag)
 	return ref;
 }
 
+static inline uint64_t equal_mask(const uint8_t kinds[FIB_BULK], uint8_t kind)
+{
+	uint64_t mask = 0;
+	for (unsigned i = 0; i < FIB_BULK; i++)
+		mask |= (uint64_t)(kinds[i] == kind) << i;
+	return mask;
+}
+
 static inline unsigned bucket_count(const struct bucket *b, uint32_t low, bool is_long)
 {
 	unsigned count = 0;
@@ -59,11 +67,11 @@ uint32_t lookup6_alone(const struct fib *fib, uint32_t vrf, struct key key)
 		if (!word)
 			continue;
 		struct key part = key_of(key, s);
-		uint64_t h = hash6(part.hi, part.lo, root_seed(word), root_log2(word));
+		uint64_t h = hash6(part.hi, part.lo, word);
 		const uint64_t *slots = at_ref(fib->arena.base, root_unit(word));
 		const uint64_t *line = slots + (size_t)hash_line(h) * SLOTS;
 		uint32_t found = matching(&fib->arena, line, hash_tag(h), part);
-		if (!found && line_full(line))
+		if (elsewhere(found, line))
 			found = matching(&fib->arena, neighbour(line), hash_tag(h), part);
 		if (found) {
 			ref = found;
@@ -71,5 +79,5 @@ uint32_t lookup6_alone(const struct fib *fib, uint32_t vrf, struct key key)
 		}
 	}
 	uint32_t value = block_find(&fib->arena, ref, SKEW6, key_next(key, slice));
-	return nearest(value, load_cell(&bucket_at(&fib->arena, ref, SKEW6)->def), known);
+	return either(value, either(load_cell(def_at(&fib->arena, ref, SKEW6)), known));
 }

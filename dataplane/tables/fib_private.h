@@ -39,16 +39,19 @@ static inline uint32_t root_seed(uint64_t word)
 #define SLOTS 8u
 #define TAG   0x80000000u // set in every tag, so that no tag equals an unused slot's
 
-static inline uint64_t hash4(uint32_t high16, uint32_t seed, unsigned log2)
+// The hash of a key: line << 32 | tag. IPv4: multiplication by the word's upper half; the tag is exact.
+static inline uint64_t hash4(uint32_t high16, uint64_t word)
 {
-	uint32_t h = (high16 + 1) * (seed * 2 + 1) * 0x9e3779b1u;
-	return (uint64_t)(TAG | high16) | ((uint64_t)h << log2 >> 32) << 32;
+	uint32_t h = high16 * ((uint32_t)(word >> 32) | 1);
+	return ((uint64_t)h << root_log2(word) >> 32) << 32 | TAG | high16;
 }
-static inline uint64_t hash6(uint64_t hi, uint64_t lo, uint32_t seed, unsigned log2)
+static inline uint64_t hash6(uint64_t hi, uint64_t lo, uint64_t word)
 {
-	uint64_t h = (hi ^ (seed * 0x9e3779b97f4a7c15ull)) * 0xd6e8feb86659fd93ull;
-	h = (h ^ (h >> 32) ^ lo * 0xc2b2ae3d27d4eb4full) * 0xd6e8feb86659fd93ull;
-	return ((h >> 32) & ((1ull << log2) - 1)) << 32 | (uint32_t)(h ^ h >> 29) | TAG;
+	uint64_t h = (hi ^ (word >> 36)) * 0xd6e8feb86659fd93ull;
+	h = ((h ^ (h >> 32)) + lo) * 0xd6e8feb86659fd93ull;
+	h ^= h >> 32;
+	uint64_t line = (h >> 31) & ((1ull << root_log2(word)) - 1);
+	return line << 32 | (uint32_t)h | TAG;
 }
 static inline uint32_t hash_line(uint64_t h)
 {

@@ -157,11 +157,12 @@ static uint32_t write_bucket(struct build *b, struct chunk *c, int *error)
 {
 	const entry *e = chunk_entries(&b->fib->shadow, c);
 	*error = 0;
-	paint_begin(&b->paint, 0xffff, BUCKET_MAX);
+	paint_begin(&b->paint, 0xffff, BUCKET_MAX - 1); // one more for the key 0
 	for (unsigned i = 0; i < c->n; i++)
 		paint_add(&b->paint, entry_first(e[i]), entry_last(e[i]), leaf(e[i]));
 	if (!paint_end(&b->paint))
 		return 0;
+	paint_from(&b->paint, 0);
 	uint32_t unit = take(b, bucket_units(b->paint.n, skew_of(b->t)));
 	if (!unit) {
 		*error = -ENOMEM;
@@ -190,7 +191,6 @@ static uint32_t write_last(struct build *b, const entry *e, unsigned n, uint32_t
 			paint_add(&b->paint, entry_first(e[i]) & 255, entry_last(e[i]) & 255,
 				leaf(e[i]));
 	paint_end(&b->paint);
-	paint_from(&b->paint, 0);
 	uint32_t unit = take(b, node_units(b->paint.n, 0));
 	if (!unit)
 		return 0;
@@ -210,7 +210,7 @@ static bool has_long(const entry *e, unsigned n)
 static uint32_t old_cell(const struct build *b, uint32_t ref, unsigned slot)
 {
 	const struct node *top = node_at(&b->fib->arena, ref, skew_of(b->t));
-	return top->cells[node_run(top, slot)];
+	return *node_cell(top, node_run(top, slot));
 }
 
 // What the slots from..to of a node hold: entries of up to 8 bits are painted, for longer ones their slots are
@@ -284,7 +284,7 @@ static uint32_t write_node(struct build *b, struct chunk *c, uint32_t old, unsig
 	cut_runs(b, to);
 	for (unsigned i = 0; i < b->n_longs; i++) {
 		struct longs *l = &b->longs[i];
-		uint32_t cell = old && l->slot != changed ? top->cells[node_run(top, l->slot)] : 0;
+		uint32_t cell = old && l->slot != changed ? old_cell(b, old, l->slot) : 0;
 		l->kept = cell & LEAF ? 0 : cell;
 		b->run_cell[l->run] =
 			l->kept ? l->kept
@@ -435,13 +435,14 @@ static int gather(const struct build *b, struct span *spans)
 static int write_range(struct build *b, const struct span *spans, int n, uint64_t *word)
 {
 	*word = 0;
-	paint_begin(&b->paint, UINT32_MAX, RANGE_MAX);
+	paint_begin(&b->paint, UINT32_MAX, RANGE_MAX - 1);
 	for (int i = 0; i < n; i++)
 		paint_add(&b->paint, spans[i].first, spans[i].last, spans[i].value);
 	if (!paint_end(&b->paint))
 		return -ENOSPC;
 	if (!b->paint.n)
 		return 0;
+	paint_from(&b->paint, 0);
 	uint32_t unit = take(b, units_of(sizeof(struct range) + b->paint.n * 2 * sizeof(uint32_t)));
 	if (!unit)
 		return -ENOMEM;

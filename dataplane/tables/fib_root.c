@@ -62,8 +62,8 @@ uint32_t range_units(const struct fib *fib, uint64_t word)
 static uint64_t hash_of(const struct table *t, const struct chunk *c, uint64_t word)
 {
 	if (t->family == FIB_IPV6)
-		return hash6(c->hi, c->lo, root_seed(word), root_log2(word));
-	return hash4((uint32_t)(c->hi >> 48), root_seed(word), root_log2(word));
+		return hash6(c->hi, c->lo, word);
+	return hash4((uint32_t)(c->hi >> 48), word);
 }
 
 // The slot of that tag, else the first unused one; in the line, then in its neighbour.
