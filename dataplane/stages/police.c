@@ -40,7 +40,7 @@ static inline uint16_t accounted(const struct packet *p, int16_t extra)
 
 static inline void join(struct worker *w, struct batches *g, uint32_t limiter, unsigned i)
 {
-	uint8_t *place = &g->place[limiter % PLACES];
+	uint8_t *place = &g->place[limiter & (PLACES - 1)];
 	if (*place != 0 && g->group[*place - 1].limiter == limiter) {
 		g->group[*place - 1].members |= 1u << i;
 		return;

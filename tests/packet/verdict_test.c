@@ -379,6 +379,82 @@ static void egress_refusal_leaves_ingress_charged(void **state)
 	assert_true(b.limited[0].packets > 300);
 }
 
+// 100 Mb/s shaped: 5 ms leave at once, up to 20 ms more wait for their time, the rest is dropped.
+static void shaped_packets_wait(void **state)
+{
+	struct rig *rig = *state;
+	const struct wire_limiter l = {.uid = 5000,
+		.limiter = 7,
+		.rate = 100000000,
+		.burst = 625000,
+		.queue = 20000000,
+		.flags = WIRE_LIMITER_SHAPE};
+	assert_int_equal(limiter_set(rig->dp, &l), 0);
+	struct wire_interface r = get_interface(rig, ATTACHMENT(ACME));
+	r.limiter_in = 7;
+	set_interface(rig, &r);
+	for (unsigned i = 0; i < 400; i++) {
+		build(&ipv4_up, 972); // 80 us each
+		frame_attachment(&f, ACME, 0x0800, true);
+		rig_send(rig, 0, &f);
+	}
+	rig_run(rig);
+	unsigned at_once = rig->port[1].out_count, before = at_once;
+	uint64_t dropped = rig_counts(rig, ATTACHMENT(ACME)).sparse.drops[DROP_LIMITED];
+	assert_in_range(at_once, 61, 66);
+	assert_in_range(400 - dropped, 311, 316);
+	for (unsigned ms = 1; ms <= 21; ms++) { // 12.5 packets a ms
+		rig_now += RIG_HZ / 1000;
+		rig_run(rig);
+		assert_in_range(rig->port[1].out_count - before, ms < 20 ? 12 : 0, 13);
+		before = rig->port[1].out_count;
+	}
+	assert_int_equal(before + dropped, 400);
+	assert_int_equal(rig_counts(rig, ATTACHMENT(ACME)).hot.forwarded, 400 - dropped);
+	// They came out as any other packet does.
+	struct frame want;
+	build(&ipv4_up, 972);
+	frame_attachment(&f, ACME, 0x0800, true);
+	rig_now += RIG_HZ;
+	assert_true(rig_receive(rig, 1, &want));
+	for (unsigned i = 1; i < before; i++) {
+		assert_true(rig_receive(rig, 1, &f));
+		assert_int_equal(f.length, want.length);
+	}
+}
+
+// A parked packet goes where the routes point when it leaves, not where they pointed when it came.
+static void parked_packets_meet_changed_routes(void **state)
+{
+	struct rig *rig = *state;
+	const struct wire_limiter l = {.uid = 5000,
+		.limiter = 7,
+		.rate = 100000000,
+		.burst = 625000,
+		.queue = 20000000,
+		.flags = WIRE_LIMITER_SHAPE};
+	assert_int_equal(limiter_set(rig->dp, &l), 0);
+	struct wire_interface r = get_interface(rig, TUNNEL(ACME));
+	r.limiter_out = 7;
+	set_interface(rig, &r);
+	for (unsigned i = 0; i < 200; i++) {
+		build(&ipv4_up, 972);
+		frame_attachment(&f, ACME, 0x0800, true);
+		rig_send(rig, 0, &f);
+	}
+	rig_run(rig);
+	unsigned at_once = rig->port[1].out_count;
+	assert_in_range(at_once, 61, 66);
+	// The way out disappears: what waited finds no route any more, and is counted so.
+	set_path(rig, TUNNEL(ACME), TUNNEL(ACME), 0, false);
+	rig_now += RIG_HZ / 10;
+	rig_run(rig);
+	assert_int_equal(rig->port[1].out_count, at_once);
+	rig_expect_drop(rig, ATTACHMENT(ACME), DROP_PATH_DOWN, 200 - at_once);
+	while (rig_receive(rig, 1, &f) || rig_receive(rig, 0, &f))
+		;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -396,6 +472,8 @@ int main(void)
 		PACKET_TEST(transmit_queue_full_and_port_down),
 		PACKET_TEST(limiter_shared_by_both_attachments),
 		PACKET_TEST(egress_refusal_leaves_ingress_charged),
+		PACKET_TEST(shaped_packets_wait),
+		PACKET_TEST(parked_packets_meet_changed_routes),
 	};
 	rig_eal();
 	return cmocka_run_group_tests(tests, NULL, NULL);
