@@ -103,10 +103,24 @@ uint64_t desired_burst(uint64_t rate, uint64_t duration)
 
 // --- domains -------------------------------------------------------------------------------------------
 
+// What an operator finds in `ip netns`: the object's name, or when that is too long as much of it as there is room
+// for and the id.
+static void name_in_kernel(struct desired_domain *domain)
+{
+	size_t length = strlen(domain->object);
+
+	if (length < sizeof(domain->host_name))
+		COPY(domain->host_name, "%s", domain->object);
+	else
+		COPY(domain->host_name, "%.24s-%u", domain->object, domain->id);
+	for (char *at = domain->host_name; *at != '\0'; at++)
+		if (*at == '/')
+			*at = '-';
+}
+
 static struct desired_domain *add_domain(struct build *b, enum domain_kind kind, const char *object)
 {
 	static const char *const prefix[] = {"", "peering/", "vnet/"};
-	static const char short_prefix[] = "upv";
 	struct desired_domain *domain = APPEND(b->desired->domains);
 	char key[DOMAIN_NAME_MAX];
 
@@ -116,10 +130,7 @@ static struct desired_domain *add_domain(struct build *b, enum domain_kind kind,
 	domain->kind = kind;
 	memcpy(domain->name, key, sizeof(key));
 	COPY(domain->object, "%s", object);
-	if (kind == DOMAIN_UNDERLAY)
-		COPY(domain->host_name, "underlay");
-	else
-		COPY(domain->host_name, "%c%u", short_prefix[kind], domain->id);
+	name_in_kernel(domain);
 	domain->record.vrf = domain->id;
 	domain->record.routes_max = ROUTES_GUARD;
 	COPY(domain->record.name, "%s", object);

@@ -16,7 +16,8 @@
 struct node;
 struct publication;
 
-#define DOMAIN_NAME_MAX (OBJECT_NAME_MAX + 16)
+#define DOMAIN_NAME_MAX  (OBJECT_NAME_MAX + 16)
+#define HOST_NAME_LENGTH 40 // terminator included; stands in paths of unix sockets
 
 enum domain_kind { DOMAIN_UNDERLAY, DOMAIN_PEERING, DOMAIN_VNET };
 
@@ -28,9 +29,9 @@ struct join {            // a connection, seen from one of its ends
 struct desired_domain {
 	uint32_t id; // VRF
 	enum domain_kind kind;
-	char name[DOMAIN_NAME_MAX];   // "peering/acme-ams-01/private", "vnet/acme-prod", "underlay"
-	char host_name[32];           // for the kernel: [a-z0-9-], unique
-	char object[OBJECT_NAME_MAX]; // name of the peering or vnet
+	char name[DOMAIN_NAME_MAX]; // "peering/acme-ams-01/private", "vnet/acme-prod", "underlay"
+	char host_name[HOST_NAME_LENGTH]; // for the kernel: [a-z0-9-], unique
+	char object[OBJECT_NAME_MAX];     // name of the peering or vnet
 	char circuit[NAME_MAX_LENGTH + 1];
 	char customer[NAME_MAX_LENGTH + 1];
 	struct wire_vrf record;

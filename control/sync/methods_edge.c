@@ -72,11 +72,12 @@ static json_t *dataplane_json(const struct sync *sync)
 
 	return json_pack("{s:s, s:o, s:o, s:s?, s:s?, s:{s:o, s:o, s:o, s:i, s:o}, s:o}", "state",
 		dataplane_state_name(status->state), "since", json_u64(status->since), "instance",
-		json_u64(status->hello.instance & INT64_MAX), "error", trouble ? status->error : NULL,
-		"hint", trouble ? status->hint : NULL, "records", "sent", json_u64(status->sent),
-		"written", json_u64(status->hello.written), "unchanged",
-		json_u64(status->hello.unchanged), "refused", (int)count_failures(sync), "pending",
-		json_u64(sync->records.pending), "installed", installed_json(sync));
+		json_u64(status->hello.instance & INT64_MAX), "error",
+		trouble ? status->error : NULL, "hint", trouble ? status->hint : NULL, "records",
+		"sent", json_u64(status->sent), "written", json_u64(status->hello.written),
+		"unchanged", json_u64(status->hello.unchanged), "refused",
+		(int)count_failures(sync), "pending", json_u64(sync->records.pending), "installed",
+		installed_json(sync));
 }
 
 static json_t *bridge_json(const struct sync *sync)
