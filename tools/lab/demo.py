@@ -93,13 +93,12 @@ class Demo:
         claims = {"10.9.0.0/16": "vnet-prefix", "10.9.7.0/24": "vnet-prefix", "169.254.10.0/30": "peering-subnet", f"{EDGE_CORE}/32": "outer-address"}
         shared = "10.77.0.0/16"
         lab.announce(lab.globex, ["10.1.0.0/16", shared])
-        lab.announce(lab.acme, ["10.1.0.0/16", shared, *claims])
-        rejected = wait_for(lambda: lab.rejected_as(lab.acme, claims), 10, f"acme's claims rejected as {claims}, saw {lab.rejected(lab.acme)}")
-        wait_for(lambda: lab.installed(lab.acme, shared) and lab.installed(lab.globex, shared), 10, f"{shared} accepted for both")
-        for c in lab.customers:
-            expect(lab.whose_vnet(c) == c.vnet, f"after the false announcements {c.name} meets {lab.whose_vnet(c)!r}")
-        for c in lab.customers:
-            lab.announce(c, ["10.1.0.0/16"])
+        with lab.claims(lab.acme, [shared, *claims]):
+            rejected = wait_for(lambda: lab.rejected_as(lab.acme, claims), 10, f"acme's claims rejected as {claims}, saw {lab.rejected(lab.acme)}")
+            wait_for(lambda: lab.installed(lab.acme, shared) and lab.installed(lab.globex, shared), 10, f"{shared} accepted for both")
+            for c in lab.customers:
+                expect(lab.whose_vnet(c) == c.vnet, f"after the false announcements {c.name} meets {lab.whose_vnet(c)!r}")
+        lab.announce(lab.globex, ["10.1.0.0/16"])
         wait_for(lambda: not lab.installed(lab.acme, shared), 10, f"{shared} withdrawn")
         return f"no packet crossed; 60 forged GRE packets counted tunnel-unknown; {len(rejected)} false announcements rejected with their rule"
 

@@ -9,6 +9,7 @@ Routers run a stock BIRD, gateways run gre-peer. On the edge run culvert-datapla
 binaries that are installed; everything said to them goes through culvertctl.
 """
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -48,7 +49,6 @@ class Customer:
         return f"""
 router id 10.255.0.{self.asn % 250 + 1};
 protocol device {{ scan time 1; }}
-protocol direct {{ ipv4; interface "eth0"; }}
 protocol static premises {{
 	ipv4;
 {statics}
@@ -315,6 +315,16 @@ vnets:
     def announce(self, c, prefixes):
         self.bird_configure(c.bird, c.bird_config(prefixes))
 
+    @contextlib.contextmanager
+    def claims(self, c, prefixes):
+        """c announces what is not his. His own router then prefers his own word over what the edge tells it, so
+        that its way to the vNet has to stand in its kernel by hand meanwhile."""
+        c.router.ip("route", "add", VNET, "via", host(c.subnet, 2), "metric", 999)
+        self.announce(c, [PREMISES, *prefixes])
+        yield
+        self.announce(c, [PREMISES])
+        c.router.ip("route", "del", VNET, "via", host(c.subnet, 2), "metric", 999)
+
     def status(self):
         return self.json("status")
 
@@ -338,7 +348,7 @@ vnets:
 
     def iperf(self, c, reverse, seconds, omit=1):
         """Receiver's payload in bit/s, after the first `omit` seconds."""
-        server = c.gateway_ns.start(f"iperf-{time.monotonic_ns()}", "iperf3", "-s", "-1", "-B", VNET_HOST)
+        server = c.gateway_ns.start(f"iperf-{time.monotonic_ns()}", "iperf3", "-s", "-1", "--forceflush", "-B", VNET_HOST)
         wait_for(lambda: "listening" in server.log(), 5, "iperf3 server")
         words = ["iperf3", "-c", VNET_HOST, "-B", PREMISES_HOST, "-t", seconds, "-O", omit, "-J"] + (["-R"] if reverse else [])
         done = c.router.run(*words, timeout=seconds + omit + 20)
