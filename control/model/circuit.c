@@ -29,6 +29,19 @@ static const struct field fields[] = {
 		.effect = EFFECT_HITLESS,
 		.help = "how long it may send at line rate after a pause, as time at the "
 			"bandwidth"},
+	{"shape-in", FIELD_DURATION, 0, OFFSET(shape_in), "0ms", 0, 60 * MS,
+		.effect = EFFECT_HITLESS,
+		.help = "longest time a packet towards the cloud may be queued instead of dropped; "
+			"0ms "
+			"polices"},
+	{"shape-out", FIELD_DURATION, 0, OFFSET(shape_out), "0ms", 0, 60 * MS,
+		.effect = EFFECT_HITLESS, .help = "the same towards the customer"},
+	{"ef-bandwidth", FIELD_BANDWIDTH, 0, OFFSET(ef_bandwidth), .effect = EFFECT_HITLESS,
+		.help = "how much of the bandwidth voice (DSCP 46) may take before everything "
+			"else"},
+	{"packet-rate", FIELD_UINT, 0, OFFSET(packet_rate), NULL, 0, 1000000000,
+		.effect = EFFECT_HITLESS,
+		.help = "packets per second in each direction, at least 100; 0 is no cap"},
 	{"accounting", FIELD_ENUM, 0, OFFSET(accounting), "l3", .values = accounting,
 		.effect = EFFECT_HITLESS,
 		.help = "what counts against the bandwidth: the IP packet, or the frame"},
@@ -82,6 +95,33 @@ static void bandwidth_offered(struct check *check, const struct object *object)
 	}
 }
 
+static void ef_within_bandwidth(struct check *check, const struct object *object)
+{
+	const struct circuit *circuit = (const struct circuit *)object;
+	char ef[32], most[32];
+
+	if (circuit->ef_bandwidth == 0 ||
+		(circuit->ef_bandwidth <= circuit->bandwidth &&
+			circuit->ef_bandwidth >= circuit->bandwidth / 1000))
+		return;
+	finding_hint(refuse(check, object, "ef-bandwidth",
+			     "circuit \"%s\": %s for voice does not fit into %s", circuit->name,
+			     bandwidth_format(circuit->ef_bandwidth, ef),
+			     bandwidth_format(circuit->bandwidth, most)),
+		"0.1 %% to 100 %% of the bandwidth");
+}
+
+static void packet_rate_useful(struct check *check, const struct object *object)
+{
+	const struct circuit *circuit = (const struct circuit *)object;
+
+	if (circuit->packet_rate != 0 && circuit->packet_rate < 100)
+		finding_hint(refuse(check, object, "packet-rate",
+				     "circuit \"%s\": %u packets a second carry nothing",
+				     circuit->name, circuit->packet_rate),
+			"at least 100, or 0 for no cap");
+}
+
 static void service_key_unique(struct check *check, const struct object *object)
 {
 	const struct circuit *circuit = (const struct circuit *)object;
@@ -107,6 +147,8 @@ static const struct rule rules[] = {
 	{"bandwidth-standard", "the bandwidth is one that is sold", bandwidth_standard},
 	{"bandwidth-offered", "the ports of the circuit's links offer its bandwidth",
 		bandwidth_offered},
+	{"ef-bandwidth", "voice takes 0.1 % to 100 % of the bandwidth", ef_within_bandwidth},
+	{"packet-rate", "a cap on packets is at least 100 a second", packet_rate_useful},
 	{"service-key-unique", "a service key names one circuit", service_key_unique},
 	{0},
 };

@@ -16,6 +16,10 @@ struct circuit {
 	const char *service_key; // UUID in lower case
 	uint64_t bandwidth;      // bit/s, of each link in each direction
 	uint64_t burst;          // ns at the rate
+	uint64_t shape_in;       // ns a packet towards the cloud may be queued; 0 = policed
+	uint64_t shape_out;      // ns, towards the customer
+	uint64_t ef_bandwidth;   // bit/s of DSCP 46 that goes first; 0 = no such class
+	uint32_t packet_rate;    // packets/s, in each direction; 0 = no cap
 	uint32_t accounting;     // enum circuit_accounting
 	int32_t overhead;        // bytes added to each packet's accounted length
 	const char *provider;    // or NULL

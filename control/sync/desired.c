@@ -321,7 +321,7 @@ static void build_attachment(struct build *b, const struct link *link,
 }
 
 static void build_limiter(struct build *b, const struct circuit *circuit, const struct link *link,
-	const char *direction, struct id *id)
+	const char *direction, uint64_t queue, struct id *id)
 {
 	*id = ids_of(b->ids, ID_LIMITER, "%s/%s", link->object.name, direction);
 	if (id->id == 0)
@@ -333,7 +333,11 @@ static void build_limiter(struct build *b, const struct circuit *circuit, const 
 		.rate = circuit->bandwidth,
 		.burst = desired_burst(circuit->bandwidth, circuit->burst),
 		.ramp = RAMP_NS,
+		.ef_rate = circuit->ef_bandwidth,
+		.packet_rate = circuit->packet_rate,
+		.queue = queue,
 		.limiter = id->id,
+		.flags = queue != 0 ? WIRE_LIMITER_SHAPE : 0,
 		.overhead = (int16_t)circuit->overhead,
 		.account = circuit->accounting == ACCOUNT_L2 ? WIRE_ACCOUNT_L2 : WIRE_ACCOUNT_L3,
 	};
@@ -353,8 +357,8 @@ static void build_link(struct build *b, const struct link *link)
 			link->object.name, link->port);
 		return;
 	}
-	build_limiter(b, circuit, link, "in", &limiter[0]);
-	build_limiter(b, circuit, link, "out", &limiter[1]);
+	build_limiter(b, circuit, link, "in", circuit->shape_in, &limiter[0]);
+	build_limiter(b, circuit, link, "out", circuit->shape_out, &limiter[1]);
 	const struct object *child;
 	MODEL_CHILDREN(b->model, NOUN_PEERING, circuit->name, child)
 	{
