@@ -61,7 +61,6 @@ struct lookup_keys {
 	uint32_t addr4[2 * BURST];
 	const uint8_t *addr6[2 * BURST];
 	uint32_t result[2 * BURST];
-	uint8_t who[2 * BURST]; // index in the burst
 };
 
 struct tx_list {

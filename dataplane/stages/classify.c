@@ -100,28 +100,31 @@ static inline unsigned destination(const uint8_t *data, const struct interface *
 
 // What every packet that goes on has: a VRF, flags, and no padding behind it.
 static inline void accept(
-	const struct interface *i, struct rte_mbuf *m, struct packet *p, uint8_t group)
+	const struct interface *i, struct rte_mbuf *m, struct packet *p, unsigned l3, uint8_t group)
 {
-	p->flags = (i->flags & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0) | group;
+	uint8_t check = i->flags & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0;
+	p->flags = check | group;
 	p->vrf = i->vrf;
-	m->data_len = p->l3 + p->length;
-	m->pkt_len = m->data_len;
+	m->data_len = (uint16_t)(l3 + p->length);
+	m->pkt_len = l3 + p->length;
 }
 
 // The common case: an IPv4 packet to us, without options, with nothing wrong. False: check_frame() says what it is.
 static inline bool plain_frame(
-	const struct interface *i, struct rte_mbuf *m, struct packet *p, uint16_t type)
+	const struct interface *i, struct rte_mbuf *m, struct packet *p, unsigned l3, uint16_t type)
 {
-	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *), *ip = data + p->l3;
-	bool ours = (load32(data) == load32(i->mac)) & (load16(data + 4) == load16(i->mac + 4));
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *), *ip = data + l3;
+	// Our MAC, by the low 48 bits of two words (what lies behind it in the interface is shifted out).
+	bool ours = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+			    ? (load64(data) ^ load64(i->mac)) << 16 == 0
+			    : memcmp(data, i->mac, 6) == 0;
 	bool up = i->flags & WIRE_INTERFACE_UP;
 	// An mbuf has room for these 20 bytes whatever its length; ipv4_plain() looks at the length.
-	if (!((type == ETHERTYPE_IPV4) & ours & up) ||
-		!ipv4_plain(ip, m->data_len - p->l3, &p->length))
+	if (!((type == ETHERTYPE_IPV4) & ours & up & ipv4_plain(ip, m->data_len - l3, &p->length)))
 		return false;
 	p->family = 4;
 	p->tos = ip[1];
-	accept(i, m, p, 0);
+	accept(i, m, p, l3, 0);
 	return true;
 }
 
@@ -150,7 +153,7 @@ static __rte_noinline enum drop_reason check_frame(
 		return type == ETHERTYPE_ARP ? HEADER_OK : DROP_ETHERTYPE;
 	}
 	if (bad == HEADER_OK)
-		accept(i, m, p, to == 1 ? PACKET_GROUP : 0);
+		accept(i, m, p, p->l3, to == 1 ? PACKET_GROUP : 0);
 	return bad;
 }
 
@@ -188,40 +191,65 @@ static inline uint32_t find_interface(
 	return slot == MAP_NONE ? port->unclassified : slot;
 }
 
+// The frame has the tags of the last one, so it is read already. The 8 bytes from the first ethertype on are both
+// tags, but not the type behind the second. (Of an untagged frame they would be half an IP header.)
+static inline bool same_tags(const struct rte_mbuf *m, struct frame last, uint64_t tags)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+	return (last.l3 > 14) & (m->data_len >= 22) & (m->nb_segs == 1) &
+	       (load64(data + 12) == tags) &
+	       ((last.l3 == 18) | (load_be16(data + 20) == last.ethertype));
+}
+
+static void find_interfaces(struct worker *w, const struct port *port, const struct frame *frame,
+	uint32_t *slot, unsigned n)
+{
+	const struct interface *interface = w->tables->interface;
+	const struct map_array *vlans = map_array(&w->tables->vlans);
+	uint32_t last = find_interface(vlans, port, frame[0].key);
+	slot[0] = last;
+	rte_prefetch0(&interface[last]);
+	rte_prefetch0(&w->hot[last]);
+	for (unsigned i = 1; i < n; i++) {
+		if (frame[i].key != frame[i - 1].key) {
+			last = find_interface(vlans, port, frame[i].key);
+			rte_prefetch0(&interface[last]);
+			rte_prefetch0(&w->hot[last]);
+		}
+		slot[i] = last;
+	}
+}
+
 void stage_classify(struct worker *w, const struct port *port, unsigned n)
 {
 	struct burst *b = &w->burst;
 	const struct interface *interface = w->tables->interface;
 	const struct map_array *vlans = map_array(&w->tables->vlans);
-	struct stats_interface *hot = w->hot;
-	struct frame frame[BURST];
-	uint32_t key = MAP_NONE, slot = port->unclassified, gre = 0;
+	struct frame frame[BURST], last = {0};
+	uint32_t slot[BURST], gre = 0;
 	struct count count = {.interface = port->unclassified};
+	uint64_t tags = 0;
 
 	b->count = n;
 	b->alive = (uint32_t)((1ull << n) - 1);
 	for (unsigned i = 0; i < n; i++) {
+		const struct rte_mbuf *m = b->mbuf[i];
 		if (i + 4 < n)
 			rte_prefetch0(rte_pktmbuf_mtod(b->mbuf[i + 4], void *));
-		frame[i] = read_frame(port, b->mbuf[i]);
-		if (frame[i].key != key)
-			rte_prefetch0(map_home(vlans, key = frame[i].key));
-	}
-	key = MAP_NONE;
-	for (unsigned i = 0; i < n; i++) {
-		if (frame[i].key != key) {
-			key = frame[i].key;
-			slot = find_interface(vlans, port, key);
-			rte_prefetch0(&interface[slot]);
-			rte_prefetch0(&hot[slot]);
+		if (!same_tags(m, last, tags)) {
+			last = read_frame(port, m);
+			tags = load64(rte_pktmbuf_mtod_offset(m, const uint8_t *, 12));
+			rte_prefetch0(map_home(vlans, last.key));
 		}
-		b->packet[i].in = slot;
-		b->packet[i].l3 = frame[i].l3;
+		frame[i] = last;
 	}
+	find_interfaces(w, port, frame, slot, n);
 	for (unsigned i = 0; i < n; i++) {
 		struct packet *p = &b->packet[i];
-		const struct interface *in = &interface[p->in];
-		bool on = plain_frame(in, b->mbuf[i], p, frame[i].ethertype) ||
+		const struct interface *in = &interface[slot[i]];
+		p->in = slot[i];
+		p->l3 = frame[i].l3;
+		bool on = plain_frame(in, b->mbuf[i], p, frame[i].l3, frame[i].ethertype) ||
 			  odd_frame(w, port, i, &frame[i]);
 		count_rx(w, &count, p->in, p->length);
 		if (on && (in->flags & WIRE_INTERFACE_CORE))

@@ -21,7 +21,7 @@
 // One key for each packet of `mask`: the address `at` bytes into its IP header.
 static inline unsigned add_keys(struct worker *w, uint32_t mask, unsigned at, unsigned n, bool ipv4)
 {
-	const struct burst *b = &w->burst;
+	struct burst *b = &w->burst;
 	struct lookup_keys *keys = &w->keys;
 	FOR_EACH (i, mask) {
 		const struct packet *p = &b->packet[i];
@@ -32,28 +32,37 @@ static inline unsigned add_keys(struct worker *w, uint32_t mask, unsigned at, un
 			keys->addr4[n] = load_be32(addr);
 		else
 			keys->addr6[n] = addr;
-		keys->who[n++] = (uint8_t)i;
+		n++;
 	}
 	return n;
 }
 
 // Destinations first, sources behind them: at most FIB_BULK keys in one pass.
-static void find(struct worker *w, uint32_t mask, uint32_t check, bool ipv4)
+static inline void find(struct worker *w, uint32_t mask, uint32_t check, bool ipv4)
 {
 	struct burst *b = &w->burst;
 	struct lookup_keys *keys = &w->keys;
-	unsigned destinations = add_keys(w, mask, ipv4 ? 16 : 24, 0, ipv4);
-	unsigned n = add_keys(w, mask & check, ipv4 ? 12 : 8, destinations, ipv4);
+	const struct group *group = w->tables->group;
+	uint32_t last = FIB_NO_ROUTE;
+	unsigned n = add_keys(w, mask, ipv4 ? 16 : 24, 0, ipv4), k = 0;
+	n = add_keys(w, mask & check, ipv4 ? 12 : 8, n, ipv4);
 	if (n == 0)
 		return;
 	if (ipv4)
 		fib_lookup4(w->fib, keys->vrf, keys->addr4, keys->result, n);
 	else
 		fib_lookup6(w->fib, keys->vrf, keys->addr6, keys->result, n);
-	for (unsigned k = 0; k < destinations; k++)
-		b->packet[keys->who[k]].route = keys->result[k];
-	for (unsigned k = destinations; k < n; k++)
-		b->packet[keys->who[k]].source = keys->result[k];
+	FOR_EACH (i, mask) {
+		uint32_t route = keys->result[k++];
+		b->packet[i].route = route;
+		if (route != last)
+			rte_prefetch0(&group[(last = route) & FIB_GROUP_MASK]);
+	}
+	FOR_EACH (j, mask & check) {
+		uint32_t route = keys->result[k++];
+		b->packet[j].source = route;
+		rte_prefetch0(&group[route & FIB_GROUP_MASK]);
+	}
 }
 
 // Link-local and multicast IPv6 never leaves its link; what neighbor discovery needs goes to the host.
@@ -81,8 +90,17 @@ static bool stays_on_link(struct worker *w, unsigned i)
 	return false;
 }
 
-// The group's verdict. Leaves the way out in packet->out and ->neighbor (0 on tunnels); false: settled here.
-static bool take_path(struct worker *w, unsigned i)
+// What the last packet's way was; most of a burst goes one way, and then it need not be found again.
+struct way {
+	uint32_t route; // FIB's answer; FIB_NO_ROUTE = nothing remembered
+	uint32_t out;
+	uint32_t via;      // neighbor the path names, 0 on tunnels
+	uint32_t neighbor; // adjacency; 0 = nothing remembered
+	unsigned mtu;
+};
+
+// The group's verdict. Leaves the way out in packet->out and ->neighbor (0 on tunnels), or settles the packet.
+static __rte_noinline void take_path(struct worker *w, unsigned i, struct way *way)
 {
 	struct burst *b = &w->burst;
 	struct packet *p = &b->packet[i];
@@ -92,7 +110,7 @@ static bool take_path(struct worker *w, unsigned i)
 			burst_drop(w, i, DROP_MULTICAST);
 		else
 			burst_drop_icmp(w, i, DROP_NO_ROUTE, HOST_NO_ROUTE, 0);
-		return false;
+		return;
 	}
 	struct group_word word = group_word(t, p->route & FIB_GROUP_MASK);
 	if (unlikely(word.kind == GROUP_LOCAL)) {
@@ -100,21 +118,20 @@ static bool take_path(struct worker *w, unsigned i)
 			burst_drop(w, i, p->pending);
 		else
 			burst_to_host(w, i, HOST_LOCAL, word.target);
-		return false;
+		return;
 	}
 	if (unlikely(p->flags & PACKET_GROUP)) {
 		burst_drop(w, i, DROP_MULTICAST);
-		return false;
+		return;
 	}
 	if (unlikely(word.kind == GROUP_DROP)) {
 		burst_drop(w, i, DROP_BLACKHOLE);
-		return false;
+		return;
 	}
-	const struct path *path = word.kind == GROUP_SINGLE ? &t->path[word.target]
-							    : group_select(t, word, b->mbuf[i], p);
+	const struct path *path = group_select(t, word, b->mbuf[i], p);
 	if (unlikely(path == NULL || !path->up)) {
 		burst_drop_icmp(w, i, DROP_PATH_DOWN, HOST_UNREACHABLE, 0);
-		return false;
+		return;
 	}
 	p->out = path->interface;
 	p->neighbor = path->neighbor;
@@ -122,45 +139,32 @@ static bool take_path(struct worker *w, unsigned i)
 	rte_prefetch0(&w->hot[p->out]);
 	if (p->neighbor != 0)
 		rte_prefetch0(&t->neighbor[p->neighbor]);
-	return true;
+	way->route = word.kind == GROUP_SINGLE ? p->route : FIB_NO_ROUTE;
+	way->out = p->out;
+	way->via = p->neighbor;
 }
 
-static inline void judge_size(struct worker *w, unsigned i, unsigned mtu)
+// The way out must be open. Finds the adjacency and what fits through; 0: the packet is settled.
+static __rte_noinline unsigned take_way(struct worker *w, unsigned i, struct way *way)
 {
-	struct burst *b = &w->burst;
-	struct packet *p = &b->packet[i];
-	if (likely(p->length <= mtu))
-		return;
-	const uint8_t *ip = rte_pktmbuf_mtod_offset(b->mbuf[i], const uint8_t *, p->l3);
-	if (p->family == 4 && !(load_be16(ip + 6) & IPV4_DF))
-		p->flags |= PACKET_FRAGMENT;
-	else
-		burst_drop_icmp(w, i, DROP_MTU, HOST_TOO_BIG, mtu);
-}
-
-// The way out must be open, the TTL last one hop more, the size fit.
-static void judge(struct worker *w, unsigned i)
-{
-	struct burst *b = &w->burst;
-	struct packet *p = &b->packet[i];
+	struct packet *p = &w->burst.packet[i];
 	const struct tables *t = w->tables;
 	const struct interface *out = &t->interface[p->out];
-	const uint8_t *ip = rte_pktmbuf_mtod_offset(b->mbuf[i], const uint8_t *, p->l3);
 	unsigned mtu = out->mtu;
-
+	bool shared = true; // by all packets that go out here
+	way->out = p->out;
+	way->via = p->neighbor;
+	way->neighbor = 0;
 	if (unlikely(!(out->out_flags & WIRE_INTERFACE_UP))) {
 		burst_drop(w, i, DROP_INTERFACE_DOWN);
-		return;
-	}
-	if (unlikely(ip[p->family == 4 ? 8 : 7] <= 1)) {
-		burst_drop_icmp(w, i, DROP_TTL, HOST_TTL, 0);
-		return;
+		return 0;
 	}
 	if (out->out_kind == WIRE_INTERFACE_GRE) {
-		p->neighbor = underlay_resolve(t, out->underlay, b->mbuf[i], p);
+		shared = group_word(t, out->underlay).kind == GROUP_SINGLE;
+		p->neighbor = underlay_resolve(t, out->underlay, w->burst.mbuf[i], p);
 		if (unlikely(p->neighbor == 0)) {
 			burst_drop(w, i, DROP_TUNNEL_DOWN);
-			return;
+			return 0;
 		}
 		unsigned core = t->neighbor[p->neighbor].mtu - out->outer_bytes;
 		mtu = RTE_MIN(mtu, core);
@@ -168,40 +172,143 @@ static void judge(struct worker *w, unsigned i)
 	if (unlikely(!t->neighbor[p->neighbor].resolved)) {
 		__atomic_store_n(&t->neighbor[p->neighbor].needed, 1, __ATOMIC_RELAXED);
 		burst_drop(w, i, DROP_NEIGHBOR_UNRESOLVED);
-		return;
+		return 0;
 	}
-	judge_size(w, i, mtu);
+	if (shared) {
+		way->neighbor = p->neighbor;
+		way->mtu = mtu;
+	}
+	return mtu;
 }
 
-void stage_lookup(struct worker *w)
+static __rte_noinline void too_large(struct worker *w, unsigned i, unsigned mtu)
+{
+	struct packet *p = &w->burst.packet[i];
+	const uint8_t *ip = rte_pktmbuf_mtod_offset(w->burst.mbuf[i], const uint8_t *, p->l3);
+	if (p->family == 4 && !(load_be16(ip + 6) & IPV4_DF))
+		p->flags |= PACKET_FRAGMENT;
+	else
+		burst_drop_icmp(w, i, DROP_MTU, HOST_TOO_BIG, mtu);
+}
+
+static inline void judge(struct worker *w, unsigned i, struct way *way)
 {
 	struct burst *b = &w->burst;
-	const struct tables *t = w->tables;
-	uint32_t ipv4 = 0, ipv6 = 0, check = 0;
+	struct packet *p = &b->packet[i];
+	const uint8_t *ip = rte_pktmbuf_mtod_offset(b->mbuf[i], const uint8_t *, p->l3);
+	unsigned mtu = way->mtu;
+	// An error of ours starts here; its TTL does not count yet.
+	if (unlikely(ip[p->family == 4 ? 8 : 7] <= 1 && !(p->flags & PACKET_FREE))) {
+		burst_drop_icmp(w, i, DROP_TTL, HOST_TTL, 0);
+		return;
+	}
+	if (likely((p->out == way->out) & (p->neighbor == way->via) & (way->neighbor != 0)))
+		p->neighbor = way->neighbor;
+	else
+		mtu = take_way(w, i, way);
+	if (unlikely(p->length > mtu) && mtu != 0)
+		too_large(w, i, mtu);
+}
 
+// A burst without gaps and of IPv4 only, which most are: one plain loop. False: it is not one.
+static inline bool find_plain(struct worker *w, uint32_t *varied)
+{
+	struct burst *b = &w->burst;
+	struct lookup_keys *keys = &w->keys;
+	const struct group *group = w->tables->group;
+	unsigned n = b->count, other = 0;
+	uint32_t check = 0;
+	if (b->alive != (uint32_t)((1ull << n) - 1))
+		return false;
+	for (unsigned i = 0; i < n; i++) {
+		const struct packet *p = &b->packet[i];
+		const uint8_t *ip = rte_pktmbuf_mtod_offset(b->mbuf[i], const uint8_t *, p->l3);
+		other |= p->family ^ 4u;
+		check |= (uint32_t)(p->flags & PACKET_CHECK) << i;
+		keys->vrf[i] = p->vrf;
+		keys->addr4[i] = load_be32(ip + 16);
+	}
+	if (n == 0 || other != 0)
+		return false;
+	unsigned all = add_keys(w, check, 12, n, true), k = n;
+	fib_lookup4(w->fib, keys->vrf, keys->addr4, keys->result, all);
+	uint32_t last = keys->result[0];
+	rte_prefetch0(&group[last & FIB_GROUP_MASK]);
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t route = keys->result[i];
+		b->packet[i].route = route;
+		if (route != last)
+			rte_prefetch0(&group[route & FIB_GROUP_MASK]);
+		*varied |= route ^ last;
+		last = route;
+	}
+	FOR_EACH (j, check) {
+		uint32_t route = keys->result[k++];
+		b->packet[j].source = route;
+		rte_prefetch0(&group[route & FIB_GROUP_MASK]);
+	}
+	return true;
+}
+
+static void find_mixed(struct worker *w)
+{
+	struct burst *b = &w->burst;
+	uint32_t ipv6 = 0, check = 0;
 	FOR_EACH (i, b->alive) {
-		check |= (uint32_t)(b->packet[i].flags & PACKET_CHECK) << i;
-		if (likely(b->packet[i].family == 4))
-			ipv4 |= 1u << i;
-		else if (!stays_on_link(w, i))
-			ipv6 |= 1u << i;
+		const struct packet *p = &b->packet[i];
+		check |= (uint32_t)(p->flags & PACKET_CHECK) << i;
+		ipv6 |= (uint32_t)(p->family == 6) << i;
 	}
-	find(w, ipv4, check, true);
+	find(w, b->alive & ~ipv6, check, true);
+	FOR_EACH (j, ipv6) {
+		if (stays_on_link(w, j))
+			ipv6 &= ~(1u << j);
+	}
 	find(w, ipv6, check, false);
-	FOR_EACH (j, b->alive) {
-		rte_prefetch0(&t->group[b->packet[j].route & FIB_GROUP_MASK]);
-	}
-	FOR_EACH (k, b->alive) {
-		struct group_word word = group_word(t, b->packet[k].route & FIB_GROUP_MASK);
+}
+
+static void fetch_paths(const struct worker *w)
+{
+	const struct burst *b = &w->burst;
+	const struct tables *t = w->tables;
+	uint32_t last = FIB_NO_ROUTE;
+	FOR_EACH (i, b->alive) {
+		uint32_t route = b->packet[i].route;
+		if (route == last)
+			continue;
+		last = route;
+		struct group_word word = group_word(t, route & FIB_GROUP_MASK);
 		if (likely(word.kind == GROUP_SINGLE))
 			rte_prefetch0(&t->path[word.target]);
 		else if (word.kind == GROUP_MULTI)
 			rte_prefetch0(&t->multipath[word.target]);
 	}
-	FOR_EACH (l, b->alive) {
-		take_path(w, l);
+}
+
+void stage_lookup(struct worker *w)
+{
+	struct burst *b = &w->burst;
+	struct way way = {.route = FIB_NO_ROUTE};
+	uint32_t varied = 0;
+
+	if (unlikely(!find_plain(w, &varied))) {
+		find_mixed(w);
+		varied = 1;
 	}
-	FOR_EACH (m, b->alive) {
-		judge(w, m);
+	if (varied != 0)
+		fetch_paths(w);
+	FOR_EACH (i, b->alive) {
+		struct packet *p = &b->packet[i];
+		if (likely((p->route == way.route) & (way.route != FIB_NO_ROUTE)) &&
+			!(p->flags & PACKET_GROUP)) {
+			p->out = way.out;
+			p->neighbor = way.via;
+		} else {
+			take_path(w, i, &way);
+		}
+	}
+	way.neighbor = 0;
+	FOR_EACH (j, b->alive) {
+		judge(w, j, &way);
 	}
 }

@@ -15,7 +15,7 @@
 #include "dataplane/stages/fragment.h"
 #include "dataplane/stages/ip.h"
 
-#include <rte_prefetch.h>
+#include <rte_common.h>
 
 static inline void decrement_ttl(uint8_t *ip, uint8_t family)
 {
@@ -29,74 +29,80 @@ static inline void decrement_ttl(uint8_t *ip, uint8_t family)
 	}
 }
 
-// Outer IPv4 + GRE in front of the packet at `ip`; returns where the outer header starts.
-static inline uint8_t *encap_ipv4(struct worker *w, const struct interface *out, uint8_t *ip,
-	const struct packet *p, uint16_t length)
+static inline void store32(void *p, uint32_t v)
 {
-	uint8_t *outer = ip - out->outer_bytes;
+	memcpy(p, &v, sizeof(v));
+}
+
+// The outer IPv4 header, in words as they stand on the wire. Nothing just written is read back in another size: that
+// would stall.
+static inline void put_ipv4(struct worker *w, const struct interface *out, uint8_t *outer,
+	const uint8_t *ip, const struct packet *p, uint16_t length)
+{
+	const uint16_t df = be16(IPV4_DF);
 	uint16_t total = be16((uint16_t)(length + out->outer_bytes));
-	uint16_t fragment = p->family == 4 ? load16(ip + 6) & be16(IPV4_DF) : be16(IPV4_DF);
+	uint16_t fragment = p->family == 4 ? load16(ip + 6) & df : df;
 	uint16_t id = fragment != 0 ? 0 : be16(w->ip_id++); // RFC 6864: atomic datagrams need none
-	memcpy(outer, out->outer4, 20);
-	outer[1] = p->tos;
+	uint16_t tos = be16(p->tos);
+	uint32_t sum = out->outer_sum + total + id + fragment + tos;
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum += sum >> 16;
+	store16(outer, be16(0x4500) | tos);
 	store16(outer + 2, total);
 	store16(outer + 4, id);
 	store16(outer + 6, fragment);
-	// The template has TOS 0. (Reading back what was just written in other sizes would stall.)
-	uint64_t sum = (uint64_t)out->outer_sum + total + id + fragment + be16(p->tos);
-	store16(outer + 10, (uint16_t)~fold(sum));
-	return outer;
+	store16(outer + 8, out->outer_ttl);
+	store16(outer + 10, (uint16_t)~sum);
+	memcpy(outer + 12, out->outer4, 8);
 }
 
-static inline uint8_t *encap_ipv6(
-	const struct interface *out, uint8_t *ip, const struct packet *p, uint16_t length)
+static __rte_noinline void put_ipv6(
+	const struct interface *out, uint8_t *outer, const struct packet *p, uint16_t length)
 {
-	uint8_t *outer = ip - out->outer_bytes;
 	memcpy(outer, out->outer6, 40);
 	ipv6_set_class(outer, p->tos);
 	store16(outer + 4, be16((uint16_t)(length + out->outer_bytes - 40)));
-	return outer;
 }
 
-static inline uint8_t *encap(struct worker *w, const struct interface *out, uint8_t *ip,
-	const struct packet *p, uint16_t length, uint8_t *family)
+// Outer header and GRE in front of the packet at `ip`.
+static inline void encap(struct worker *w, const struct interface *out, uint8_t *ip,
+	const struct packet *p, uint16_t length)
 {
-	uint8_t *outer = out->out_family == WIRE_IPV4 ? encap_ipv4(w, out, ip, p, length)
-						      : encap_ipv6(out, ip, p, length);
-	uint16_t protocol = be16(p->family == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
-	uint8_t *gre = outer + (out->out_family == WIRE_IPV4 ? 20 : 40);
-	store16(gre, out->gre_flags);
-	store16(gre + 2, protocol);
-	if (out->gre_flags != 0)
-		memcpy(gre + 4, &out->gre_key, 4);
-	*family = out->out_family;
-	return outer;
+	uint8_t *gre = ip - 4;
+	if (likely(out->keyed)) {
+		store32(gre, out->gre_key);
+		gre -= 4;
+	}
+	store32(gre, out->gre_word[p->family == 6]);
+	if (likely(out->out_family == WIRE_IPV4))
+		put_ipv4(w, out, gre - 20, ip, p, length);
+	else
+		put_ipv6(out, gre - 40, p, length);
 }
 
-// What is sent is copied from the adjacency's end, so the copy is of one size whatever the tags.
-static inline unsigned push_frame(const struct neighbor *n, uint8_t *l3, uint8_t family)
-{
-	uint8_t current = __atomic_load_n(&n->current, __ATOMIC_ACQUIRE);
-	memcpy(l3 - REWRITE_MAX, n->rewrite[current], REWRITE_MAX);
-	if (unlikely(family == 6))
-		store16(l3 - 2, be16(ETHERTYPE_IPV6));
-	return n->length[current];
-}
-
+// From an IP packet `offset` into an mbuf to the frame on the wire. Returns the adjacency's port.
 static inline uint16_t make_frame(struct worker *w, struct rte_mbuf *m, uint16_t offset,
 	uint16_t length, const struct packet *p)
 {
 	const struct interface *out = &w->tables->interface[p->out];
 	const struct neighbor *n = &w->tables->neighbor[p->neighbor];
-	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *);
-	uint8_t *ip = data + offset, *l3 = ip;
+	uint8_t *ip = rte_pktmbuf_mtod_offset(m, uint8_t *, offset), *l3 = ip;
+	uint8_t current = __atomic_load_n(&n->current, __ATOMIC_ACQUIRE);
+	unsigned l2_bytes = n->length[current], front = l2_bytes;
 	uint8_t family = p->family;
-	if (out->out_kind == WIRE_INTERFACE_GRE)
-		l3 = encap(w, out, ip, p, length, &family);
-	uint8_t *front = l3 - push_frame(n, l3, family);
-	m->data_off = (uint16_t)(m->data_off + (front - data));
-	m->data_len = (uint16_t)(ip + length - front);
-	m->pkt_len = m->data_len;
+	if (out->out_kind == WIRE_INTERFACE_GRE) {
+		encap(w, out, ip, p, length);
+		l3 -= out->outer_bytes;
+		front += out->outer_bytes;
+		family = out->out_family;
+	}
+	// Copied from the adjacency's end: one size, whatever the tags.
+	memcpy(l3 - REWRITE_MAX, n->rewrite[current], REWRITE_MAX);
+	if (unlikely(family == 6))
+		store16(l3 - 2, be16(ETHERTYPE_IPV6));
+	m->data_off = (uint16_t)(m->data_off + offset - front);
+	m->data_len = (uint16_t)(length + front);
+	m->pkt_len = length + front;
 	return n->port;
 }
 
@@ -129,7 +135,8 @@ void stage_output(struct worker *w)
 	struct tx_list *list = NULL;
 	uint32_t in = b->packet[0].in;
 	uint64_t forwarded = 0;
-	FOR_EACH (i, b->alive) {
+	// The burst was compacted: all its packets are alive.
+	for (unsigned i = 0; i < b->count; i++) {
 		const struct packet *p = &b->packet[i];
 		struct rte_mbuf *m = b->mbuf[i];
 		if (p->in != in) {

@@ -154,34 +154,38 @@ static bool entrance_taken(struct tables *t, const struct wire_interface *r, uin
 	return false;
 }
 
-static uint32_t sum16(const uint8_t *data, unsigned bytes)
+static uint16_t load_word(const uint8_t *at)
 {
-	uint32_t sum = 0;
-	for (unsigned i = 0; i < bytes; i += 2) {
-		uint16_t word;
-		memcpy(&word, data + i, 2);
-		sum += word;
-	}
-	return sum;
+	uint16_t word;
+	memcpy(&word, at, 2);
+	return word;
+}
+
+static void write_outer4(struct interface *i, const struct wire_interface *r)
+{
+	const uint8_t ttl[2] = {r->ttl, 47};
+	memcpy(&i->remote4, r->remote, 4);
+	memcpy(&i->local4, r->local, 4);
+	memcpy(i->outer4, r->local, 4);
+	memcpy(i->outer4 + 4, r->remote, 4);
+	i->outer_ttl = load_word(ttl);
+	i->outer_sum = htobe16(0x4500) + i->outer_ttl;
+	for (unsigned at = 0; at < 8; at += 2)
+		i->outer_sum += load_word(i->outer4 + at);
 }
 
 // Outer headers (RFC 2784, 2890): all that does not depend on the packet.
 static void write_outer(struct interface *i, const struct wire_interface *r)
 {
+	static const uint16_t protocol[2] = {0x0800, 0x86dd};
 	bool keyed = r->flags & WIRE_INTERFACE_KEY;
-	i->gre_flags = keyed ? htobe16(0x2000) : 0;
+	i->keyed = keyed;
 	i->gre_key = htobe32(r->key);
+	for (unsigned of = 0; of < 2; of++)
+		i->gre_word[of] = htobe32((keyed ? 0x20000000u : 0) | protocol[of]);
 	i->outer_bytes = (r->family == WIRE_IPV4 ? 20 : 40) + (keyed ? 8 : 4);
 	if (r->family == WIRE_IPV4) {
-		memset(i->outer4, 0, sizeof(i->outer4));
-		i->outer4[0] = 0x45;
-		i->outer4[8] = r->ttl;
-		i->outer4[9] = 47;
-		memcpy(i->outer4 + 12, r->local, 4);
-		memcpy(i->outer4 + 16, r->remote, 4);
-		i->outer_sum = sum16(i->outer4, 20);
-		memcpy(&i->remote4, r->remote, 4);
-		memcpy(&i->local4, r->local, 4);
+		write_outer4(i, r);
 	} else {
 		memset(i->outer6, 0, sizeof(i->outer6));
 		i->outer6[0] = 0x60;

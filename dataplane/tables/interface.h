@@ -41,15 +41,16 @@ struct interface {
 	uint32_t underlay; // GRE: group slot that reaches the far end, 0 = down
 	uint16_t mtu;
 	uint16_t outer_bytes; // GRE: outer IP + GRE header
-	uint32_t outer_sum;   // GRE over IPv4: ones' complement sum of the template
+	uint32_t outer_sum;   // GRE over IPv4: sum of the outer header but length, TOS, id, DF
 	uint8_t out_flags;    // copy of flags
 	uint8_t out_kind;     // copy of kind
 	uint8_t out_family;   // copy of family
-	uint8_t pad1;
-	uint32_t gre_key;    // network order
-	uint16_t gre_flags;  // network order
-	int16_t account_out; // as account_in
-	uint8_t outer4[20];  // template; length, TOS, id, DF and checksum are filled in
+	uint8_t keyed;        // GRE
+	uint32_t gre_key;     // network order
+	uint32_t gre_word[2]; // flags and protocol as they stand in the header: of IPv4, of IPv6
+	int16_t account_out;  // as account_in
+	uint16_t outer_ttl;   // GRE over IPv4: TTL and protocol as they stand in the header
+	uint8_t outer4[8];    // GRE over IPv4: both addresses
 	uint8_t pad3[12];
 
 	// Line 2: out and in, IPv6 outer
