@@ -62,13 +62,13 @@ struct record {
 	struct vrf *vrf; // of a route
 	void *owner;     // of the desired state's choosing: what it must let go of
 	uint8_t rank;
-	uint8_t queued;     // QUEUED_*
-	bool wanted;        // false: it is to go
-	bool sent;          // the data plane may have it
-	bool failed;        // is on the list of failures
-	uint16_t under_way; // messages without an ACK that name it
-	int error;          // of the last answer, 0 or -errno
-	uint8_t value[];    // the SET record
+	uint8_t queued;              // QUEUED_*
+	bool wanted;                 // false: it is to go
+	bool sent;                   // the data plane may have it
+	bool failed;                 // is on the list of failures
+	uint16_t under_way;          // messages without an ACK that name it
+	int error;                   // of the last answer, 0 or -errno
+	_Alignas(8) uint8_t value[]; // the SET record
 };
 
 struct records {

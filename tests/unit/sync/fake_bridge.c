@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A bridge that touches no kernel: remembers what it was told, says what a test wants said.
+
+#include "tests/unit/sync/fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+
+struct fake_bridge fake_bridge;
+
+struct bridge {
+	int unused;
+};
+static struct bridge the_bridge;
+
+int bridge_create(
+	struct bridge **bridge, const struct bridge_options *options, struct api_error *error)
+{
+	memset(&fake_bridge, 0, sizeof(fake_bridge));
+	fake_bridge.callbacks = options->callbacks;
+	fake_bridge.exists = true;
+	*bridge = &the_bridge;
+	return 0;
+}
+
+void bridge_destroy(struct bridge *bridge)
+{
+	fake_bridge.exists = false;
+}
+
+int bridge_domain_set(
+	struct bridge *bridge, const struct bridge_domain *domain, struct api_error *error)
+{
+	fake_bridge.domains++;
+	return 0;
+}
+
+void bridge_domain_delete(struct bridge *bridge, uint32_t id)
+{
+	fake_bridge.domains--;
+}
+
+int bridge_interface_set(
+	struct bridge *bridge, const struct bridge_interface *interface, struct api_error *error)
+{
+	assert_true(interface->id < 64);
+	assert_int_equal(interface->mac[0], 2); // never before the port is known
+	fake_bridge.interface_sets++;
+	if (fake_bridge.interface_name[interface->id][0] == '\0')
+		fake_bridge.interfaces++;
+	snprintf(fake_bridge.interface_name[interface->id], 16, "%s", interface->name);
+	fake_bridge.interface_domain[interface->id] = interface->domain;
+	fake_bridge.interface_address[interface->id] = interface->address[0].address;
+	return 0;
+}
+
+void bridge_interface_delete(struct bridge *bridge, uint32_t id)
+{
+	fake_bridge.interface_name[id][0] = '\0';
+	fake_bridge.interfaces--;
+}
+
+int bridge_interface_queue(struct bridge *bridge, uint32_t id, int *fd, struct api_error *error)
+{
+	*fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	return *fd < 0 ? -errno : 0;
+}
+
+void bridge_interface_carrier(struct bridge *bridge, uint32_t id, bool up)
+{
+	fake_bridge.carriers++;
+	fake_bridge.carrier[id] = up;
+}
+
+int bridge_neighbor_set(struct bridge *bridge, uint32_t interface, const struct ip_address *address)
+{
+	return 0;
+}
+
+void bridge_neighbor_delete(
+	struct bridge *bridge, uint32_t interface, const struct ip_address *address)
+{
+}
+
+void bridge_neighbor_probe(
+	struct bridge *bridge, uint32_t interface, const struct ip_address *address)
+{
+	fake_bridge.probes++;
+}
+
+int bridge_static_set(struct bridge *bridge, uint32_t domain, const struct bridge_static *routes,
+	unsigned int count)
+{
+	return 0;
+}
+
+int bridge_announce(struct bridge *bridge, uint32_t domain, const struct ip_prefix *prefixes,
+	unsigned int count)
+{
+	fake_bridge.announcements++;
+	fake_bridge.announced[domain] = count;
+	return 0;
+}
+
+int bridge_peering_set(
+	struct bridge *bridge, const struct bridge_peering *peering, struct api_error *error)
+{
+	fake_bridge.peerings++;
+	return 0;
+}
+
+void bridge_peering_delete(struct bridge *bridge, uint32_t id)
+{
+	fake_bridge.peerings--;
+}
+
+int bridge_ask(struct bridge *bridge, uint32_t peering, enum bridge_question question,
+	bridge_answer done, void *ctx)
+{
+	return -ENOENT;
+}
+
+int bridge_peering_clear(
+	struct bridge *bridge, uint32_t peering, bool soft, bridge_answer done, void *ctx)
+{
+	return -ENOENT;
+}
+
+void bridge_sweep(struct bridge *bridge)
+{
+	fake_bridge.sweeps++;
+}
+
+void bridge_counters(const struct bridge *bridge, struct bridge_counters *counters)
+{
+	memset(counters, 0, sizeof(*counters));
+}
+
+void bridge_says_route(uint32_t domain, const char *prefix, const char *via, bool present)
+{
+	struct bridge_route route = {.protocol = 12, .metric = 32, .count = 1};
+
+	assert_int_equal(ip_prefix_parse(prefix, &route.prefix), 0);
+	assert_int_equal(ip_address_parse(via, &route.nexthop[0].via), 0);
+	route.nexthop[0].weight = 1;
+	fake_bridge.callbacks.route(fake_bridge.callbacks.ctx, domain, &route, present);
+}
+
+void bridge_says_neighbor(uint32_t interface, const char *text, bool usable)
+{
+	const uint8_t mac[6] = {2, 0, 0, 1, 0, (uint8_t)interface};
+	struct ip_address address;
+
+	assert_int_equal(ip_address_parse(text, &address), 0);
+	fake_bridge.callbacks.neighbor(
+		fake_bridge.callbacks.ctx, interface, &address, usable ? mac : NULL);
+}

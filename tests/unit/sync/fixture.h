@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef SYNC_FIXTURE_H
+#define SYNC_FIXTURE_H
+
+// What the tests of sync share: publications made from YAML by the real model and store, a node file in
+// memory, a bridge that only remembers, and a data plane that is a map behind the wire contract.
+
+#include "control/bridge/bridge.h"
+#include "control/model/model.h"
+#include "control/node.h"
+#include "control/publication.h"
+#include "control/store/store.h"
+#include "control/sync/state.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+extern const char *const base_yaml; // two edges; acme and globex with equal addresses on both
+
+// --- publications --------------------------------------------------------------------------------------
+
+struct configuration { // a store in a directory of its own
+	char directory[64];
+	struct store *store;
+	struct model *model;
+	struct ids *ids;
+	uint8_t uuid[16];
+	uint64_t revision;
+};
+void configuration_open(struct configuration *c);
+void configuration_close(struct configuration *c);
+void configuration_apply(struct configuration *c, const char *yaml);
+// One replacement of text in what was applied.
+void configuration_edit(struct configuration *c, const char *from, const char *to);
+struct publication *configuration_publish(const struct configuration *c);
+
+struct node *make_node(const char *edge, const char *socket);
+void free_node(struct node *node);
+
+// --- the fake bridge: link-time substitute for control/bridge ----------------------------------------------
+
+struct fake_bridge {
+	struct bridge_callbacks callbacks;
+	bool exists;
+	unsigned int interface_sets, interfaces, peerings, domains, sweeps, probes, carriers;
+	unsigned int announced[64]; // prefixes by domain, as last announced
+	unsigned int announcements;
+	bool carrier[64];
+	char interface_name[64][16];
+	uint32_t interface_domain[64];
+	struct ip_address interface_address[64];
+};
+extern struct fake_bridge fake_bridge;
+void bridge_says_route(uint32_t domain, const char *prefix, const char *via, bool present);
+void bridge_says_neighbor(uint32_t interface, const char *address, bool usable);
+
+// --- the fake data plane -------------------------------------------------------------------------------
+
+struct fake_record {
+	uint16_t type; // SET
+	bool marked, doomed;
+	_Alignas(8) uint8_t value[128];
+};
+
+struct fake_dataplane {
+	char path[108];
+	struct wire_listener *listener;
+	struct wire_link *link;
+	uint64_t instance, written, unchanged, deleted, swept, refused, messages;
+	unsigned int hosts; // descriptors received
+	unsigned int count;
+	struct fake_record record[4096];
+	uint8_t store[16];
+	uint64_t revision;
+	struct {
+		bool open;
+		uint32_t scope, vrf;
+		uint64_t arrived;
+	} sweep;
+	int refuse_begin; // answer to BEGIN, 0 = take it
+	int refuse_type;  // SETs of this type are refused with ENOSPC
+	bool port_down;
+	unsigned int ports;
+	bool wrong_acks;               // answers something that was not asked
+	bool silent;                   // answers nothing
+	unsigned int set_messages[64]; // SET records that changed something, by type
+};
+void fake_start(struct fake_dataplane *fake, const char *path);
+void fake_stop(struct fake_dataplane *fake);  // closes the socket; what is installed stays
+void fake_reset(struct fake_dataplane *fake); // a new start: nothing is installed
+void fake_hang_up(struct fake_dataplane *fake);
+void fake_turn(struct fake_dataplane *fake);
+void fake_send(struct fake_dataplane *fake, uint16_t type, const void *record);
+const void *fake_find(
+	const struct fake_dataplane *fake, uint16_t type, uint32_t id); // by first id field
+const struct wire_route *fake_route(
+	const struct fake_dataplane *fake, uint32_t vrf, const char *prefix);
+unsigned int fake_count(const struct fake_dataplane *fake, uint16_t type);
+
+#endif

@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The route thread as a whole between a fake kernel and a fake data plane: what is installed, in which order, what
+// a restart of either side writes again (nothing), and what hostile answers do (nothing).
+
+#include "tests/unit/sync/fixture.h"
+
+#include <event2/event.h>
+
+#include <errno.h>
+#include <time.h>
+
+static struct configuration configuration;
+static struct fake_dataplane fake;
+static struct event_base *base;
+static struct node *node;
+static struct sync *running;
+static char path[96];
+
+static double now(void)
+{
+	struct timespec time;
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static void turn(void)
+{
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	fake_turn(&fake);
+}
+
+#define WAIT(condition)                                                                       \
+	do {                                                                                  \
+		for (double until = now() + 10; !(condition);) {                              \
+			if (now() > until)                                                    \
+				fail_msg("%s:%d: never: %s", __FILE__, __LINE__, #condition); \
+			turn();                                                               \
+		}                                                                             \
+	} while (0)
+
+static enum dataplane_state state_of(void)
+{
+	return dataplane_status(running->dataplane)->state;
+}
+
+static uint32_t vrf(const char *name)
+{
+	return desired_domain_named(running->desired, name)->id;
+}
+
+static uint32_t interface(const char *name)
+{
+	for (unsigned int i = 0; i < running->desired->interfaces.count; i++)
+		if (strcmp(running->desired->interfaces.item[i].name, name) == 0)
+			return running->desired->interfaces.item[i].id;
+	fail_msg("no interface %s", name);
+	return 0;
+}
+
+static void start_sync(void)
+{
+	const struct sync_options options = {.base = base, .node = node};
+	struct api_error error = {0};
+	assert_int_equal(sync_create(&running, &options, &error), 0);
+	sync_publish(running, configuration_publish(&configuration));
+}
+
+static void say_synced(void)
+{
+	for (unsigned int i = 0; i < running->desired->domains.count; i++)
+		fake_bridge.callbacks.synced(
+			fake_bridge.callbacks.ctx, running->desired->domains.item[i].id);
+}
+
+#define ACME   "peering/acme-01/private"
+#define GLOBEX "peering/globex-01/private"
+
+// What the kernel says in every test.
+static void say_all(void)
+{
+	bridge_says_neighbor(interface("core0"), "192.0.2.2", true);
+	bridge_says_neighbor(interface("acme-01/private"), "169.254.10.1", true);
+	bridge_says_neighbor(interface("globex-01/private"), "169.254.10.1", true);
+	bridge_says_route(vrf(ACME), "10.1.0.0/16", "169.254.10.1", true);
+	bridge_says_route(vrf(GLOBEX), "10.1.0.0/16", "169.254.10.1", true);
+	say_synced();
+}
+
+static int setup(void **state)
+{
+	configuration_open(&configuration);
+	configuration_apply(&configuration, base_yaml);
+	snprintf(path, sizeof(path), "%s/dataplane.sock", configuration.directory);
+	base = event_base_new();
+	node = make_node("east", path);
+	memset(&fake, 0, sizeof(fake));
+	fake_start(&fake, path);
+	start_sync();
+	say_all();
+	WAIT(state_of() == DATAPLANE_SYNCED);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	sync_destroy(running);
+	running = NULL;
+	fake_stop(&fake);
+	event_base_free(base);
+	free_node(node);
+	configuration_close(&configuration);
+	return 0;
+}
+
+// --- what is installed ---------------------------------------------------------------------------------
+
+static const struct wire_path *only_path(const struct wire_route *route)
+{
+	assert_non_null(route);
+	const struct wire_group *group = fake_find(&fake, WIRE_GROUP_SET, route->group);
+	assert_int_equal(group->count, 1);
+	return fake_find(&fake, WIRE_PATH_SET, group->path[0]);
+}
+
+static void test_everything_is_installed(void **state)
+{
+	assert_int_equal(fake.refused, 0); // the order was right
+	assert_int_equal(fake_count(&fake, WIRE_VRF_SET), 5);
+	assert_int_equal(fake_count(&fake, WIRE_INTERFACE_SET), 5);
+	assert_int_equal(fake_count(&fake, WIRE_LIMITER_SET), 4);
+	assert_int_equal(fake_count(&fake, WIRE_LOCAL_SET), 3);
+	assert_int_equal(fake_count(&fake, WIRE_NEIGHBOR_SET), 3);
+	assert_int_equal(fake.hosts, 3); // TAPs of two attachments and the core port
+	assert_int_equal(fake_bridge.interfaces, 3);
+	assert_int_equal(fake_bridge.peerings, 2);
+	const struct wire_interface *tunnel =
+		fake_find(&fake, WIRE_INTERFACE_SET, interface("vnet/acme-prod"));
+	assert_int_not_equal(tunnel->underlay, 0);
+	const char *const own[2][3] = {{ACME, "vnet/acme-prod", "acme-01/private"},
+		{GLOBEX, "vnet/globex-prod", "globex-01/private"}};
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct wire_path *path_to;
+		path_to = only_path(fake_route(&fake, vrf(own[i][0]), "10.1.0.0/16"));
+		assert_int_equal(path_to->interface, interface(own[i][2]));
+		assert_int_equal(path_to->up, 1);
+		path_to = only_path(fake_route(&fake, vrf(own[i][0]), "10.9.0.0/16"));
+		assert_int_equal(path_to->interface, interface(own[i][1]));
+		path_to = only_path(fake_route(&fake, vrf(own[i][1]), "10.1.0.0/16"));
+		assert_int_equal(path_to->interface, interface(own[i][2]));
+		path_to = only_path(fake_route(&fake, vrf(own[i][1]), "10.9.0.0/16"));
+		assert_int_equal(path_to->interface, interface(own[i][1]));
+	}
+	assert_int_equal(fake_bridge.announced[vrf(ACME)], 1);
+}
+
+static void test_a_route_comes_and_goes(void **state)
+{
+	bridge_says_route(vrf(ACME), "10.77.0.0/16", "169.254.10.1", true);
+	WAIT(fake_route(&fake, vrf(ACME), "10.77.0.0/16") != NULL);
+	WAIT(fake_route(&fake, vrf("vnet/acme-prod"), "10.77.0.0/16") != NULL);
+	assert_null(fake_route(&fake, vrf(GLOBEX), "10.77.0.0/16"));
+	assert_null(fake_route(&fake, vrf("vnet/globex-prod"), "10.77.0.0/16"));
+	uint64_t groups = fake_count(&fake, WIRE_GROUP_SET);
+	bridge_says_route(vrf(ACME), "10.77.0.0/16", "169.254.10.1", false);
+	WAIT(fake_route(&fake, vrf(ACME), "10.77.0.0/16") == NULL &&
+		fake_route(&fake, vrf("vnet/acme-prod"), "10.77.0.0/16") == NULL);
+	assert_int_equal(fake_count(&fake, WIRE_GROUP_SET), groups); // shared with 10.1/16
+	bridge_says_route(vrf(ACME), "10.1.0.0/16", "169.254.10.1", false);
+	WAIT(fake_route(&fake, vrf(ACME), "10.1.0.0/16") == NULL);
+	assert_non_null(fake_route(&fake, vrf(GLOBEX), "10.1.0.0/16"));
+	assert_int_equal(fake.refused, 0);
+}
+
+static void test_false_announcements_change_nothing(void **state)
+{
+	static const char *const claims[] = {"10.9.0.0/16", "10.9.7.0/24", "169.254.10.0/30",
+		"169.254.10.2/32", "192.0.2.1/32", "198.51.100.11/32"};
+	uint64_t written = fake.written;
+
+	for (unsigned int i = 0; i < sizeof(claims) / sizeof(claims[0]); i++)
+		bridge_says_route(vrf(ACME), claims[i], "169.254.10.1", true);
+	bridge_says_route(vrf(ACME), "10.50.0.0/16", "10.1.2.3", true); // not by his router
+	bridge_says_route(vrf(ACME), "0.0.0.0/0", "169.254.10.1", true);
+	WAIT(fake_route(&fake, vrf("vnet/acme-prod"), "0.0.0.0/0") != NULL);
+	assert_int_equal(fake.written, written + 2); // 0/0 in both domains, nothing else
+	assert_int_equal(only_path(fake_route(&fake, vrf(ACME), "10.9.0.0/16"))->interface,
+		interface("vnet/acme-prod"));
+}
+
+static void test_a_neighbor_is_one_store(void **state)
+{
+	uint64_t written = fake.written;
+	uint32_t id = interface("acme-01/private");
+	const struct wire_path *to = only_path(fake_route(&fake, vrf(ACME), "10.1.0.0/16"));
+
+	bridge_says_neighbor(id, "169.254.10.1", false);
+	WAIT(to->up == 0);
+	assert_int_equal(fake.written, written + 2); // neighbor and path
+	bridge_says_neighbor(id, "169.254.10.1", true);
+	WAIT(to->up == 1);
+	assert_int_equal(fake_bridge.announced[vrf(ACME)], 1); // the tunnel was up all the time
+}
+
+static void test_a_tunnel_down_is_not_announced(void **state)
+{
+	bridge_says_neighbor(interface("core0"), "192.0.2.2", false);
+	assert_int_equal(fake_bridge.announced[vrf(ACME)], 0);
+	assert_int_equal(fake_bridge.announced[vrf(GLOBEX)], 0);
+	bridge_says_neighbor(interface("core0"), "192.0.2.2", true);
+	assert_int_equal(fake_bridge.announced[vrf(ACME)], 1);
+}
+
+static void test_a_port_takes_its_carriers_along(void **state)
+{
+	struct wire_port port = {.port = 0, .mtu = 1500, .mac = {2}, .name = "port0"};
+
+	assert_true(fake_bridge.carrier[interface("acme-01/private")]);
+	fake_send(&fake, WIRE_PORT, &port);
+	WAIT(!fake_bridge.carrier[interface("acme-01/private")]);
+	WAIT(only_path(fake_route(&fake, vrf(ACME), "10.1.0.0/16"))->up == 0);
+	assert_true(fake_bridge.carrier[interface("globex-01/private")]);
+	const struct wire_needed needed = {interface("globex-01/private"),
+		only_path(fake_route(&fake, vrf(GLOBEX), "10.1.0.0/16"))->neighbor};
+	fake_send(&fake, WIRE_NEIGHBOR_NEEDED, &needed);
+	WAIT(fake_bridge.probes == 1);
+}
+
+// --- configuration changes -----------------------------------------------------------------------------
+
+static void publish(void)
+{
+	sync_publish(running, configuration_publish(&configuration));
+}
+
+static void test_bandwidth_is_the_limiters_alone(void **state)
+{
+	uint64_t written = fake.written;
+	unsigned int sets = fake_bridge.interface_sets,
+		     limiters = fake.set_messages[WIRE_LIMITER_SET];
+
+	configuration_edit(&configuration, "bandwidth: 50mbps", "bandwidth: 100mbps");
+	publish();
+	WAIT(fake.set_messages[WIRE_LIMITER_SET] == limiters + 2);
+	for (unsigned int i = 0; i < 20; i++)
+		turn();
+	assert_int_equal(fake.written, written + 2);
+	assert_int_equal(fake_bridge.interface_sets, sets);
+}
+
+static void test_a_circuit_goes_without_a_trace(void **state)
+{
+	char *yaml = strdup(base_yaml), *at = strstr(yaml, "  - name: globex-01");
+	uint32_t gone = vrf(GLOBEX);
+
+	*at = '\0';
+	configuration_apply(&configuration, yaml);
+	free(yaml);
+	publish();
+	WAIT(fake_find(&fake, WIRE_VRF_SET, gone) == NULL);
+	assert_int_equal(fake.refused, 0); // in the right order
+	assert_int_equal(fake_count(&fake, WIRE_LIMITER_SET), 2);
+	assert_int_equal(fake_count(&fake, WIRE_LOCAL_SET), 2);
+	assert_int_equal(fake_count(&fake, WIRE_NEIGHBOR_SET), 2);
+	assert_int_equal(fake_bridge.interfaces, 2);
+	assert_int_equal(fake_bridge.peerings, 1);
+	assert_non_null(fake_route(&fake, vrf(ACME), "10.1.0.0/16"));
+	configuration_apply(&configuration, base_yaml);
+	publish();
+	WAIT(fake_count(&fake, WIRE_LIMITER_SET) == 4);
+	assert_int_not_equal(vrf(GLOBEX), gone); // quarantine
+}
+
+static void test_a_refused_record_stops_nobody(void **state)
+{
+	fake.refuse_type = WIRE_ROUTE_SET;
+	bridge_says_route(vrf(ACME), "10.88.0.0/16", "169.254.10.1", true);
+	WAIT(!TAILQ_EMPTY(&running->records.failures));
+	configuration_edit(&configuration, "bandwidth: 50mbps", "bandwidth: 200mbps");
+	unsigned int limiters = fake.set_messages[WIRE_LIMITER_SET];
+	publish();
+	WAIT(fake.set_messages[WIRE_LIMITER_SET] == limiters + 2);
+	fake.refuse_type = 0;
+	WAIT(fake_route(&fake, vrf(ACME), "10.88.0.0/16") != NULL); // tried again by itself
+	WAIT(TAILQ_EMPTY(&running->records.failures));
+}
+
+// --- restarts ------------------------------------------------------------------------------------------
+
+static void restart_sync(void)
+{
+	sync_destroy(running);
+	start_sync();
+}
+
+static void test_restart_of_control_writes_nothing(void **state)
+{
+	bridge_says_route(vrf(ACME), "10.77.0.0/16", "169.254.10.1", true);
+	WAIT(fake_route(&fake, vrf(ACME), "10.77.0.0/16") != NULL);
+	uint64_t written = fake.written, swept = fake.swept;
+	struct fake_record *before = calloc(fake.count, sizeof(*before));
+	unsigned int count = fake.count;
+	memcpy(before, fake.record, count * sizeof(*before));
+
+	restart_sync();
+	// The kernel has said nothing yet: everything stays as it is, however long that takes.
+	WAIT(state_of() == DATAPLANE_REPLAYING && running->ready);
+	for (unsigned int i = 0; i < 50; i++)
+		turn();
+	assert_int_equal(fake.written, written);
+	assert_int_not_equal(state_of(), DATAPLANE_SYNCED);
+	// It speaks, in another order than before.
+	bridge_says_route(vrf(GLOBEX), "10.1.0.0/16", "169.254.10.1", true);
+	bridge_says_route(vrf(ACME), "10.77.0.0/16", "169.254.10.1", true);
+	say_all();
+	WAIT(state_of() == DATAPLANE_SYNCED);
+	assert_int_equal(fake.written, written);
+	assert_int_equal(fake.swept, swept);
+	assert_int_equal(fake.count, count);
+	for (unsigned int i = 0; i < count; i++)
+		assert_memory_equal(before[i].value, fake.record[i].value, sizeof(before[i].value));
+	free(before);
+}
+
+static void test_what_went_while_control_was_dead_is_swept(void **state)
+{
+	bridge_says_route(vrf(ACME), "10.77.0.0/16", "169.254.10.1", true);
+	WAIT(fake_route(&fake, vrf(ACME), "10.77.0.0/16") != NULL);
+	char *yaml = strdup(base_yaml), *at = strstr(yaml, "  - name: globex-01");
+	uint32_t gone = vrf(GLOBEX);
+
+	*at = '\0';
+	configuration_apply(&configuration, yaml);
+	free(yaml);
+	restart_sync();
+	bridge_says_neighbor(interface("core0"), "192.0.2.2", true);
+	bridge_says_neighbor(interface("acme-01/private"), "169.254.10.1", true);
+	bridge_says_route(vrf(ACME), "10.1.0.0/16", "169.254.10.1", true);
+	say_synced();
+	WAIT(state_of() == DATAPLANE_SYNCED);
+	assert_null(fake_route(&fake, vrf(ACME), "10.77.0.0/16"));
+	assert_null(fake_find(&fake, WIRE_ROUTE_SET, gone));
+	assert_int_equal(fake_count(&fake, WIRE_NEIGHBOR_SET), 2);
+}
+
+static void test_restart_of_the_data_plane_is_replayed(void **state)
+{
+	unsigned int count = fake.count;
+
+	fake_stop(&fake);
+	WAIT(state_of() == DATAPLANE_DOWN);
+	// Life goes on meanwhile.
+	bridge_says_route(vrf(ACME), "10.77.0.0/16", "169.254.10.1", true);
+	bridge_says_route(vrf(ACME), "10.78.0.0/16", "169.254.10.1", true);
+	bridge_says_route(vrf(ACME), "10.78.0.0/16", "169.254.10.1", false);
+	fake_reset(&fake);
+	fake_start(&fake, path);
+	WAIT(state_of() == DATAPLANE_SYNCED);
+	assert_int_equal(fake.count, count + 2);
+	assert_int_equal(fake.refused, 0);
+	assert_int_equal(fake.written, count + 2);
+	assert_int_equal(fake.hosts, 3);
+	assert_non_null(fake_route(&fake, vrf("vnet/acme-prod"), "10.77.0.0/16"));
+}
+
+static void test_interruptions_at_any_point(void **state)
+{
+	unsigned int count = fake.count;
+	uint64_t written = fake.written;
+
+	for (unsigned int after = 1; after < 40; after++) {
+		uint64_t messages = fake.messages;
+		fake_hang_up(&fake);
+		WAIT(fake.messages >= messages + after || state_of() == DATAPLANE_SYNCED);
+	}
+	fake_hang_up(&fake);
+	WAIT(state_of() == DATAPLANE_DOWN);
+	WAIT(state_of() == DATAPLANE_SYNCED);
+	assert_int_equal(fake.count, count);
+	assert_int_equal(fake.written, written);
+	assert_int_equal(fake.swept, 0);
+}
+
+static void test_the_other_edge_has_its_own_half(void **state)
+{
+	sync_destroy(running);
+	fake_stop(&fake);
+	fake_reset(&fake);
+	node->edge = "west";
+	fake_start(&fake, path);
+	start_sync();
+	bridge_says_neighbor(interface("core0"), "192.0.2.2", true);
+	bridge_says_route(vrf(ACME), "10.1.0.0/16", "169.254.10.5", true);
+	say_synced();
+	WAIT(state_of() == DATAPLANE_SYNCED);
+	const struct wire_interface *attachment =
+		fake_find(&fake, WIRE_INTERFACE_SET, interface("acme-01/private"));
+	assert_int_equal(attachment->vlan[0], 101);
+	assert_non_null(fake_route(&fake, vrf("vnet/acme-prod"), "10.1.0.0/16"));
+	assert_int_equal(fake.refused, 0);
+}
+
+// --- hostile -------------------------------------------------------------------------------------------
+
+static void test_a_foreign_data_plane_refuses(void **state)
+{
+	fake_hang_up(&fake);
+	fake.refuse_begin = -ESTALE;
+	WAIT(state_of() == DATAPLANE_REFUSED);
+	assert_non_null(strstr(dataplane_status(running->dataplane)->error, "revision"));
+	uint64_t written = fake.written;
+	bridge_says_route(vrf(ACME), "10.77.0.0/16", "169.254.10.1", true);
+	for (unsigned int i = 0; i < 50; i++)
+		turn();
+	assert_int_equal(fake.written, written);
+	fake.refuse_begin = 0; // another one was started
+	fake_hang_up(&fake);
+	WAIT(state_of() == DATAPLANE_SYNCED);
+	assert_non_null(fake_route(&fake, vrf(ACME), "10.77.0.0/16"));
+}
+
+static void test_lies_end_the_connection(void **state)
+{
+	fake.wrong_acks = true;
+	bridge_says_route(vrf(ACME), "10.77.0.0/16", "169.254.10.1", true);
+	WAIT(state_of() == DATAPLANE_DOWN);
+	fake.wrong_acks = false;
+	WAIT(state_of() == DATAPLANE_SYNCED);
+	const struct wire_route unasked = {.vrf = 1, .group = 2, .family = WIRE_IPV4};
+	fake_send(&fake, WIRE_ROUTE_SET, &unasked);
+	WAIT(state_of() == DATAPLANE_DOWN);
+	WAIT(state_of() == DATAPLANE_SYNCED);
+	assert_non_null(fake_route(&fake, vrf(ACME), "10.77.0.0/16"));
+}
+
+static unsigned int answers;
+
+static void on_answer(void *ctx)
+{
+	answers++;
+}
+
+static void test_status_is_answered_by_a_dying_data_plane(void **state)
+{
+	answers = 0;
+	dataplane_refresh(running->dataplane, on_answer, NULL);
+	WAIT(answers == 1);
+	fake.silent = true;
+	dataplane_refresh(running->dataplane, on_answer, NULL);
+	dataplane_refresh(running->dataplane, on_answer, NULL);
+	turn();
+	assert_int_equal(answers, 1);
+	fake_hang_up(&fake);
+	WAIT(answers == 3);
+	dataplane_refresh(running->dataplane, on_answer, NULL);
+	WAIT(answers == 4);
+	fake.silent = false;
+	WAIT(state_of() == DATAPLANE_SYNCED);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_everything_is_installed),
+		TEST(test_a_route_comes_and_goes),
+		TEST(test_false_announcements_change_nothing),
+		TEST(test_a_neighbor_is_one_store),
+		TEST(test_a_tunnel_down_is_not_announced),
+		TEST(test_a_port_takes_its_carriers_along),
+		TEST(test_bandwidth_is_the_limiters_alone),
+		TEST(test_a_circuit_goes_without_a_trace),
+		TEST(test_a_refused_record_stops_nobody),
+		TEST(test_restart_of_control_writes_nothing),
+		TEST(test_what_went_while_control_was_dead_is_swept),
+		TEST(test_restart_of_the_data_plane_is_replayed),
+		TEST(test_interruptions_at_any_point),
+		TEST(test_the_other_edge_has_its_own_half),
+		TEST(test_a_foreign_data_plane_refuses),
+		TEST(test_lies_end_the_connection),
+		TEST(test_status_is_answered_by_a_dying_data_plane),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
