@@ -181,18 +181,17 @@ static inline uint32_t first_throw(const struct stats_limiter_part *part)
 	return (uint32_t)part->dice * GOLDEN;
 }
 
+// One comparison at the end and no branch before it: at the limit, where a level lies is as good as random. slope is rounded up,
+// so that x is 65536 or more at hi, which no throw reaches.
 static inline bool ramp_refuses(
 	uint64_t level, uint64_t lo, uint64_t hi, uint64_t slope, uint32_t throw)
 {
-	uint64_t x;
+	int64_t over = (int64_t)(level - lo);
+	uint64_t above = (uint64_t)(over & ~(over >> 63)), width = hi - lo, x;
 
-	if (level <= lo)
-		return false;
-	if (level >= hi)
-		return true;
-	x = ((level - lo) * slope) >> 32;
-	if (unlikely(x > 65535)) // parameters are being changed
-		x = 65535;
+	above = above < width ? above : width;
+	x = (above * slope) >> 32;
+	x = x < 65536 ? x : 65536;
 	return throw < x * x;
 }
 
@@ -209,7 +208,9 @@ static inline struct bounds bounds_of(const struct stats_limiter_word *word, boo
 		if (!shape) { // policed all the same: what may not leave at once is dropped
 			if (b.ef)
 				b.ef = b.slack + (b.ef - b.hi);
-			b.lo = b.hi = b.slack;
+			b.lo = b.slack;
+			b.hi = b.slack + 1;
+			b.slope = 1ull << 48;
 		}
 	}
 	return b;
@@ -331,7 +332,9 @@ static inline uint64_t police_single(struct stats_limiter_word *word,
 	struct stats_limiter_part *part, uint64_t now, uint64_t bytes, unsigned class)
 {
 	uint64_t t = load(&word->tat), cost = load(&word->cost), lo = load(&word->lo);
+	uint64_t hi = load(&word->hi), slope = load(&word->slope);
 	uint64_t quantum = load(&word->quantum), surplus = load(&word->surplus);
+	uint32_t throw = first_throw(part);
 	uint64_t sum = price(bytes, cost), credit = part->credit, ahead = part->expiry - now;
 	bool lender = ahead > 2 * quantum && ahead < LIMITER_LEASE_AHEAD && quantum >= 8 * sum;
 	uint64_t base, level, q, pay;
@@ -341,11 +344,10 @@ static inline uint64_t police_single(struct stats_limiter_word *word,
 		level = base - now;
 		pay = sum;
 		q = lender && level + sum < surplus ? quantum : 0;
-		if (level > lo && ramp_refuses(level + sum * 3 / 8, lo, load(&word->hi),
-					  load(&word->slope), first_throw(part))) {
+		if (ramp_refuses(level + sum * 3 / 8, lo, hi, slope, throw)) {
 			if (!credit) {
 				part->dice++;
-				part->terms = base - load(&word->hi);
+				part->terms = base - hi;
 				count_limited(part, now, class, 1, bytes);
 				return 0;
 			}
@@ -367,16 +369,18 @@ static inline uint64_t police_single(struct stats_limiter_word *word,
 uint64_t limiter_police_one(struct stats_limiter_word *word, struct stats_limiter_part *part,
 	uint64_t now, uint16_t len, unsigned ef)
 {
-	uint64_t sum = price(len, part->terms);
 	uint32_t flags;
 
 	limiter_count_window(part, now, len);
-	if (sum < part->credit && part->expiry - now < LIMITER_LEASE_AHEAD) {
-		part->credit -= sum;
-		count_passed(part, ef, 1, len);
-		return 1;
-	}
-	if (!part->credit && !ef && part->terms - now < CLOSED_AHEAD) {
+	if (part->credit) {
+		uint64_t sum = price(len, part->terms);
+
+		if (sum < part->credit && part->expiry - now < LIMITER_LEASE_AHEAD) {
+			part->credit -= sum;
+			count_passed(part, ef, 1, len);
+			return 1;
+		}
+	} else if (!ef && part->terms - now < CLOSED_AHEAD) {
 		count_limited(part, now, 0, 1, len);
 		return 0;
 	}

@@ -79,8 +79,11 @@ uint64_t limiter_police_one(struct stats_limiter_word *word, struct stats_limite
 static inline bool limiter_pass_one(
 	struct stats_limiter_part *part, uint64_t now, uint16_t len, unsigned ef)
 {
-	uint64_t sum = (uint64_t)(((unsigned __int128)len * part->terms + 32768) >> 16);
+	uint64_t sum;
 
+	if (part->credit == 0)
+		return false;
+	sum = (uint64_t)(((unsigned __int128)len * part->terms + 32768) >> 16);
 	if (sum >= part->credit || part->expiry - now >= LIMITER_LEASE_AHEAD)
 		return false;
 	part->credit -= sum;

@@ -142,7 +142,9 @@ static struct terms derive(const struct wire_limiter *r, uint64_t hz, unsigned w
 		t.surplus = t.slack / 2;
 		burst = t.slack;
 	}
-	t.slope = t.hi > t.lo ? (1ull << 48) / (t.hi - t.lo) : 0;
+	if (t.hi == t.lo)
+		t.hi++; // hard: a ramp of one unit
+	t.slope = ((1ull << 48) + (t.hi - t.lo) - 1) / (t.hi - t.lo);
 	t.quantum = smaller(burst / (8 * (workers ? workers : 1)), QUANTUM_MAX);
 	derive_ef(&t, r, hz);
 	derive_packets(&t, r, hz);

@@ -106,7 +106,7 @@ struct stats_limiter_word {
 	uint64_t cost;
 	uint64_t lo;      // level above which best effort is dropped with growing probability ...
 	uint64_t hi;      // ... and above which always
-	uint64_t slope;   // 2^48 / (hi - lo); 0 when hi = lo
+	uint64_t slope;   // 2^48 / (hi - lo), rounded up
 	uint64_t quantum; // largest lease; 0 = none
 	uint64_t surplus; // leases are taken below this level only
 	uint32_t flags;   // LIMITER_*

@@ -351,8 +351,17 @@ static unsigned culvert_burst(
 	FOR_EACH_GROUP(j, o, id)
 	limiter_prefetch_word(&word[id[j]], &part[id[j]]);
 	FOR_EACH_GROUP(k, size, id)
-	all += (unsigned)__builtin_popcountll(
-		limiter_police(&word[id[k]], &part[id[k]], now, len + k, 0, size));
+	{
+		struct stats_limiter_part *p = &part[id[k]];
+
+		if (size > 1)
+			all += (unsigned)__builtin_popcountll(
+				limiter_police(&word[id[k]], p, now, len + k, 0, size));
+		else if (limiter_pass_one(p, now, len[k], 0))
+			all++;
+		else
+			all += (unsigned)limiter_police_one(&word[id[k]], p, now, len[k], 0);
+	}
 	return all;
 }
 
