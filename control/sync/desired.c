@@ -33,7 +33,6 @@
 #define BURST_MIN      64000u
 #define BURST_MAX      32000000u
 #define BURST_FLOOR_NS 10000000u // the limiter's least: 10 ms at the rate
-#define RAMP_NS        10000000u
 #define GRE_OVERHEAD4  28u // IPv4 20, GRE with key 8
 #define GRE_OVERHEAD6  48u
 #define TUNNEL_TTL     64
@@ -332,7 +331,7 @@ static void build_limiter(struct build *b, const struct circuit *circuit, const 
 		.uid = id->uid,
 		.rate = circuit->bandwidth,
 		.burst = desired_burst(circuit->bandwidth, circuit->burst),
-		.ramp = RAMP_NS,
+		.ramp = wire_ramp_default(circuit->bandwidth),
 		.ef_rate = circuit->ef_bandwidth,
 		.packet_rate = circuit->packet_rate,
 		.queue = queue,
