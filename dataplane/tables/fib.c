@@ -1,5 +1,52 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// The forwarding tables: life of the FIB and of its VRFs, and reading the shadow. The essay comes here.
+// The forwarding tables of all VRFs: a bucket trie. This file has the life of the FIB and of its
+// VRFs.
+//
+// A route's prefix ends somewhere in its address. Cut the address into slices of 16 bits; all
+// prefixes of a VRF that agree in the slices before the one they end in are one CHUNK. An IPv4
+// prefix thus ends in the one chunk of /1../16, or in the chunk of its /16; an IPv6 prefix in a
+// chunk of one of eight slices. A chunk answers for 16 bits of address, and what it does not know
+// is known to a shorter one; but nobody walks there: each chunk keeps in its header `def` what all
+// shorter prefixes together say about its place (its cover). So the longest chunk that exists for
+// an address has the answer, in the chunk or in its def, and only the /0 is elsewhere.
+//
+//   record of the VRF        hash of the slice, a line      chunk: a bucket ...
+//  +-----------------+      +-------------------------+    +-----------------------------+
+//  | root word ------+----->| tag|ref tag|ref tag|ref |--->| def | keys 0 < k1 < k2 ...  |
+//  | first ----------+--+   +-------------------------+    |     | values: leaf or 0     |
+//  | def (the /0)    |  |     else its neighbour           +-----------------------------+
+//  +-----------------+  |                                  ... or a node
+//                       |  no chunk for these 16 bits:     +-----------------------------+
+//                       +--------------------------------->| bits[256] | def | cells     |
+//                          search the one of /1../16       +---------------------+---+---+
+//                          by the upper 16 bits                                  |   +-> leaf
+//                                                          +---------------------v-------+
+//                                 and a last-level node    | bits[256] | def | leaves    |
+//                                                          +-----------------------------+
+//
+// A bucket is a sorted list of boundaries (from this position on, this value), found by one or two
+// vector compares. More than fit become a node: 256 cells, equal neighbours kept once and counted
+// by population count; a cell whose /24 has longer prefixes leads to one more node of that kind,
+// never deeper. An IPv4 table of up to 28 routes is one bucket over whole addresses (a range); one
+// with very many /16s has an array of 2^16 refs.
+//
+// The writer keeps a shadow (fib_shadow.c): the same chunks with the prefixes that end in them. An
+// update edits the shadow, writes the touched block anew, aside, publishes it by one store of the
+// word that leads to it and retires the old one until no reader can be in it (fib_rebuild.c,
+// fib_root.c, fib_retire.c). What readers may see change in place are single aligned words: root
+// word, slot, first, cell of a last-level node, def. No key, bit map, used tag or base. So a
+// reader takes no lock and never sees half of anything; for each address an update takes effect at
+// one moment. (Two keys of one bulk lookup may see different moments.) A short prefix changes no
+// blocks but its own: the defs under it are corrected one by one, in bounded walks (fib_cover.c).
+//
+// VRFs share the arena and nothing else, so a customer's worst prefixes cost that customer, and are
+// counted: a lone long prefix takes a line of its own, at most two with its slot and hash, and the
+// limits see bytes.
+//
+// fib_arena.c memory · fib_block.c blocks · fib_shadow.c what the writer knows · fib_update.c one
+// change · fib_rebuild.c new blocks · fib_root.c roots and hashes · fib_cover.c defs · fib_retire.c
+// grace · fib_read.c routes by name · fib_lookup_*.c the readers' side. Figures, and why not
+// poptrie or DPDK's tables: docs/decisions/0002-bucket-trie.md.
 
 #include "dataplane/tables/fib_private.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// The FIB's memory. Its blocks are small (most are one to six cache lines), change size all the time, and live
-// as long as readers may hold them, so this is a slab allocator over a buddy allocator:
+// The FIB's memory. Its blocks are small (most are one to six cache lines), change size all the
+// time, and live as long as readers may hold them, so this is a slab allocator over a buddy
+// allocator:
 //
 //   reserve   addresses for the largest arena there may be, without memory behind them
 //   commit    2 MiB at a time, as needed: hugepages of the pool, else ordinary memory that asks for
@@ -9,8 +10,8 @@
 //   slabs     a page cut into equal blocks of one small size; an empty slab goes back to the buddies, so
 //             memory that one size no longer needs serves another
 //
-// All state about free memory stands beside the arena (struct arena_page), except the chain through a slab's
-// free blocks. One thread only. Under AddressSanitizer free blocks are poisoned.
+// All state about free memory stands beside the arena (struct arena_page), except the chain through
+// a slab's free blocks. One thread only. Under AddressSanitizer free blocks are poisoned.
 
 #include "dataplane/tables/fib_arena.h"
 
@@ -208,7 +209,8 @@ static void slab_release(struct arena *arena, uint32_t unit)
 	arena->used -= units;
 	if (was_full)
 		list_push(arena, &arena->partial[size], index);
-	// One empty slab stays, lest a size that goes to and fro between none and one costs a page each time.
+	// One empty slab stays, lest a size that goes to and fro between none and one costs a page
+	// each time.
 	if (!page->live && (page->prev || page->next)) {
 		list_remove(arena, &arena->partial[size], index);
 		buddy_release(arena, index, 0);

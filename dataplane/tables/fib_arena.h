@@ -2,8 +2,9 @@
 #ifndef TABLES_FIB_ARENA_H
 #define TABLES_FIB_ARENA_H
 
-// Memory of the FIB: one reserved stretch of addresses, cut into units of one cache line. A block is named
-// by the index of its first unit, 29 bits; unit 0 is never given out and always reads as zeroes.
+// Memory of the FIB: one reserved stretch of addresses, cut into units of one cache line. A block
+// is named by the index of its first unit, 29 bits; unit 0 is never given out and always reads as
+// zeroes.
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,8 +32,9 @@ struct arena {
 int arena_create(struct arena *arena, uint64_t bytes, uint64_t kept_bytes); // 0 or -errno
 void arena_destroy(struct arena *arena);
 
-// Returns the first unit of a block of at least `units`, content undefined; 0: full. A block is freed with
-// the number of units it was asked for with. last_reserve: may dip into what is kept back.
+// Returns the first unit of a block of at least `units`, content undefined; 0: full. A block is
+// freed with the number of units it was asked for with. last_reserve: may dip into what is kept
+// back.
 uint32_t arena_alloc(struct arena *arena, uint32_t units, bool last_reserve);
 void arena_release(struct arena *arena, uint32_t unit, uint32_t units);
 uint32_t arena_round(uint32_t units); // the size a block of that many units really takes

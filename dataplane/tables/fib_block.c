@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// How the blocks of the FIB are written. Everything here works on memory that no reader has seen yet.
+// How the blocks of the FIB are written. Everything here works on memory that no reader has seen
+// yet.
 //
-// Prefixes nest or are disjoint, so a list of them in the order (first address, length) can be swept once
-// with a stack of those still open: where one begins its value holds, where it ends that of the one around
-// it holds again. What is left is a list of boundaries, neighbours with the same value merged. A bucket is
-// that list as it stands; a node of the last 8 bits is the same list as a bit map. This is the range idea of
-// DXR (Zec, Rizzo, Mikuc, CCR 2012) at the leaves and of Tree Bitmap's counting at the nodes.
+// Prefixes nest or are disjoint, so a list of them in the order (first address, length) can be
+// swept once with a stack of those still open: where one begins its value holds, where it ends that
+// of the one around it holds again. What is left is a list of boundaries, neighbours with the same
+// value merged. A bucket is that list as it stands; a node of the last 8 bits is the same list as a
+// bit map. This is the range idea of DXR (Zec, Rizzo, Mikuc, CCR 2012) at the leaves and of Tree
+// Bitmap's counting at the nodes.
 
 #include "dataplane/tables/fib_block.h"
 
@@ -134,8 +136,8 @@ static void clear_bits(uint64_t bits[4], unsigned from, unsigned to)
 	}
 }
 
-// `old` with its slots pos[0]..to replaced by the runs given; returns how many runs it has then. Neighbours
-// that have become equal are merged at both ends.
+// `old` with its slots pos[0]..to replaced by the runs given; returns how many runs it has then.
+// Neighbours that have become equal are merged at both ends.
 unsigned node_splice(struct node *node, const struct node *old, const uint32_t *pos,
 	const uint32_t *cells, unsigned n, unsigned to)
 {

@@ -10,7 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// A cell: 0 = nothing here, what covers it holds; LEAF | group; or a reference: kind and unit of a block.
+// A cell: 0 = nothing here, what covers it holds; LEAF | group; or a reference: kind and unit of a
+// block.
 #define LEAF      0x80000000u // == FIB_FOUND
 #define REF_KIND  0x60000000u
 #define REF_SHORT 0x00000000u // bucket of at most BUCKET_SHORT keys
@@ -18,8 +19,8 @@
 #define REF_NODE  0x40000000u // node, its cells leaves or references to nodes of the last 8 bits
 #define REF_UNIT  0x1fffffffu
 
-// A bucket: from keys[i] on, up to the next key, values[i] holds; keys[0] is 0. Where the value is 0, def does.
-// The values stand behind the keys, 4-aligned.
+// A bucket: from keys[i] on, up to the next key, values[i] holds; keys[0] is 0. Where the value is
+// 0, def does. The values stand behind the keys, 4-aligned.
 #define BUCKET_MAX   64u // keys: two vectors of 64 bytes
 #define BUCKET_SHORT 32u // one vector
 struct bucket {
@@ -30,8 +31,8 @@ struct bucket {
 };
 static_assert(sizeof(struct bucket) == 8, "bucket");
 
-// A node: 256 cells, runs of equal ones kept once. A set bit begins a run. Slots before the first run have
-// nothing: their run is number -1, and that is where def stands.
+// A node: 256 cells, runs of equal ones kept once. A set bit begins a run. Slots before the first
+// run have nothing: their run is number -1, and that is where def stands.
 struct node {
 	uint64_t bits[4];
 	uint8_t before[4]; // set bits in the words of `bits` before this one
@@ -48,7 +49,8 @@ struct range {
 	uint32_t keys[]; // then values[n]
 };
 
-// IPv6 chunks begin with the bits that lead to them, so that a hash that matches by chance is found out.
+// IPv6 chunks begin with the bits that lead to them, so that a hash that matches by chance is found
+// out.
 struct block_key {
 	uint64_t hi, lo; // host order, left-aligned, zeroes behind
 };

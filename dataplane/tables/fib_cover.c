@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// Covers: what holds in a chunk where none of its own prefixes does, kept in the chunk's header. It is what the
-// nearest shorter chunk says about the chunk's place, or else that one's own cover. So when a prefix changes,
-// the headers of the chunks under it may have to change, each by one store; their blocks stay.
+// Covers: what holds in a chunk where none of its own prefixes does, kept in the chunk's header. It
+// is what the nearest shorter chunk says about the chunk's place, or else that one's own cover. So
+// when a prefix changes, the headers of the chunks under it may have to change, each by one store;
+// their blocks stay.
 //
-// That is a walk in the order of the treap, in which a chunk comes behind those that cover it: each one's
-// cover is simply computed anew. A walk does WALK_AT_ONCE chunks at once and leaves the rest to fib_slice(). Each
-// table has at most one walk under way and one asked for meanwhile, for the union of what was asked: however
-// fast a short prefix flaps, a table is never owed more than two walks. A walk computes from what is there when
-// it comes by, so updates in between need no care; and it prunes nothing, so what it leaves behind is right.
+// That is a walk in the order of the treap, in which a chunk comes behind those that cover it: each
+// one's cover is simply computed anew. A walk does WALK_AT_ONCE chunks at once and leaves the rest
+// to fib_slice(). Each table has at most one walk under way and one asked for meanwhile, for the
+// union of what was asked: however fast a short prefix flaps, a table is never owed more than two
+// walks. A walk computes from what is there when it comes by, so updates in between need no care;
+// and it prunes nothing, so what it leaves behind is right.
 //
 // Also here: taking a deleted VRF apart, in slices too.
 
@@ -100,7 +102,8 @@ void cover_changed(
 		return;
 	w.token = ++fib->token;
 	if (t->walk.active) {
-		// From its beginning: what was done at once may be stale below chunks not reached yet.
+		// From its beginning: what was done at once may be stale below chunks not reached
+		// yet.
 		w.at = first;
 		w.slice = slice + 1;
 		widen(&t->again, &w);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// The bulk lookup with AVX-512 (F, BW, DQ, VL) and BMI2: a line of the hash is one compare, a bucket two, and the
-// masks count themselves. Readers may look past a block's end (the arena is padded); what they find is masked.
+// The bulk lookup with AVX-512 (F, BW, DQ, VL) and BMI2: a line of the hash is one compare, a
+// bucket two, and the masks count themselves. Readers may look past a block's end (the arena is
+// padded); what they find is masked.
 
 #if defined(__clang__)
 #pragma clang attribute push(                                                                \

@@ -8,9 +8,10 @@
 //   equal_mask()       which of 64 bytes are equal to one
 //   hash_slices()      optional, with HASH_SLICES
 //
-// A lookup has at most four places that may be cold: record, line of the hash, chunk, last-level node. All keys
-// of the batch go one place further before any goes two: each stage reads what the stage before prefetched,
-// and sorts the keys into one list per kind of block, so that no loop branches on what it finds.
+// A lookup has at most four places that may be cold: record, line of the hash, chunk, last-level
+// node. All keys of the batch go one place further before any goes two: each stage reads what the
+// stage before prefetched, and sorts the keys into one list per kind of block, so that no loop
+// branches on what it finds.
 
 #include "dataplane/tables/fib_private.h"
 
@@ -26,7 +27,8 @@ static inline uint64_t load_word(const uint64_t *word)
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
 
-// Nothing was found in a line whose last slot is used: its neighbour may have it. One test, seldom true.
+// Nothing was found in a line whose last slot is used: its neighbour may have it. One test, seldom
+// true.
 static inline bool elsewhere(uint32_t ref, const uint64_t *line)
 {
 	return __builtin_expect((ref == 0) & (load_word(&line[SLOTS - 1]) != 0), 0);
@@ -53,7 +55,8 @@ static const uint64_t mask_hi[9] = {
 	0, ~0ull << 48, ~0ull << 32, ~0ull << 16, ~0ull, ~0ull, ~0ull, ~0ull};
 static const uint64_t mask_lo[9] = {0, 0, 0, 0, 0, ~0ull << 48, ~0ull << 32, ~0ull << 16};
 
-// Where to look in each slice: the unit of the line, and the tag. Returns a bit for each slice in use, from 1 on.
+// Where to look in each slice: the unit of the line, and the tag. Returns a bit for each slice in
+// use, from 1 on.
 struct hashes6 {
 	uint32_t unit[8];
 	uint32_t tag[8];
@@ -81,8 +84,8 @@ static inline uint32_t either(uint32_t a, uint32_t b)
 	return a | (b & -(uint32_t)(a == 0));
 }
 
-// The keys of a batch on their way. kind[i] says where a key is: kinds of roots in the first stages, of chunks
-// (REF_KIND's two bits) from then on, DONE.
+// The keys of a batch on their way. kind[i] says where a key is: kinds of roots in the first
+// stages, of chunks (REF_KIND's two bits) from then on, DONE.
 #define DONE 0xff
 struct batch {
 	uint8_t kind[FIB_BULK] __attribute__((aligned(64)));
@@ -206,8 +209,9 @@ void LOOKUP4(const struct fib *fib, const uint32_t *vrf, const uint32_t *addr, u
 	do_chunks(&b, 0);
 }
 
-// Hits of all slices in use are looked for at once; the longest is taken, and the bits that lead to its chunk are
-// compared there. Should they differ (a hash matched by chance, once in 2^31), that key is done again alone.
+// Hits of all slices in use are looked for at once; the longest is taken, and the bits that lead to
+// its chunk are compared there. Should they differ (a hash matched by chance, once in 2^31), that
+// key is done again alone.
 void LOOKUP6(const struct fib *fib, const uint32_t *vrf, const uint8_t *const *addr,
 	uint32_t *result, unsigned n)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// The bulk lookup for any CPU, and the one that race and address checkers can follow: every word that the
-// writer may store meanwhile is loaded atomically. Also the IPv6 lookup of a single key that leaves nothing
-// to chance, for the case that a hash matched by accident.
+// The bulk lookup for any CPU, and the one that race and address checkers can follow: every word
+// that the writer may store meanwhile is loaded atomically. Also the IPv6 lookup of a single key
+// that leaves nothing to chance, for the case that a hash matched by accident.
 
 #include "dataplane/tables/fib_private.h"
 

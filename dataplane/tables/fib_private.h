@@ -2,14 +2,16 @@
 #ifndef TABLES_FIB_PRIVATE_H
 #define TABLES_FIB_PRIVATE_H
 
-// What the files of the FIB share. Readers use struct fib_readers, the arena's blocks and nothing else.
+// What the files of the FIB share. Readers use struct fib_readers, the arena's blocks and nothing
+// else.
 
 #include "dataplane/tables/fib.h"
 #include "dataplane/tables/fib_block.h"
 #include "dataplane/tables/fib_shadow.h"
 
-// Root word: where a table, or one slice of an IPv6 table, begins. All a reader needs to know of its shape is
-// in this one word, so that another shape is one store. 0 = empty: a range of no keys in unit 0.
+// Root word: where a table, or one slice of an IPv6 table, begins. All a reader needs to know of
+// its shape is in this one word, so that another shape is one store. 0 = empty: a range of no keys
+// in unit 0.
 //   bits 0..1 kind, 2..6 log2 of the hash's lines, 7..35 unit, 36..63 seed of the hash
 enum root_kind { ROOT_RANGE, ROOT_HASH, ROOT_DIRECT };
 static inline uint64_t root_word(enum root_kind kind, unsigned log2, uint32_t unit, uint32_t seed)
@@ -33,13 +35,15 @@ static inline uint32_t root_seed(uint64_t word)
 	return (uint32_t)(word >> 36);
 }
 
-// Hash: lines of eight slots, a slot is tag << 32 | ref, 0: never used. No probing but one: where a line's
-// last slot is used, its neighbour (line ^ 1, and a hash is aligned, so that this is the address ^ 64) may
-// hold what found no room. A slot keeps its tag until the whole hash is written anew.
+// Hash: lines of eight slots, a slot is tag << 32 | ref, 0: never used. No probing but one: where a
+// line's last slot is used, its neighbour (line ^ 1, and a hash is aligned, so that this is the
+// address ^ 64) may hold what found no room. A slot keeps its tag until the whole hash is written
+// anew.
 #define SLOTS 8u
 #define TAG   0x80000000u // set in every tag, so that no tag equals an unused slot's
 
-// The hash of a key: line << 32 | tag. IPv4: multiplication by the word's upper half; the tag is exact.
+// The hash of a key: line << 32 | tag. IPv4: multiplication by the word's upper half; the tag is
+// exact.
 static inline uint64_t hash4(uint32_t high16, uint64_t word)
 {
 	uint32_t h = high16 * ((uint32_t)(word >> 32) | 1);
@@ -112,7 +116,8 @@ struct vrf {
 	struct vrf *next; // in fib->dropped
 };
 
-// Blocks that no new reader finds, until grace is over. Queue of blocks in a ring, cut into batches.
+// Blocks that no new reader finds, until grace is over. Queue of blocks in a ring, cut into
+// batches.
 #define BATCHES 16u
 struct retired {
 	struct {
@@ -196,8 +201,8 @@ struct key bits_behind(unsigned len);
 int update_set(struct fib *fib, struct vrf *vrf, const struct fib_route *route);
 int update_delete(struct fib *fib, struct vrf *vrf, const struct fib_route *route);
 
-// fib_rebuild.c: new blocks for a chunk or a small table whose entries have changed. struct build is the
-// scratch of one change; `limit` is what the VRF may use, in units.
+// fib_rebuild.c: new blocks for a chunk or a small table whose entries have changed. struct build
+// is the scratch of one change; `limit` is what the VRF may use, in units.
 struct build;
 struct build *build_create(void);
 void build_begin(

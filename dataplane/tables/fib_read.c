@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// Routes by name: from the caller's struct to a place in the shadow and back, and reading what is there.
+// Routes by name: from the caller's struct to a place in the shadow and back, and reading what is
+// there.
 
 #include "dataplane/tables/fib_private.h"
 

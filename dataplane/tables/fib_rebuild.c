@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// New blocks for what has changed. The entries in the shadow have been edited already; from them the block
-// is written aside, published by one store, and the old one retired. The stages are always the same:
+// New blocks for what has changed. The entries in the shadow have been edited already; from them
+// the block is written aside, published by one store, and the old one retired. The stages are
+// always the same:
 //
 //   build    take() memory and write; on failure undo() gives it back and nothing has happened
 //   check    that the VRF may use what it would use then
 //   publish  one store: the chunk's ref in its root, or a node's cell for one of its last-level nodes
 //   retire   what is not found any more; defs of last-level nodes that the new block goes on using
 //
-// A chunk is a bucket until its boundaries no longer fit one, then a node with a last-level node for every /24
-// (of its 16 bits) that has longer prefixes; a node becomes a bucket again when few routes are left, well
-// below the other threshold.
+// A chunk is a bucket until its boundaries no longer fit one, then a node with a last-level node
+// for every /24 (of its 16 bits) that has longer prefixes; a node becomes a bucket again when few
+// routes are left, well below the other threshold.
 
 #include "dataplane/tables/fib_private.h"
 
@@ -213,8 +214,8 @@ static uint32_t old_cell(const struct build *b, uint32_t ref, unsigned slot)
 	return *node_cell(top, node_run(top, slot));
 }
 
-// What the slots from..to of a node hold: entries of up to 8 bits are painted, for longer ones their slots are
-// listed.
+// What the slots from..to of a node hold: entries of up to 8 bits are painted, for longer ones
+// their slots are listed.
 static void paint_slots(struct build *b, const entry *e, unsigned n, unsigned from, unsigned to)
 {
 	unsigned begin = entries_find(e, n, entry_make(from << 8, 1, 0, 0));
@@ -243,8 +244,8 @@ static void paint_slots(struct build *b, const entry *e, unsigned n, unsigned fr
 	paint_from(&b->paint, from);
 }
 
-// The runs of those slots: the painted ones, cut open where there are last-level nodes. What is painted
-// below those is kept aside, and their cells are left for later.
+// The runs of those slots: the painted ones, cut open where there are last-level nodes. What is
+// painted below those is kept aside, and their cells are left for later.
 static void cut_runs(struct build *b, unsigned to)
 {
 	const struct paint *p = &b->paint;
@@ -273,8 +274,9 @@ static void cut_runs(struct build *b, unsigned to)
 	b->n_runs = n;
 }
 
-// A node whose slots from..to are written anew from the entries; the others are those of the node `old`
-// (0: there is none, all are new). Last-level nodes of `old` go on being used, except in slot `changed`.
+// A node whose slots from..to are written anew from the entries; the others are those of the node
+// `old` (0: there is none, all are new). Last-level nodes of `old` go on being used, except in slot
+// `changed`.
 static uint32_t write_node(struct build *b, struct chunk *c, uint32_t old, unsigned from,
 	unsigned to, unsigned changed)
 {

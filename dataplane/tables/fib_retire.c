@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// Blocks that no new reader can find, until no old one can be in them. They wait in a ring in the order of
-// their going; every RETIRE_BATCH of them, or when someone asks, a grace period is started for all that are
-// not in one yet. The writer never waits: done() is asked now and then, and the ring's front is freed.
+// Blocks that no new reader can find, until no old one can be in them. They wait in a ring in the
+// order of their going; every RETIRE_BATCH of them, or when someone asks, a grace period is started
+// for all that are not in one yet. The writer never waits: done() is asked now and then, and the
+// ring's front is freed.
 
 #include "dataplane/tables/fib_private.h"
 

@@ -5,10 +5,11 @@
 //   hash    one cache line holds eight (tag, ref) slots; IPv4 has one, IPv6 one for each slice in use
 //   direct  (IPv4, from DIRECT_FROM chunks on) an array of 2^16 refs
 //
-// A hash is never changed but by storing whole slots, and a slot keeps its tag: a reader that matched the tag
-// and reads the slot again gets a ref for that tag or none. What finds no room in its line or the neighbour
-// makes the whole hash anew: aside, with another seed, after some tries twice as large, published by one store
-// of the root word. Seeds are random, so that nobody can choose prefixes that collide.
+// A hash is never changed but by storing whole slots, and a slot keeps its tag: a reader that
+// matched the tag and reads the slot again gets a ref for that tag or none. What finds no room in
+// its line or the neighbour makes the whole hash anew: aside, with another seed, after some tries
+// twice as large, published by one store of the root word. Seeds are random, so that nobody can
+// choose prefixes that collide.
 
 #include "dataplane/tables/fib_private.h"
 
@@ -212,7 +213,8 @@ static int rebuild(struct fib *fib, struct table *t, unsigned slice, const struc
 	return word ? 0 : -ENOMEM;
 }
 
-// Makes sure that there is a place for a chunk that readers cannot find yet, and notes it in the chunk.
+// Makes sure that there is a place for a chunk that readers cannot find yet, and notes it in the
+// chunk.
 int root_prepare(struct fib *fib, struct table *t, struct chunk *c, bool last_reserve)
 {
 	if (c->slice == 0)

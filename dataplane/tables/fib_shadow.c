@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 // The writer's shadow of a table. Readers never look here.
 //
-// A table's routes are kept in chunks, the same ones that readers search: one record of a cache line for
-// each, with up to two routes in it and more in a sorted list. A record is found by its bits through a chained
-// index, and in order through a treap (Seidel and Aragon, 1996) whose priorities are a hash of the record's
-// number, so that they need no room. The order puts a chunk behind every chunk that covers it: one walk over
-// a range meets parents before children, which is what a change of a short prefix needs.
+// A table's routes are kept in chunks, the same ones that readers search: one record of a cache
+// line for each, with up to two routes in it and more in a sorted list. A record is found by its
+// bits through a chained index, and in order through a treap (Seidel and Aragon, 1996) whose
+// priorities are a hash of the record's number, so that they need no room. The order puts a chunk
+// behind every chunk that covers it: one walk over a range meets parents before children, which is
+// what a change of a short prefix needs.
 
 #include "dataplane/tables/fib_shadow.h"
 

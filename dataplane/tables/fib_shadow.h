@@ -14,8 +14,8 @@ struct key {
 	uint64_t hi, lo; // an address, host order; IPv4 in the upper half of hi
 };
 
-// A route inside its chunk, one word that sorts as (first position, length): position 16 bits, length - 1
-// 4 bits, origin 8 bits, group 24 bits from the bottom, nothing between.
+// A route inside its chunk, one word that sorts as (first position, length): position 16 bits,
+// length - 1 4 bits, origin 8 bits, group 24 bits from the bottom, nothing between.
 typedef uint64_t entry;
 #define ENTRY_ORDER (~0ull << 44)
 
@@ -44,7 +44,8 @@ static inline uint32_t entry_group(entry e)
 	return (uint32_t)e & 0xffffffu;
 }
 
-// All prefixes of length 16 * slice + 1 .. 16 * slice + 16 that agree in their first 16 * slice bits.
+// All prefixes of length 16 * slice + 1 .. 16 * slice + 16 that agree in their first 16 * slice
+// bits.
 struct chunk {
 	uint64_t hi, lo; // those bits, zeroes behind
 	uint32_t left,

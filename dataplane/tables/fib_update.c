@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// One route added, changed or deleted: the shadow is edited first, then new blocks are built from it and
-// published; if that is refused, the edit is taken back. What a change means for chunks of longer prefixes
-// is left to fib_cover.c. Of each step at most one word is seen by readers, so that for every address the
-// answer goes from the old one to the new one at one moment.
+// One route added, changed or deleted: the shadow is edited first, then new blocks are built from
+// it and published; if that is refused, the edit is taken back. What a change means for chunks of
+// longer prefixes is left to fib_cover.c. Of each step at most one word is seen by readers, so that
+// for every address the answer goes from the old one to the new one at one moment.
 
 #include "dataplane/tables/fib_private.h"
 

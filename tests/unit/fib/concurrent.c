@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// Readers beside the writer. The group of every route names its VRF, so an answer out of another customer's table
-// is seen as such. Some answers must hold through all of it:
+// Readers beside the writer. The group of every route names its VRF, so an answer out of another
+// customer's table is seen as such. Some answers must hold through all of it:
 //
 //   anchors  prefixes that never change, while everything around, above and beside them does
 //   flips    a prefix and the /0 whose group goes to and fro: the one group or the other, never none
 //
-// Under ThreadSanitizer the portable lookup runs, which it can follow; under AddressSanitizer blocks that
-// have been given back are poisoned, so that a reader in one is caught. CULVERT_LONG=1 runs longer.
+// Under ThreadSanitizer the portable lookup runs, which it can follow; under AddressSanitizer
+// blocks that have been given back are poisoned, so that a reader in one is caught. CULVERT_LONG=1
+// runs longer.
 
 #include "tests/unit/fib/oracle.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// One table, several implementations: the FIB must say what rte_lpm, rte_fib and rte_lpm6 say, for tables
-// larger than a linear scan can check, also after half of the routes were deleted and put back.
+// One table, several implementations: the FIB must say what rte_lpm, rte_fib and rte_lpm6 say, for
+// tables larger than a linear scan can check, also after half of the routes were deleted and put
+// back.
 
 #include "tests/unit/fib/oracle.h"
 
@@ -25,8 +26,8 @@ static uint32_t word_of(const uint8_t *addr)
 	return (uint32_t)addr[0] << 24 | (uint32_t)addr[1] << 16 | (uint32_t)addr[2] << 8 | addr[3];
 }
 
-// Tame: without what rte_fib of DPDK 22.11 gets wrong, where rte_lpm and the scan agree with the FIB: prefixes
-// shorter than /8 added over longer ones, and those at the ends of the address space.
+// Tame: without what rte_fib of DPDK 22.11 gets wrong, where rte_lpm and the scan agree with the
+// FIB: prefixes shorter than /8 added over longer ones, and those at the ends of the address space.
 static bool tame;
 
 static void fill(struct oracle *o, struct random *r, uint8_t family, unsigned routes)

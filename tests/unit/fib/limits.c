@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// What is refused, and that a refusal changes nothing; that large changes come in slices; and the ends of the
-// address space.
+// What is refused, and that a refusal changes nothing; that large changes come in slices; and the
+// ends of the address space.
 
 #include "tests/unit/fib/oracle.h"
 
@@ -79,7 +79,8 @@ static void test_ends(void **state)
 	fib_free(fib);
 }
 
-// Fills the VRF with random routes until one is refused with `error`; before and after, all answers are right.
+// Fills the VRF with random routes until one is refused with `error`; before and after, all answers
+// are right.
 static void fill_until(struct fib *fib, uint32_t vrf, int error, struct oracle *o, struct random *r)
 {
 	int got = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// Linear scan and random input for the FIB's tests, see oracle.h. The scan compares bit by bit, on purpose in
-// another way than the FIB does.
+// Linear scan and random input for the FIB's tests, see oracle.h. The scan compares bit by bit, on
+// purpose in another way than the FIB does.
 
 #include "tests/unit/fib/oracle.h"
 

@@ -2,8 +2,8 @@
 #ifndef UNIT_FIB_ORACLE_H
 #define UNIT_FIB_ORACLE_H
 
-// A table that cannot be wrong: an unordered list of routes, searched from end to end. And random routes and
-// addresses of the kinds that find mistakes.
+// A table that cannot be wrong: an unordered list of routes, searched from end to end. And random
+// routes and addresses of the kinds that find mistakes.
 
 #include "dataplane/tables/fib.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// Random tables against a linear scan: every mix of prefix lengths, routes set, changed and deleted in any order,
-// several VRFs at once, until all are drained and the arena holds nothing. CULVERT_LONG=1: more than a million
-// checks. With every kind of code the CPU can run.
+// Random tables against a linear scan: every mix of prefix lengths, routes set, changed and deleted
+// in any order, several VRFs at once, until all are drained and the arena holds nothing.
+// CULVERT_LONG=1: more than a million checks. With every kind of code the CPU can run.
 
 #include "tests/unit/fib/oracle.h"
 

@@ -2,9 +2,9 @@
 #ifndef BENCH_FIB_BENCH_H
 #define BENCH_FIB_BENCH_H
 
-// The FIB's bench: what its sections share. One run compares all contenders side by side: rounds go through
-// the contenders in turn, times are CPU time of the one thread, and what counts is the ratio to the FIB's own
-// figure of the same run.
+// The FIB's bench: what its sections share. One run compares all contenders side by side: rounds go
+// through the contenders in turn, times are CPU time of the one thread, and what counts is the
+// ratio to the FIB's own figure of the same run.
 
 #include "dataplane/tables/fib.h"
 
@@ -46,7 +46,8 @@ unsigned zipf(struct random *r, unsigned n);
 struct fib_route route4(struct prefix p, uint32_t group);
 struct fib_route route6(struct prefix6 p, uint32_t group);
 
-// report.c: figures by (section, case, contender): printed as text tables, as CSV, kept for the picture.
+// report.c: figures by (section, case, contender): printed as text tables, as CSV, kept for the
+// picture.
 struct figure {
 	char section[24], what[48], who[24], unit[16];
 	double median, min, max,

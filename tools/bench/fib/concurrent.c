@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// A reader at full rate, alone and beside a writer at full rate; blocks go back through rte_rcu_qsbr. The group
-// of every route carries its VRF, so an answer out of another VRF is counted. Rates are of each thread's CPU time.
+// A reader at full rate, alone and beside a writer at full rate; blocks go back through
+// rte_rcu_qsbr. The group of every route carries its VRF, so an answer out of another VRF is
+// counted. Rates are of each thread's CPU time.
 
 #include "tools/bench/fib/bench.h"
 

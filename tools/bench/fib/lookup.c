@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// Lookups per second of one core: one table, then many, each packet in a VRF of its own. Destinations lie inside
-// random routes (uniform or by Zipf's law over the routes), so that every lookup goes to the bottom. All
-// contenders that fit get the same queries; before they are timed, their answers are compared.
+// Lookups per second of one core: one table, then many, each packet in a VRF of its own.
+// Destinations lie inside random routes (uniform or by Zipf's law over the routes), so that every
+// lookup goes to the bottom. All contenders that fit get the same queries; before they are timed,
+// their answers are compared.
 
 #include "tools/bench/fib/bench.h"
 

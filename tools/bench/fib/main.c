@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// fib-bench: the FIB beside DPDK's tables and a 16-8-8 mtrie, in one run. Text on stdout, figures as CSV, and a
-// picture. Verdicts against the targets are ratios within the run, so they hold on a shared machine as long as
-// the load is the same for all; absolute figures are this machine's.
+// fib-bench: the FIB beside DPDK's tables and a 16-8-8 mtrie, in one run. Text on stdout, figures
+// as CSV, and a picture. Verdicts against the targets are ratios within the run, so they hold on a
+// shared machine as long as the load is the same for all; absolute figures are this machine's.
 
 #include "tools/bench/fib/bench.h"
 

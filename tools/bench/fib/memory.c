@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// Bytes of forwarding memory per VRF, after churn: every route deleted and put back in another order, and
-// then nine times the table's size of random replacements, so that what fragmentation costs is in the figure.
+// Bytes of forwarding memory per VRF, after churn: every route deleted and put back in another
+// order, and then nine times the table's size of random replacements, so that what fragmentation
+// costs is in the figure.
 
 #include "tools/bench/fib/bench.h"
 
@@ -102,7 +103,8 @@ void bench_memory(const struct options *o)
 		report_one("memory", what, "culvert-shadow", "bytes", u.shadow);
 		report_one("memory", what, "mtrie 16-8-8", "bytes",
 			mtrie_usage(internet ? MIX_INTERNET : MIX_CUSTOMER, n));
-		// 2^24 entries of 4 bytes, and what tbl8 groups the table needs, left out: the bound from below.
+		// 2^24 entries of 4 bytes, and what tbl8 groups the table needs, left out: the
+		// bound from below.
 		report_one("memory", what, "rte_lpm, rte_fib", "bytes", 64.0 * (1 << 20));
 		if (n == 10)
 			report_verdict("10 routes <= 1 KiB", u.max <= 1024,

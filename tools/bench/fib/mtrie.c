@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// A plain 16-8-8 multi-bit trie for the bench, of the shape and with the node sizes of VPP's ip4_mtrie (a root of
-// 65,536 leaves with their lengths, plies of 256), written anew, build only. A leaf is a value with the low bit
-// set or the number of a ply. Lookup takes four packets a step, as there, and prefetches the root a batch ahead.
+// A plain 16-8-8 multi-bit trie for the bench, of the shape and with the node sizes of VPP's
+// ip4_mtrie (a root of 65,536 leaves with their lengths, plies of 256), written anew, build only. A
+// leaf is a value with the low bit set or the number of a ply. Lookup takes four packets a step, as
+// there, and prefetches the root a batch ahead.
 
 #include "tools/bench/fib/bench.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 // DPDK's tables, as contenders and as oracles, and the memory they live in.
 //
-// Without hugepages EAL would give them 4 KiB pages, which costs them most of what they are good at. So this
-// program brings its own rte_malloc family, which the dynamic linker prefers to EAL's: large blocks come from
-// memory that asks for transparent hugepages, the same as the FIB's. (Nodes of rte_rib, used by updates of
-// rte_fib only, still come from EAL's memory.)
+// Without hugepages EAL would give them 4 KiB pages, which costs them most of what they are good
+// at. So this program brings its own rte_malloc family, which the dynamic linker prefers to EAL's:
+// large blocks come from memory that asks for transparent hugepages, the same as the FIB's. (Nodes
+// of rte_rib, used by updates of rte_fib only, still come from EAL's memory.)
 
 #include "tools/bench/fib/bench.h"
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// Synthetic tables, since a customer's is not to be had and a real Internet table not to be shipped.
+// Synthetic tables, since a customer's is not to be had and a real Internet table not to be
+// shipped.
 //
-// Customer: private space only, half of the routes anywhere, half in sites (/18s of about 60 routes), lengths
-// from /16 to /32 with 40 % /24. Internet: skewed over 45,000 /16s, 60 % /24. IPv6 customer: three /32 with /36 to
-// /128 below them, most of them /48 and /64.
+// Customer: private space only, half of the routes anywhere, half in sites (/18s of about 60
+// routes), lengths from /16 to /32 with 40 % /24. Internet: skewed over 45,000 /16s, 60 % /24. IPv6
+// customer: three /32 with /36 to /128 below them, most of them /48 and /64.
 
 #include "tools/bench/fib/bench.h"
 

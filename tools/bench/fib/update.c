@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// Updates per second of the writer's CPU time, reclaim included (there are no readers here, but every block
-// goes through the queue), and what single large changes cost.
+// Updates per second of the writer's CPU time, reclaim included (there are no readers here, but
+// every block goes through the queue), and what single large changes cost.
 
 #include "tools/bench/fib/bench.h"
 
