@@ -14,7 +14,7 @@
 #include <rte_eal.h>
 #include <rte_fib.h>
 #include <rte_lpm.h>
-#include <rte_lpm6.h>
+#include <rte_lpm6.h> // addresses are uint8_t[16] or, from 24.11 on, struct rte_ipv6_addr: passed as void *
 
 #include <cmocka.h>
 
@@ -51,7 +51,7 @@ static void put(struct fib *fib, const struct fib_route *route)
 	if (route->family == FIB_IPV6) {
 		uint8_t addr[16];
 		memcpy(addr, route->addr, 16);
-		assert_int_equal(rte_lpm6_add(lpm6, addr, route->len, route->group), 0);
+		assert_int_equal(rte_lpm6_add(lpm6, (void *)addr, route->len, route->group), 0);
 	} else {
 		assert_int_equal(
 			rte_lpm_add(lpm, word_of(route->addr), route->len, route->group), 0);
@@ -68,7 +68,7 @@ static void take(struct fib *fib, const struct fib_route *route)
 	if (route->family == FIB_IPV6) {
 		uint8_t addr[16];
 		memcpy(addr, route->addr, 16);
-		rte_lpm6_delete(lpm6, addr, route->len);
+		rte_lpm6_delete(lpm6, (void *)addr, route->len);
 	} else {
 		rte_lpm_delete(lpm, word_of(route->addr), route->len);
 		if (tame)
@@ -84,8 +84,8 @@ static void compare(const struct fib *fib, const struct oracle *o, struct random
 		uint32_t got = lookup_one(fib, 0, family, addr), hop = 0;
 		uint32_t want;
 		if (family == FIB_IPV6) {
-			want = rte_lpm6_lookup(lpm6, addr, &hop) == 0 ? FIB_FOUND | hop
-								      : FIB_NO_ROUTE;
+			want = rte_lpm6_lookup(lpm6, (void *)addr, &hop) == 0 ? FIB_FOUND | hop
+									      : FIB_NO_ROUTE;
 		} else {
 			uint32_t word = word_of(addr);
 			uint64_t other;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include <rte_fib6.h>
-#include <rte_lpm6.h>
+#include <rte_lpm6.h> // addresses are uint8_t[16] or, from 24.11 on, struct rte_ipv6_addr: passed as void *
 
 #define QUERIES (1u << 19)
 
@@ -42,13 +42,13 @@ static void by_fib_one(const struct scene *s, unsigned from, uint32_t *out)
 
 static void by_lpm6(const struct scene *s, unsigned from, uint32_t *out)
 {
-	rte_lpm6_lookup_bulk_func(s->lpm6, &s->addr[from], (int32_t *)out, FIB_BULK);
+	rte_lpm6_lookup_bulk_func(s->lpm6, (void *)&s->addr[from], (int32_t *)out, FIB_BULK);
 }
 
 static void by_fib6(const struct scene *s, unsigned from, uint32_t *out)
 {
 	uint64_t hops[FIB_BULK];
-	rte_fib6_lookup_bulk(s->fib6, &s->addr[from], hops, FIB_BULK);
+	rte_fib6_lookup_bulk(s->fib6, (void *)&s->addr[from], hops, FIB_BULK);
 	for (unsigned i = 0; i < FIB_BULK; i++)
 		out[i] = (uint32_t)hops[i];
 }
@@ -69,10 +69,10 @@ static void load(struct scene *s, bool libraries)
 			struct fib_route route = route6(table[i], vrf * GROUPS_PER_VRF + (i & 7));
 			if (fib_set(s->fib, vrf, &route) < 0)
 				abort();
-			if (libraries &&
-				(rte_lpm6_add(s->lpm6, route.addr, route.len, route.group) != 0 ||
-					rte_fib6_add(s->fib6, route.addr, route.len, route.group) !=
-						0)) {
+			if (libraries && (rte_lpm6_add(s->lpm6, (void *)route.addr, route.len,
+						  route.group) != 0 ||
+						 rte_fib6_add(s->fib6, (void *)route.addr,
+							 route.len, route.group) != 0)) {
 				fprintf(stderr, "a route was refused\n");
 				exit(1);
 			}
