@@ -327,6 +327,15 @@ out:
 	return passed;
 }
 
+static inline uint64_t refuse_one(struct stats_limiter_part *part, uint64_t now, uint64_t bytes,
+	unsigned class, uint64_t closed)
+{
+	part->dice++;
+	part->terms = closed;
+	count_limited(part, now, class, 1, bytes);
+	return 0;
+}
+
 // One packet of best effort, or of a limiter without classes: the usual case with many circuits at once.
 static inline uint64_t police_single(struct stats_limiter_word *word,
 	struct stats_limiter_part *part, uint64_t now, uint64_t bytes, unsigned class)
@@ -336,21 +345,28 @@ static inline uint64_t police_single(struct stats_limiter_word *word,
 	uint64_t quantum = load(&word->quantum), surplus = load(&word->surplus);
 	uint32_t throw = first_throw(part);
 	uint64_t sum = price(bytes, cost), credit = part->credit, ahead = part->expiry - now;
-	bool lender = ahead > 2 * quantum && ahead < LIMITER_LEASE_AHEAD && quantum >= 8 * sum;
-	uint64_t base, level, q, pay;
+	uint64_t base = later(t, now), level = base - now, q, pay;
+	bool lender;
 
+	// Neither a lease to give back nor one to take: with many circuits at their limit, the usual case.
+	if (!credit && level >= surplus) {
+		if (ramp_refuses(level + sum * 3 / 8, lo, hi, slope, throw))
+			return refuse_one(part, now, bytes, class, base - hi);
+		if (likely(swap(&word->tat, &t, base + sum))) {
+			part->dice++;
+			count_passed(part, class, 1, bytes);
+			return 1;
+		}
+	}
+	lender = ahead > 2 * quantum && ahead < LIMITER_LEASE_AHEAD && quantum >= 8 * sum;
 	do {
 		base = later(t - credit, now);
 		level = base - now;
 		pay = sum;
 		q = lender && level + sum < surplus ? quantum : 0;
 		if (ramp_refuses(level + sum * 3 / 8, lo, hi, slope, throw)) {
-			if (!credit) {
-				part->dice++;
-				part->terms = base - hi;
-				count_limited(part, now, class, 1, bytes);
-				return 0;
-			}
+			if (!credit)
+				return refuse_one(part, now, bytes, class, base - hi);
 			pay = 0; // the lease goes back all the same
 		}
 	} while (!swap(&word->tat, &t, base + pay + q));
