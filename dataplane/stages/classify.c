@@ -61,30 +61,6 @@ static inline struct frame read_frame(const struct port *port, const struct rte_
 	};
 }
 
-// Runs of packets of one interface are counted together.
-struct count {
-	uint32_t interface;
-	uint32_t packets;
-	uint64_t bytes;
-};
-
-static inline void count_flush(struct worker *w, struct count *c)
-{
-	struct stats_interface *hot = &w->hot[c->interface];
-	hot->rx_packets += c->packets;
-	hot->rx_bytes += c->bytes;
-}
-
-static inline void count_rx(struct worker *w, struct count *c, uint32_t interface, uint16_t bytes)
-{
-	if (c->interface != interface) {
-		count_flush(w, c);
-		*c = (struct count){.interface = interface};
-	}
-	c->packets++;
-	c->bytes += bytes;
-}
-
 // The destination MAC: 0 ours, 1 a group address that may be meant for us, 2 none of our business.
 static inline unsigned destination(const uint8_t *data, const struct interface *i, uint16_t type)
 {
@@ -246,7 +222,7 @@ static void classify_each(struct worker *w, const struct port *port, unsigned n)
 	const struct map_array *vlans = map_array(&w->tables->vlans);
 	struct frame frame[BURST];
 	uint32_t slot[BURST], gre = 0;
-	struct count count = {.interface = port->unclassified};
+	struct rx_count count = {.interface = port->unclassified};
 	struct front last = {0};
 
 	for (unsigned i = 0; i < n; i++) {
@@ -264,12 +240,12 @@ static void classify_each(struct worker *w, const struct port *port, unsigned n)
 		p->l3 = frame[i].l3;
 		bool on = plain_frame(in, b->mbuf[i], p, frame[i].l3, frame[i].ethertype) ||
 			  odd_frame(w, port, i, &frame[i]);
-		count_rx(w, &count, p->in, p->length);
+		rx_count_add(w, &count, p->in, p->length);
 		if (on && (in->flags & WIRE_INTERFACE_CORE))
 			gre |= (uint32_t)is_gre(b->mbuf[i], p) << i;
 	}
 	b->gre = gre;
-	count_flush(w, &count);
+	rx_count_flush(w, &count);
 }
 
 // A burst of one interface, which at a core port or under load most are.

@@ -22,12 +22,20 @@
 #define GRE_SEQUENCE 0x1000u
 #define GRE_REFUSED  0x4c07u // routing, strict source route, reserved bit 5, version
 
+// One outer header of the burst. Packets of one tunnel mostly have the same, so it is read once: `addresses` and
+// `words` are what the next packet is compared with.
 struct gre {
+	uint64_t addresses; // of the outer IPv4 header
+	uint64_t words;     // of the GRE header, as far as the key
+	const uint8_t *ip;
 	uint32_t hash;
 	uint32_t key;
+	uint32_t slot; // of the tunnel, MAP_NONE = no such
 	uint16_t protocol;
 	uint8_t bytes; // outer IP and GRE headers
-	uint8_t keyed;
+	uint8_t family;
+	bool keyed;
+	bool plain; // can be compared: IPv4 without options, GRE with key and nothing else
 };
 
 static bool checksum_ok(const uint8_t *data, unsigned bytes)
@@ -58,6 +66,13 @@ static enum drop_reason read_gre(const uint8_t *ip, const struct packet *p, stru
 		return DROP_GRE_HEADER;
 	if (flags & GRE_CHECKSUM)
 		at = 8;
+	g->ip = ip;
+	g->family = p->family;
+	g->plain = p->family == 4 && header == 20 && bytes == 8 && (flags & GRE_KEY);
+	if (g->plain) {
+		g->addresses = load64(ip + 12);
+		g->words = load64(gre);
+	}
 	g->keyed = (flags & GRE_KEY) != 0;
 	g->key = g->keyed ? load_be32(gre + at) : 0;
 	g->protocol = load_be16(gre + 2);
@@ -67,24 +82,31 @@ static enum drop_reason read_gre(const uint8_t *ip, const struct packet *p, stru
 	return HEADER_OK;
 }
 
-static inline bool same_triple(
-	const struct interface *i, const uint8_t *ip, uint8_t family, const struct gre *g)
+// The same outer addresses and GRE header as one that was read; not a fragment.
+static inline bool same_outer(const uint8_t *ip, const struct packet *p, const struct gre *g)
 {
-	if (i->family != family || i->key != g->key ||
+	return g->plain & (ip[0] == 0x45) & (p->length >= 28) & (load64(ip + 12) == g->addresses) &
+	       (load64(ip + 20) == g->words) & ((load16(ip + 6) & be16(0x3fff)) == 0);
+}
+
+static inline bool same_triple(const struct interface *i, const struct gre *g)
+{
+	const uint8_t *ip = g->ip;
+	if (i->family != g->family || i->key != g->key ||
 		((i->flags & WIRE_INTERFACE_KEY) != 0) != g->keyed)
 		return false;
-	if (family == 4)
+	if (g->family == 4)
 		return i->remote4 == load32(ip + 12) && i->local4 == load32(ip + 16);
 	return memcmp(i->outer6 + 24, ip + 8, 16) == 0 && memcmp(i->outer6 + 8, ip + 24, 16) == 0;
 }
 
-static uint32_t find_tunnel(const struct tables *t, const struct map_array *tunnels,
-	const uint8_t *ip, uint8_t family, const struct gre *g)
+static uint32_t find_tunnel(
+	const struct tables *t, const struct map_array *tunnels, const struct gre *g)
 {
 	uint32_t slot;
 	for (uint32_t at = map_first(g->hash);
 		(slot = map_next(tunnels, g->hash, &at)) != MAP_NONE;) {
-		if (same_triple(&t->interface[slot], ip, family, g))
+		if (same_triple(&t->interface[slot], g))
 			return slot;
 	}
 	return MAP_NONE;
@@ -108,17 +130,43 @@ static bool carry_congestion(uint8_t *inner, uint8_t family, uint8_t outer_tos, 
 	return true;
 }
 
+static inline void become(
+	const struct interface *i, struct rte_mbuf *m, struct packet *p, unsigned l3)
+{
+	p->l3 = (uint16_t)l3;
+	p->flags = i->flags & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0;
+	p->vrf = i->vrf;
+	m->data_len = (uint16_t)(l3 + p->length);
+	m->pkt_len = l3 + p->length;
+}
+
+// The common case: an IPv4 packet with nothing wrong and the congestion mark of its outer header.
+static inline bool enter_plain(
+	const struct interface *i, struct rte_mbuf *m, struct packet *p, const struct gre *g)
+{
+	unsigned l3 = p->l3 + g->bytes;
+	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, l3);
+	bool up = i->flags & WIRE_INTERFACE_UP;
+	uint16_t length;
+	if (!(up & (g->protocol == ETHERTYPE_IPV4) & (((ip[1] ^ p->tos) & 3) == 0) &
+		    ipv4_plain(ip, p->length - g->bytes, &length)))
+		return false;
+	p->length = length;
+	p->family = 4;
+	p->tos = ip[1];
+	become(i, m, p, l3);
+	return true;
+}
+
 // The packet as one of its tunnel's.
-static enum drop_reason enter_tunnel(
+static __rte_noinline enum drop_reason enter_tunnel(
 	const struct interface *i, struct rte_mbuf *m, struct packet *p, const struct gre *g)
 {
 	uint8_t outer_tos = p->tos;
-	unsigned room = p->length - g->bytes;
-	p->l3 += g->bytes;
-	p->length = 0;
-	p->flags = 0;
-	uint8_t *ip = rte_pktmbuf_mtod_offset(m, uint8_t *, p->l3);
+	unsigned l3 = p->l3 + g->bytes, room = p->length - g->bytes;
+	uint8_t *ip = rte_pktmbuf_mtod_offset(m, uint8_t *, l3);
 	enum drop_reason bad;
+	p->length = 0;
 	if (g->protocol == ETHERTYPE_IPV4) {
 		bad = ipv4_check(ip, room, &p->length);
 		p->family = 4;
@@ -129,66 +177,97 @@ static enum drop_reason enter_tunnel(
 	if (bad != HEADER_OK)
 		return bad;
 	p->tos = p->family == 4 ? ip[1] : ipv6_class(ip);
-	p->flags = i->flags & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0;
-	p->vrf = i->vrf;
-	m->data_len = p->l3 + p->length;
-	m->pkt_len = m->data_len;
+	become(i, m, p, l3);
 	if (!(i->flags & WIRE_INTERFACE_UP))
 		return DROP_INTERFACE_DOWN;
 	return carry_congestion(ip, p->family, outer_tos, &p->tos) ? HEADER_OK : DROP_ECN;
 }
 
-void stage_decap(struct worker *w)
+// Reads the outer headers of the burst: each that differs from the one before it goes into `gre`, which[i] says where the
+// one of packet i is. Returns the packets whose headers can be decapsulated.
+static uint32_t read_all(struct worker *w, struct gre *gre, uint8_t *which, unsigned *kinds)
 {
 	struct burst *b = &w->burst;
-	const struct tables *t = w->tables;
-	const struct map_array *tunnels = map_array(&t->tunnels);
-	struct gre gre[BURST];
-	uint32_t slot[BURST];
+	const struct map_array *tunnels = map_array(&w->tables->tunnels);
 	uint32_t good = 0;
-
-	if (b->gre == 0)
-		return;
+	unsigned n = 0;
 	FOR_EACH (i, b->gre) {
 		struct packet *p = &b->packet[i];
 		const uint8_t *ip = rte_pktmbuf_mtod_offset(b->mbuf[i], const uint8_t *, p->l3);
-		enum drop_reason bad = read_gre(ip, p, &gre[i]);
-		if (likely(bad == HEADER_OK)) {
-			rte_prefetch0(map_home(tunnels, gre[i].hash));
-			good |= 1u << i;
-		} else {
-			p->flags |= PACKET_PENDING;
-			p->pending = bad;
+		if (n == 0 || !same_outer(ip, p, &gre[n - 1])) {
+			enum drop_reason bad = read_gre(ip, p, &gre[n]);
+			if (unlikely(bad != HEADER_OK)) {
+				p->flags |= PACKET_PENDING;
+				p->pending = bad;
+				continue;
+			}
+			rte_prefetch0(map_home(tunnels, gre[n].hash));
+			n++;
 		}
+		which[i] = (uint8_t)(n - 1);
+		good |= 1u << i;
 	}
+	*kinds = n;
+	return good;
+}
+
+static void find_all(struct worker *w, struct gre *gre, unsigned kinds)
+{
+	const struct tables *t = w->tables;
+	const struct map_array *tunnels = map_array(&t->tunnels);
 	// The first tunnel whose hash fits is almost always the one: fetch it.
-	FOR_EACH (j, good) {
-		uint32_t at = map_first(gre[j].hash);
-		slot[j] = map_next(tunnels, gre[j].hash, &at);
-		if (slot[j] != MAP_NONE) {
-			rte_prefetch0(&t->interface[slot[j]]);
-			rte_prefetch0(&w->hot[slot[j]]);
+	for (unsigned k = 0; k < kinds; k++) {
+		uint32_t at = map_first(gre[k].hash);
+		gre[k].slot = map_next(tunnels, gre[k].hash, &at);
+		if (gre[k].slot != MAP_NONE) {
+			rte_prefetch0(&t->interface[gre[k].slot]);
+			rte_prefetch0(&w->hot[gre[k].slot]);
 		}
 	}
-	FOR_EACH (k, good) {
-		struct packet *p = &b->packet[k];
-		const uint8_t *ip = rte_pktmbuf_mtod_offset(b->mbuf[k], const uint8_t *, p->l3);
-		if (slot[k] == MAP_NONE ||
-			!same_triple(&t->interface[slot[k]], ip, p->family, &gre[k]))
-			slot[k] = find_tunnel(t, tunnels, ip, p->family, &gre[k]);
-		bool carried =
-			gre[k].protocol == ETHERTYPE_IPV4 || gre[k].protocol == ETHERTYPE_IPV6;
-		if (slot[k] == MAP_NONE || !carried) {
+	for (unsigned k = 0; k < kinds; k++) {
+		if (gre[k].slot != MAP_NONE && !same_triple(&t->interface[gre[k].slot], &gre[k]))
+			gre[k].slot = find_tunnel(t, tunnels, &gre[k]);
+	}
+}
+
+void stage_decap(struct worker *w)
+{
+	struct burst *b = &w->burst;
+	const struct interface *interface = w->tables->interface;
+	struct gre gre[BURST];
+	uint8_t which[BURST];
+	unsigned kinds;
+
+	if (likely(b->gre == 0))
+		return;
+	uint32_t good = read_all(w, gre, which, &kinds);
+	find_all(w, gre, kinds);
+	struct rx_count count = {.interface = b->packet[0].in};
+	uint32_t core = b->packet[0].in;
+	uint64_t decapsulated = 0;
+	FOR_EACH (i, good) {
+		struct packet *p = &b->packet[i];
+		const struct gre *g = &gre[which[i]];
+		bool carried = g->protocol == ETHERTYPE_IPV4 || g->protocol == ETHERTYPE_IPV6;
+		if (unlikely(g->slot == MAP_NONE || !carried)) {
 			p->flags |= PACKET_PENDING;
-			p->pending = slot[k] == MAP_NONE ? DROP_TUNNEL_UNKNOWN : DROP_GRE_PROTOCOL;
+			p->pending = g->slot == MAP_NONE ? DROP_TUNNEL_UNKNOWN : DROP_GRE_PROTOCOL;
 			continue;
 		}
-		w->hot[p->in].decapsulated++;
-		p->in = slot[k];
-		enum drop_reason bad = enter_tunnel(&t->interface[slot[k]], b->mbuf[k], p, &gre[k]);
-		w->hot[p->in].rx_packets++;
-		w->hot[p->in].rx_bytes += p->length;
+		if (unlikely(p->in != core)) {
+			w->hot[core].decapsulated += decapsulated;
+			core = p->in;
+			decapsulated = 0;
+		}
+		decapsulated++;
+		p->in = g->slot;
+		enum drop_reason bad = HEADER_OK;
+		if (unlikely(!enter_plain(&interface[g->slot], b->mbuf[i], p, g)))
+			bad = enter_tunnel(&interface[g->slot], b->mbuf[i], p, g);
+		rx_count_add(w, &count, p->in, p->length);
 		if (unlikely(bad != HEADER_OK))
-			burst_drop(w, k, bad);
+			burst_drop(w, i, bad);
 	}
+	w->hot[core].decapsulated += decapsulated;
+	rx_count_flush(w, &count);
 }

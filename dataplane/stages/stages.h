@@ -16,7 +16,8 @@ void stage_police(struct worker *w);
 void stage_output(struct worker *w);
 void stage_tx(struct worker *w);
 void stage_drop(struct worker *w);
-unsigned stage_parked(struct worker *w); // what a shaper held back and may leave now: lookup, output, tx, drop
+unsigned stage_parked(
+	struct worker *w); // what a shaper held back and may leave now: lookup, output, tx, drop
 unsigned stage_host(struct worker *w); // its own way in: lookup or output, then as above
 
 // Shared by the stages.
@@ -64,6 +65,31 @@ static inline void tx_add(
 	list->interface[list->count] = interface;
 	list->bytes[list->count++] = bytes;
 	w->tx_ports |= 1ull << port;
+}
+
+// Runs of packets of one interface are counted together.
+struct rx_count {
+	uint32_t interface;
+	uint32_t packets;
+	uint64_t bytes;
+};
+
+static inline void rx_count_flush(struct worker *w, struct rx_count *c)
+{
+	struct stats_interface *hot = &w->hot[c->interface];
+	hot->rx_packets += c->packets;
+	hot->rx_bytes += c->bytes;
+}
+
+static inline void rx_count_add(
+	struct worker *w, struct rx_count *c, uint32_t interface, uint16_t bytes)
+{
+	if (c->interface != interface) {
+		rx_count_flush(w, c);
+		*c = (struct rx_count){.interface = interface};
+	}
+	c->packets++;
+	c->bytes += bytes;
 }
 
 static inline struct group_word group_word(const struct tables *t, uint32_t slot)
