@@ -226,20 +226,32 @@ static int start(struct daemon *daemon, struct api_error *error)
 	return result;
 }
 
-// In reverse, whatever start() has made. What is still in a mailbox is handled by thread_destroy.
+// The threads have ended: what is left in their mailboxes, and what that leaves.
+static void drain(struct daemon *daemon)
+{
+	bool any;
+	do {
+		any = thread_drain(daemon->route);
+		any = thread_drain(daemon->store) || any;
+		any = thread_drain(daemon->main) || any;
+	} while (any);
+}
+
+// In reverse, whatever start() has made.
 static void stop(struct daemon *daemon)
 {
 	rpc_server_destroy(daemon->server);
+	drain(daemon);
 	sync_destroy(daemon->sync);
 	daemon->sync = NULL;
-	thread_destroy(daemon->route);
-	thread_destroy(daemon->store);
+	drain(daemon);
+	service_destroy(daemon->service);
 	for (unsigned int i = 0; i < 2; i++)
 		if (daemon->signals[i] != NULL)
 			event_free(daemon->signals[i]);
-	struct service *service = daemon->service;
+	thread_destroy(daemon->route);
+	thread_destroy(daemon->store);
 	thread_destroy(daemon->main);
-	service_destroy(service);
 	free(daemon->grants);
 	node_free(daemon->node);
 }

@@ -35,8 +35,7 @@ struct service_options {
 // Opens the store and loads the model; publishes it. Before the threads are started.
 int service_create(
 	struct service **service, const struct service_options *options, struct api_error *error);
-// After the threads have ended and thread_destroy() has handled what was left in the mailboxes of route and
-// store; before the main thread's is destroyed. NULL is fine.
+// After the threads have ended and thread_drain() has handled what was left in all their mailboxes. NULL is fine.
 void service_destroy(struct service *service);
 
 // --- reading -------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@
 // the next round, never inside post().
 //
 // Stopping is a message like any other: what was posted before is handled first. What comes later (a reply
-// to a thread that has already ended) is run by thread_destroy, so that every message is handled exactly
+// to a thread that has already ended) is run by thread_drain, so that every message is handled exactly
 // once and whatever it owns is freed by its own handler.
 
 #include "control/thread.h"
@@ -176,12 +176,20 @@ void thread_join(struct thread *thread)
 	pthread_join(thread->id, NULL);
 }
 
+bool thread_drain(struct thread *thread)
+{
+	bool any = false;
+
+	while (thread != NULL && handle_one(thread))
+		any = true;
+	return any;
+}
+
 void thread_destroy(struct thread *thread)
 {
 	if (thread == NULL)
 		return;
-	while (handle_one(thread))
-		;
+	thread_drain(thread);
 	event_free(thread->wake);
 	event_base_free(thread->base);
 	close(thread->fd);

@@ -5,6 +5,8 @@
 // culvertd's threads and the only way they talk: each thread is an event loop with a mailbox. Nothing is
 // shared between threads but immutable, reference-counted snapshots; whoever is named by a message owns it.
 
+#include <stdbool.h>
+
 struct event_base;
 struct thread;
 
@@ -26,10 +28,12 @@ void thread_run(struct thread *thread);
 
 // Asks the loop to end once all mail posted before has been handled. From any thread.
 void thread_stop(struct thread *thread);
-// Waits for a started thread to end. Mail that is posted later is handled by thread_destroy.
+// Waits for a started thread to end. Mail that is posted later waits for thread_drain.
 void thread_join(struct thread *thread);
-// Runs what is left in the mailbox on the caller's thread (so that nothing leaks), then frees. The event
-// base goes with it: its events must have been freed.
+// For threads that have ended or were never started: handles what is in the mailbox, on the caller's
+// thread. True when there was something; it may have posted to another thread, so drain them all until none has.
+bool thread_drain(struct thread *thread);
+// Drains and frees. The event base goes with it: its events must have been freed. NULL is fine.
 void thread_destroy(struct thread *thread);
 
 #endif

@@ -181,6 +181,8 @@ static void greet(struct control *c, const struct wire_hello *theirs)
 		.version = CULVERT_VERSION,
 	};
 
+	bool again = c->greeted; // it asks for the counters
+
 	c->greeted = true;
 	c->trusted = sweeps_trusted(c->sweeps, theirs->store, theirs->revision);
 	memcpy(ours.store, sweeps_store(c->sweeps), sizeof(ours.store));
@@ -191,6 +193,8 @@ static void greet(struct control *c, const struct wire_hello *theirs)
 	if (reply(c, &c->out))
 		return;
 	events_set_link(c->events, c->link);
+	if (again)
+		return;
 	log_info("controller greeted", "version=%.31s revision=%llu trusted=%s", theirs->version,
 		(unsigned long long)theirs->revision, c->trusted ? "yes" : "no");
 }

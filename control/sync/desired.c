@@ -136,12 +136,16 @@ static struct desired_domain *add_domain(struct build *b, enum domain_kind kind,
 	return domain;
 }
 
-static struct desired_domain *find_domain(
-	struct desired *desired, enum domain_kind kind, const char *object)
+// The domain of this peering, if it was added already: links come in order of their circuits, so it is
+// among the last ones.
+static struct desired_domain *last_domain(struct desired *desired, const struct peering *peering)
 {
 	for (unsigned int i = desired->domains.count; i-- > 0;) {
 		struct desired_domain *domain = &desired->domains.item[i];
-		if (domain->kind == kind && strcmp(domain->object, object) == 0)
+		if (domain->kind != DOMAIN_PEERING ||
+			strcmp(domain->circuit, peering->circuit) != 0)
+			return NULL;
+		if (strcmp(domain->object, peering->object.name) == 0)
 			return domain;
 	}
 	return NULL;
@@ -279,8 +283,7 @@ static void build_attachment(struct build *b, const struct link *link,
 	const char *role = link->role == LINK_PRIMARY ? "primary" : "secondary";
 	struct id id = ids_of(b->ids, ID_INTERFACE, "attachment/%s/%s", peering->object.name, role);
 	const struct ip_prefix *subnet = peering_subnet(peering, link);
-	struct desired_domain *domain =
-		find_domain(b->desired, DOMAIN_PEERING, peering->object.name);
+	struct desired_domain *domain = last_domain(b->desired, peering);
 
 	if (domain == NULL) {
 		const struct circuit *circuit = model_circuit(b->model, peering->circuit);
@@ -418,12 +421,19 @@ static void build_vnet(struct build *b, const struct vnet *vnet)
 	memcpy(record->remote, tunnel->gateway.bytes, sizeof(record->remote));
 }
 
+// NULL: it is not on this edge. After the domains have been sorted.
+static struct desired_domain *realised_domain(struct build *b, const char *kind, const char *name)
+{
+	struct id id = ids_of(b->ids, ID_VRF, "%s%s", kind, name);
+	return (struct desired_domain *)desired_domain(b->desired, id.id);
+}
+
 static void build_connection(struct build *b, const struct connection *connection)
 {
 	char name[OBJECT_NAME_MAX];
 	connection_peering_name(connection, name);
-	struct desired_domain *peering = find_domain(b->desired, DOMAIN_PEERING, name);
-	struct desired_domain *vnet = find_domain(b->desired, DOMAIN_VNET, connection->vnet);
+	struct desired_domain *peering = realised_domain(b, "peering/", name);
+	struct desired_domain *vnet = realised_domain(b, "vnet/", connection->vnet);
 
 	if (peering == NULL || vnet == NULL)
 		return; // one of its ends is not on this edge
@@ -465,8 +475,6 @@ struct desired *desired_build(struct publication *publication, const struct node
 	}
 	for (unsigned int i = 0; i < model_count(b.model, NOUN_VNET); i++)
 		build_vnet(&b, model_vnet_at(b.model, i));
-	for (unsigned int i = 0; i < model_count(b.model, NOUN_CONNECTION); i++)
-		build_connection(&b, model_connection_at(b.model, i));
 	qsort(desired->domains.item, desired->domains.count, sizeof(*desired->domains.item),
 		compare_ids);
 	if (desired->interfaces.count > 0)
@@ -475,6 +483,8 @@ struct desired *desired_build(struct publication *publication, const struct node
 	if (desired->limiters.count > 0)
 		qsort(desired->limiters.item, desired->limiters.count,
 			sizeof(*desired->limiters.item), compare_limiters);
+	for (unsigned int i = 0; i < model_count(b.model, NOUN_CONNECTION); i++)
+		build_connection(&b, model_connection_at(b.model, i));
 	return desired;
 }
 

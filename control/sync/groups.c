@@ -376,6 +376,29 @@ const struct neighbor *nexthops_neighbor_find(
 	return heard != NULL ? &heard->neighbor : NULL;
 }
 
+void nexthops_expect(struct hops *hops, uint32_t interface, const struct ip_address *address)
+{
+	struct heard wanted;
+	fill_key(&wanted.neighbor, interface, address);
+	if (table_find(&hops->by_address, &wanted.neighbor.key) != NULL)
+		return;
+	struct heard *heard = make(sizeof(*heard));
+	heard->neighbor.key = wanted.neighbor.key;
+	heard->neighbor.since = (uint64_t)time(NULL);
+	table_add(&hops->by_address, heard);
+}
+
+void nexthops_forget(struct hops *hops, uint32_t interface, const struct ip_address *address)
+{
+	struct heard wanted;
+	fill_key(&wanted.neighbor, interface, address);
+	struct heard *heard = table_find(&hops->by_address, &wanted.neighbor.key);
+	if (heard == NULL)
+		return;
+	table_remove(&hops->by_address, heard);
+	free(heard);
+}
+
 const struct neighbor *nexthops_heard(const void *entry)
 {
 	return &((const struct heard *)entry)->neighbor;

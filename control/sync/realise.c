@@ -138,8 +138,10 @@ static void realise_interface(struct sync *sync, const struct desired_interface 
 	int result = set_interface(sync, wanted, realised, &error);
 	if (result == 0)
 		set_carrier(sync, wanted, realised);
-	if (result == 0 && wanted->kind == INTERFACE_ATTACHMENT)
+	if (result == 0 && wanted->kind == INTERFACE_ATTACHMENT) {
+		nexthops_expect(&sync->hops, wanted->id, &wanted->remote);
 		result = bridge_neighbor_set(sync->bridge, wanted->id, &wanted->remote);
+	}
 	if (result == 0 && wanted->kind == INTERFACE_ATTACHMENT) {
 		result = set_peering(sync, wanted, &error);
 		realised->peering = result == 0;
@@ -198,8 +200,10 @@ static void remove_interface(struct sync *sync, const struct desired_interface *
 	dataplane_host(sync->dataplane, old->id, false);
 	if (realised->peering)
 		bridge_peering_delete(sync->bridge, old->id);
-	if (old->kind == INTERFACE_ATTACHMENT)
+	if (old->kind == INTERFACE_ATTACHMENT) {
 		bridge_neighbor_delete(sync->bridge, old->id, &old->remote);
+		nexthops_forget(&sync->hops, old->id, &old->remote);
+	}
 	if (realised->interface)
 		bridge_interface_delete(sync->bridge, old->id);
 	nexthops_interface(&sync->hops, old->id, true);

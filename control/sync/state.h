@@ -129,6 +129,8 @@ void realise_sweep(struct sync *sync);
 
 // underlay.c
 void underlay_apply(struct sync *sync); // publication or readiness
+void underlay_neighbors(
+	struct sync *sync); // asks the kernel for the ways out, once their ports are there
 enum neighbor_state tunnel_state(const struct sync *sync, uint32_t interface);
 
 // routes.c

@@ -112,6 +112,7 @@ static void on_port(void *ctx, const struct wire_port *port)
 	fprintf(stderr, "level=info msg=\"port\" port=%u name=%s up=%u\n", port->port, port->name,
 		port->up);
 	realise_port(sync, port->port);
+	underlay_neighbors(sync);
 	realise_announcements(sync);
 	realise_sweep(sync);
 }

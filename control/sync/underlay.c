@@ -33,11 +33,38 @@ static void write_tunnel(
 	group_put(&sync->hops, old);
 }
 
+struct usage {
+	uint32_t core;
+	const struct ip_address *via;
+	bool used;
+};
+
+static void look_at_tunnel(void *ctx, void *entry)
+{
+	struct usage *usage = ctx;
+	const struct tunnel *tunnel = entry;
+	if (tunnel->core == usage->core && ip_address_compare(&tunnel->via, usage->via) == 0)
+		usage->used = true;
+}
+
+// A tunnel goes another way now; the kernel need not resolve what nobody uses.
+static void leave_neighbor(struct sync *sync, uint32_t core, const struct ip_address *via)
+{
+	struct usage usage = {.core = core, .via = via};
+
+	table_each(&sync->tunnels, look_at_tunnel, &usage);
+	if (usage.used)
+		return;
+	bridge_neighbor_delete(sync->bridge, core, via);
+	nexthops_forget(&sync->hops, core, via);
+}
+
 static void apply_tunnel(struct sync *sync, const struct desired_interface *interface)
 {
 	struct tunnel *tunnel = table_find(&sync->tunnels, &interface->id);
 	struct ip_address gateway =
 		outer_address(interface->record.family, interface->record.remote);
+	struct ip_address via;
 
 	if (tunnel == NULL) {
 		tunnel = calloc(1, sizeof(*tunnel));
@@ -46,14 +73,13 @@ static void apply_tunnel(struct sync *sync, const struct desired_interface *inte
 		tunnel->id = interface->id;
 		table_add(&sync->tunnels, tunnel);
 	}
-	const struct desired_interface *core =
-		desired_underlay(sync->desired, &gateway, &tunnel->via);
-	uint32_t left = tunnel->core != (core != NULL ? core->id : 0) ? tunnel->core : 0;
+	const struct desired_interface *core = desired_underlay(sync->desired, &gateway, &via);
+	uint32_t old_core = tunnel->core;
+	struct ip_address old_via = tunnel->via;
 	tunnel->core = core != NULL ? core->id : 0;
-	if (left != 0 && core == NULL)
-		memset(&tunnel->via, 0, sizeof(tunnel->via));
-	if (tunnel->core != 0)
-		bridge_neighbor_set(sync->bridge, tunnel->core, &tunnel->via);
+	tunnel->via = via;
+	if (old_core != 0 && (old_core != tunnel->core || ip_address_compare(&old_via, &via) != 0))
+		leave_neighbor(sync, old_core, &old_via);
 	if (sync->ready)
 		write_tunnel(sync, interface, tunnel);
 }
@@ -68,7 +94,26 @@ static void remove_stale(void *ctx, void *entry)
 	table_remove(&sync->tunnels, tunnel);
 	if (tunnel->group != NULL)
 		group_put(&sync->hops, tunnel->group);
+	if (tunnel->core != 0)
+		leave_neighbor(sync, tunnel->core, &tunnel->via);
 	free(tunnel);
+}
+
+static void expect_neighbor(void *ctx, void *entry)
+{
+	struct sync *sync = ctx;
+	const struct tunnel *tunnel = entry;
+	const struct realised *core = table_find(&sync->realised, &tunnel->core);
+
+	if (tunnel->core == 0 || core == NULL || !core->interface)
+		return;
+	nexthops_expect(&sync->hops, tunnel->core, &tunnel->via);
+	bridge_neighbor_set(sync->bridge, tunnel->core, &tunnel->via);
+}
+
+void underlay_neighbors(struct sync *sync)
+{
+	table_each(&sync->tunnels, expect_neighbor, sync);
 }
 
 void underlay_apply(struct sync *sync)
@@ -77,6 +122,7 @@ void underlay_apply(struct sync *sync)
 		if (sync->desired->interfaces.item[i].kind == INTERFACE_TUNNEL)
 			apply_tunnel(sync, &sync->desired->interfaces.item[i]);
 	table_each(&sync->tunnels, remove_stale, sync);
+	underlay_neighbors(sync);
 }
 
 enum neighbor_state tunnel_state(const struct sync *sync, uint32_t interface)

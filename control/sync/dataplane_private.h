@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef SYNC_DATAPLANE_PRIVATE_H
+#define SYNC_DATAPLANE_PRIVATE_H
+
+// Inside the wire client: dataplane.c holds the connection and listens, replay.c says what is to be said.
+
+#include "control/sync/dataplane.h"
+#include "dataplane/wire/link.h"
+
+#include <event2/event.h>
+
+#define MESSAGES_PER_TURN 64
+
+enum phase {
+	PHASE_OFF,
+	PHASE_GREETING,
+	PHASE_DUMP,          // reading back
+	PHASE_CONFIGURATION, // its sweep is open
+	PHASE_ROUTES,        // VRFs are swept as they become known
+	PHASE_HOPS,          // the sweep of next hops is open
+	PHASE_DONE,
+};
+
+struct flight { // one message without its ACK
+	uint64_t seq;
+	uint16_t type;
+	unsigned int count;
+	struct record **record; // NULL for messages that are not about records
+	uint32_t *host;         // of HOST_SET: interfaces, count of them
+};
+
+struct host {
+	struct entry entry;
+	uint32_t interface;
+	bool pending;
+	int error;
+	TAILQ_ENTRY(host) queue;
+};
+
+struct released {
+	TAILQ_ENTRY(released) queue;
+	uint64_t uid;
+};
+
+struct waiter {
+	TAILQ_ENTRY(waiter) queue;
+	void (*done)(void *ctx);
+	void *ctx;
+};
+
+struct dataplane {
+	struct event_base *base;
+	char *path;
+	struct records *records;
+	struct dataplane_callbacks callbacks;
+	struct dataplane_status status;
+	uint8_t store[16];
+	uint64_t revision;
+	bool identified;
+	bool found;   // the first connection has been read back
+	bool changed; // the identity, since HELLO
+	enum phase phase;
+	struct wire_link *link;
+	struct event *readable, *writable, *retry, *turn, *again;
+	struct flight flight[WIRE_WINDOW];
+	unsigned int flight_first, flight_count;
+	uint64_t dump_seq; // of the last DUMP
+	uint64_t sweep_count;
+	struct vrf *open; // its sweep is open
+	uint32_t open_vrf;
+	struct table hosts;
+	TAILQ_HEAD(, host) host_queue;
+	TAILQ_HEAD(, released) releases;
+	TAILQ_HEAD(, waiter) waiters;
+	struct wire_message in, out;
+	int fds[WIRE_FDS_MAX];
+};
+
+// dataplane.c
+void dataplane_set_state(struct dataplane *d, enum dataplane_state state);
+// reason NULL = nothing to complain about; retry_ms < 0 = never again.
+void dataplane_disconnect(struct dataplane *d, const char *reason, long retry_ms);
+
+// replay.c. False: the connection is gone.
+bool replay_hello(struct dataplane *d);
+bool replay_message(struct dataplane *d, uint16_t type, const void *record);
+void replay_start(struct dataplane *d);
+void replay_turn(evutil_socket_t fd, short events, void *arg); // sends what there is room for
+
+#define RETRY_MS 100 // nobody listens
+
+#endif

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What is said to the data plane, and in which order.
+//
+// After each connect everything is told again, in sweeps: the configuration first, then the routes of each
+// VRF as soon as all of them are known, last the next hops. What the data plane already has costs it a
+// comparison; what it has and we do not name goes. Nothing is deleted by us while a sweep is open or a SET
+// waits. A VRF's routes are never swept early: a restarted culvertd first hears from the kernel what they are.
+//
+// A message is taken from the queues only when the window has room, so a slow data plane costs no memory
+// here, and a record that changes meanwhile is sent in its latest form.
+
+#include "control/sync/dataplane_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// --- sending -------------------------------------------------------------------------------------------
+
+static bool send_message(struct dataplane *d, const int *fds, unsigned int fds_count)
+{
+	int error = wire_send(d->link, &d->out, fds, fds_count);
+
+	if (error != 0) {
+		dataplane_disconnect(
+			d, error == -ENOBUFS ? "it does not read" : "it hung up", RETRY_MS);
+		return false;
+	}
+	if (wire_link_backlog(d->link) > 0)
+		event_add(d->writable, NULL);
+	return true;
+}
+
+// Notes the message that was just sent. `record` is handed over.
+static void note_flight(struct dataplane *d, struct record **record, uint32_t *host)
+{
+	d->flight[(d->flight_first + d->flight_count++) % WIRE_WINDOW] = (struct flight){
+		.seq = d->out.header.seq,
+		.type = d->out.header.type,
+		.count = d->out.header.count,
+		.record = record,
+		.host = host,
+	};
+}
+
+bool replay_hello(struct dataplane *d)
+{
+	struct wire_hello hello = {.revision = d->revision, .version = "culvertd " CULVERT_VERSION};
+
+	memcpy(hello.store, d->store, sizeof(hello.store));
+	wire_message_start(&d->out, WIRE_HELLO, 0);
+	wire_message_add(&d->out, &hello);
+	return send_message(d, NULL, 0);
+}
+
+bool replay_message(struct dataplane *d, uint16_t type, const void *record)
+{
+	wire_message_start(&d->out, type, 0);
+	wire_message_add(&d->out, record);
+	if (!send_message(d, NULL, 0))
+		return false;
+	note_flight(d, NULL, NULL);
+	return true;
+}
+
+static bool send_begin(struct dataplane *d, uint32_t scope, uint32_t vrf)
+{
+	struct wire_begin begin = {.revision = d->revision, .scope = scope, .vrf = vrf};
+
+	memcpy(begin.store, d->store, sizeof(begin.store));
+	d->sweep_count = 0;
+	return replay_message(d, WIRE_BEGIN, &begin);
+}
+
+static bool send_end(struct dataplane *d, uint32_t scope, uint32_t vrf)
+{
+	const struct wire_end end = {.count = d->sweep_count, .scope = scope, .vrf = vrf};
+	return replay_message(d, WIRE_END, &end);
+}
+
+// Whether a SET belongs to the open sweep.
+static bool counts(const struct dataplane *d, const struct record *record)
+{
+	switch (record->key.type) {
+	case WIRE_ROUTE_SET:
+		return d->open != NULL && record->vrf == d->open;
+	case WIRE_NEIGHBOR_SET:
+	case WIRE_PATH_SET:
+	case WIRE_GROUP_SET:
+		return d->phase == PHASE_HOPS;
+	default:
+		return d->phase == PHASE_CONFIGURATION;
+	}
+}
+
+static void add_delete(struct wire_message *out, const struct record *record)
+{
+	struct wire_id id = {.id = record->key.id};
+
+	if (record->key.type == WIRE_ROUTE_SET) {
+		struct wire_route route;
+		memcpy(&route, record->value, sizeof(route));
+		route.group = 0;
+		wire_message_add(out, &route);
+	} else if (record->key.type == WIRE_LOCAL_SET) {
+		wire_message_add(out, record->value);
+	} else {
+		wire_message_add(out, &id);
+	}
+}
+
+// One message of records from the queue, all of one type.
+static bool send_records(struct dataplane *d, struct record_queue *queue, bool deletes)
+{
+	uint16_t type = (uint16_t)TAILQ_FIRST(queue)->key.type;
+	unsigned int capacity = wire_message_capacity(deletes ? type + 1 : type), count = 0;
+	struct record **record = calloc(capacity, sizeof(struct record *));
+	struct record *next;
+
+	if (record == NULL)
+		abort();
+	wire_message_start(&d->out, deletes ? type + 1 : type, 0);
+	while (count < capacity && (next = TAILQ_FIRST(queue)) != NULL && next->key.type == type) {
+		if (deletes)
+			add_delete(&d->out, next);
+		else
+			wire_message_add(&d->out, next->value);
+		if (!deletes && counts(d, next))
+			d->sweep_count++;
+		record_taken(d->records, next);
+		record[count++] = next;
+	}
+	d->status.sent += count;
+	// Noted first: when sending fails, the ledger forgets what was under way anyway.
+	note_flight(d, record, NULL);
+	unsigned int at = (d->flight_first + d->flight_count - 1) % WIRE_WINDOW;
+	if (!send_message(d, NULL, 0))
+		return false;
+	d->flight[at].seq = d->out.header.seq;
+	return true;
+}
+
+static bool send_hosts(struct dataplane *d)
+{
+	uint32_t *interface = calloc(WIRE_FDS_MAX, sizeof(*interface));
+	struct host *host;
+	int fds[WIRE_FDS_MAX];
+	unsigned int count = 0;
+
+	if (interface == NULL)
+		abort();
+	wire_message_start(&d->out, WIRE_HOST_SET, 0);
+	while (count < WIRE_FDS_MAX && (host = TAILQ_FIRST(&d->host_queue)) != NULL) {
+		TAILQ_REMOVE(&d->host_queue, host, queue);
+		host->pending = false;
+		host->error = d->callbacks.queue(d->callbacks.ctx, host->interface, &fds[count]);
+		if (host->error != 0)
+			continue;
+		const struct wire_host record = {.interface = host->interface, .fd = count};
+		wire_message_add(&d->out, &record);
+		interface[count++] = host->interface;
+	}
+	bool sent = count == 0 || send_message(d, fds, count);
+	for (unsigned int i = 0; i < count; i++)
+		close(fds[i]);
+	if (sent && count > 0)
+		note_flight(d, NULL, interface);
+	else
+		free(interface);
+	return sent;
+}
+
+static bool send_releases(struct dataplane *d)
+{
+	struct released *released;
+
+	wire_message_start(&d->out, WIRE_COUNTERS_RELEASE, 0);
+	while ((released = TAILQ_FIRST(&d->releases)) != NULL) {
+		const struct wire_uid record = {released->uid};
+		if (wire_message_add(&d->out, &record) != 0)
+			break;
+		TAILQ_REMOVE(&d->releases, released, queue);
+		free(released);
+	}
+	if (!send_message(d, NULL, 0))
+		return false;
+	note_flight(d, NULL, NULL);
+	return true;
+}
+
+// --- what to send next ---------------------------------------------------------------------------------
+
+static struct record_queue *next_set(struct dataplane *d)
+{
+	for (unsigned int i = 0; i < RANKS; i++)
+		if (!TAILQ_EMPTY(&d->records->set[i]))
+			return &d->records->set[i];
+	return NULL;
+}
+
+static struct record_queue *next_delete(struct dataplane *d)
+{
+	for (unsigned int i = RANKS; i-- > 0;)
+		if (!TAILQ_EMPTY(&d->records->delete[i]))
+			return &d->records->delete[i];
+	return NULL;
+}
+
+struct vrf_count {
+	struct records *records;
+	unsigned int waiting;
+};
+
+static void count_waiting(void *ctx, void *entry)
+{
+	struct vrf_count *count = ctx;
+	const struct vrf *vrf = entry;
+	const struct record *record = record_find_id(count->records, WIRE_VRF_SET, vrf->id);
+
+	if (record != NULL && record->wanted && vrf->phase != VRF_LIVE)
+		count->waiting++;
+}
+
+static bool all_swept(struct dataplane *d)
+{
+	struct vrf_count count = {.records = d->records};
+	table_each(&d->records->vrfs, count_waiting, &count);
+	return count.waiting == 0;
+}
+
+// All SETs are out: closes the sweep that is open, or begins the next. False: there is none to begin.
+static bool next_sweep(struct dataplane *d)
+{
+	struct vrf *vrf;
+
+	if (d->phase == PHASE_CONFIGURATION) {
+		d->phase = PHASE_ROUTES;
+		return send_end(d, WIRE_SCOPE_CONFIGURATION, 0);
+	}
+	if (d->open != NULL) {
+		vrf = d->open;
+		d->open = NULL;
+		vrf->phase = VRF_LIVE;
+		return send_end(d, WIRE_SCOPE_ROUTES, vrf->id);
+	}
+	if (d->phase == PHASE_HOPS) {
+		d->phase = PHASE_DONE;
+		return send_end(d, WIRE_SCOPE_NEXTHOPS, 0);
+	}
+	vrf = TAILQ_FIRST(&d->records->ready);
+	if (vrf != NULL) {
+		records_vrf_open(d->records, vrf);
+		d->open = vrf;
+		return send_begin(d, WIRE_SCOPE_ROUTES, vrf->id);
+	}
+	if (d->phase == PHASE_ROUTES && all_swept(d)) {
+		d->phase = PHASE_HOPS;
+		records_requeue_hops(d->records);
+		return send_begin(d, WIRE_SCOPE_NEXTHOPS, 0);
+	}
+	return false;
+}
+
+// One message. False: nothing to send, or the connection is gone.
+static bool send_next(struct dataplane *d)
+{
+	struct record_queue *queue = next_set(d);
+
+	if (queue != NULL)
+		return send_records(d, queue, false);
+	if (!TAILQ_EMPTY(&d->host_queue))
+		return send_hosts(d);
+	if (next_sweep(d))
+		return true;
+	if (d->link == NULL)
+		return false;
+	queue = next_delete(d);
+	if (queue != NULL)
+		return send_records(d, queue, true);
+	if (!TAILQ_EMPTY(&d->releases))
+		return send_releases(d);
+	if (d->phase == PHASE_DONE && d->flight_count == 0)
+		dataplane_set_state(d, DATAPLANE_SYNCED);
+	return false;
+}
+
+void replay_turn(evutil_socket_t fd, short events, void *arg)
+{
+	struct dataplane *d = arg;
+
+	for (unsigned int i = 0; i < MESSAGES_PER_TURN; i++) {
+		if (d->link == NULL || d->phase < PHASE_CONFIGURATION ||
+			wire_link_window(d->link) == 0 || d->flight_count == WIRE_WINDOW)
+			return; // an answer, or the greeting, wakes us
+		if (!send_next(d))
+			return;
+	}
+	dataplane_wake(d);
+}
+
+void dataplane_wake(struct dataplane *d)
+{
+	event_active(d->turn, EV_TIMEOUT, 0);
+}
+void replay_start(struct dataplane *d)
+{
+	records_restart(d->records);
+	d->phase = PHASE_CONFIGURATION;
+	send_begin(d, WIRE_SCOPE_CONFIGURATION, 0);
+	dataplane_wake(d);
+}

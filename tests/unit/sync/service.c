@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The queue of changes on real threads and a real store: in order, one transaction each, published before they are
+// answered, refused ones without a trace in the model, everything there again after a restart.
+
+#include "control/service.h"
+#include "control/thread.h"
+#include "tests/unit/sync/fixture.h"
+
+#include <jansson.h>
+
+#include <unistd.h>
+
+struct world {
+	char directory[64], store_path[96];
+	struct node node;
+	struct thread *main, *route, *store;
+	struct service *service;
+	uint64_t published; // revision the "route thread" saw last; main thread
+	unsigned int publications, watched;
+};
+
+struct answer {
+	struct world *world;
+	unsigned int *order, place;
+	bool last;
+	uint64_t revision, published;
+	bool changed;
+	enum api_code code;
+	size_t errors, diff;
+};
+
+static void publish(void *ctx, struct publication *publication)
+{
+	struct world *world = ctx;
+	world->published = publication->revision;
+	world->publications++;
+	publication_unref(publication);
+}
+
+static void watch(void *ctx, uint64_t revision)
+{
+	((struct world *)ctx)->watched++;
+}
+
+static void start(struct world *world)
+{
+	struct api_error error = {0};
+
+	assert_int_equal(thread_create(&world->main, "main"), 0);
+	assert_int_equal(thread_create(&world->route, "route"), 0);
+	assert_int_equal(thread_create(&world->store, "store"), 0);
+	const struct service_options options = {
+		&world->node, world->main, world->route, world->store, publish, world};
+	assert_int_equal(service_create(&world->service, &options, &error), 0);
+	assert_int_equal(service_watch(world->service, watch, world), 0);
+	assert_int_equal(thread_start(world->store), 0);
+}
+
+static void stop(struct world *world)
+{
+	thread_stop(world->store);
+	thread_join(world->store);
+	while (thread_drain(world->route) || thread_drain(world->store) ||
+		thread_drain(world->main))
+		;
+	service_destroy(world->service);
+	thread_destroy(world->route);
+	thread_destroy(world->store);
+	thread_destroy(world->main);
+}
+
+static int setup(void **state)
+{
+	struct world *world = calloc(1, sizeof(*world));
+
+	strcpy(world->directory, "/tmp/culvert-service-XXXXXX");
+	assert_non_null(mkdtemp(world->directory));
+	snprintf(world->store_path, sizeof(world->store_path), "%s/store.db", world->directory);
+	world->node.edge = "east";
+	world->node.store = world->store_path;
+	start(world);
+	*state = world;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	static const char *const ends[] = {"", "-wal", "-shm", ".key"};
+	struct world *world = *state;
+
+	stop(world);
+	for (unsigned int i = 0; i < 4; i++) {
+		char path[112];
+		snprintf(path, sizeof(path), "%s%s", world->store_path, ends[i]);
+		unlink(path);
+	}
+	assert_int_equal(rmdir(world->directory), 0);
+	free(world);
+	return 0;
+}
+
+static void on_done(void *ctx, const struct service_result *result)
+{
+	struct answer *answer = ctx;
+
+	answer->revision = result->revision;
+	answer->changed = result->changed;
+	answer->code = result->error.code;
+	answer->errors = json_array_size(result->errors);
+	answer->diff = json_array_size(result->diff);
+	answer->published = answer->world->published;
+	answer->place = answer->order != NULL ? (*answer->order)++ : 0;
+	if (answer->last)
+		thread_stop(answer->world->main);
+}
+
+// Runs the main thread's loop until the change was answered.
+static struct answer change(
+	struct world *world, const char *json, bool check, const uint64_t *if_revision)
+{
+	struct answer answer = {.world = world, .last = true};
+	json_t *changes = json_loads(json, 0, NULL);
+	struct service_change request = {.actor = "uid:0", .verb = "test", .changes = changes};
+
+	assert_non_null(changes);
+	request.check = check;
+	request.has_if_revision = if_revision != NULL;
+	request.if_revision = if_revision != NULL ? *if_revision : 0;
+	service_change(world->service, &request, on_done, &answer);
+	json_decref(changes);
+	assert_int_equal(answer.revision, 0); // never before service_change returns
+	thread_run(world->main);
+	// A thread that has ended does not start again: the next change needs a new mailbox.
+	return answer;
+}
+
+#define CUSTOMER(name) \
+	"[{\"op\":\"create\",\"noun\":\"customer\",\"name\":\"" name "\",\"fields\":{}}]"
+
+// thread_run() ends for good, so each test makes its changes in one go or restarts in between.
+static void restart(struct world *world)
+{
+	stop(world);
+	start(world);
+}
+
+static void test_a_change_is_committed_published_answered(void **state)
+{
+	struct world *world = *state;
+	struct answer answer = change(world, CUSTOMER("acme"), false, NULL);
+
+	assert_int_equal(answer.code, API_NONE);
+	assert_true(answer.changed);
+	assert_int_equal(answer.revision, 1);
+	assert_int_equal(answer.published, 1); // before the answer
+	assert_int_equal(answer.diff, 1);
+	assert_int_equal(world->watched, 1);
+	restart(world);
+	assert_int_equal(service_revision(world->service), 1);
+	assert_non_null(model_customer(service_model(world->service), "acme"));
+	// The same again: nothing to do.
+	answer = change(world,
+		"[{\"op\":\"set\",\"noun\":\"customer\",\"name\":\"acme\",\"fields\":{}}]", false,
+		NULL);
+	assert_int_equal(answer.code, API_NONE);
+	assert_false(answer.changed);
+	assert_int_equal(answer.revision, 1);
+}
+
+static void test_a_refused_change_leaves_no_trace(void **state)
+{
+	struct world *world = *state;
+	unsigned int publications = world->publications;
+	struct answer answer = change(world,
+		"[{\"op\":\"create\",\"noun\":\"customer\",\"name\":\"acme\",\"fields\":{}},"
+		"{\"op\":\"create\",\"noun\":\"vnet\",\"name\":\"v\",\"fields\":{\"customer\":"
+		"\"nobody\"}}]",
+		false, NULL);
+
+	assert_int_not_equal(answer.code, API_NONE);
+	assert_true(answer.errors > 0);
+	assert_int_equal(world->publications, publications);
+	restart(world);
+	assert_int_equal(service_revision(world->service), 0);
+	assert_null(model_customer(service_model(world->service), "acme"));
+}
+
+static void test_check_changes_nothing(void **state)
+{
+	struct world *world = *state;
+	struct answer answer = change(world, CUSTOMER("acme"), true, NULL);
+
+	assert_int_equal(answer.code, API_NONE);
+	assert_true(answer.changed);
+	assert_int_equal(answer.diff, 1);
+	assert_int_equal(answer.revision, 0);
+	assert_null(model_customer(service_model(world->service), "acme"));
+}
+
+static void test_if_revision(void **state)
+{
+	struct world *world = *state;
+	const uint64_t wrong = 7;
+	struct answer answer = change(world, CUSTOMER("acme"), false, &wrong);
+
+	assert_int_equal(answer.code, API_CONFLICT);
+	restart(world);
+	const uint64_t right = 0;
+	answer = change(world, CUSTOMER("acme"), false, &right);
+	assert_int_equal(answer.code, API_NONE);
+}
+
+static void test_many_at_once_come_in_order(void **state)
+{
+	struct world *world = *state;
+	struct answer answer[20];
+	unsigned int order = 0;
+
+	for (unsigned int i = 0; i < 20; i++) {
+		// every second one wants a name that the one before has taken
+		json_t *changes = json_pack("[{s:s, s:s, s:o, s:{}}]", "op", "create", "noun",
+			"customer", "name", json_sprintf("c%u", i / 2), "fields");
+		const struct service_change request = {
+			.actor = "uid:0", .verb = "test", .changes = changes};
+		answer[i] = (struct answer){.world = world, .order = &order, .last = i == 19};
+		service_change(world->service, &request, on_done, &answer[i]);
+		json_decref(changes);
+	}
+	thread_run(world->main);
+	for (unsigned int i = 0; i < 20; i++) {
+		assert_int_equal(answer[i].place, i);
+		assert_int_equal(answer[i].code == API_NONE, i % 2 == 0);
+		assert_int_equal(answer[i].revision, i / 2 + 1);
+	}
+}
+
+static void test_a_whole_file(void **state)
+{
+	struct world *world = *state;
+	const struct service_change request = {.actor = "uid:0", .verb = "config.apply"};
+	struct answer good = {.world = world}, bad = {.world = world, .last = true};
+
+	service_apply(world->service, &request, base_yaml, strlen(base_yaml), "base.yaml", on_done,
+		&good);
+	service_apply(world->service, &request, "version: 1\nnonsense: 3\n", 23, "bad.yaml",
+		on_done, &bad);
+	thread_run(world->main);
+	assert_int_equal(good.code, API_NONE);
+	assert_true(good.diff > 10);
+	assert_int_equal(bad.code, API_INVALID);
+	assert_int_equal(bad.errors, 1);
+	assert_int_equal(bad.revision, 1);
+	assert_non_null(model_circuit(service_model(world->service), "acme-01"));
+}
+
+static void on_rows(void *ctx, struct json_t *rows)
+{
+	struct answer *answer = ctx;
+	answer->diff = json_array_size(rows);
+	thread_stop(answer->world->main);
+}
+
+static void test_refusals_are_audited(void **state)
+{
+	struct world *world = *state;
+	const struct service_change request = {.actor = "uid:7", .verb = "config.apply"};
+	struct answer bad = {.world = world}, rows = {.world = world};
+
+	service_apply(world->service, &request, "nonsense", 8, "bad.yaml", on_done, &bad);
+	service_list(world->service, SERVICE_AUDIT, 0, 10, on_rows, &rows);
+	thread_run(world->main);
+	restart(world);
+	service_list(world->service, SERVICE_AUDIT, 0, 10, on_rows, &rows);
+	thread_run(world->main);
+	assert_int_equal(rows.diff, 1);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_a_change_is_committed_published_answered),
+		TEST(test_a_refused_change_leaves_no_trace),
+		TEST(test_check_changes_nothing),
+		TEST(test_if_revision),
+		TEST(test_many_at_once_come_in_order),
+		TEST(test_a_whole_file),
+		TEST(test_refusals_are_audited),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
