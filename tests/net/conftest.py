@@ -13,7 +13,7 @@ sys.dont_write_bytecode = True
 from edge import EdgeLab  # noqa: E402
 from lab import leftovers, run, wait_for  # noqa: E402
 
-PREFIX = "cvt"
+PREFIX = os.environ.get("CULVERT_LAB", "cvt")  # two runs on one machine need two
 
 
 @pytest.fixture(scope="session")

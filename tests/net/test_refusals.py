@@ -27,7 +27,7 @@ def check(lab, text):
 
 BROKEN = [
     ("unknown key", "bandwidth: 50mbps", "bandwith: 50mbps", ["bandwith", "bandwidth"]),
-    ("duplicate key", "    bandwidth: 50mbps\n", "    bandwidth: 50mbps\n    bandwidth: 50mbps\n", ["bandwidth", "twice"]),
+    ("duplicate key", "    bandwidth: 50mbps\n", "    bandwidth: 50mbps\n    bandwidth: 50mbps\n", ["bandwidth", "duplicate"]),
     ("missing unit", "bandwidth: 50mbps", "bandwidth: 50", ["bandwidth", "unit"]),
     ("unknown port", "port: wan0, outer-tag: 100", "port: wan7, outer-tag: 100", ["wan7"]),
     ("GRE triple in use", "gateway: 198.51.100.21, local: 192.0.2.1, key: 7002", "gateway: 198.51.100.11, local: 192.0.2.1, key: 7001", ["7001", "acme-prod"]),

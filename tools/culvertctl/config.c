@@ -110,10 +110,13 @@ int run_config_file(struct context *context)
 		length, &result, &error, &details);
 	if (ret < 0) {
 		status = api_code_exit(error.code);
-		if (json_array_size(details) > 0)
+		if (json_array_size(details) > 0) {
+			// Whichever of its lines it is about, it is the file that is invalid.
+			status = api_code_exit(API_INVALID);
 			print_findings(context->argument, text, length, details);
-		else
+		} else {
 			complain(&error);
+		}
 	} else if (strcmp(context->command->verb, "check") == 0 && !context->json) {
 		printf("%s: ok, %zu change%s\n", context->argument,
 			json_array_size(json_object_get(result, "diff")),
