@@ -102,6 +102,10 @@ int interface_restore(struct host_interface *interface, struct api_error *error)
 	int err = open_queue(interface, true, &fd);
 	if (err == 0) {
 		interface->anchor = fd;
+		if (!interface->carrier)
+			err = tap_carrier(fd, false);
+	}
+	if (err == 0) {
 		err = tap_detach(fd);
 	}
 	if (err == 0) {
@@ -152,6 +156,7 @@ int bridge_interface_set(
 				"host interface \"%s\": no memory", declared->name);
 		}
 		interface->anchor = -1;
+		interface->carrier = true;
 		interface->domain = domain;
 		memcpy(interface->name, declared->name, len + 1);
 	} else {
@@ -212,6 +217,13 @@ int bridge_interface_queue(struct bridge *bridge, uint32_t id, int *fd, struct a
 			return err;
 	}
 	int err = open_queue(interface, false, fd);
+	if (err == 0 && !interface->carrier) {
+		err = tap_carrier(*fd, false); // attaching has raised it
+		if (err) {
+			close(*fd);
+			*fd = -1;
+		}
+	}
 	if (err)
 		return api_fail(error, API_REFUSED, NULL,
 			"host interface \"%s\" has no queue to give: %s", interface->name,
@@ -224,10 +236,14 @@ void bridge_interface_carrier(struct bridge *bridge, uint32_t id, bool up)
 	struct host_interface *interface = idmap_get(&bridge->interfaces, id);
 	struct link *link;
 
-	if (interface == NULL || interface->anchor < 0)
+	if (interface == NULL)
+		return;
+	interface->carrier = up;
+	if (interface->anchor < 0)
 		return;
 	int err = tap_carrier(interface->anchor, up);
-	if (err)
+	// EPERM: no queue is attached (yet). The one that will be brings the carrier with it.
+	if (err && !(up && err == -EPERM))
 		bridge_log("warning", "msg=\"cannot set carrier\" interface=%s errno=%d",
 			interface->name, -err);
 	// Up is taken from the kernel's message, when there are routes to look at; down at once.

@@ -90,6 +90,7 @@ struct host_interface {
 	struct domain *domain;
 	uint32_t ifindex; // 0 = the device is gone
 	int anchor;       // detached queue
+	bool carrier;     // wanted; attaching a queue raises the device's
 	LIST_HEAD(neighbor_list, neighbor) neighbors;
 };
 
