@@ -4,7 +4,7 @@
 import json
 
 from edge import EDGE_CORE, VNET, host
-from lab import wait_for
+from lab import run, wait_for
 
 
 def both_reach_their_own(lab):
@@ -84,6 +84,32 @@ def test_link_down_takes_the_routes_out(edge):
     c.router.ip("link", "set", "eth0", "up")
     wait_for(lambda: edge.installed(c, "10.1.0.0/16"), 20, "routes back")
     wait_for(lambda: edge.reaches_vnet(c), 10, "traffic back")
+
+
+def carriers(lab, c):
+    """Devices in the kernel of the peering's domain that hold our address on it: name -> has a carrier."""
+    netns = lab.domain_netns(c)
+    lines = run("ip", "-n", netns, "-o", "-4", "addr", "show").stdout.split("\n")
+    devices = [line.split()[1] for line in lines if host(c.subnet, 2) + "/" in line]
+    return {d: "LOWER_UP" in run("ip", "-n", netns, "link", "show", d).stdout for d in devices}
+
+
+def test_data_plane_restarted_while_a_port_is_down(edge):
+    c = edge.acme
+    (device,) = carriers(edge, c)
+    c.router.ip("link", "set", "eth0", "down")
+    wait_for(lambda: carriers(edge, c) == {device: False}, 10, "no carrier")
+    for process in ("dataplane", "daemon"):
+        getattr(edge, process).kill()
+        getattr(edge, "start_" + process)()
+        wait_for(edge.synced, 10, "replayed")
+        wait_for(lambda: edge.whose_vnet(edge.globex) == edge.globex.vnet, 10, "traffic of the other")
+        wait_for(lambda: carriers(edge, c) == {device: False}, 5, f"still no carrier after {process}")
+    assert not edge.installed(c, "10.1.0.0/16")
+    c.router.ip("link", "set", "eth0", "up")
+    wait_for(lambda: carriers(edge, c) == {device: True}, 10, "carrier")
+    wait_for(lambda: edge.reaches_vnet(c), 20, "traffic back")
+    assert "cannot set carrier" not in edge.daemon.log()
 
 
 def test_counting_laws_hold_on_the_running_edge(edge):
