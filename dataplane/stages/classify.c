@@ -94,9 +94,12 @@ static inline bool plain_frame(
 	bool ours = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 			    ? (load64(data) ^ load64(i->mac)) << 16 == 0
 			    : memcmp(data, i->mac, 6) == 0;
-	bool up = i->flags & WIRE_INTERFACE_UP;
 	// An mbuf has room for these 20 bytes whatever its length; ipv4_plain() looks at the length.
-	if (!((type == ETHERTYPE_IPV4) & ours & up & ipv4_plain(ip, m->data_len - l3, &p->length)))
+	unsigned plain = (i->flags & WIRE_INTERFACE_UP) != 0;
+	plain &= type == ETHERTYPE_IPV4;
+	plain &= ours;
+	plain &= ipv4_plain(ip, m->data_len - l3, &p->length);
+	if (!plain)
 		return false;
 	p->family = 4;
 	p->tos = ip[1];
@@ -190,9 +193,12 @@ static inline struct front read_front(const struct port *port, const struct rte_
 static inline bool same_front(const struct rte_mbuf *m, const struct front *f)
 {
 	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-	return (f->frame.l3 != 0) & (m->data_len >= 22) & (m->nb_segs == 1) &
-	       (((load64(data + 12) ^ f->word) & f->mask) == 0) &
-	       ((f->frame.l3 != 22) | (load_be16(data + 20) == f->frame.ethertype));
+	unsigned same = f->frame.l3 != 0; // without branches
+	same &= m->data_len >= 22;
+	same &= m->nb_segs == 1;
+	same &= ((load64(data + 12) ^ f->word) & f->mask) == 0;
+	same &= (f->frame.l3 != 22) | (load_be16(data + 20) == f->frame.ethertype);
+	return same;
 }
 
 static void find_interfaces(struct worker *w, const struct port *port, const struct frame *frame,

@@ -85,8 +85,13 @@ static enum drop_reason read_gre(const uint8_t *ip, const struct packet *p, stru
 // The same outer addresses and GRE header as one that was read; not a fragment.
 static inline bool same_outer(const uint8_t *ip, const struct packet *p, const struct gre *g)
 {
-	return g->plain & (ip[0] == 0x45) & (p->length >= 28) & (load64(ip + 12) == g->addresses) &
-	       (load64(ip + 20) == g->words) & ((load16(ip + 6) & be16(0x3fff)) == 0);
+	unsigned same = g->plain; // without branches
+	same &= ip[0] == 0x45;
+	same &= p->length >= 28;
+	same &= load64(ip + 12) == g->addresses;
+	same &= load64(ip + 20) == g->words;
+	same &= (load16(ip + 6) & be16(0x3fff)) == 0;
+	return same;
 }
 
 static inline bool same_triple(const struct interface *i, const struct gre *g)
@@ -146,10 +151,12 @@ static inline bool enter_plain(
 {
 	unsigned l3 = p->l3 + g->bytes;
 	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, l3);
-	bool up = i->flags & WIRE_INTERFACE_UP;
-	uint16_t length;
-	if (!(up & (g->protocol == ETHERTYPE_IPV4) & (((ip[1] ^ p->tos) & 3) == 0) &
-		    ipv4_plain(ip, p->length - g->bytes, &length)))
+	uint16_t length = 0;
+	unsigned plain = (i->flags & WIRE_INTERFACE_UP) != 0;
+	plain &= g->protocol == ETHERTYPE_IPV4;
+	plain &= ((ip[1] ^ p->tos) & 3) == 0;
+	plain &= ipv4_plain(ip, p->length - g->bytes, &length);
+	if (!plain)
 		return false;
 	p->length = length;
 	p->family = 4;

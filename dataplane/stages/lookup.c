@@ -218,7 +218,7 @@ static inline bool find_plain(struct worker *w, uint32_t *varied)
 	const struct group *group = w->tables->group;
 	unsigned n = b->count, other = 0;
 	uint32_t check = 0;
-	if (b->alive != (uint32_t)((1ull << n) - 1))
+	if (n == 0 || n > BURST || b->alive != (uint32_t)((1ull << n) - 1))
 		return false;
 	for (unsigned i = 0; i < n; i++) {
 		const struct packet *p = &b->packet[i];
@@ -228,7 +228,7 @@ static inline bool find_plain(struct worker *w, uint32_t *varied)
 		keys->vrf[i] = p->vrf;
 		keys->addr4[i] = load_be32(ip + 16);
 	}
-	if (n == 0 || other != 0)
+	if (other != 0)
 		return false;
 	unsigned all = add_keys(w, check, 12, n, true), k = n;
 	fib_lookup4(w->fib, keys->vrf, keys->addr4, keys->result, all);
