@@ -153,12 +153,18 @@ void harness_counters(const struct harness *harness, struct rpc_counters *counte
 	rpc_server_counters(harness->server, counters);
 }
 
+void raw_enter(const struct harness *harness)
+{
+	assert_int_equal(chdir(harness->dir), 0);
+}
+
 int raw_connect(const struct harness *harness)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	strcpy(address.sun_path, harness->path);
+	// A process of another user may not be let through the directories above; raw_enter() took it past them.
+	strcpy(address.sun_path, access(harness->path, F_OK) == 0 ? harness->path : "sock");
 	assert_true(fd >= 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	return fd;

@@ -23,6 +23,8 @@ void harness_counters(const struct harness *harness, struct rpc_counters *counte
 
 // A plain socket, for what no client would do.
 int raw_connect(const struct harness *harness);
+// Changes to the socket's directory: before a child gives up its user id and connects.
+void raw_enter(const struct harness *harness);
 void raw_send(int fd, const char *data, size_t length); // whole, as far as the other end takes it
 // A line without its newline, NULL when the connection ended. A new string. Fails the test after 10 s.
 char *raw_line(int fd);

@@ -217,6 +217,7 @@ static void test_all_places_taken_by_one_user(void **state)
 		struct rlimit files = {.rlim_cur = 4096, .rlim_max = 4096};
 
 		setrlimit(RLIMIT_NOFILE, &files);
+		raw_enter(harness);
 		if (setgid(1234) < 0 || setuid(1234) < 0)
 			_exit(2);
 		for (int i = 0; i < 1000; i++)

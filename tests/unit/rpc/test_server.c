@@ -336,6 +336,7 @@ static void role_of(
 		ssize_t got;
 		int fd;
 
+		raw_enter(harness);
 		if (setgroups(1, &extra) < 0 || setgid(gid) < 0 || setuid(uid) < 0)
 			_exit(2);
 		fd = raw_connect(harness);
