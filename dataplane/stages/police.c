@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The contract: the limiter of the in-interface, then of the out-interface. Ingress is charged first; what the
-// egress limiter refuses stays charged to ingress, because the customer did send it.
+// The contract: the limiter of the in-interface, then of the out-interface. Ingress is charged
+// first; what the egress limiter refuses stays charged to ingress, because the customer did send
+// it.
 //
-// A burst is judged by groups of one limiter, not of one interface: all attachments of a link share the link's two
-// limiters, and one call per group is one decision on the shared word at most. Groups are found by a table of 64
-// places that is as good as empty for one burst; two limiters that meet in a place make a group more, no error.
+// A burst is judged by groups of one limiter, not of one interface: all attachments of a link share
+// the link's two limiters, and one call per group is one decision on the shared word at most.
+// Groups are found by a table of 64 places that is as good as empty for one burst; two limiters
+// that meet in a place make a group more, no error.
 //
-// A shaped limiter says when a packet may leave. Until then it is parked in the worker's timing wheel, and comes back at
-// lookup, because routes may have changed meanwhile, past guard and this stage. It keeps (slot, generation) of the
-// interface it came in on: if that is gone, it is dropped `stale`. With the wheel full the limiter polices:
-// what would have to wait is dropped `shape-full`.
+// A shaped limiter says when a packet may leave. Until then it is parked in the worker's timing
+// wheel, and comes back at lookup, because routes may have changed meanwhile, past guard and this
+// stage. It keeps (slot, generation) of the interface it came in on: if that is gone, it is dropped
+// `stale`. With the wheel full the limiter polices: what would have to wait is dropped
+// `shape-full`.
 
 #include "dataplane/stages/stages.h"
 

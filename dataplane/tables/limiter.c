@@ -2,27 +2,29 @@
 // The packet path of the limiter: verdicts for groups of packets of one contract.
 //
 // Four ways through, cheapest first:
-//   lease    the worker holds time it has paid for: subtract and pass; one private cache line, no atomics
+//   lease    the worker holds time it has paid for: subtract and pass; one private line, no atomics
 //   closed   best effort, and the last refusal said until when: drop; the same private line
 //   single   one packet: one compare, one compare-and-swap
 //   group    all packets of the group in one compare-and-swap
 //
-// Why the word cannot be overspent: every accepted byte moved `tat` before the verdict was given, by this
-// CAS or by the one that took the lease. Why a lease does not blur the limit: it is only taken while more than half
-// of the burst is free, it is handed back in the next CAS, and `lo` is an eighth wider than the burst to
-// cover what all workers together may hold (control: quantum = burst / (8 * workers)).
-// Why the ramp: at a hard threshold whoever sends small packets or in long trains gets the room that the
-// others left. A packet is judged at the level it finds plus 3/8 of its own cost: with
-// all of it large packets lose (they need more room), with none of it they win (each finds the level sunk by the time
-// it took to arrive). The fair share lies between 1/4 and 1/2, depending on how the sources take turns
-// (docs/decisions/0003-limiter.md). Overdraft: one packet.
+// Why the word cannot be overspent: every accepted byte moved `tat` before the verdict was given,
+// by this CAS or by the one that took the lease. Why a lease does not blur the limit: it is only
+// taken while more than half of the burst is free, it is handed back in the next CAS, and `lo` is
+// an eighth wider than the burst to cover what all workers together may hold (control: quantum =
+// burst / (8 * workers)). Why the ramp: at a hard threshold whoever sends small packets or in long
+// trains gets the room that the others left. A packet is judged at the level it finds plus 3/8 of
+// its own cost: with all of it large packets lose (they need more room), with none of it they win
+// (each finds the level sunk by the time it took to arrive). The fair share lies between 1/4 and
+// 1/2, depending on how the sources take turns (docs/decisions/0003-limiter.md). Overdraft: one
+// packet.
 
 #include "dataplane/tables/limiter.h"
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-// The shared words are plain integers in the segment's layout; threads meet on them, so every access is atomic.
+// The shared words are plain integers in the segment's layout; threads meet on them, so every
+// access is atomic.
 #define load(p)     __atomic_load_n(p, __ATOMIC_RELAXED)
 #define store(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
 #define add(p, v)   LIMITER_ADD(p, v)
@@ -174,15 +176,16 @@ static unsigned cap_packets(struct stats_limiter_word *word, uint64_t now, unsig
 
 #define GOLDEN 2654435769u // 2^32 / golden ratio
 
-// The dice: packet number k of this worker throws frac(k * golden ratio), the Weyl sequence of lowest discrepancy.
-// As fair as independent throws, but among any few dozen packets the share that is dropped is the right one.
+// The dice: packet number k of this worker throws frac(k * golden ratio), the Weyl sequence of
+// lowest discrepancy. As fair as independent throws, but among any few dozen packets the share that
+// is dropped is the right one.
 static inline uint32_t first_throw(const struct stats_limiter_part *part)
 {
 	return (uint32_t)part->dice * GOLDEN;
 }
 
-// One comparison at the end and no branch before it: at the limit, where a level lies is as good as random. slope is rounded up,
-// so that x is 65536 or more at hi, which no throw reaches.
+// One comparison at the end and no branch before it: at the limit, where a level lies is as good as
+// random. slope is rounded up, so that x is 65536 or more at hi, which no throw reaches.
 static inline bool ramp_refuses(
 	uint64_t level, uint64_t lo, uint64_t hi, uint64_t slope, uint32_t throw)
 {
@@ -336,7 +339,8 @@ static inline uint64_t refuse_one(struct stats_limiter_part *part, uint64_t now,
 	return 0;
 }
 
-// One packet of best effort, or of a limiter without classes: the usual case with many circuits at once.
+// One packet of best effort, or of a limiter without classes: the usual case with many circuits at
+// once.
 static inline uint64_t police_single(struct stats_limiter_word *word,
 	struct stats_limiter_part *part, uint64_t now, uint64_t bytes, unsigned class)
 {
@@ -348,7 +352,8 @@ static inline uint64_t police_single(struct stats_limiter_word *word,
 	uint64_t base = later(t, now), level = base - now, q, pay;
 	bool lender;
 
-	// Neither a lease to give back nor one to take: with many circuits at their limit, the usual case.
+	// Neither a lease to give back nor one to take: with many circuits at their limit, the
+	// usual case.
 	if (!credit && level >= surplus) {
 		if (ramp_refuses(level + sum * 3 / 8, lo, hi, slope, throw))
 			return refuse_one(part, now, bytes, class, base - hi);

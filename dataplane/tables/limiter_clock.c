@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Calibration of the TSC. Both clocks are read as a pair: the TSC before and after the other one, the tightest of
-// several tries, so that the pair is known to half of that distance. Two pairs give the frequency; the
-// error is the sum of their distances over the time between them: some 50 ns over 20 ms are 2.5 ppm, over a
-// minute nothing. limiter_clock_check() measures over periods of a minute and more, each on its own: a
-// frequency that drifts (a guest that migrated to another host, a TSC that the hypervisor scales) is followed a minute later,
-// and one bad pair is forgotten.
+// Calibration of the TSC. Both clocks are read as a pair: the TSC before and after the other one,
+// the tightest of several tries, so that the pair is known to half of that distance. Two pairs give
+// the frequency; the error is the sum of their distances over the time between them: some 50 ns
+// over 20 ms are 2.5 ppm, over a minute nothing. limiter_clock_check() measures over periods of a
+// minute and more, each on its own: a frequency that drifts (a guest that migrated to another host,
+// a TSC that the hypervisor scales) is followed a minute later, and one bad pair is forgotten.
 
 #include "dataplane/tables/limiter_clock.h"
 

@@ -2,8 +2,9 @@
 #ifndef TABLES_LIMITER_CLOCK_H
 #define TABLES_LIMITER_CLOCK_H
 
-// How many TSC ticks a second has, measured against CLOCK_MONOTONIC_RAW. rte_get_tsc_hz() is rounded to 10 MHz on
-// some machines (0.4 % of a 2.6 GHz clock), which would be an error of the contract.
+// How many TSC ticks a second has, measured against CLOCK_MONOTONIC_RAW. rte_get_tsc_hz() is
+// rounded to 10 MHz on some machines (0.4 % of a 2.6 GHz clock), which would be an error of the
+// contract.
 
 #include <stdint.h>
 
@@ -17,14 +18,15 @@ struct limiter_clock {
 	uint64_t mark_ticks, mark_ns, mark_error; // start of the period measured now
 };
 
-// Measures for `for_ns` (at least 1 ms; 20 ms give 20 ppm by far) by reading both clocks at its ends; spins. The function
-// pointers are set or NULL. 0, -ENOTSUP (the CPU's TSC is not invariant; only checked with the real one), -ERANGE (readings
-// make no sense: below 100 MHz or above 20 GHz).
+// Measures for `for_ns` (at least 1 ms; 20 ms give 20 ppm by far) by reading both clocks at its
+// ends; spins. The function pointers are set or NULL. 0, -ENOTSUP (the CPU's TSC is not invariant;
+// only checked with the real one), -ERANGE (readings make no sense: below 100 MHz or above 20 GHz).
 int limiter_clock_start(struct limiter_clock *clock, uint64_t for_ns);
 
-// Main thread, every second or so: measures on over a longer and longer period, and follows the frequency when it
-// drifts. Returns 1 when `hz` changed by 2 ppm or more: write the limiters anew (limiter_write()). Never moves by more
-// than 1,000 ppm at once (a machine that slept, a migrated guest: -ERANGE, kept as it was and measured from here).
+// Main thread, every second or so: measures on over a longer and longer period, and follows the
+// frequency when it drifts. Returns 1 when `hz` changed by 2 ppm or more: write the limiters anew
+// (limiter_write()). Never moves by more than 1,000 ppm at once (a machine that slept, a migrated
+// guest: -ERANGE, kept as it was and measured from here).
 int limiter_clock_check(struct limiter_clock *clock);
 
 #endif

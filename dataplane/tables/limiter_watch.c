@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Peaks and drop episodes, from what workers leave in their parts.
 //
-// A worker notes its fullest window (2^29 units, about a millisecond) of the current and of the last epoch (some seconds),
-// and the windows of the first and last drop of its current run. The main thread adds up workers whose fullest
-// windows are the same one. Workers that peak in different windows are not added: the figure never says more than what
-// arrived, and for a circuit whose traffic one worker sees it is exact. Bytes are offered ones, dropped or not, as the
+// A worker notes its fullest window (2^29 units, about a millisecond) of the current and of the
+// last epoch (some seconds), and the windows of the first and last drop of its current run. The
+// main thread adds up workers whose fullest windows are the same one. Workers that peak in
+// different windows are not added: the figure never says more than what arrived, and for a circuit
+// whose traffic one worker sees it is exact. Bytes are offered ones, dropped or not, as the
 // question is why the limiter had to drop.
 
 #include "dataplane/tables/limiter_watch.h"

@@ -2,8 +2,9 @@
 #ifndef TABLES_LIMITER_WATCH_H
 #define TABLES_LIMITER_WATCH_H
 
-// What an operator asks of a limiter: the fullest millisecond of the last minute, and the last run of drops. Read from the
-// workers' parts by the main thread; nothing of it costs a worker more than the store it does anyway.
+// What an operator asks of a limiter: the fullest millisecond of the last minute, and the last run
+// of drops. Read from the workers' parts by the main thread; nothing of it costs a worker more than
+// the store it does anyway.
 
 #include "dataplane/tables/limiter.h"
 
@@ -18,9 +19,10 @@ struct limiter_watch {
 	bool running;
 };
 
-// Looks at one limiter; call for each at least once a second. part[i]: of writer i. now in units, realtime in ns.
-// Writes word->peak_bytes (scaled to exactly 1 ms) and word->episode_*. Returns 1 when a run of drops has ended (a second
-// without any) and *episode says which; `uid` is copied into it.
+// Looks at one limiter; call for each at least once a second. part[i]: of writer i. now in units,
+// realtime in ns. Writes word->peak_bytes (scaled to exactly 1 ms) and word->episode_*. Returns 1
+// when a run of drops has ended (a second without any) and *episode says which; `uid` is copied
+// into it.
 int limiter_look(struct limiter_watch *watch, struct stats_limiter_word *word,
 	struct stats_limiter_part *const *part, unsigned writers, uint64_t now, uint64_t realtime,
 	uint64_t uid, struct wire_episode *episode);

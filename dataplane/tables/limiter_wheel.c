@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Timing wheel (Varghese and Lauck 1987, one level; after Carousel, SIGCOMM 2017, whose shaper it serves). A slot
-// is a queue of places, linked by index; a bit map with a summary finds the next one that is not empty. All of it
-// is reached without a pointer chase while nothing is parked: wheel_take() then reads one word.
+// Timing wheel (Varghese and Lauck 1987, one level; after Carousel, SIGCOMM 2017, whose shaper it
+// serves). A slot is a queue of places, linked by index; a bit map with a summary finds the next
+// one that is not empty. All of it is reached without a pointer chase while nothing is parked:
+// wheel_take() then reads one word.
 
 #include "dataplane/tables/limiter_wheel.h"
 

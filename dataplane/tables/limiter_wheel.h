@@ -2,8 +2,9 @@
 #ifndef TABLES_LIMITER_WHEEL_H
 #define TABLES_LIMITER_WHEEL_H
 
-// A timing wheel: where a worker parks shaped packets until they may leave. One worker's own, a fixed number of places,
-// no memory taken later. What is parked is up to the caller: it gets `size` bytes for each.
+// A timing wheel: where a worker parks shaped packets until they may leave. One worker's own, a
+// fixed number of places, no memory taken later. What is parked is up to the caller: it gets `size`
+// bytes for each.
 
 #include <stddef.h>
 #include <stdint.h>
@@ -19,13 +20,13 @@ void wheel_destroy(struct wheel *wheel); // NULL is fine; take out what is in it
 uint32_t wheel_room(const struct wheel *wheel); // free places
 uint32_t wheel_count(const struct wheel *wheel);
 
-// A place that comes due at `departure` (units; at or before `now` = at once), or NULL: no place free, or further ahead than the
-// wheel reaches. The caller fills it in before the next call.
+// A place that comes due at `departure` (units; at or before `now` = at once), or NULL: no place
+// free, or further ahead than the wheel reaches. The caller fills it in before the next call.
 void *wheel_put(struct wheel *wheel, uint64_t now, uint64_t departure);
 
-// The next one that is due, oldest slot first, in order of wheel_put() within a slot; NULL: none is. Gives the place back:
-// what it points to is good until the next wheel_put(). Comes up to one slot early, never late, so that a packet that may leave
-// at once never overtakes one that is due.
+// The next one that is due, oldest slot first, in order of wheel_put() within a slot; NULL: none
+// is. Gives the place back: what it points to is good until the next wheel_put(). Comes up to one
+// slot early, never late, so that a packet that may leave at once never overtakes one that is due.
 const void *wheel_take(struct wheel *wheel, uint64_t now);
 
 // Any one, due or not, for the end.

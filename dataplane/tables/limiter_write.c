@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The control side of a limiter: from the wire record (bit/s, bytes, ns) and the clock's frequency to the
-// times and costs that workers use. All divisions of the limiter are here. One thread, the data plane's main thread,
-// calls this, while workers police with the same word.
+// The control side of a limiter: from the wire record (bit/s, bytes, ns) and the clock's frequency
+// to the times and costs that workers use. All divisions of the limiter are here. One thread, the
+// data plane's main thread, calls this, while workers police with the same word.
 //
-// A change needs no lock and no second copy: each parameter is one aligned word, and a worker that reads some old and
-// some new ones judges one burst with a limiter between the two. What must be carried over is how much of
-// the burst is in use. It is kept as a fraction: a burst used up stays used up (a change gives nobody a free burst)
-// and a source that kept the old contract is below `lo` of the new one (nothing is lost). As the default burst is 50 ms at
-// any rate, the usual change of bandwidth does not touch the word at all.
+// A change needs no lock and no second copy: each parameter is one aligned word, and a worker that
+// reads some old and some new ones judges one burst with a limiter between the two. What must be
+// carried over is how much of the burst is in use. It is kept as a fraction: a burst used up stays
+// used up (a change gives nobody a free burst) and a source that kept the old contract is below
+// `lo` of the new one (nothing is lost). As the default burst is 50 ms at any rate, the usual
+// change of bandwidth does not touch the word at all.
 
 #include "dataplane/tables/limiter.h"
 
@@ -210,7 +211,8 @@ void limiter_write(struct stats_limiter_word *word, const struct wire_limiter *r
 		write_terms(word, &new, hz);
 		return;
 	}
-	// In between, the burst is a little larger than it should be rather than smaller: nothing is lost.
+	// In between, the burst is a little larger than it should be rather than smaller: nothing
+	// is lost.
 	rescale_all(word, &old, &new, now, true);
 	write_terms(word, &new, hz);
 	rescale_all(word, &old, &new, now, false);
@@ -252,7 +254,8 @@ static int repair(uint64_t *tat, uint64_t above, uint64_t now)
 
 	if (level >= -(int64_t)FAR && level <= (int64_t)above)
 		return 0;
-	// From the future: no level gets there, so somebody else wrote it; the burst counts as used up.
+	// From the future: no level gets there, so somebody else wrote it; the burst counts as used
+	// up.
 	return __atomic_compare_exchange_n(
 		tat, &t, level < 0 ? now : now + above, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }

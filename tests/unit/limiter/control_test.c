@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The life of a limiter: records refused with a reason, words taken up after a restart, a reboot or a corruption,
-// changes of the rate under load, the packet rate, the sweep, and what an operator is told afterwards.
+// The life of a limiter: records refused with a reason, words taken up after a restart, a reboot or
+// a corruption, changes of the rate under load, the packet rate, the sweep, and what an operator is
+// told afterwards.
 
 #include "tests/unit/limiter/sim.h"
 
@@ -256,7 +257,8 @@ static void the_new_rate_holds_at_once(void **state)
 		load.seconds = 0.5;
 		sim_run(&sim, &load);
 		carried = (double)(sim_passed_bytes(&sim) - before) * 8 / 0.5;
-		// What the ramp's level differs by between two overloads is a few ms of the rate at most.
+		// What the ramp's level differs by between two overloads is a few ms of the rate at
+		// most.
 		assert_true(fabs(carried / (double)rate - 1) <= 0.015);
 	}
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The contract itself, in virtual time: every second of a sustained overload carries the rate, a source that keeps
-// the contract loses nothing, small packets and slow workers get their share, EF comes first. CULVERT_LONG=1 runs
-// all rates, overloads and worker counts of the targets at full length.
+// The contract itself, in virtual time: every second of a sustained overload carries the rate, a
+// source that keeps the contract loses nothing, small packets and slow workers get their share, EF
+// comes first. CULVERT_LONG=1 runs all rates, overloads and worker counts of the targets at full
+// length.
 
 #include "tests/unit/limiter/sim.h"
 
@@ -202,7 +203,8 @@ static double relative(uint64_t rate, double factor, const struct sim_load *mode
 	return result;
 }
 
-// The same for two sources that do not share a wire: each sends its packets evenly spaced, on its own.
+// The same for two sources that do not share a wire: each sends its packets evenly spaced, on its
+// own.
 static double independent(uint64_t rate, double factor)
 {
 	static const uint16_t length[2] = {64, 1518};
@@ -293,7 +295,8 @@ static void ef_inside_its_share_loses_nothing(void **state)
 	assert_int_equal(count.ef_lost, 0);
 }
 
-// Three times its cap: what is within the cap passes, the rest shares the fate of best effort, and the sum still is the contract.
+// Three times its cap: what is within the cap passes, the rest shares the fate of best effort, and
+// the sum still is the contract.
 static void ef_above_its_share_is_best_effort(void **state)
 {
 	struct ef_count count;

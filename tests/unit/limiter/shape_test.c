@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Shaping in virtual time with the real wheel: what leaves keeps the rate in every window, in order, within the
-// queue's bound; EF does not wait; a full wheel polices. And the wheel itself against a sorted list.
+// Shaping in virtual time with the real wheel: what leaves keeps the rate in every window, in
+// order, within the queue's bound; EF does not wait; a full wheel polices. And the wheel itself
+// against a sorted list.
 
 #include "tests/unit/limiter/sim.h"
 

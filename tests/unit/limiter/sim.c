@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The simulator behind the limiter's tests, see sim.h. Workers are events in one queue: whoever is due first polls,
-// with its own skewed clock, what its source sent since its last turn.
+// The simulator behind the limiter's tests, see sim.h. Workers are events in one queue: whoever is
+// due first polls, with its own skewed clock, what its source sent since its last turn.
 
 #include "tests/unit/limiter/sim.h"
 
@@ -95,7 +95,8 @@ static double mean_length(const struct sim_load *load, unsigned w)
 	return load->length[w] ? load->length[w] : 353;
 }
 
-// Most packets that worker w finds in one poll: what comes for it in 50 us, 1 to 32, if the load does not say.
+// Most packets that worker w finds in one poll: what comes for it in 50 us, 1 to 32, if the load
+// does not say.
 static unsigned burst_of(const struct sim *sim, const struct sim_load *load, unsigned w)
 {
 	double bytes = (double)sim->record.rate * load->factor * load->share[w] * 50e-6 / 8;
@@ -144,7 +145,8 @@ static uint64_t ef_turn(struct sim *sim, const struct sim_load *load)
 	return len;
 }
 
-// The chance of each worker to be the one that polls next, such that it gets its share of the bytes.
+// The chance of each worker to be the one that polls next, such that it gets its share of the
+// bytes.
 static void spread(
 	const struct sim *sim, const struct sim_load *load, unsigned *burst, double *upto)
 {
@@ -159,8 +161,8 @@ static void spread(
 		upto[w] /= sum;
 }
 
-// The circuit's packets come over one wire, at the exact rate of the load; which worker finds them is chance, and
-// when it gets round to polling them varies by half of its burst.
+// The circuit's packets come over one wire, at the exact rate of the load; which worker finds them
+// is chance, and when it gets round to polling them varies by half of its burst.
 void sim_run(struct sim *sim, const struct sim_load *load)
 {
 	double byte = sim_units(1) * 8.0 / (double)sim->record.rate,

@@ -2,8 +2,9 @@
 #ifndef TESTS_LIMITER_SIM_H
 #define TESTS_LIMITER_SIM_H
 
-// Virtual time around the real limiter: workers with skewed clocks poll bursts of a source that never blocks; nothing here
-// reads a clock, so a second at 100 Gb/s is as exact on a busy machine as on a quiet one.
+// Virtual time around the real limiter: workers with skewed clocks poll bursts of a source that
+// never blocks; nothing here reads a clock, so a second at 100 Gb/s is as exact on a busy machine
+// as on a quiet one.
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -47,8 +48,9 @@ uint64_t sim_police(struct sim *sim, unsigned w, const uint16_t *len, uint64_t e
 // Mixed lengths, 7 x 64, 4 x 594, 1 x 1518.
 uint16_t sim_imix(struct sim_random *random);
 
-// An overload: worker w offers share[w] (sum 1) of `factor` times the rate, in polls of 1..burst packets (0 = what comes in 50 us) of `length` bytes (0 =
-// mixed). `each` is told of every verdict. Runs for `seconds`.
+// An overload: worker w offers share[w] (sum 1) of `factor` times the rate, in polls of 1..burst
+// packets (0 = what comes in 50 us) of `length` bytes (0 = mixed). `each` is told of every verdict.
+// Runs for `seconds`.
 struct sim_load {
 	double factor;
 	double share[SIM_WORKERS];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Real threads on one limiter while the main thread changes its rate and sweeps: counters equal the verdicts to the
-// packet, and what passed is what the word was moved by. Meant for TSan (meson -Db_sanitize=thread) as much as
-// for itself. Time is a counter that all threads push, so that nothing depends on the machine.
+// Real threads on one limiter while the main thread changes its rate and sweeps: counters equal the
+// verdicts to the packet, and what passed is what the word was moved by. Meant for TSan (meson
+// -Db_sanitize=thread) as much as for itself. Time is a counter that all threads push, so that
+// nothing depends on the machine.
 
 #include "tests/unit/limiter/sim.h"
 
@@ -98,7 +99,8 @@ static void run(bool change, bool packets)
 		assert_memory_equal(&s.part[i].count, &w[i].want, sizeof(w[i].want));
 		bytes += w[i].want.passed[0].bytes + w[i].want.passed[1].bytes;
 	}
-	// At most the higher rate, the burst and the leases; and the source offers many times the contract.
+	// At most the higher rate, the burst and the leases; and the source offers many times the
+	// contract.
 	most = (uint64_t)((double)(s.now - begin) / (double)sim_units(1) * 250e6) +
 	       record.burst * 3 / 2;
 	assert_true(bytes <= most);

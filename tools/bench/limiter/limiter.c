@@ -3,10 +3,12 @@
 //
 //   bench-limiter [-n repetitions] [-t milliseconds] [-c file.csv] [-1]
 //
-// Bursts of 32 packets of 64 bytes on the real clock, all of one circuit (hot) or each of a random one of 20,000. Loads:
-// conforming (the contract is far away), boundary (1.1 x the contract, found by trying), overload (10 x). Figures are TSC cycles for
-// one packet, net of the harness (offsets, grouping, counters) measured beside it in the same repetition; median [min..max]. A
-// chunk of bursts that took three times the median of its run was interrupted and does not count; how many did is shown.
+// Bursts of 32 packets of 64 bytes on the real clock, all of one circuit (hot) or each of a random
+// one of 20,000. Loads: conforming (the contract is far away), boundary (1.1 x the contract, found
+// by trying), overload (10 x). Figures are TSC cycles for one packet, net of the harness (offsets,
+// grouping, counters) measured beside it in the same repetition; median [min..max]. A chunk of
+// bursts that took three times the median of its run was interrupted and does not count; how many
+// did is shown.
 
 #include "tools/bench/limiter/rivals.h"
 
@@ -116,7 +118,8 @@ static void *run_worker(void *arg)
 
 static void release(struct bench_set *set, const struct rival *rival)
 {
-	// Sizes are those of allocate(); the largest of each kind is unmapped, which is harmless for the others.
+	// Sizes are those of allocate(); the largest of each kind is unmapped, which is harmless
+	// for the others.
 	(void)rival;
 	munmap(set->shared, set->circuits * 64ul + 64);
 	for (unsigned w = 0; w < 2; w++)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The contestants: nothing (the harness itself), rte_meter's srTCM and trTCM, a token bucket behind a spinlock (one lock for
-// a group of packets), GCRA with one compare-and-swap for each packet, and Culvert's limiter through the same calls that
-// the police stage makes. Each has its state in lines of its own and prefetches what it will touch, so that the
-// differences are the limiters' and not the memory's.
+// The contestants: nothing (the harness itself), rte_meter's srTCM and trTCM, a token bucket behind
+// a spinlock (one lock for a group of packets), GCRA with one compare-and-swap for each packet, and
+// Culvert's limiter through the same calls that the police stage makes. Each has its state in lines
+// of its own and prefetches what it will touch, so that the differences are the limiters' and not
+// the memory's.
 
 #include "tools/bench/limiter/rivals.h"
 
@@ -83,7 +84,7 @@ static unsigned none_burst(
 	return BENCH_BURST;
 }
 
-// --- rte_meter; its profiles by hand as rte_meter.c computes them, since that wants an initialised EAL
+// --- rte_meter; profiles by hand as rte_meter.c computes them: it wants an initialised EAL
 
 static void period(uint64_t hz, uint64_t bytes, uint64_t *ticks, uint64_t *per)
 {

@@ -2,8 +2,8 @@
 #ifndef BENCH_LIMITER_RIVALS_H
 #define BENCH_LIMITER_RIVALS_H
 
-// What the limiter is measured beside. All judge bursts of 32 packets of 64 bytes and count passed and limited packets and bytes
-// for each circuit and worker.
+// What the limiter is measured beside. All judge bursts of 32 packets of 64 bytes and count passed
+// and limited packets and bytes for each circuit and worker.
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A line between two network namespaces: TUN devices at its ends, a delay each way, and the real limiter in
-// the direction from the first to the second. It shows what real TCP makes of a contract, on a kernel without netem.
+// A line between two network namespaces: TUN devices at its ends, a delay each way, and the real
+// limiter in the direction from the first to the second. It shows what real TCP makes of a
+// contract, on a kernel without netem.
 //
 //   tcp-line NAMESPACE NAMESPACE bit/s burst_ms queue_ms delay_us
 //
-// queue_ms 0 polices. The devices are named `line`; addresses are the caller's (tools/bench/limiter/tcp). Ends with
-// SIGTERM and prints what passed and what was dropped.
+// queue_ms 0 polices. The devices are named `line`; addresses are the caller's
+// (tools/bench/limiter/tcp). Ends with SIGTERM and prints what passed and what was dropped.
 
 #include "dataplane/tables/limiter.h"
 #include "dataplane/tables/limiter_clock.h"
