@@ -7,8 +7,8 @@
 //   commit    2 MiB at a time, as needed: hugepages of the pool, else ordinary memory that asks for
 //             transparent ones (with 4 KiB pages a lookup costs 1.6-1.8 times as much per miss)
 //   pages     32 KiB, merged and split by a buddy allocator; large blocks are whole pages
-//   slabs     a page cut into equal blocks of one small size; an empty slab goes back to the buddies, so
-//             memory that one size no longer needs serves another
+//   slabs     a page cut into equal blocks of one small size; an empty slab goes back to the
+//             buddies, so memory that one size no longer needs serves another
 //
 // All state about free memory stands beside the arena (struct arena_page), except the chain through
 // a slab's free blocks. One thread only. Under AddressSanitizer free blocks are poisoned.

@@ -5,7 +5,7 @@
 //
 //   build    take() memory and write; on failure undo() gives it back and nothing has happened
 //   check    that the VRF may use what it would use then
-//   publish  one store: the chunk's ref in its root, or a node's cell for one of its last-level nodes
+//   publish  one store: the chunk's ref in its root, or a node's cell for a last-level node
 //   retire   what is not found any more; defs of last-level nodes that the new block goes on using
 //
 // A chunk is a bucket until its boundaries no longer fit one, then a node with a last-level node

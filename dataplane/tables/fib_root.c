@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 // Roots: how a reader gets from a VRF to a chunk. Three kinds, chosen by the number of chunks:
 //
-//   range   (IPv4, few routes; fib_update.c writes it) no chunks at all, one bucket over whole addresses
-//   hash    one cache line holds eight (tag, ref) slots; IPv4 has one, IPv6 one for each slice in use
+//   range   (IPv4, few routes) no chunks, one bucket over whole addresses (fib_rebuild.c)
+//   hash    lines of eight (tag, ref) slots; IPv4 has one, IPv6 one for each slice in use
 //   direct  (IPv4, from DIRECT_FROM chunks on) an array of 2^16 refs
 //
 // A hash is never changed but by storing whole slots, and a slot keeps its tag: a reader that

@@ -49,13 +49,11 @@ static inline uint32_t entry_group(entry e)
 struct chunk {
 	uint64_t hi, lo; // those bits, zeroes behind
 	uint32_t left,
-		right; // treap, ordered by (hi, lo, slice): what covers comes before what is covered
-	uint32_t chain; // index
-	uint32_t
-		place; // where readers find `ref`: index into the slots of the slice's hash or of the root
-	uint32_t ref; // the block readers search, 0: none (the table is tiny)
-	uint32_t
-		def; // cell that holds where no prefix of this chunk does, from shorter prefixes, without /0
+		right;       // treap, by (hi, lo, slice): what covers comes before what is covered
+	uint32_t chain;      // index
+	uint32_t place;      // where readers find `ref`: index into the slots of the hash or array
+	uint32_t ref;        // the block readers search, 0: none (the table is tiny)
+	uint32_t def;        // cell that holds where no prefix of this chunk does; without the /0
 	uint32_t n;          // entries
 	uint16_t list_units; // 0: they stand in `own`
 	uint8_t slice;

@@ -3,7 +3,7 @@
 // customer's table is seen as such. Some answers must hold through all of it:
 //
 //   anchors  prefixes that never change, while everything around, above and beside them does
-//   flips    a prefix and the /0 whose group goes to and fro: the one group or the other, never none
+//   flips    a prefix and the /0 whose group goes to and fro: one or the other, never none
 //
 // Under ThreadSanitizer the portable lookup runs, which it can follow; under AddressSanitizer
 // blocks that have been given back are poisoned, so that a reader in one is caught. CULVERT_LONG=1
@@ -85,7 +85,7 @@ static void make_fixed(struct shared *s, struct random *r)
 	for (unsigned f = 0; f < 2; f++)
 		for (unsigned i = 0; i < ANCHORS; i++) {
 			struct fib_route a = s->flip[f];
-			do { // beside each other and beside the flip, so that each is the longest for its addresses
+			do { // apart from each other: each is the longest for its addresses
 				a.len = lens[f][i % 4];
 				a.addr[f ? 4 : 1] = (uint8_t)random_below(r, 64);
 				for (unsigned b = f ? 5 : 2; b < (f ? 16 : 4); b++)

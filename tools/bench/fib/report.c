@@ -71,6 +71,7 @@ void report_verdict(const char *target, bool met, const char *format, ...)
 	printf("  %s  %s: ", met ? "met   " : "MISSED", target);
 	vprintf(format, args);
 	printf("\n");
+	fflush(stdout);
 	va_end(args);
 }
 
@@ -82,7 +83,7 @@ int report_csv(const char *path)
 	fprintf(file, "section,case,contender,unit,median,min,max,ratio\n");
 	for (unsigned i = 0; i < n_figures; i++) {
 		const struct figure *f = &figures[i];
-		fprintf(file, "%s,%s,%s,%s,%.6g,%.6g,%.6g,%.4g\n", f->section, f->what, f->who,
+		fprintf(file, "%s,\"%s\",\"%s\",%s,%.6g,%.6g,%.6g,%.4g\n", f->section, f->what, f->who,
 			f->unit, f->median, f->min, f->max, f->ratio);
 	}
 	return fclose(file);

@@ -18,7 +18,7 @@ static const unsigned vrfs[POINTS] = {1, 24, 1000, 10000};
 
 static const struct {
 	const char *who, *memory, *colour;
-	double bytes; // per VRF, where it was not measured; 0: what was measured for the largest case, scaled
+	double bytes; // per VRF, where it was not measured
 } lines[] = {
 	{"culvert", "culvert", "#1f6fb2", 0},
 	{"mtrie x4", "mtrie 16-8-8", "#c4571b", 2.1e6},
