@@ -75,7 +75,7 @@ void rig_check(struct rig *rig);
 
 // Seed of a random test: from the environment's CULVERT_SEED, else random; printed.
 uint64_t rig_seed(void);
-// CULVERT_LONG multiplies the count of random tests.
+// CULVERT_LONG multiplies the count of random tests: 1 (what tools/test --long says) by 500, else by its number.
 uint64_t rig_scale(uint64_t count);
 uint64_t rig_random(uint64_t *state); // splitmix64
 
