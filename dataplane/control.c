@@ -237,6 +237,7 @@ DUMPER(neighbor)
 DUMPER(path)
 DUMPER(group)
 DUMPER(route)
+DUMPER(vrf_stats)
 
 static int dump_type(struct control *c, const struct wire_dump *r, struct dump *d)
 {
@@ -259,6 +260,8 @@ static int dump_type(struct control *c, const struct wire_dump *r, struct dump *
 		if (r->vrf && !vrf_find(c->dp, r->vrf))
 			return -ENOENT;
 		return route_dump(c->dp, r->vrf, dump_route, d);
+	case WIRE_VRF_STATS:
+		return vrf_stats_dump(c->dp, dump_vrf_stats, d);
 	default:
 		return -EINVAL;
 	}

@@ -96,6 +96,26 @@ int vrf_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_vrf *r
 	return 0;
 }
 
+int vrf_stats_dump(
+	struct dataplane *dp, int (*cb)(void *ctx, const struct wire_vrf_stats *r), void *ctx)
+{
+	struct tables *t = dp->tables;
+	for (uint32_t slot = 1; slot <= t->vrf_slots.high; slot++) {
+		struct fib_vrf_stats stats;
+		if (t->vrf_slots.id[slot] == 0 || fib_vrf_stats(dp->fib, slot, &stats) != 0)
+			continue;
+		struct wire_vrf_stats r = {.vrf = t->vrf_slots.id[slot],
+			.routes4 = stats.routes4,
+			.routes6 = stats.routes6,
+			.bytes = stats.bytes,
+			.shadow_bytes = stats.shadow_bytes};
+		int stop = cb(ctx, &r);
+		if (stop != 0)
+			return stop;
+	}
+	return 0;
+}
+
 // Local addresses
 
 static uint32_t local_hash(uint32_t vrf, const uint8_t *addr)

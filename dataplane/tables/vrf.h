@@ -16,6 +16,8 @@ int vrf_set(struct dataplane *dp, const struct wire_vrf *r);
 int vrf_delete(
 	struct dataplane *dp, uint32_t id); // -EBUSY: has interfaces, routes or local addresses
 int vrf_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_vrf *r), void *ctx);
+int vrf_stats_dump(
+	struct dataplane *dp, int (*cb)(void *ctx, const struct wire_vrf_stats *r), void *ctx);
 uint32_t vrf_find(const struct dataplane *dp, uint32_t id); // slot, 0 = none
 
 // Routes. An address of ours wins over a route to exactly it; that route is kept and comes back with the

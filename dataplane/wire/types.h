@@ -70,7 +70,8 @@ static_assert(sizeof(struct wire_header) == 24, "wire_header");
 	X(COUNTERS_RELEASE, 34, wire_uid,       C) \
 	X(PORT,             48, wire_port,      D) \
 	X(NEIGHBOR_NEEDED,  49, wire_needed,    D) \
-	X(LIMITER_EPISODE,  50, wire_episode,   D)
+	X(LIMITER_EPISODE,  50, wire_episode,   D) \
+	X(VRF_STATS,        51, wire_vrf_stats, D)
 // clang-format on
 
 #define WIRE_ENUM(symbol, value, record, direction) WIRE_##symbol = value,
@@ -131,7 +132,7 @@ static_assert(sizeof(struct wire_end) == 16, "wire_end");
 
 // Read-back: the data plane answers with messages of that SET type (seq of the request), then DUMP_END.
 struct wire_dump {
-	uint32_t type; // a *_SET type marked B
+	uint32_t type; // a *_SET type marked B, or VRF_STATS
 	uint32_t vrf;  // for ROUTE_SET: of this VRF only; 0 = all
 };
 struct wire_dump_end {
@@ -312,5 +313,15 @@ struct wire_episode { // a run of drops of one limiter, ended by a second withou
 	uint64_t packets;
 };
 static_assert(sizeof(struct wire_episode) == 40, "wire_episode");
+
+struct wire_vrf_stats { // what one VRF holds; the answer to a DUMP of this type
+	uint32_t vrf;
+	uint32_t routes4;
+	uint32_t routes6;
+	uint32_t pad;
+	uint64_t bytes;        // of forwarding memory
+	uint64_t shadow_bytes; // the writer's own
+};
+static_assert(sizeof(struct wire_vrf_stats) == 32, "wire_vrf_stats");
 
 #endif

@@ -99,6 +99,9 @@ static const struct wire_needed sample_wire_needed = {.interface = 8, .neighbor 
 static const struct wire_episode sample_wire_episode = {
 	.uid = 1, .start = 2, .length = 3, .bytes = 4, .packets = 5};
 
+static const struct wire_vrf_stats sample_wire_vrf_stats = {
+	.vrf = 7, .routes4 = 1, .routes6 = 2, .bytes = 3, .shadow_bytes = 4};
+
 struct sample {
 	const char *name;
 	uint16_t type;
