@@ -148,6 +148,7 @@ void bridge_destroy(struct bridge *bridge)
 	LIST_FOREACH (space, &bridge->spaces, entry)
 		if (space->speaker)
 			speaker_close(space->speaker);
+	speakers_forget_endings(bridge);
 	while ((interface = idmap_next(&bridge->interfaces, &cursor)) != NULL)
 		interface_free(interface);
 	cursor = 0;

@@ -115,8 +115,9 @@ out_free:
 	return err;
 }
 
+// It stays with the event loop, which reaps it.
 void child_forget(struct child *child)
 {
 	if (child)
-		child_free(child);
+		child->done = NULL;
 }

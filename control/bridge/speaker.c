@@ -134,6 +134,7 @@ static void done(struct speaker *speaker)
 }
 
 static void launch(struct speaker *speaker);
+static bool ending(const struct bridge *bridge, const char *directory);
 
 static void on_configured(void *ctx, int error, unsigned int code, const char *text)
 {
@@ -212,9 +213,15 @@ static void check(struct speaker *speaker)
 	char path[560];
 	const char *const argv[] = {"bird", "-p", "-c", path, NULL};
 
+	if (ending(speaker->space->bridge, speaker->directory)) {
+		apply_after(speaker, SETTLE_MS);
+		return;
+	}
 	speaker->dirty = false;
 	snprintf(path, sizeof(path), "%s/bird.conf.new", speaker->directory);
-	int err = config_write(speaker);
+	int err = files_make_directory(speaker->directory);
+	if (err == 0)
+		err = config_write(speaker);
 	if (err == 0)
 		err = child_start(
 			&speaker->checker, speaker->space->bridge->base, argv, on_checked, speaker);
@@ -267,7 +274,7 @@ static void launch(struct speaker *speaker)
 		launcher, "start", speaker->directory, speaker->space->name, NULL};
 
 	if (launcher[0] == '\0' || speaker->launcher || !speaker->written ||
-		birdc_ready(speaker->control))
+		birdc_ready(speaker->control) || ending(speaker->space->bridge, speaker->directory))
 		return;
 	if (speaker->launched && clock_ns() - speaker->launched < LAUNCH_EVERY_NS)
 		return;
@@ -295,6 +302,8 @@ static void on_poll(evutil_socket_t fd, short what, void *ctx)
 {
 	struct speaker *speaker = ctx;
 
+	if (ending(speaker->space->bridge, speaker->directory))
+		return;
 	if (birdc_ready(speaker->control)) {
 		session_poll(speaker);
 		return;
@@ -343,6 +352,8 @@ int speaker_create(struct space *space, const char *name, struct api_error *erro
 		speaker_close(speaker);
 		return err;
 	}
+	if (ending(bridge, speaker->directory))
+		return 0; // what is there is of another, and goes
 	char *main = files_read(speaker->directory, "bird.conf");
 	speaker->written = main != NULL;
 	free(main);
@@ -370,23 +381,72 @@ void speaker_close(struct speaker *speaker)
 	free(speaker);
 }
 
+// ---- the end of a daemon
+//
+// It takes a while, and a domain of the same name, and so a speaker of the same directory, may come meanwhile. It
+// waits: else it would talk to the old daemon, and lose its files with those of the old.
+
+struct ending {
+	LIST_ENTRY(ending) entry;
+	struct child *child;
+	char directory[];
+};
+
+static bool ending(const struct bridge *bridge, const char *directory)
+{
+	const struct ending *ending;
+
+	LIST_FOREACH (ending, &bridge->endings, entry)
+		if (strcmp(ending->directory, directory) == 0)
+			return true;
+	return false;
+}
+
+static void forget_ending(struct ending *ending)
+{
+	LIST_REMOVE(ending, entry);
+	child_forget(ending->child);
+	free(ending);
+}
+
 static void on_stopped(void *ctx, int status, const char *output)
 {
-	files_remove_all(ctx);
-	free(ctx);
+	struct ending *ending = ctx;
+
+	ending->child = NULL;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		files_remove_all(ending->directory);
+	else
+		bridge_log("error", "msg=\"speaker does not stop\" directory=%s reason=\"%.*s\"",
+			ending->directory, (int)strcspn(output, "\r\n"), output);
+	forget_ending(ending);
 }
 
 void speaker_stop_directory(struct bridge *bridge, const char *directory, const char *netns)
 {
 	const char *const argv[] = {bridge->launcher, "stop", directory, netns, NULL};
-	struct child *child;
-	char *copy = strdup(directory);
+	size_t size = strlen(directory) + 1;
+	struct ending *begun;
 
-	if (copy == NULL)
+	if (ending(bridge, directory))
 		return;
-	if (bridge->launcher[0] == '\0' ||
-		child_start(&child, bridge->base, argv, on_stopped, copy))
-		on_stopped(copy, 0, "");
+	begun = calloc(1, sizeof(*begun) + size);
+	if (begun == NULL)
+		return;
+	memcpy(begun->directory, directory, size);
+	LIST_INSERT_HEAD(&bridge->endings, begun, entry);
+	if (bridge->launcher[0] == '\0')
+		on_stopped(begun, 0, ""); // whoever started it stops it
+	else if (child_start(&begun->child, bridge->base, argv, on_stopped, begun))
+		on_stopped(begun, -1, "cannot run the launcher");
+}
+
+void speakers_forget_endings(struct bridge *bridge)
+{
+	struct ending *ending;
+
+	while ((ending = LIST_FIRST(&bridge->endings)) != NULL)
+		forget_ending(ending);
 }
 
 void speaker_stop(struct speaker *speaker)

@@ -44,6 +44,7 @@ void speaker_changed(struct speaker *speaker); // something to render has change
 
 // Stops whatever daemon serves that directory, then removes its files.
 void speaker_stop_directory(struct bridge *bridge, const char *directory, const char *netns);
+void speakers_forget_endings(struct bridge *bridge);                 // they go on without us
 void peering_free(struct speaker *speaker, struct peering *peering); // not from the daemon's files
 
 // config.c: the speaker's files. 0 or -errno.

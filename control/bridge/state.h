@@ -117,6 +117,7 @@ struct bridge {
 	struct bridge_callbacks callbacks;
 	struct bridge_counters counters;
 	LIST_HEAD(space_list, space) spaces;
+	LIST_HEAD(ending_list, ending) endings; // speakers being stopped
 	struct idmap domains, interfaces, peerings;
 	struct hops hops;
 	struct event *tick; // once a second
