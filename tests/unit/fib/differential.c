@@ -45,6 +45,7 @@ static struct rte_fib *fib_of_dpdk;
 static struct rte_lpm *lpm;
 static struct rte_lpm6 *lpm6;
 
+// DPDK 24.11 gave IPv6 addresses a type of their own: (void *) suits both.
 static void put(struct fib *fib, const struct fib_route *route)
 {
 	assert_true(fib_set(fib, 0, route) >= 0);

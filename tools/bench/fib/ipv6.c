@@ -22,6 +22,7 @@ struct scene {
 	struct rte_fib6 *fib6;
 };
 
+// DPDK 24.11 gave IPv6 addresses a type of their own: (void *) suits both.
 typedef void lookup_fn(const struct scene *s, unsigned from, uint32_t *out);
 
 static void by_fib(const struct scene *s, unsigned from, uint32_t *out)

@@ -199,10 +199,14 @@ static void compare(const struct scene *s, const char *who, lookup_fn *lookup)
 static double rate(const struct scene *s, lookup_fn *lookup, unsigned queries)
 {
 	static uint32_t out[FIB_BULK];
-	uint64_t from = cpu_ns();
-	for (unsigned i = 0; i < queries; i += FIB_BULK) {
-		lookup(s, &s->vrf[i], &s->addr[i], out, FIB_BULK);
-		__asm__ volatile("" : : "r"(out) : "memory");
+	uint64_t from = 0;
+	for (unsigned pass = 0; pass < 2;
+		pass++) { // the first takes the caches back from the others
+		from = cpu_ns();
+		for (unsigned i = 0; i < queries; i += FIB_BULK) {
+			lookup(s, &s->vrf[i], &s->addr[i], out, FIB_BULK);
+			__asm__ volatile("" : : "r"(out) : "memory");
+		}
 	}
 	return queries * 1e3 / (double)(cpu_ns() - from);
 }

@@ -83,8 +83,8 @@ int report_csv(const char *path)
 	fprintf(file, "section,case,contender,unit,median,min,max,ratio\n");
 	for (unsigned i = 0; i < n_figures; i++) {
 		const struct figure *f = &figures[i];
-		fprintf(file, "%s,\"%s\",\"%s\",%s,%.6g,%.6g,%.6g,%.4g\n", f->section, f->what, f->who,
-			f->unit, f->median, f->min, f->max, f->ratio);
+		fprintf(file, "%s,\"%s\",\"%s\",%s,%.6g,%.6g,%.6g,%.4g\n", f->section, f->what,
+			f->who, f->unit, f->median, f->min, f->max, f->ratio);
 	}
 	return fclose(file);
 }
