@@ -24,6 +24,8 @@
 #include "control/node.h"
 #include "control/publication.h"
 #include "control/store/store.h"
+#include "control/sync/append.h"
+#include "control/sync/rules.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,7 +35,7 @@
 #define BURST_MIN      64000u
 #define BURST_MAX      32000000u
 #define BURST_FLOOR_NS 10000000u // the limiter's least: 10 ms at the rate
-#define GRE_OVERHEAD4  28u // IPv4 20, GRE with key 8
+#define GRE_OVERHEAD4  28u       // IPv4 20, GRE with key 8
 #define GRE_OVERHEAD6  48u
 #define TUNNEL_TTL     64
 #define ROUTES_GUARD   0 // the bridge holds route limits; no second one here
@@ -43,23 +45,8 @@ struct build {
 	const struct model *model;
 	const struct ids *ids;
 	const struct node *node;
+	struct rules *rules;
 };
-
-#define APPEND(list) append((void **)&(list).item, &(list).count, sizeof(*(list).item))
-
-// A new zeroed element at the end; grows at powers of two.
-static void *append(void **items, unsigned int *count, size_t size)
-{
-	if ((*count & (*count - 1)) == 0) {
-		size_t room = *count == 0 ? 1 : 2 * (size_t)*count;
-		*items = reallocarray(*items, room, size);
-		if (*items == NULL)
-			abort();
-	}
-	void *item = (char *)*items + (*count)++ * size;
-	memset(item, 0, size);
-	return item;
-}
 
 __attribute__((format(printf, 3, 4))) static void copy(
 	char *to, size_t size, const char *format, ...)
@@ -218,59 +205,6 @@ static void build_underlay(struct build *b)
 
 // --- peerings ------------------------------------------------------------------------------------------
 
-static void reject(struct build *b, struct desired_domain *domain, struct ip_prefix prefix,
-	const char *rule, const char *kind, const char *name)
-{
-	struct bridge_reject *reject = APPEND(domain->rejects);
-	char **text = APPEND(b->desired->text);
-
-	if (asprintf(text, "%s%s", kind, name) < 0)
-		abort();
-	reject->prefix = prefix;
-	reject->more_specifics = true;
-	reject->rule = rule;
-	reject->object = *text;
-}
-
-static struct ip_prefix host_prefix(const struct ip_address *address)
-{
-	return ip_prefix_of(address, ip_bits(address->family));
-}
-
-// What this customer may not announce: what the system itself provides to him, and our own addresses.
-static void build_rejects(struct build *b, struct desired_domain *domain)
-{
-	for (unsigned int i = 0; i < model_count(b->model, NOUN_VNET); i++) {
-		const struct vnet *vnet = model_vnet_at(b->model, i);
-		if (strcmp(vnet->customer, domain->customer) != 0)
-			continue;
-		for (unsigned int j = 0; j < vnet->prefixes.count; j++)
-			reject(b, domain, vnet->prefixes.item[j], "vnet-prefix", "vnet/",
-				vnet->name);
-		for (unsigned int j = 0; j < vnet->tunnels.count; j++)
-			reject(b, domain, host_prefix(&vnet->tunnels.item[j].gateway),
-				"outer-address", "vnet/", vnet->name);
-	}
-	for (unsigned int i = 0; i < model_count(b->model, NOUN_PEERING); i++) {
-		const struct peering *peering = model_peering_at(b->model, i);
-		const struct circuit *circuit = model_circuit(b->model, peering->circuit);
-		if (circuit == NULL || strcmp(circuit->customer, domain->customer) != 0)
-			continue;
-		const struct ip_prefix *subnets[2] = {
-			&peering->primary_subnet, &peering->secondary_subnet};
-		for (unsigned int j = 0; j < 2; j++)
-			if (subnets[j]->address.family != 0)
-				reject(b, domain, *subnets[j], "peering-subnet", "peering/",
-					peering->object.name);
-	}
-	for (unsigned int i = 0; i < model_count(b->model, NOUN_PORT); i++) {
-		const struct port *port = model_port_at(b->model, i);
-		if (port->faces == PORT_CORE && port->address.address.family != 0)
-			reject(b, domain, host_prefix(&port->address.address), "outer-address",
-				"port/", port->object.name);
-	}
-}
-
 static uint16_t seconds(uint64_t ns)
 {
 	uint64_t value = (ns + 999999999u) / 1000000000u;
@@ -290,7 +224,7 @@ static void build_attachment(struct build *b, const struct link *link,
 		domain = add_domain(b, DOMAIN_PEERING, peering->object.name);
 		COPY(domain->circuit, "%s", peering->circuit);
 		COPY(domain->customer, "%s", circuit->customer);
-		build_rejects(b, domain);
+		rules_apply(b->rules, b->desired, domain);
 	}
 	if (domain->attachments < 2)
 		domain->attachment[domain->attachments++] = id.id;
@@ -464,7 +398,11 @@ struct desired *desired_build(struct publication *publication, const struct node
 	struct desired *desired = calloc(1, sizeof(*desired));
 	if (desired == NULL)
 		abort();
-	struct build b = {desired, publication->model, publication->ids, node};
+	struct build b = {.desired = desired,
+		.model = publication->model,
+		.ids = publication->ids,
+		.node = node,
+		.rules = rules_create(publication->model)};
 
 	desired->publication = publication_ref(publication);
 	build_underlay(&b);
@@ -485,6 +423,7 @@ struct desired *desired_build(struct publication *publication, const struct node
 			sizeof(*desired->limiters.item), compare_limiters);
 	for (unsigned int i = 0; i < model_count(b.model, NOUN_CONNECTION); i++)
 		build_connection(&b, model_connection_at(b.model, i));
+	rules_free(b.rules);
 	return desired;
 }
 

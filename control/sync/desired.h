@@ -95,6 +95,10 @@ const struct desired_interface *desired_interface(const struct desired *desired,
 const struct desired_interface *desired_underlay(
 	const struct desired *desired, const struct ip_address *address, struct ip_address *via);
 
+bool desired_text_equal(const char *a, const char *b); // NULL equals NULL only
+// Whether two domains have the same table of rules.
+bool desired_rejects_equal(const struct desired_domain *a, const struct desired_domain *b);
+
 // Committed burst in bytes of a rate in bit/s held for `duration` ns, within what the limiter takes.
 uint64_t desired_burst(uint64_t rate, uint64_t duration);
 

@@ -376,21 +376,44 @@ const struct neighbor *nexthops_neighbor_find(
 	return heard != NULL ? &heard->neighbor : NULL;
 }
 
-void nexthops_expect(struct hops *hops, uint32_t interface, const struct ip_address *address)
+bool nexthops_expect(struct hops *hops, uint32_t interface, const struct ip_address *address)
 {
 	struct heard wanted;
 	fill_key(&wanted.neighbor, interface, address);
 	if (table_find(&hops->by_address, &wanted.neighbor.key) != NULL)
-		return;
+		return false;
 	struct heard *heard = make(sizeof(*heard));
 	heard->neighbor.key = wanted.neighbor.key;
 	heard->neighbor.since = (uint64_t)time(NULL);
 	table_add(&hops->by_address, heard);
+	return true;
+}
+
+struct forgetting {
+	struct hops *hops;
+	uint32_t interface;
+};
+
+static void forget_on_interface(void *ctx, void *entry)
+{
+	struct forgetting *forgetting = ctx;
+	struct heard *heard = entry;
+
+	if (heard->neighbor.key.interface != forgetting->interface)
+		return;
+	table_remove(&forgetting->hops->by_address, heard);
+	free(heard);
 }
 
 void nexthops_forget(struct hops *hops, uint32_t interface, const struct ip_address *address)
 {
+	struct forgetting forgetting = {hops, interface};
 	struct heard wanted;
+
+	if (address == NULL) {
+		table_each(&hops->by_address, forget_on_interface, &forgetting);
+		return;
+	}
 	fill_key(&wanted.neighbor, interface, address);
 	struct heard *heard = table_find(&hops->by_address, &wanted.neighbor.key);
 	if (heard == NULL)

@@ -88,8 +88,9 @@ void nexthops_neighbor(struct hops *hops, uint32_t interface, const struct ip_ad
 const struct neighbor *nexthops_neighbor_find(
 	const struct hops *hops, uint32_t interface, const struct ip_address *address);
 const struct neighbor *nexthops_neighbor_by_id(const struct hops *hops, uint32_t id);
-// It is to be resolved: listed from now on, as unresolved until something is heard; and no longer.
-void nexthops_expect(struct hops *hops, uint32_t interface, const struct ip_address *address);
+// It is to be resolved: listed from now on, as unresolved until something is heard. True when that is new.
+bool nexthops_expect(struct hops *hops, uint32_t interface, const struct ip_address *address);
+// No longer; address NULL = nothing on this interface.
 void nexthops_forget(struct hops *hops, uint32_t interface, const struct ip_address *address);
 // The neighbor inside an entry of by_address.
 const struct neighbor *nexthops_heard(const void *entry);

@@ -155,27 +155,6 @@ static void realise_interface(struct sync *sync, const struct desired_interface 
 					   : strerror(-result));
 }
 
-static bool text_equal(const char *a, const char *b)
-{
-	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-static bool rejects_equal(const struct desired_domain *a, const struct desired_domain *b)
-{
-	if (a->rejects.count != b->rejects.count)
-		return false;
-	for (unsigned int i = 0; i < a->rejects.count; i++) {
-		const struct bridge_reject *left = &a->rejects.item[i],
-					   *right = &b->rejects.item[i];
-		if (ip_prefix_compare(&left->prefix, &right->prefix) != 0 ||
-			left->more_specifics != right->more_specifics ||
-			!text_equal(left->rule, right->rule) ||
-			!text_equal(left->object, right->object))
-			return false;
-	}
-	return true;
-}
-
 // Whether the bridge has to hear of it again.
 static bool interface_equal(const struct desired *old, const struct desired_interface *a,
 	const struct desired *new, const struct desired_interface *b)
@@ -185,10 +164,12 @@ static bool interface_equal(const struct desired *old, const struct desired_inte
 	left.password = right.password = NULL;
 	left.record.limiter_in = left.record.limiter_out = left.record.underlay = 0;
 	right.record.limiter_in = right.record.limiter_out = right.record.underlay = 0;
-	if (memcmp(&left, &right, sizeof(left)) != 0 || !text_equal(a->password, b->password))
+	if (memcmp(&left, &right, sizeof(left)) != 0 ||
+		!desired_text_equal(a->password, b->password))
 		return false;
-	return a->kind != INTERFACE_ATTACHMENT || rejects_equal(desired_domain(old, a->record.vrf),
-							  desired_domain(new, b->record.vrf));
+	return a->kind != INTERFACE_ATTACHMENT ||
+	       desired_rejects_equal(
+		       desired_domain(old, a->record.vrf), desired_domain(new, b->record.vrf));
 }
 
 static void remove_interface(struct sync *sync, const struct desired_interface *old)
@@ -200,10 +181,9 @@ static void remove_interface(struct sync *sync, const struct desired_interface *
 	dataplane_host(sync->dataplane, old->id, false);
 	if (realised->peering)
 		bridge_peering_delete(sync->bridge, old->id);
-	if (old->kind == INTERFACE_ATTACHMENT) {
+	if (old->kind == INTERFACE_ATTACHMENT)
 		bridge_neighbor_delete(sync->bridge, old->id, &old->remote);
-		nexthops_forget(&sync->hops, old->id, &old->remote);
-	}
+	nexthops_forget(&sync->hops, old->id, NULL);
 	if (realised->interface)
 		bridge_interface_delete(sync->bridge, old->id);
 	nexthops_interface(&sync->hops, old->id, true);

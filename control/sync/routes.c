@@ -382,27 +382,69 @@ static void remove_stale(void *ctx, void *entry)
 		records_vrf_known(&sync->records, vrf, false);
 }
 
-static void apply_attachments(struct sync *sync)
+static void apply_attachments(struct sync *sync, const struct desired_domain *domain)
 {
-	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
-		const struct desired_interface *interface = &sync->desired->interfaces.item[i];
-		if (interface->kind != INTERFACE_ATTACHMENT)
-			continue;
+	for (unsigned int i = 0; i < domain->attachments; i++) {
+		const struct desired_interface *interface =
+			desired_interface(sync->desired, domain->attachment[i]);
 		struct ip_prefix prefix =
 			ip_prefix_of(&interface->remote, ip_bits(interface->remote.family));
 		struct prefix_key key = prefix_key_of(&prefix);
-		decide(sync, desired_domain(sync->desired, interface->record.vrf), &key);
+		decide(sync, domain, &key);
 	}
 }
 
-void routes_apply(struct sync *sync)
+// Whether all that routes of a domain depend on is as before, the domains it is joined to apart.
+static bool domain_equal(const struct desired *old, const struct desired_domain *a,
+	const struct desired *new, const struct desired_domain *b)
+{
+	if (a->kind != b->kind || a->tunnel != b->tunnel || a->attachments != b->attachments ||
+		a->joins.count != b->joins.count || a->prefixes.count != b->prefixes.count ||
+		!desired_rejects_equal(a, b))
+		return false;
+	for (unsigned int i = 0; i < a->attachments; i++)
+		if (a->attachment[i] != b->attachment[i] ||
+			ip_address_compare(&desired_interface(old, a->attachment[i])->remote,
+				&desired_interface(new, b->attachment[i])->remote) != 0)
+			return false;
+	for (unsigned int i = 0; i < a->joins.count; i++)
+		if (a->joins.item[i].domain != b->joins.item[i].domain ||
+			a->joins.item[i].weight != b->joins.item[i].weight)
+			return false;
+	for (unsigned int i = 0; i < a->prefixes.count; i++)
+		if (ip_prefix_compare(&a->prefixes.item[i], &b->prefixes.item[i]) != 0)
+			return false;
+	return true;
+}
+
+static bool unchanged(const struct sync *sync, const struct desired *old, uint32_t id)
+{
+	const struct desired_domain *was = old != NULL ? desired_domain(old, id) : NULL;
+	return was != NULL &&
+	       domain_equal(old, was, sync->desired, desired_domain(sync->desired, id));
+}
+
+static bool needs_work(
+	const struct sync *sync, const struct desired *old, const struct desired_domain *domain)
+{
+	bool same = unchanged(sync, old, domain->id);
+
+	for (unsigned int i = 0; i < domain->joins.count && same; i++)
+		same = unchanged(sync, old, domain->joins.item[i].domain);
+	return !same;
+}
+
+void routes_apply(struct sync *sync, const struct desired *old)
 {
 	if (!sync->ready)
 		return;
-	for (unsigned int i = 0; i < sync->desired->domains.count; i++)
-		if (sync->desired->domains.item[i].kind != DOMAIN_UNDERLAY)
-			apply_domain(sync, &sync->desired->domains.item[i]);
-	apply_attachments(sync);
+	for (unsigned int i = 0; i < sync->desired->domains.count; i++) {
+		const struct desired_domain *domain = &sync->desired->domains.item[i];
+		if (domain->kind == DOMAIN_UNDERLAY || !needs_work(sync, old, domain))
+			continue;
+		apply_domain(sync, domain);
+		apply_attachments(sync, domain);
+	}
 	table_each(&sync->domains, remove_stale, sync);
 	routes_synced(sync);
 }

@@ -136,7 +136,8 @@ enum neighbor_state tunnel_state(const struct sync *sync, uint32_t interface);
 // routes.c
 void routes_learned(
 	struct sync *sync, uint32_t domain, const struct bridge_route *route, bool present);
-void routes_apply(struct sync *sync); // publication or readiness
+// Publication (old: the one before) or readiness (old: NULL).
+void routes_apply(struct sync *sync, const struct desired *old);
 void routes_synced(struct sync *sync);
 void routes_forget(struct domain *domain);
 // Why a learned prefix is not let in, NULL = it is.

@@ -85,7 +85,7 @@ static void fill_ledger(struct sync *sync, const struct desired *old)
 {
 	config_apply(sync, old);
 	underlay_apply(sync);
-	routes_apply(sync);
+	routes_apply(sync, old);
 }
 
 static void on_ready(void *ctx)

@@ -107,8 +107,8 @@ static void expect_neighbor(void *ctx, void *entry)
 
 	if (tunnel->core == 0 || core == NULL || !core->interface)
 		return;
-	nexthops_expect(&sync->hops, tunnel->core, &tunnel->via);
-	bridge_neighbor_set(sync->bridge, tunnel->core, &tunnel->via);
+	if (nexthops_expect(&sync->hops, tunnel->core, &tunnel->via))
+		bridge_neighbor_set(sync->bridge, tunnel->core, &tunnel->via);
 }
 
 void underlay_neighbors(struct sync *sync)
