@@ -98,6 +98,10 @@ static void deliver(struct host *h, const struct host_item *item)
 	const struct host_interface *to = &h->interface[slot < h->slots ? slot : 0];
 	bool sent;
 
+	if (redirect && (!target || target->generation != item->info_generation)) {
+		sparse(h, item->slot)->drops[DROP_STALE]++;
+		return;
+	}
 	if (!target || to->fd < 0 || to->generation != target->generation) {
 		sparse(h, item->slot)->drops[DROP_HOST_NONE]++;
 		return;
@@ -270,10 +274,13 @@ unsigned host_turn(struct host *h, uint64_t now)
 
 // --- what the main thread sets ---
 
-static void drop_descriptor(struct host_interface *i)
+// close() alone leaves it in the epoll set as long as somebody, say the controller, has a copy.
+static void drop_descriptor(struct host *h, struct host_interface *i)
 {
-	if (i->fd >= 0)
-		close(i->fd); // leaves the epoll set with it
+	if (i->fd >= 0) {
+		epoll_ctl(h->epoll, EPOLL_CTL_DEL, i->fd, NULL);
+		close(i->fd);
+	}
 	i->fd = -1;
 }
 
@@ -291,8 +298,9 @@ int host_set(struct host *h, uint32_t slot, uint32_t generation, int fd, bool et
 		err = errno == EPERM ? -EINVAL : -errno;
 		close(fd);
 	} else {
-		drop_descriptor(&h->interface[slot]);
+		drop_descriptor(h, &h->interface[slot]);
 		h->interface[slot].fd = fd;
+		h->interface[slot].vrf = interface_record(h->dp, slot)->vrf;
 		h->interface[slot].generation = generation;
 		h->interface[slot].ethernet = ethernet;
 	}
@@ -307,7 +315,7 @@ int host_unset(struct host *h, uint32_t slot)
 	if (!slot || slot >= h->slots || h->interface[slot].fd < 0)
 		return -ENOENT;
 	pthread_mutex_lock(&h->lock);
-	drop_descriptor(&h->interface[slot]);
+	drop_descriptor(h, &h->interface[slot]);
 	pthread_mutex_unlock(&h->lock);
 	return 0;
 }
@@ -327,6 +335,8 @@ void host_update(struct host *h, uint32_t slot)
 	if (r->kind == WIRE_INTERFACE_ETHERNET && r->port < h->dp->ports)
 		tpid = h->dp->port[r->port]->outer_tpid;
 	pthread_mutex_lock(&h->lock);
+	if (i->fd >= 0 && i->vrf != r->vrf)
+		drop_descriptor(h, i); // a device of the domain it was in
 	i->generation = interface_at(h->dp, slot)->generation;
 	i->mtu = r->mtu;
 	i->up = !!(r->flags & WIRE_INTERFACE_UP);
@@ -457,7 +467,7 @@ void host_destroy(struct host *h)
 		free(q->arrival);
 	}
 	for (uint32_t i = 0; h->interface && i < h->slots; i++)
-		drop_descriptor(&h->interface[i]);
+		drop_descriptor(h, &h->interface[i]);
 	if (h->epoll >= 0)
 		close(h->epoll);
 	pthread_mutex_destroy(&h->lock);

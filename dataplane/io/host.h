@@ -50,9 +50,10 @@ struct host_item {
 	uint32_t generation;
 	// HOST_TOO_BIG: MTU. HOST_LOCAL: slot of the interface whose queue gets it, 0 = `slot`.
 	uint32_t info;
-	uint16_t l3;    // offset of the IP or ARP header in the data
-	uint8_t reason; // enum host_reason
-	uint8_t class;  // filled in by host_punt
+	uint32_t info_generation; // HOST_LOCAL: of the interface `info`
+	uint16_t l3;              // offset of the IP or ARP header in the data
+	uint8_t reason;           // enum host_reason
+	uint8_t class;            // filled in by host_punt
 };
 
 enum host_entry_kind {

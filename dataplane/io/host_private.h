@@ -26,6 +26,7 @@ struct host_queue {
 struct host_interface {
 	int fd; // -1 = none
 	uint32_t generation;
+	uint32_t vrf; // wire id, of when the descriptor came
 	uint16_t mtu;
 	uint16_t tpid; // of the outer tag
 	uint8_t ethernet;

@@ -76,6 +76,28 @@ static bool allowed4(const uint8_t *ip, uint32_t length)
 	}
 }
 
+// The packet is, or may be, an ICMPv6 error or redirect: looked for behind extension headers too, and assumed where
+// it cannot be seen.
+static bool may_be_error6(const uint8_t *ip, uint32_t length)
+{
+	uint8_t next = ip[6];
+	uint32_t at = 40;
+
+	while (next == 0 || next == 43 || next == 44 || next == 60) {
+		uint32_t bytes = 8;
+
+		if (length < at + bytes)
+			return true;
+		if (next != 44) // a fragment header has no length field
+			bytes += 8u * ip[at + 1];
+		else if ((ip[at + 2] << 8 | ip[at + 3]) & 0xfff8)
+			return ip[at] == IPPROTO_ICMPV6; // not the first fragment
+		next = ip[at];
+		at += bytes;
+	}
+	return next == IPPROTO_ICMPV6 && (length <= at || ip[at] < 128 || ip[at] == 137);
+}
+
 static bool allowed6(const uint8_t *ip, uint32_t length, unsigned reason)
 {
 	static const uint8_t unspecified[16];
@@ -84,9 +106,7 @@ static bool allowed6(const uint8_t *ip, uint32_t length, unsigned reason)
 		return false;
 	if (ip[24] == 0xff && reason != HOST_TOO_BIG)
 		return false;
-	if (ip[6] == IPPROTO_ICMPV6 && (length < 41 || ip[40] < 128 || ip[40] == 137))
-		return false;
-	return true;
+	return !may_be_error6(ip, length);
 }
 
 static void fill4(struct host *host, const struct host_interface *from, uint8_t *out,

@@ -139,7 +139,10 @@ static inline void become(
 	const struct interface *i, struct rte_mbuf *m, struct packet *p, unsigned l3)
 {
 	p->l3 = (uint16_t)l3;
-	p->flags = i->flags & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0;
+	uint8_t check = i->flags & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0;
+	p->flags =
+		check |
+		(p->flags & PACKET_GROUP); // what was sent to many is not forwarded inside either
 	p->vrf = i->vrf;
 	m->data_len = (uint16_t)(l3 + p->length);
 	m->pkt_len = l3 + p->length;

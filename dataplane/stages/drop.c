@@ -11,11 +11,13 @@
 static int punt(struct worker *w, unsigned i, unsigned reason, uint32_t info)
 {
 	const struct packet *p = &w->burst.packet[i];
+	const struct interface *interface = w->tables->interface;
 	const struct host_item item = {
 		.mbuf = w->burst.mbuf[i],
 		.slot = p->in,
-		.generation = w->tables->interface[p->in].generation,
+		.generation = interface[p->in].generation,
 		.info = info,
+		.info_generation = reason == HOST_LOCAL ? interface[info].generation : 0,
 		.l3 = p->l3,
 		.reason = (uint8_t)reason,
 	};

@@ -133,8 +133,9 @@ static __rte_noinline void take_path(struct worker *w, unsigned i, struct way *w
 		burst_drop_icmp(w, i, DROP_PATH_DOWN, HOST_UNREACHABLE, 0);
 		return;
 	}
-	p->out = path->interface;
-	p->neighbor = path->neighbor;
+	struct path_way to = path_way(path);
+	p->out = to.interface;
+	p->neighbor = to.neighbor;
 	rte_prefetch0(&t->interface[p->out].limiter_out);
 	rte_prefetch0(&w->hot[p->out]);
 	if (p->neighbor != 0)
@@ -185,10 +186,14 @@ static __rte_noinline void too_large(struct worker *w, unsigned i, unsigned mtu)
 {
 	struct packet *p = &w->burst.packet[i];
 	const uint8_t *ip = rte_pktmbuf_mtod_offset(w->burst.mbuf[i], const uint8_t *, p->l3);
-	if (p->family == 4 && !(load_be16(ip + 6) & IPV4_DF))
-		p->flags |= PACKET_FRAGMENT;
-	else
+	unsigned field = load_be16(ip + 6);
+	if (p->family == 6 || (field & IPV4_DF))
 		burst_drop_icmp(w, i, DROP_MTU, HOST_TOO_BIG, mtu);
+	else if ((field & 0x1fff) * 8 + p->length - (ip[0] & 15u) * 4 > UINT16_MAX)
+		burst_drop(w, i,
+			DROP_FRAGMENT); // of no datagram there can be; its parts would wrap around
+	else
+		p->flags |= PACKET_FRAGMENT;
 }
 
 static inline void judge(struct worker *w, unsigned i, struct way *way)

@@ -84,6 +84,7 @@ uint32_t underlay_resolve(
 	const struct path *path = group_select(t, group_word(t, group), m, p);
 	if (path == NULL || !path->up)
 		return 0;
-	const struct interface *core = &t->interface[path->interface];
-	return core->out_flags & WIRE_INTERFACE_UP ? path->neighbor : 0;
+	struct path_way way = path_way(path);
+	const struct interface *core = &t->interface[way.interface];
+	return core->out_flags & WIRE_INTERFACE_UP ? way.neighbor : 0;
 }

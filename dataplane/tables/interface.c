@@ -5,7 +5,8 @@
 // What changes in daily life (up, limiters, MTU, the underlay's group) is one aligned store each, and any mixture of
 // old and new is a valid interface. What makes it another interface (VRF, owner, tags, addresses, key) is not: a
 // packet must never meet half of one customer's and half of another's. For that the interface is first taken out of
-// the maps and marked down, then, after a grace period, rewritten with a new generation, then put back. Slots are
+// the maps, marked down and given a new generation, so that what was parked for it is stale from here on; then, after
+// a grace period, rewritten (with yet another generation: a worker may have parked something since), then put back. Slots are
 // those of the stats segment, so counters go on; they are used again only after grace, for the same reason.
 
 #include "dataplane/tables/interface.h"
@@ -93,7 +94,7 @@ static int check_gre(const struct wire_interface *r)
 static int check(const struct dataplane *dp, const struct wire_interface *r)
 {
 	if (r->uid == 0 || r->uid >> 63 || r->interface == 0 || (r->flags & ~FLAGS) ||
-		r->mtu < 576 || r->mtu > 9600)
+		r->mtu < 576 || r->mtu > 9600 || r->owner == OWNER_MIXED)
 		return -EINVAL;
 	if (r->kind == WIRE_INTERFACE_ETHERNET)
 		return check_ethernet(dp, r);
@@ -222,7 +223,7 @@ static void write_hard(struct dataplane *dp, uint32_t slot, const struct wire_in
 	const struct refs *refs)
 {
 	struct interface *i = &dp->tables->interface[slot];
-	i->generation++;
+	__atomic_store_n(&i->generation, i->generation + 1, __ATOMIC_RELEASE);
 	i->vrf = refs->vrf;
 	i->owner = r->owner;
 	i->id = r->interface;
@@ -304,6 +305,8 @@ static int change(struct dataplane *dp, uint32_t slot, const struct wire_interfa
 		return -EEXIST;
 	if (old->kind != r->kind || (old->port != r->port && t->interface_slots.uses[slot] != 0))
 		return -EBUSY; // its neighbors and paths would not fit any more
+	if (old->vrf != r->vrf && t->interface_slots.uses[slot] != 0)
+		return -EBUSY; // routes and addresses of the old VRF lead to it
 	resolve(dp, old, &before);
 	if (hard) {
 		struct interface *i = &t->interface[slot];
@@ -313,6 +316,7 @@ static int change(struct dataplane *dp, uint32_t slot, const struct wire_interfa
 		map_remove(map_of(t, old), map_key(old), slot);
 		__atomic_store_n(&i->flags, 0, __ATOMIC_RELEASE);
 		__atomic_store_n(&i->out_flags, 0, __ATOMIC_RELEASE);
+		__atomic_store_n(&i->generation, i->generation + 1, __ATOMIC_RELEASE);
 		reclaim_wait(dp->reclaim);
 	}
 	count_uses(t, &before, -1);

@@ -100,6 +100,8 @@ int neighbor_set(struct dataplane *dp, const struct wire_neighbor *r)
 		// Paths name both; a neighbor does not move.
 		if (slots->uses[slot] != 0)
 			return -EBUSY;
+		// Workers may still hold what a path named a moment ago.
+		reclaim_wait(dp->reclaim);
 		t->interface_slots.uses[t->neighbor[slot].interface]--;
 	} else {
 		t->interface_slots.uses[interface]--;

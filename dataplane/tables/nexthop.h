@@ -37,6 +37,22 @@ struct path {
 	uint8_t pad[3];
 } __attribute__((aligned(16)));
 
+// Where a path leads: one load, as it is one store, so that nobody meets the interface of one way and the neighbor
+// of another.
+struct path_way {
+	uint32_t interface;
+	uint32_t neighbor;
+};
+
+static inline struct path_way path_way(const struct path *path)
+{
+	union {
+		uint64_t word;
+		struct path_way way;
+	} u = {.word = __atomic_load_n((const uint64_t *)(const void *)path, __ATOMIC_ACQUIRE)};
+	return u.way;
+}
+
 // What the FIB's answer indexes.
 #define GROUP_NONE      0u // slot: never answered
 #define GROUP_BLACKHOLE 1u // slot

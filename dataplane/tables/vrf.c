@@ -236,6 +236,8 @@ int local_set(struct dataplane *dp, const struct wire_local *r)
 	uint32_t interface = interface_find(dp, r->interface);
 	if (vrf == SLOT_NONE || interface == SLOT_NONE)
 		return -ENOENT;
+	if (t->interface_record[interface].vrf != r->vrf)
+		return -EINVAL; // its host queue is another domain's
 	uint32_t slot = local_find(t, vrf, r->addr, r->family);
 	if (slot != SLOT_NONE)
 		return local_change(dp, slot, r);

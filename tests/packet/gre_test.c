@@ -210,6 +210,24 @@ static void nested_gre_comes_out_once(void **state)
 	assert_int_equal(rig_counts(rig, TUNNEL(GLOBEX)).hot.rx_packets, 0);
 }
 
+// A frame to everybody is forwarded by nobody, whatever it carries (RFC 1812 5.3.4).
+static void gre_in_a_broadcast_frame(void **state)
+{
+	struct rig *rig = *state;
+	static struct frame f;
+	const uint8_t all[6] = {255, 255, 255, 255, 255, 255};
+	struct ipv4 outer = outer_down(ACME);
+	frame_payload(&f, 9);
+	frame_udp(&f, 1, 2);
+	frame_ipv4(&f, &ipv4_down);
+	frame_tunnel(&f, ACME, 0x0800, &outer);
+	frame_type(&f, 0x0800);
+	frame_macs(&f, all, mac_core);
+	rig_send(rig, 1, &f);
+	rig_expect_drop(rig, TUNNEL(ACME), DROP_MULTICAST, 1);
+	rig_expect_nothing(rig);
+}
+
 static void gre_on_an_attachment_is_not_decapsulated(void **state)
 {
 	struct rig *rig = *state;
@@ -282,6 +300,7 @@ int main(void)
 		PACKET_TEST(gre_to_others_is_transit),
 		PACKET_TEST(congestion_marks),
 		PACKET_TEST(nested_gre_comes_out_once),
+		PACKET_TEST(gre_in_a_broadcast_frame),
 		PACKET_TEST(gre_on_an_attachment_is_not_decapsulated),
 		PACKET_TEST(ipv6_outer),
 	};

@@ -3,8 +3,11 @@
 // Packets to us and from us: what reaches the kernel's side of an interface, what the kernel sends, and what happens to
 // both when the interface is gone or another one.
 
+#include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "dataplane/io/host_private.h"
 #include "dataplane/tables/interface.h"
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/tables/vrf.h"
@@ -235,6 +238,96 @@ static void parked_packet_is_stale(void **state)
 	}
 }
 
+// Parked for one interface's queue while that interface is deleted and its slot becomes another customer's.
+static void queue_of_another_slot_owner(void **state)
+{
+	struct rig *rig = *state;
+	const uint32_t ours = IP4(169, 254, 90, 2);
+	struct ipv4 h = to_us;
+	struct wire_local l = {
+		.vrf = PEERING(ACME), .family = WIRE_IPV4, .addr = {169, 254, 90, 2}};
+	uint8_t byte;
+	set_ethernet(rig, 90, PEERING(ACME), PEERING(ACME), 0, 3, 90, 0);
+	set_local(rig, PEERING(ACME), 90, ours);
+	uint32_t slot = interface_find(rig->dp, 90);
+	h.destination = ours;
+	build(&h);
+	frame_attachment(&f, ACME, 0x0800, true);
+	rig_send(rig, 0, &f);
+	worker_turn(rig->dp->worker[0], rig_now); // the host path has not looked yet
+	assert_int_equal(local_delete(rig->dp, &l), 0);
+	assert_int_equal(interface_delete(rig->dp, 90), 0);
+	while (dataplane_poll(rig->dp) != 0) {
+	}
+	assert_int_equal(stats_slot_release(rig->stats, 1090), 0);
+	set_ethernet(rig, 91, PEERING(GLOBEX), PEERING(GLOBEX), 0, 3, 91, 0);
+	assert_int_equal(interface_find(rig->dp, 91), slot);
+	int tap = rig_tap(rig, 91);
+	rig_run(rig);
+	assert_int_equal(read(tap, &byte, 1), -1);
+	rig_expect_drop(rig, ATTACHMENT(ACME), DROP_STALE, 1);
+	close(tap);
+}
+
+// The controller keeps a copy of each queue: closing ours must end it here all the same.
+static void descriptor_with_a_copy_is_let_go(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t slot = interface_find(rig->dp, ATTACHMENT(ACME));
+	struct epoll_event event;
+	int fd[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fd), 0);
+	int copy = dup(fd[0]);
+	assert_int_equal(
+		host_set(rig->host, slot, interface_at(rig->dp, slot)->generation, fd[0], true), 0);
+	assert_int_equal(write(fd[1], "x", 1), 1);
+	assert_int_equal(epoll_wait(rig->host->epoll, &event, 1, 0), 1);
+	assert_int_equal(host_unset(rig->host, slot), 0);
+	assert_int_equal(epoll_wait(rig->host->epoll, &event, 1, 0), 0);
+	close(copy);
+	close(fd[1]);
+}
+
+// The device is one of the domain that the interface was in.
+static void tap_does_not_follow_into_another_vrf(void **state)
+{
+	struct rig *rig = *state;
+	set_ethernet(rig, 90, PEERING(ACME), PEERING(ACME), 0, 3, 90, 0);
+	int tap = rig_tap(rig, 90);
+	struct wire_interface r = get_interface(rig, 90);
+	struct ipv4 h = to_us;
+	uint8_t byte;
+	r.vrf = r.owner = PEERING(GLOBEX);
+	set_interface(rig, &r);
+	set_local(rig, PEERING(GLOBEX), 90, IP4(169, 254, 90, 2));
+	h.destination = IP4(169, 254, 90, 2);
+	build(&h);
+	frame_type(&f, 0x0800);
+	frame_tag(&f, 90, 0x8100);
+	frame_macs(&f, rig->port[3].port.mac, mac_customer[GLOBEX]);
+	rig_send(rig, 3, &f);
+	rig_expect_drop(rig, 90, DROP_HOST_NONE, 1);
+	assert_true(read(tap, &byte, 1) <= 0);
+	close(tap);
+}
+
+// What would let one domain's packets out in another is refused, not obeyed.
+static void domains_do_not_mix(void **state)
+{
+	struct rig *rig = *state;
+	const struct wire_local l = {.vrf = PEERING(ACME),
+		.interface = ATTACHMENT(GLOBEX),
+		.family = WIRE_IPV4,
+		.addr = {169, 254, 90, 2}};
+	assert_int_equal(local_set(rig->dp, &l), -EINVAL);
+	struct wire_interface r = get_interface(rig, ATTACHMENT(ACME));
+	r.vrf = PEERING(GLOBEX); // routes and an address of acme's lead to it
+	assert_int_equal(interface_set(rig->dp, &r), -EBUSY);
+	r.vrf = PEERING(ACME);
+	r.owner = UINT32_MAX; // what a group of several owners says
+	assert_int_equal(interface_set(rig->dp, &r), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,6 +340,10 @@ int main(void)
 		PACKET_TEST(local_packet_out_of_a_tunnel),
 		PACKET_TEST(other_customers_tap_sees_nothing),
 		cmocka_unit_test(parked_packet_is_stale),
+		PACKET_TEST(queue_of_another_slot_owner),
+		PACKET_TEST(descriptor_with_a_copy_is_let_go),
+		PACKET_TEST(tap_does_not_follow_into_another_vrf),
+		PACKET_TEST(domains_do_not_mix),
 	};
 	rig_eal();
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,6 +79,22 @@ static void fragment_of_a_fragment(void **state)
 	assert_int_equal((unsigned)f.data[42 + 6] << 8 | f.data[42 + 7], 0x2000 | (100 + 1448 / 8));
 }
 
+// Its parts would lie beyond what an offset can say, and wrap around to the datagram's beginning.
+static void fragment_beyond_any_datagram(void **state)
+{
+	struct rig *rig = *state;
+	struct ipv4 h = ipv4_up;
+	h.fragment = 0x1fff; // 65528 bytes in
+	send_up(rig, &h, 2000);
+	rig_expect_drop(rig, ATTACHMENT(ACME), DROP_FRAGMENT, 1);
+	rig_expect_nothing(rig);
+	h.fragment = (65535 - 2000) / 8; // the last that fits
+	send_up(rig, &h, 2000);
+	rig_run(rig);
+	assert_int_equal(rig->port[1].out_count, 2);
+	rig_expect_drop(rig, ATTACHMENT(ACME), DROP_FRAGMENT, 1);
+}
+
 static void options_in_fragments(void **state)
 {
 	struct rig *rig = *state;
@@ -162,6 +178,53 @@ static void ipv6_too_big(void **state)
 	rig_expect_nothing(rig);
 }
 
+static void send_icmp6(struct rig *rig, uint8_t type, unsigned headers)
+{
+	struct ipv6 h = ipv6_up;
+	h.hop_limit = 1;
+	h.protocol = headers == 0 ? 58 : 60;
+	frame_payload(&f, headers * 16 + 24);
+	memset(f.data, 0, f.length);
+	for (unsigned i = 0; i < headers; i++) { // destination options, 16 bytes each
+		f.data[i * 16] = i + 1 < headers ? 60 : 58;
+		f.data[i * 16 + 1] = 1;
+	}
+	f.data[headers * 16] = type;
+	frame_ipv6(&f, &h);
+	frame_attachment(&f, ACME, 0x86dd, true);
+	rig_send(rig, 0, &f);
+}
+
+// No error about an error, however deep it is hidden (RFC 4443 2.4 e).
+static void errors_about_errors(void **state)
+{
+	struct rig *rig = *state;
+	const uint8_t source[16] = {0x20, 1, 0xd, 0xb8, 0xff, [15] = 1};
+	host_set_source(rig->host, interface_find(rig->dp, ATTACHMENT(ACME)), 6, source);
+	for (unsigned headers = 0; headers < 4; headers++) {
+		send_icmp6(rig, 1, headers);
+		send_icmp6(rig, 137, headers);
+		rig_expect_nothing(rig);
+		send_icmp6(rig, 128, headers);
+		rig_run(rig);
+		assert_int_equal(rig->port[0].out_count, 1);
+		assert_true(rig_receive(rig, 0, &f));
+		assert_int_equal(f.data[18 + 40], 3);
+	}
+	// Headers that go on behind the end: it cannot be told, so nothing is said.
+	struct ipv6 h = ipv6_up;
+	h.hop_limit = 1;
+	h.protocol = 0;
+	frame_payload(&f, 8);
+	memset(f.data, 255, 8);
+	f.data[0] = 60;
+	frame_ipv6(&f, &h);
+	frame_attachment(&f, ACME, 0x86dd, true);
+	rig_send(rig, 0, &f);
+	rig_expect_nothing(rig);
+	rig_expect_drop(rig, ATTACHMENT(ACME), DROP_TTL, 13);
+}
+
 static void ttl_ran_out(void **state)
 {
 	struct rig *rig = *state;
@@ -197,10 +260,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		PACKET_TEST(fragments_come_together),
 		PACKET_TEST(fragment_of_a_fragment),
+		PACKET_TEST(fragment_beyond_any_datagram),
 		PACKET_TEST(options_in_fragments),
 		PACKET_TEST(fragment_list_is_bounded),
 		PACKET_TEST(too_big_with_df),
 		PACKET_TEST(ipv6_too_big),
+		PACKET_TEST(errors_about_errors),
 		PACKET_TEST(ttl_ran_out),
 		PACKET_TEST(flood_of_errors),
 	};

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Tables rewritten while packets are under way. The test is a reader that says when it is quiescent, and another thread
+// is the writer: what the writer does before grace and what only after it can then be told apart at leisure.
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <rte_rcu_qsbr.h>
+
+#include "dataplane/tables/interface.h"
+#include "dataplane/tables/nexthop.h"
+#include "dataplane/tables/tables.h"
+#include "tests/packet/packet.h"
+
+#define READER 1u  // of the qsbr; worker 0 is not registered, so it never holds anything
+#define SPARE  90u // interface, neighbor and path on port 3
+
+static struct frame f;
+
+struct writer {
+	struct dataplane *dp;
+	struct wire_interface interface;
+	struct wire_neighbor neighbor;
+	struct wire_path path[2];
+	int result;
+	int stop;
+};
+
+static void reader_online(struct rig *rig)
+{
+	struct rte_rcu_qsbr *qsbr = dataplane_qsbr(rig->dp);
+	assert_int_equal(rte_rcu_qsbr_thread_register(qsbr, READER), 0);
+	rte_rcu_qsbr_thread_online(qsbr, READER);
+}
+
+static void reader_offline(struct rig *rig)
+{
+	struct rte_rcu_qsbr *qsbr = dataplane_qsbr(rig->dp);
+	rte_rcu_qsbr_thread_offline(qsbr, READER);
+	rte_rcu_qsbr_thread_unregister(qsbr, READER);
+}
+
+static void *change_interface(void *arg)
+{
+	struct writer *w = arg;
+	w->result = interface_set(w->dp, &w->interface);
+	return NULL;
+}
+
+static void *change_neighbor(void *arg)
+{
+	struct writer *w = arg;
+	w->result = neighbor_set(w->dp, &w->neighbor);
+	__atomic_store_n(&w->stop, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void *flip_path(void *arg)
+{
+	struct writer *w = arg;
+	for (unsigned i = 0; !__atomic_load_n(&w->stop, __ATOMIC_RELAXED); i++)
+		w->result |= path_set(w->dp, &w->path[i % 2]);
+	return NULL;
+}
+
+static void build_to(uint32_t destination, unsigned vlan, const struct rig *rig)
+{
+	const struct ipv4 h = {
+		.source = ON_PREMISES, .destination = destination, .ttl = 9, .protocol = 17};
+	frame_payload(&f, 40);
+	frame_ipv4(&f, &h);
+	frame_type(&f, 0x0800);
+	frame_tag(&f, (uint16_t)vlan, 0x8100);
+	frame_macs(&f, rig->port[3].port.mac, mac_customer[ACME]);
+}
+
+// From the moment an interface begins to become another one, not from the moment it is.
+static void parked_is_stale_before_grace(void **state)
+{
+	struct rig *rig = *state;
+	const uint32_t ours = IP4(169, 254, 90, 2);
+	set_ethernet(rig, SPARE, PEERING(ACME), PEERING(ACME), 0, 3, 90, 0);
+	set_local(rig, PEERING(ACME), SPARE, ours);
+	int tap = rig_tap(rig, SPARE);
+	build_to(ours, 90, rig);
+	rig_send(rig, 3, &f);
+	worker_turn(rig->dp->worker[0], rig_now);
+
+	struct writer w = {.dp = rig->dp, .interface = get_interface(rig, SPARE)};
+	const struct interface *i = interface_at(rig->dp, interface_find(rig->dp, SPARE));
+	uint32_t before = i->generation;
+	pthread_t thread;
+	w.interface.vlan[0] = 91;
+	reader_online(rig);
+	assert_int_equal(pthread_create(&thread, NULL, change_interface, &w), 0);
+	while (__atomic_load_n(&i->generation, __ATOMIC_ACQUIRE) == before)
+		sched_yield();
+	assert_int_equal(i->flags, 0);
+	host_turn(rig->host, rig_now);
+	uint8_t byte;
+	assert_int_equal(read(tap, &byte, 1), -1);
+	reader_offline(rig);
+	pthread_join(thread, NULL);
+	assert_int_equal(w.result, 0);
+	// What was parked between the two generations is stale as well.
+	assert_true(i->generation > before + 1);
+	host_update(rig->host, interface_find(rig->dp, SPARE));
+	struct rig_counts self = {0};
+	assert_int_equal(stats_sum_interface(rig->stats, 0, &self.hot, &self.sparse), 0);
+	assert_int_equal(self.sparse.drops[DROP_STALE], 1);
+	build_to(ours, 91, rig);
+	rig_send(rig, 3, &f);
+	rig_run(rig);
+	assert_int_equal(read(tap, &byte, 1), 1);
+	rig->in_total = true;
+	close(tap);
+}
+
+// A worker may still hold it: a path named it a moment ago.
+static void neighbor_moves_after_grace(void **state)
+{
+	struct rig *rig = *state;
+	set_ethernet(rig, SPARE, PEERING(ACME), PEERING(ACME), 0, 3, 90, 0);
+	set_neighbor(rig, SPARE, SPARE, PEER, mac_customer[ACME]);
+	struct writer w = {
+		.dp = rig->dp,
+		.neighbor = {.neighbor = SPARE,
+			.interface = ATTACHMENT(GLOBEX),
+			.addr = {169, 254, 10, 1},
+			.mac = {2, 9},
+			.family = WIRE_IPV4,
+			.state = WIRE_NEIGHBOR_RESOLVED},
+	};
+	const struct tables *t = rig->dp->tables;
+	const struct neighbor *n = &t->neighbor[slots_find(&t->neighbor_slots, SPARE)];
+	const struct rte_rcu_qsbr *qsbr = dataplane_qsbr(rig->dp);
+	uint64_t token = qsbr->token;
+	pthread_t thread;
+	reader_online(rig);
+	assert_int_equal(pthread_create(&thread, NULL, change_neighbor, &w), 0);
+	while (__atomic_load_n(&qsbr->token, __ATOMIC_ACQUIRE) == token &&
+		!__atomic_load_n(&w.stop, __ATOMIC_ACQUIRE))
+		sched_yield();
+	assert_int_equal(w.stop, 0);
+	assert_int_equal(n->interface, interface_find(rig->dp, SPARE));
+	assert_int_equal(n->port, 3);
+	reader_offline(rig);
+	pthread_join(thread, NULL);
+	assert_int_equal(w.result, 0);
+	assert_int_equal(n->port, 0);
+}
+
+// One path, two ways, turned over and over: each frame leaves by the interface it is charged to.
+static void path_turns_whole(void **state)
+{
+	struct rig *rig = *state;
+	static struct frame got;
+	uint64_t by[2] = {0}, turns = rig_scale(100000);
+	struct writer w = {.dp = rig->dp};
+	pthread_t thread;
+	for (unsigned i = 0; i < 2; i++) {
+		set_ethernet(rig, SPARE + i, PEERING(ACME), PEERING(ACME), 0, 3, 90 + i, 0);
+		set_neighbor(rig, SPARE + i, SPARE + i, PEER, mac_customer[ACME]);
+		w.path[i] = (struct wire_path){
+			.path = SPARE, .interface = SPARE + i, .neighbor = SPARE + i, .up = 1};
+	}
+	assert_int_equal(path_set(rig->dp, &w.path[0]), 0);
+	set_group(rig, SPARE, SPARE);
+	set_route(rig, PEERING(ACME), IP4(10, 90, 0, 0), 16, SPARE);
+	assert_int_equal(pthread_create(&thread, NULL, flip_path, &w), 0);
+	for (uint64_t i = 0; i < turns; i++) {
+		build_to(IP4(10, 90, 0, 1), 90, rig);
+		rig_send(rig, 3, &f);
+		worker_turn(rig->dp->worker[0], rig_now);
+		assert_true(rig_receive(rig, 3, &got));
+		by[got.data[15] - 90]++;
+	}
+	__atomic_store_n(&w.stop, 1, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	assert_true(w.result >= 0);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(rig_counts(rig, SPARE + i).hot.tx_packets, by[i]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PACKET_TEST(parked_is_stale_before_grace),
+		PACKET_TEST(neighbor_moves_after_grace),
+		PACKET_TEST(path_turns_whole),
+	};
+	rig_eal();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
