@@ -149,7 +149,8 @@
 // (a circuit with several peerings): {"items": [...], "next": null} of these.
 #define API_ROUTE_GET "route.get"
 // {selector?, "limit"?, "cursor"?} -> items:
-// {"domain", "learned": 38, "accepted": 37, "rejected": 1, "held": 0, "installed": 39, "advertised": 2, "limit": 4000}
+// {"domain", "learned": 38, "accepted": 37, "rejected": 1, "held": 0, "installed": 39, "advertised": 2, "limit": 4000,
+//  "bytes": 1472}                  // of the data plane's forwarding memory
 #define API_ROUTE_SUMMARY "route.summary"
 
 // {selector?, "limit"?, "cursor"?} -> items:

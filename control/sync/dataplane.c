@@ -44,11 +44,11 @@ static void landed(struct dataplane *d)
 	d->flight_count--;
 }
 
-static void answer_waiters(struct dataplane *d)
+static void answer_waiters(struct waiters *waiters)
 {
 	struct waiter *waiter;
-	while ((waiter = TAILQ_FIRST(&d->waiters)) != NULL) {
-		TAILQ_REMOVE(&d->waiters, waiter, queue);
+	while ((waiter = TAILQ_FIRST(waiters)) != NULL) {
+		TAILQ_REMOVE(waiters, waiter, queue);
 		waiter->done(waiter->ctx);
 		free(waiter);
 	}
@@ -82,7 +82,8 @@ void dataplane_disconnect(struct dataplane *d, const char *reason, long retry_ms
 		schedule(d->retry, retry_ms);
 	if (phase > PHASE_GREETING)
 		d->callbacks.disconnected(d->callbacks.ctx);
-	answer_waiters(d);
+	answer_waiters(&d->hello_waiters);
+	answer_waiters(&d->vrf_waiters);
 }
 
 // It is there and does not want us: nothing more is sent until it or we are another.
@@ -112,7 +113,7 @@ static void on_hello(struct dataplane *d, const struct wire_hello *hello)
 {
 	d->status.hello = *hello;
 	if (d->phase != PHASE_GREETING) {
-		answer_waiters(d);
+		answer_waiters(&d->hello_waiters);
 		return;
 	}
 	event_del(d->retry);
@@ -259,8 +260,10 @@ static void on_ack(struct dataplane *d)
 static void on_message(struct dataplane *d)
 {
 	uint16_t type = d->in.header.type, size = wire_type_info(type)->size;
-	bool event =
-		type == WIRE_PORT || type == WIRE_NEIGHBOR_NEEDED || type == WIRE_LIMITER_EPISODE;
+	bool vrfs = !TAILQ_EMPTY(&d->vrf_waiters) && d->phase > PHASE_DUMP &&
+		    (type == WIRE_VRF_STATS || type == WIRE_DUMP_END);
+	bool event = vrfs || type == WIRE_PORT || type == WIRE_NEIGHBOR_NEEDED ||
+		     type == WIRE_LIMITER_EPISODE;
 
 	if (type == WIRE_ACK) {
 		on_ack(d);
@@ -283,6 +286,10 @@ static void on_message(struct dataplane *d)
 			d->callbacks.port(d->callbacks.ctx, record);
 		else if (type == WIRE_NEIGHBOR_NEEDED)
 			d->callbacks.needed(d->callbacks.ctx, record);
+		else if (type == WIRE_VRF_STATS)
+			d->callbacks.vrf_stats(d->callbacks.ctx, record);
+		else if (vrfs)
+			answer_waiters(&d->vrf_waiters);
 		else if (!event && type != WIRE_DUMP_END)
 			d->callbacks.found(d->callbacks.ctx, type, record);
 	}
@@ -431,18 +438,34 @@ const struct dataplane_status *dataplane_status(const struct dataplane *d)
 	return &d->status;
 }
 
-void dataplane_refresh(struct dataplane *d, void (*done)(void *ctx), void *ctx)
+static bool wait_for(struct waiters *waiters, void (*done)(void *ctx), void *ctx)
 {
 	struct waiter *waiter = calloc(1, sizeof(*waiter));
 	if (waiter == NULL)
 		abort();
 	*waiter = (struct waiter){.done = done, .ctx = ctx};
-	bool first = TAILQ_EMPTY(&d->waiters);
-	TAILQ_INSERT_TAIL(&d->waiters, waiter, queue);
+	bool first = TAILQ_EMPTY(waiters);
+	TAILQ_INSERT_TAIL(waiters, waiter, queue);
+	return first;
+}
+
+void dataplane_refresh(struct dataplane *d, void (*done)(void *ctx), void *ctx)
+{
+	bool first = wait_for(&d->hello_waiters, done, ctx);
 	if (d->link == NULL || d->phase <= PHASE_GREETING)
-		answer_waiters(d);
+		answer_waiters(&d->hello_waiters);
 	else if (first)
 		replay_hello(d);
+}
+
+void dataplane_refresh_vrfs(struct dataplane *d, void (*done)(void *ctx), void *ctx)
+{
+	const struct wire_dump dump = {.type = WIRE_VRF_STATS};
+
+	bool first = wait_for(&d->vrf_waiters, done, ctx);
+	if (d->link == NULL || d->phase <= PHASE_DUMP ||
+		(first && !replay_message(d, WIRE_DUMP, &dump)))
+		answer_waiters(&d->vrf_waiters);
 }
 
 // --- life ----------------------------------------------------------------------------------------------
@@ -459,7 +482,8 @@ int dataplane_create(struct dataplane **out, struct event_base *base, const char
 	d->hosts = TABLE_OF(struct host, interface);
 	TAILQ_INIT(&d->host_queue);
 	TAILQ_INIT(&d->releases);
-	TAILQ_INIT(&d->waiters);
+	TAILQ_INIT(&d->hello_waiters);
+	TAILQ_INIT(&d->vrf_waiters);
 	d->status.since = (uint64_t)time(NULL);
 	d->path = strdup(path);
 	d->retry = evtimer_new(base, on_retry, d);
@@ -485,7 +509,8 @@ void dataplane_destroy(struct dataplane *d)
 	if (d == NULL)
 		return;
 	dataplane_disconnect(d, NULL, -1);
-	answer_waiters(d);
+	answer_waiters(&d->hello_waiters);
+	answer_waiters(&d->vrf_waiters);
 	while ((released = TAILQ_FIRST(&d->releases)) != NULL) {
 		TAILQ_REMOVE(&d->releases, released, queue);
 		free(released);

@@ -39,6 +39,7 @@ struct dataplane_callbacks {
 	void (*ready)(void *ctx);
 	void (*port)(void *ctx, const struct wire_port *port);
 	void (*needed)(void *ctx, const struct wire_needed *needed);
+	void (*vrf_stats)(void *ctx, const struct wire_vrf_stats *stats);
 	// A new host queue of the interface, 0 or -errno; the descriptor is closed by the caller.
 	int (*queue)(void *ctx, uint32_t interface, int *fd);
 	// One line for people about a record, e.g. "interface acme-ams-01/private".
@@ -60,6 +61,8 @@ void dataplane_release(struct dataplane *dataplane, uint64_t uid);
 const struct dataplane_status *dataplane_status(const struct dataplane *dataplane);
 // Asks for HELLO's counters again; done is called when they are there, or the connection has gone.
 void dataplane_refresh(struct dataplane *dataplane, void (*done)(void *ctx), void *ctx);
+// Asks what each VRF holds (callback vrf_stats); done is called when that was all, or it cannot be had now.
+void dataplane_refresh_vrfs(struct dataplane *dataplane, void (*done)(void *ctx), void *ctx);
 
 // The ledger has something to send.
 void dataplane_wake(struct dataplane *dataplane);

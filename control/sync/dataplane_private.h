@@ -47,6 +47,7 @@ struct waiter {
 	void (*done)(void *ctx);
 	void *ctx;
 };
+TAILQ_HEAD(waiters, waiter);
 
 struct dataplane {
 	struct event_base *base;
@@ -71,7 +72,8 @@ struct dataplane {
 	struct table hosts;
 	TAILQ_HEAD(, host) host_queue;
 	TAILQ_HEAD(, released) releases;
-	TAILQ_HEAD(, waiter) waiters;
+	struct waiters hello_waiters; // for its counters
+	struct waiters vrf_waiters;   // for what the VRFs hold
 	struct wire_message in, out;
 	int fds[WIRE_FDS_MAX];
 };

@@ -446,14 +446,16 @@ static json_t *summary_json(const struct sync *sync, const struct desired_domain
 	}
 	if (domain->kind == DOMAIN_UNDERLAY)
 		installed = sync->desired->statics.count;
-	return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "domain", domain->name,
+	return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:o}", "domain", domain->name,
 		"learned", (int)(learned + filtered), "accepted", (int)(learned - ours), "rejected",
 		(int)(ours + filtered), "held", 0, "installed", (int)installed, "advertised",
-		(int)advertised, "limit", domain->kind == DOMAIN_PEERING ? ROUTE_LIMIT : 0);
+		(int)advertised, "limit", domain->kind == DOMAIN_PEERING ? ROUTE_LIMIT : 0,
+		"bytes", json_integer(state != NULL ? (json_int_t)state->stats.bytes : 0));
 }
 
-void method_route_summary(struct rpc_call *call)
+static void answer_summary(void *ctx)
 {
+	struct rpc_call *call = ctx;
 	struct sync *sync = call_sync(call);
 	struct selection selection;
 	struct page page;
@@ -466,4 +468,11 @@ void method_route_summary(struct rpc_call *call)
 			json_array_append_new(page.items, summary_json(sync, domain));
 	}
 	page_reply(&page, call);
+}
+
+void method_route_summary(struct rpc_call *call)
+{
+	struct sync *sync = call_sync(call);
+	if (sync != NULL)
+		dataplane_refresh_vrfs(sync->dataplane, answer_summary, call);
 }

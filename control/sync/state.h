@@ -69,6 +69,7 @@ struct domain {
 	struct table learned;   // struct learned
 	struct table installed; // struct installed
 	uint64_t announced;     // hash of what was announced last
+	struct wire_vrf_stats stats; // as the data plane last told
 };
 
 // A host interface of ours and its BGP session.

@@ -187,6 +187,15 @@ void sync_describe(const struct sync *sync, const struct record *record, char *t
 	}
 }
 
+static void on_vrf_stats(void *ctx, const struct wire_vrf_stats *stats)
+{
+	struct sync *sync = ctx;
+	struct domain *domain = table_find(&sync->domains, &stats->vrf);
+
+	if (domain != NULL)
+		domain->stats = *stats;
+}
+
 static void on_describe(void *ctx, const struct record *record, char *text, size_t size)
 {
 	sync_describe(ctx, record, text, size);
@@ -260,7 +269,7 @@ static int create_bridge(struct sync *sync, struct api_error *error)
 static int start(struct sync *sync, struct api_error *error)
 {
 	const struct dataplane_callbacks callbacks = {sync, on_connected, on_disconnected, on_found,
-		on_ready, on_port, on_needed, on_queue, on_describe};
+		on_ready, on_port, on_needed, on_vrf_stats, on_queue, on_describe};
 	const struct timeval grace = {GRACE_S, 0}, second = {1, 0};
 
 	int result = dataplane_create(&sync->dataplane, sync->base, sync->node->dataplane.socket,

@@ -71,6 +71,14 @@ def test_a_prefix_of_two_customers_is_accepted_for_both(edge):
     edge.announce(edge.globex, ["10.1.0.0/16"])
 
 
+def test_route_summary_tells_routes_and_bytes_of_each_domain(edge):
+    summary = {i["domain"]: i for i in edge.json("route", "summary")["items"]}
+    for c in edge.customers:
+        for domain in (f"peering/{c.circuit}/private", f"vnet/{c.vnet}"):
+            assert summary[domain]["installed"] >= 2
+            assert 64 <= summary[domain]["bytes"] <= 65536
+
+
 def test_vnet_prefix_reaches_the_customer(edge):
     for c in edge.customers:
         assert VNET in edge.birdc(c.bird, "show", "route")

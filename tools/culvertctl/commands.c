@@ -89,7 +89,7 @@ static const struct column route_columns[] = {
 static const struct column summary_columns[] = {
 	{"DOMAIN", "domain", SHOW_TEXT}, {"LEARNED", "learned", SHOW_NUMBER}, {"ACCEPTED", "accepted", SHOW_NUMBER},
 	{"REJECTED", "rejected", SHOW_NUMBER}, {"HELD", "held", SHOW_NUMBER}, {"INSTALLED", "installed", SHOW_NUMBER},
-	{"ADVERTISED", "advertised", SHOW_NUMBER}, {"LIMIT", "limit", SHOW_NUMBER}, {0}};
+	{"ADVERTISED", "advertised", SHOW_NUMBER}, {"LIMIT", "limit", SHOW_NUMBER}, {"BYTES", "bytes", SHOW_NUMBER}, {0}};
 static const struct column neighbor_columns[] = {
 	{"DOMAIN", "domain", SHOW_TEXT}, {"INTERFACE", "interface", SHOW_TEXT}, {"ADDRESS", "address", SHOW_TEXT},
 	{"MAC", "mac", SHOW_TEXT}, {"STATE", "state", SHOW_STATE}, {"SINCE", "since", SHOW_AGE}, {0}};
