@@ -314,9 +314,9 @@ static int change(struct dataplane *dp, uint32_t slot, const struct wire_interfa
 		if (error != 0)
 			return error;
 		map_remove(map_of(t, old), map_key(old), slot);
+		__atomic_store_n(&i->generation, i->generation + 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&i->flags, 0, __ATOMIC_RELEASE);
 		__atomic_store_n(&i->out_flags, 0, __ATOMIC_RELEASE);
-		__atomic_store_n(&i->generation, i->generation + 1, __ATOMIC_RELEASE);
 		reclaim_wait(dp->reclaim);
 	}
 	count_uses(t, &before, -1);

@@ -152,7 +152,12 @@ void limiter_take_up(struct stats_limiter_word *word, const struct wire_limiter 
 void limiter_void_lease(struct stats_limiter_part *part);
 
 // Repairs words far in the past or future; call for each limiter at least once a day. Returns 1 if
-// it did.
-int limiter_sweep(struct stats_limiter_word *word, uint64_t now);
+// it did. First see the word, then read the clock, then sweep: a clock that was read first may be
+// old by any time when the thread lost its core in between, and a busy word looks far ahead of it.
+struct limiter_seen {
+	uint64_t tat, tat_ef, tat_packets;
+};
+void limiter_see(const struct stats_limiter_word *word, struct limiter_seen *seen);
+int limiter_sweep(struct stats_limiter_word *word, const struct limiter_seen *seen, uint64_t now);
 
 #endif

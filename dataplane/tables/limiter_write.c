@@ -247,9 +247,8 @@ void limiter_void_lease(struct stats_limiter_part *part)
 	part->terms = 0;
 }
 
-static int repair(uint64_t *tat, uint64_t above, uint64_t now)
+static int repair(uint64_t *tat, uint64_t t, uint64_t above, uint64_t now)
 {
-	uint64_t t = load(tat);
 	int64_t level = (int64_t)(t - now);
 
 	if (level >= -(int64_t)FAR && level <= (int64_t)above)
@@ -260,7 +259,14 @@ static int repair(uint64_t *tat, uint64_t above, uint64_t now)
 		tat, &t, level < 0 ? now : now + above, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
-int limiter_sweep(struct stats_limiter_word *word, uint64_t now)
+void limiter_see(const struct stats_limiter_word *word, struct limiter_seen *seen)
+{
+	seen->tat = __atomic_load_n(&word->tat, __ATOMIC_ACQUIRE);
+	seen->tat_ef = __atomic_load_n(&word->tat_ef, __ATOMIC_ACQUIRE);
+	seen->tat_packets = __atomic_load_n(&word->tat_packets, __ATOMIC_ACQUIRE);
+}
+
+int limiter_sweep(struct stats_limiter_word *word, const struct limiter_seen *seen, uint64_t now)
 {
 	uint64_t most = larger(word->hi, word->ef);
 	uint64_t slop = units_of_ns(1000000, word->hz); // workers' idea of now may be ahead of ours
@@ -268,10 +274,11 @@ int limiter_sweep(struct stats_limiter_word *word, uint64_t now)
 		price(UINT16_MAX, word->cost) + slop; // one packet above what still accepts
 	int wrong = 0;
 
-	wrong |= repair(&word->tat, most + overdraft, now);
-	wrong |= repair(&word->tat_ef, word->ef_lo + price(UINT16_MAX, word->ef_cost) + slop, now);
-	wrong |= repair(
-		&word->tat_packets, word->packet_lo + price(1, word->packet_cost) + slop, now);
+	wrong |= repair(&word->tat, seen->tat, most + overdraft, now);
+	wrong |= repair(&word->tat_ef, seen->tat_ef,
+		word->ef_lo + price(UINT16_MAX, word->ef_cost) + slop, now);
+	wrong |= repair(&word->tat_packets, seen->tat_packets,
+		word->packet_lo + price(1, word->packet_cost) + slop, now);
 	if (wrong)
 		store(&word->repairs, word->repairs + 1);
 	return wrong;

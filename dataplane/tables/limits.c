@@ -123,19 +123,22 @@ void limiters_retime(struct dataplane *dp, uint64_t hz)
 	dp->hz = hz;
 	for (uint32_t slot = 1; slot <= t->limiter_slots.high; slot++) {
 		if (t->limiter_slots.id[slot] != 0)
-			limiter_write(stats_limiter_word(dp->stats, slot),
-				&t->limiter_record[slot], hz, dp->workers, now);
+			limiter_write(stats_limiter_word(dp->stats, slot), &t->limiter_record[slot],
+				hz, dp->workers, now);
 	}
 }
 
 unsigned limiters_sweep(struct dataplane *dp)
 {
 	struct tables *t = dp->tables;
-	uint64_t now = limiter_units(dp->clock());
 	unsigned repaired = 0;
 	for (uint32_t slot = 1; slot <= t->limiter_slots.high; slot++) {
-		if (t->limiter_slots.id[slot] != 0)
-			repaired += (unsigned)limiter_sweep(stats_limiter_word(dp->stats, slot), now);
+		struct stats_limiter_word *word = stats_limiter_word(dp->stats, slot);
+		struct limiter_seen seen;
+		if (t->limiter_slots.id[slot] == 0)
+			continue;
+		limiter_see(word, &seen);
+		repaired += (unsigned)limiter_sweep(word, &seen, limiter_units(dp->clock()));
 	}
 	return repaired;
 }

@@ -129,6 +129,36 @@ static void corrupted_words_are_clamped(void **state)
 	}
 }
 
+static int sweep(struct sim *sim)
+{
+	struct limiter_seen seen;
+
+	limiter_see(&sim->word, &seen);
+	return limiter_sweep(&sim->word, &seen, sim->now);
+}
+
+// The clock goes on, and the word with it, between our look at the word and our look at the clock,
+// by any time and in this order: no fault of the word.
+static void sweep_by_a_thread_that_lost_its_core(void **state)
+{
+	struct wire_limiter record = sim_record(100000000);
+	struct limiter_seen seen;
+	struct sim sim;
+
+	sim_start(&sim, &record, 2);
+	burst_now(&sim);
+	limiter_see(&sim.word, &seen);
+	sim.now += sim_units(0.03);
+	burst_now(&sim);
+	uint64_t tat = sim.word.tat;
+	assert_int_equal(limiter_sweep(&sim.word, &seen, sim.now), 0);
+	assert_int_equal(sim.word.tat, tat);
+	// Planted meanwhile: what was seen is not there any more, and the next sweep's business.
+	sim.word.tat = sim.now + sim_units(10);
+	assert_int_equal(limiter_sweep(&sim.word, &seen, sim.now), 0);
+	assert_int_equal(sweep(&sim), 1);
+}
+
 static void sweep_repairs_far_words(void **state)
 {
 	struct wire_limiter record = sim_record(100000000);
@@ -138,9 +168,9 @@ static void sweep_repairs_far_words(void **state)
 	record.packet_rate = 10000;
 	sim_start(&sim, &record, 2);
 	burst_now(&sim);
-	assert_int_equal(limiter_sweep(&sim.word, sim.now), 0); // as full as it gets
+	assert_int_equal(sweep(&sim), 0); // as full as it gets
 	sim.word.tat = sim.now + sim_units(10);
-	assert_int_equal(limiter_sweep(&sim.word, sim.now), 1);
+	assert_int_equal(sweep(&sim), 1);
 	assert_true((int64_t)(sim.word.tat - sim.now) > 0);
 	sim.now += sim_units(1);
 	assert_true(burst_now(&sim) > 0);
@@ -150,9 +180,9 @@ static void sweep_repairs_far_words(void **state)
 					 : &sim.word.tat_packets;
 
 		*tat = sim.now - (1ull << 61); // idle for months
-		assert_int_equal(limiter_sweep(&sim.word, sim.now), 1);
+		assert_int_equal(sweep(&sim), 1);
 		assert_int_equal(*tat, sim.now);
-		assert_int_equal(limiter_sweep(&sim.word, sim.now), 0);
+		assert_int_equal(sweep(&sim), 0);
 	}
 	assert_int_equal(sim.word.repairs, 4);
 }
@@ -171,7 +201,7 @@ static void long_silence_is_harmless(void **state)
 		for (unsigned k = 0; k < 100; k++, sim.now += 3 * MS)
 			assert_int_equal(sim_police(&sim, 0, &len, 0, 1), 1); // holds a lease
 		sim.now += ages[i];
-		limiter_sweep(&sim.word, sim.now); // ran each day, so this is kinder than life
+		sweep(&sim); // ran each day, so this is kinder than life
 		sim.word.tat = sim.now;
 		assert_true(burst_now(&sim) <= record.burst * 4 / 3);
 		sim.now += sim_units(1);
@@ -402,6 +432,7 @@ int main(void)
 		cmocka_unit_test(restart_gives_no_burst),
 		cmocka_unit_test(corrupted_words_are_clamped),
 		cmocka_unit_test(sweep_repairs_far_words),
+		cmocka_unit_test(sweep_by_a_thread_that_lost_its_core),
 		cmocka_unit_test(long_silence_is_harmless),
 		cmocka_unit_test(raising_the_rate_loses_nothing),
 		cmocka_unit_test(a_change_gives_no_burst),

@@ -70,6 +70,7 @@ static void run(bool change, bool packets)
 	struct wire_limiter record = sim_record(2000000000), other = sim_record(1000000000);
 	struct stats_limiter_part *part[THREADS];
 	struct limiter_watch watch = {0};
+	struct limiter_seen seen;
 	struct wire_episode episode;
 	struct worker w[THREADS];
 	pthread_t thread[THREADS];
@@ -91,7 +92,9 @@ static void run(bool change, bool packets)
 
 		if (change)
 			limiter_write(&s.word, i % 2 ? &record : &other, SIM_HZ, THREADS, now);
-		assert_int_equal(limiter_sweep(&s.word, now), 0);
+		limiter_see(&s.word, &seen);
+		now = __atomic_load_n(&s.now, __ATOMIC_RELAXED);
+		assert_int_equal(limiter_sweep(&s.word, &seen, now), 0);
 		limiter_look(&watch, &s.word, part, THREADS, now, 0, 1, &episode);
 	}
 	for (unsigned i = 0; i < THREADS; i++) {
