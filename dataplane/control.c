@@ -181,10 +181,11 @@ static void greet(struct control *c, const struct wire_hello *theirs)
 		.version = CULVERT_VERSION,
 	};
 
-	bool again = c->greeted; // it asks for the counters
+	bool again = c->greeted; // it asks for the counters, or goes on to another revision
 
 	c->greeted = true;
 	c->trusted = sweeps_trusted(c->sweeps, theirs->store, theirs->revision);
+	sweeps_follow(c->sweeps, theirs->store, theirs->revision);
 	memcpy(ours.store, sweeps_store(c->sweeps), sizeof(ours.store));
 	if (c->config.stats_path)
 		strncpy(ours.stats, c->config.stats_path, sizeof(ours.stats) - 1);

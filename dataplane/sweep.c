@@ -372,6 +372,12 @@ bool sweeps_trusted(const struct sweeps *s, const uint8_t store[16], uint64_t re
 	return !s->configured || (!memcmp(store, s->store, 16) && revision >= s->revision);
 }
 
+void sweeps_follow(struct sweeps *s, const uint8_t store[16], uint64_t revision)
+{
+	if (s->configured && sweeps_trusted(s, store, revision))
+		s->revision = revision;
+}
+
 const uint8_t *sweeps_store(const struct sweeps *s)
 {
 	return s->store;

@@ -390,7 +390,7 @@ static void on_again(evutil_socket_t fd, short events, void *arg)
 
 void dataplane_identity(struct dataplane *d, const uint8_t store[16], uint64_t revision)
 {
-	bool was = d->identified;
+	bool was = d->identified, later = d->revision != revision;
 
 	memcpy(d->store, store, sizeof(d->store));
 	d->revision = revision;
@@ -399,6 +399,8 @@ void dataplane_identity(struct dataplane *d, const uint8_t store[16], uint64_t r
 		schedule(d->retry, 0);
 	else if (d->status.state == DATAPLANE_REFUSED)
 		dataplane_disconnect(d, NULL, 0); // perhaps it takes this one
+	else if (later && d->link != NULL && d->phase > PHASE_GREETING)
+		replay_hello(d); // so that it refuses a copy of the store from before
 }
 
 void dataplane_host(struct dataplane *d, uint32_t interface, bool wanted)

@@ -82,7 +82,7 @@ enum wire_type { WIRE_TYPES(WIRE_ENUM) };
 #define WIRE_IPV6 6u
 
 // First message in each direction. The data plane answers the controller's HELLO with its own, then a PORT
-// for each port, and from then on events.
+// for each port, and from then on events. The controller sends another at each revision, or to read the counters.
 struct wire_hello {
 	uint8_t store[16];    // controller: uuid of its store; data plane: the one it was last configured from
 	uint64_t revision;    // likewise

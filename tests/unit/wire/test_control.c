@@ -362,6 +362,22 @@ static void test_foreign_and_older_stores(void **state)
 	assert_true(interface_find(b.dp, 2) != 0);
 }
 
+// Changes between sweeps make no BEGIN. The store's copy from before them would take them back.
+static void test_revision_follows_the_controller(void **state)
+{
+	configure(1);
+	hello(b.store, 8);
+	assert_int_equal(set_interface(2), 0);
+	wire_link_close(b.link);
+	turn();
+	connect_controller();
+	hello(b.store, 7);
+	assert_int_equal(begin(WIRE_SCOPE_CONFIGURATION, 0, 7, 0), -ESTALE);
+	assert_int_equal(interface_count(b.dp), 2);
+	hello(b.store, 8);
+	assert_int_equal(begin(WIRE_SCOPE_CONFIGURATION, 0, 8, 0), 0);
+}
+
 static void test_hang_up_voids_a_sweep(void **state)
 {
 	configure(2);
@@ -494,6 +510,7 @@ int main(void)
 		TEST(test_refused_record_keeps_its_old_object),
 		TEST(test_large_sweep_needs_force),
 		TEST(test_foreign_and_older_stores),
+		TEST(test_revision_follows_the_controller),
 		TEST(test_hang_up_voids_a_sweep),
 		TEST(test_swept_but_in_use_goes_later),
 		TEST(test_replay_writes_nothing),
