@@ -59,6 +59,16 @@ static const char *session_text(const struct sync *sync, const struct desired_in
 	return realised->session.state;
 }
 
+// Why it is not established, as the speaker says; "" = it does not say.
+static const char *session_detail(
+	const struct sync *sync, const struct desired_interface *attachment)
+{
+	const struct realised *realised =
+		attachment != NULL ? table_find(&sync->realised, &attachment->id) : NULL;
+
+	return realised != NULL && realised->heard ? realised->session.detail : "";
+}
+
 static bool is_established(const char *session)
 {
 	return strcmp(session, "established") == 0;
@@ -70,7 +80,6 @@ static enum link_state sessions_state(
 {
 	unsigned int enabled = 0, up = 0;
 	const struct object *child;
-	const char *down = NULL;
 
 	MODEL_CHILDREN(model_of(sync), NOUN_PEERING, link->circuit, child)
 	{
@@ -78,13 +87,15 @@ static enum link_state sessions_state(
 		if (peering_subnet(peering, link) == NULL || !peering->enabled)
 			continue;
 		enabled++;
-		if (is_established(session_text(sync, attachment_of(sync, peering, link))))
+		const struct desired_interface *attachment = attachment_of(sync, peering, link);
+		if (is_established(session_text(sync, attachment))) {
 			up++;
-		else
-			down = peering->object.name;
+			continue;
+		}
+		const char *detail = session_detail(sync, attachment);
+		snprintf(reason, size, "no BGP session of %s%s%s", peering->object.name,
+			detail[0] != '\0' ? ": " : "", detail);
 	}
-	if (down != NULL)
-		snprintf(reason, size, "no BGP session of %s", down);
 	if (enabled == 0)
 		snprintf(reason, size, "no peering is enabled");
 	return up == 0 ? STATE_DOWN : up < enabled ? STATE_DEGRADED : STATE_UP;
