@@ -13,6 +13,7 @@
 #include "dataplane/tables/interface.h"
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/tables/tables.h"
+#include "dataplane/tables/vrf.h"
 #include "tests/packet/packet.h"
 
 #define READER 1u  // of the qsbr; worker 0 is not registered, so it never holds anything
@@ -25,6 +26,7 @@ struct writer {
 	struct wire_interface interface;
 	struct wire_neighbor neighbor;
 	struct wire_path path[2];
+	uint64_t seed;
 	int result;
 	int stop;
 };
@@ -184,12 +186,170 @@ static void path_turns_whole(void **state)
 		assert_int_equal(rig_counts(rig, SPARE + i).hot.tx_packets, by[i]);
 }
 
+// Two customers with the same addresses, everything of theirs in change at once: tags, keys, neighbors' MACs, paths,
+// groups, routes. A customer's tags are 100 or 101 and 200 or 201, his keys 1001 or 2001 and 1002 or 2002, his MACs end
+// in his number. Whatever leaves says thrice whose it is.
+
+static void change_entrance(struct dataplane *dp, unsigned c, uint64_t r)
+{
+	uint32_t id = r & 1 ? ATTACHMENT(c) : TUNNEL(c);
+	struct wire_interface i = *interface_record(dp, interface_find(dp, id));
+	if (r & 1)
+		i.vlan[0] = (uint16_t)(c * 100 + (r >> 1 & 1));
+	else
+		i.key = 1000 + c + 1000 * (r >> 1 & 1);
+	interface_set(dp, &i);
+}
+
+static void change_way(struct dataplane *dp, unsigned c, uint64_t r)
+{
+	struct wire_neighbor n = {.neighbor = ATTACHMENT(c),
+		.interface = ATTACHMENT(c),
+		.addr = {169, 254, 10, 1},
+		.mac = {2, 0, 0, r >> 1 & 1, 1, (uint8_t)c},
+		.family = WIRE_IPV4,
+		.state = WIRE_NEIGHBOR_RESOLVED};
+	struct wire_path p = {.path = ATTACHMENT(c),
+		.interface = ATTACHMENT(c),
+		.neighbor = ATTACHMENT(c),
+		.up = r >> 2 & 1};
+	struct wire_group g = {.group = ATTACHMENT(c),
+		.count = 1 + (r >> 3 & 1),
+		.path = {ATTACHMENT(c), r >> 3 & 1 ? ATTACHMENT(c) : 0},
+		.weight = {1, r >> 3 & 1}};
+	if (r & 1)
+		neighbor_set(dp, &n);
+	path_set(dp, &p);
+	group_set(dp, &g);
+}
+
+// Out with a group and its path, and in again: their slots go round among the customers.
+static void change_routes(struct dataplane *dp, unsigned c, bool in)
+{
+	for (unsigned vnet = 0; vnet < 2; vnet++) {
+		struct wire_route up = {.vrf = vnet ? VNET(c) : PEERING(c),
+			.group = TUNNEL(c),
+			.addr = {10, 9},
+			.family = WIRE_IPV4,
+			.len = 16};
+		if (in)
+			route_set(dp, &up);
+		else
+			route_delete(dp, &up);
+	}
+}
+
+static void change_group(struct dataplane *dp, unsigned c, bool in)
+{
+	const struct wire_path p = {.path = TUNNEL(c), .interface = TUNNEL(c), .up = 1};
+	const struct wire_group g = {
+		.group = TUNNEL(c), .count = 1, .path = {TUNNEL(c)}, .weight = {1}};
+	if (in) {
+		path_set(dp, &p);
+		group_set(dp, &g);
+		change_routes(dp, c, true);
+	} else {
+		change_routes(dp, c, false);
+		group_delete(dp, TUNNEL(c));
+		path_delete(dp, TUNNEL(c));
+	}
+}
+
+static void *change_everything(void *arg)
+{
+	struct writer *w = arg;
+	uint64_t seed = w->seed;
+	while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED)) {
+		uint64_t r = rig_random(&seed);
+		unsigned c = r & 1 ? ACME : GLOBEX;
+		switch (r >> 8 & 3) {
+		case 0:
+			change_entrance(w->dp, c, r >> 16);
+			break;
+		case 1:
+			change_way(w->dp, c, r >> 16);
+			break;
+		default:
+			change_group(w->dp, c, r >> 16 & 1);
+		}
+		dataplane_poll(w->dp);
+	}
+	change_group(w->dp, ACME, true);
+	return NULL;
+}
+
+static void send_of(struct rig *rig, unsigned c, uint64_t r)
+{
+	bool up = r & 1, other = r >> 1 & 1;
+	frame_payload(&f, 16);
+	f.data[0] = (uint8_t)c;
+	frame_ipv4(&f, up ? &ipv4_up : &ipv4_down);
+	if (!up) {
+		const struct gre g = {
+			.flags = GRE_KEY, .key = 1000 + c + 1000 * other, .protocol = 0x0800};
+		const struct ipv4 outer = outer_down(c);
+		frame_gre(&f, &g);
+		frame_ipv4(&f, &outer);
+		frame_core(&f, false);
+		rig_send(rig, 1, &f);
+		return;
+	}
+	frame_type(&f, 0x0800);
+	if (c == GLOBEX)
+		frame_tag(&f, 7, 0x8100);
+	frame_tag(&f, (uint16_t)(c * 100 + other), 0x8100);
+	frame_macs(&f, rig->port[0].port.mac, mac_customer[c]);
+	rig_send(rig, 0, &f);
+}
+
+static uint64_t check_owner(struct rig *rig)
+{
+	uint64_t n = 0;
+	for (; rig_receive(rig, 0, &f); n++) {
+		unsigned c = f.data[f.length - 16];
+		assert_int_equal(f.data[15] / 100, c);
+		assert_int_equal(f.data[5], c);
+	}
+	for (; rig_receive(rig, 1, &f); n++)
+		assert_int_equal(
+			((unsigned)f.data[40] << 8 | f.data[41]) % 1000, f.data[f.length - 16]);
+	return n;
+}
+
+static void customers_apart_while_all_changes(void **state)
+{
+	struct rig *rig = *state;
+	struct rte_rcu_qsbr *qsbr = dataplane_qsbr(rig->dp);
+	uint64_t seed = rig_seed(), left = 0, rounds = rig_scale(20000);
+	struct writer w = {.dp = rig->dp, .seed = seed};
+	pthread_t thread;
+	assert_int_equal(rte_rcu_qsbr_thread_register(qsbr, 0), 0);
+	rte_rcu_qsbr_thread_online(qsbr, 0);
+	assert_int_equal(pthread_create(&thread, NULL, change_everything, &w), 0);
+	for (uint64_t i = 0; i < rounds; i++) {
+		for (unsigned k = 0; k < 8; k++) {
+			uint64_t r = rig_random(&seed);
+			send_of(rig, r & 4 ? ACME : GLOBEX, r);
+		}
+		worker_turn(rig->dp->worker[0], rig_now);
+		left += check_owner(rig);
+	}
+	rte_rcu_qsbr_thread_offline(qsbr, 0);
+	rte_rcu_qsbr_thread_unregister(qsbr, 0);
+	__atomic_store_n(&w.stop, 1, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	printf("%lu of %lu packets left\n", (unsigned long)left, (unsigned long)rounds * 8);
+	assert_true(left > rounds / 100);
+	rig->in_total = true;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PACKET_TEST(parked_is_stale_before_grace),
 		PACKET_TEST(neighbor_moves_after_grace),
 		PACKET_TEST(path_turns_whole),
+		PACKET_TEST(customers_apart_while_all_changes),
 	};
 	rig_eal();
 	return cmocka_run_group_tests(tests, NULL, NULL);
