@@ -47,6 +47,8 @@ static void must(int ok, const char *what)
 	abort();
 }
 
+static _Alignas(64) char no_pool[4096]; // no packet, no buffer
+
 static void set_up(void)
 {
 	struct stats_config stats = {
@@ -59,7 +61,7 @@ static void set_up(void)
 
 	must(!stats_open(&stats, &segment, note, sizeof(note)), note);
 	config.stats = segment;
-	config.pool = (struct rte_mempool *)(void *)note; // no packet, no buffer
+	config.pool = (struct rte_mempool *)(void *)no_pool;
 	must(!dataplane_create(&config, &dp), "dataplane_create");
 	must(!dataplane_add_port(dp, &port), "dataplane_add_port");
 	must(!host_create(dp, &host_config, &host), "host_create");

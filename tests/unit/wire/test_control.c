@@ -51,6 +51,8 @@ static void connect_controller(void)
 	control_adopt(b.control, end);
 }
 
+static _Alignas(64) char no_pool[4096]; // no packet, no buffer
+
 static int set_up(void **state)
 {
 	struct stats_config stats = {
@@ -64,7 +66,7 @@ static int set_up(void **state)
 	if (stats_open(&stats, &b.stats, note, sizeof(note)))
 		return -1;
 	config.stats = b.stats;
-	config.pool = (struct rte_mempool *)(void *)&message; // no packet, no buffer
+	config.pool = (struct rte_mempool *)(void *)no_pool;
 	if (dataplane_create(&config, &b.dp))
 		return -1;
 	b.port = (struct port){.mtu = 1500, .up = 1, .name = "wan0", .mac = {2, 0, 0, 0, 0, 1}};
