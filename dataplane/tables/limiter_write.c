@@ -269,7 +269,9 @@ void limiter_see(const struct stats_limiter_word *word, struct limiter_seen *see
 int limiter_sweep(struct stats_limiter_word *word, const struct limiter_seen *seen, uint64_t now)
 {
 	uint64_t most = larger(word->hi, word->ef);
-	uint64_t slop = units_of_ns(1000000, word->hz); // workers' idea of now may be ahead of ours
+	// Workers' idea of now may be ahead of ours, and what was charged under earlier terms may lie above the present
+	// ones' bounds for a while: it runs off by itself long before the next sweep.
+	uint64_t slop = units_of_ns(5000000000, word->hz);
 	uint64_t overdraft =
 		price(UINT16_MAX, word->cost) + slop; // one packet above what still accepts
 	int wrong = 0;
