@@ -94,7 +94,10 @@ static void run(bool change, bool packets)
 			limiter_write(&s.word, i % 2 ? &record : &other, SIM_HZ, THREADS, now);
 		limiter_see(&s.word, &seen);
 		now = __atomic_load_n(&s.now, __ATOMIC_RELAXED);
-		assert_int_equal(limiter_sweep(&s.word, &seen, now), 0);
+		int repaired = limiter_sweep(&s.word, &seen, now);
+		// A thread that lost its core with the old terms in hand fills up to the old level,
+		// which a change of rate may have made too high: clamped, and no fault.
+		assert_true(change || !repaired);
 		limiter_look(&watch, &s.word, part, THREADS, now, 0, 1, &episode);
 	}
 	for (unsigned i = 0; i < THREADS; i++) {
