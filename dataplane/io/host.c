@@ -245,12 +245,16 @@ static unsigned read_frames(struct host *h, uint32_t slot)
 				epoll_ctl(h->epoll, EPOLL_CTL_DEL, i->fd, NULL);
 			return n;
 		}
-		m->data_len = (uint16_t)got;
-		m->pkt_len = (uint32_t)got;
-		if (in && in->generation == i->generation)
-			send_out(h, slot, i, m);
-		else
+		if (!in || in->generation != i->generation) {
 			rte_pktmbuf_free(m);
+		} else if (got == rte_pktmbuf_tailroom(m)) { // and perhaps cut there
+			drop_made(h, slot, DROP_HOST_FRAME);
+			rte_pktmbuf_free(m);
+		} else {
+			m->data_len = (uint16_t)got;
+			m->pkt_len = (uint32_t)got;
+			send_out(h, slot, i, m);
+		}
 	}
 	return n;
 }

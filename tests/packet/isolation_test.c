@@ -441,6 +441,30 @@ static void send_one(struct shadow *s, uint32_t number)
 	enclose(s->rig, &f, in, family);
 }
 
+// The frame around and the packet inside are whole, and the frame goes to the exit's neighbor and no other.
+static void check_frame(const struct shadow *s, unsigned e, const struct frame *f, bool keyed)
+{
+	const struct exit_ *x = &s->exit[e];
+	const uint8_t neighbor[6] = {2, 1, 1, 1, 1, (uint8_t)e};
+	unsigned l3 = 14 + 4 * (x->outer != 0) + 4 * (x->inner != 0);
+	if (x->gre) {
+		l3 = 14 + 20 + 4 + 4 * keyed;
+		assert_int_equal(frame_checksum(f->data + 14, 20), 0);
+		assert_int_equal((unsigned)f->data[16] << 8 | f->data[17], f->length - 14);
+	}
+	assert_memory_equal(f->data, x->gre ? mac_core : neighbor, 6);
+	assert_memory_equal(f->data + 6, s->rig->port[x->gre ? 1 : x->port].port.mac, 6);
+	const uint8_t *ip = f->data + l3;
+	if (ip[0] >> 4 == 4) {
+		assert_int_equal(ip[8], 8);
+		assert_int_equal(frame_checksum(ip, 20), 0);
+		assert_int_equal((unsigned)ip[2] << 8 | ip[3], f->length - l3);
+	} else {
+		assert_int_equal(ip[7], 8);
+		assert_int_equal(40 + ((unsigned)ip[4] << 8 | ip[5]), f->length - l3);
+	}
+}
+
 // Which exit a frame that left belongs to, and the number in it.
 static unsigned identify(
 	const struct shadow *s, unsigned port, const struct frame *f, uint32_t *number)
@@ -466,8 +490,10 @@ static unsigned identify(
 		if (!x->live || x->gre != (port == 1))
 			continue;
 		if (x->gre ? x->remote == remote && x->keyed == keyed && (!keyed || x->key == key)
-			   : x->port == port && x->outer == outer && x->inner == inner)
+			   : x->port == port && x->outer == outer && x->inner == inner) {
+			check_frame(s, e, f, keyed);
 			return e;
+		}
 	}
 	fail_msg("left by an entrance of nobody");
 	return 0;

@@ -159,6 +159,76 @@ static void too_big_with_df(void **state)
 	expect_icmp(rig, 3, 4, 1372);
 }
 
+// As much of the packet as 576 and 1280 bytes allow (RFC 1812 4.3.2.3, RFC 4443 2.4 c), as it came.
+static void errors_quote_the_packet(void **state)
+{
+	struct rig *rig = *state;
+	static const unsigned sizes[] = {20, 28, 547, 548, 549, 1500};
+	static uint8_t sent[FRAME_ROOM];
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct ipv4 h = ipv4_up;
+		h.ttl = 1;
+		build(&h, sizes[i] - 20);
+		memcpy(sent, f.data, f.length);
+		frame_attachment(&f, ACME, 0x0800, true);
+		frame_pad(&f, 60);
+		rig_send(rig, 0, &f);
+		rig_run(rig);
+		assert_true(rig_receive(rig, 0, &f));
+		unsigned quoted = sizes[i] < 548 ? sizes[i] : 548;
+		assert_int_equal(f.length, 18 + 28 + quoted);
+		assert_memory_equal(f.data + 18 + 28, sent, quoted);
+		assert_int_equal(frame_checksum(f.data + 38, f.length - 38), 0);
+		assert_memory_equal(f.data + 18 + 16, sent + 12, 4); // to its source
+	}
+	const uint8_t source[16] = {0x20, 1, 0xd, 0xb8, 0xff, [15] = 1};
+	host_set_source(rig->host, interface_find(rig->dp, ATTACHMENT(ACME)), 6, source);
+	for (unsigned size = 1231; size < 1500; size += size < 1234 ? 1 : 266) {
+		struct ipv6 h = ipv6_up;
+		h.hop_limit = 1;
+		frame_payload(&f, size - 40);
+		frame_ipv6(&f, &h);
+		memcpy(sent, f.data, f.length);
+		frame_attachment(&f, ACME, 0x86dd, true);
+		rig_send(rig, 0, &f);
+		rig_run(rig);
+		assert_true(rig_receive(rig, 0, &f));
+		unsigned quoted = size < 1232 ? size : 1232;
+		assert_int_equal(f.length, 18 + 48 + quoted);
+		assert_memory_equal(f.data + 18 + 48, sent, quoted);
+		// The pseudo header's addresses stand where they are summed; length and protocol put beside.
+		uint8_t *ip = f.data + 18;
+		memset(ip, 0, 8);
+		ip[4] = (uint8_t)((8 + quoted) >> 8);
+		ip[5] = (uint8_t)(8 + quoted);
+		ip[7] = 58;
+		assert_int_equal(frame_checksum(ip, f.length - 18), 0);
+	}
+}
+
+// What nobody is told of: a fragment but the first, a source that is not one host.
+static void errors_not_sent(void **state)
+{
+	struct rig *rig = *state;
+	struct ipv4 h = ipv4_up;
+	h.ttl = 1;
+	h.fragment = 1;
+	send_up(rig, &h, 64);
+	rig_expect_nothing(rig);
+	h.fragment = 0x2000; // the first
+	send_up(rig, &h, 64);
+	rig_run(rig);
+	assert_true(rig_receive(rig, 0, &f));
+	h.fragment = 0;
+	h.protocol = 1;
+	build(&h, 64);
+	f.data[20] = 3; // an error itself
+	frame_attachment(&f, ACME, 0x0800, true);
+	rig_send(rig, 0, &f);
+	rig_expect_nothing(rig);
+	rig_expect_drop(rig, ATTACHMENT(ACME), DROP_TTL, 3);
+}
+
 static void ipv6_too_big(void **state)
 {
 	struct rig *rig = *state;
@@ -264,6 +334,8 @@ int main(void)
 		PACKET_TEST(options_in_fragments),
 		PACKET_TEST(fragment_list_is_bounded),
 		PACKET_TEST(too_big_with_df),
+		PACKET_TEST(errors_quote_the_packet),
+		PACKET_TEST(errors_not_sent),
 		PACKET_TEST(ipv6_too_big),
 		PACKET_TEST(errors_about_errors),
 		PACKET_TEST(ttl_ran_out),
