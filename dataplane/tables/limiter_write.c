@@ -247,11 +247,12 @@ void limiter_void_lease(struct stats_limiter_part *part)
 	part->terms = 0;
 }
 
-static int repair(uint64_t *tat, uint64_t t, uint64_t above, uint64_t now)
+// `above`: the highest level the terms allow; `slop`: how far past that it may have got all the same.
+static int repair(uint64_t *tat, uint64_t t, uint64_t above, uint64_t slop, uint64_t now)
 {
 	int64_t level = (int64_t)(t - now);
 
-	if (level >= -(int64_t)FAR && level <= (int64_t)above)
+	if (level >= -(int64_t)FAR && level <= (int64_t)(above + slop))
 		return 0;
 	// From the future: no level gets there, so somebody else wrote it; the burst counts as used
 	// up.
@@ -272,15 +273,14 @@ int limiter_sweep(struct stats_limiter_word *word, const struct limiter_seen *se
 	// Workers' idea of now may be ahead of ours, and what was charged under earlier terms may lie above the present
 	// ones' bounds for a while: it runs off by itself long before the next sweep.
 	uint64_t slop = units_of_ns(5000000000, word->hz);
-	uint64_t overdraft =
-		price(UINT16_MAX, word->cost) + slop; // one packet above what still accepts
 	int wrong = 0;
 
-	wrong |= repair(&word->tat, seen->tat, most + overdraft, now);
-	wrong |= repair(&word->tat_ef, seen->tat_ef,
-		word->ef_lo + price(UINT16_MAX, word->ef_cost) + slop, now);
+	// Above what still accepts lies the one packet that was accepted there.
+	wrong |= repair(&word->tat, seen->tat, most + price(UINT16_MAX, word->cost), slop, now);
+	wrong |= repair(&word->tat_ef, seen->tat_ef, word->ef_lo + price(UINT16_MAX, word->ef_cost),
+		slop, now);
 	wrong |= repair(&word->tat_packets, seen->tat_packets,
-		word->packet_lo + price(1, word->packet_cost) + slop, now);
+		word->packet_lo + price(1, word->packet_cost), slop, now);
 	if (wrong)
 		store(&word->repairs, word->repairs + 1);
 	return wrong;
