@@ -11,6 +11,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include "dataplane/tables/interface.h"
+#include "dataplane/tables/limits.h"
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/tables/vrf.h"
@@ -118,6 +119,58 @@ static void parked_is_stale_before_grace(void **state)
 	assert_int_equal(read(tap, &byte, 1), 1);
 	rig->in_total = true;
 	close(tap);
+}
+
+// Held back by a shaper while its interface is deleted, or becomes another customer's: never sent.
+static void shaped_is_stale(void **state)
+{
+	struct rig *rig = *state;
+	const struct wire_limiter l = {.uid = 5000,
+		.limiter = 7,
+		.rate = 100000000,
+		.burst = 625000,
+		.queue = 20000000,
+		.flags = WIRE_LIMITER_SHAPE};
+	assert_int_equal(limiter_set(rig->dp, &l), 0);
+	for (unsigned how = 0; how < 2; how++) {
+		struct rig_counts self = {0};
+		set_ethernet(rig, SPARE + how, PEERING(ACME), PEERING(ACME), 0, 3, 90 + how, 0);
+		struct wire_interface r = get_interface(rig, SPARE + how);
+		r.limiter_in = 7;
+		set_interface(rig, &r);
+		rig_now += RIG_HZ;
+		for (unsigned i = 0; i < 200; i++) {
+			const struct ipv4 h = {.source = ON_PREMISES,
+				.destination = IN_VNET,
+				.ttl = 9,
+				.protocol = 17};
+			frame_payload(&f, 980);
+			frame_ipv4(&f, &h);
+			frame_type(&f, 0x0800);
+			frame_tag(&f, (uint16_t)(90 + how), 0x8100);
+			frame_macs(&f, rig->port[3].port.mac, mac_customer[ACME]);
+			rig_send(rig, 3, &f);
+		}
+		rig_run(rig);
+		unsigned out = rig->port[1].out_count;
+		assert_in_range(out, 1, 199);
+		if (how == 0) {
+			assert_int_equal(interface_delete(rig->dp, SPARE), 0);
+		} else {
+			r.vrf = r.owner = PEERING(GLOBEX);
+			set_interface(rig, &r);
+		}
+		assert_int_equal(stats_sum_interface(rig->stats, 0, &self.hot, &self.sparse), 0);
+		uint64_t before = self.sparse.drops[DROP_STALE];
+		rig_now += RIG_HZ / 10;
+		rig_run(rig);
+		assert_int_equal(rig->port[1].out_count, out);
+		assert_int_equal(stats_sum_interface(rig->stats, 0, &self.hot, &self.sparse), 0);
+		assert_int_equal(self.sparse.drops[DROP_STALE] - before, 200 - out);
+		while (rig_receive(rig, 1, &f)) {
+		}
+	}
+	rig->in_total = true;
 }
 
 // A worker may still hold it: a path named it a moment ago.
@@ -347,6 +400,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PACKET_TEST(parked_is_stale_before_grace),
+		PACKET_TEST(shaped_is_stale),
 		PACKET_TEST(neighbor_moves_after_grace),
 		PACKET_TEST(path_turns_whole),
 		PACKET_TEST(customers_apart_while_all_changes),

@@ -288,6 +288,46 @@ static void ipv6_outer(void **state)
 	expect_inner(rig, ACME, 0);
 }
 
+// The most there can be in front: from an untagged frame to two tags, IPv6 and GRE with key.
+static void deepest_front(void **state)
+{
+	struct rig *rig = *state;
+	static struct frame f;
+	struct wire_interface r = get_interface(rig, TUNNEL(INITECH));
+	const struct ipv6 outer = {
+		.source = {0xfd, 1}, .destination = {0xfd, 2}, .hop_limit = 64, .protocol = 47};
+	const struct gre g = {.flags = GRE_KEY, .key = UINT32_MAX, .protocol = 0x86dd};
+	struct ipv6 inner = ipv6_up;
+	set_ethernet(rig, 90, UNDERLAY, 0, WIRE_INTERFACE_CORE, 3, 3, 4);
+	set_neighbor(rig, 90, 90, CORE_ROUTER, mac_core);
+	set_path(rig, 90, 90, 90, true);
+	set_group(rig, 90, 90);
+	r.family = WIRE_IPV6;
+	memcpy(r.local, outer.source, 16);
+	memcpy(r.remote, outer.destination, 16);
+	r.flags |= WIRE_INTERFACE_KEY;
+	r.key = UINT32_MAX;
+	r.underlay = 90;
+	set_interface(rig, &r);
+	for (unsigned size = 0; size < 1400; size += 100) {
+		inner.hop_limit = 64;
+		frame_payload(&f, size);
+		frame_ipv6(&f, &inner);
+		frame_attachment(&f, INITECH, 0x86dd, true);
+		rig_send(rig, 2, &f);
+		inner.hop_limit = 63;
+		frame_payload(&f, size);
+		frame_ipv6(&f, &inner);
+		frame_gre(&f, &g);
+		frame_ipv6(&f, &outer);
+		frame_type(&f, 0x86dd);
+		frame_tag(&f, 4, 0x8100);
+		frame_tag(&f, 3, 0x8100);
+		frame_macs(&f, mac_core, rig->port[3].port.mac);
+		rig_expect(rig, 3, &f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -303,6 +343,7 @@ int main(void)
 		PACKET_TEST(gre_in_a_broadcast_frame),
 		PACKET_TEST(gre_on_an_attachment_is_not_decapsulated),
 		PACKET_TEST(ipv6_outer),
+		PACKET_TEST(deepest_front),
 	};
 	rig_eal();
 	return cmocka_run_group_tests(tests, NULL, NULL);

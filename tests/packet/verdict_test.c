@@ -202,6 +202,12 @@ static void source_check(void **state)
 	h.source = IP4(10, 9, 1, 1); // the vNet's own
 	send_up(rig, &h);
 	expect(rig, ATTACHMENT(ACME), DROP_SOURCE, ++n);
+	const uint32_t ours[] = {OURS, OUTER, GATEWAY, CORE_ROUTER, PEER};
+	for (unsigned i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) { // ours, or of no route
+		h.source = ours[i];
+		send_up(rig, &h);
+		expect(rig, ATTACHMENT(ACME), DROP_SOURCE, ++n);
+	}
 	set_route(rig, PEERING(ACME), 0, 0, ATTACHMENT(ACME)); // a default route vouches for nobody
 	h.source = IP4(172, 16, 0, 1);
 	send_up(rig, &h);
@@ -226,6 +232,24 @@ static void source_check(void **state)
 	send_up(rig, &h);
 	rig_expect_drop(rig, ATTACHMENT(ACME), DROP_SOURCE, ++n);
 	assert_int_equal(rig->port[1].out_count, 2);
+}
+
+// The underlay is no place a customer can reach, whatever he has a route to.
+static void underlay_is_out_of_reach(void **state)
+{
+	struct rig *rig = *state;
+	const uint32_t theirs[] = {OUTER, GATEWAY, CORE_ROUTER};
+	for (unsigned i = 0; i < 3; i++) {
+		struct ipv4 h = ipv4_up;
+		h.destination = theirs[i];
+		send_up(rig, &h);
+		rig_expect_drop(rig, ATTACHMENT(ACME), DROP_NO_ROUTE, i + 1);
+		while (rig_receive(rig, 0, &f)) // the error about it
+			;
+		rig_expect_nothing(rig);
+	}
+	assert_int_equal(rig_counts(rig, CORE).hot.rx_packets, 0);
+	assert_int_equal(rig_counts(rig, CORE).hot.tx_packets, 0);
 }
 
 static void mixed_group_vouches_for_each_owner(void **state)
@@ -466,6 +490,7 @@ int main(void)
 		PACKET_TEST(interface_down),
 		PACKET_TEST(no_route_and_blackhole),
 		PACKET_TEST(source_check),
+		PACKET_TEST(underlay_is_out_of_reach),
 		PACKET_TEST(mixed_group_vouches_for_each_owner),
 		PACKET_TEST(path_tunnel_and_neighbor_down),
 		PACKET_TEST(unresolved_neighbor_is_reported_once),
