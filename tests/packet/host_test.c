@@ -238,6 +238,42 @@ static void parked_packet_is_stale(void **state)
 	}
 }
 
+// What the kernel and the host path send leaves by any worker, also one that receives nothing.
+static void several_workers(void **state)
+{
+	static struct rig rig;
+	const struct rig_config config = {.workers = 3};
+	rig_open(&rig, &config);
+	network_up(&rig);
+	const struct ipv4 h = {.source = OURS, .destination = PEER, .ttl = 1, .protocol = 6};
+	for (unsigned c = ACME; c <= GLOBEX; c++) {
+		int tap = rig_tap(&rig, ATTACHMENT(c));
+		for (unsigned i = 0; i < 20; i++) { // in their order
+			build(&h);
+			f.data[25] = (uint8_t)i;
+			untagged(c, false);
+			assert_int_equal(write(tap, f.data, f.length), f.length);
+		}
+		for (unsigned i = 0; i < 20; i++) {
+			build(&h);
+			f.data[25] = (uint8_t)i;
+			frame_attachment(&f, c, 0x0800, false);
+			rig_expect(&rig, 0, &f);
+		}
+		struct ipv4 expired = ipv4_up;
+		expired.ttl = 1;
+		build(&expired);
+		frame_attachment(&f, c, 0x0800, true);
+		rig_send(&rig, 0, &f);
+		rig_run(&rig);
+		assert_int_equal(rig.port[0].out_count, 1);
+		assert_true(rig_receive(&rig, 0, &f));
+		assert_int_equal(f.data[15], c == ACME ? 100 : 200);
+		close(tap);
+	}
+	rig_close(&rig);
+}
+
 // Parked for one interface's queue while that interface is deleted and its slot becomes another customer's.
 static void queue_of_another_slot_owner(void **state)
 {
@@ -340,6 +376,7 @@ int main(void)
 		PACKET_TEST(local_packet_out_of_a_tunnel),
 		PACKET_TEST(other_customers_tap_sees_nothing),
 		cmocka_unit_test(parked_packet_is_stale),
+		cmocka_unit_test(several_workers),
 		PACKET_TEST(queue_of_another_slot_owner),
 		PACKET_TEST(descriptor_with_a_copy_is_let_go),
 		PACKET_TEST(tap_does_not_follow_into_another_vrf),
