@@ -66,11 +66,11 @@ static int unreachable(struct api_error *error, const char *path, int reason)
 			"run it as root or as a member of a group that the node file grants a role",
 			"no permission to open the control socket %s", path);
 	if (reason == EAGAIN)
-		return api_fail(error, API_UNREACHABLE, "try again; see journalctl -u culvertd",
+		return api_fail(error, API_UNREACHABLE, "try again; see culvertd's log",
 			"culvertd is too busy to take a connection on %s", path);
 	return api_fail(error, API_UNREACHABLE,
-		"is culvertd running? systemctl status culvertd; -s SOCKET or CULVERT_SOCKET name "
-		"another socket",
+		"is culvertd running (pgrep -a culvertd)? -s SOCKET or CULVERT_SOCKET name another "
+		"socket",
 		"culvertd does not answer on %s: %s", path, strerror(reason));
 }
 
@@ -229,7 +229,8 @@ static int transport_error(struct api_error *error, const char *method, int ret)
 	case -ENOMEM:
 		return api_fail(error, API_INTERNAL, NULL, "out of memory");
 	default:
-		return api_fail(error, API_UNREACHABLE, "systemctl status culvertd",
+		return api_fail(error, API_UNREACHABLE,
+			"is culvertd still running (pgrep -a culvertd)?",
 			"culvertd closed the connection during %s: %s", method, strerror(-ret));
 	}
 }

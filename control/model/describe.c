@@ -273,7 +273,8 @@ void schema_manual(const struct noun *noun, FILE *out)
 {
 	fprintf(out, "## %s\n\n%s. Section *%s*", noun->name, noun->help, noun->section);
 	if (noun->parent >= 0)
-		fprintf(out, " inside a %s", nouns[noun->parent]->name);
+		fprintf(out, " inside %s %s", noun->parent == NOUN_EDGE ? "an" : "a",
+			nouns[noun->parent]->name);
 	fprintf(out, ".\n\n");
 	manual_fields(&noun->fields, "", out);
 	for (const struct rule *rule = noun->rules; rule && rule->name; rule++)

@@ -102,7 +102,10 @@ static const char *format_unit(enum field_kind kind, uint64_t value, char *buffe
 		if (value % unit->factor == 0)
 			best = unit;
 	}
-	snprintf(buffer, size, "%" PRIu64 "%s", value / best->factor, best->name);
+	if (kind == FIELD_DURATION && value == 0)
+		snprintf(buffer, size, "0ms");
+	else
+		snprintf(buffer, size, "%" PRIu64 "%s", value / best->factor, best->name);
 	return buffer;
 }
 

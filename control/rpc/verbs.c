@@ -78,6 +78,27 @@ static bool passes(const struct object *object, json_t *filter)
 	return true;
 }
 
+static int no_such_object(const struct model *model, const struct noun *noun, const char *name,
+	struct api_error *error);
+
+// Nothing belongs to a customer who does not exist, which must not look like a customer who has nothing.
+static int find_filter(
+	const struct model *model, const struct noun *noun, json_t *filter, struct api_error *error)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach (filter, name, value) {
+		const struct field *field = field_find(&noun->fields, name);
+		const char *text = json_string_value(value);
+
+		if (field->kind == FIELD_REFERENCE && field->within == NULL &&
+			model_find(model, field->target, text) == NULL)
+			return no_such_object(model, nouns[field->target], text, error);
+	}
+	return 0;
+}
+
 static void list_objects(struct rpc_call *call)
 {
 	const struct model *model = service_model(call->ctx);
@@ -88,7 +109,8 @@ static void list_objects(struct rpc_call *call)
 	unsigned int i = cursor == NULL ? 0 : model_lower_bound(model, noun->id, cursor);
 	struct api_error error;
 
-	if (check_filter(noun, filter, &error) < 0) {
+	if (check_filter(noun, filter, &error) < 0 ||
+		find_filter(model, noun, filter, &error) < 0) {
 		rpc_fail(call, &error);
 		return;
 	}
@@ -111,6 +133,18 @@ static void list_objects(struct rpc_call *call)
 			"items", items, "next", next));
 }
 
+// "wan0" was meant to be "ams1/wan0"
+static const char *named_last(const struct model *model, const struct noun *noun, const char *name)
+{
+	for (unsigned int i = 0; i < model_count(model, noun->id) && i < 1000; i++) {
+		const char *full = model_at(model, noun->id, i)->name, *slash = strrchr(full, '/');
+
+		if (slash != NULL && strcmp(slash + 1, name) == 0)
+			return full;
+	}
+	return NULL;
+}
+
 static int no_such_object(const struct model *model, const struct noun *noun, const char *name,
 	struct api_error *error)
 {
@@ -122,6 +156,8 @@ static int no_such_object(const struct model *model, const struct noun *noun, co
 	for (unsigned int i = 0; i < model_count(model, noun->id) && i < 1000; i++)
 		api_suggest_offer(&suggestion, model_at(model, noun->id, i)->name);
 	near = api_suggest_end(&suggestion);
+	if (near == NULL)
+		near = named_last(model, noun, name);
 	snprintf(hint, sizeof(hint), "culvertctl %s list", noun->name);
 	if (near == NULL)
 		return api_fail(

@@ -286,6 +286,18 @@ static bool find_circuit(struct rpc_call *call, const struct sync *sync, const c
 	return false;
 }
 
+static bool find_customer(struct rpc_call *call, const struct sync *sync, const char *name)
+{
+	struct api_error error;
+
+	if (name == NULL || model_customer(model_of(sync), name) != NULL)
+		return true;
+	api_fail(&error, API_NOT_FOUND, "culvertctl customer list", "no customer named \"%s\"",
+		name);
+	rpc_fail(call, &error);
+	return false;
+}
+
 void method_circuit_status(struct rpc_call *call)
 {
 	struct sync *sync = call_sync(call);
@@ -294,7 +306,8 @@ void method_circuit_status(struct rpc_call *call)
 	if (sync == NULL)
 		return;
 	const char *name = rpc_string(call, "circuit"), *customer = rpc_string(call, "customer");
-	if (!find_circuit(call, sync, name) || !page_start(&page, call))
+	if (!find_circuit(call, sync, name) || !find_customer(call, sync, customer) ||
+		!page_start(&page, call))
 		return;
 	for (unsigned int i = 0; i < model_count(model_of(sync), NOUN_CIRCUIT) && !page_full(&page);
 		i++) {

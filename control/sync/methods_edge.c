@@ -343,13 +343,38 @@ static bool drops_of(
 		       (int)interface->record.port == node_port_index(sync->node, port));
 }
 
+// A name that does not exist has no drops either, which must not look as if all were well.
+static bool drops_known(const struct sync *sync, struct rpc_call *call)
+{
+	const struct model *model = sync->desired->publication->model;
+	const char *circuit = rpc_string(call, "circuit"), *vnet = rpc_string(call, "vnet"),
+		   *port = rpc_string(call, "port");
+	const char *noun = NULL, *name = NULL;
+	struct api_error error;
+	char hint[64];
+
+	if (circuit != NULL && model_circuit(model, circuit) == NULL)
+		noun = "circuit", name = circuit;
+	else if (vnet != NULL && model_vnet(model, vnet) == NULL)
+		noun = "vnet", name = vnet;
+	else if (port != NULL && node_port(sync->node, port) == NULL)
+		noun = "port", name = port;
+	if (noun == NULL)
+		return true;
+	snprintf(hint, sizeof(hint), "culvertctl %s list", noun);
+	api_fail(&error, API_NOT_FOUND, hint, "no %s named \"%s\"%s", noun, name,
+		port == name ? " on this machine" : "");
+	rpc_fail(call, &error);
+	return false;
+}
+
 void method_drops(struct rpc_call *call)
 {
 	struct sync *sync = call_sync(call);
 	struct drop_list list = {.total = 0};
 	const char *port;
 
-	if (sync == NULL || !page_start(&list.page, call))
+	if (sync == NULL || !drops_known(sync, call) || !page_start(&list.page, call))
 		return;
 	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
 		const struct desired_interface *interface = &sync->desired->interfaces.item[i];
@@ -374,6 +399,21 @@ void method_drops(struct rpc_call *call)
 
 // --- port.status ---------------------------------------------------------------------------------------
 
+// What a tunnel sends is counted as the tunnel's only; it is the core port's whose address it starts from.
+static bool starts_at(
+	const struct sync *sync, const struct desired_interface *tunnel, unsigned int port)
+{
+	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
+		const struct desired_interface *core = &sync->desired->interfaces.item[i];
+		if (core->kind == INTERFACE_CORE && core->record.port == port &&
+			core->local.family == tunnel->record.family &&
+			memcmp(core->local.bytes, tunnel->record.local,
+				sizeof(core->local.bytes)) == 0)
+			return true;
+	}
+	return false;
+}
+
 static json_t *port_json(const struct sync *sync, unsigned int index)
 {
 	const struct node_port *port = &sync->node->ports.item[index];
@@ -385,14 +425,17 @@ static json_t *port_json(const struct sync *sync, unsigned int index)
 
 	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
 		const struct desired_interface *interface = &sync->desired->interfaces.item[i];
-		if (interface->kind == INTERFACE_TUNNEL || interface->record.port != index)
+		bool tunnel = interface->kind == INTERFACE_TUNNEL;
+		if (tunnel ? !starts_at(sync, interface, index) : interface->record.port != index)
 			continue;
 		if (interface->kind == INTERFACE_CORE)
 			role = "core";
 		if (!counters_interface(sync, interface->record.uid, &sum, &sparse))
 			continue;
-		total.rx_packets += sum.rx_packets;
-		total.rx_bytes += sum.rx_bytes;
+		if (!tunnel) { // of a tunnel's packets the outer ones are counted at the core port already
+			total.rx_packets += sum.rx_packets;
+			total.rx_bytes += sum.rx_bytes;
+		}
 		total.tx_packets += sum.tx_packets;
 		total.tx_bytes += sum.tx_bytes;
 	}

@@ -29,10 +29,13 @@ struct api_client *client_of(struct context *context, struct api_error *error)
 	return context->client;
 }
 
-// The findings of a validation; the first of them is the error's own message.
-static void print_details(const json_t *details)
+// The findings of a validation; the first of them is the error's own message. When none of them comes with a
+// next step, the list of what the verb takes is one.
+static void print_details(const struct context *context, const json_t *details)
 {
+	const struct command *command = context->command;
 	const json_t *finding;
+	bool hinted = false;
 	size_t i;
 
 	json_array_foreach ((json_t *)details, i, finding) {
@@ -40,9 +43,13 @@ static void print_details(const json_t *details)
 		const char *hint = json_string_value(json_object_get(finding, "hint"));
 
 		fprintf(stderr, "error: %s\n", message == NULL ? "?" : message);
-		if (hint != NULL && *hint != '\0')
+		if (hint != NULL && *hint != '\0') {
 			fprintf(stderr, "hint: %s\n", hint);
+			hinted = true;
+		}
 	}
+	if (!hinted && command->fields != FIELDS_NONE)
+		fprintf(stderr, "hint: culvertctl %s %s --help\n", command->noun, command->verb);
 }
 
 json_t *ask_method(struct context *context, const char *method, json_t *params, int *status)
@@ -59,7 +66,7 @@ json_t *ask_method(struct context *context, const char *method, json_t *params, 
 		return result;
 	}
 	if (json_array_size(details) > 0)
-		print_details(details);
+		print_details(context, details);
 	else
 		complain(&error);
 	json_decref(details);

@@ -201,8 +201,9 @@ static void print_state(const struct context *context, const char *state, const 
 static void print_circuit(
 	const struct context *context, const json_t *object, const json_t *circuit)
 {
-	static const char *const shown[] = {"customer", "bandwidth", "burst", "accounting",
-		"overhead", "service-key", "provider", "location"};
+	static const char *const shown[] = {"customer", "bandwidth", "burst", "shape-in",
+		"shape-out", "ef-bandwidth", "packet-rate", "accounting", "overhead", "service-key",
+		"provider", "location"};
 	const json_t *link;
 	size_t i;
 
@@ -212,7 +213,7 @@ static void print_circuit(
 		char *text = value_text(context, json_object_get(object, shown[i]), SHOW_TEXT);
 
 		if (*text != '\0')
-			printf("  %-11s  %s\n", shown[i], text);
+			printf("  %-12s  %s\n", shown[i], text);
 		free(text);
 	}
 	json_array_foreach (json_object_get(circuit, "links"), i, link) {

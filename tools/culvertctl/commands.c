@@ -20,7 +20,7 @@ const struct flag global_flags[] = {
 	{SWITCH("no-header"), .help = "tables without the line of titles"},
 	{TEXT("color", "WHEN"), .help = "auto (default), always, never; NO_COLOR is honoured",
 		.complete = "auto|always|never"},
-	{TEXT("timeout", "SECONDS"), .help = "give up when nothing moves for so long, 30"},
+	{TEXT("timeout", "SECONDS"), .help = "give up when nothing comes for so long; 30 when not given"},
 	{SWITCH("help"), .help = "about culvertctl, a noun or a command; -h"},
 	{SWITCH("version"), .help = "version of culvertctl; -V"},
 	{0},
@@ -185,11 +185,11 @@ const struct command commands[] = {
 		.help = "make the model what the file says", .run = run_config_file, .flags = {WRITE_FLAGS}},
 	{.noun = "config", .verb = "history", .method = API_CONFIG_HISTORY, .help = "revisions, newest first",
 		.run = run_recent, .columns = history_columns, .flags = {
-			{NUMBER("limit", "N"), .help = "so many, 50"}}},
+			{NUMBER("limit", "N"), .help = "at most so many rows; 50 when not given"}}},
 
 	{.noun = "audit", .verb = "list", .method = API_AUDIT_LIST, .help = "who asked for what, newest first",
 		.run = run_recent, .columns = audit_columns, .flags = {
-			{NUMBER("limit", "N"), .help = "so many, 50"}}},
+			{NUMBER("limit", "N"), .help = "at most so many rows; 50 when not given"}}},
 
 	{.noun = "monitor", .method = API_SUBSCRIBE, .help = "events as they happen, until interrupted",
 		.run = run_monitor, .flags = {

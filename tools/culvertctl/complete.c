@@ -234,7 +234,7 @@ static const char zsh_script[] =
 	"_culvertctl()\n"
 	"{\n"
 	"\tlocal -a found\n"
-	"\tfound=(${(f)\"$(${words[1]} __complete ${(@)words[2,CURRENT]} 2>/dev/null)\"})\n"
+	"\tfound=(${(f)\"$(${words[1]} __complete \"${(@)words[2,CURRENT]}\" 2>/dev/null)\"})\n"
 	"\tif [[ $found[1] == $'\\tfile' ]]; then\n"
 	"\t\t_files\n"
 	"\telse\n"

@@ -39,7 +39,7 @@ static void print_dataplane(const struct context *context, const json_t *datapla
 	const char *error = get_text(dataplane, "error");
 	char age[TEXT_MAX];
 
-	printf("%-10s  %s%s%s since %s", "data plane", color_begin(context, state), state,
+	printf("%-10s  %s%s%s for %s", "data plane", color_begin(context, state), state,
 		color_end(context), age_text(get_number(dataplane, "since"), age));
 	printf("%s%s\n", *error == '\0' ? "" : ": ", error);
 	if (*get_text(dataplane, "hint") != '\0')

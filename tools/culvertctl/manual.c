@@ -90,7 +90,9 @@ static void print_nouns(void)
 {
 	for (const struct command *command = commands; command->noun != NULL; command++)
 		if (command->fields == FIELDS_CREATE && noun_fields_of(command->noun) != NULL) {
-			printf("## fields of a %s\n\n", command->noun);
+			printf("## fields of %s %s\n\n",
+				strchr("aeiou", command->noun[0]) == NULL ? "a" : "an",
+				command->noun);
 			print_fields(command);
 		}
 }

@@ -121,7 +121,12 @@ int print_change(struct context *context, json_t *result)
 
 		printf("%s%s%s\n", color_begin(context, text), text, color_end(context));
 	}
-	if (json_is_true(json_object_get(result, "changed")))
+	if (json_is_true(json_object_get(context->params, "check")) ||
+		strcmp(context->command->verb, "diff") == 0)
+		printf("%s", json_array_size(json_object_get(result, "diff")) == 0
+				     ? "no change\n"
+				     : "nothing changed yet\n");
+	else if (json_is_true(json_object_get(result, "changed")))
 		printf("revision %" JSON_INTEGER_FORMAT "\n",
 			json_integer_value(json_object_get(result, "revision")));
 	else if (json_array_size(json_object_get(result, "diff")) == 0)

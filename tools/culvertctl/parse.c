@@ -140,6 +140,38 @@ static int unknown_flag(const struct command *command, const char *name, struct 
 	return api_fail(error, API_USAGE, hint, "there is no option \"--%s\"", name);
 }
 
+// Values that completion lists ("primary|secondary") are the only ones there are.
+static int check_value(const struct flag *flag, const char *value, struct api_error *error)
+{
+	size_t length = strlen(value);
+
+	if (flag->complete == NULL || strchr(flag->complete, '|') == NULL)
+		return 0;
+	for (const char *at = flag->complete;; at++) {
+		size_t word = strcspn(at, "|");
+
+		if (word == length && strncmp(at, value, length) == 0)
+			return 0;
+		at += word;
+		if (*at == '\0')
+			break;
+	}
+	return api_fail(
+		error, API_USAGE, flag->complete, "--%s cannot be \"%s\"", flag->name, value);
+}
+
+static int set_timeout(struct context *context, const char *value, struct api_error *error)
+{
+	char *end;
+	unsigned long seconds = strtoul(value, &end, 10);
+
+	if (*value < '0' || *value > '9' || *end != '\0' || seconds == 0 || seconds > 86400)
+		return api_fail(error, API_USAGE, "whole seconds, such as --timeout 30",
+			"--timeout cannot be \"%s\"", value);
+	context->timeout = (unsigned int)seconds;
+	return 0;
+}
+
 static int set_global(
 	struct context *context, const char *name, const char *value, struct api_error *error)
 {
@@ -156,16 +188,13 @@ static int set_global(
 	else if (strcmp(name, "socket") == 0)
 		context->socket = value;
 	else if (strcmp(name, "timeout") == 0)
-		context->timeout = (unsigned int)strtoul(value, NULL, 10);
+		return set_timeout(context, value, error);
 	else if (strcmp(value, "auto") == 0)
 		context->color_wanted = COLOR_AUTO;
 	else if (strcmp(value, "always") == 0)
 		context->color_wanted = COLOR_ALWAYS;
-	else if (strcmp(value, "never") == 0)
-		context->color_wanted = COLOR_NEVER;
 	else
-		return api_fail(error, API_USAGE, "auto, always or never",
-			"--color cannot be \"%s\"", value);
+		context->color_wanted = COLOR_NEVER;
 	return 0;
 }
 
@@ -181,7 +210,7 @@ static int set_flag(struct context *context, const struct flag *flag, const char
 		json = json_true();
 	} else if (flag->type == FLAG_NUMBER) {
 		json = json_integer(strtoll(value, &end, 10));
-		if (*value == '\0' || *end != '\0') {
+		if (*value < '0' || *value > '9' || *end != '\0') {
 			json_decref(json);
 			return api_fail(error, API_USAGE, NULL,
 				"--%s needs a whole number, not \"%s\"", flag->name, value);
@@ -351,6 +380,8 @@ static int take_flag(struct context *context, struct cursor *cursor, struct api_
 	}
 	if (field != NULL)
 		return set_field(context, field, value, error);
+	if (flag->type == FLAG_TEXT && check_value(flag, value, error) < 0)
+		return -EINVAL;
 	if (flag_find(global_flags, 32, name) == flag)
 		return set_global(context, name, value, error);
 	if (strcmp(name, "unset") == 0)
