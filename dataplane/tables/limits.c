@@ -50,7 +50,7 @@ int limiter_set(struct dataplane *dp, const struct wire_limiter *r)
 	int error = r->limiter == 0 || r->uid == 0 ? -EINVAL : limiter_check(r, &reason);
 	if (error != 0)
 		return error;
-	uint64_t now = limiter_units(dp->clock());
+	uint64_t now;
 	uint32_t slot = limiter_find(dp, r->limiter);
 	if (slot != SLOT_NONE) {
 		if (memcmp(&t->limiter_record[slot], r, sizeof(*r)) == 0) {
@@ -59,10 +59,12 @@ int limiter_set(struct dataplane *dp, const struct wire_limiter *r)
 		}
 		if (t->limiter_record[slot].uid != r->uid)
 			return -EEXIST;
+		now = limiter_units(dp->clock());
 	} else {
-		error = take_slot(dp, r, &slot);
+		error = take_slot(dp, r, &slot); // may wait
 		if (error != 0)
 			return error;
+		now = limiter_units(dp->clock());
 		bool same = dp->stats->words_valid || t->limiter_uid[slot] == r->uid;
 		for (unsigned w = 0; w < dp->workers; w++)
 			limiter_void_lease(stats_limiter_part(dp->stats, w, slot));

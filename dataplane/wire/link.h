@@ -24,7 +24,7 @@
 // What an error means in an ACK:
 //   -EINVAL      padding, range or id of this record
 //   -ENOENT      refers to something that does not exist (SET), or is not there (DELETE)
-//   -EBUSY       DELETE of something in use
+//   -EBUSY       DELETE of something in use; SET of an interface in use to another VRF, port or kind
 //   -EEXIST      the (port, VLAN stack), GRE triple or address belongs to another id
 //   -ENOSPC      a table, or the VRF's quota, is full
 //   -EBADF       HOST_SET names a descriptor that was not sent

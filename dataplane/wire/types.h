@@ -168,7 +168,7 @@ struct wire_interface {
 	uint64_t uid;       // persistent, names the counters in the stats segment; never reused
 	uint32_t interface; // id
 	uint32_t vrf;
-	uint32_t owner;     // peering or vnet this belongs to, for the source check; 0 on core interfaces
+	uint32_t owner;     // peering or vnet this belongs to, for the source check; 0 on core interfaces; not UINT32_MAX
 	uint32_t flags;     // WIRE_INTERFACE_*
 	uint32_t limiter_in;  // 0 = not limited
 	uint32_t limiter_out;
@@ -226,7 +226,7 @@ static inline uint64_t wire_ramp_default(uint64_t rate)
 	return ramp < 5000000 ? 5000000 : ramp > 10000000 ? 10000000 : ramp;
 }
 
-// An address of ours in a VRF: packets to it go to the host queue of `interface`.
+// An address of ours in a VRF: packets to it go to the host queue of `interface`, which is of that VRF.
 struct wire_local {
 	uint32_t vrf;
 	uint32_t interface;
