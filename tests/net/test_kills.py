@@ -2,6 +2,7 @@
 """kill -9 of anything at any moment, in the middle of changes and under traffic: after each round everything is
 as the model says. The rounds are drawn from a seed (CULVERT_SEED replays it); CULVERT_LONG=1 plays a hundred."""
 
+import copy
 import os
 import random
 import signal
@@ -34,10 +35,23 @@ class Change:
         self.name, self.do, self.undo, self.touches = name, do, undo, touches
 
 
+def other_model(lab):
+    """A model file in which a third customer, with a circuit of his own on acme's port, is added to the two."""
+    path = os.path.join(lab.dir, "third.yaml")
+    c = copy.copy(lab.acme)
+    c.name, c.circuit, c.vnet, c.vlans, c.key, c.gateway = "initech", "initech-ams-01", "initech-prod", [300], 7003, "198.51.100.31"
+    c.subnet, c.secondary_subnet = "169.254.20.0/30", "169.254.20.4/30"
+    lab.customers.append(c)
+    with open(path, "w") as f:
+        f.write(lab.model().replace("  - name: globex\n", "  - name: globex\n  - name: initech\n", 1))
+    lab.customers.remove(c)
+    return path
+
+
 def changes(lab, number):
     tunnel = "edge=ams1-edge1,gateway=198.51.100.99,local=192.0.2.1,key=7099"
     new = [["vnet", "create", "acme-new", "--customer", "acme", "--prefixes", "10.99.0.0/16", "--tunnels", tunnel]]
-    made = [Change("vnet", new, [["vnet", "delete", "acme-new"]])]
+    made = [Change("vnet", new, [["vnet", "delete", "acme-new"]]), Change("model", [["config", "apply", other_model(lab)]], [["config", "apply", lab.model_path]])] * 2
     for c in lab.customers:
         peering, connection = f"{c.circuit}/private", f"{c.circuit}/{c.vnet}"
         made.append(Change("contract", [["circuit", "set", c.circuit, "--burst", f"{40 + number % 20}ms"]]))
@@ -67,7 +81,7 @@ def kernel_state(lab):
     for line in run("ip", "netns", "list").stdout.split("\n"):
         name = line.split(" ")[0]
         if name.startswith(lab.kernel_prefix + "-"):
-            links = run("ip", "-n", name, "-br", "link").stdout.split("\n")
+            links = run("ip", "-n", name, "-br", "link", check=False).stdout.split("\n")  # it may go meanwhile
             state[name] = sorted(link.split("@")[0].split(" ")[0] for link in links if link)
     return state
 
@@ -80,6 +94,20 @@ def recovering(lab):
 
 def descriptors(process):
     return len(os.listdir(f"/proc/{process.pid}/fd"))
+
+
+def zombies(process):
+    """Children that have ended and that nobody has asked for."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                state, parent = f.read().rsplit(")", 1)[1].split()[:2]
+        except OSError:
+            continue
+        if state == "Z" and int(parent) == process.pid:
+            found.append(int(pid))
+    return found
 
 
 def problems(lab):
@@ -171,6 +199,7 @@ class Chaos:
             wait_for(lambda: problems(lab) == self.problems, 10, "no problems but those from before")
             wait_for(lambda: kernel_state(lab) == self.kernel, 10, "namespaces and devices as before")
             wait_for(lambda: len(speaker_pids(lab)) == self.speakers, 10, "speakers as before")
+            wait_for(lambda: not zombies(lab.daemon), 10, "no zombies")
             status = lab.status()
             assert status["bridge"]["drift"] == 0 and status["dataplane"]["records"]["refused"] == 0, status
             counters = interface_counters(lab)
