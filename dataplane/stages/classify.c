@@ -18,6 +18,8 @@
 
 #include <rte_prefetch.h>
 
+#define AHEAD 6u // frames between the one read and the one fetched
+
 static bool is_outer_tag(const struct port *port, uint16_t type)
 {
 	if (type == ETHERTYPE_VLAN)
@@ -81,8 +83,7 @@ static inline void accept(
 	uint8_t check = i->flags & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0;
 	p->flags = check | group;
 	p->vrf = i->vrf;
-	m->data_len = (uint16_t)(l3 + p->length);
-	m->pkt_len = l3 + p->length;
+	burst_trim(m, l3 + p->length);
 }
 
 // The common case: an IPv4 packet to us, without options, with nothing wrong. False: check_frame() says what it is.
@@ -94,13 +95,13 @@ static inline bool plain_frame(
 	bool ours = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 			    ? (load64(data) ^ load64(i->mac)) << 16 == 0
 			    : memcmp(data, i->mac, 6) == 0;
-	// An mbuf has room for these 20 bytes whatever its length; ipv4_plain() looks at the length.
-	unsigned plain = (i->flags & WIRE_INTERFACE_UP) != 0;
-	plain &= type == ETHERTYPE_IPV4;
-	plain &= ours;
-	plain &= ipv4_plain(ip, m->data_len - l3, &p->length);
-	if (!plain)
+	if (!ours || type != ETHERTYPE_IPV4 || !(i->flags & WIRE_INTERFACE_UP))
 		return false;
+	// An mbuf has room for these 20 bytes whatever its length; ipv4_plain() looks at the length.
+	unsigned length = ipv4_plain(ip, m->data_len - l3);
+	if (length == 0)
+		return false;
+	p->length = (uint16_t)length;
 	p->family = 4;
 	p->tos = ip[1];
 	accept(i, m, p, l3, 0);
@@ -193,25 +194,25 @@ static inline struct front read_front(const struct port *port, const struct rte_
 static inline bool same_front(const struct rte_mbuf *m, const struct front *f)
 {
 	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-	unsigned same = f->frame.l3 != 0; // without branches
-	same &= m->data_len >= 22;
-	same &= m->nb_segs == 1;
-	same &= ((load64(data + 12) ^ f->word) & f->mask) == 0;
-	same &= (f->frame.l3 != 22) | (load_be16(data + 20) == f->frame.ethertype);
-	return same;
+	return ((load64(data + 12) ^ f->word) & f->mask) == 0 && f->frame.l3 != 0 &&
+	       m->data_len >= 22 && m->nb_segs == 1 &&
+	       (f->frame.l3 != 22 || load_be16(data + 20) == f->frame.ethertype);
+}
+
+static inline void fetch_ahead(const struct burst *b, unsigned i, unsigned n)
+{
+	if (i + AHEAD < n)
+		rte_prefetch0(rte_pktmbuf_mtod(b->mbuf[i + AHEAD], void *));
 }
 
 static void find_interfaces(struct worker *w, const struct port *port, const struct frame *frame,
-	uint32_t *slot, unsigned n)
+	uint32_t *slot, unsigned from, unsigned n)
 {
 	const struct interface *interface = w->tables->interface;
 	const struct map_array *vlans = map_array(&w->tables->vlans);
-	uint32_t last = find_interface(vlans, port, frame[0].key);
-	slot[0] = last;
-	rte_prefetch0(&interface[last]);
-	rte_prefetch0(&w->hot[last]);
-	for (unsigned i = 1; i < n; i++) {
-		if (frame[i].key != frame[i - 1].key) {
+	uint32_t last = MAP_NONE;
+	for (unsigned i = from; i < n; i++) {
+		if (i == from || frame[i].key != frame[i - 1].key) {
 			last = find_interface(vlans, port, frame[i].key);
 			rte_prefetch0(&interface[last]);
 			rte_prefetch0(&w->hot[last]);
@@ -220,8 +221,8 @@ static void find_interfaces(struct worker *w, const struct port *port, const str
 	}
 }
 
-// Any burst.
-static void classify_each(struct worker *w, const struct port *port, unsigned n)
+// Any frames, from the given one on.
+static void classify_each(struct worker *w, const struct port *port, unsigned from, unsigned n)
 {
 	struct burst *b = &w->burst;
 	const struct interface *interface = w->tables->interface;
@@ -231,15 +232,16 @@ static void classify_each(struct worker *w, const struct port *port, unsigned n)
 	struct rx_count count = {.interface = port->unclassified};
 	struct front last = {0};
 
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = from; i < n; i++) {
+		fetch_ahead(b, i, n);
 		if (!same_front(b->mbuf[i], &last)) {
 			last = read_front(port, b->mbuf[i]);
 			rte_prefetch0(map_home(vlans, last.frame.key));
 		}
 		frame[i] = last.frame;
 	}
-	find_interfaces(w, port, frame, slot, n);
-	for (unsigned i = 0; i < n; i++) {
+	find_interfaces(w, port, frame, slot, from, n);
+	for (unsigned i = from; i < n; i++) {
 		struct packet *p = &b->packet[i];
 		const struct interface *in = &interface[slot[i]];
 		p->in = slot[i];
@@ -250,50 +252,50 @@ static void classify_each(struct worker *w, const struct port *port, unsigned n)
 		if (on && (in->flags & WIRE_INTERFACE_CORE))
 			gre |= (uint32_t)is_gre(b->mbuf[i], p) << i;
 	}
-	b->gre = gre;
+	b->gre |= gre;
 	rx_count_flush(w, &count);
 }
 
-// A burst of one interface, which at a core port or under load most are.
-static inline void classify_alike(
-	struct worker *w, const struct port *port, unsigned n, const struct frame *frame)
+// The frames in front that are of one interface, if they are two at least; at a core port or under load that is mostly the
+// whole burst. Returns their number.
+static unsigned classify_run(struct worker *w, const struct port *port, unsigned n)
 {
 	struct burst *b = &w->burst;
 	const struct map_array *vlans = map_array(&w->tables->vlans);
-	uint32_t slot = find_interface(vlans, port, frame->key), gre = 0;
+	const struct front first = read_front(port, b->mbuf[0]);
+	if (n < 2 || !same_front(b->mbuf[1], &first))
+		return 0;
+	uint32_t slot = find_interface(vlans, port, first.frame.key), gre = 0;
 	const struct interface *in = &w->tables->interface[slot];
 	bool core = in->flags & WIRE_INTERFACE_CORE;
 	uint64_t bytes = 0;
-	for (unsigned i = 0; i < n; i++) {
+	unsigned i;
+	for (i = 0; i < n && same_front(b->mbuf[i], &first); i++) {
 		struct packet *p = &b->packet[i];
+		fetch_ahead(b, i, n);
 		p->in = slot;
-		p->l3 = frame->l3;
-		bool on = plain_frame(in, b->mbuf[i], p, frame->l3, frame->ethertype) ||
-			  odd_frame(w, port, i, frame);
+		p->l3 = first.frame.l3;
+		bool on = plain_frame(in, b->mbuf[i], p, first.frame.l3, first.frame.ethertype) ||
+			  odd_frame(w, port, i, &first.frame);
 		bytes += p->length;
 		if (core && on)
 			gre |= (uint32_t)is_gre(b->mbuf[i], p) << i;
 	}
 	b->gre = gre;
-	w->hot[slot].rx_packets += n;
+	w->hot[slot].rx_packets += i;
 	w->hot[slot].rx_bytes += bytes;
+	return i;
 }
 
 void stage_classify(struct worker *w, const struct port *port, unsigned n)
 {
 	struct burst *b = &w->burst;
-	struct front first = read_front(port, b->mbuf[0]);
-	bool alike = true;
-
 	b->count = n;
 	b->alive = (uint32_t)((1ull << n) - 1);
-	for (unsigned i = 1; i < n; i++) {
-		if (i + 3 < n)
-			rte_prefetch0(rte_pktmbuf_mtod(b->mbuf[i + 3], void *));
-		alike &= same_front(b->mbuf[i], &first);
-	}
-	if (alike)
-		classify_alike(w, port, n, &first.frame);
-	else
-		classify_each(w, port, n);
+	b->gre = 0;
+	for (unsigned i = 0; i < AHEAD && i < n; i++)
+		rte_prefetch0(rte_pktmbuf_mtod(b->mbuf[i], void *));
+	unsigned done = classify_run(w, port, n);
+	if (done < n)
+		classify_each(w, port, done, n);
 }

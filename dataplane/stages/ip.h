@@ -151,17 +151,20 @@ static inline enum drop_reason ipv4_check(const uint8_t *h, unsigned room, uint1
 	return ipv4_martian(load_be32(h + 12), destination) ? DROP_MARTIAN : HEADER_OK;
 }
 
-// The common case in one go: no options, everything right. False: ipv4_check() knows more.
-static inline bool ipv4_plain(const uint8_t *h, unsigned room, uint16_t *length)
+// First bytes of addresses that a host may have: neither 0 nor 127 nor multicast and above.
+static const uint8_t ipv4_unicast[256] = {[1 ... 126] = 1, [128 ... 223] = 1};
+
+// The common case in one go: no options, everything right. The packet's length, or 0: ipv4_check() knows more.
+// 20 bytes must be readable from h on, whatever the room.
+static inline unsigned ipv4_plain(const uint8_t *h, unsigned room)
 {
 	unsigned total = load_be16(h + 2);
-	uint32_t source = h[12], destination = h[16];
 	uint64_t sum = (uint64_t)load32(h) + load32(h + 4) + load32(h + 8) + load32(h + 12) +
 		       load32(h + 16);
-	*length = (uint16_t)total;
-	return (h[0] == 0x45) & (total >= 20) & (total <= room) & (fold(sum) == 0xffff) &
-	       (source - 1 < 223) & (source != 127) & (destination - 1 < 223) &
-	       (destination != 127);
+	// A right header adds up to a multiple of 0xffff, which is told by one multiplication.
+	if (h[0] != 0x45 || total < 20 || total > room || sum % 0xffff != 0)
+		return 0;
+	return ipv4_unicast[h[12]] & ipv4_unicast[h[16]] ? total : 0;
 }
 
 // Multicast and link-local destinations are left to lookup, which knows what the host wants; their source may

@@ -67,6 +67,15 @@ static inline void tx_add(
 	w->tx_ports |= 1ull << port;
 }
 
+// What lies behind the packet is padding, or an outer packet's: it is cut off, so that nobody bills or sends it.
+static inline void burst_trim(struct rte_mbuf *m, unsigned bytes)
+{
+	if (m->data_len == bytes)
+		return;
+	m->data_len = (uint16_t)bytes;
+	m->pkt_len = bytes;
+}
+
 // Runs of packets of one interface are counted together.
 struct rx_count {
 	uint32_t interface;
