@@ -84,7 +84,7 @@ def test_a_customer_goes_and_another_takes_his_place(edge, undisturbed):
     apply(edge, edge.model())
     wait_for(lambda: reached(edge, acme), 15, "acme again")
     wait_for(lambda: len(speaker_pids(edge)) == speakers, 15, "as many BIRDs as before")
-    assert kernel_state(edge).keys() == kernel.keys()
+    wait_for(lambda: kernel_state(edge).keys() == kernel.keys(), 10, "namespaces as before")
 
 
 def test_deleted_and_made_again_at_once(edge, undisturbed):
@@ -95,7 +95,7 @@ def test_deleted_and_made_again_at_once(edge, undisturbed):
         apply(edge, edge.model())
     wait_for(lambda: reached(edge, edge.acme), 15, "acme's traffic flows")
     wait_for(lambda: len(speaker_pids(edge)) == speakers, 15, f"{speakers} BIRDs")
-    assert kernel_state(edge).keys() == kernel.keys()
+    wait_for(lambda: kernel_state(edge).keys() == kernel.keys(), 10, "namespaces as before")
     wait_for(edge.synced, 5, "synced")
 
 
