@@ -28,10 +28,9 @@ struct harness {
 	struct event_base *base;
 	struct rpc_server *server;
 	struct event *stop_event, *back_event;
-	int stop[2], forward[2], back[2];
+	int stop[2], forward[2], back[2], told[2];
 	pthread_t thread, route_thread;
-	struct rpc_counters counters; // as of the end
-	pthread_mutex_t mutex;
+	struct rpc_counters counters; // as last asked for
 };
 
 static void pass(int fd, struct rpc_call *call)
@@ -57,9 +56,19 @@ static void on_back(evutil_socket_t fd, short what, void *ctx)
 		rpc_call_finish(call);
 }
 
+// The server belongs to its thread: 's' ends it, 'c' has its counters copied.
 static void on_stop(evutil_socket_t fd, short what, void *ctx)
 {
-	event_base_loopbreak(((struct harness *)ctx)->base);
+	struct harness *harness = ctx;
+	char order;
+
+	assert_int_equal(read(fd, &order, 1), 1);
+	if (order == 's') {
+		event_base_loopbreak(harness->base);
+		return;
+	}
+	rpc_server_counters(harness->server, &harness->counters);
+	assert_int_equal(write(harness->told[1], "", 1), 1);
 }
 
 static void *route_main(void *ctx)
@@ -92,7 +101,9 @@ struct harness *harness_start(const struct rpc_options *options,
 	assert_non_null(mkdtemp(harness->dir));
 	chmod(harness->dir, 0755);
 	snprintf(harness->path, sizeof(harness->path), "%s/sock", harness->dir);
-	assert_int_equal(pipe(harness->stop) | pipe(harness->forward) | pipe(harness->back), 0);
+	assert_int_equal(pipe(harness->stop) | pipe(harness->forward) | pipe(harness->back) |
+				 pipe(harness->told),
+		0);
 	harness->base = event_base_new();
 	filled.base = harness->base;
 	filled.path = harness->path;
@@ -108,7 +119,8 @@ struct harness *harness_start(const struct rpc_options *options,
 	assert_int_equal(rpc_server_create(&harness->server, &filled, &error), 0);
 	if (setup != NULL)
 		setup(ctx, harness->server, harness->base);
-	harness->stop_event = event_new(harness->base, harness->stop[0], EV_READ, on_stop, harness);
+	harness->stop_event =
+		event_new(harness->base, harness->stop[0], EV_READ | EV_PERSIST, on_stop, harness);
 	harness->back_event =
 		event_new(harness->base, harness->back[0], EV_READ | EV_PERSIST, on_back, harness);
 	event_add(harness->stop_event, NULL);
@@ -122,7 +134,7 @@ void harness_stop(struct harness *harness)
 {
 	struct rpc_call *call;
 
-	assert_int_equal(write(harness->stop[1], "", 1), 1);
+	assert_int_equal(write(harness->stop[1], "s", 1), 1);
 	pthread_join(harness->thread, NULL);
 	rpc_server_destroy(harness->server);
 	// Calls answered after the server has gone.
@@ -138,6 +150,8 @@ void harness_stop(struct harness *harness)
 	close(harness->stop[1]);
 	close(harness->forward[0]);
 	close(harness->back[0]);
+	close(harness->told[0]);
+	close(harness->told[1]);
 	assert_int_equal(access(harness->path, F_OK), -1);
 	rmdir(harness->dir);
 	free(harness);
@@ -150,7 +164,11 @@ const char *harness_path(const struct harness *harness)
 
 void harness_counters(const struct harness *harness, struct rpc_counters *counters)
 {
-	rpc_server_counters(harness->server, counters);
+	char byte;
+
+	assert_int_equal(write(harness->stop[1], "c", 1), 1);
+	assert_int_equal(read(harness->told[0], &byte, 1), 1);
+	*counters = harness->counters;
 }
 
 void raw_enter(const struct harness *harness)
