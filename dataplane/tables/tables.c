@@ -19,20 +19,35 @@ struct memory {
 	size_t bytes;
 };
 
+#define HUGE_BYTES ((size_t)2 << 20)
+
+// A mapping that begins at a huge page, so that the slots in front, which are taken first, lie in one.
+static void *map_aligned(size_t bytes)
+{
+	char *base = mmap(NULL, bytes + HUGE_BYTES, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED)
+		return NULL;
+	size_t front = -(uintptr_t)base & (HUGE_BYTES - 1);
+	if (front != 0)
+		munmap(base, front);
+	if (front != HUGE_BYTES)
+		munmap(base + front + bytes, HUGE_BYTES - front);
+	madvise(base + front, bytes, MADV_HUGEPAGE);
+	return base + front;
+}
+
 void *tables_memory(struct tables *tables, size_t bytes)
 {
 	struct memory *m = malloc(sizeof(*m));
 	if (m == NULL)
 		return NULL;
 	bytes = (bytes + 4095) & ~(size_t)4095;
-	void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (base == MAP_FAILED) {
+	void *base = map_aligned(bytes);
+	if (base == NULL) {
 		free(m);
 		return NULL;
 	}
-	if (bytes >= 2u << 20)
-		madvise(base, bytes, MADV_HUGEPAGE);
 	*m = (struct memory){.next = tables->memory, .base = base, .bytes = bytes};
 	tables->memory = m;
 	return base;
