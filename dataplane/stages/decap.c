@@ -51,8 +51,16 @@ static bool checksum_ok(const uint8_t *data, unsigned bytes)
 	return fold(sum + load32(tail)) == 0xffff;
 }
 
+// IPv4 without options, not a fragment.
+static inline bool plain_ipv4(const uint8_t *ip)
+{
+	static const uint8_t bits[8] = {255, 0, 0, 0, 0, 0, 0x3f, 255}, values[8] = {0x45};
+	return (load64(ip) & load64(bits)) == load64(values);
+}
+
 // Reads the headers. HEADER_OK, or why they cannot be decapsulated.
-static enum drop_reason read_gre(const uint8_t *ip, const struct packet *p, struct gre *g)
+static __rte_noinline enum drop_reason read_odd(
+	const uint8_t *ip, const struct packet *p, struct gre *g)
 {
 	unsigned header = p->family == 4 ? (ip[0] & 15u) * 4 : 40, at = 4;
 	const uint8_t *gre = ip + header;
@@ -69,13 +77,8 @@ static enum drop_reason read_gre(const uint8_t *ip, const struct packet *p, stru
 		return DROP_GRE_HEADER;
 	if (flags & GRE_CHECKSUM)
 		at = 8;
-	g->ip = ip;
+	g->plain = false;
 	g->family = p->family;
-	g->plain = p->family == 4 && header == 20 && bytes == 8 && (flags & GRE_KEY);
-	if (g->plain) {
-		g->addresses = load64(ip + 12);
-		g->words = load64(gre);
-	}
 	g->keyed = (flags & GRE_KEY) != 0;
 	g->key = g->keyed ? load_be32(gre + at) : 0;
 	g->protocol = load_be16(gre + 2);
@@ -85,13 +88,29 @@ static enum drop_reason read_gre(const uint8_t *ip, const struct packet *p, stru
 	return HEADER_OK;
 }
 
+static inline enum drop_reason read_gre(const uint8_t *ip, const struct packet *p, struct gre *g)
+{
+	g->ip = ip;
+	if (unlikely(p->family != 4 || p->length < 28 || !plain_ipv4(ip) ||
+		     load16(ip + 20) != be16(GRE_KEY)))
+		return read_odd(ip, p, g);
+	g->plain = true;
+	g->addresses = load64(ip + 12);
+	g->words = load64(ip + 20);
+	g->family = 4;
+	g->keyed = true;
+	g->key = load_be32(ip + 24);
+	g->protocol = load_be16(ip + 22);
+	g->bytes = 28;
+	g->hash = tunnel_hash4(load32(ip + 12), load32(ip + 16), g->key, true);
+	return HEADER_OK;
+}
+
 // The same outer addresses and GRE header as one that was read; not a fragment.
 static inline bool same_outer(const uint8_t *ip, const struct packet *p, const struct gre *g)
 {
-	// Neither options nor a fragment.
-	static const uint8_t bits[8] = {255, 0, 0, 0, 0, 0, 0x3f, 255}, values[8] = {0x45};
-	return g->plain && (load64(ip) & load64(bits)) == load64(values) && p->length >= 28 &&
-	       load64(ip + 12) == g->addresses && load64(ip + 20) == g->words;
+	return g->plain && plain_ipv4(ip) && p->length >= 28 && load64(ip + 12) == g->addresses &&
+	       load64(ip + 20) == g->words;
 }
 
 static inline bool same_triple(const struct interface *i, const struct gre *g)

@@ -143,6 +143,7 @@ static __rte_noinline void take_path(struct worker *w, unsigned i, struct way *w
 	way->route = word.kind == GROUP_SINGLE ? p->route : FIB_NO_ROUTE;
 	way->out = p->out;
 	way->via = p->neighbor;
+	way->neighbor = 0;
 }
 
 // The way out must be open. Finds the adjacency and what fits through; 0: the packet is settled.
@@ -207,7 +208,7 @@ static inline void judge(struct worker *w, unsigned i, struct way *way)
 		burst_drop_icmp(w, i, DROP_TTL, HOST_TTL, 0);
 		return;
 	}
-	if (likely((p->out == way->out) & (p->neighbor == way->via) & (way->neighbor != 0)))
+	if (likely(p->out == way->out && p->neighbor == way->via && way->neighbor != 0))
 		p->neighbor = way->neighbor;
 	else
 		mtu = take_way(w, i, way);
@@ -290,6 +291,25 @@ static void fetch_paths(const struct worker *w)
 	}
 }
 
+static inline void choose(struct worker *w, unsigned i, struct way *way)
+{
+	struct packet *p = &w->burst.packet[i];
+	if (likely(p->route == way->route && p->route != FIB_NO_ROUTE &&
+		    !(p->flags & PACKET_GROUP))) {
+		p->out = way->out;
+		p->neighbor = way->via;
+	} else {
+		take_path(w, i, way);
+	}
+}
+
+// The answer was the same for all, and it leads over one path.
+static inline bool one_way(const struct worker *w, uint32_t varied)
+{
+	uint32_t group = w->burst.packet[0].route & FIB_GROUP_MASK;
+	return varied == 0 && group_word(w->tables, group).kind == GROUP_SINGLE;
+}
+
 void stage_lookup(struct worker *w)
 {
 	struct burst *b = &w->burst;
@@ -300,17 +320,18 @@ void stage_lookup(struct worker *w)
 		find_mixed(w);
 		varied = 1;
 	}
-	if (varied != 0)
-		fetch_paths(w);
-	FOR_EACH (i, b->alive) {
-		struct packet *p = &b->packet[i];
-		if (likely((p->route == way.route) & (way.route != FIB_NO_ROUTE)) &&
-			!(p->flags & PACKET_GROUP)) {
-			p->out = way.out;
-			p->neighbor = way.via;
-		} else {
-			take_path(w, i, &way);
+	if (likely(one_way(
+		    w, varied))) { // one pass: after the first packet nothing is to be fetched
+		FOR_EACH (i, b->alive) {
+			choose(w, i, &way);
+			if (likely(b->alive >> i & 1))
+				judge(w, i, &way);
 		}
+		return;
+	}
+	fetch_paths(w);
+	FOR_EACH (i, b->alive) {
+		choose(w, i, &way);
 	}
 	way.neighbor = 0;
 	FOR_EACH (j, b->alive) {
