@@ -95,6 +95,33 @@ static void back(void *ctx, struct rpc_call *call)
 	post(((struct daemon *)ctx)->main, finish_call, call);
 }
 
+struct news {
+	struct daemon *daemon;
+	const char *topic;
+	json_t *data;
+};
+
+static void tell_news(void *arg)
+{
+	struct news *news = arg;
+	if (news->daemon->server != NULL)
+		rpc_event(news->daemon->server, news->topic, news->data);
+	else
+		json_decref(news->data);
+	free(news);
+}
+
+// From the route thread; the topic is a literal.
+static void on_event(void *ctx, const char *topic, json_t *data)
+{
+	struct daemon *daemon = ctx;
+	struct news *news = malloc(sizeof(*news));
+	if (news == NULL)
+		abort();
+	*news = (struct news){daemon, topic, data};
+	post(daemon->main, tell_news, news);
+}
+
 static uint64_t revision(void *ctx)
 {
 	return service_revision(((struct daemon *)ctx)->service);
@@ -219,6 +246,8 @@ static int start(struct daemon *daemon, struct api_error *error)
 	const struct sync_options sync = {
 		.base = thread_base(daemon->route),
 		.node = daemon->node,
+		.event = on_event,
+		.event_ctx = daemon,
 	};
 	result = sync_create(&daemon->sync, &sync, error);
 	if (result == 0)
@@ -241,6 +270,7 @@ static void drain(struct daemon *daemon)
 static void stop(struct daemon *daemon)
 {
 	rpc_server_destroy(daemon->server);
+	daemon->server = NULL;
 	drain(daemon);
 	sync_destroy(daemon->sync);
 	daemon->sync = NULL;

@@ -45,7 +45,13 @@
 //   {"jsonrpc": "2.0", "method": "event", "params": {"seq": 22, "time": 1790000000, "topic": "model",
 //    "data": {"revision": 419}}}
 // seq counts all events of this culvertd, so a topic filter leaves holes. `since` repeats those kept that are
-// newer than it. A client that reads too slowly misses events and is told so as soon as it catches up, under
+// newer than it. Topics:
+//   model    {"revision": 419}
+//   session  {"peering": "acme-ams-01/private", "link": "primary", "state": "established", "was": "connect",
+//             "detail": "", "remote": "169.254.10.1"}; "was" is "unknown" the first time this culvertd hears of it. Sessions that
+//             come up or go down; one that did both between two looks was and is "established"
+//   port     {"port": "wan0", "state": "up"}      // up | down; also when a data plane is connected for the first time
+// A client that reads too slowly misses events and is told so as soon as it catches up, under
 // the topic "lost": {"seq": 40, "time": .., "topic": "lost", "data": {"lost": 17}}.
 #define API_SUBSCRIBE   "subscribe"
 #define API_UNSUBSCRIBE "unsubscribe"
@@ -99,7 +105,7 @@
 //             "quarantined": 0},
 //  "circuits": {"up": 1, "degraded": 1, "down": 0, "disabled": 0},
 //  "sessions": {"established": 2, "down": 0},
-//  "routes": {"learned": 12, "rejected": 2, "installed": 42},
+//  "routes": {"learned": 12, "rejected": 2, "held": 0, "installed": 42},
 //  "problems": [{"object": "circuit/acme-ams-01", "message": "secondary link on ams2 is unknown", "hint": "" }]}
 #define API_STATUS "status"
 
@@ -109,19 +115,31 @@
 //  "links": [{"link": "primary", "edge": "ams1", "port": "wan0", "vlan": "100.10",
 //             "state": "up", "reason": "",    // up | degraded | down | disabled | unknown (another edge's)
 //             "in":  {"packets": 100, "bytes": 12000, "limited_packets": 0, "limited_bytes": 0,
+//                     "limited_since": null,  // since when it drops, now or within the last minute
 //                     "rate": 412000000, "limited_rate": 0},
 //             "out": {the same},              // in, out: null when the link is not ours
 //             "peerings": [{"peering": "acme-ams-01/private", "session": "established", "since": 1789990010,
 //                           "detail": "", "local": "169.254.10.2", "remote": "169.254.10.1", "remote_asn": 65010,
 //                           "accepted": 37, "rejected": 1, "held": 0, "advertised": 2, "limit": 4000}]}]}
 // bytes are IP packet lengths, as billed; rates are over the last second or so, null at first.
+// "limit" is of each family. Prefixes beyond it are "held": not installed, and next when a place becomes free. A
+// link whose peering holds prefixes is degraded.
 #define API_CIRCUIT_STATUS "circuit.status"
 
 // {"circuit", "link"?} ->
 // {"circuit": "acme-ams-01", "time": 1790000000,
 //  "links": [{"link": "primary", "edge": "ams1",
 //             "in":  {"packets", "bytes", "limited_packets", "limited_bytes", "ef_packets", "ef_bytes",
-//                     "ef_limited_packets", "ef_limited_bytes", "rate", "limited_rate"},   // ef_: within the sums
+//                     "ef_limited_packets", "ef_limited_bytes", "rate", "limited_rate",   // ef_: within the sums
+//                     "limited_since": as in circuit.status,
+//                     "best_effort": {"packets", "bytes", "limited_packets", "limited_bytes"}, "ef": {the same},
+//                     "contract": {"rate": 50000000, "burst_bytes": 312500, "burst_ms": 50.0, "ef_rate": 0,
+//                                  "shaped": true, "queue_ms": 20.0},
+//                     "peak_bytes": 42000, "peak_rate": 336000000,   // fullest millisecond of the last minute,
+//                                                                    // offered, dropped or not; null = not known
+//                     "unshaped_packets": 0,    // policed because the shaper's memory was used up
+//                     "last_drops": null | {"start": 1790000000, "length_ms": 2.5, "bytes": 6000, "packets": 4,
+//                                           "ongoing": false}},      // a run of drops, ended by a second without
 //             "out": {the same},
 //             "interfaces": [{"interface": "acme-ams-01/private", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes",
 //                             "forwarded", "to_host", "from_host", "generated",
@@ -132,7 +150,8 @@
 // {"peering"?, "circuit"?, "limit"?, "cursor"?} -> items: one of circuit.status's "peerings" with
 // {"circuit", "link", "edge"} added.
 #define API_PEERING_STATUS "peering.status"
-// {"peering", "soft": true?} -> {"cleared": 1}; soft asks for a route refresh and keeps the session.
+// {"peering", "soft": true?} -> {"cleared": 1, "failed": 0}, sessions of the peering on this edge; soft asks for a
+// route refresh and keeps them. An error when none could be cleared.
 #define API_PEERING_CLEAR "peering.clear"
 
 // {selector?, "state"?: "installed", "prefix"?: "10.0.0.0/8" (it and what is inside), "limit"?, "cursor"?} -> items:

@@ -4,6 +4,10 @@
 //
 // Once a second every limiter is read for its rate of the last second, and the counters of deleted objects
 // are read for the last time: they are logged, and the data plane may use their place again.
+//
+// The last run of drops stands in the segment, where it grows while it lasts, and comes as an event when it has
+// ended. The later of the two counts: the segment also knows what happened while we were not there, and the
+// event is still known when the data plane came back with a new segment.
 
 #include "control/sync/state.h"
 
@@ -14,11 +18,19 @@
 #include <string.h>
 #include <time.h>
 
+#define MINUTE_NS 60000000000u
+
 struct sample {
 	uint64_t uid;
 	uint64_t passed, limited; // bytes
 	uint64_t rate, limited_rate;
 	bool rated;
+};
+
+struct episode { // of one limiter
+	struct entry entry;
+	uint64_t uid;
+	struct wire_episode last;
 };
 
 struct rates {
@@ -93,6 +105,16 @@ static void sample_rates(struct sync *sync)
 	}
 }
 
+static void forget_episode(struct sync *sync, uint64_t uid)
+{
+	struct episode *episode = table_find(&sync->episodes, &uid);
+
+	if (episode == NULL)
+		return;
+	table_remove(&sync->episodes, episode);
+	free(episode);
+}
+
 static void release_deleted(struct sync *sync, enum stats_kind kind)
 {
 	for (uint32_t slot = 1; slot < sync->stats->slots[kind]; slot++) {
@@ -112,6 +134,7 @@ static void release_deleted(struct sync *sync, enum stats_kind kind)
 				(unsigned long long)sum.tx_packets,
 				(unsigned long long)sum.tx_bytes);
 		}
+		forget_episode(sync, entry->uid);
 		dataplane_release(sync->dataplane, entry->uid);
 	}
 }
@@ -130,15 +153,77 @@ void counters_tick(struct sync *sync)
 
 // --- reading -------------------------------------------------------------------------------------------
 
+void counters_episode(struct sync *sync, const struct wire_episode *news)
+{
+	struct episode *episode;
+
+	if (sync->episodes.key_size == 0)
+		sync->episodes = TABLE_OF(struct episode, uid);
+	episode = table_find(&sync->episodes, &news->uid);
+	if (episode == NULL) {
+		episode = calloc(1, sizeof(*episode));
+		if (episode == NULL)
+			abort();
+		episode->uid = news->uid;
+		table_add(&sync->episodes, episode);
+	}
+	episode->last = *news;
+}
+
+static void read_word(
+	const struct sync *sync, uint32_t slot, uint64_t uid, struct limiter_counters *counters)
+{
+	const struct stats_limiter_word *word = stats_limiter_word(sync->stats, slot);
+#define READ(member) __atomic_load_n(&word->member, __ATOMIC_RELAXED)
+	const struct wire_episode last = {
+		.uid = uid,
+		.start = READ(episode_start),
+		.length = READ(episode_length),
+		.bytes = READ(episode_bytes),
+		.packets = READ(episode_packets),
+	};
+
+	counters->peak = READ(peak_bytes);
+	counters->fallbacks = READ(fallbacks);
+#undef READ
+	if (last.start + last.length >= counters->episode.start + counters->episode.length)
+		counters->episode = last;
+}
+
+static uint64_t realtime_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t counters_limited_since(const struct limiter_counters *counters)
+{
+	uint64_t end = counters->episode.start + counters->episode.length;
+
+	return counters->episode.start != 0 && end + MINUTE_NS > realtime_ns()
+		       ? counters->episode.start / 1000000000u
+		       : 0;
+}
+
 void counters_limiter(const struct sync *sync, uint64_t uid, struct limiter_counters *counters)
 {
+	const struct episode *episode = table_find(&sync->episodes, &uid);
+
 	*counters = (struct limiter_counters){.known = false};
+	if (episode != NULL)
+		counters->episode = episode->last;
 	if (sync->stats == NULL)
 		return;
 	int64_t slot = stats_find(sync->stats, STATS_LIMITER, uid);
 	if (slot < 0 || stats_sum_limiter(sync->stats, (uint32_t)slot, &counters->sum) != 0)
 		return;
 	counters->known = true;
+	read_word(sync, (uint32_t)slot, uid, counters);
+	// A run ends with a second without drops; it is looked at once a second.
+	counters->dropping =
+		counters->episode.start != 0 &&
+		counters->episode.start + counters->episode.length + 1500000000u > realtime_ns();
 	if (sync->rates == NULL || slot >= sync->rates->slots)
 		return;
 	const struct sample *sample = &sync->rates->slot[slot];

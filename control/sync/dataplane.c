@@ -130,13 +130,7 @@ static void on_hello(struct dataplane *d, const struct wire_hello *hello)
 		replay_start(d);
 		return;
 	}
-	const uint32_t types[] = {WIRE_NEIGHBOR_SET, WIRE_PATH_SET, WIRE_GROUP_SET};
-	for (unsigned int i = 0; i < 3; i++) {
-		const struct wire_dump dump = {.type = types[i]};
-		if (!replay_message(d, WIRE_DUMP, &dump))
-			return;
-		d->dump_seq = d->out.header.seq;
-	}
+	replay_read(d);
 }
 
 static void answer_records(struct dataplane *d, struct flight *flight,
@@ -248,7 +242,7 @@ static void on_ack(struct dataplane *d)
 	}
 	if (d->link == NULL)
 		return;
-	if (d->phase == PHASE_DUMP && d->in.header.seq == d->dump_seq) {
+	if (d->phase == PHASE_DUMP && d->in.header.seq == d->dump_seq && !replay_read_more(d)) {
 		d->found = true;
 		d->callbacks.ready(d->callbacks.ctx);
 		replay_start(d);
@@ -286,12 +280,14 @@ static void on_message(struct dataplane *d)
 			d->callbacks.port(d->callbacks.ctx, record);
 		else if (type == WIRE_NEIGHBOR_NEEDED)
 			d->callbacks.needed(d->callbacks.ctx, record);
-		else if (type == WIRE_VRF_STATS)
+		else if (type == WIRE_LIMITER_EPISODE)
+			d->callbacks.episode(d->callbacks.ctx, record);
+		else if (type == WIRE_VRF_STATS && vrfs)
 			d->callbacks.vrf_stats(d->callbacks.ctx, record);
 		else if (vrfs)
 			answer_waiters(&d->vrf_waiters);
-		else if (!event && type != WIRE_DUMP_END)
-			d->callbacks.found(d->callbacks.ctx, type, record);
+		else if (type != WIRE_DUMP_END)
+			replay_found(d, type, record);
 	}
 }
 
@@ -522,6 +518,7 @@ void dataplane_destroy(struct dataplane *d)
 	for (unsigned int i = 0; i < 3; i++)
 		if (events[i] != NULL)
 			event_free(events[i]);
+	free(d->read_vrf);
 	free(d->path);
 	free(d);
 }

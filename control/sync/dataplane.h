@@ -35,11 +35,13 @@ struct dataplane_callbacks {
 	void (*connected)(void *ctx, const struct wire_hello *hello);
 	void (*disconnected)(void *ctx);
 	// On the first connection only: what is installed there, then that this was all. The ledger is filled after that.
-	void (*found)(void *ctx, uint16_t type, const void *record);
+	// Next hops, and what each VRF holds; true: tell its routes as well.
+	bool (*found)(void *ctx, uint16_t type, const void *record);
 	void (*ready)(void *ctx);
 	void (*port)(void *ctx, const struct wire_port *port);
 	void (*needed)(void *ctx, const struct wire_needed *needed);
 	void (*vrf_stats)(void *ctx, const struct wire_vrf_stats *stats);
+	void (*episode)(void *ctx, const struct wire_episode *episode);
 	// A new host queue of the interface, 0 or -errno; the descriptor is closed by the caller.
 	int (*queue)(void *ctx, uint32_t interface, int *fd);
 	// One line for people about a record, e.g. "interface acme-ams-01/private".

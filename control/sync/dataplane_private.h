@@ -65,7 +65,9 @@ struct dataplane {
 	struct event *readable, *writable, *retry, *turn, *again;
 	struct flight flight[WIRE_WINDOW];
 	unsigned int flight_first, flight_count;
-	uint64_t dump_seq; // of the last DUMP
+	uint64_t dump_seq;  // of the last DUMP
+	uint32_t *read_vrf; // whose routes are to be read back
+	unsigned int read_vrfs;
 	uint64_t sweep_count;
 	struct vrf *open; // its sweep is open
 	uint32_t open_vrf;
@@ -86,6 +88,11 @@ void dataplane_disconnect(struct dataplane *d, const char *reason, long retry_ms
 // replay.c. False: the connection is gone.
 bool replay_hello(struct dataplane *d);
 bool replay_message(struct dataplane *d, uint16_t type, const void *record);
+// Reads back what is installed; replay_found() for each record of it, replay_read_more() when the last answer is there:
+// false = that was all.
+void replay_read(struct dataplane *d);
+void replay_found(struct dataplane *d, uint16_t type, const void *record);
+bool replay_read_more(struct dataplane *d);
 void replay_start(struct dataplane *d);
 void replay_turn(evutil_socket_t fd, short events, void *arg); // sends what there is room for
 

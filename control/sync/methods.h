@@ -55,6 +55,15 @@ enum link_state { STATE_UP, STATE_DEGRADED, STATE_DOWN, STATE_DISABLED, STATE_UN
 enum link_state circuit_state(
 	const struct sync *sync, const struct circuit *circuit, char *reason, size_t size);
 const char *state_name(enum link_state state);
+const char *role_name(const struct link *link);
+bool link_is_ours(const struct sync *sync, const struct link *link);
+const struct desired_interface *attachment_of(
+	const struct sync *sync, const struct peering *peering, const struct link *link);
+bool find_circuit(struct rpc_call *call, const struct sync *sync, const char *name);
+// Counters of one direction of a link, in short or with everything there is to say; null when it is not ours.
+json_t *direction_json(
+	const struct sync *sync, const struct link *link, const char *direction, bool full);
+
 unsigned int count_rejected(const struct sync *sync, const struct desired_domain *domain);
 
 void method_status(struct rpc_call *call);
@@ -68,7 +77,5 @@ void method_route_summary(struct rpc_call *call);
 void method_neighbor_list(struct rpc_call *call);
 void method_drops(struct rpc_call *call);
 void method_port_status(struct rpc_call *call);
-
-#define ROUTE_LIMIT 4000 // of a private peering, docs/model
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// circuit.status, circuit.stats, peering.status, peering.clear: what a circuit does for its customer.
+// circuit.status, peering.status, peering.clear: what a circuit does for its customer.
 //
 // A link is what its port, its admin state and its sessions make of it; a circuit is up when both of its links
 // are, degraded while one is. What another edge's link does is not known here, and is said to be unknown
@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *state_name(enum link_state state)
@@ -24,7 +25,7 @@ const char *state_name(enum link_state state)
 	return names[state];
 }
 
-static const char *role_name(const struct link *link)
+const char *role_name(const struct link *link)
 {
 	return link->role == LINK_PRIMARY ? "primary" : "secondary";
 }
@@ -34,12 +35,12 @@ static const struct model *model_of(const struct sync *sync)
 	return sync->desired->publication->model;
 }
 
-static bool is_ours(const struct sync *sync, const struct link *link)
+bool link_is_ours(const struct sync *sync, const struct link *link)
 {
 	return strcmp(link->edge, sync->node->edge) == 0;
 }
 
-static const struct desired_interface *attachment_of(
+const struct desired_interface *attachment_of(
 	const struct sync *sync, const struct peering *peering, const struct link *link)
 {
 	struct id id = ids_of(sync->desired->publication->ids, ID_INTERFACE, "attachment/%s/%s",
@@ -74,12 +75,21 @@ static bool is_established(const char *session)
 	return strcmp(session, "established") == 0;
 }
 
+// Prefixes of an attachment's peering that wait for a place.
+static unsigned int held_of(const struct sync *sync, const struct desired_interface *attachment)
+{
+	const struct domain *domain =
+		attachment != NULL ? table_find(&sync->domains, &attachment->record.vrf) : NULL;
+	return domain != NULL ? limit_held(domain) : 0;
+}
+
 // What a link's sessions make of it, when everything below them is well.
 static enum link_state sessions_state(
 	const struct sync *sync, const struct link *link, char *reason, size_t size)
 {
-	unsigned int enabled = 0, up = 0;
+	unsigned int enabled = 0, up = 0, held = 0;
 	const struct object *child;
+	const char *full = NULL;
 
 	MODEL_CHILDREN(model_of(sync), NOUN_PEERING, link->circuit, child)
 	{
@@ -88,6 +98,10 @@ static enum link_state sessions_state(
 			continue;
 		enabled++;
 		const struct desired_interface *attachment = attachment_of(sync, peering, link);
+		unsigned int excess = held_of(sync, attachment);
+		if (excess > 0)
+			full = peering->object.name;
+		held += excess;
 		if (is_established(session_text(sync, attachment))) {
 			up++;
 			continue;
@@ -96,16 +110,18 @@ static enum link_state sessions_state(
 		snprintf(reason, size, "no BGP session of %s%s%s", peering->object.name,
 			detail[0] != '\0' ? ": " : "", detail);
 	}
+	if (full != NULL && up == enabled)
+		snprintf(reason, size, "prefix limit of %s reached, %u held", full, held);
 	if (enabled == 0)
 		snprintf(reason, size, "no peering is enabled");
-	return up == 0 ? STATE_DOWN : up < enabled ? STATE_DEGRADED : STATE_UP;
+	return up == 0 ? STATE_DOWN : up < enabled || held > 0 ? STATE_DEGRADED : STATE_UP;
 }
 
 static enum link_state link_state(
 	const struct sync *sync, const struct link *link, char *reason, size_t size)
 {
 	reason[0] = '\0';
-	if (!is_ours(sync, link)) {
+	if (!link_is_ours(sync, link)) {
 		snprintf(reason, size, "edge %s", link->edge);
 		return STATE_UNKNOWN;
 	}
@@ -184,7 +200,7 @@ static json_t *session_json(
 	const struct realised *realised =
 		attachment != NULL ? table_find(&sync->realised, &attachment->id) : NULL;
 	bool heard = realised != NULL && realised->heard;
-	unsigned int learned = 0, ours = 0;
+	unsigned int learned = 0, ours = 0, held = held_of(sync, attachment);
 
 	if (attachment != NULL) {
 		const struct desired_domain *domain =
@@ -195,44 +211,18 @@ static json_t *session_json(
 	}
 	json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:i}",
 		"peering", peering->object.name, "session",
-		is_ours(sync, link) ? session_text(sync, attachment) : "unknown", "detail",
+		link_is_ours(sync, link) ? session_text(sync, attachment) : "unknown", "detail",
 		heard              ? realised->session.detail
 		: realised != NULL ? realised->error
 				   : "",
 		"local", json_address(&local), "remote", json_address(&remote), "remote_asn",
-		(json_int_t)peering->peer_asn, "accepted", (int)(learned - ours), "rejected",
-		(int)(ours + (heard ? realised->session.filtered : 0)), "held", 0, "advertised",
-		(int)(heard ? realised->session.exported : 0), "limit", ROUTE_LIMIT);
+		(json_int_t)peering->peer_asn, "accepted", (int)(learned - ours - held), "rejected",
+		(int)(ours + (heard ? realised->session.filtered : 0)), "held", (int)held,
+		"advertised", (int)(heard ? realised->session.exported : 0), "limit",
+		(int)sync->route_limit);
 	json_object_set_new(json, "since",
 		heard && realised->session.since != 0 ? json_u64(realised->session.since)
 						      : json_null());
-	return json;
-}
-
-static json_t *direction_json(
-	const struct sync *sync, const struct link *link, const char *direction, bool full)
-{
-	struct id id = ids_of(
-		sync->desired->publication->ids, ID_LIMITER, "%s/%s", link->object.name, direction);
-	struct limiter_counters c;
-
-	if (id.id == 0 || !is_ours(sync, link))
-		return json_null();
-	counters_limiter(sync, id.uid, &c);
-	json_t *json = json_pack("{s:o, s:o, s:o, s:o}", "packets",
-		json_u64(c.sum.passed[0].packets + c.sum.passed[1].packets), "bytes",
-		json_u64(c.sum.passed[0].bytes + c.sum.passed[1].bytes), "limited_packets",
-		json_u64(c.sum.limited[0].packets + c.sum.limited[1].packets), "limited_bytes",
-		json_u64(c.sum.limited[0].bytes + c.sum.limited[1].bytes));
-	if (full) {
-		json_object_set_new(json, "ef_packets", json_u64(c.sum.passed[1].packets));
-		json_object_set_new(json, "ef_bytes", json_u64(c.sum.passed[1].bytes));
-		json_object_set_new(json, "ef_limited_packets", json_u64(c.sum.limited[1].packets));
-		json_object_set_new(json, "ef_limited_bytes", json_u64(c.sum.limited[1].bytes));
-	}
-	json_object_set_new(json, "rate", c.rates_known ? json_u64(c.rate) : json_null());
-	json_object_set_new(
-		json, "limited_rate", c.rates_known ? json_u64(c.limited_rate) : json_null());
 	return json;
 }
 
@@ -275,7 +265,7 @@ static json_t *circuit_json(const struct sync *sync, const struct circuit *circu
 		state_name(state), "reason", reason, "links", links);
 }
 
-static bool find_circuit(struct rpc_call *call, const struct sync *sync, const char *name)
+bool find_circuit(struct rpc_call *call, const struct sync *sync, const char *name)
 {
 	struct api_error error;
 
@@ -319,82 +309,6 @@ void method_circuit_status(struct rpc_call *call)
 		json_array_append_new(page.items, circuit_json(sync, circuit));
 	}
 	page_reply(&page, call);
-}
-
-// --- circuit.stats -------------------------------------------------------------------------------------
-
-static json_t *drops_json(const struct stats_sparse *sparse)
-{
-#define DROP_NAME(symbol, name, help) name,
-	static const char *const names[] = {DROP_REASONS(DROP_NAME)};
-#undef DROP_NAME
-	json_t *drops = json_object();
-
-	for (unsigned int i = 0; i < DROP_COUNT; i++)
-		if (sparse->drops[i] != 0)
-			json_object_set_new(drops, names[i], json_u64(sparse->drops[i]));
-	return drops;
-}
-
-static json_t *tx_drops_json(const struct stats_sparse *sparse)
-{
-	static const char *const names[] = {"tx-full", "tx-down", "no-buffer", "restart"};
-	json_t *drops = json_object();
-
-	for (unsigned int i = 0; i < 4; i++)
-		if (sparse->tx_drops[i] != 0)
-			json_object_set_new(drops, names[i], json_u64(sparse->tx_drops[i]));
-	return drops;
-}
-
-static json_t *interface_json(const struct sync *sync, const struct desired_interface *interface)
-{
-	struct stats_interface sum = {0};
-	struct stats_sparse sparse = {0};
-
-	counters_interface(sync, interface->record.uid, &sum, &sparse);
-	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "interface",
-		interface->name, "rx_packets", json_u64(sum.rx_packets), "rx_bytes",
-		json_u64(sum.rx_bytes), "tx_packets", json_u64(sum.tx_packets), "tx_bytes",
-		json_u64(sum.tx_bytes), "forwarded", json_u64(sum.forwarded), "to_host",
-		json_u64(sum.to_host), "from_host", json_u64(sum.from_host), "generated",
-		json_u64(sparse.generated), "drops", drops_json(&sparse), "tx_drops",
-		tx_drops_json(&sparse));
-}
-
-void method_circuit_stats(struct rpc_call *call)
-{
-	struct sync *sync = call_sync(call);
-	const struct object *child, *inner;
-
-	if (sync == NULL)
-		return;
-	const char *name = rpc_string(call, "circuit"), *only = rpc_string(call, "link");
-	if (!find_circuit(call, sync, name))
-		return;
-	json_t *links = json_array();
-	MODEL_CHILDREN(model_of(sync), NOUN_LINK, name, child)
-	{
-		const struct link *link = (const struct link *)child;
-		json_t *interfaces = json_array();
-		if (only != NULL && strcmp(role_name(link), only) != 0) {
-			json_decref(interfaces);
-			continue;
-		}
-		MODEL_CHILDREN(model_of(sync), NOUN_PEERING, name, inner)
-		{
-			const struct desired_interface *attachment =
-				attachment_of(sync, (const struct peering *)inner, link);
-			if (attachment != NULL)
-				json_array_append_new(interfaces, interface_json(sync, attachment));
-		}
-		json_array_append_new(links,
-			json_pack("{s:s, s:s, s:o, s:o, s:o}", "link", role_name(link), "edge",
-				link->edge, "in", direction_json(sync, link, "in", true), "out",
-				direction_json(sync, link, "out", true), "interfaces", interfaces));
-	}
-	rpc_reply(call, json_pack("{s:s, s:I, s:o}", "circuit", name, "time",
-				(json_int_t)time(NULL), "links", links));
 }
 
 // --- peerings ------------------------------------------------------------------------------------------
@@ -443,32 +357,61 @@ void method_peering_status(struct rpc_call *call)
 	page_reply(&page, call);
 }
 
+// One question to the speaker for each session, one answer to the caller.
+struct clearing {
+	struct rpc_call *call;
+	unsigned int pending, cleared, failed;
+	struct api_error error; // the last
+};
+
+static void one_less(struct clearing *clearing)
+{
+	if (--clearing->pending > 0)
+		return;
+	if (clearing->cleared == 0)
+		rpc_fail(clearing->call, &clearing->error);
+	else
+		rpc_reply(clearing->call, json_pack("{s:i, s:i}", "cleared", (int)clearing->cleared,
+						  "failed", (int)clearing->failed));
+	free(clearing);
+}
+
 static void on_cleared(void *ctx, struct json_t *array, const struct api_error *error)
 {
-	struct rpc_call *call = ctx;
+	struct clearing *clearing = ctx;
 
 	json_decref(array);
-	if (error != NULL && error->code != API_NONE)
-		rpc_fail(call, error);
-	else
-		rpc_reply(call, json_pack("{s:i}", "cleared", 1));
+	if (error == NULL || error->code == API_NONE) {
+		clearing->cleared++;
+	} else {
+		clearing->error = *error;
+		clearing->failed++;
+	}
+	one_less(clearing);
 }
 
 void method_peering_clear(struct rpc_call *call)
 {
 	struct sync *sync = call_sync(call);
-	struct api_error error;
+	char name[DOMAIN_NAME_MAX];
 
 	if (sync == NULL || !find_peering(call, sync, rpc_string(call, "peering")))
 		return;
-	char name[DOMAIN_NAME_MAX];
 	snprintf(name, sizeof(name), "peering/%s", rpc_string(call, "peering"));
 	const struct desired_domain *domain = desired_domain_named(sync->desired, name);
-	if (domain != NULL && domain->attachments > 0 &&
-		bridge_peering_clear(sync->bridge, domain->attachment[0],
-			rpc_boolean(call, "soft", false), on_cleared, call) == 0)
-		return;
-	api_fail(&error, API_REFUSED, "culvertctl circuit status",
+	struct clearing *clearing = calloc(1, sizeof(*clearing));
+	if (clearing == NULL)
+		abort();
+	clearing->call = call;
+	clearing->pending = 1; // ours
+	api_fail(&clearing->error, API_REFUSED, "culvertctl circuit status",
 		"peering \"%s\" has no session on this edge", rpc_string(call, "peering"));
-	rpc_fail(call, &error);
+	for (unsigned int i = 0; domain != NULL && i < domain->attachments; i++) {
+		if (bridge_peering_clear(sync->bridge, domain->attachment[i],
+			    rpc_boolean(call, "soft", false), on_cleared, clearing) == 0)
+			clearing->pending++;
+		else
+			clearing->failed++;
+	}
+	one_less(clearing);
 }

@@ -144,9 +144,34 @@ static void add_sessions(const struct sync *sync, json_t *result, json_t *proble
 		json_pack("{s:i, s:i}", "established", established, "down", down));
 }
 
-static void add_routes(const struct sync *sync, json_t *result)
+// 80 % of the limit is worth a word, the limit itself another.
+static void add_limit(const struct sync *sync, const struct desired_domain *domain,
+	const struct domain *state, json_t *problems)
 {
-	unsigned int learned = 0, rejected = 0, installed = 0;
+	unsigned int limit = limit_of(sync, domain);
+	char message[128];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct places *places = &state->places[i];
+		const char *family = i == 0 ? "IPv4" : "IPv6";
+		if (places->taken >= limit)
+			snprintf(message, sizeof(message),
+				"limit of %u %s prefixes reached, %u held", limit, family,
+				places->held_count);
+		else if ((uint64_t)places->taken * 100 >= (uint64_t)limit * 80)
+			snprintf(message, sizeof(message),
+				"%u %s prefixes, above 80 %% of the limit of %u", places->taken,
+				family, limit);
+		else
+			continue;
+		add_problem(problems, domain->name, message,
+			"the customer has to announce fewer, aggregated prefixes");
+	}
+}
+
+static void add_routes(const struct sync *sync, json_t *result, json_t *problems)
+{
+	unsigned int learned = 0, rejected = 0, installed = 0, held = 0;
 
 	for (unsigned int i = 0; i < sync->desired->domains.count; i++) {
 		const struct desired_domain *domain = &sync->desired->domains.item[i];
@@ -158,6 +183,8 @@ static void add_routes(const struct sync *sync, json_t *result)
 			continue;
 		learned += (unsigned int)state->learned.count;
 		rejected += count_rejected(sync, domain);
+		held += limit_held(state);
+		add_limit(sync, domain, state, problems);
 		for (unsigned int j = 0; j < domain->attachments; j++) {
 			const struct realised *session =
 				table_find(&sync->realised, &domain->attachment[j]);
@@ -167,8 +194,8 @@ static void add_routes(const struct sync *sync, json_t *result)
 		}
 	}
 	json_object_set_new(result, "routes",
-		json_pack("{s:i, s:i, s:i}", "learned", (int)learned, "rejected", (int)rejected,
-			"installed", (int)installed));
+		json_pack("{s:i, s:i, s:i, s:i}", "learned", (int)learned, "rejected",
+			(int)rejected, "held", (int)held, "installed", (int)installed));
 }
 
 static void add_failures(struct sync *sync, json_t *problems)
@@ -207,7 +234,7 @@ static void answer_status(void *ctx)
 		"ok", "dataplane", dataplane_json(sync), "bridge", bridge_json(sync));
 	add_circuits(sync, result, problems);
 	add_sessions(sync, result, problems);
-	add_routes(sync, result);
+	add_routes(sync, result, problems);
 	add_failures(sync, problems);
 	json_object_set_new(result, "problems", problems);
 	rpc_reply(call, result);

@@ -175,8 +175,11 @@ static json_t *known_json(const struct sync *sync, const struct desired_domain *
 			group_json(sync, route->installed->group));
 	}
 	const struct bridge_reject *rule = routes_reject(sync, domain, route->learned);
-	json_t *json = route_json(domain, text, rule != NULL ? "rejected" : "accepted", "bgp", NULL,
-		learned_json(sync, domain->id, route->learned));
+	const char *state = rule != NULL                          ? "rejected"
+			    : route->learned->place == PLACE_HELD ? "held"
+								  : "accepted";
+	json_t *json = route_json(
+		domain, text, state, "bgp", NULL, learned_json(sync, domain->id, route->learned));
 	if (rule != NULL) {
 		json_object_set_new(json, "rule", json_string(rule->rule));
 		json_object_set_new(json, "object", json_string(rule->object));
@@ -437,6 +440,7 @@ static json_t *summary_json(const struct sync *sync, const struct desired_domain
 				       ? (unsigned int)state->learned.count
 				       : 0;
 	unsigned int installed = state != NULL ? (unsigned int)state->installed.count : 0;
+	unsigned int held = state != NULL ? limit_held(state) : 0;
 
 	for (unsigned int i = 0; i < domain->attachments; i++) {
 		const struct realised *session =
@@ -447,10 +451,10 @@ static json_t *summary_json(const struct sync *sync, const struct desired_domain
 	if (domain->kind == DOMAIN_UNDERLAY)
 		installed = sync->desired->statics.count;
 	return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:o}", "domain", domain->name,
-		"learned", (int)(learned + filtered), "accepted", (int)(learned - ours), "rejected",
-		(int)(ours + filtered), "held", 0, "installed", (int)installed, "advertised",
-		(int)advertised, "limit", domain->kind == DOMAIN_PEERING ? ROUTE_LIMIT : 0,
-		"bytes", json_integer(state != NULL ? (json_int_t)state->stats.bytes : 0));
+		"learned", (int)(learned + filtered), "accepted", (int)(learned - ours - held),
+		"rejected", (int)(ours + filtered), "held", (int)held, "installed", (int)installed,
+		"advertised", (int)advertised, "limit", (int)limit_of(sync, domain), "bytes",
+		json_integer(state != NULL ? (json_int_t)state->stats.bytes : 0));
 }
 
 static void answer_summary(void *ctx)

@@ -27,6 +27,7 @@ struct domain *sync_domain(struct sync *sync, uint32_t id)
 	domain->id = id;
 	domain->learned = TABLE_OF(struct learned, key);
 	domain->installed = TABLE_OF(struct installed, key);
+	domain->kept = TABLE_OF(struct kept, key);
 	table_add(&sync->domains, domain);
 	return domain;
 }

@@ -65,6 +65,49 @@ bool replay_message(struct dataplane *d, uint16_t type, const void *record)
 	return true;
 }
 
+// --- reading back --------------------------------------------------------------------------------------
+
+static bool read_back(struct dataplane *d, uint32_t type, uint32_t vrf)
+{
+	const struct wire_dump dump = {.type = type, .vrf = vrf};
+
+	if (!replay_message(d, WIRE_DUMP, &dump))
+		return false;
+	d->dump_seq = d->out.header.seq;
+	return true;
+}
+
+void replay_read(struct dataplane *d)
+{
+	static const uint32_t types[] = {
+		WIRE_NEIGHBOR_SET, WIRE_PATH_SET, WIRE_GROUP_SET, WIRE_VRF_STATS};
+
+	d->read_vrfs = 0;
+	for (unsigned int i = 0; i < 4; i++)
+		if (!read_back(d, types[i], 0))
+			return;
+}
+
+void replay_found(struct dataplane *d, uint16_t type, const void *record)
+{
+	if (!d->callbacks.found(d->callbacks.ctx, type, record))
+		return;
+	d->read_vrf = reallocarray(d->read_vrf, d->read_vrfs + 1, sizeof(*d->read_vrf));
+	if (d->read_vrf == NULL)
+		abort();
+	d->read_vrf[d->read_vrfs++] = ((const struct wire_vrf_stats *)record)->vrf;
+}
+
+bool replay_read_more(struct dataplane *d)
+{
+	if (d->read_vrfs == 0)
+		return false;
+	read_back(d, WIRE_ROUTE_SET, d->read_vrf[--d->read_vrfs]);
+	return true;
+}
+
+// --- sweeps --------------------------------------------------------------------------------------------
+
 static bool send_begin(struct dataplane *d, uint32_t scope, uint32_t vrf)
 {
 	struct wire_begin begin = {.revision = d->revision, .scope = scope, .vrf = vrf};

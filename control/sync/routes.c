@@ -6,7 +6,7 @@
 // domains of the vNets it is connected to: each is decided anew from its candidates (precedence.c), the
 // winners' next hops are interned (groups.c), and what is different is written to the ledger. A change of
 // configuration decides every known prefix of every domain again; nothing is written where the answer is
-// the same.
+// the same. How many prefixes of a peering get that far is limit.c's.
 
 #include "control/sync/state.h"
 
@@ -15,82 +15,7 @@
 
 #define CANDIDATES_MAX 64
 
-struct prefix_key prefix_key_of(const struct ip_prefix *prefix)
-{
-	struct prefix_key key = {.family = prefix->address.family, .len = prefix->len};
-	memcpy(key.addr, prefix->address.bytes, sizeof(key.addr));
-	return key;
-}
-
-struct ip_prefix prefix_of_key(const struct prefix_key *key)
-{
-	struct ip_prefix prefix = {.address = {.family = key->family}, .len = key->len};
-	memcpy(prefix.address.bytes, key->addr, sizeof(key->addr));
-	return prefix;
-}
-
-// --- what was learned ----------------------------------------------------------------------------------
-
-static void forget_learned(void *ctx, void *entry)
-{
-	struct learned *learned = entry;
-	while (learned->routes != NULL) {
-		struct learned_route *route = learned->routes;
-		learned->routes = route->next;
-		free(route);
-	}
-	free(learned);
-}
-
-static struct learned_route *make_route(const struct bridge_route *from)
-{
-	struct learned_route *route =
-		calloc(1, sizeof(*route) + from->count * sizeof(route->hop[0]));
-	if (route == NULL)
-		abort();
-	route->metric = from->metric;
-	route->protocol = from->protocol;
-	route->blackhole = from->blackhole;
-	route->count = from->count;
-	for (unsigned int i = 0; i < from->count; i++) {
-		route->hop[i].via = from->nexthop[i].via;
-		route->hop[i].weight = from->nexthop[i].weight > 0 ? from->nexthop[i].weight : 1;
-	}
-	return route;
-}
-
-static void update_learned(struct domain *domain, const struct bridge_route *route, bool present)
-{
-	struct prefix_key key = prefix_key_of(&route->prefix);
-	struct learned *learned = table_find(&domain->learned, &key);
-
-	if (learned == NULL && !present)
-		return;
-	if (learned == NULL) {
-		learned = calloc(1, sizeof(*learned));
-		if (learned == NULL)
-			abort();
-		learned->key = key;
-		table_add(&domain->learned, learned);
-	}
-	struct learned_route **at = &learned->routes;
-	while (*at != NULL &&
-		((*at)->protocol != route->protocol || (*at)->metric != route->metric))
-		at = &(*at)->next;
-	struct learned_route *old = *at;
-	if (present) {
-		struct learned_route *new = make_route(route);
-		new->next = old != NULL ? old->next : NULL;
-		*at = new;
-	} else if (old != NULL) {
-		*at = old->next;
-	}
-	free(old);
-	if (learned->routes == NULL) {
-		table_remove(&domain->learned, learned);
-		free(learned);
-	}
-}
+// --- what may come in ----------------------------------------------------------------------------------
 
 const struct desired_interface *attachment_to(
 	const struct sync *sync, uint32_t domain, const struct ip_address *remote)
@@ -161,7 +86,7 @@ static void add_learned(const struct sync *sync, const struct desired_domain *fr
 	const struct domain *domain = table_find(&sync->domains, &from->id);
 	const struct learned *learned = domain != NULL ? table_find(&domain->learned, key) : NULL;
 
-	if (learned == NULL || routes_reject(sync, from, learned) != NULL)
+	if (learned == NULL || learned->place != PLACE_TAKEN)
 		return;
 	for (const struct learned_route *route = learned->routes; route != NULL;
 		route = route->next) {
@@ -293,20 +218,56 @@ static void decide(
 		uninstall(sync, domain, installed);
 }
 
+// A peering's prefix, there and in the vNets.
+static void decide_joined(
+	struct sync *sync, const struct desired_domain *domain, const struct prefix_key *key)
+{
+	decide(sync, domain, key);
+	for (unsigned int i = 0; i < domain->joins.count; i++)
+		decide(sync, desired_domain(sync->desired, domain->joins.item[i].domain), key);
+}
+
+// `except` is decided by the caller.
+static void give_places(struct sync *sync, const struct desired_domain *domain,
+	struct domain *state, const struct learned *except)
+{
+	const struct learned *next;
+
+	while ((next = limit_next(state, limit_of(sync, domain))) != NULL)
+		if (next != except)
+			decide_joined(sync, domain, &next->key);
+}
+
 void routes_learned(struct sync *sync, uint32_t id, const struct bridge_route *route, bool present)
 {
 	const struct desired_domain *domain;
 	struct prefix_key key = prefix_key_of(&route->prefix);
 
-	update_learned(sync_domain(sync, id), route, present);
+	struct domain *state = sync_domain(sync, id);
+	struct learned *learned = learned_update(state, route, present);
 	if (!sync->ready || sync->desired == NULL)
 		return;
 	domain = desired_domain(sync->desired, id);
 	if (domain == NULL || domain->kind != DOMAIN_PEERING)
 		return;
-	decide(sync, domain, &key);
-	for (unsigned int i = 0; i < domain->joins.count; i++)
-		decide(sync, desired_domain(sync->desired, domain->joins.item[i].domain), &key);
+	if (learned != NULL)
+		limit_judge(state, learned, routes_reject(sync, domain, learned) == NULL);
+	give_places(sync, domain, state, learned);
+	decide_joined(sync, domain, &key);
+}
+
+void routes_settle(struct sync *sync, uint32_t id)
+{
+	struct domain *state = sync_domain(sync, id);
+	const struct desired_domain *domain =
+		sync->desired != NULL ? desired_domain(sync->desired, id) : NULL;
+
+	state->synced = true;
+	if (sync->ready && domain != NULL) {
+		limit_settle(state);
+		give_places(sync, domain, state, NULL);
+	}
+	routes_synced(sync);
 }
 
 // --- all prefixes of all domains -----------------------------------------------------------------------
@@ -434,10 +395,36 @@ static bool needs_work(
 	return !same;
 }
 
+static void judge_learned(void *ctx, void *entry)
+{
+	struct walk *walk = ctx;
+	struct learned *learned = entry;
+	limit_judge(table_find(&walk->sync->domains, &walk->domain->id), learned,
+		routes_reject(walk->sync, walk->domain, learned) == NULL);
+}
+
+// Which of the peering's prefixes have a place, by the rules as they are now.
+static void judge_domain(struct sync *sync, const struct desired_domain *domain)
+{
+	struct domain *state = sync_domain(sync, domain->id);
+	struct walk walk = {sync, domain};
+
+	table_each(&state->learned, judge_learned, &walk);
+	while (limit_next(state, limit_of(sync, domain)) != NULL)
+		;
+	if (state->synced)
+		limit_settle(state);
+}
+
 void routes_apply(struct sync *sync, const struct desired *old)
 {
 	if (!sync->ready)
 		return;
+	for (unsigned int i = 0; i < sync->desired->domains.count; i++) {
+		const struct desired_domain *domain = &sync->desired->domains.item[i];
+		if (domain->kind == DOMAIN_PEERING && !unchanged(sync, old, domain->id))
+			judge_domain(sync, domain);
+	}
 	for (unsigned int i = 0; i < sync->desired->domains.count; i++) {
 		const struct desired_domain *domain = &sync->desired->domains.item[i];
 		if (domain->kind == DOMAIN_UNDERLAY || !needs_work(sync, old, domain))
@@ -478,6 +465,7 @@ static void forget_installed(void *ctx, void *entry)
 
 void routes_forget(struct domain *domain)
 {
-	table_clear(&domain->learned, forget_learned, NULL);
+	learned_clear(domain);
 	table_clear(&domain->installed, forget_installed, NULL);
+	limit_free(domain);
 }

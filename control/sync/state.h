@@ -17,8 +17,10 @@
 #include "control/sync/table.h"
 #include "dataplane/wire/stats.h"
 
-#define PORTS_MAX 64
+#define PORTS_MAX   64
+#define ROUTE_LIMIT 4000 // of a private peering, for each family
 
+struct json_t;
 struct stats_segment;
 
 struct prefix_key { // a prefix without padding
@@ -45,9 +47,14 @@ struct learned_route {
 	struct learned_hop hop[];
 };
 
+// A prefix counts against its peering's limit or waits for a place; NONE: it is refused, or not judged yet.
+enum place { PLACE_NONE, PLACE_TAKEN, PLACE_HELD };
+
 struct learned { // all of one prefix
 	struct entry entry;
 	struct prefix_key key;
+	enum place place;
+	unsigned int held_at; // in its family's heap
 	struct learned_route *routes;
 };
 
@@ -59,6 +66,17 @@ struct installed {
 	uint32_t from; // domain it came from
 };
 
+struct kept { // a prefix that the data plane had before we came
+	struct entry entry;
+	struct prefix_key key;
+};
+
+struct places { // of one family
+	unsigned int taken;
+	unsigned int held_count, held_room;
+	struct learned **held; // heap, lowest prefix first
+};
+
 // What is known of a routing domain, configured or (for a moment) not.
 struct domain {
 	struct entry entry;
@@ -66,9 +84,11 @@ struct domain {
 	bool synced;   // the bridge has told all of its kernel routes
 	bool realised; // the bridge knows it
 	bool announced_known;
-	struct table learned;   // struct learned
-	struct table installed; // struct installed
-	uint64_t announced;     // hash of what was announced last
+	struct table learned;        // struct learned
+	struct table installed;      // struct installed
+	struct places places[2];     // IPv4, IPv6
+	struct table kept;           // struct kept, while it matters
+	uint64_t announced;          // hash of what was announced last
 	struct wire_vrf_stats stats; // as the data plane last told
 };
 
@@ -110,12 +130,16 @@ struct sync {
 	struct table domains, realised, tunnels;
 	struct port_state port[PORTS_MAX];
 	struct event *grace, *tick;
-	bool settled; // neighbors had their time: one that was not heard of is down
-	bool swept;   // the bridge was told that all has been declared
+	bool settled;             // neighbors had their time: one that was not heard of is down
+	unsigned int route_limit; // of a peering, for each family
+	bool swept;               // the bridge was told that all has been declared
 	uint64_t started;
 	struct stats_segment *stats;
 	uint64_t stats_instance;
 	struct rates *rates;
+	struct table episodes; // struct episode
+	void (*event)(void *ctx, const char *topic, struct json_t *data);
+	void *event_ctx;
 };
 
 struct domain *sync_domain(struct sync *sync, uint32_t id); // made when it is not there
@@ -134,11 +158,18 @@ void underlay_neighbors(
 	struct sync *sync); // asks the kernel for the ways out, once their ports are there
 enum neighbor_state tunnel_state(const struct sync *sync, uint32_t interface);
 
+// learned.c: what the kernel said. Returns what is known of the prefix now, NULL = nothing.
+struct learned *learned_update(
+	struct domain *domain, const struct bridge_route *route, bool present);
+void learned_clear(struct domain *domain);
+
 // routes.c
 void routes_learned(
 	struct sync *sync, uint32_t domain, const struct bridge_route *route, bool present);
 // Publication (old: the one before) or readiness (old: NULL).
 void routes_apply(struct sync *sync, const struct desired *old);
+// All routes of this domain are known.
+void routes_settle(struct sync *sync, uint32_t domain);
 void routes_synced(struct sync *sync);
 void routes_forget(struct domain *domain);
 // Why a learned prefix is not let in, NULL = it is.
@@ -147,11 +178,27 @@ const struct bridge_reject *routes_reject(const struct sync *sync,
 const struct desired_interface *attachment_to(
 	const struct sync *sync, uint32_t domain, const struct ip_address *remote);
 
+// limit.c
+unsigned int limit_of(const struct sync *sync, const struct desired_domain *domain); // 0 = none
+unsigned int limit_held(const struct domain *domain);
+// A prefix that may or may not come in. It is held if it is new; limit_next() tells who gets the free places.
+void limit_judge(struct domain *domain, struct learned *learned, bool acceptable);
+void limit_leave(struct domain *domain, struct learned *learned);
+struct learned *limit_next(struct domain *domain, unsigned int limit); // NULL = no more
+void limit_keep(struct domain *domain, const struct wire_route *route);
+void limit_settle(struct domain *domain); // all routes have been judged
+void limit_free(struct domain *domain);
+
 // One line for people about a record.
 void sync_describe(const struct sync *sync, const struct record *record, char *text, size_t size);
 
 // config.c: the ledger's configuration records
 void config_apply(struct sync *sync, const struct desired *old);
+
+// events.c: told to whoever subscribed. A state that is as it was is no event.
+void event_session(struct sync *sync, uint32_t interface, const struct bridge_session *old,
+	const struct bridge_session *new);
+void event_port(struct sync *sync, uint32_t port);
 
 // counters.c
 void counters_attach(struct sync *sync, const struct wire_hello *hello);
@@ -163,8 +210,15 @@ struct limiter_counters {
 	bool known, rates_known;
 	struct stats_limiter sum;
 	uint64_t rate, limited_rate; // bit/s over the last second
+	uint64_t peak;               // bytes offered in the fullest ms of the last minute
+	uint64_t fallbacks;          // packets that a shaper without memory policed
+	struct wire_episode episode; // the last run of drops; start 0 = none
+	bool dropping;               // it goes on
 };
 void counters_limiter(const struct sync *sync, uint64_t uid, struct limiter_counters *counters);
+void counters_episode(struct sync *sync, const struct wire_episode *episode);
+// UNIX time since when it has been dropping, now or within the last minute; 0 = it has not.
+uint64_t counters_limited_since(const struct limiter_counters *counters);
 // False: no counters of this uid.
 bool counters_interface(const struct sync *sync, uint64_t uid, struct stats_interface *sum,
 	struct stats_sparse *sparse);

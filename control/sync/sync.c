@@ -39,8 +39,7 @@ static void on_synced(void *ctx, uint32_t domain)
 {
 	struct sync *sync = ctx;
 
-	sync_domain(sync, domain)->synced = true;
-	routes_synced(sync);
+	routes_settle(sync, domain);
 }
 
 static void on_neighbor(
@@ -59,8 +58,11 @@ static void on_neighbor(
 static void on_session(void *ctx, uint32_t peering, const struct bridge_session *session)
 {
 	struct realised *realised = sync_realised(ctx, peering);
+	const struct bridge_session old = realised->session;
+
 	realised->heard = true;
 	realised->session = *session;
+	event_session(ctx, peering, &old, session);
 }
 
 // --- from the data plane -------------------------------------------------------------------------------
@@ -75,10 +77,19 @@ static void on_disconnected(void *ctx)
 	counters_detach(ctx);
 }
 
-static void on_found(void *ctx, uint16_t type, const void *record)
+static bool on_found(void *ctx, uint16_t type, const void *record)
 {
 	struct sync *sync = ctx;
-	nexthops_adopt(&sync->hops, type, record);
+	const struct wire_vrf_stats *stats = record;
+	const struct wire_route *route = record;
+
+	if (type == WIRE_VRF_STATS) // of a full one: which routes have the places
+		return stats->routes4 >= sync->route_limit || stats->routes6 >= sync->route_limit;
+	if (type != WIRE_ROUTE_SET)
+		nexthops_adopt(&sync->hops, type, record);
+	else if (route->origin == ORIGIN_BGP)
+		limit_keep(sync_domain(sync, route->vrf), route);
+	return false;
 }
 
 static void fill_ledger(struct sync *sync, const struct desired *old)
@@ -102,7 +113,8 @@ static void on_port(void *ctx, const struct wire_port *port)
 	if (port->port >= PORTS_MAX)
 		return;
 	struct port_state *state = &sync->port[port->port];
-	if (!state->known || state->last.up != port->up)
+	bool moved = !state->known || state->last.up != port->up;
+	if (moved)
 		state->since = (uint64_t)time(NULL);
 	bool changed = !state->known || memcmp(&state->last, port, sizeof(*port)) != 0;
 	state->known = true;
@@ -111,6 +123,8 @@ static void on_port(void *ctx, const struct wire_port *port)
 		return;
 	fprintf(stderr, "level=info msg=\"port\" port=%u name=%s up=%u\n", port->port, port->name,
 		port->up);
+	if (moved)
+		event_port(sync, port->port);
 	realise_port(sync, port->port);
 	underlay_neighbors(sync);
 	realise_announcements(sync);
@@ -127,6 +141,11 @@ static void on_needed(void *ctx, const struct wire_needed *needed)
 	struct ip_address address = {.family = neighbor->key.family};
 	memcpy(address.bytes, neighbor->key.addr, sizeof(neighbor->key.addr));
 	bridge_neighbor_probe(sync->bridge, needed->interface, &address);
+}
+
+static void on_episode(void *ctx, const struct wire_episode *episode)
+{
+	counters_episode(ctx, episode);
 }
 
 static int on_queue(void *ctx, uint32_t interface, int *fd)
@@ -269,7 +288,7 @@ static int create_bridge(struct sync *sync, struct api_error *error)
 static int start(struct sync *sync, struct api_error *error)
 {
 	const struct dataplane_callbacks callbacks = {sync, on_connected, on_disconnected, on_found,
-		on_ready, on_port, on_needed, on_vrf_stats, on_queue, on_describe};
+		on_ready, on_port, on_needed, on_vrf_stats, on_episode, on_queue, on_describe};
 	const struct timeval grace = {GRACE_S, 0}, second = {1, 0};
 
 	int result = dataplane_create(&sync->dataplane, sync->base, sync->node->dataplane.socket,
@@ -293,6 +312,9 @@ int sync_create(struct sync **out, const struct sync_options *options, struct ap
 		return -ENOMEM;
 	sync->base = options->base;
 	sync->node = options->node;
+	sync->route_limit = options->route_limit != 0 ? options->route_limit : ROUTE_LIMIT;
+	sync->event = options->event;
+	sync->event_ctx = options->event_ctx;
 	sync->started = (uint64_t)time(NULL);
 	sync->domains = TABLE_OF(struct domain, id);
 	sync->realised = TABLE_OF(struct realised, id);
@@ -332,6 +354,7 @@ void sync_destroy(struct sync *sync)
 	if (sync->tick != NULL)
 		event_free(sync->tick);
 	table_clear(&sync->domains, free_domain, NULL);
+	table_clear(&sync->episodes, free_plain, NULL);
 	table_clear(&sync->realised, free_plain, NULL);
 	table_clear(&sync->tunnels, free_plain, NULL);
 	nexthops_free(&sync->hops);

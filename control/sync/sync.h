@@ -13,6 +13,7 @@
 #include "control/rpc/rpc.h"
 
 struct event_base;
+struct json_t;
 struct node;
 struct publication;
 struct sync;
@@ -20,6 +21,10 @@ struct sync;
 struct sync_options {
 	struct event_base *base;
 	const struct node *node; // borrowed
+	// What subscribers are to hear of, see API_SUBSCRIBE; called on the route thread, data goes with it. May be NULL.
+	void (*event)(void *ctx, const char *topic, struct json_t *data);
+	void *event_ctx;
+	unsigned int route_limit; // prefixes of a peering and family, 0 = 4,000 (tests)
 };
 
 int sync_create(struct sync **sync, const struct sync_options *options, struct api_error *error);

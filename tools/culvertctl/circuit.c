@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 // --- list ----------------------------------------------------------------------------------------------
 
@@ -98,28 +99,78 @@ static void circuit_rows(const struct context *context, struct table *table, con
 		table_cell(table, NULL);
 }
 
+// Since when a limiter of this circuit drops, now or within the last minute; 0 = none does.
+static int64_t limited_since(const json_t *circuit)
+{
+	static const char *const directions[] = {"in", "out"};
+	int64_t since = 0;
+	const json_t *link;
+	size_t i;
+
+	json_array_foreach (json_object_get(circuit, "links"), i, link)
+		for (size_t j = 0; j < 2; j++) {
+			int64_t start =
+				get_number(json_object_get(link, directions[j]), "limited_since");
+			if (start != 0 && (since == 0 || start < since))
+				since = start;
+		}
+	return since;
+}
+
+static bool is_in_trouble(const char *state)
+{
+	return strcmp(state, "degraded") == 0 || strcmp(state, "down") == 0;
+}
+
+// "acme-ams-01 limited since 14:02, secondary unknown"
+static void print_trouble(const json_t *circuit, const char *separator)
+{
+	bool trouble = is_in_trouble(get_text(circuit, "state"));
+	time_t since = (time_t)limited_since(circuit);
+	char when[32];
+	struct tm local;
+
+	printf("%s %s", separator, get_text(circuit, "circuit"));
+	if (since != 0 && localtime_r(&since, &local) != NULL &&
+		strftime(when, sizeof(when), "%H:%M", &local) > 0)
+		printf(" limited since %s%s", when, trouble ? "," : "");
+	if (trouble)
+		printf(" %s", get_text(circuit, "reason"));
+}
+
+#define NAMED 3 // circuits that the last line names
+
 static void print_summary(const json_t *items)
 {
 	static const char *const states[] = {"degraded", "down", "disabled"};
 	const json_t *circuit, *first = NULL;
-	size_t count = json_array_size(items), i;
+	size_t count = json_array_size(items), limited = 0, named = 0, i;
 
 	printf("%zu circuit%s", count, count == 1 ? "" : "s");
 	for (size_t state = 0; state < 3; state++) {
 		size_t matching = 0;
 
 		json_array_foreach ((json_t *)items, i, circuit)
-			if (strcmp(get_text(circuit, "state"), states[state]) == 0) {
-				matching++;
-				if (state < 2 && (first == NULL || state == 1))
-					first = first == NULL ? circuit : first;
-			}
+			matching += strcmp(get_text(circuit, "state"), states[state]) == 0;
 		if (matching > 0)
 			printf(", %zu %s", matching, states[state]);
 	}
+	json_array_foreach ((json_t *)items, i, circuit)
+		limited += limited_since(circuit) != 0;
+	if (limited > 0)
+		printf(", %zu limited", limited);
+	json_array_foreach ((json_t *)items, i, circuit) {
+		if (!is_in_trouble(get_text(circuit, "state")) && limited_since(circuit) == 0)
+			continue;
+		if (named++ == 0)
+			first = circuit;
+		if (named <= NAMED)
+			print_trouble(circuit, named == 1 ? ":" : ";");
+	}
+	if (named > NAMED)
+		printf("; %zu more", named - NAMED);
 	if (first != NULL)
-		printf(": %s %s (culvertctl circuit show %s)", get_text(first, "circuit"),
-			get_text(first, "reason"), get_text(first, "circuit"));
+		printf(" (culvertctl circuit show %s)", get_text(first, "circuit"));
 	putchar('\n');
 }
 
@@ -249,96 +300,4 @@ int run_circuit_show(struct context *context)
 	json_decref(live);
 	json_decref(result);
 	return status;
-}
-
-// --- stats ---------------------------------------------------------------------------------------------
-
-static void stats_row(const struct context *context, struct table *table, const json_t *link,
-	const char *direction)
-{
-	static const struct column columns[] = {
-		{">PACKETS", "packets", SHOW_NUMBER},
-		{">BYTES", "bytes", SHOW_NUMBER},
-		{">LIMITED PACKETS", "limited_packets", SHOW_NUMBER},
-		{">LIMITED BYTES", "limited_bytes", SHOW_NUMBER},
-		{">EF PACKETS", "ef_packets", SHOW_NUMBER},
-		{">EF LIMITED", "ef_limited_packets", SHOW_NUMBER},
-		{">RATE", "rate", SHOW_RATE},
-		{">LIMITED RATE", "limited_rate", SHOW_RATE},
-		{0},
-	};
-	const json_t *counters = json_object_get(link, direction);
-
-	table_cell(table, get_text(link, "link"));
-	table_cell(table, direction);
-	table_row(table, columns, json_is_object(counters) ? counters : NULL);
-}
-
-static size_t drop_count(const json_t *links)
-{
-	const json_t *link, *interface;
-	size_t count = 0, i, j;
-
-	json_array_foreach ((json_t *)links, i, link)
-		json_array_foreach (json_object_get(link, "interfaces"), j, interface)
-			count += json_object_size(json_object_get(interface, "drops")) +
-				 json_object_size(json_object_get(interface, "tx_drops"));
-	return count;
-}
-
-static void print_drops(const struct context *context, const json_t *links)
-{
-	static const char *const titles[] = {"INTERFACE", "REASON", ">PACKETS", NULL};
-	struct table *table = table_create(context, titles);
-	const json_t *link, *interface;
-	const char *kinds[] = {"drops", "tx_drops"}, *reason;
-	char text[TEXT_MAX];
-	json_t *packets;
-	size_t i, j;
-
-	json_array_foreach ((json_t *)links, i, link)
-		json_array_foreach (json_object_get(link, "interfaces"), j, interface)
-			for (size_t kind = 0; kind < 2; kind++)
-				json_object_foreach (
-					json_object_get(interface, kinds[kind]), reason, packets) {
-					if (json_integer_value(packets) == 0)
-						continue;
-					table_cell(table, get_text(interface, "interface"));
-					table_cell(table, reason);
-					table_cell(
-						table, number_text(context,
-							       json_integer_value(packets), text));
-				}
-	table_end(table);
-}
-
-int run_circuit_stats(struct context *context)
-{
-	static const char *const titles[] = {"LINK", "DIRECTION", ">PACKETS", ">BYTES", ">LIMITED",
-		">LIMITED BYTES", ">EF", ">EF LIMITED", ">RATE", ">LIMITED RATE", NULL};
-	json_t *result, *links, *link;
-	struct table *table;
-	int status;
-	size_t i;
-
-	result = ask(context, &status);
-	if (result == NULL)
-		return status;
-	links = json_object_get(result, "links");
-	if (context->json) {
-		print_json(result);
-	} else {
-		table = table_create(context, titles);
-		json_array_foreach (links, i, link) {
-			stats_row(context, table, link, "in");
-			stats_row(context, table, link, "out");
-		}
-		table_end(table);
-		if (drop_count(links) > 0) {
-			putchar('\n');
-			print_drops(context, links);
-		}
-	}
-	json_decref(result);
-	return 0;
 }

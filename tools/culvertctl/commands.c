@@ -113,7 +113,7 @@ const struct command commands[] = {
 	{.noun = "circuit", .verb = "show", .method = "circuit.show", .argument = "NAME", .param = "name",
 		.complete = "circuit", .help = "one circuit: contract, links, sessions", .run = run_circuit_show},
 	{.noun = "circuit", .verb = "stats", .method = API_CIRCUIT_STATS, .argument = "NAME", .param = "circuit",
-		.complete = "circuit", .help = "counters of a circuit, by link and direction, and its drops",
+		.complete = "circuit", .help = "what a circuit carried by class, its limiters, peaks and drops",
 		.run = run_circuit_stats, .flags = {
 			{TEXT("link", "ROLE"), .help = "only this link", .complete = "primary|secondary"}}},
 	WRITE_COMMANDS("circuit"),
@@ -129,8 +129,8 @@ const struct command commands[] = {
 		.columns = session_columns, .flags = {
 			{TEXT("circuit", "NAME"), .help = "only of this circuit", .complete = "circuit"}}},
 	{.noun = "peering", .verb = "clear", .method = API_PEERING_CLEAR, .argument = "NAME", .param = "peering",
-		.complete = "peering", .help = "close the BGP session and let it come up again", .run = run_clear,
-		.flags = {{SWITCH("soft"), .help = "keep the session, ask for the routes again"}}},
+		.complete = "peering", .help = "close the BGP sessions on this edge and let them come up again", .run = run_clear,
+		.flags = {{SWITCH("soft"), .help = "keep the sessions, ask for the routes again"}}},
 	WRITE_COMMANDS("peering"),
 
 	LIST("vnet", vnet_columns, BY("customer")),
@@ -193,7 +193,8 @@ const struct command commands[] = {
 
 	{.noun = "monitor", .method = API_SUBSCRIBE, .help = "events as they happen, until interrupted",
 		.run = run_monitor, .flags = {
-			{TEXT("topic", "TOPIC"), .help = "only this topic", .local = true},
+			{TEXT("topic", "TOPIC"), .help = "only this topic: model, session or port",
+				.complete = "model|session|port", .local = true},
 			{NUMBER("since", "SEQ"), .help = "repeat what is kept after this number"}}},
 	{.noun = "version", .help = "versions of culvertctl and of the daemon", .run = run_version},
 	{.noun = "completion", .argument = "SHELL", .complete = "bash|zsh",

@@ -197,8 +197,14 @@ int run_clear(struct context *context)
 			get_number(result, "cleared") == 1 ? "" : "s",
 			json_is_true(json_object_get(context->params, "soft")) ? "refreshed"
 									       : "cleared");
+	int64_t failed = get_number(result, "failed");
+	if (failed > 0)
+		fprintf(stderr,
+			"error: %" PRId64 " other session%s of %s could not be reached\n"
+			"hint: culvertctl peering status %s\n",
+			failed, failed == 1 ? "" : "s", context->argument, context->argument);
 	json_decref(result);
-	return 0;
+	return failed > 0 ? 1 : 0;
 }
 
 // --- events --------------------------------------------------------------------------------------------

@@ -124,7 +124,15 @@ int bridge_ask(struct bridge *bridge, uint32_t peering, enum bridge_question que
 int bridge_peering_clear(
 	struct bridge *bridge, uint32_t peering, bool soft, bridge_answer done, void *ctx)
 {
-	return -ENOENT;
+	int refused = fake_bridge.refuse_clear;
+
+	fake_bridge.refuse_clear = 0;
+	if (refused != 0)
+		return refused;
+	assert_true(fake_bridge.clears < 8);
+	fake_bridge.clear[fake_bridge.clears].done = done;
+	fake_bridge.clear[fake_bridge.clears++].ctx = ctx;
+	return 0;
 }
 
 void bridge_sweep(struct bridge *bridge)
@@ -145,6 +153,14 @@ void bridge_says_route(uint32_t domain, const char *prefix, const char *via, boo
 	assert_int_equal(ip_address_parse(via, &route.nexthop[0].via), 0);
 	route.nexthop[0].weight = 1;
 	fake_bridge.callbacks.route(fake_bridge.callbacks.ctx, domain, &route, present);
+}
+
+void bridge_says_session(uint32_t peering, const char *state)
+{
+	struct bridge_session session = {.since = 1};
+
+	snprintf(session.state, sizeof(session.state), "%s", state);
+	fake_bridge.callbacks.session(fake_bridge.callbacks.ctx, peering, &session);
 }
 
 void bridge_says_neighbor(uint32_t interface, const char *text, bool usable)

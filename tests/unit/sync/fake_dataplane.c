@@ -272,6 +272,7 @@ static void greet(struct fake_dataplane *fake)
 	};
 
 	memcpy(hello.store, fake->store, sizeof(hello.store));
+	snprintf(hello.stats, sizeof(hello.stats), "%s", fake->stats);
 	fake_send(fake, WIRE_HELLO, &hello);
 	for (unsigned int i = 0; i < fake->ports; i++) {
 		struct wire_port port = {.port = i, .mtu = 1500, .up = !fake->port_down};
@@ -282,13 +283,41 @@ static void greet(struct fake_dataplane *fake)
 	}
 }
 
+static unsigned int dump_vrf_stats(struct fake_dataplane *fake, uint64_t seq)
+{
+	struct wire_message message;
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < fake->count; i++) {
+		struct wire_vrf_stats stats = {0};
+		if (fake->record[i].type != WIRE_VRF_SET)
+			continue;
+		stats.vrf = record_key_of(WIRE_VRF_SET, fake->record[i].value).id;
+		for (unsigned int j = 0; j < fake->count; j++) {
+			const struct wire_route *route = (const void *)fake->record[j].value;
+			if (fake->record[j].type == WIRE_ROUTE_SET && route->vrf == stats.vrf)
+				*(route->family == WIRE_IPV4 ? &stats.routes4 : &stats.routes6) +=
+					1;
+		}
+		wire_message_start(&message, WIRE_VRF_STATS, seq);
+		wire_message_add(&message, &stats);
+		reply(fake, &message);
+		count++;
+	}
+	return count;
+}
+
 static void dump(struct fake_dataplane *fake, uint64_t seq, const struct wire_dump *record)
 {
 	struct wire_message message;
 	struct wire_dump_end last = {0};
 
+	if (record->type == WIRE_VRF_STATS)
+		last.count = dump_vrf_stats(fake, seq);
 	for (unsigned int i = 0; i < fake->count; i++) {
-		if (fake->record[i].type != record->type)
+		const struct wire_route *route = (const void *)fake->record[i].value;
+		if (fake->record[i].type != record->type ||
+			(record->vrf != 0 && route->vrf != record->vrf))
 			continue;
 		wire_message_start(&message, (uint16_t)record->type, seq);
 		wire_message_add(&message, fake->record[i].value);

@@ -68,6 +68,8 @@ const char *const base_yaml =
 	"    connections:\n"
 	"      - vnet: globex-prod\n";
 
+bool configuration_lab;
+
 void configuration_open(struct configuration *c)
 {
 	struct api_error error = {0};
@@ -79,7 +81,7 @@ void configuration_open(struct configuration *c)
 	strcpy(c->directory, "/tmp/culvert-sync-XXXXXX");
 	assert_non_null(mkdtemp(c->directory));
 	snprintf(path, sizeof(path), "%s/store.db", c->directory);
-	const struct store_options options = {.path = path};
+	const struct store_options options = {.path = path, .model = {.lab = configuration_lab}};
 	assert_int_equal(store_open(&c->store, &options, &error), 0);
 	assert_int_equal(store_load(c->store, &state, &findings, &error), 0);
 	c->model = state.model;

@@ -33,6 +33,7 @@ struct configuration { // a store in a directory of its own
 	uint8_t uuid[16];
 	uint64_t revision;
 };
+extern bool configuration_lab; // of the next one: both links of a circuit may end on one edge
 void configuration_open(struct configuration *c);
 void configuration_close(struct configuration *c);
 void configuration_apply(struct configuration *c, const char *yaml);
@@ -51,6 +52,12 @@ struct fake_bridge {
 	unsigned int interface_sets, interfaces, peerings, domains, sweeps, probes, carriers;
 	unsigned int announced[64]; // prefixes by domain, as last announced
 	unsigned int announcements;
+	unsigned int clears; // questions to clear a session, for the test to answer
+	struct {
+		bridge_answer done;
+		void *ctx;
+	} clear[8];
+	int refuse_clear; // answer to the next one, 0 = do it
 	bool carrier[64];
 	char interface_name[64][16];
 	uint32_t interface_domain[64];
@@ -58,6 +65,7 @@ struct fake_bridge {
 };
 extern struct fake_bridge fake_bridge;
 void bridge_says_route(uint32_t domain, const char *prefix, const char *via, bool present);
+void bridge_says_session(uint32_t peering, const char *state);
 void bridge_says_neighbor(uint32_t interface, const char *address, bool usable);
 
 // --- the fake data plane -------------------------------------------------------------------------------
@@ -89,6 +97,7 @@ struct fake_dataplane {
 	unsigned int ports;
 	bool wrong_acks;               // answers something that was not asked
 	bool silent;                   // answers nothing
+	char stats[64];                // path of the stats segment, "" = none
 	unsigned int set_messages[64]; // SET records that changed something, by type
 };
 void fake_start(struct fake_dataplane *fake, const char *path);

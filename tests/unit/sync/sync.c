@@ -2,115 +2,9 @@
 // The route thread as a whole between a fake kernel and a fake data plane: what is installed, in which order, what
 // a restart of either side writes again (nothing), and what hostile answers do (nothing).
 
-#include "tests/unit/sync/fixture.h"
-
-#include <event2/event.h>
+#include "tests/unit/sync/running.h"
 
 #include <errno.h>
-#include <time.h>
-
-static struct configuration configuration;
-static struct fake_dataplane fake;
-static struct event_base *base;
-static struct node *node;
-static struct sync *running;
-static char path[96];
-
-static double now(void)
-{
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-static void turn(void)
-{
-	event_base_loop(base, EVLOOP_NONBLOCK);
-	fake_turn(&fake);
-}
-
-#define WAIT(condition)                                                                       \
-	do {                                                                                  \
-		for (double until = now() + 10; !(condition);) {                              \
-			if (now() > until)                                                    \
-				fail_msg("%s:%d: never: %s", __FILE__, __LINE__, #condition); \
-			turn();                                                               \
-		}                                                                             \
-	} while (0)
-
-static enum dataplane_state state_of(void)
-{
-	return dataplane_status(running->dataplane)->state;
-}
-
-static uint32_t vrf(const char *name)
-{
-	return desired_domain_named(running->desired, name)->id;
-}
-
-static uint32_t interface(const char *name)
-{
-	for (unsigned int i = 0; i < running->desired->interfaces.count; i++)
-		if (strcmp(running->desired->interfaces.item[i].name, name) == 0)
-			return running->desired->interfaces.item[i].id;
-	fail_msg("no interface %s", name);
-	return 0;
-}
-
-static void start_sync(void)
-{
-	const struct sync_options options = {.base = base, .node = node};
-	struct api_error error = {0};
-	assert_int_equal(sync_create(&running, &options, &error), 0);
-	sync_publish(running, configuration_publish(&configuration));
-}
-
-static void say_synced(void)
-{
-	for (unsigned int i = 0; i < running->desired->domains.count; i++)
-		fake_bridge.callbacks.synced(
-			fake_bridge.callbacks.ctx, running->desired->domains.item[i].id);
-}
-
-#define ACME   "peering/acme-01/private"
-#define GLOBEX "peering/globex-01/private"
-
-// What the kernel says in every test.
-static void say_all(void)
-{
-	bridge_says_neighbor(interface("core0"), "192.0.2.2", true);
-	bridge_says_neighbor(interface("acme-01/private"), "169.254.10.1", true);
-	bridge_says_neighbor(interface("globex-01/private"), "169.254.10.1", true);
-	bridge_says_route(vrf(ACME), "10.1.0.0/16", "169.254.10.1", true);
-	bridge_says_route(vrf(GLOBEX), "10.1.0.0/16", "169.254.10.1", true);
-	say_synced();
-}
-
-static int setup(void **state)
-{
-	configuration_open(&configuration);
-	configuration_apply(&configuration, base_yaml);
-	snprintf(path, sizeof(path), "%s/dataplane.sock", configuration.directory);
-	base = event_base_new();
-	node = make_node("east", path);
-	memset(&fake, 0, sizeof(fake));
-	fake_start(&fake, path);
-	start_sync();
-	say_all();
-	WAIT(state_of() == DATAPLANE_SYNCED);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	sync_destroy(running);
-	running = NULL;
-	fake_stop(&fake);
-	event_base_free(base);
-	free_node(node);
-	configuration_close(&configuration);
-	return 0;
-}
 
 // --- what is installed ---------------------------------------------------------------------------------
 
@@ -227,11 +121,6 @@ static void test_a_port_takes_its_carriers_along(void **state)
 
 // --- configuration changes -----------------------------------------------------------------------------
 
-static void publish(void)
-{
-	sync_publish(running, configuration_publish(&configuration));
-}
-
 static void test_bandwidth_is_the_limiters_alone(void **state)
 {
 	uint64_t written = fake.written;
@@ -285,12 +174,6 @@ static void test_a_refused_record_stops_nobody(void **state)
 }
 
 // --- restarts ------------------------------------------------------------------------------------------
-
-static void restart_sync(void)
-{
-	sync_destroy(running);
-	start_sync();
-}
 
 static void test_restart_of_control_writes_nothing(void **state)
 {
@@ -459,7 +342,7 @@ static void test_status_is_answered_by_a_dying_data_plane(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, running_start, running_stop)
 	const struct CMUnitTest tests[] = {
 		TEST(test_everything_is_installed),
 		TEST(test_a_route_comes_and_goes),

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What subscribers hear of besides changes of the model: BGP sessions and ports that changed their state. The
+// shapes are written in control/api/methods.h.
+
+#include "control/sync/methods.h"
+
+#include "control/node.h"
+
+#include <string.h>
+
+static void tell(struct sync *sync, const char *topic, json_t *data)
+{
+	if (sync->event != NULL)
+		sync->event(sync->event_ctx, topic, data);
+	else
+		json_decref(data);
+}
+
+static bool is_up(const struct bridge_session *session)
+{
+	return strcmp(session->state, "established") == 0;
+}
+
+// A session that goes down and comes up between two looks is known by its time. What it tries while it is down
+// (connect, active, idle) is nobody's news.
+static bool is_news(const struct bridge_session *old, const struct bridge_session *new)
+{
+	return old->state[0] == '\0' || is_up(old) != is_up(new) ||
+	       (is_up(new) && old->since != new->since);
+}
+
+void event_session(struct sync *sync, uint32_t id, const struct bridge_session *old,
+	const struct bridge_session *new)
+{
+	const struct desired_interface *interface =
+		sync->desired != NULL ? desired_interface(sync->desired, id) : NULL;
+
+	if (interface == NULL || !is_news(old, new))
+		return;
+	const char *role = strrchr(interface->link, '/');
+	tell(sync, "session",
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "peering", interface->object, "link",
+			role != NULL ? role + 1 : "", "state", new->state, "was",
+			old->state[0] != '\0' ? old->state : "unknown", "detail", new->detail,
+			"remote", json_address(&interface->remote)));
+}
+
+void event_port(struct sync *sync, uint32_t index)
+{
+	if (index >= sync->node->ports.count)
+		return;
+	tell(sync, "port",
+		json_pack("{s:s, s:s}", "port", sync->node->ports.item[index].name, "state",
+			sync->port[index].last.up ? "up" : "down"));
+}

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The route thread's methods over a real control socket: what limiters did, clearing, events.
+
+#include "tests/unit/sync/asking.h"
+
+#include "dataplane/wire/stats_file.h"
+
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+static int setup_lab(void **state)
+{
+	configuration_lab = true;
+	int result = asking_start(state);
+	configuration_lab = false;
+	return result;
+}
+
+// --- limiters -------------------------------------------------------------------------------------------
+
+static const struct desired_limiter *limiter(const char *name)
+{
+	for (unsigned int i = 0; i < running->desired->limiters.count; i++)
+		if (strcmp(running->desired->limiters.item[i].name, name) == 0)
+			return &running->desired->limiters.item[i];
+	fail_msg("no limiter %s", name);
+	return NULL;
+}
+
+static uint64_t real_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static struct stats_segment *segment;
+
+static void open_segment(void)
+{
+	char note[256] = "";
+
+	snprintf(fake.stats, sizeof(fake.stats), "/dev/shm/culvert-test-sync-%d", (int)getpid());
+	const struct stats_config config = {.path = fake.stats,
+		.interfaces = 64,
+		.limiters = 64,
+		.workers = 2,
+		.hz = 1000000000,
+		.instance = 7};
+	if (stats_open(&config, &segment, note, sizeof(note)) != 0)
+		fail_msg("%s", note);
+}
+
+static void close_segment(void)
+{
+	char lock[80];
+
+	stats_close(segment);
+	unlink(fake.stats);
+	snprintf(lock, sizeof(lock), "%s.lock", fake.stats);
+	unlink(lock);
+	fake.stats[0] = '\0';
+}
+
+static void reconnect(void)
+{
+	fake_hang_up(&fake);
+	WAIT(state_of() == DATAPLANE_DOWN);
+	WAIT(state_of() == DATAPLANE_SYNCED);
+}
+
+// The direction's member of circuit.stats.
+static json_t *direction(const char *name)
+{
+	json_t *stats =
+		result_of("circuit.stats", "{\"circuit\":\"acme-01\",\"link\":\"primary\"}");
+	json_t *found = json_incref(
+		json_object_get(json_array_get(json_object_get(stats, "links"), 0), name));
+	assert_true(json_is_object(found));
+	json_decref(stats);
+	return found;
+}
+
+static void test_stats_tell_the_contract_and_the_classes(void **state)
+{
+	configuration_edit(
+		&configuration, "bandwidth: 50mbps", "bandwidth: 50mbps\n  shape-out: 20ms");
+	publish();
+	open_segment();
+	uint64_t uid = limiter("acme-01/primary/in")->record.uid;
+	int64_t slot = stats_slot(segment, STATS_LIMITER, uid);
+	assert_true(slot > 0);
+	for (unsigned int w = 0; w < 2; w++) { // two workers add up
+		struct stats_limiter *count =
+			&stats_limiter_part(segment, w, (uint32_t)slot)->count;
+		count->passed[0].packets = 10;
+		count->passed[0].bytes = 10000;
+		count->passed[1].packets = 3;
+		count->limited[0].packets = 2;
+		count->limited[0].bytes = 2000;
+		count->limited[1].bytes = 50;
+	}
+	stats_limiter_word(segment, (uint32_t)slot)->peak_bytes = 42000;
+	reconnect();
+	json_t *in = direction("in"), *out = direction("out");
+	const json_t *effort = json_object_get(in, "best_effort"), *ef = json_object_get(in, "ef");
+	assert_int_equal(number(effort, "packets"), 20);
+	assert_int_equal(number(effort, "bytes"), 20000);
+	assert_int_equal(number(effort, "limited_packets"), 4);
+	assert_int_equal(number(effort, "limited_bytes"), 4000);
+	assert_int_equal(number(ef, "packets"), 6);
+	assert_int_equal(number(ef, "limited_bytes"), 100);
+	assert_int_equal(number(in, "packets"), 26);
+	assert_int_equal(number(in, "limited_bytes"), 4100);
+	assert_int_equal(number(in, "peak_bytes"), 42000);
+	assert_int_equal(number(in, "peak_rate"), 336000000);
+	assert_true(json_is_null(json_object_get(in, "last_drops")));
+	const json_t *contract = json_object_get(in, "contract");
+	assert_int_equal(number(contract, "rate"), 50000000);
+	assert_int_equal(number(contract, "burst_bytes"), 312500);
+	assert_true(json_real_value(json_object_get(contract, "burst_ms")) == 50.0);
+	assert_true(json_is_false(json_object_get(contract, "shaped")));
+	contract = json_object_get(out, "contract");
+	assert_true(json_is_true(json_object_get(contract, "shaped")));
+	assert_true(json_real_value(json_object_get(contract, "queue_ms")) == 20.0);
+	json_decref(in);
+	json_decref(out);
+	close_segment();
+}
+
+static void assert_drops(uint64_t start, uint64_t packets, bool ongoing)
+{
+	json_t *in = direction("in");
+	const json_t *drops = json_object_get(in, "last_drops");
+
+	assert_int_equal(number(drops, "start"), start / 1000000000u);
+	assert_int_equal(number(drops, "packets"), packets);
+	assert_int_equal(json_is_true(json_object_get(drops, "ongoing")), ongoing);
+	json_decref(in);
+}
+
+static bool heard_of(uint64_t uid)
+{
+	struct limiter_counters c;
+	counters_limiter(running, uid, &c);
+	return c.episode.packets == 4;
+}
+
+static void test_the_last_drops_are_remembered(void **state)
+{
+	uint64_t now = real_ns(), uid = limiter("acme-01/primary/in")->record.uid;
+	const struct wire_episode episode = {.uid = uid,
+		.start = now - 3000000000u,
+		.length = 2500000,
+		.bytes = 6000,
+		.packets = 4};
+
+	fake_send(&fake, WIRE_LIMITER_EPISODE, &episode);
+	WAIT(heard_of(uid));
+	assert_drops(episode.start, 4, false);
+	json_t *in = direction("in");
+	assert_int_equal(number(in, "limited_since"), episode.start / 1000000000u);
+	json_decref(in);
+	// Another data plane, with a segment of its own that knows nothing of it.
+	open_segment();
+	int64_t slot = stats_slot(segment, STATS_LIMITER, uid);
+	reconnect();
+	assert_drops(episode.start, 4, false);
+	// What goes on stands in the segment before it is an event.
+	struct stats_limiter_word *word = stats_limiter_word(segment, (uint32_t)slot);
+	word->episode_start = real_ns() - 1000000000u;
+	word->episode_length = 1000000000u;
+	word->episode_packets = 9;
+	assert_drops(word->episode_start, 9, true);
+	// One of an hour ago is told, and limits nobody now.
+	word->episode_start = word->episode_length = 0;
+	struct wire_episode old = episode;
+	old.start -= 3600000000000u;
+	fake_send(&fake, WIRE_LIMITER_EPISODE, &old);
+	old.uid = 12345; // nobody's
+	fake_send(&fake, WIRE_LIMITER_EPISODE, &old);
+	json_t *last;
+	do {
+		in = direction("in");
+		last = json_object_get(in, "limited_since");
+		bool done = json_is_null(last);
+		json_decref(in);
+		if (done)
+			break;
+	} while (true);
+	close_segment();
+}
+
+// --- clearing ----------------------------------------------------------------------------------------------
+
+static void answer_clear(unsigned int i, enum api_code code)
+{
+	struct api_error error = {.code = code, .message = "no"};
+	fake_bridge.clear[i].done(fake_bridge.clear[i].ctx, NULL, &error);
+}
+
+// Both links end on this edge, as a lab may have it.
+static void put_both_here(void)
+{
+	char *yaml = strdup(base_yaml), *at = strstr(yaml, "edge: west, port: wan0");
+
+	memcpy(at, "edge: east, port: wan1", 22);
+	configuration_apply(&configuration, yaml);
+	free(yaml);
+	publish();
+	settle();
+}
+
+static void test_clear_is_for_all_sessions(void **state)
+{
+	put_both_here();
+	assert_int_equal(desired_domain_named(running->desired, ACME)->attachments, 2);
+	const char *params = "{\"peering\":\"acme-01/private\"}";
+	ask("peering.clear", params);
+	WAIT(fake_bridge.clears == 2);
+	answer_clear(1, API_NONE);
+	answer_clear(0, API_NONE);
+	json_t *whole = get_answer();
+	assert_int_equal(number(json_object_get(whole, "result"), "cleared"), 2);
+	assert_int_equal(number(json_object_get(whole, "result"), "failed"), 0);
+	json_decref(whole);
+	// One does not answer.
+	fake_bridge.refuse_clear = -ENOTCONN;
+	ask("peering.clear", params);
+	WAIT(fake_bridge.clears == 3);
+	answer_clear(2, API_NONE);
+	whole = get_answer();
+	assert_int_equal(number(json_object_get(whole, "result"), "cleared"), 1);
+	assert_int_equal(number(json_object_get(whole, "result"), "failed"), 1);
+	json_decref(whole);
+	ask("peering.clear", params);
+	WAIT(fake_bridge.clears == 5);
+	answer_clear(3, API_REFUSED);
+	answer_clear(4, API_REFUSED);
+	whole = get_answer();
+	assert_non_null(json_object_get(whole, "error"));
+	json_decref(whole);
+}
+
+// --- events ------------------------------------------------------------------------------------------------
+
+static void assert_event(const char *topic, const char *what, const char *name, const char *now)
+{
+	const json_t *last = json_array_get(events, json_array_size(events) - 1);
+
+	assert_string_equal(json_string_value(json_object_get(last, "topic")), topic);
+	assert_string_equal(json_string_value(json_object_get(last, what)), name);
+	assert_string_equal(json_string_value(json_object_get(last, "state")), now);
+}
+
+static void test_sessions_and_ports_are_events(void **state)
+{
+	assert_int_equal(json_array_size(events), 3); // the ports
+	assert_event("port", "port", "core0", "up");
+	bridge_says_session(interface("acme-01/private"), "established");
+	assert_event("session", "peering", "acme-01/private", "established");
+	bridge_says_session(interface("acme-01/private"), "established"); // counters
+	assert_int_equal(json_array_size(events), 4);
+	bridge_says_session(interface("acme-01/private"), "idle");
+	assert_event("session", "peering", "acme-01/private", "idle");
+	bridge_says_session(interface("acme-01/private"), "connect"); // still down
+	assert_int_equal(json_array_size(events), 5);
+	const json_t *last = json_array_get(events, 4);
+	assert_string_equal(json_string_value(json_object_get(last, "was")), "established");
+	assert_string_equal(json_string_value(json_object_get(last, "link")), "primary");
+	bridge_says_session(4242, "idle"); // nobody's
+	const struct wire_port port = {.port = 1, .mtu = 1500, .mac = {2, 0, 0, 0, 0, 1}};
+	fake_send(&fake, WIRE_PORT, &port);
+	WAIT(json_array_size(events) == 6);
+	assert_event("port", "port", "wan1", "down");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, asking_start, asking_stop)
+	const struct CMUnitTest tests[] = {
+		TEST(test_stats_tell_the_contract_and_the_classes),
+		TEST(test_the_last_drops_are_remembered),
+		cmocka_unit_test_setup_teardown(
+			test_clear_is_for_all_sessions, setup_lab, asking_stop),
+		TEST(test_sessions_and_ports_are_events),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

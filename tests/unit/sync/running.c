@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The route thread of a test, with what it stands between, in one event loop that the test turns.
+
+#include "tests/unit/sync/running.h"
+
+#include <event2/event.h>
+
+#include <time.h>
+
+struct configuration configuration;
+struct fake_dataplane fake;
+struct event_base *base;
+struct node *node;
+struct sync *running;
+struct sync_options options;
+char path[96];
+
+double running_now(void)
+{
+	struct timespec time;
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+void turn(void)
+{
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	fake_turn(&fake);
+}
+
+enum dataplane_state state_of(void)
+{
+	return dataplane_status(running->dataplane)->state;
+}
+
+uint32_t vrf(const char *name)
+{
+	return desired_domain_named(running->desired, name)->id;
+}
+
+uint32_t interface(const char *name)
+{
+	for (unsigned int i = 0; i < running->desired->interfaces.count; i++)
+		if (strcmp(running->desired->interfaces.item[i].name, name) == 0)
+			return running->desired->interfaces.item[i].id;
+	fail_msg("no interface %s", name);
+	return 0;
+}
+
+void start_sync(void)
+{
+	options.base = base;
+	options.node = node;
+	struct api_error error = {0};
+	assert_int_equal(sync_create(&running, &options, &error), 0);
+	sync_publish(running, configuration_publish(&configuration));
+}
+
+void say_synced(void)
+{
+	for (unsigned int i = 0; i < running->desired->domains.count; i++)
+		fake_bridge.callbacks.synced(
+			fake_bridge.callbacks.ctx, running->desired->domains.item[i].id);
+}
+
+void say_all(void)
+{
+	bridge_says_neighbor(interface("core0"), "192.0.2.2", true);
+	bridge_says_neighbor(interface("acme-01/private"), "169.254.10.1", true);
+	bridge_says_neighbor(interface("globex-01/private"), "169.254.10.1", true);
+	bridge_says_route(vrf(ACME), "10.1.0.0/16", "169.254.10.1", true);
+	bridge_says_route(vrf(GLOBEX), "10.1.0.0/16", "169.254.10.1", true);
+	say_synced();
+}
+
+int running_start(void **state)
+{
+	configuration_open(&configuration);
+	configuration_apply(&configuration, base_yaml);
+	snprintf(path, sizeof(path), "%s/dataplane.sock", configuration.directory);
+	base = event_base_new();
+	node = make_node("east", path);
+	memset(&fake, 0, sizeof(fake));
+	fake_start(&fake, path);
+	start_sync();
+	say_all();
+	WAIT(state_of() == DATAPLANE_SYNCED);
+	return 0;
+}
+
+int running_stop(void **state)
+{
+	sync_destroy(running);
+	running = NULL;
+	fake_stop(&fake);
+	event_base_free(base);
+	free_node(node);
+	configuration_close(&configuration);
+	return 0;
+}
+
+void publish(void)
+{
+	sync_publish(running, configuration_publish(&configuration));
+}
+
+void restart_sync(void)
+{
+	sync_destroy(running);
+	start_sync();
+}
+
+void settle(void)
+{
+	WAIT(running->records.pending == 0);
+	for (unsigned int i = 0; i < 20; i++)
+		turn();
+}

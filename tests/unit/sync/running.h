@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef SYNC_RUNNING_H
+#define SYNC_RUNNING_H
+
+// A whole route thread between a fake kernel and a fake data plane, for tests: edge "east" of base_yaml, synced.
+
+#include "tests/unit/sync/fixture.h"
+
+struct event_base;
+
+#define ACME   "peering/acme-01/private"
+#define GLOBEX "peering/globex-01/private"
+
+extern struct configuration configuration;
+extern struct fake_dataplane fake;
+extern struct event_base *base;
+extern struct node *node;
+extern struct sync *running;
+extern struct sync_options options; // of the next start; base and node are filled in
+extern char path[96];               // of the data plane's socket
+
+int running_start(void **state); // cmocka's setup and teardown
+int running_stop(void **state);
+void start_sync(void);
+void restart_sync(void);
+void publish(void); // what was configured
+
+double running_now(void);
+void turn(void);
+void settle(void); // until there is nothing left to tell the data plane
+#define WAIT(condition)                                                                       \
+	do {                                                                                  \
+		for (double until = running_now() + 10; !(condition);) {                      \
+			if (running_now() > until)                                            \
+				fail_msg("%s:%d: never: %s", __FILE__, __LINE__, #condition); \
+			turn();                                                               \
+		}                                                                             \
+	} while (0)
+
+enum dataplane_state state_of(void);
+uint32_t vrf(const char *name);
+uint32_t interface(const char *name);
+void say_synced(void);
+void say_all(void); // what the kernel says in every test
+
+#endif
