@@ -6,9 +6,12 @@
 // accepts nothing but the exact header it expects. Packets with another source, another key, no key, or
 // with checksum or sequence bits are counted and thrown away; SIGUSR1 prints the counters.
 //
-//	gre-peer --tun NAME --local ADDRESS --remote ADDRESS --key KEY [--mtu BYTES]
+//	gre-peer --tun NAME --local ADDRESS --remote ADDRESS --key KEY [--mtu BYTES] [--delay MS]
 //
 // The device is left up, without an address. One thread, blocking I/O in poll(2), no configuration file.
+// --delay makes the path longer, MS in each direction, for kernels without netem: packets wait in a ring of
+// SLOTS a direction, and what finds it full is thrown away and counted as delay_full, so memory is bounded. The
+// delay is one and the same, so the oldest packet is always the next, and one timer serves both directions.
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,13 +29,17 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define GRE_KEY_PRESENT 0x2000 // flags and version word of a header with only a key
 #define PROTOCOL_IPV4   0x0800
 #define PROTOCOL_IPV6   0x86dd
 #define PACKET_MAX      65536
+#define SLOTS           4096 // waiting packets a direction: 100 ms of 490 Mb/s in full ones
+#define SLOT_BYTES      9728 // largest of them; pages that were never used cost nothing
 
 struct gre_header {
 	uint16_t flags;
@@ -40,13 +47,26 @@ struct gre_header {
 	uint32_t key;
 };
 
+struct slot {
+	uint64_t due; // CLOCK_MONOTONIC ns
+	uint32_t length;
+	uint8_t packet[SLOT_BYTES];
+};
+
+struct ring {
+	struct slot *slot;
+	uint32_t head, tail; // tail - head packets wait
+};
+
 struct peer {
 	const char *name;
 	struct in_addr local, remote;
 	uint32_t key; // network order
 	int mtu;
-	int tun, raw;
-	uint64_t sent, received, foreign_source, foreign_key, bad_header, send_errors;
+	int tun, raw, timer;
+	uint64_t delay; // ns in each direction
+	struct ring to_raw, to_tun;
+	uint64_t sent, received, foreign_source, foreign_key, bad_header, send_errors, delay_full;
 };
 
 static volatile sig_atomic_t stop_requested, report_requested;
@@ -62,9 +82,10 @@ static void on_signal(int number)
 static void report(const struct peer *p)
 {
 	printf("gre-peer name=%s sent=%" PRIu64 " received=%" PRIu64 " foreign_source=%" PRIu64
-	       " foreign_key=%" PRIu64 " bad_header=%" PRIu64 " send_errors=%" PRIu64 "\n",
+	       " foreign_key=%" PRIu64 " bad_header=%" PRIu64 " send_errors=%" PRIu64
+	       " delay_full=%" PRIu64 "\n",
 		p->name, p->sent, p->received, p->foreign_source, p->foreign_key, p->bad_header,
-		p->send_errors);
+		p->send_errors, p->delay_full);
 	fflush(stdout);
 }
 
@@ -102,27 +123,75 @@ static int open_raw(struct peer *p)
 	p->raw = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_GRE);
 	if (p->raw < 0)
 		return -1;
-	setsockopt(p->raw, SOL_SOCKET, SO_RCVBUF, &big, sizeof(big));
-	setsockopt(p->raw, SOL_SOCKET, SO_SNDBUF, &big, sizeof(big));
+	// past net.core.rmem_max: what is lost here would look like a loss of the edge
+	setsockopt(p->raw, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big));
+	setsockopt(p->raw, SOL_SOCKET, SO_SNDBUFFORCE, &big, sizeof(big));
 	return bind(p->raw, (struct sockaddr *)&address, sizeof(address));
 }
 
-static void tun_to_raw(struct peer *p, uint8_t *packet)
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int create_delay(struct peer *p)
+{
+	p->to_raw.slot = calloc(SLOTS, sizeof(struct slot));
+	p->to_tun.slot = calloc(SLOTS, sizeof(struct slot));
+	p->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	return p->to_raw.slot && p->to_tun.slot && p->timer >= 0 ? 0 : -1;
+}
+
+static void hold(struct peer *p, struct ring *ring, const uint8_t *packet, size_t length)
+{
+	struct slot *slot = &ring->slot[ring->tail % SLOTS];
+
+	if (ring->tail - ring->head == SLOTS || length > SLOT_BYTES) {
+		p->delay_full++;
+		return;
+	}
+	slot->due = now_ns() + p->delay;
+	slot->length = (uint32_t)length;
+	memcpy(slot->packet, packet, length);
+	ring->tail++;
+}
+
+static void send_raw(struct peer *p, uint8_t *packet, size_t n)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr = p->remote};
 	struct gre_header gre = {.flags = htons(GRE_KEY_PRESENT), .key = p->key};
-	ssize_t n = read(p->tun, packet, PACKET_MAX);
 
-	if (n < 1)
-		return;
 	gre.protocol = htons(packet[0] >> 4 == 6 ? PROTOCOL_IPV6 : PROTOCOL_IPV4);
-	struct iovec iov[2] = {{&gre, sizeof(gre)}, {packet, (size_t)n}};
+	struct iovec iov[2] = {{&gre, sizeof(gre)}, {packet, n}};
 	struct msghdr message = {
 		.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = iov, .msg_iovlen = 2};
 	if (sendmsg(p->raw, &message, 0) < 0)
 		p->send_errors++;
 	else
 		p->sent++;
+}
+
+static void send_tun(struct peer *p, const uint8_t *packet, size_t n)
+{
+	if (write(p->tun, packet, n) >= 0)
+		p->received++;
+	else
+		p->send_errors++;
+}
+
+static void tun_to_raw(struct peer *p, uint8_t *packet)
+{
+	ssize_t n = read(p->tun, packet, PACKET_MAX);
+
+	if (n < 1)
+		return;
+	if (p->delay != 0)
+		hold(p, &p->to_raw, packet, (size_t)n);
+	else
+		send_raw(p, packet, (size_t)n);
 }
 
 static void raw_to_tun(struct peer *p, uint8_t *packet)
@@ -154,16 +223,46 @@ static void raw_to_tun(struct peer *p, uint8_t *packet)
 		return;
 	}
 	outer += sizeof(gre);
-	if (write(p->tun, packet + outer, (size_t)n - outer) >= 0)
-		p->received++;
+	if (p->delay != 0)
+		hold(p, &p->to_tun, packet + outer, (size_t)n - outer);
 	else
-		p->send_errors++;
+		send_tun(p, packet + outer, (size_t)n - outer);
+}
+
+// Sends what is due and sets the timer for what comes next.
+static void release(struct peer *p)
+{
+	uint64_t now = now_ns(), next = UINT64_MAX;
+	struct ring *rings[2] = {&p->to_raw, &p->to_tun};
+
+	for (int i = 0; i < 2; i++) {
+		struct ring *ring = rings[i];
+
+		for (; ring->head != ring->tail; ring->head++) {
+			struct slot *slot = &ring->slot[ring->head % SLOTS];
+
+			if (slot->due > now) {
+				next = slot->due < next ? slot->due : next;
+				break;
+			}
+			if (ring == &p->to_raw)
+				send_raw(p, slot->packet, slot->length);
+			else
+				send_tun(p, slot->packet, slot->length);
+		}
+	}
+	struct itimerspec when = {0};
+	if (next != UINT64_MAX)
+		when.it_value =
+			(struct timespec){(time_t)(next / 1000000000u), (long)(next % 1000000000u)};
+	timerfd_settime(p->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
 static int run(struct peer *p)
 {
 	static uint8_t packet[PACKET_MAX];
-	struct pollfd fds[2] = {{.fd = p->tun, .events = POLLIN}, {.fd = p->raw, .events = POLLIN}};
+	struct pollfd fds[3] = {{.fd = p->tun, .events = POLLIN}, {.fd = p->raw, .events = POLLIN},
+		{.fd = p->delay != 0 ? p->timer : -1, .events = POLLIN}};
 
 	printf("gre-peer name=%s ready\n", p->name);
 	fflush(stdout);
@@ -172,7 +271,7 @@ static int run(struct peer *p)
 			report_requested = 0;
 			report(p);
 		}
-		if (poll(fds, 2, -1) < 0) {
+		if (poll(fds, 3, -1) < 0) {
 			if (errno == EINTR)
 				continue;
 			perror("gre-peer: poll");
@@ -182,6 +281,8 @@ static int run(struct peer *p)
 			tun_to_raw(p, packet);
 		if (fds[1].revents & POLLIN)
 			raw_to_tun(p, packet);
+		if (p->delay != 0)
+			release(p);
 	}
 	report(p);
 	return 0;
@@ -189,7 +290,9 @@ static int run(struct peer *p)
 
 static int usage(FILE *to, int status)
 {
-	fprintf(to, "usage: gre-peer --tun NAME --local ADDRESS --remote ADDRESS --key KEY [--mtu BYTES]\n");
+	fprintf(to, "usage: gre-peer --tun NAME --local ADDRESS --remote ADDRESS --key KEY [--mtu "
+		    "BYTES] "
+		    "[--delay MS]\n");
 	return status;
 }
 
@@ -214,6 +317,7 @@ int main(int argc, char **argv)
 		{"remote", required_argument, NULL, 'r'},
 		{"key", required_argument, NULL, 'k'},
 		{"mtu", required_argument, NULL, 'm'},
+		{"delay", required_argument, NULL, 'd'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
@@ -246,6 +350,11 @@ int main(int argc, char **argv)
 				return usage(stderr, 2);
 			p.mtu = (int)value;
 			break;
+		case 'd':
+			if (number(optarg, &value) || value > 1000)
+				return usage(stderr, 2);
+			p.delay = (uint64_t)value * 1000000;
+			break;
 		case 'h':
 			return usage(stdout, 0);
 		default:
@@ -258,11 +367,16 @@ int main(int argc, char **argv)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGUSR1, &action, NULL);
 	if (open_tun(&p)) {
-		fprintf(stderr, "gre-peer: cannot make TUN device %s: %s\n", p.name, strerror(errno));
+		fprintf(stderr, "gre-peer: cannot make TUN device %s: %s\n", p.name,
+			strerror(errno));
 		return 1;
 	}
 	if (open_raw(&p)) {
 		fprintf(stderr, "gre-peer: cannot open a GRE socket: %s\n", strerror(errno));
+		return 1;
+	}
+	if (p.delay != 0 && create_delay(&p)) {
+		fprintf(stderr, "gre-peer: cannot make the delay: %s\n", strerror(errno));
 		return 1;
 	}
 	return run(&p);
