@@ -111,12 +111,20 @@ class EdgeLab(Lab):
         self.core.ip("addr", "add", c.core + "/31", "dev", "gw-" + c.name)
         c.gateway_ns.ip("addr", "add", c.gateway + "/31", "dev", "eth0")
         c.gateway_ns.ip("route", "add", "default", "via", c.core)
-        c.peer = c.gateway_ns.start("gre-" + c.name, self.program("tools/gre-peer/gre-peer"), "--tun", "vnet0", "--local", c.gateway, "--remote", EDGE_CORE, "--key", c.key)
-        wait_for(lambda: "ready" in c.peer.log(), 5, f"gre-peer of {c.name}")
-        c.gateway_ns.ip("addr", "add", VNET_HOST + "/32", "dev", "vnet0")
-        c.gateway_ns.ip("route", "add", "10.0.0.0/8", "dev", "vnet0", "src", VNET_HOST)
+        self.start_peer(c)
         # whoever connects to the vNet host is told whose it is
         c.gateway_ns.start("echo-" + c.name, "socat", "TCP4-LISTEN:7000,fork,reuseaddr", f"SYSTEM:echo {c.vnet}")
+
+    def start_peer(self, c, delay_ms=0):
+        """The far end of the vNet's tunnel; with delay_ms more of way in each direction. A running one is replaced."""
+        if c.peer:
+            c.peer.stop()
+        words = ["--tun", "vnet0", "--local", c.gateway, "--remote", EDGE_CORE, "--key", c.key, "--delay", delay_ms]
+        c.peer = c.gateway_ns.start(f"gre-{c.name}-{time.monotonic_ns()}", self.program("tools/gre-peer/gre-peer"), *words)
+        wait_for(lambda: "ready" in c.peer.log(), 5, f"gre-peer of {c.name}")
+        c.gateway_ns.ip("link", "set", "vnet0", "txqueuelen", 10000)  # what is lost here would look like a loss of the edge
+        c.gateway_ns.ip("addr", "add", VNET_HOST + "/32", "dev", "vnet0")
+        c.gateway_ns.ip("route", "add", "10.0.0.0/8", "dev", "vnet0", "src", VNET_HOST)
 
     def start_routers(self):
         for c in self.customers:
