@@ -97,6 +97,8 @@ struct way {
 	uint32_t via;      // neighbor the path names, 0 on tunnels
 	uint32_t neighbor; // adjacency; 0 = nothing remembered
 	unsigned mtu;
+	uint32_t underlay; // group of one path that led to `core`; 0 = nothing remembered
+	uint32_t core;     // adjacency
 };
 
 // The group's verdict. Leaves the way out in packet->out and ->neighbor (0 on tunnels), or settles the packet.
@@ -128,7 +130,9 @@ static __rte_noinline void take_path(struct worker *w, unsigned i, struct way *w
 		burst_drop(w, i, DROP_BLACKHOLE);
 		return;
 	}
-	const struct path *path = group_select(t, word, b->mbuf[i], p);
+	const struct path *path = likely(word.kind == GROUP_SINGLE)
+					  ? &t->path[word.target]
+					  : group_select(t, word, b->mbuf[i], p);
 	if (unlikely(path == NULL || !path->up)) {
 		burst_drop_icmp(w, i, DROP_PATH_DOWN, HOST_UNREACHABLE, 0);
 		return;
@@ -162,11 +166,16 @@ static __rte_noinline unsigned take_way(struct worker *w, unsigned i, struct way
 		return 0;
 	}
 	if (out->out_kind == WIRE_INTERFACE_GRE) {
-		shared = group_word(t, out->underlay).kind == GROUP_SINGLE;
-		p->neighbor = underlay_resolve(t, out->underlay, w->burst.mbuf[i], p);
-		if (unlikely(p->neighbor == 0)) {
-			burst_drop(w, i, DROP_TUNNEL_DOWN);
-			return 0;
+		p->neighbor = way->core;
+		if (unlikely(out->underlay != way->underlay || way->underlay == 0)) {
+			shared = group_word(t, out->underlay).kind == GROUP_SINGLE;
+			p->neighbor = underlay_resolve(t, out->underlay, w->burst.mbuf[i], p);
+			if (unlikely(p->neighbor == 0)) {
+				burst_drop(w, i, DROP_TUNNEL_DOWN);
+				return 0;
+			}
+			way->underlay = shared ? out->underlay : 0;
+			way->core = p->neighbor;
 		}
 		unsigned core = t->neighbor[p->neighbor].mtu - out->outer_bytes;
 		mtu = RTE_MIN(mtu, core);
