@@ -161,8 +161,7 @@ static inline unsigned ipv4_plain(const uint8_t *h, unsigned room)
 	unsigned total = load_be16(h + 2);
 	uint64_t sum = (uint64_t)load32(h) + load32(h + 4) + load32(h + 8) + load32(h + 12) +
 		       load32(h + 16);
-	// A right header adds up to a multiple of 0xffff, which is told by one multiplication.
-	if (h[0] != 0x45 || total < 20 || total > room || sum % 0xffff != 0)
+	if (h[0] != 0x45 || total < 20 || total > room || fold(sum) != 0xffff)
 		return 0;
 	return ipv4_unicast[h[12]] & ipv4_unicast[h[16]] ? total : 0;
 }

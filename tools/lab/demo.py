@@ -146,10 +146,14 @@ class Demo:
         train = PingTrain(lab, neighbour, 0.01)
         lines = []
         for reverse in (False, True):
-            got, ceiling = lab.iperf(c, reverse, 10, 2), lab.tcp_ceiling(50e6)
-            direction = "to customer" if reverse else "to cloud"
-            expect(0.99 * ceiling <= got <= 1.01 * ceiling, f"{direction}: {got / 1e6:.2f} Mb/s of TCP payload, at 50 Mb/s at most {ceiling / 1e6:.2f}")
-            lines.append(f"{direction} {got / 1e6:.1f}")
+            ceiling, tries = lab.tcp_ceiling(50e6), []
+            # Once more if the machine paused: the limiter never gives more, a stolen core may take some.
+            while not tries or (len(tries) < 2 and tries[-1] < 0.99 * ceiling):
+                tries.append(lab.iperf(c, reverse, 10, 2))
+            got, direction = tries[-1], "to customer" if reverse else "to cloud"
+            seen = " then ".join(f"{t / 1e6:.1f}" for t in tries)
+            expect(0.99 * ceiling <= got <= 1.01 * ceiling, f"{direction}: {seen} Mb/s of TCP payload, at 50 Mb/s at most {ceiling / 1e6:.2f}")
+            lines.append(f"{direction} {seen}")
         lost, sent = train.lost()
         expect(lost == 0, f"neighbour lost {lost} of {sent} pings")
         train = PingTrain(lab, c, 0.001)
