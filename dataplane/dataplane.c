@@ -56,8 +56,7 @@ static int add_worker(struct dataplane *dp, unsigned index)
 	w->port = dp->port;
 	w->pool = dp->pool;
 	// Shapers may hold a quarter of the buffers.
-	w->wheel = wheel_create(
-		dp->pool->size / 4 / dp->workers, sizeof(struct parked));
+	w->wheel = wheel_create(dp->pool->size / 4 / dp->workers, sizeof(struct parked));
 	if (w->wheel == NULL) {
 		free(w);
 		return -ENOMEM;

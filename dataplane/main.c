@@ -45,13 +45,13 @@
 
 enum exit_code { EXIT_EAL = 1, EXIT_USAGE, EXIT_PORT, EXIT_MEMORY, EXIT_SOCKET };
 
-#define LINK_PERIOD  50000000u // ns
+#define LINK_PERIOD    50000000u // ns
 #define CLOCK_PERIOD   1000000000u
 #define SWEEP_PERIOD   600000000000u
 #define CALIBRATION_NS 50000000u
-#define BUFFER_CACHE 256u
-#define IDLE_NS      20000000
-#define BUSY_NS      1000000
+#define BUFFER_CACHE   256u
+#define IDLE_NS        20000000
+#define BUSY_NS        1000000
 
 struct program {
 	struct options options;

@@ -110,7 +110,7 @@ struct worker {
 	struct rte_rcu_qsbr *qsbr;
 
 	struct burst burst;
-	struct lookup_keys keys; // of lookup
+	struct lookup_keys keys;   // of lookup
 	struct wheel *wheel;       // of police: parked packets
 	uint64_t departure[BURST]; // likewise, units
 
