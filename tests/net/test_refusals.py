@@ -118,7 +118,7 @@ def test_a_foreign_store_does_not_sweep_the_network(lab):
 
 def start_dataplane(lab, *more, port="net_null9"):
     words = [lab.program("dataplane/culvert-dataplane"), "--no-huge", "--no-shconf", "--no-pci", "--file-prefix", "cvt-start", "--vdev", "net_null9", *more,
-             "--", "--socket", os.path.join(lab.dir, "start.sock"), "--stats", "/dev/shm/cvt-start-stats", "--port", f"wan0={port}"]
+             "--", "--socket", os.path.join(lab.dir, "start.sock"), "--stats", lab.stats.replace("-stats", "-start"), "--port", f"wan0={port}"]
     start = time.monotonic()
     done = run(*words, check=False)
     return done, time.monotonic() - start

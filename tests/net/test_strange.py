@@ -119,7 +119,7 @@ def test_a_launcher_that_is_not_there(lab):
 
 @pytest.mark.parametrize("what", ["garbage", "other size"])
 def test_a_stats_segment_that_cannot_be_taken_up(lab, what):
-    path = f"/dev/shm/{lab.prefix}-stats"
+    path = lab.stats
     lab.dataplane.kill()
     size = os.path.getsize(path)
     with open(path, "r+b") as f:
@@ -152,7 +152,7 @@ def test_a_port_that_the_node_does_not_have(lab):
 
 def test_too_little_memory_or_no_device_ends_at_once(lab):
     line = run(lab.program("control/culvertd"), "--config", lab.node_path, "--dataplane-args").stdout.strip()
-    for old, new in (("iface=wan0", "iface=wan9"), ("dataplane.sock", "other.sock"), (f"{lab.prefix}-stats", f"{lab.prefix}-other")):
+    for old, new in (("iface=wan0", "iface=wan9"), ("dataplane.sock", "other.sock"), (lab.stats, lab.stats.replace("-stats", "-other"))):
         assert old in line
         line = line.replace(old, new)
     done = lab.edge.run(*shlex.split(line), check=False)
@@ -161,7 +161,7 @@ def test_too_little_memory_or_no_device_ends_at_once(lab):
     assert len(said) == 1, done.stderr
     for suffix in ("", ".lock"):
         with contextlib.suppress(OSError):
-            os.unlink(f"/dev/shm/{lab.prefix}-other{suffix}")
+            os.unlink(lab.stats.replace("-stats", "-other") + suffix)
 
 
 def test_equal_subnets_are_refused_where_domains_share_a_namespace(lab, build):

@@ -85,6 +85,8 @@ class EdgeLab(Lab):
         if host_domain == "table":
             self.globex.subnet, self.globex.secondary_subnet = "169.254.10.8/30", "169.254.10.12/30"
         self.socket = os.path.join(self.dir, "culvert.sock")
+        # by the directory's name, which is this lab's alone: /dev/shm may be shared by more than one root directory
+        self.stats = f"/dev/shm/{os.path.basename(self.dir)}-stats"
         self.dataplane = self.daemon = None
 
     # ---- topology
@@ -153,7 +155,7 @@ ports:
 dataplane:
   program: {self.program("dataplane/culvert-dataplane")}
   socket: {self.dir}/dataplane.sock
-  stats: /dev/shm/{self.prefix}-stats
+  stats: {self.stats}
   workers: 1
   memory: 512MiB
   idle: true
@@ -249,8 +251,8 @@ vnets:
             if name.startswith(self.kernel_prefix + "-"):
                 run("ip", "netns", "del", name, check=False)
         for suffix in ("", ".lock"):
-            if os.path.exists(f"/dev/shm/{self.prefix}-stats{suffix}"):
-                os.unlink(f"/dev/shm/{self.prefix}-stats{suffix}")
+            if os.path.exists(self.stats + suffix):
+                os.unlink(self.stats + suffix)
 
     # ---- asking
 
