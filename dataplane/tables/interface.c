@@ -24,8 +24,6 @@
 #define FLAGS \
 	(WIRE_INTERFACE_UP | WIRE_INTERFACE_SOURCE_CHECK | WIRE_INTERFACE_CORE | WIRE_INTERFACE_KEY)
 
-#define UNCLASSIFIED_UID(port) (1ull << 63 | (port)) // the controller's uids stay below
-
 // What a record refers to, by slot.
 struct refs {
 	uint32_t vrf;
@@ -426,7 +424,7 @@ void interfaces_follow_limiter(struct dataplane *dp, uint32_t limiter)
 
 int interface_add_unclassified(struct dataplane *dp, uint32_t port, uint32_t *slot)
 {
-	int64_t found = stats_slot(dp->stats, STATS_INTERFACE, UNCLASSIFIED_UID(port));
+	int64_t found = stats_slot(dp->stats, STATS_INTERFACE, STATS_UNCLASSIFIED(port));
 	if (found < 0)
 		return (int)found;
 	*slot = (uint32_t)found;
