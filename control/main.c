@@ -6,6 +6,7 @@
 // speaker or a port that is not there yet is waited for in the background and shown by `status`. Ending
 // changes nothing outside either: traffic, sessions and kernel objects stay, for the next culvertd to find.
 
+#include "control/base/log.h"
 #include "control/model/model.h"
 #include "control/node.h"
 #include "control/publication.h"
@@ -203,7 +204,7 @@ static int start_server(struct daemon *daemon, struct api_error *error)
 static void on_signal(evutil_socket_t number, short events, void *arg)
 {
 	struct daemon *daemon = arg;
-	fprintf(stderr, "level=info msg=\"signal, ending\" signal=%s\n", sigabbrev_np((int)number));
+	log_info("main", "signal, ending", log_text("signal", sigabbrev_np((int)number)));
 	thread_stop(daemon->main);
 }
 
@@ -303,9 +304,10 @@ static int run(struct daemon *daemon)
 	result = thread_start(daemon->route);
 	if (result != 0)
 		thread_stop(daemon->main);
-	fprintf(stderr, "level=info msg=ready version=%s edge=%s revision=%llu socket=%s\n",
-		CULVERT_VERSION, daemon->node->edge,
-		(unsigned long long)service_revision(daemon->service), daemon->node->socket);
+	log_info("main", "ready", log_text("version", CULVERT_VERSION),
+		log_text("edge", daemon->node->edge),
+		log_number("revision", (int64_t)service_revision(daemon->service)),
+		log_text("socket", daemon->node->socket));
 	thread_run(daemon->main);
 	if (result == 0) {
 		thread_stop(daemon->route);

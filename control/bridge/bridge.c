@@ -29,14 +29,6 @@
 
 enum { DEFAULT_CHECK_S = 60 };
 
-uint64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 void bridge_log(const char *level, const char *format, ...)
 {
 	char line[1024];

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "control/api/error.h"
-#include "control/model/ip.h"
+#include "control/base/ip.h"
 
 struct event_base;
 struct json_t;

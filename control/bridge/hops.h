@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "control/model/ip.h"
+#include "control/base/ip.h"
 
 enum { HOPS_MAX = 16 };
 

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "control/model/ip.h"
+#include "control/base/ip.h"
 
 struct nl_msg;
 struct nlmsghdr;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "control/base/clock.h"
 #include "control/bridge/bridge.h"
 #include "control/bridge/hops.h"
 #include "control/bridge/idmap.h"
@@ -126,8 +127,6 @@ struct bridge {
 	bool managed_refused;          // this kernel has no managed neighbors
 	struct event_buffers *buffers; // for reading netlink events, shared by all mirrors
 };
-
-uint64_t clock_ns(void); // CLOCK_MONOTONIC
 
 // Key=value logging, one line a call. level "info", "warning", "error".
 void bridge_log(const char *level, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "control/model/ip.h"
+#include "control/base/ip.h"
 
 struct json_t;
 

@@ -8,6 +8,7 @@
 // A turn handles requests for at most TURN_MS and then lets others have theirs. A client is destroyed only at
 // the end of one of its own callbacks or by the server's tick, never from inside a handler.
 
+#include "control/base/clock.h"
 #include "control/rpc/server.h"
 
 #include "control/api/methods.h"
@@ -31,10 +32,7 @@
 
 uint64_t now_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return clock_ns() / 1000000;
 }
 
 bool client_paused(const struct client *client)

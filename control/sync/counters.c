@@ -11,6 +11,8 @@
 
 #include "control/sync/state.h"
 
+#include "control/base/clock.h"
+
 #include "dataplane/wire/stats_file.h"
 
 #include <stdio.h>
@@ -38,13 +40,6 @@ struct rates {
 	uint32_t slots;
 	struct sample slot[];
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 void counters_detach(struct sync *sync)
 {
@@ -94,7 +89,7 @@ static void sample_limiter(
 static void sample_rates(struct sync *sync)
 {
 	struct rates *rates = sync->rates;
-	uint64_t now = now_ns(), ns = rates->time != 0 ? now - rates->time : 0;
+	uint64_t now = clock_ns(), ns = rates->time != 0 ? now - rates->time : 0;
 
 	rates->time = now;
 	for (uint32_t slot = 1; slot < rates->slots; slot++) {

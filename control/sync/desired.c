@@ -24,7 +24,7 @@
 #include "control/node.h"
 #include "control/publication.h"
 #include "control/store/store.h"
-#include "control/sync/append.h"
+#include "control/base/array.h"
 #include "control/sync/rules.h"
 
 #include <stdarg.h>

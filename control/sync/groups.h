@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "control/model/ip.h"
+#include "control/base/ip.h"
 #include "control/sync/records.h"
 
 enum neighbor_state {

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "control/bridge/bridge.h"
-#include "control/model/ip.h"
+#include "control/base/ip.h"
 
 // In order of precedence at equal length. Travels as `origin` of wire_route, so a number keeps its meaning.
 enum origin {

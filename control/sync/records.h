@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "control/sync/table.h"
+#include "control/base/table.h"
 #include "dataplane/wire/types.h"
 
 // A SET may only refer to objects of lower rank: lower ranks are sent first, deleted last.

@@ -9,7 +9,7 @@
 #include "control/model/peering.h"
 #include "control/model/port.h"
 #include "control/model/vnet.h"
-#include "control/sync/append.h"
+#include "control/base/array.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -14,7 +14,7 @@
 #include "control/sync/precedence.h"
 #include "control/sync/records.h"
 #include "control/sync/sync.h"
-#include "control/sync/table.h"
+#include "control/base/table.h"
 #include "dataplane/wire/stats.h"
 
 #define PORTS_MAX   64

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef SYNC_METHODS_H
-#define SYNC_METHODS_H
+#ifndef ANSWERS_H
+#define ANSWERS_H
 
 // Inside control/sync: what the files of the route thread's methods share.
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef MODEL_IP_H
-#define MODEL_IP_H
+#ifndef BASE_IP_H
+#define BASE_IP_H
 
 // IP addresses and prefixes as the control process holds them. Network byte order.
 
@@ -11,7 +11,7 @@
 #define IP_TEXT_MAX 64 // "prefix/len" and its terminator
 
 struct ip_address {
-	uint8_t family; // 4, 6; 0 = none
+	uint8_t family;    // 4, 6; 0 = none
 	uint8_t bytes[16]; // an IPv4 address in the first 4, the rest zero
 };
 
@@ -31,7 +31,8 @@ const char *ip_prefix_format(const struct ip_prefix *prefix, char text[IP_TEXT_M
 uint8_t ip_bits(uint8_t family); // 32 or 128
 int ip_address_compare(const struct ip_address *a, const struct ip_address *b);
 int ip_prefix_compare(const struct ip_prefix *a, const struct ip_prefix *b);
-bool ip_prefix_contains(const struct ip_prefix *outer, const struct ip_prefix *inner); // equal counts
+bool ip_prefix_contains(
+	const struct ip_prefix *outer, const struct ip_prefix *inner); // equal counts
 bool ip_prefix_contains_address(const struct ip_prefix *prefix, const struct ip_address *address);
 bool ip_prefix_overlaps(const struct ip_prefix *a, const struct ip_prefix *b);
 // The n-th address of the prefix (0 = the network address itself).

@@ -5,7 +5,7 @@
 // are, degraded while one is. What another edge's link does is not known here, and is said to be unknown
 // rather than guessed.
 
-#include "control/sync/methods.h"
+#include "control/rpc/answers/answers.h"
 
 #include "control/model/circuit.h"
 #include "control/model/link.h"

@@ -2,7 +2,7 @@
 // The table of what the route thread answers, and what all of its methods use: pages, selectors, names. The
 // shapes of parameters and results are written in control/api/methods.h.
 
-#include "control/sync/methods.h"
+#include "control/rpc/answers/answers.h"
 
 #include "control/model/circuit.h"
 #include "control/node.h"

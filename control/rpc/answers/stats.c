@@ -5,7 +5,7 @@
 // with its burst, the fullest millisecond of the last minute, and the last run of drops. A minute's average
 // hides what a burst did within ten milliseconds.
 
-#include "control/sync/methods.h"
+#include "control/rpc/answers/answers.h"
 
 #include "control/model/link.h"
 #include "control/model/model.h"

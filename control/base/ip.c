@@ -3,7 +3,7 @@
 // what is accepted here is shown back, compared and stored: a prefix with host bits or a length written
 // "+24" or "024" is a typing error, not another spelling.
 
-#include "control/model/ip.h"
+#include "control/base/ip.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

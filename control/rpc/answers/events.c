@@ -2,7 +2,7 @@
 // What subscribers hear of besides changes of the model: BGP sessions and ports that changed their state. The
 // shapes are written in control/api/methods.h.
 
-#include "control/sync/methods.h"
+#include "control/rpc/answers/answers.h"
 
 #include "control/node.h"
 

@@ -6,7 +6,7 @@
 // turns of the loop. A configuration change between two turns ends the listing where it is; the
 // cursor goes on from there.
 
-#include "control/sync/methods.h"
+#include "control/rpc/answers/answers.h"
 
 #include "control/publication.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef SYNC_APPEND_H
-#define SYNC_APPEND_H
+#ifndef BASE_ARRAY_H
+#define BASE_ARRAY_H
 
 // Growing arrays of the model's LIST_OF shape.
 

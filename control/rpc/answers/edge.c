@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // status, neighbor.list, drops, port.status: this edge as a whole.
 
-#include "control/sync/methods.h"
+#include "control/rpc/answers/answers.h"
 
 #include "control/model/circuit.h"
 #include "control/node.h"
