@@ -16,15 +16,10 @@
 #include <string.h>
 
 // The "what was there" tables hold the same structs, without references or records.
-struct down {
+struct neighbor_id {
 	struct entry entry;
-	uint32_t interface;
-};
-
-// What the kernel said about an address, whether or not anything refers to it now.
-struct heard {
-	struct entry entry;
-	struct neighbor neighbor;
+	uint32_t id;
+	struct neighbor *neighbor;
 };
 
 static void *make(size_t size)
@@ -40,13 +35,13 @@ void nexthops_init(struct hops *hops, struct records *records)
 	*hops = (struct hops){
 		.records = records,
 		.neighbors = TABLE_OF(struct neighbor, key),
-		.by_address = TABLE_OF(struct heard, neighbor.key),
 		.paths = TABLE_OF(struct path, key),
 		.groups = TABLE_OF(struct group, key),
 		.old_neighbors = TABLE_OF(struct neighbor, key),
 		.old_paths = TABLE_OF(struct path, key),
 		.old_groups = TABLE_OF(struct group, key),
-		.down = TABLE_OF(struct down, interface),
+		.neighbor_ids = TABLE_OF(struct neighbor_id, id),
+		.interfaces = TABLE_OF(struct out_interface, id),
 		.next_neighbor = 1,
 		.next_path = 1,
 		.next_group = WIRE_GROUP_BLACKHOLE + 1,
@@ -60,9 +55,9 @@ static void free_entry(void *ctx, void *entry)
 
 void nexthops_free(struct hops *hops)
 {
-	struct table *const tables[] = {&hops->neighbors, &hops->by_address, &hops->paths,
-		&hops->groups, &hops->old_neighbors, &hops->old_paths, &hops->old_groups,
-		&hops->down};
+	struct table *const tables[] = {&hops->neighbors, &hops->neighbor_ids, &hops->paths,
+		&hops->groups, &hops->interfaces, &hops->old_neighbors, &hops->old_paths,
+		&hops->old_groups};
 	for (unsigned int i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		table_clear(tables[i], free_entry, NULL);
 }
@@ -117,6 +112,13 @@ void nexthops_adopt(struct hops *hops, uint16_t type, const void *record)
 	}
 }
 
+void nexthops_swept(struct hops *hops)
+{
+	table_clear(&hops->old_neighbors, free_entry, NULL);
+	table_clear(&hops->old_paths, free_entry, NULL);
+	table_clear(&hops->old_groups, free_entry, NULL);
+}
+
 // The struct to use for this key: the one that was there with its id, or a new one with the next id.
 static void *take_old(struct table *old, const void *key)
 {
@@ -127,11 +129,6 @@ static void *take_old(struct table *old, const void *key)
 }
 
 // --- records -------------------------------------------------------------------------------------------
-
-static bool is_down(const struct hops *hops, uint32_t interface)
-{
-	return table_find(&hops->down, &interface) != NULL;
-}
 
 static void write_neighbor(struct hops *hops, const struct neighbor *neighbor)
 {
@@ -157,7 +154,7 @@ static void write_path(struct hops *hops, const struct path *path)
 		.path = path->id,
 		.interface = path->key.interface,
 		.neighbor = path->key.neighbor,
-		.up = !is_down(hops, path->key.interface),
+		.up = !path->out->down,
 	};
 
 	// Never heard of: the path is up, so that a packet to it makes the data plane ask for the neighbor.
@@ -190,6 +187,27 @@ static void unwant(struct hops *hops, uint16_t type, uint32_t id)
 		record_unwant(hops->records, record);
 }
 
+// --- interfaces ----------------------------------------------------------------------------------------
+
+static struct out_interface *out_get(struct hops *hops, uint32_t id)
+{
+	struct out_interface *out = table_find(&hops->interfaces, &id);
+	if (out != NULL)
+		return out;
+	out = make(sizeof(*out));
+	out->id = id;
+	table_add(&hops->interfaces, out);
+	return out;
+}
+
+static void out_put(struct hops *hops, struct out_interface *out)
+{
+	if (out->down || !LIST_EMPTY(&out->paths) || !LIST_EMPTY(&out->neighbors))
+		return;
+	table_remove(&hops->interfaces, out);
+	free(out);
+}
+
 // --- interning -----------------------------------------------------------------------------------------
 
 static void fill_key(
@@ -201,30 +219,69 @@ static void fill_key(
 	memcpy(neighbor->key.addr, address->bytes, sizeof(neighbor->key.addr));
 }
 
-static struct neighbor *neighbor_get(
-	struct hops *hops, uint32_t interface, const struct ip_address *address)
+static struct neighbor *neighbor_known(
+	const struct hops *hops, uint32_t interface, const struct ip_address *address)
 {
 	struct neighbor wanted;
 	fill_key(&wanted, interface, address);
-	struct neighbor *neighbor = table_find(&hops->neighbors, &wanted.key);
-	if (neighbor == NULL) {
-		neighbor = take_old(&hops->old_neighbors, &wanted.key);
-		if (neighbor == NULL) {
-			neighbor = make(sizeof(*neighbor));
-			neighbor->key = wanted.key;
-			neighbor->id = hops->next_neighbor++;
-		}
-		const struct heard *heard = table_find(&hops->by_address, &wanted.key);
-		if (heard != NULL) {
-			neighbor->state = heard->neighbor.state;
-			if (neighbor->state == NEIGHBOR_USABLE)
-				memcpy(neighbor->mac, heard->neighbor.mac, sizeof(neighbor->mac));
-			neighbor->since = heard->neighbor.since;
-		}
-		table_add(&hops->neighbors, neighbor);
+	return table_find(&hops->neighbors, &wanted.key);
+}
+
+static struct neighbor *neighbor_make(
+	struct hops *hops, uint32_t interface, const struct ip_address *address)
+{
+	struct neighbor *neighbor = make(sizeof(*neighbor));
+
+	fill_key(neighbor, interface, address);
+	neighbor->since = (uint64_t)time(NULL);
+	neighbor->out = out_get(hops, interface);
+	LIST_INSERT_HEAD(&neighbor->out->neighbors, neighbor, of_interface);
+	table_add(&hops->neighbors, neighbor);
+	return neighbor;
+}
+
+static void neighbor_drop(struct hops *hops, struct neighbor *neighbor)
+{
+	if (neighbor->references > 0 || neighbor->expected)
+		return;
+	LIST_REMOVE(neighbor, of_interface);
+	out_put(hops, neighbor->out);
+	table_remove(&hops->neighbors, neighbor);
+	free(neighbor);
+}
+
+// What it is called in the data plane, from when something first refers to it until nothing does.
+static void neighbor_name(struct hops *hops, struct neighbor *neighbor)
+{
+	struct neighbor *old = table_find(&hops->old_neighbors, &neighbor->key);
+	struct neighbor_id *named = make(sizeof(*named));
+
+	if (old != NULL) {
+		neighbor->id = old->id;
+		neighbor->was_resolved = old->was_resolved;
+		if (neighbor->state == NEIGHBOR_UNKNOWN)
+			memcpy(neighbor->mac, old->mac, sizeof(neighbor->mac));
+		table_remove(&hops->old_neighbors, old);
+		free(old);
+	} else {
+		neighbor->id = hops->next_neighbor++;
+	}
+	named->id = neighbor->id;
+	named->neighbor = neighbor;
+	table_add(&hops->neighbor_ids, named);
+}
+
+static struct neighbor *neighbor_get(
+	struct hops *hops, uint32_t interface, const struct ip_address *address)
+{
+	struct neighbor *neighbor = neighbor_known(hops, interface, address);
+
+	if (neighbor == NULL)
+		neighbor = neighbor_make(hops, interface, address);
+	if (neighbor->references++ == 0) {
+		neighbor_name(hops, neighbor);
 		write_neighbor(hops, neighbor);
 	}
-	neighbor->references++;
 	return neighbor;
 }
 
@@ -232,9 +289,13 @@ static void neighbor_put(struct hops *hops, struct neighbor *neighbor)
 {
 	if (neighbor == NULL || --neighbor->references > 0)
 		return;
+	struct neighbor_id *named = table_find(&hops->neighbor_ids, &neighbor->id);
 	unwant(hops, WIRE_NEIGHBOR_SET, neighbor->id);
-	table_remove(&hops->neighbors, neighbor);
-	free(neighbor);
+	table_remove(&hops->neighbor_ids, named);
+	free(named);
+	neighbor->id = 0;
+	neighbor->was_resolved = false;
+	neighbor_drop(hops, neighbor);
 }
 
 static struct path *path_get(struct hops *hops, const struct hop *hop)
@@ -253,6 +314,10 @@ static struct path *path_get(struct hops *hops, const struct hop *hop)
 			path->was_up = true;
 		}
 		path->to = to;
+		path->out = out_get(hops, hop->interface);
+		LIST_INSERT_HEAD(&path->out->paths, path, of_interface);
+		if (to != NULL)
+			LIST_INSERT_HEAD(&to->paths, path, of_neighbor);
 		table_add(&hops->paths, path);
 		write_path(hops, path);
 	} else {
@@ -268,6 +333,10 @@ static void path_put(struct hops *hops, struct path *path)
 		return;
 	unwant(hops, WIRE_PATH_SET, path->id);
 	table_remove(&hops->paths, path);
+	LIST_REMOVE(path, of_interface);
+	out_put(hops, path->out);
+	if (path->to != NULL)
+		LIST_REMOVE(path, of_neighbor);
 	neighbor_put(hops, path->to);
 	free(path);
 }
@@ -323,144 +392,112 @@ void group_put(struct hops *hops, struct group *group)
 
 // --- what is known of them -----------------------------------------------------------------------------
 
-struct over {
-	struct hops *hops;
-	const struct neighbor *neighbor; // paths to this one, or
-	uint32_t interface;              // over this one
-};
-
-static void rewrite_path(void *ctx, void *entry)
-{
-	const struct over *over = ctx;
-	struct path *path = entry;
-
-	if (over->neighbor != NULL ? path->to == over->neighbor
-				   : path->key.interface == over->interface)
-		write_path(over->hops, path);
-}
-
 void nexthops_neighbor(struct hops *hops, uint32_t interface, const struct ip_address *address,
 	enum neighbor_state state, const uint8_t *mac)
 {
-	struct heard wanted;
-	fill_key(&wanted.neighbor, interface, address);
-	struct heard *heard = table_find(&hops->by_address, &wanted.neighbor.key);
+	struct neighbor *neighbor = neighbor_known(hops, interface, address);
+	struct path *path;
 
-	if (heard == NULL) {
-		heard = make(sizeof(*heard));
-		heard->neighbor.key = wanted.neighbor.key;
-		table_add(&hops->by_address, heard);
-	}
-	if (heard->neighbor.state != state)
-		heard->neighbor.since = (uint64_t)time(NULL);
-	heard->neighbor.state = state;
-	if (mac != NULL)
-		memcpy(heard->neighbor.mac, mac, sizeof(heard->neighbor.mac));
-	struct neighbor *neighbor = table_find(&hops->neighbors, &wanted.neighbor.key);
 	if (neighbor == NULL)
-		return;
+		neighbor = neighbor_make(hops, interface, address);
+	neighbor->expected = true;
+	if (neighbor->state != state)
+		neighbor->since = (uint64_t)time(NULL);
 	neighbor->state = state;
-	neighbor->since = heard->neighbor.since;
-	memcpy(neighbor->mac, heard->neighbor.mac, sizeof(neighbor->mac));
+	if (mac != NULL)
+		memcpy(neighbor->mac, mac, sizeof(neighbor->mac));
+	if (neighbor->references == 0)
+		return;
 	write_neighbor(hops, neighbor);
-	struct over over = {.hops = hops, .neighbor = neighbor};
-	table_each(&hops->paths, rewrite_path, &over);
+	LIST_FOREACH (path, &neighbor->paths, of_neighbor)
+		write_path(hops, path);
 }
 
 const struct neighbor *nexthops_neighbor_find(
 	const struct hops *hops, uint32_t interface, const struct ip_address *address)
 {
-	struct heard wanted;
-	fill_key(&wanted.neighbor, interface, address);
-	const struct heard *heard = table_find(&hops->by_address, &wanted.neighbor.key);
-	return heard != NULL ? &heard->neighbor : NULL;
+	const struct neighbor *neighbor = neighbor_known(hops, interface, address);
+	return neighbor != NULL && neighbor->expected ? neighbor : NULL;
 }
 
 bool nexthops_expect(struct hops *hops, uint32_t interface, const struct ip_address *address)
 {
-	struct heard wanted;
-	fill_key(&wanted.neighbor, interface, address);
-	if (table_find(&hops->by_address, &wanted.neighbor.key) != NULL)
+	struct neighbor *neighbor = neighbor_known(hops, interface, address);
+
+	if (neighbor == NULL)
+		neighbor = neighbor_make(hops, interface, address);
+	if (neighbor->expected)
 		return false;
-	struct heard *heard = make(sizeof(*heard));
-	heard->neighbor.key = wanted.neighbor.key;
-	heard->neighbor.since = (uint64_t)time(NULL);
-	table_add(&hops->by_address, heard);
+	neighbor->expected = true;
 	return true;
 }
 
-struct forgetting {
-	struct hops *hops;
-	uint32_t interface;
-};
-
-static void forget_on_interface(void *ctx, void *entry)
+// Nobody resolves it any more, so nothing is known of it any more.
+static void unexpect(struct hops *hops, struct neighbor *neighbor)
 {
-	struct forgetting *forgetting = ctx;
-	struct heard *heard = entry;
-
-	if (heard->neighbor.key.interface != forgetting->interface)
-		return;
-	table_remove(&forgetting->hops->by_address, heard);
-	free(heard);
+	neighbor->expected = false;
+	neighbor->was_resolved = neighbor->state == NEIGHBOR_USABLE;
+	neighbor->state = NEIGHBOR_UNKNOWN;
+	neighbor_drop(hops, neighbor);
 }
 
 void nexthops_forget(struct hops *hops, uint32_t interface, const struct ip_address *address)
 {
-	struct forgetting forgetting = {hops, interface};
-	struct heard wanted;
+	struct out_interface *out = table_find(&hops->interfaces, &interface);
+	struct neighbor *neighbor, *next;
 
-	if (address == NULL) {
-		table_each(&hops->by_address, forget_on_interface, &forgetting);
+	if (out == NULL)
+		return;
+	if (address != NULL) {
+		neighbor = neighbor_known(hops, interface, address);
+		if (neighbor != NULL)
+			unexpect(hops, neighbor);
 		return;
 	}
-	fill_key(&wanted.neighbor, interface, address);
-	struct heard *heard = table_find(&hops->by_address, &wanted.neighbor.key);
-	if (heard == NULL)
-		return;
-	table_remove(&hops->by_address, heard);
-	free(heard);
+	for (neighbor = LIST_FIRST(&out->neighbors); neighbor != NULL; neighbor = next) {
+		next = LIST_NEXT(neighbor, of_interface);
+		unexpect(hops, neighbor); // the last one takes `out` along
+	}
 }
 
-const struct neighbor *nexthops_heard(const void *entry)
-{
-	return &((const struct heard *)entry)->neighbor;
-}
-
-struct search {
-	uint32_t id;
-	const struct neighbor *found;
+struct visitor {
+	void (*visit)(void *ctx, const struct neighbor *neighbor);
+	void *ctx;
 };
 
-static void compare_id(void *ctx, void *entry)
+static void visit_expected(void *ctx, void *entry)
 {
-	struct search *search = ctx;
+	const struct visitor *visitor = ctx;
 	const struct neighbor *neighbor = entry;
-	if (neighbor->id == search->id)
-		search->found = neighbor;
+
+	if (neighbor->expected)
+		visitor->visit(visitor->ctx, neighbor);
+}
+
+void nexthops_expected(const struct hops *hops,
+	void (*visit)(void *ctx, const struct neighbor *neighbor), void *ctx)
+{
+	struct visitor visitor = {visit, ctx};
+	table_each(&hops->neighbors, visit_expected, &visitor);
 }
 
 const struct neighbor *nexthops_neighbor_by_id(const struct hops *hops, uint32_t id)
 {
-	struct search search = {.id = id};
-	table_each(&hops->neighbors, compare_id, &search);
-	return search.found;
+	const struct neighbor_id *named = table_find(&hops->neighbor_ids, &id);
+	return named != NULL ? named->neighbor : NULL;
 }
 
 void nexthops_interface(struct hops *hops, uint32_t interface, bool up)
 {
-	struct down *down = table_find(&hops->down, &interface);
+	struct out_interface *out = table_find(&hops->interfaces, &interface);
+	struct path *path;
 
-	if (up == (down == NULL))
+	if (up == (out == NULL || !out->down))
 		return;
-	if (up) {
-		table_remove(&hops->down, down);
-		free(down);
-	} else {
-		down = make(sizeof(*down));
-		down->interface = interface;
-		table_add(&hops->down, down);
-	}
-	struct over over = {.hops = hops, .interface = interface};
-	table_each(&hops->paths, rewrite_path, &over);
+	if (out == NULL)
+		out = out_get(hops, interface);
+	out->down = !up;
+	LIST_FOREACH (path, &out->paths, of_interface)
+		write_path(hops, path);
+	out_put(hops, out);
 }

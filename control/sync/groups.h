@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <time.h>
 
 #include "control/base/ip.h"
@@ -17,6 +18,8 @@ enum neighbor_state {
 	NEIGHBOR_FAILED,
 };
 
+// A neighbor is known as long as something refers to it or the kernel was asked about it. The data plane has a
+// record of it while it is referred to.
 struct neighbor {
 	struct entry entry;
 	struct {
@@ -25,12 +28,16 @@ struct neighbor {
 		uint8_t addr[16];
 		uint8_t pad[3];
 	} key;
-	uint32_t id;
+	uint32_t id; // 0 = nothing ever referred to it
 	unsigned int references;
 	enum neighbor_state state;
 	uint8_t mac[6];
+	bool expected;     // the kernel is to resolve it, or has said something
 	bool was_resolved; // in the data plane when we came
 	uint64_t since;    // UNIX time
+	struct out_interface *out;
+	LIST_ENTRY(neighbor) of_interface;
+	LIST_HEAD(, path) paths; // that lead to it
 };
 
 struct path {
@@ -43,6 +50,17 @@ struct path {
 	unsigned int references;
 	struct neighbor *to; // NULL on a tunnel
 	bool was_up;
+	struct out_interface *out;
+	LIST_ENTRY(path) of_interface, of_neighbor;
+};
+
+// What hangs on one interface, so that its port going down costs what it carries and not what there is.
+struct out_interface {
+	struct entry entry;
+	uint32_t id;
+	bool down;
+	LIST_HEAD(, path) paths;
+	LIST_HEAD(, neighbor) neighbors;
 };
 
 struct group {
@@ -59,9 +77,10 @@ struct group {
 
 struct hops {
 	struct records *records;
-	struct table neighbors, by_address, paths, groups;
+	struct table neighbors, paths, groups;
+	struct table neighbor_ids;                         // struct neighbor_id
+	struct table interfaces;                           // struct out_interface
 	struct table old_neighbors, old_paths, old_groups; // what was there when we came
-	struct table down;                                 // interfaces that are down
 	uint32_t next_neighbor, next_path, next_group;
 };
 
@@ -71,6 +90,8 @@ void nexthops_free(struct hops *hops);
 // What the data plane already has, before anything is made here: equal content keeps its id, and an id in
 // use there is not given to something else.
 void nexthops_adopt(struct hops *hops, uint16_t type, const void *record);
+// The data plane has swept: what it had before and nobody named is gone there, and must not be believed any more.
+void nexthops_swept(struct hops *hops);
 
 // One way out: `via` NULL on a tunnel.
 struct hop {
@@ -92,8 +113,9 @@ const struct neighbor *nexthops_neighbor_by_id(const struct hops *hops, uint32_t
 bool nexthops_expect(struct hops *hops, uint32_t interface, const struct ip_address *address);
 // No longer; address NULL = nothing on this interface.
 void nexthops_forget(struct hops *hops, uint32_t interface, const struct ip_address *address);
-// The neighbor inside an entry of by_address.
-const struct neighbor *nexthops_heard(const void *entry);
+// Every neighbor that the kernel is to resolve, in no order.
+void nexthops_expected(const struct hops *hops,
+	void (*visit)(void *ctx, const struct neighbor *neighbor), void *ctx);
 // An interface's port went down or came back: one store for each path over it.
 void nexthops_interface(struct hops *hops, uint32_t interface, bool up);
 

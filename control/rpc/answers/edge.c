@@ -254,10 +254,10 @@ struct neighbor_list {
 	size_t count;
 };
 
-static void add_neighbor(void *ctx, void *entry)
+static void add_neighbor(void *ctx, const struct neighbor *neighbor)
 {
 	struct neighbor_list *list = ctx;
-	list->item[list->count++] = nexthops_heard(entry);
+	list->item[list->count++] = neighbor;
 }
 
 static int compare_neighbors(const void *a, const void *b)
@@ -293,10 +293,10 @@ void method_neighbor_list(struct rpc_call *call)
 	if (sync == NULL || !selection_start(&selection, call) || !page_start(&page, call))
 		return;
 	struct neighbor_list list = {
-		.item = calloc(sync->hops.by_address.count + 1, sizeof(struct neighbor *))};
+		.item = calloc(sync->hops.neighbors.count + 1, sizeof(struct neighbor *))};
 	if (list.item == NULL)
 		abort();
-	table_each(&sync->hops.by_address, add_neighbor, &list);
+	nexthops_expected(&sync->hops, add_neighbor, &list);
 	qsort(list.item, list.count, sizeof(*list.item), compare_neighbors);
 	for (size_t i = 0; i < list.count && !page_full(&page); i++) {
 		const struct desired_interface *interface =

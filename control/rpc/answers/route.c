@@ -113,8 +113,7 @@ static bool path_usable(const struct sync *sync, const struct path *path)
 {
 	if (path->to == NULL)
 		return tunnel_state(sync, path->key.interface) == NEIGHBOR_USABLE;
-	return path->to->state == NEIGHBOR_USABLE &&
-	       table_find(&sync->hops.down, &path->key.interface) == NULL;
+	return path->to->state == NEIGHBOR_USABLE && !path->out->down;
 }
 
 static json_t *group_json(const struct sync *sync, const struct group *group)
