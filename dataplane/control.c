@@ -321,6 +321,36 @@ static int set_interface(struct control *c, const struct wire_interface *r)
 	return err;
 }
 
+// One change or none: the ACK names what would have failed.
+static void exchange_interfaces(struct control *c, struct ack *a)
+{
+	uint16_t count = c->in.header.count;
+	const struct wire_interface *record =
+		wire_message_record(&c->in, 0, sizeof(struct wire_interface));
+	int *error, result;
+
+	if (!c->trusted) {
+		fail(a, UINT32_MAX, -ESTALE);
+		return;
+	}
+	error = calloc(count + 1u, sizeof(*error));
+	for (uint32_t i = 0; i < count; i++) {
+		sweeps_note(c->sweeps, WIRE_INTERFACE_EXCHANGE, &record[i]);
+		if (error != NULL)
+			error[i] = wire_record_check(WIRE_INTERFACE_EXCHANGE, &record[i]);
+	}
+	result = error != NULL ? interface_exchange(c->dp, record, count, error) : -ENOMEM;
+	if (result == -ENOMEM)
+		fail(a, UINT32_MAX, -ENOMEM);
+	for (uint32_t i = 0; i < count && result == -ECANCELED; i++)
+		if (error[i] < 0)
+			fail(a, i, error[i]);
+	for (uint32_t i = 0; i < count && result == 0 && c->config.host != NULL; i++)
+		if (error[i] == 0)
+			host_update(c->config.host, interface_find(c->dp, record[i].interface));
+	free(error);
+}
+
 static int delete_interface(struct control *c, uint32_t id)
 {
 	uint32_t slot = interface_find(c->dp, id);
@@ -419,6 +449,21 @@ static int apply(struct control *c, uint16_t type, const void *r)
 	}
 }
 
+static void apply_records(struct control *c, struct ack *a, uint16_t type, uint16_t size)
+{
+	for (uint32_t i = 0; i < c->in.header.count; i++) {
+		const void *record = wire_message_record(&c->in, i, size);
+		int err = wire_record_check(type, record);
+
+		if (c->trusted)
+			sweeps_note(c->sweeps, type, record);
+		if (!err)
+			err = apply(c, type, record);
+		if (err < 0)
+			fail(a, i, err);
+	}
+}
+
 static void apply_message(struct control *c)
 {
 	uint16_t type = c->in.header.type, size = wire_type_info(type)->size;
@@ -435,17 +480,10 @@ static void apply_message(struct control *c)
 		fail(a, UINT32_MAX, type == WIRE_HELLO ? -EINVAL : -EPERM);
 		return;
 	}
-	for (uint32_t i = 0; i < c->in.header.count; i++) {
-		const void *record = wire_message_record(&c->in, i, size);
-		int err = wire_record_check(type, record);
-
-		if (c->trusted)
-			sweeps_note(c->sweeps, type, record);
-		if (!err)
-			err = apply(c, type, record);
-		if (err < 0)
-			fail(a, i, err);
-	}
+	if (type == WIRE_INTERFACE_EXCHANGE)
+		exchange_interfaces(c, a);
+	else
+		apply_records(c, a, type, size);
 	if (c->dp->written == written)
 		return;
 	a->grace = true;

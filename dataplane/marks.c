@@ -88,6 +88,8 @@ struct mark mark_of(uint16_t type, const void *record)
 		m.id = ((const struct wire_vrf *)record)->vrf;
 		break;
 	case WIRE_INTERFACE_SET:
+	case WIRE_INTERFACE_EXCHANGE:
+		m.type = WIRE_INTERFACE_SET;
 		m.id = ((const struct wire_interface *)record)->interface;
 		break;
 	case WIRE_LIMITER_SET:

@@ -209,6 +209,7 @@ static uint32_t scope_of(uint16_t type)
 	switch (type) {
 	case WIRE_VRF_SET:
 	case WIRE_INTERFACE_SET:
+	case WIRE_INTERFACE_EXCHANGE:
 	case WIRE_LIMITER_SET:
 	case WIRE_LOCAL_SET:
 		return WIRE_SCOPE_CONFIGURATION;
@@ -317,8 +318,19 @@ static int sweep_configuration(struct sweeps *s, struct sweep *w, unsigned *dele
 	*deleted += sweep_type(s, WIRE_INTERFACE_SET, 0, &w->marks, &s->doomed);
 	*deleted += sweep_type(s, WIRE_LIMITER_SET, 0, &w->marks, &s->doomed);
 	*deleted += sweep_type(s, WIRE_VRF_SET, 0, &w->marks, &s->doomed);
-	stats_sweep(s->dp->stats); // counters of objects of an earlier run
+	stats_sweep(s->dp->stats, STATS_INTERFACE); // counters of objects of an earlier run
+	stats_sweep(s->dp->stats, STATS_LIMITER);
 	return 0;
+}
+
+static unsigned sweep_nexthops(struct sweeps *s, struct sweep *w)
+{
+	unsigned deleted = 0;
+
+	for (uint16_t type = WIRE_GROUP_SET; type >= WIRE_NEIGHBOR_SET; type -= 2)
+		deleted += sweep_type(s, type, 0, &w->marks, NULL);
+	stats_sweep(s->dp->stats, STATS_ACCOUNT); // that no path of this run names
+	return deleted;
 }
 
 int sweeps_end(struct sweeps *s, const struct wire_end *e, unsigned *deleted)
@@ -338,8 +350,7 @@ int sweeps_end(struct sweeps *s, const struct wire_end *e, unsigned *deleted)
 	else if (w->scope == WIRE_SCOPE_ROUTES)
 		*deleted = sweep_type(s, WIRE_ROUTE_SET, w->vrf, &w->marks, NULL);
 	else
-		for (uint16_t type = WIRE_GROUP_SET; type >= WIRE_NEIGHBOR_SET; type -= 2)
-			*deleted += sweep_type(s, type, 0, &w->marks, NULL);
+		*deleted = sweep_nexthops(s, w);
 	drop(find(s, e->scope, e->vrf));
 	if (!err)
 		*deleted += sweeps_retry(s);

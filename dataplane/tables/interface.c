@@ -1,36 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Interfaces: setting, changing and deleting them under running workers.
+// Interfaces: setting, changing, exchanging and deleting them under running workers.
 //
 // What changes in daily life (up, limiters, MTU, the underlay's group) is one aligned store each, and any mixture of
 // old and new is a valid interface. What makes it another interface (VRF, owner, tags, addresses, key) is not: a
 // packet must never meet half of one customer's and half of another's. For that the interface is first taken out of
 // the maps, marked down and given a new generation, so that what was parked for it is stale from here on; then, after
-// a grace period, rewritten (with yet another generation: a worker may have parked something since), then put back. Slots are
-// those of the stats segment, so counters go on; they are used again only after grace, for the same reason.
+// a grace period, rewritten (with yet another generation: a worker may have parked something since), then put back.
+// Slots are those of the stats segment, so counters go on; they are used again only after grace, for the same reason.
+//
+// What a packet is recognised by, its entrance (tag stack or GRE triple), belongs to one interface. Two that change
+// theirs with each other can never do so one after the other, so several are changed as one: all are checked, then
+// all give up their entrances, one grace period passes, and all take the new ones. A single SET is the exchange of
+// one. Whatever can fail (memory, room, an entrance that somebody else has) fails before anything is given up.
 
 #include "dataplane/tables/interface.h"
 
-#include "dataplane/tables/limiter.h"
-#include "dataplane/tables/limits.h"
+#include "dataplane/tables/interface_private.h"
 #include "dataplane/tables/reclaim.h"
 #include "dataplane/tables/tables.h"
-#include "dataplane/tables/vrf.h"
 
-#include <endian.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
-
-#define FLAGS \
-	(WIRE_INTERFACE_UP | WIRE_INTERFACE_SOURCE_CHECK | WIRE_INTERFACE_CORE | WIRE_INTERFACE_KEY)
-
-// What a record refers to, by slot.
-struct refs {
-	uint32_t vrf;
-	uint32_t limiter_in;
-	uint32_t limiter_out;
-	uint32_t underlay;
-};
 
 uint32_t interface_find(const struct dataplane *dp, uint32_t id)
 {
@@ -52,64 +44,6 @@ const struct interface *interface_at(const struct dataplane *dp, uint32_t slot)
 const struct wire_interface *interface_record(const struct dataplane *dp, uint32_t slot)
 {
 	return &dp->tables->interface_record[slot];
-}
-
-static int check_ethernet(const struct dataplane *dp, const struct wire_interface *r)
-{
-	if (r->port >= dp->ports || r->vlans > 2 || (r->mac[0] & 1))
-		return -EINVAL;
-	for (unsigned i = 0; i < 2; i++) {
-		if (i < r->vlans ? r->vlan[i] == 0 || r->vlan[i] > 4094 : r->vlan[i] != 0)
-			return -EINVAL;
-	}
-	if (r->key != 0 || r->underlay != 0 || r->family != 0 || r->ttl != 0 ||
-		(r->flags & WIRE_INTERFACE_KEY) || !wire_addr_is_zero(r->local, 0, 16) ||
-		!wire_addr_is_zero(r->remote, 0, 16))
-		return -EINVAL;
-	// MTU is enforced by us, so what the device cannot carry is refused here.
-	return r->mtu > dp->port[r->port]->mtu ? -EINVAL : 0;
-}
-
-static int check_gre(const struct wire_interface *r)
-{
-	if (r->vlans != 0 || r->vlan[0] != 0 || r->vlan[1] != 0 || r->port != 0 || r->ttl == 0 ||
-		(r->flags & WIRE_INTERFACE_CORE) || !wire_addr_is_zero(r->mac, 0, 6) ||
-		(!(r->flags & WIRE_INTERFACE_KEY) && r->key != 0))
-		return -EINVAL;
-	if (r->family == WIRE_IPV4) {
-		return wire_addr_is_zero(r->local, 4, 16) && wire_addr_is_zero(r->remote, 4, 16) &&
-				       !wire_addr_is_zero(r->local, 0, 4) &&
-				       !wire_addr_is_zero(r->remote, 0, 4)
-			       ? 0
-			       : -EINVAL;
-	}
-	return r->family == WIRE_IPV6 && !wire_addr_is_zero(r->local, 0, 16) &&
-			       !wire_addr_is_zero(r->remote, 0, 16)
-		       ? 0
-		       : -EINVAL;
-}
-
-static int check(const struct dataplane *dp, const struct wire_interface *r)
-{
-	if (r->uid == 0 || r->uid >> 63 || r->interface == 0 || (r->flags & ~FLAGS) ||
-		r->mtu < 576 || r->mtu > 9600 || r->owner == OWNER_MIXED)
-		return -EINVAL;
-	if (r->kind == WIRE_INTERFACE_ETHERNET)
-		return check_ethernet(dp, r);
-	return r->kind == WIRE_INTERFACE_GRE ? check_gre(r) : -EINVAL;
-}
-
-static int resolve(const struct dataplane *dp, const struct wire_interface *r, struct refs *refs)
-{
-	refs->vrf = vrf_find(dp, r->vrf);
-	refs->limiter_in = limiter_find(dp, r->limiter_in);
-	refs->limiter_out = limiter_find(dp, r->limiter_out);
-	refs->underlay = slots_find(&dp->tables->group_slots, r->underlay);
-	if (refs->vrf == 0 || (r->limiter_in != 0 && refs->limiter_in == 0) ||
-		(r->limiter_out != 0 && refs->limiter_out == 0) ||
-		(r->underlay != 0 && refs->underlay == 0))
-		return -ENOENT;
-	return 0;
 }
 
 static uint32_t map_key(const struct wire_interface *r)
@@ -141,104 +75,7 @@ static bool same_entrance(const struct wire_interface *a, const struct wire_inte
 	       memcmp(a->local, b->local, 16) == 0 && memcmp(a->remote, b->remote, 16) == 0;
 }
 
-// The tag stack or triple belongs to an interface other than `own`.
-static bool entrance_taken(struct tables *t, const struct wire_interface *r, uint32_t own)
-{
-	const struct map_array *array = map_of(t, r)->array;
-	uint32_t key = map_key(r), slot;
-	for (uint32_t at = map_first(key); (slot = map_next(array, key, &at)) != MAP_NONE;) {
-		if (slot != own && same_entrance(&t->interface_record[slot], r))
-			return true;
-	}
-	return false;
-}
-
-static uint16_t load_word(const uint8_t *at)
-{
-	uint16_t word;
-	memcpy(&word, at, 2);
-	return word;
-}
-
-static void write_outer4(struct interface *i, const struct wire_interface *r)
-{
-	const uint8_t ttl[2] = {r->ttl, 47};
-	memcpy(&i->remote4, r->remote, 4);
-	memcpy(&i->local4, r->local, 4);
-	memcpy(i->outer4, r->local, 4);
-	memcpy(i->outer4 + 4, r->remote, 4);
-	i->outer_ttl = load_word(ttl);
-	i->outer_sum = htobe16(0x4500) + i->outer_ttl;
-	for (unsigned at = 0; at < 8; at += 2)
-		i->outer_sum += load_word(i->outer4 + at);
-}
-
-// Outer headers (RFC 2784, 2890): all that does not depend on the packet.
-static void write_outer(struct interface *i, const struct wire_interface *r)
-{
-	static const uint16_t protocol[2] = {0x0800, 0x86dd};
-	bool keyed = r->flags & WIRE_INTERFACE_KEY;
-	i->keyed = keyed;
-	i->gre_key = htobe32(r->key);
-	for (unsigned of = 0; of < 2; of++)
-		i->gre_word[of] = htobe32((keyed ? 0x20000000u : 0) | protocol[of]);
-	i->outer_bytes = (r->family == WIRE_IPV4 ? 20 : 40) + (keyed ? 8 : 4);
-	if (r->family == WIRE_IPV4) {
-		write_outer4(i, r);
-	} else {
-		memset(i->outer6, 0, sizeof(i->outer6));
-		i->outer6[0] = 0x60;
-		i->outer6[6] = 47;
-		i->outer6[7] = r->ttl;
-		memcpy(i->outer6 + 8, r->local, 16);
-		memcpy(i->outer6 + 24, r->remote, 16);
-	}
-}
-
-static int16_t account(const struct tables *t, uint32_t limiter, unsigned vlans)
-{
-	return limiter == 0 ? 0 : (int16_t)limiter_account(&t->limiter_record[limiter], vlans);
-}
-
-// What may change at any moment.
-static void write_soft(
-	struct tables *t, uint32_t slot, const struct wire_interface *r, const struct refs *refs)
-{
-	struct interface *i = &t->interface[slot];
-	__atomic_store_n(&i->limiter_in, refs->limiter_in, __ATOMIC_RELAXED);
-	__atomic_store_n(&i->limiter_out, refs->limiter_out, __ATOMIC_RELAXED);
-	__atomic_store_n(&i->account_in, account(t, refs->limiter_in, r->vlans), __ATOMIC_RELAXED);
-	__atomic_store_n(
-		&i->account_out, account(t, refs->limiter_out, r->vlans), __ATOMIC_RELAXED);
-	__atomic_store_n(&i->mtu, r->mtu, __ATOMIC_RELAXED);
-	__atomic_store_n(&i->underlay, refs->underlay, __ATOMIC_RELAXED);
-	__atomic_store_n(&i->flags, (uint8_t)r->flags, __ATOMIC_RELEASE);
-	__atomic_store_n(&i->out_flags, (uint8_t)r->flags, __ATOMIC_RELEASE);
-}
-
-// What no worker may see change.
-static void write_hard(struct dataplane *dp, uint32_t slot, const struct wire_interface *r,
-	const struct refs *refs)
-{
-	struct interface *i = &dp->tables->interface[slot];
-	__atomic_store_n(&i->generation, i->generation + 1, __ATOMIC_RELEASE);
-	i->vrf = refs->vrf;
-	i->owner = r->owner;
-	i->id = r->interface;
-	i->kind = i->out_kind = r->kind;
-	i->family = i->out_family = r->family;
-	i->key = r->key;
-	i->port = (uint16_t)r->port;
-	i->l2_bytes = 0;
-	if (r->kind == WIRE_INTERFACE_GRE) {
-		write_outer(i, r);
-		return;
-	}
-	i->l2_bytes = 14 + 4 * r->vlans;
-	memcpy(i->mac, wire_addr_is_zero(r->mac, 0, 6) ? dp->port[r->port]->mac : r->mac, 6);
-}
-
-static void count_uses(struct tables *t, const struct refs *refs, int change)
+static void count_uses(struct tables *t, const struct interface_refs *refs, int change)
 {
 	t->vrf_slots.uses[refs->vrf] += change;
 	t->limiter_slots.uses[refs->limiter_in] += change;
@@ -264,26 +101,17 @@ static int take_slot(struct dataplane *dp, const struct wire_interface *r, uint3
 	return slots_take_at(slots, r->interface, *slot);
 }
 
-static int create(struct dataplane *dp, const struct wire_interface *r, const struct refs *refs)
-{
-	struct tables *t = dp->tables;
-	uint32_t slot = 0;
-	int error = take_slot(dp, r, &slot);
-	if (error != 0)
-		return error;
-	t->interface_record[slot] = *r;
-	write_hard(dp, slot, r, refs);
-	write_soft(t, slot, r, refs);
-	error = map_add(map_of(t, r), map_key(r), slot);
-	if (error != 0) {
-		slots_drop(&t->interface_slots, slot);
-		slots_release(&t->interface_slots, slot);
-		stats_slot_delete(dp->stats, STATS_INTERFACE, r->uid);
-		return error;
-	}
-	count_uses(t, refs, 1);
-	return 0;
-}
+// One record on its way into the table.
+struct change {
+	const struct wire_interface *r;
+	struct interface_refs refs;
+	uint32_t slot; // SLOT_NONE: not there yet
+	uint32_t key;  // of its entrance in the map
+	bool fresh;
+	bool hard;     // fresh interfaces are not
+	bool same;     // as it is already
+	bool reserved; // a place in the map
+};
 
 static bool hard_change(const struct wire_interface *a, const struct wire_interface *b)
 {
@@ -291,67 +119,200 @@ static bool hard_change(const struct wire_interface *a, const struct wire_interf
 	       a->ttl != b->ttl || memcmp(a->mac, b->mac, 6) != 0;
 }
 
-static int change(struct dataplane *dp, uint32_t slot, const struct wire_interface *r,
-	const struct refs *refs)
+static int look_up(const struct dataplane *dp, struct change *c)
 {
-	struct tables *t = dp->tables;
-	struct wire_interface *old = &t->interface_record[slot];
-	bool hard = hard_change(old, r);
-	bool mtu = old->mtu != r->mtu;
-	struct refs before;
+	const struct tables *t = dp->tables;
+	const struct wire_interface *r = c->r;
+	c->key = map_key(r);
+	c->slot = interface_find(dp, r->interface);
+	c->fresh = c->slot == SLOT_NONE;
+	int error = interface_check(dp, r);
+	if (error == 0)
+		error = interface_resolve(dp, r, &c->refs);
+	if (error != 0 || c->fresh)
+		return error;
+	const struct wire_interface *old = &t->interface_record[c->slot];
+	c->same = memcmp(old, r, sizeof(*r)) == 0;
+	c->hard = hard_change(old, r);
 	if (old->uid != r->uid)
 		return -EEXIST;
-	if (old->kind != r->kind || (old->port != r->port && t->interface_slots.uses[slot] != 0))
-		return -EBUSY; // its neighbors and paths would not fit any more
-	if (old->vrf != r->vrf && t->interface_slots.uses[slot] != 0)
-		return -EBUSY; // routes and addresses of the old VRF lead to it
-	resolve(dp, old, &before);
-	if (hard) {
-		struct interface *i = &t->interface[slot];
-		int error = map_add(map_of(t, r), map_key(r), MAP_RESERVED);
+	// Its neighbors and paths would not fit any more; routes and addresses of the old VRF lead to it.
+	if (old->kind != r->kind || (old->vrf != r->vrf && t->interface_slots.uses[c->slot] != 0))
+		return -EBUSY;
+	return 0;
+}
+
+// Whether the message names it elsewhere, or wants the same entrance elsewhere.
+static int look_at_others(const struct change *change, unsigned at)
+{
+	const struct change *c = &change[at];
+	for (unsigned i = 0; i < at; i++) {
+		const struct wire_interface *r = change[i].r;
+		if (r->interface == c->r->interface || r->uid == c->r->uid)
+			return -EINVAL;
+		if (change[i].key == c->key && same_entrance(r, c->r))
+			return -EEXIST;
+	}
+	return 0;
+}
+
+static bool is_named(const struct change *change, unsigned count, uint32_t slot)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (change[i].slot == slot)
+			return true;
+	}
+	return false;
+}
+
+// The tag stack or triple belongs to an interface that keeps it.
+static bool entrance_taken(
+	struct tables *t, const struct change *change, unsigned count, const struct change *c)
+{
+	const struct map_array *array = map_of(t, c->r)->array;
+	uint32_t slot;
+	for (uint32_t at = map_first(c->key); (slot = map_next(array, c->key, &at)) != MAP_NONE;) {
+		if (same_entrance(&t->interface_record[slot], c->r) &&
+			!is_named(change, count, slot))
+			return true;
+	}
+	return false;
+}
+
+// Nothing is written here. Returns whether all may go on.
+static bool check_all(struct dataplane *dp, struct change *change, unsigned count, int *error)
+{
+	bool good = true;
+	for (unsigned i = 0; i < count; i++) {
+		int bad = look_up(dp, &change[i]);
+		error[i] = error[i] != 0 ? error[i] : bad;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		if (error[i] == 0)
+			error[i] = look_at_others(change, i);
+		if (error[i] == 0 && entrance_taken(dp->tables, change, count, &change[i]))
+			error[i] = -EEXIST;
+		good = good && error[i] == 0;
+	}
+	return good;
+}
+
+// Slot and place in the map: what may not be there.
+static int claim(struct dataplane *dp, struct change *c)
+{
+	if (c->fresh) {
+		uint32_t slot = SLOT_NONE;
+		int error = take_slot(dp, c->r, &slot);
 		if (error != 0)
 			return error;
-		map_remove(map_of(t, old), map_key(old), slot);
-		__atomic_store_n(&i->generation, i->generation + 1, __ATOMIC_RELEASE);
-		__atomic_store_n(&i->flags, 0, __ATOMIC_RELEASE);
-		__atomic_store_n(&i->out_flags, 0, __ATOMIC_RELEASE);
+		c->slot = slot;
+	}
+	if (!c->fresh && !c->hard)
+		return 0;
+	int error = map_add(map_of(dp->tables, c->r), c->key, MAP_RESERVED);
+	c->reserved = error == 0;
+	return error;
+}
+
+static void unclaim(struct dataplane *dp, struct change *c)
+{
+	struct slots *slots = &dp->tables->interface_slots;
+	if (c->reserved)
+		map_remove(map_of(dp->tables, c->r), c->key, MAP_RESERVED);
+	if (!c->fresh || c->slot == SLOT_NONE)
+		return;
+	slots_drop(slots, c->slot);
+	slots_release(slots, c->slot);
+	stats_slot_delete(dp->stats, STATS_INTERFACE, c->r->uid);
+}
+
+static bool claim_all(struct dataplane *dp, struct change *change, unsigned count, int *error)
+{
+	bool good = true;
+	for (unsigned i = 0; i < count; i++) {
+		error[i] = claim(dp, &change[i]);
+		good = good && error[i] == 0;
+	}
+	for (unsigned i = 0; i < count && !good; i++)
+		unclaim(dp, &change[i]);
+	return good;
+}
+
+static void give_up(struct tables *t, uint32_t slot)
+{
+	const struct wire_interface *r = &t->interface_record[slot];
+	struct interface *i = &t->interface[slot];
+	map_remove(map_of(t, r), map_key(r), slot);
+	__atomic_store_n(&i->generation, i->generation + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&i->flags, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&i->out_flags, 0, __ATOMIC_RELEASE);
+}
+
+static void take(struct dataplane *dp, const struct change *c)
+{
+	struct tables *t = dp->tables;
+	struct wire_interface *record = &t->interface_record[c->slot];
+	bool mtu = c->fresh || record->mtu != c->r->mtu;
+	if (!c->fresh) {
+		struct interface_refs before;
+		interface_resolve(dp, record, &before);
+		count_uses(t, &before, -1);
+	}
+	count_uses(t, &c->refs, 1);
+	*record = *c->r;
+	if (c->fresh || c->hard)
+		interface_write_hard(dp, c->slot, c->r, &c->refs);
+	if (c->hard)
+		paths_follow_interface(dp, c->slot);
+	if (c->hard || (mtu && !c->fresh))
+		neighbors_follow_interface(dp, c->slot, c->hard);
+	interface_write_soft(t, c->slot, c->r, &c->refs);
+	if (c->reserved)
+		map_replace(map_of(t, c->r), c->key, MAP_RESERVED, c->slot);
+}
+
+static void apply(struct dataplane *dp, const struct change *change, unsigned count)
+{
+	bool wait = false;
+	for (unsigned i = 0; i < count; i++) {
+		if (!change[i].hard)
+			continue;
+		give_up(dp->tables, change[i].slot);
+		wait = true;
+	}
+	if (wait)
 		reclaim_wait(dp->reclaim);
+	for (unsigned i = 0; i < count; i++) {
+		if (change[i].same)
+			continue;
+		take(dp, &change[i]);
+		dp->written++;
 	}
-	count_uses(t, &before, -1);
-	count_uses(t, refs, 1);
-	*old = *r;
-	if (hard) {
-		write_hard(dp, slot, r, refs);
-		neighbors_follow_interface(dp, slot);
-		paths_follow_interface(dp, slot);
-		map_replace(map_of(t, r), map_key(r), MAP_RESERVED, slot);
-	} else if (mtu) {
-		neighbors_follow_interface(dp, slot);
+}
+
+int interface_exchange(
+	struct dataplane *dp, const struct wire_interface *record, unsigned count, int *error)
+{
+	struct change *change = calloc(count, sizeof(*change));
+	if (change == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < count; i++)
+		change[i].r = &record[i];
+	bool good = check_all(dp, change, count, error) && claim_all(dp, change, count, error);
+	if (good)
+		apply(dp, change, count);
+	for (unsigned i = 0; i < count && good; i++) {
+		error[i] = change[i].same;
+		dp->unchanged += change[i].same;
 	}
-	write_soft(t, slot, r, refs);
-	return 0;
+	free(change);
+	return good ? 0 : -ECANCELED;
 }
 
 int interface_set(struct dataplane *dp, const struct wire_interface *r)
 {
-	struct tables *t = dp->tables;
-	struct refs refs;
-	int error = check(dp, r);
-	if (error == 0)
-		error = resolve(dp, r, &refs);
-	if (error != 0)
-		return error;
-	uint32_t slot = interface_find(dp, r->interface);
-	if (slot != SLOT_NONE && memcmp(&t->interface_record[slot], r, sizeof(*r)) == 0) {
-		dp->unchanged++;
-		return 1;
-	}
-	if (entrance_taken(t, r, slot))
-		return -EEXIST;
-	error = slot == SLOT_NONE ? create(dp, r, &refs) : change(dp, slot, r, &refs);
-	if (error == 0)
-		dp->written++;
-	return error;
+	int error = 0, result = interface_exchange(dp, r, 1, &error);
+	return result == -ENOMEM ? result : error;
 }
 
 static void release(void *ctx, uint64_t slot)
@@ -373,14 +334,9 @@ int interface_delete(struct dataplane *dp, uint32_t id)
 		return -ENOENT;
 	if (t->interface_slots.uses[slot] != 0)
 		return -EBUSY;
-	const struct wire_interface *r = &t->interface_record[slot];
-	struct interface *i = &t->interface[slot];
-	struct refs refs;
-	resolve(dp, r, &refs);
-	map_remove(map_of(t, r), map_key(r), slot);
-	__atomic_store_n(&i->flags, 0, __ATOMIC_RELEASE);
-	__atomic_store_n(&i->out_flags, 0, __ATOMIC_RELEASE);
-	__atomic_store_n(&i->generation, i->generation + 1, __ATOMIC_RELEASE);
+	struct interface_refs refs;
+	interface_resolve(dp, &t->interface_record[slot], &refs);
+	give_up(t, slot);
 	count_uses(t, &refs, -1);
 	slots_drop(&t->interface_slots, slot);
 	reclaim_defer(dp->reclaim, release, dp, slot);
@@ -400,26 +356,6 @@ int interface_dump(
 			return stop;
 	}
 	return 0;
-}
-
-// The limiter's accounting changed.
-void interfaces_follow_limiter(struct dataplane *dp, uint32_t limiter)
-{
-	struct tables *t = dp->tables;
-	if (t->limiter_slots.uses[limiter] == 0)
-		return;
-	for (uint32_t slot = 1; slot <= t->interface_slots.high; slot++) {
-		struct interface *i = &t->interface[slot];
-		unsigned vlans = t->interface_record[slot].vlans;
-		if (t->interface_slots.id[slot] == 0)
-			continue;
-		if (i->limiter_in == limiter)
-			__atomic_store_n(
-				&i->account_in, account(t, limiter, vlans), __ATOMIC_RELAXED);
-		if (i->limiter_out == limiter)
-			__atomic_store_n(
-				&i->account_out, account(t, limiter, vlans), __ATOMIC_RELAXED);
-	}
 }
 
 int interface_add_unclassified(struct dataplane *dp, uint32_t port, uint32_t *slot)

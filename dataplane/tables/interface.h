@@ -60,6 +60,13 @@ struct interface {
 _Static_assert(sizeof(struct interface) == 192, "interface");
 
 int interface_set(struct dataplane *dp, const struct wire_interface *r);
+// Several as one change, of interfaces that are new, changed or as they are: error[i] is what setting record i would
+// give in the state in which every interface named has given up its entrance (given nonzero, the caller has refused it
+// already: then the others are only checked). 0: all are set (error[i] 0 or 1);
+// -ECANCELED: some error[i] is negative and nothing is changed; -ENOMEM likewise. Waits for one grace period if an
+// interface becomes another one.
+int interface_exchange(
+	struct dataplane *dp, const struct wire_interface *record, unsigned count, int *error);
 int interface_delete(
 	struct dataplane *dp, uint32_t id); // -EBUSY: neighbors, paths or local addresses use it
 int interface_dump(

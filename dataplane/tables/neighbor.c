@@ -41,7 +41,9 @@ static uint8_t build_rewrite(const struct dataplane *dp, const struct wire_inter
 	return length;
 }
 
-static void write_neighbor(struct dataplane *dp, uint32_t slot, const struct wire_neighbor *r)
+// `idle`: nobody can be reading either copy.
+static void write_neighbor(
+	struct dataplane *dp, uint32_t slot, const struct wire_neighbor *r, bool idle)
 {
 	struct tables *t = dp->tables;
 	struct neighbor *n = &t->neighbor[slot];
@@ -53,7 +55,7 @@ static void write_neighbor(struct dataplane *dp, uint32_t slot, const struct wir
 
 	if (n->length[n->current] != length ||
 		memcmp(n->rewrite[n->current], rewrite, REWRITE_MAX)) {
-		if (n->length[spare] != 0) // has been current before
+		if (n->length[spare] != 0 && !idle) // has been current before
 			reclaim_wait(dp->reclaim);
 		memcpy(n->rewrite[spare], rewrite, REWRITE_MAX);
 		n->length[spare] = length;
@@ -108,7 +110,7 @@ int neighbor_set(struct dataplane *dp, const struct wire_neighbor *r)
 	}
 	t->interface_slots.uses[interface]++;
 	t->neighbor_record[slot] = *r;
-	write_neighbor(dp, slot, r);
+	write_neighbor(dp, slot, r, false);
 	dp->written++;
 	return 0;
 }
@@ -150,13 +152,13 @@ int neighbor_dump(
 	return 0;
 }
 
-// The interface's tags, MAC or MTU changed.
-void neighbors_follow_interface(struct dataplane *dp, uint32_t interface)
+// The interface's port, tags, MAC or MTU changed; `idle`: it has been down for a grace period.
+void neighbors_follow_interface(struct dataplane *dp, uint32_t interface, bool idle)
 {
 	struct tables *t = dp->tables;
 	for (uint32_t slot = 1; slot <= t->neighbor_slots.high; slot++) {
 		if (t->neighbor_slots.id[slot] != 0 && t->neighbor[slot].interface == interface)
-			write_neighbor(dp, slot, &t->neighbor_record[slot]);
+			write_neighbor(dp, slot, &t->neighbor_record[slot], idle);
 	}
 }
 

@@ -23,7 +23,7 @@ static int resolve(const struct dataplane *dp, const struct wire_path *r, uint32
 	uint32_t *neighbor)
 {
 	const struct tables *t = dp->tables;
-	if (r->path == 0 || r->up > 1 || !wire_addr_is_zero(r->pad, 0, 3))
+	if (r->path == 0 || r->up > 1 || r->account >> 63 != 0 || !wire_addr_is_zero(r->pad, 0, 3))
 		return -EINVAL;
 	*interface = interface_find(dp, r->interface);
 	*neighbor = slots_find(&t->neighbor_slots, r->neighbor);
@@ -37,25 +37,63 @@ static int resolve(const struct dataplane *dp, const struct wire_path *r, uint32
 	return 0;
 }
 
+// Accounts: what they are is in the stats segment; they live as long as a path names them, and their last values
+// wait there for the controller after that.
+
+static int account_take(struct dataplane *dp, uint64_t uid, uint32_t *slot)
+{
+	*slot = 0;
+	if (uid == 0)
+		return 0;
+	int64_t found = stats_slot(dp->stats, STATS_ACCOUNT, uid);
+	if (found < 0)
+		return (int)found;
+	*slot = (uint32_t)found;
+	dp->tables->account_uses[found]++;
+	return 0;
+}
+
+static void account_release(void *ctx, uint64_t slot)
+{
+	struct dataplane *dp = ctx;
+	if (dp->tables->account_uses[slot] == 0) // nobody named it meanwhile
+		stats_slot_delete(
+			dp->stats, STATS_ACCOUNT, dp->stats->entry[STATS_ACCOUNT][slot].uid);
+}
+
+static void account_drop(struct dataplane *dp, uint32_t slot)
+{
+	if (slot != 0 && --dp->tables->account_uses[slot] == 0)
+		reclaim_defer(dp->reclaim, account_release, dp, slot);
+}
+
 int path_set(struct dataplane *dp, const struct wire_path *r)
 {
 	struct tables *t = dp->tables;
-	uint32_t interface, neighbor;
+	uint32_t interface, neighbor, account;
 	int error = resolve(dp, r, &interface, &neighbor);
 	if (error != 0)
 		return error;
 	uint32_t slot = slots_find(&t->path_slots, r->path);
-	if (slot == SLOT_NONE) {
-		error = slots_take(&t->path_slots, r->path, &slot);
-		if (error != 0)
-			return error;
-	} else if (memcmp(&t->path_record[slot], r, sizeof(*r)) == 0) {
+	if (slot != SLOT_NONE && memcmp(&t->path_record[slot], r, sizeof(*r)) == 0) {
 		dp->unchanged++;
 		return 1;
+	}
+	error = account_take(dp, r->account, &account);
+	if (error != 0)
+		return error;
+	if (slot == SLOT_NONE) {
+		error = slots_take(&t->path_slots, r->path, &slot);
+		if (error != 0) {
+			account_drop(dp, account);
+			return error;
+		}
 	} else {
 		t->interface_slots.uses[t->path[slot].interface]--;
 		t->neighbor_slots.uses[t->path[slot].neighbor]--;
+		account_drop(dp, t->path_account[slot]);
 	}
+	t->path_account[slot] = account;
 	struct path *path = &t->path[slot];
 	t->path_record[slot] = *r;
 	t->interface_slots.uses[interface]++;
@@ -91,6 +129,8 @@ int path_delete(struct dataplane *dp, uint32_t id)
 	__atomic_store_n(&path->up, 0, __ATOMIC_RELEASE);
 	t->interface_slots.uses[path->interface]--;
 	t->neighbor_slots.uses[path->neighbor]--;
+	account_drop(dp, t->path_account[slot]);
+	t->path_account[slot] = 0;
 	slots_drop(&t->path_slots, slot);
 	reclaim_defer(dp->reclaim, release, t, slot);
 	dp->written++;

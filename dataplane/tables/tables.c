@@ -68,9 +68,11 @@ int tables_create(const struct dataplane_config *c, struct reclaim *reclaim, str
 		!ARRAY(t, multipath, c->groups) || !ARRAY(t, limiter_uid, limiters) ||
 		!ARRAY(t, vrf_entry, c->vrfs) || !ARRAY(t, interface_record, interfaces) ||
 		!ARRAY(t, limiter_record, limiters) || !ARRAY(t, neighbor_record, c->neighbors) ||
-		!ARRAY(t, path_record, c->paths) || !ARRAY(t, group_record, c->groups) ||
-		!ARRAY(t, local_entry, c->locals) || !ARRAY(t, local_group, interfaces) ||
-		!ARRAY(t, local_count, interfaces) || slots_init(&t->vrf_slots, c->vrfs) != 0 ||
+		!ARRAY(t, path_record, c->paths) || !ARRAY(t, path_account, c->paths) ||
+		!ARRAY(t, account_uses, c->stats->slots[STATS_ACCOUNT]) ||
+		!ARRAY(t, group_record, c->groups) || !ARRAY(t, local_entry, c->locals) ||
+		!ARRAY(t, local_group, interfaces) || !ARRAY(t, local_count, interfaces) ||
+		slots_init(&t->vrf_slots, c->vrfs) != 0 ||
 		slots_init(&t->interface_slots, interfaces) != 0 ||
 		slots_init(&t->limiter_slots, limiters) != 0 ||
 		slots_init(&t->neighbor_slots, c->neighbors) != 0 ||

@@ -58,6 +58,8 @@ struct tables {
 	uint64_t *limiter_uid; // by slot: whose word this process has in use
 	struct wire_neighbor *neighbor_record;
 	struct wire_path *path_record;
+	uint32_t *path_account; // by path slot: slot of its account, 0 = none
+	uint32_t *account_uses; // by account slot: paths that name it
 	struct wire_group *group_record;
 	struct local_entry *local_entry;
 	uint32_t *local_group;   // by interface slot: its group of kind GROUP_LOCAL, 0 = none
@@ -96,7 +98,7 @@ static inline uint32_t tunnel_hash6(
 
 // Between the tables.
 bool wire_addr_is_zero(const uint8_t *addr, unsigned from, unsigned to);
-void neighbors_follow_interface(struct dataplane *dp, uint32_t interface);
+void neighbors_follow_interface(struct dataplane *dp, uint32_t interface, bool idle);
 void paths_follow_interface(struct dataplane *dp, uint32_t interface);
 void groups_follow_path(struct dataplane *dp, uint32_t path);
 int group_local_take(struct dataplane *dp, uint32_t interface, uint32_t *group);

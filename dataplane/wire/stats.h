@@ -7,8 +7,8 @@
 // are host order, monotone 64-bit counts; readers may see a line half updated between two packets, never a
 // torn number.
 //
-//   header | interface directory | limiter directory | limiter words
-//          | per writer: hot lines by interface slot, limiter parts by limiter slot, sparse blocks
+//   header | directories of interfaces, limiters, accounts | limiter words
+//          | per writer: hot lines by interface slot, limiter parts by limiter slot, accounts, sparse blocks
 //
 // A writer is a worker, the host-path thread, or the fold: counts of writers that no longer exist. A value is
 // the sum over all writers.
@@ -41,12 +41,14 @@ struct stats_header {
 	uint64_t start;    // CLOCK_REALTIME ns of the last start
 	uint32_t starts;
 	uint32_t workers;
-	uint32_t slots[2]; // interface, limiter
-	uint64_t entry_offset[2];
+	uint32_t slots[3]; // interface, limiter, account
+	uint32_t pad;
+	uint64_t entry_offset[3];
 	uint64_t word_offset;
 	uint64_t writer_offset;
 	uint64_t writer_stride;
 	uint64_t limiter_offset; // within a writer's part; hot lines come first
+	uint64_t account_offset;
 	uint64_t sparse_offset;
 	char boot[40]; // kernel's boot id
 	uint64_t
@@ -54,6 +56,7 @@ struct stats_header {
 	uint64_t move_armed; // redo log of one such move: 1 = the rest is valid
 	uint64_t move_from;  // offsets in the file
 	uint64_t move_to;
+	uint64_t move_words; // 1..8
 	uint64_t move_value[8];
 };
 
@@ -147,10 +150,12 @@ static_assert(sizeof(struct stats_limiter) == 64, "stats_limiter");
 struct stats_limiter_part {
 	uint64_t credit; // what is left of the lease, units; 0 = none
 	uint64_t expiry; // the lease is void after this
-	uint64_t terms;  // with a lease: the cost it was taken at; without: best effort is refused until then
-	uint64_t dice;   // packets that the ramp had to judge
-	uint64_t window; // bytes << 32 | number of the window (about 1 ms) in which they were offered
-	uint64_t peak;   // likewise, the fullest one of this epoch
+	uint64_t
+		terms; // with a lease: the cost it was taken at; without: best effort is refused until then
+	uint64_t dice; // packets that the ramp had to judge
+	uint64_t
+		window; // bytes << 32 | number of the window (about 1 ms) in which they were offered
+	uint64_t peak;  // likewise, the fullest one of this epoch
 	struct stats_limiter count;
 	uint32_t drop_first; // window of the first and of the last drop of the latest run
 	uint32_t drop_last;
@@ -158,5 +163,12 @@ struct stats_limiter_part {
 };
 static_assert(offsetof(struct stats_limiter_part, count) == 48, "best effort passed: first line");
 static_assert(sizeof(struct stats_limiter_part) == 128, "stats_limiter_part");
+
+// What left by the paths that name this account: IP packets and their bytes, as billed. One writer's part.
+struct stats_account {
+	uint64_t packets;
+	uint64_t bytes;
+};
+static_assert(sizeof(struct stats_account) == 16, "stats_account");
 
 #endif

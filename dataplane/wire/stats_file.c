@@ -69,16 +69,19 @@ static void lay_out(struct stats_header *h, const uint32_t slots[STATS_KINDS], u
 	at = (uint64_t)slots[STATS_INTERFACE] * sizeof(struct stats_interface);
 	h->limiter_offset = at;
 	at += (uint64_t)slots[STATS_LIMITER] * sizeof(struct stats_limiter_part);
+	h->account_offset = at;
+	at = round_up(at + (uint64_t)slots[STATS_ACCOUNT] * sizeof(struct stats_account), 64);
 	h->sparse_offset = at;
 	at += (uint64_t)slots[STATS_INTERFACE] * sizeof(struct stats_sparse);
 	h->writer_stride = round_up(at, unit);
 	h->size = h->writer_offset + STATS_WRITERS * h->writer_stride;
-	h->layout = hash_words(
-		(const uint64_t[]){sizeof(*h), sizeof(struct stats_entry),
-			sizeof(struct stats_interface), sizeof(struct stats_sparse), DROP_MAX,
-			sizeof(struct stats_limiter_part), sizeof(struct stats_limiter_word),
-			STATS_WRITERS, slots[0], slots[1], unit, h->size},
-		12);
+	h->layout =
+		hash_words((const uint64_t[]){sizeof(*h), sizeof(struct stats_entry),
+				   sizeof(struct stats_interface), sizeof(struct stats_sparse),
+				   DROP_MAX, sizeof(struct stats_limiter_part),
+				   sizeof(struct stats_limiter_word), sizeof(struct stats_account),
+				   STATS_WRITERS, slots[0], slots[1], slots[2], unit, h->size},
+			14);
 }
 
 void stats_point(struct stats_segment *s)
@@ -95,6 +98,7 @@ void stats_point(struct stats_segment *s)
 	s->writers = base + h->writer_offset;
 	s->writer_stride = h->writer_stride;
 	s->limiter_offset = h->limiter_offset;
+	s->account_offset = h->account_offset;
 	s->sparse_offset = h->sparse_offset;
 }
 
@@ -112,9 +116,11 @@ static int header_fits(const struct stats_header *h, uint64_t size, uint64_t uni
 	lay_out(&want, h->slots, unit);
 	return h->layout == want.layout && h->size == want.size && size == want.size &&
 	       h->entry_offset[0] == want.entry_offset[0] &&
-	       h->entry_offset[1] == want.entry_offset[1] && h->word_offset == want.word_offset &&
+	       h->entry_offset[1] == want.entry_offset[1] &&
+	       h->entry_offset[2] == want.entry_offset[2] && h->word_offset == want.word_offset &&
 	       h->writer_offset == want.writer_offset && h->writer_stride == want.writer_stride &&
-	       h->limiter_offset == want.limiter_offset && h->sparse_offset == want.sparse_offset &&
+	       h->limiter_offset == want.limiter_offset &&
+	       h->account_offset == want.account_offset && h->sparse_offset == want.sparse_offset &&
 	       h->workers >= 1 && h->workers <= STATS_HOST;
 }
 
@@ -226,10 +232,14 @@ void stats_close(struct stats_segment *s)
 static int fill_new(struct stats_segment *s, const struct stats_config *c, int fd, uint64_t unit)
 {
 	uint32_t slots[STATS_KINDS] = {c->interfaces ? c->interfaces : SLOTS_DEFAULT,
-		c->limiters ? c->limiters : SLOTS_DEFAULT};
+		c->limiters ? c->limiters : SLOTS_DEFAULT, c->accounts};
 	struct stats_header h;
 	int err;
 
+	if (slots[STATS_ACCOUNT] == 0) // each connection has two
+		slots[STATS_ACCOUNT] = 2 * slots[STATS_INTERFACE] < SLOTS_MAX
+					       ? 2 * slots[STATS_INTERFACE]
+					       : SLOTS_MAX;
 	lay_out(&h, slots, unit);
 	if (fd >= 0 && (ftruncate(fd, 0) < 0 || ftruncate(fd, (off_t)h.size) < 0))
 		return -errno;
@@ -284,7 +294,8 @@ static int take_up(
 		return err;
 	h = s->private->base;
 	if (!header_fits(h, size, unit) || (c->interfaces && c->interfaces != h->slots[0]) ||
-		(c->limiters && c->limiters != h->slots[1]))
+		(c->limiters && c->limiters != h->slots[1]) ||
+		(c->accounts && c->accounts != h->slots[2]))
 		return -EBADMSG;
 	stats_point(s);
 	err = stats_index_build(s);
@@ -434,7 +445,8 @@ int stats_open(
 	if (note_size)
 		note[0] = 0;
 	if (c->workers < 1 || c->workers > STATS_HOST || c->interfaces == 1 || c->limiters == 1 ||
-		c->interfaces > SLOTS_MAX || c->limiters > SLOTS_MAX || !c->hz) {
+		c->interfaces > SLOTS_MAX || c->limiters > SLOTS_MAX || c->accounts == 1 ||
+		c->accounts > SLOTS_MAX || !c->hz) {
 		snprintf(note, note_size, "stats segment: slots or workers out of range");
 		return err;
 	}

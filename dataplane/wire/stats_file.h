@@ -3,7 +3,7 @@
 #define WIRE_STATS_FILE_H
 
 // The stats segment as a mapping: created, taken up again, or attached read-only. Slots are given
-// out here: the slot of an interface's or limiter's counters is also its slot in the data plane's
+// out here: the slot of an interface's, limiter's or account's counters is also its slot in the data plane's
 // tables. Slot 0 is never given out: it counts for the data plane itself (packets whose interface
 // is gone, balance of a restart).
 //
@@ -20,12 +20,13 @@
 	(UINT64_MAX - 1 - (port)) // a port's `unclassified` interface, port < 1024
 #define STATS_UID_RESERVED (UINT64_MAX - 1024)
 
-enum stats_kind { STATS_INTERFACE, STATS_LIMITER, STATS_KINDS };
+enum stats_kind { STATS_INTERFACE, STATS_LIMITER, STATS_ACCOUNT, STATS_KINDS };
 
 struct stats_config {
 	const char *path;    // NULL = anonymous memory, gone with the process (tests)
 	uint32_t interfaces; // slots, slot 0 included; 0 = 4096
 	uint32_t limiters;   // likewise
+	uint32_t accounts;   // likewise; 0 = twice the interfaces
 	uint32_t workers;    // 1..16: writers 0..workers-1 and STATS_HOST get memory
 	uint64_t hz;         // ticks of the TSC per second, as calibrated
 	uint64_t instance;   // random number of this start
@@ -38,9 +39,10 @@ struct stats_segment {
 	uint8_t *writers; // base of the per-writer parts
 	size_t writer_stride;
 	size_t limiter_offset; // within a writer's part
+	size_t account_offset;
 	size_t sparse_offset;
 	uint32_t slots[STATS_KINDS];
-	int taken_up; // 1 = counters of an earlier run go on
+	int taken_up;    // 1 = counters of an earlier run go on
 	int words_valid; // 1 = same boot and frequency: limiter_take_up(same)
 	struct stats_private *private;
 };
@@ -70,12 +72,12 @@ uint32_t stats_generation(const struct stats_segment *segment, enum stats_kind k
 int stats_slot_delete(struct stats_segment *segment, enum stats_kind kind, uint64_t uid);
 
 // The controller has booked the final values: they are added to slot 0 and the slot is free.
-// -ENOENT unknown, -EBUSY live. A uid may name an interface or a limiter.
+// -ENOENT unknown, -EBUSY live. A uid names one object: an interface, a limiter or an account.
 int stats_slot_release(struct stats_segment *segment, uint64_t uid);
 
-// After a complete configuration replay: entries live in the file that nobody asked for since
-// stats_open() are marked deleted. Returns how many.
-unsigned stats_sweep(struct stats_segment *segment);
+// After a complete replay of what has counters of this kind: entries live in the file that nobody
+// asked for since stats_open() are marked deleted. Returns how many.
+unsigned stats_sweep(struct stats_segment *segment, enum stats_kind kind);
 
 // Reader: finds a uid's slot (linear; build an index if that matters). Negative: -ENOENT.
 int64_t stats_find(const struct stats_segment *segment, enum stats_kind kind, uint64_t uid);
@@ -85,6 +87,8 @@ int stats_sum_interface(const struct stats_segment *segment, uint32_t slot,
 	struct stats_interface *sum, struct stats_sparse *sparse);
 int stats_sum_limiter(
 	const struct stats_segment *segment, uint32_t slot, struct stats_limiter *sum);
+int stats_sum_account(
+	const struct stats_segment *segment, uint32_t slot, struct stats_account *sum);
 
 // Accessors for hot paths: no checks.
 static inline struct stats_interface *stats_interface(
@@ -98,6 +102,14 @@ static inline struct stats_limiter_part *stats_limiter_part(
 {
 	return (struct stats_limiter_part *)(void *)(s->writers + writer * s->writer_stride +
 						     s->limiter_offset) +
+	       slot;
+}
+
+static inline struct stats_account *stats_account(
+	const struct stats_segment *s, unsigned writer, uint32_t slot)
+{
+	return (struct stats_account *)(void *)(s->writers + writer * s->writer_stride +
+						s->account_offset) +
 	       slot;
 }
 

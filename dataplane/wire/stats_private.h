@@ -7,7 +7,7 @@
 
 #include "dataplane/wire/stats_file.h"
 
-#define STATS_VERSION 1
+#define STATS_VERSION 2
 
 // Process-local index of one directory: uid -> slot by chains, free slots as a stack.
 struct stats_index {
@@ -37,8 +37,8 @@ int stats_has_writer(uint32_t workers, unsigned writer);
 int stats_index_build(struct stats_segment *s);
 void stats_index_free(struct stats_segment *s);
 
-// Moves eight counts to another place so that a kill at any instruction loses and doubles nothing.
-void stats_move_line(struct stats_segment *s, uint64_t *from, uint64_t *to);
+// Moves up to eight counts to another place so that a kill at any instruction loses and doubles nothing.
+void stats_move_line(struct stats_segment *s, uint64_t *from, uint64_t *to, unsigned words);
 int stats_move_redo(struct stats_segment *s); // -EBADMSG when the log is nonsense
 
 // Counts of `writer` go to the fold.

@@ -37,14 +37,15 @@ int stats_has_writer(uint32_t workers, unsigned writer)
 
 // --- moving ---
 
-void stats_move_line(struct stats_segment *s, uint64_t *from, uint64_t *to)
+void stats_move_line(struct stats_segment *s, uint64_t *from, uint64_t *to, unsigned words)
 {
 	struct stats_header *h = s->header;
 	const uint8_t *base = s->private->base;
 
 	put(&h->move_from, (uint64_t)((uint8_t *)from - base));
 	put(&h->move_to, (uint64_t)((uint8_t *)to - base));
-	for (unsigned i = 0; i < LINE_WORDS; i++)
+	put(&h->move_words, words);
+	for (unsigned i = 0; i < words; i++)
 		put(&h->move_value[i], from[i] + to[i]);
 	put(&h->move_armed, 1);
 	stats_move_redo(s);
@@ -53,19 +54,20 @@ void stats_move_line(struct stats_segment *s, uint64_t *from, uint64_t *to)
 int stats_move_redo(struct stats_segment *s)
 {
 	struct stats_header *h = s->header;
-	uint64_t lowest = h->writer_offset, highest = s->private->size - 64;
+	uint64_t lowest = h->writer_offset, highest = s->private->size - 8 * LINE_WORDS;
 	uint64_t *from, *to;
 
 	if (!get(&h->move_armed))
 		return 0;
 	if (h->move_armed != 1 || (h->move_from | h->move_to) % 8 || h->move_from < lowest ||
-		h->move_to < lowest || h->move_from > highest || h->move_to > highest)
+		h->move_to < lowest || h->move_from > highest || h->move_to > highest ||
+		h->move_words < 1 || h->move_words > LINE_WORDS)
 		return -EBADMSG;
 	from = (uint64_t *)(void *)((uint8_t *)s->private->base + h->move_from);
 	to = (uint64_t *)(void *)((uint8_t *)s->private->base + h->move_to);
-	for (unsigned i = 0; i < LINE_WORDS; i++)
+	for (unsigned i = 0; i < h->move_words; i++)
 		put(&to[i], h->move_value[i]);
-	for (unsigned i = 0; i < LINE_WORDS; i++)
+	for (unsigned i = 0; i < h->move_words; i++)
 		put(&from[i], 0);
 	put(&h->move_armed, 0);
 	return 0;
@@ -74,14 +76,15 @@ int stats_move_redo(struct stats_segment *s)
 static void move_if_any(struct stats_segment *s, void *from, void *to, size_t size)
 {
 	uint64_t *f = from, *t = to;
+	unsigned words = size < 8 * LINE_WORDS ? (unsigned)size / 8 : LINE_WORDS;
 
-	for (size_t line = 0; line < size / 64; line++, f += LINE_WORDS, t += LINE_WORDS) {
+	for (size_t at = 0; at < size / 8; at += words, f += words, t += words) {
 		uint64_t any = 0;
 
-		for (unsigned i = 0; i < LINE_WORDS; i++)
+		for (unsigned i = 0; i < words; i++)
 			any |= f[i];
 		if (any)
-			stats_move_line(s, f, t);
+			stats_move_line(s, f, t, words);
 	}
 }
 
@@ -92,6 +95,11 @@ static void move_slot(struct stats_segment *s, enum stats_kind kind, unsigned wr
 		move_if_any(s, &stats_limiter_part(s, writer, slot)->count,
 			&stats_limiter_part(s, STATS_FOLD, to_slot)->count,
 			sizeof(struct stats_limiter));
+		return;
+	}
+	if (kind == STATS_ACCOUNT) {
+		move_if_any(s, stats_account(s, writer, slot),
+			stats_account(s, STATS_FOLD, to_slot), sizeof(struct stats_account));
 		return;
 	}
 	move_if_any(s, stats_interface(s, writer, slot), stats_interface(s, STATS_FOLD, to_slot),
@@ -157,6 +165,21 @@ int stats_sum_limiter(const struct stats_segment *s, uint32_t slot, struct stats
 	for (unsigned w = 0; w < STATS_WRITERS; w++)
 		if (stats_has_writer(s->header->workers, w))
 			add_words(sum, &stats_limiter_part(s, w, slot)->count, sizeof(*sum));
+	return get(&s->header->moving) == before ? 0 : -EAGAIN;
+}
+
+int stats_sum_account(const struct stats_segment *s, uint32_t slot, struct stats_account *sum)
+{
+	uint64_t before = get(&s->header->moving);
+
+	if (slot >= s->slots[STATS_ACCOUNT])
+		return -EINVAL;
+	if (before & 1)
+		return -EAGAIN;
+	memset(sum, 0, sizeof(*sum));
+	for (unsigned w = 0; w < STATS_WRITERS; w++)
+		if (stats_has_writer(s->header->workers, w))
+			add_words(sum, stats_account(s, w, slot), sizeof(*sum));
 	return get(&s->header->moving) == before ? 0 : -EAGAIN;
 }
 
@@ -270,9 +293,11 @@ static int index_directory(struct stats_segment *s, enum stats_kind kind)
 
 int stats_index_build(struct stats_segment *s)
 {
-	int err = index_directory(s, STATS_INTERFACE);
+	int err = 0;
 
-	return err ? err : index_directory(s, STATS_LIMITER);
+	for (int kind = 0; kind < STATS_KINDS && !err; kind++)
+		err = index_directory(s, (enum stats_kind)kind);
+	return err;
 }
 
 void stats_index_free(struct stats_segment *s)
@@ -296,6 +321,10 @@ static void clear_slot(struct stats_segment *s, enum stats_kind kind, uint32_t s
 		if (kind == STATS_LIMITER) {
 			memset(stats_limiter_part(s, w, slot), 0,
 				sizeof(struct stats_limiter_part));
+			continue;
+		}
+		if (kind == STATS_ACCOUNT) {
+			memset(stats_account(s, w, slot), 0, sizeof(struct stats_account));
 			continue;
 		}
 		memset(stats_interface(s, w, slot), 0, sizeof(struct stats_interface));
@@ -350,11 +379,11 @@ int stats_slot_delete(struct stats_segment *s, enum stats_kind kind, uint64_t ui
 int stats_slot_release(struct stats_segment *s, uint64_t uid)
 {
 	enum stats_kind kind = STATS_INTERFACE;
-	uint32_t slot = lookup(s, kind, uid);
+	uint32_t slot = 0;
 	struct stats_index *x;
 
-	if (!slot)
-		slot = lookup(s, kind = STATS_LIMITER, uid);
+	for (int k = 0; k < STATS_KINDS && !slot; k++)
+		slot = lookup(s, kind = (enum stats_kind)k, uid);
 	if (!slot)
 		return -ENOENT;
 	slot--;
@@ -373,20 +402,19 @@ int stats_slot_release(struct stats_segment *s, uint64_t uid)
 	return 0;
 }
 
-unsigned stats_sweep(struct stats_segment *s)
+unsigned stats_sweep(struct stats_segment *s, enum stats_kind kind)
 {
 	unsigned swept = 0;
 
-	for (int kind = 0; kind < STATS_KINDS; kind++)
-		for (uint32_t slot = 1; slot < s->slots[kind]; slot++) {
-			struct stats_entry *e = &s->entry[kind][slot];
+	for (uint32_t slot = 1; slot < s->slots[kind]; slot++) {
+		struct stats_entry *e = &s->entry[kind][slot];
 
-			if (e->state != STATS_LIVE || s->private->index[kind].claimed[slot] ||
-				e->uid >= STATS_UID_RESERVED)
-				continue;
-			__atomic_store_n(&e->state, STATS_DELETED, __ATOMIC_RELEASE);
-			swept++;
-		}
+		if (e->state != STATS_LIVE || s->private->index[kind].claimed[slot] ||
+			e->uid >= STATS_UID_RESERVED)
+			continue;
+		__atomic_store_n(&e->state, STATS_DELETED, __ATOMIC_RELEASE);
+		swept++;
+	}
 	return swept;
 }
 

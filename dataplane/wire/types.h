@@ -10,6 +10,8 @@
 // lists every record that was refused and why, the others took effect. SET creates or replaces and is
 // idempotent: setting what is already there writes nothing and is counted as unchanged.
 //
+// One type is not a row of independent records: INTERFACE_EXCHANGE is one change, see wire_interface.
+//
 // Byte order: integers in host order (both ends are on one host); IP and MAC addresses in network order.
 // Ids are chosen by the controller, opaque to the data plane, never 0 (0 = none). Rates are bit/s, sizes
 // bytes, times ns. All padding is explicit and must be zero: a record with non-zero padding, or a field out
@@ -20,7 +22,7 @@
 #include <stdint.h>
 
 #define WIRE_MAGIC 0x31565543u // "CUV1" in memory on a little-endian machine
-#define WIRE_MAJOR 1           // unequal: the link is refused
+#define WIRE_MAJOR 2           // unequal: the link is refused
 #define WIRE_MINOR 0           // records only grow new types within one major
 
 #define WIRE_MESSAGE_MAX 32768u // bytes, header included
@@ -35,7 +37,8 @@ struct wire_header {
 	uint16_t type;  // WIRE_*
 	uint16_t count; // records that follow
 	uint32_t len;   // bytes of the whole message, header included
-	uint64_t seq;   // numbers the sender's messages from 1; an ACK or a dump reply repeats the request's
+	uint64_t
+		seq; // numbers the sender's messages from 1; an ACK or a dump reply repeats the request's
 };
 static_assert(sizeof(struct wire_header) == 24, "wire_header");
 
@@ -68,6 +71,7 @@ static_assert(sizeof(struct wire_header) == 24, "wire_header");
 	X(HOST_SET,         32, wire_host,      C) \
 	X(HOST_DELETE,      33, wire_id,        C) \
 	X(COUNTERS_RELEASE, 34, wire_uid,       C) \
+	X(INTERFACE_EXCHANGE, 35, wire_interface, C) \
 	X(PORT,             48, wire_port,      D) \
 	X(NEIGHBOR_NEEDED,  49, wire_needed,    D) \
 	X(LIMITER_EPISODE,  50, wire_episode,   D) \
@@ -84,15 +88,17 @@ enum wire_type { WIRE_TYPES(WIRE_ENUM) };
 // First message in each direction. The data plane answers the controller's HELLO with its own, then a PORT
 // for each port, and from then on events. The controller sends another at each revision, or to read the counters.
 struct wire_hello {
-	uint8_t store[16];    // controller: uuid of its store; data plane: the one it was last configured from
-	uint64_t revision;    // likewise
-	uint64_t instance;    // data plane: random per start; controller: 0
-	uint64_t written;     // data plane: table writes since start (a replay of equal records adds none)
-	uint64_t unchanged;   // data plane: SETs that found the object as it should be
-	uint32_t workers;     // data plane
-	uint32_t ports;       // data plane
-	char version[32];     // of the sender's build, for people
-	char stats[256];      // data plane: absolute path of the stats segment
+	uint8_t store
+		[16]; // controller: uuid of its store; data plane: the one it was last configured from
+	uint64_t revision; // likewise
+	uint64_t instance; // data plane: random per start; controller: 0
+	uint64_t
+		written; // data plane: table writes since start (a replay of equal records adds none)
+	uint64_t unchanged; // data plane: SETs that found the object as it should be
+	uint32_t workers;   // data plane
+	uint32_t ports;     // data plane
+	char version[32];   // of the sender's build, for people
+	char stats[256];    // data plane: absolute path of the stats segment
 };
 static_assert(sizeof(struct wire_hello) == 344, "wire_hello");
 
@@ -109,10 +115,11 @@ static_assert(sizeof(struct wire_failure) == 8, "wire_failure");
 // (-ESTALE), an END whose count differs from the records that arrived (-EBADMSG), a sweep of more than
 // 10 % and more than 16 of the interfaces (-EPERM). A record that was refused counts as arrived and its
 // old object is kept.
-#define WIRE_SCOPE_CONFIGURATION 1u // everything but routes and the groups, paths and neighbors they use
-#define WIRE_SCOPE_ROUTES        2u // the routes of one VRF
-#define WIRE_SCOPE_NEXTHOPS      3u // groups, paths and neighbors that nothing refers to
-#define WIRE_FORCE               1u
+#define WIRE_SCOPE_CONFIGURATION \
+	1u                     // everything but routes and the groups, paths and neighbors they use
+#define WIRE_SCOPE_ROUTES   2u // the routes of one VRF
+#define WIRE_SCOPE_NEXTHOPS 3u // groups, paths and neighbors that nothing refers to
+#define WIRE_FORCE          1u
 struct wire_begin {
 	uint8_t store[16];
 	uint64_t revision;
@@ -152,38 +159,50 @@ static_assert(sizeof(struct wire_dump) == 8 && sizeof(struct wire_dump_end) == 8
 
 struct wire_vrf {
 	uint32_t vrf;
-	uint32_t routes_max; // IPv4 + IPv6 routes it may hold; 0 = no limit
-	uint64_t bytes_max;  // of forwarding memory it may use; 0 = no limit
+	uint32_t routes_max;      // IPv4 + IPv6 routes it may hold; 0 = no limit
+	uint64_t bytes_max;       // of forwarding memory it may use; 0 = no limit
 	char name[WIRE_NAME_MAX]; // for dumps and traces, "" allowed
 };
 static_assert(sizeof(struct wire_vrf) == 48, "wire_vrf");
 
 #define WIRE_INTERFACE_ETHERNET 1u // (port, VLAN stack)
 #define WIRE_INTERFACE_GRE      2u // (outer source, outer destination, key), RFC 2784 and RFC 2890
-#define WIRE_INTERFACE_UP           (1u << 0) // admin up; a down interface drops `interface-down`
-#define WIRE_INTERFACE_SOURCE_CHECK (1u << 1) // the source's longest match must lead out of the same owner
-#define WIRE_INTERFACE_CORE         (1u << 2) // GRE to a local address is decapsulated here and only here
-#define WIRE_INTERFACE_KEY          (1u << 3) // GRE: with key (key 0 is a key)
+#define WIRE_INTERFACE_UP       (1u << 0) // admin up; a down interface drops `interface-down`
+#define WIRE_INTERFACE_SOURCE_CHECK \
+	(1u << 1)                     // the source's longest match must lead out of the same owner
+#define WIRE_INTERFACE_CORE (1u << 2) // GRE to a local address is decapsulated here and only here
+#define WIRE_INTERFACE_KEY  (1u << 3) // GRE: with key (key 0 is a key)
+// What no two interfaces share is what a packet is recognised by: (port, VLAN stack), or the GRE triple (local,
+// remote, key) of one family. INTERFACE_SET of a value that another interface has is refused, so values that
+// change places need INTERFACE_EXCHANGE: its records, of interfaces that are new, changed or as they are, take effect
+// as a whole or not at all. They are checked against the state in which every interface the message names has
+// given up its value. If one fails none is applied, and the ACK lists each that would have failed (an interface
+// or uid that stands twice in one message: -EINVAL; UINT32_MAX: the message as a whole). Else all of them give up
+// what they change, grace passes, all take what they are to have: at no moment does a packet reach an
+// interface by a value that is another's. In between such packets are dropped as of an unknown tag or tunnel.
 struct wire_interface {
 	uint64_t uid;       // persistent, names the counters in the stats segment; never reused
 	uint32_t interface; // id
 	uint32_t vrf;
-	uint32_t owner;     // peering or vnet this belongs to, for the source check; 0 on core interfaces; not UINT32_MAX
-	uint32_t flags;     // WIRE_INTERFACE_*
-	uint32_t limiter_in;  // 0 = not limited
+	uint32_t
+		owner; // peering or vnet this belongs to, for the source check; 0 on core interfaces; not UINT32_MAX
+	uint32_t flags;      // WIRE_INTERFACE_*
+	uint32_t limiter_in; // 0 = not limited
 	uint32_t limiter_out;
-	uint16_t mtu;       // largest IP packet, 576..9600; GRE: of the inner packet
-	uint8_t kind;       // WIRE_INTERFACE_ETHERNET or _GRE
-	uint8_t vlans;      // Ethernet: tags, 0..2
-	uint16_t vlan[2];   // outermost first, 1..4094; the outer TPID is the port's, the inner is 0x8100
-	uint32_t port;      // Ethernet: index of the port, in the order of the data plane's command line
-	uint32_t key;       // GRE
-	uint32_t underlay;  // GRE: group that reaches `remote` in the underlay; 0 = none now, the tunnel is down
-	uint8_t local[16];  // GRE: outer source, an address of ours; with `remote`, both of `family`
+	uint16_t mtu;  // largest IP packet, 576..9600; GRE: of the inner packet
+	uint8_t kind;  // WIRE_INTERFACE_ETHERNET or _GRE
+	uint8_t vlans; // Ethernet: tags, 0..2
+	uint16_t vlan
+		[2]; // outermost first, 1..4094; the outer TPID is the port's, the inner is 0x8100
+	uint32_t port; // Ethernet: index of the port, in the order of the data plane's command line
+	uint32_t key;  // GRE
+	uint32_t
+		underlay; // GRE: group that reaches `remote` in the underlay; 0 = none now, the tunnel is down
+	uint8_t local[16]; // GRE: outer source, an address of ours; with `remote`, both of `family`
 	uint8_t remote[16];
-	uint8_t mac[6];     // Ethernet: ours; all zero = the port's
-	uint8_t family;     // GRE: of the outer header, WIRE_IPV4 or WIRE_IPV6
-	uint8_t ttl;        // GRE: of the outer header, 1..255
+	uint8_t mac[6]; // Ethernet: ours; all zero = the port's
+	uint8_t family; // GRE: of the outer header, WIRE_IPV4 or WIRE_IPV6
+	uint8_t ttl;    // GRE: of the outer header, 1..255
 	uint8_t pad[4];
 };
 static_assert(sizeof(struct wire_interface) == 96 && offsetof(struct wire_interface, pad) == 92,
@@ -194,17 +213,17 @@ static_assert(sizeof(struct wire_interface) == 96 && offsetof(struct wire_interf
 #define WIRE_ACCOUNT_L3    0u        // the IP packet
 #define WIRE_ACCOUNT_L2    1u        // plus 14, 4 a tag, and the FCS
 struct wire_limiter {
-	uint64_t uid;         // names its word and counters in the stats segment
-	uint64_t rate;        // bit/s, 1 Mb/s..400 Gb/s
-	uint64_t burst;       // bytes; committed burst, at least 10 ms of the rate and 16,000
-	uint64_t ramp;        // ns above the committed burst over which drops become certain; 0 = hard
-	uint64_t ef_rate;     // bit/s that DSCP 46 may take at the higher threshold; 0 = no EF class
+	uint64_t uid;     // names its word and counters in the stats segment
+	uint64_t rate;    // bit/s, 1 Mb/s..400 Gb/s
+	uint64_t burst;   // bytes; committed burst, at least 10 ms of the rate and 16,000
+	uint64_t ramp;    // ns above the committed burst over which drops become certain; 0 = hard
+	uint64_t ef_rate; // bit/s that DSCP 46 may take at the higher threshold; 0 = no EF class
 	uint64_t packet_rate; // packets/s cap; 0 = none
 	uint64_t queue;       // ns, for WIRE_LIMITER_SHAPE: up to 60,000,000; else 0
 	uint32_t limiter;     // id
 	uint32_t flags;
-	int16_t overhead;     // bytes added to each packet's accounted length, -64..64
-	uint8_t account;      // WIRE_ACCOUNT_*
+	int16_t overhead; // bytes added to each packet's accounted length, -64..64
+	uint8_t account;  // WIRE_ACCOUNT_*
 	uint8_t pad[5];
 };
 static_assert(sizeof(struct wire_limiter) == 72, "wire_limiter");
@@ -226,7 +245,9 @@ static inline uint64_t wire_ramp_default(uint64_t rate)
 	return ramp < 5000000 ? 5000000 : ramp > 10000000 ? 10000000 : ramp;
 }
 
-// An address of ours in a VRF: packets to it go to the host queue of `interface`, which is of that VRF.
+// An address of ours in a VRF: packets to it go to the host queue of `interface`, which is of that VRF. The address is
+// the record's name: a SET with another interface moves it there by one store, so addresses change places
+// without an exchange.
 struct wire_local {
 	uint32_t vrf;
 	uint32_t interface;
@@ -236,8 +257,9 @@ struct wire_local {
 };
 static_assert(sizeof(struct wire_local) == 32, "wire_local");
 
-#define WIRE_NEIGHBOR_UNRESOLVED 0u // packets to it drop `neighbor-unresolved` and raise NEIGHBOR_NEEDED
-#define WIRE_NEIGHBOR_RESOLVED   1u
+#define WIRE_NEIGHBOR_UNRESOLVED \
+	0u // packets to it drop `neighbor-unresolved` and raise NEIGHBOR_NEEDED
+#define WIRE_NEIGHBOR_RESOLVED 1u
 struct wire_neighbor {
 	uint32_t neighbor; // id
 	uint32_t interface;
@@ -255,8 +277,12 @@ struct wire_path {
 	uint32_t neighbor; // 0 on point-to-point (GRE) interfaces
 	uint8_t up;        // 0 or 1; a down path is skipped, one store
 	uint8_t pad[3];
+	uint64_t
+		account; // uid of the counter of what leaves by this path, in the stats segment; 0 = none. Paths may
+		// share one; the last path that names it takes it away
 };
-static_assert(sizeof(struct wire_path) == 16, "wire_path");
+static_assert(
+	sizeof(struct wire_path) == 24 && offsetof(struct wire_path, account) == 16, "wire_path");
 
 #define WIRE_GROUP_BLACKHOLE 1u // this id always exists: drop and count `blackhole`
 #define WIRE_GROUP_PATHS     16u
@@ -270,7 +296,7 @@ static_assert(sizeof(struct wire_group) == 104, "wire_group");
 
 struct wire_route {
 	uint32_t vrf;
-	uint32_t group; // WIRE_GROUP_BLACKHOLE or one that was SET; in ROUTE_DELETE 0
+	uint32_t group;   // WIRE_GROUP_BLACKHOLE or one that was SET; in ROUTE_DELETE 0
 	uint8_t addr[16]; // bits beyond len must be zero
 	uint8_t family;
 	uint8_t len;    // 0..32 or 0..128
@@ -289,7 +315,7 @@ static_assert(sizeof(struct wire_host) == 8, "wire_host");
 
 // Events
 struct wire_port {
-	uint32_t port; // index
+	uint32_t port;  // index
 	uint32_t speed; // Mb/s, 0 = unknown
 	uint16_t mtu;
 	uint8_t up;

@@ -6,8 +6,9 @@
 //   kind 0        the bytes are sent as they are
 //   kind 1..127   a message of type kind % 64 with a correct header; the bytes are its records
 //   kind 128..    the same, but the message is a sample record of that type whose bytes are
-//     overwritten
-// Some messages carry descriptors. The tables live through all inputs, as they would under attack.
+//     overwritten; of interfaces to be exchanged up to four, each with a share of the bytes
+// Some messages carry descriptors. The tables live through all inputs, as they would under attack. After each
+// input no two interfaces have the same tags or the same tunnel, and no place in the maps is left over.
 //
 // Built with -Dfuzz=true and clang this is a libFuzzer target; otherwise main() makes inputs itself
 // from CULVERT_SEED and it runs as a unit test.
@@ -24,6 +25,8 @@
 #include "dataplane/dataplane.h"
 #include "dataplane/io/host.h"
 #include "dataplane/log.h"
+#include "dataplane/tables/interface.h"
+#include "dataplane/tables/tables.h"
 #include "dataplane/wire/link.h"
 #include "tests/unit/wire/samples.h"
 
@@ -38,6 +41,7 @@ static struct dataplane *dp;
 static struct host *host;
 static struct control *control;
 static int null_fd;
+static unsigned long long exchanges, exchanged; // tried with well-formed records, taken
 
 static void must(int ok, const char *what)
 {
@@ -138,6 +142,93 @@ static const struct sample *sample_of(uint16_t type)
 	return NULL;
 }
 
+// One that the tables take.
+static const struct wire_interface plain_interface = {.uid = 1,
+	.interface = 1,
+	.vrf = 1,
+	.owner = 1,
+	.flags = WIRE_INTERFACE_UP,
+	.mtu = 1500,
+	.kind = WIRE_INTERFACE_ETHERNET,
+	.vlans = 1,
+	.vlan = {1}};
+
+// An interface that the tables take, of few ids and tags, so that they get in each other's way; `n` counts in a
+// message. In every second exchange each gets the tag that the next one has.
+static struct wire_interface make_interface(const uint8_t *bytes, size_t length, unsigned n)
+{
+	struct wire_interface r = plain_interface;
+	uint32_t id = 1 + (length > 0 ? bytes[0] % 8 : 0), next;
+
+	r.uid = r.interface = id + n;
+	r.vlan[0] = (uint16_t)(1 + (length > n ? bytes[n] : n) % 24);
+	next = interface_find(dp, id + (n + 1) % (1 + (unsigned)length / 8 % 4));
+	if (length % 2 && next)
+		r.vlan[0] = interface_record(dp, next)->vlan[0];
+	return r;
+}
+
+static void add_samples(struct wire_message *m, const uint8_t *bytes, size_t length)
+{
+	uint16_t type = m->header.type, size = wire_type_info(type)->size;
+	bool exchange = type == WIRE_INTERFACE_EXCHANGE;
+	unsigned count = exchange ? 1 + (unsigned)length / 8 % 4 : 1;
+
+	for (unsigned n = 0; n < count; n++) {
+		uint8_t record[512];
+
+		if ((exchange || type == WIRE_INTERFACE_SET) && length % 8 != 7) {
+			struct wire_interface r = make_interface(bytes, length, n);
+
+			memcpy(record, &r, sizeof(r));
+		} else {
+			memcpy(record, sample_of(type)->record, size);
+		}
+		// With few bytes as it is, with more like nothing on earth.
+		for (size_t i = (exchange ? 32 : 0) + 2 * n; i + 1 < length; i += 2 * count)
+			record[bytes[i] % size] = bytes[i + 1];
+		wire_message_add(m, record);
+	}
+}
+
+static bool same_entrance(const struct wire_interface *a, const struct wire_interface *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	if (a->kind == WIRE_INTERFACE_ETHERNET)
+		return a->port == b->port && !memcmp(a->vlan, b->vlan, sizeof(a->vlan));
+	return a->family == b->family && a->key == b->key &&
+	       !((a->flags ^ b->flags) & WIRE_INTERFACE_KEY) && !memcmp(a->local, b->local, 16) &&
+	       !memcmp(a->remote, b->remote, 16);
+}
+
+static int count_same(void *ctx, const struct wire_interface *r)
+{
+	const struct wire_interface *one = ctx;
+
+	must(one->interface == r->interface || !same_entrance(one, r),
+		"two interfaces have one entrance");
+	return 0;
+}
+
+static int compare_all(void *ctx, const struct wire_interface *r)
+{
+	struct wire_interface copy = *r;
+
+	return interface_dump(dp, count_same, &copy);
+}
+
+static void check_tables(void)
+{
+	const struct tables *t = dp->tables;
+	uint32_t named = 0;
+
+	interface_dump(dp, compare_all, NULL);
+	for (uint32_t slot = 1; slot <= t->interface_slots.high; slot++)
+		named += t->interface_slots.id[slot] != 0;
+	must(t->vlans.used + t->tunnels.used == named, "a place in a map is left over");
+}
+
 static void step(int fd, uint8_t kind, const uint8_t *bytes, size_t length)
 {
 	static struct wire_message m;
@@ -156,14 +247,16 @@ static void step(int fd, uint8_t kind, const uint8_t *bytes, size_t length)
 		m.header.count = (uint16_t)(length / info->size);
 		m.header.len += m.header.count * info->size;
 	} else {
-		uint8_t record[512];
-
-		memcpy(record, sample_of(info->type)->record, info->size);
-		for (size_t i = 0; i + 1 < length; i += 2)
-			record[bytes[i] % info->size] = bytes[i + 1];
-		wire_message_add(&m, record);
+		add_samples(&m, bytes, length);
 	}
 	send_bytes(fd, m.data, m.header.len, m.header.type == WIRE_HOST_SET ? 2 : 0);
+	if (m.header.type == WIRE_INTERFACE_EXCHANGE) {
+		uint64_t before = dp->written;
+
+		turn();
+		exchanges++;
+		exchanged += dp->written > before;
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -190,6 +283,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	close(fd);
 	turn();
+	check_tables();
 
 	fd = connect_controller(&link);
 	hello(fd);
@@ -248,8 +342,14 @@ int main(int argc, char **argv)
 			printf("descriptor %d was left open\n", fd);
 			return 1;
 		}
+	printf("exchanges=%llu of %llu ", (unsigned long long)exchanged,
+		(unsigned long long)exchanges);
 	printf("written=%llu unchanged=%llu\n", (unsigned long long)dp->written,
 		(unsigned long long)dp->unchanged);
+	if (rounds >= 1000 && exchanged < rounds / 100) {
+		printf("hardly any exchange got through\n");
+		return 1;
+	}
 	if (rounds >= 1000 && dp->written < rounds / 4) {
 		printf("hardly anything got through: the harness does not test what it should\n");
 		return 1;

@@ -83,7 +83,7 @@ static const struct wire_neighbor sample_wire_neighbor = {.neighbor = 21,
 	.family = WIRE_IPV6,
 	.state = WIRE_NEIGHBOR_RESOLVED};
 static const struct wire_path sample_wire_path = {
-	.path = 31, .interface = 8, .neighbor = 21, .up = 1};
+	.path = 31, .interface = 8, .neighbor = 21, .up = 1, .account = 0x5152535455565758};
 static const struct wire_group sample_wire_group = {
 	.group = 41, .count = 2, .path = {31, 32}, .weight = {1, 256}};
 static const struct wire_route sample_wire_route = {.vrf = 3,

@@ -143,6 +143,7 @@ static void test_padding_must_be_zero(void **state)
 {
 	PADDING(WIRE_BEGIN, wire_begin);
 	PADDING(WIRE_INTERFACE_SET, wire_interface);
+	PADDING(WIRE_INTERFACE_EXCHANGE, wire_interface);
 	PADDING(WIRE_LIMITER_SET, wire_limiter);
 	PADDING(WIRE_LOCAL_SET, wire_local);
 	PADDING(WIRE_LOCAL_DELETE, wire_local);

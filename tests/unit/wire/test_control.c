@@ -326,6 +326,110 @@ static void test_refused_record_keeps_its_old_object(void **state)
 	assert_int_equal(interface_find(b.dp, 2), 0);
 }
 
+static int error_of(unsigned at, uint32_t *index)
+{
+	const struct wire_failure *f = wire_message_record(&message, at, sizeof(*f));
+
+	*index = f->index;
+	return f->error;
+}
+
+static uint16_t vlan_of(uint32_t id)
+{
+	return interface_record(b.dp, interface_find(b.dp, id))->vlan[0];
+}
+
+// Two give each other their tags: one after the other they cannot, in one message they can.
+static void test_exchange_is_one_change(void **state)
+{
+	struct wire_interface r[3] = {interface(5), interface(6), interface(7)};
+	struct rte_rcu_qsbr *qsbr = dataplane_qsbr(b.dp);
+	uint32_t index;
+	uint64_t seq;
+
+	hello(b.store, 1);
+	assert_int_equal(begin(WIRE_SCOPE_CONFIGURATION, 0, 1, 0), 0);
+	assert_int_equal(set_vrf(CORE), 0);
+	assert_int_equal(call(WIRE_INTERFACE_SET, r, 2), 0);
+	r[0].vlan[0] = 6;
+	r[1].vlan[0] = 5;
+	assert_int_equal(result(WIRE_INTERFACE_SET, &r[0]), -EEXIST);
+	assert_int_equal(result(WIRE_INTERFACE_SET, &r[1]), -EEXIST);
+	r[2].pad[3] = 1; // what the codec refuses and what the table refuses are named together
+	r[0].mtu = 9000;
+	assert_int_equal(call(WIRE_INTERFACE_EXCHANGE, r, 3), 2);
+	assert_int_equal(error_of(0, &index), -EINVAL);
+	assert_int_equal(index, 0);
+	assert_int_equal(error_of(1, &index), -EINVAL);
+	assert_int_equal(index, 2);
+	assert_int_equal(vlan_of(5), 5);
+	assert_int_equal(interface_find(b.dp, 7), 0);
+	r[2].pad[3] = 0;
+	r[0].mtu = 1500;
+	assert_int_equal(call(WIRE_INTERFACE_EXCHANGE, r, 0), 0); // nothing to do
+	// A change without a wait on the spot, so that the ACK's own grace can be seen: the third is new.
+	assert_int_equal(rte_rcu_qsbr_thread_register(qsbr, 0), 0);
+	rte_rcu_qsbr_thread_online(qsbr, 0);
+	seq = send_records(WIRE_INTERFACE_EXCHANGE, &r[2], 1, NULL, 0);
+	assert_int_equal(next_message(), 0);
+	assert_int_not_equal(interface_find(b.dp, 7), 0);
+	rte_rcu_qsbr_quiescent(qsbr, 0);
+	assert_int_equal(acknowledged(seq), 0);
+	rte_rcu_qsbr_thread_offline(qsbr, 0);
+	rte_rcu_qsbr_thread_unregister(qsbr, 0);
+	assert_int_equal(call(WIRE_INTERFACE_EXCHANGE, r, 3), 0);
+	assert_int_equal(vlan_of(5), 6);
+	assert_int_equal(vlan_of(6), 5);
+	// In a sweep its records count and name like SETs, refused ones too.
+	assert_int_equal(end(WIRE_SCOPE_CONFIGURATION, 0, 1 + 2 + 1 + 1 + 3 + 1 + 3), 0);
+	assert_int_equal(interface_count(b.dp), 3);
+	b.store[0] ^= 1;
+	hello(b.store, 1);
+	assert_int_equal(call(WIRE_INTERFACE_EXCHANGE, r, 2), 1);
+	assert_int_equal(error_of(0, &index), -ESTALE);
+	assert_int_equal(index, UINT32_MAX);
+	b.store[0] ^= 1;
+}
+
+// A counter of what leaves by paths: named by the first, gone with the last, there until it is released.
+static void test_accounts_live_with_their_paths(void **state)
+{
+	const uint64_t account = 0x7000000000000001;
+	struct wire_path p[2] = {{.path = 31, .interface = 5, .neighbor = 21, .account = account},
+		{.path = 32, .interface = 5, .neighbor = 21, .account = account}};
+	const struct wire_neighbor n = {
+		.neighbor = 21, .interface = 5, .addr = {10, 1}, .family = WIRE_IPV4};
+	const struct wire_uid uid = {account};
+
+	hello(b.store, 1);
+	assert_int_equal(set_vrf(CORE), 0);
+	assert_int_equal(set_interface(5), 0);
+	assert_int_equal(result(WIRE_NEIGHBOR_SET, &n), 0);
+	assert_int_equal(stats_find(b.stats, STATS_ACCOUNT, account), -ENOENT);
+	assert_int_equal(call(WIRE_PATH_SET, p, 2), 0);
+	int64_t slot = stats_find(b.stats, STATS_ACCOUNT, account);
+	assert_true(slot > 0);
+	stats_account(b.stats, 0, (uint32_t)slot)->bytes = 1000;
+	assert_int_equal(result(WIRE_COUNTERS_RELEASE, &uid), -EBUSY);
+	p[0].account = 0;
+	assert_int_equal(result(WIRE_PATH_SET, &p[0]), 0);
+	assert_int_equal(result(WIRE_COUNTERS_RELEASE, &uid), -EBUSY);
+	assert_int_equal(result(WIRE_PATH_DELETE, &(struct wire_id){.id = 32}), 0);
+	// Named again before it was released: the same counter goes on.
+	p[0].account = account;
+	assert_int_equal(result(WIRE_PATH_SET, &p[0]), 0);
+	assert_int_equal(stats_find(b.stats, STATS_ACCOUNT, account), slot);
+	assert_int_equal(result(WIRE_COUNTERS_RELEASE, &uid), -EBUSY);
+	assert_int_equal(result(WIRE_PATH_DELETE, &(struct wire_id){.id = 31}), 0);
+	struct stats_account sum;
+	assert_int_equal(stats_sum_account(b.stats, (uint32_t)slot, &sum), 0);
+	assert_int_equal(sum.bytes, 1000);
+	assert_int_equal(result(WIRE_COUNTERS_RELEASE, &uid), 0);
+	assert_int_equal(stats_find(b.stats, STATS_ACCOUNT, account), -ENOENT);
+	p[0].account = 1ull << 63;
+	assert_int_equal(result(WIRE_PATH_SET, &p[0]), -EINVAL);
+}
+
 static void test_large_sweep_needs_force(void **state)
 {
 	configure(40);
@@ -510,6 +614,8 @@ int main(void)
 		TEST(test_full_window_stops_reading),
 		TEST(test_sweep_counts_its_records),
 		TEST(test_refused_record_keeps_its_old_object),
+		TEST(test_exchange_is_one_change),
+		TEST(test_accounts_live_with_their_paths),
 		TEST(test_large_sweep_needs_force),
 		TEST(test_foreign_and_older_stores),
 		TEST(test_revision_follows_the_controller),

@@ -230,6 +230,39 @@ static void test_slots_live_die_and_are_reused(void **state)
 	stats_close(s);
 }
 
+// Four of them share a line: what moves is one of them, and each is moved whole.
+static void test_accounts_move_alone(void **state)
+{
+	struct stats_segment *s = open_with(2);
+	struct stats_account sum;
+	uint32_t slot[9];
+
+	assert_int_equal(s->slots[STATS_ACCOUNT], 2 * 64);
+	for (uint64_t uid = 1; uid < 9; uid++) {
+		slot[uid] = (uint32_t)stats_slot(s, STATS_ACCOUNT, uid);
+		for (unsigned writer = 0; writer < 2; writer++)
+			*stats_account(s, writer, slot[uid]) =
+				(struct stats_account){uid, 1000 * uid};
+	}
+	assert_int_equal(stats_slot_delete(s, STATS_ACCOUNT, 3), 0);
+	assert_int_equal(stats_slot_release(s, 3), 0);
+	stats_close(s);
+	s = open_with(1); // the second worker's part is folded
+	for (uint64_t uid = 0; uid < 9; uid++) {
+		uint32_t at = uid == 0 ? 0 : slot[uid];
+
+		assert_int_equal(stats_sum_account(s, at, &sum), 0);
+		assert_int_equal(sum.packets, uid == 0 ? 6 : uid == 3 ? 0 : 2 * uid);
+		assert_int_equal(sum.bytes, uid == 0 ? 6000 : uid == 3 ? 0 : 2000 * uid);
+	}
+	assert_int_equal(stats_sum_account(s, 2 * 64, &sum), -EINVAL);
+	assert_int_equal(stats_slot(s, STATS_ACCOUNT, 9), slot[3]);
+	s->header->moving++;
+	assert_int_equal(stats_sum_account(s, 1, &sum), -EAGAIN);
+	s->header->moving++;
+	stats_close(s);
+}
+
 static void test_deleted_uid_lives_again(void **state)
 {
 	struct stats_segment *s = open_with(1);
@@ -250,11 +283,16 @@ static void test_sweep_deletes_what_nobody_asked_for(void **state)
 	stats_slot(s, STATS_INTERFACE, 1);
 	stats_slot(s, STATS_INTERFACE, 2);
 	stats_slot(s, STATS_LIMITER, 2);
+	stats_slot(s, STATS_ACCOUNT, 2);
+	stats_slot(s, STATS_ACCOUNT, 7);
 	stats_slot(s, STATS_INTERFACE, STATS_UID_PORT(0));
 	stats_close(s);
 	s = open_with(1);
 	stats_slot(s, STATS_INTERFACE, 2);
-	assert_int_equal(stats_sweep(s), 2);
+	stats_slot(s, STATS_ACCOUNT, 2);
+	assert_int_equal(stats_sweep(s, STATS_INTERFACE), 1);
+	assert_int_equal(stats_sweep(s, STATS_LIMITER), 1);
+	assert_int_equal(stats_sweep(s, STATS_ACCOUNT), 1); // 7: 2 was asked for
 	assert_int_equal(stats_slot_release(s, 1), 0);
 	assert_int_equal(
 		s->entry[STATS_INTERFACE][stats_find(s, STATS_INTERFACE, 2)].state, STATS_LIVE);
@@ -349,6 +387,7 @@ static void test_moves_survive_a_kill(void **state)
 		}
 		h->move_from = (uint64_t)((uint8_t *)from - base);
 		h->move_to = (uint64_t)((uint8_t *)to - base);
+		h->move_words = 8;
 		h->move_armed = 1;
 		for (int i = 0; i < applied; i++) { // what had been stored when it died
 			if (i < 8)
@@ -414,6 +453,7 @@ int main(void)
 		TEST(test_killed_holder_is_in_nobodys_way),
 		TEST(test_disk_is_refused),
 		TEST(test_slots_live_die_and_are_reused),
+		TEST(test_accounts_move_alone),
 		TEST(test_deleted_uid_lives_again),
 		TEST(test_sweep_deletes_what_nobody_asked_for),
 		TEST(test_other_clock_voids_the_words),

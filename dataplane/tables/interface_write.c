@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// What an interface's record becomes: the ranges and references that a record must have, and the two or three
+// lines that workers read, derived from it. Who may have which entrance, and when each of these may be written
+// under running workers, is interface.c's.
+
+#include "dataplane/tables/interface_private.h"
+
+#include "dataplane/tables/limiter.h"
+#include "dataplane/tables/limits.h"
+#include "dataplane/tables/tables.h"
+#include "dataplane/tables/vrf.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+
+#define FLAGS \
+	(WIRE_INTERFACE_UP | WIRE_INTERFACE_SOURCE_CHECK | WIRE_INTERFACE_CORE | WIRE_INTERFACE_KEY)
+
+static int check_ethernet(const struct dataplane *dp, const struct wire_interface *r)
+{
+	if (r->port >= dp->ports || r->vlans > 2 || (r->mac[0] & 1))
+		return -EINVAL;
+	for (unsigned i = 0; i < 2; i++) {
+		if (i < r->vlans ? r->vlan[i] == 0 || r->vlan[i] > 4094 : r->vlan[i] != 0)
+			return -EINVAL;
+	}
+	if (r->key != 0 || r->underlay != 0 || r->family != 0 || r->ttl != 0 ||
+		(r->flags & WIRE_INTERFACE_KEY) || !wire_addr_is_zero(r->local, 0, 16) ||
+		!wire_addr_is_zero(r->remote, 0, 16))
+		return -EINVAL;
+	// MTU is enforced by us, so what the device cannot carry is refused here.
+	return r->mtu > dp->port[r->port]->mtu ? -EINVAL : 0;
+}
+
+static int check_gre(const struct wire_interface *r)
+{
+	if (r->vlans != 0 || r->vlan[0] != 0 || r->vlan[1] != 0 || r->port != 0 || r->ttl == 0 ||
+		(r->flags & WIRE_INTERFACE_CORE) || !wire_addr_is_zero(r->mac, 0, 6) ||
+		(!(r->flags & WIRE_INTERFACE_KEY) && r->key != 0))
+		return -EINVAL;
+	if (r->family == WIRE_IPV4) {
+		return wire_addr_is_zero(r->local, 4, 16) && wire_addr_is_zero(r->remote, 4, 16) &&
+				       !wire_addr_is_zero(r->local, 0, 4) &&
+				       !wire_addr_is_zero(r->remote, 0, 4)
+			       ? 0
+			       : -EINVAL;
+	}
+	return r->family == WIRE_IPV6 && !wire_addr_is_zero(r->local, 0, 16) &&
+			       !wire_addr_is_zero(r->remote, 0, 16)
+		       ? 0
+		       : -EINVAL;
+}
+
+int interface_check(const struct dataplane *dp, const struct wire_interface *r)
+{
+	if (r->uid == 0 || r->uid >> 63 || r->interface == 0 || (r->flags & ~FLAGS) ||
+		r->mtu < 576 || r->mtu > 9600 || r->owner == OWNER_MIXED)
+		return -EINVAL;
+	if (r->kind == WIRE_INTERFACE_ETHERNET)
+		return check_ethernet(dp, r);
+	return r->kind == WIRE_INTERFACE_GRE ? check_gre(r) : -EINVAL;
+}
+
+int interface_resolve(
+	const struct dataplane *dp, const struct wire_interface *r, struct interface_refs *refs)
+{
+	refs->vrf = vrf_find(dp, r->vrf);
+	refs->limiter_in = limiter_find(dp, r->limiter_in);
+	refs->limiter_out = limiter_find(dp, r->limiter_out);
+	refs->underlay = slots_find(&dp->tables->group_slots, r->underlay);
+	if (refs->vrf == 0 || (r->limiter_in != 0 && refs->limiter_in == 0) ||
+		(r->limiter_out != 0 && refs->limiter_out == 0) ||
+		(r->underlay != 0 && refs->underlay == 0))
+		return -ENOENT;
+	return 0;
+}
+
+static uint16_t load_word(const uint8_t *at)
+{
+	uint16_t word;
+	memcpy(&word, at, 2);
+	return word;
+}
+
+static void write_outer4(struct interface *i, const struct wire_interface *r)
+{
+	const uint8_t ttl[2] = {r->ttl, 47};
+	memcpy(&i->remote4, r->remote, 4);
+	memcpy(&i->local4, r->local, 4);
+	memcpy(i->outer4, r->local, 4);
+	memcpy(i->outer4 + 4, r->remote, 4);
+	i->outer_ttl = load_word(ttl);
+	i->outer_sum = htobe16(0x4500) + i->outer_ttl;
+	for (unsigned at = 0; at < 8; at += 2)
+		i->outer_sum += load_word(i->outer4 + at);
+}
+
+// Outer headers (RFC 2784, 2890): all that does not depend on the packet.
+static void write_outer(struct interface *i, const struct wire_interface *r)
+{
+	static const uint16_t protocol[2] = {0x0800, 0x86dd};
+	bool keyed = r->flags & WIRE_INTERFACE_KEY;
+	i->keyed = keyed;
+	i->gre_key = htobe32(r->key);
+	for (unsigned of = 0; of < 2; of++)
+		i->gre_word[of] = htobe32((keyed ? 0x20000000u : 0) | protocol[of]);
+	i->outer_bytes = (r->family == WIRE_IPV4 ? 20 : 40) + (keyed ? 8 : 4);
+	if (r->family == WIRE_IPV4) {
+		write_outer4(i, r);
+	} else {
+		memset(i->outer6, 0, sizeof(i->outer6));
+		i->outer6[0] = 0x60;
+		i->outer6[6] = 47;
+		i->outer6[7] = r->ttl;
+		memcpy(i->outer6 + 8, r->local, 16);
+		memcpy(i->outer6 + 24, r->remote, 16);
+	}
+}
+
+static int16_t account(const struct tables *t, uint32_t limiter, unsigned vlans)
+{
+	return limiter == 0 ? 0 : (int16_t)limiter_account(&t->limiter_record[limiter], vlans);
+}
+
+// What may change at any moment.
+void interface_write_soft(struct tables *t, uint32_t slot, const struct wire_interface *r,
+	const struct interface_refs *refs)
+{
+	struct interface *i = &t->interface[slot];
+	__atomic_store_n(&i->limiter_in, refs->limiter_in, __ATOMIC_RELAXED);
+	__atomic_store_n(&i->limiter_out, refs->limiter_out, __ATOMIC_RELAXED);
+	__atomic_store_n(&i->account_in, account(t, refs->limiter_in, r->vlans), __ATOMIC_RELAXED);
+	__atomic_store_n(
+		&i->account_out, account(t, refs->limiter_out, r->vlans), __ATOMIC_RELAXED);
+	__atomic_store_n(&i->mtu, r->mtu, __ATOMIC_RELAXED);
+	__atomic_store_n(&i->underlay, refs->underlay, __ATOMIC_RELAXED);
+	__atomic_store_n(&i->flags, (uint8_t)r->flags, __ATOMIC_RELEASE);
+	__atomic_store_n(&i->out_flags, (uint8_t)r->flags, __ATOMIC_RELEASE);
+}
+
+// What no worker may see change.
+void interface_write_hard(struct dataplane *dp, uint32_t slot, const struct wire_interface *r,
+	const struct interface_refs *refs)
+{
+	struct interface *i = &dp->tables->interface[slot];
+	__atomic_store_n(&i->generation, i->generation + 1, __ATOMIC_RELEASE);
+	i->vrf = refs->vrf;
+	i->owner = r->owner;
+	i->id = r->interface;
+	i->kind = i->out_kind = r->kind;
+	i->family = i->out_family = r->family;
+	i->key = r->key;
+	i->port = (uint16_t)r->port;
+	i->l2_bytes = 0;
+	if (r->kind == WIRE_INTERFACE_GRE) {
+		write_outer(i, r);
+		return;
+	}
+	i->l2_bytes = 14 + 4 * r->vlans;
+	memcpy(i->mac, wire_addr_is_zero(r->mac, 0, 6) ? dp->port[r->port]->mac : r->mac, 6);
+}
+
+// The limiter's accounting changed.
+void interfaces_follow_limiter(struct dataplane *dp, uint32_t limiter)
+{
+	struct tables *t = dp->tables;
+	if (t->limiter_slots.uses[limiter] == 0)
+		return;
+	for (uint32_t slot = 1; slot <= t->interface_slots.high; slot++) {
+		struct interface *i = &t->interface[slot];
+		unsigned vlans = t->interface_record[slot].vlans;
+		if (t->interface_slots.id[slot] == 0)
+			continue;
+		if (i->limiter_in == limiter)
+			__atomic_store_n(
+				&i->account_in, account(t, limiter, vlans), __ATOMIC_RELAXED);
+		if (i->limiter_out == limiter)
+			__atomic_store_n(
+				&i->account_out, account(t, limiter, vlans), __ATOMIC_RELAXED);
+	}
+}
