@@ -51,8 +51,9 @@ static const struct field dataplane_fields[] = {
 		.help = "the program"},
 	{"socket", FIELD_STRING, 0, DATAPLANE(socket), "/run/culvert/dataplane.sock",
 		.help = "its control socket"},
-	{"stats", FIELD_STRING, 0, DATAPLANE(stats), "/dev/shm/culvert-stats",
-		.help = "its stats segment, on tmpfs or hugetlbfs"},
+	{"stats", FIELD_STRING, 0, DATAPLANE(stats),
+		.help = "its stats segment, on hugetlbfs or tmpfs; in a directory of its own when "
+			"not given"},
 	{"workers", FIELD_UINT, 0, DATAPLANE(workers), "1", 1, 16, .help = "worker threads"},
 	{"memory", FIELD_SIZE, 0, DATAPLANE(memory), "256MiB", 64 * MIB, 65536 * MIB,
 		.help = "memory for packets"},
@@ -346,8 +347,10 @@ char **node_dataplane_args(const struct node *node)
 	argument(&a, "--");
 	argument(&a, "--socket");
 	argument(&a, "%s", d->socket);
-	argument(&a, "--stats");
-	argument(&a, "%s", d->stats);
+	if (d->stats != NULL) {
+		argument(&a, "--stats");
+		argument(&a, "%s", d->stats);
+	}
 	number(&a, "workers", d->workers);
 	argument(&a, "--idle");
 	argument(&a, d->idle ? "sleep" : "poll");

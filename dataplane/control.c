@@ -104,13 +104,18 @@ static unsigned accept_next(struct control *c)
 	return 1;
 }
 
-static int reply(struct control *c, struct wire_message *m)
+static int reply_with(struct control *c, struct wire_message *m, const int *fds, unsigned n)
 {
-	int err = wire_send(c->link, m, NULL, 0);
+	int err = wire_send(c->link, m, fds, n);
 
 	if (err)
 		hang_up(c, err == -ENOBUFS ? "does not read" : "hung up");
 	return err;
+}
+
+static int reply(struct control *c, struct wire_message *m)
+{
+	return reply_with(c, m, NULL, 0);
 }
 
 // --- ACK ---
@@ -182,16 +187,16 @@ static void greet(struct control *c, const struct wire_hello *theirs)
 	};
 
 	bool again = c->greeted; // it asks for the counters, or goes on to another revision
+	int stats = stats_descriptor(c->dp->stats);
 
 	c->greeted = true;
 	c->trusted = sweeps_trusted(c->sweeps, theirs->store, theirs->revision);
 	sweeps_follow(c->sweeps, theirs->store, theirs->revision);
 	memcpy(ours.store, sweeps_store(c->sweeps), sizeof(ours.store));
-	if (c->config.stats_path)
-		strncpy(ours.stats, c->config.stats_path, sizeof(ours.stats) - 1);
+	strncpy(ours.stats, stats_path(c->dp->stats), sizeof(ours.stats) - 1);
 	wire_message_start(&c->out, WIRE_HELLO, c->in.header.seq);
 	wire_message_add(&c->out, &ours);
-	if (reply(c, &c->out))
+	if (reply_with(c, &c->out, &stats, stats >= 0 && !again))
 		return;
 	events_set_link(c->events, c->link);
 	if (again)

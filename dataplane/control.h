@@ -19,7 +19,6 @@ struct control_config {
 	struct host *host;              // NULL: HOST_SET is refused
 	struct wire_listener *listener; // borrowed; NULL: control_adopt() only
 	uint64_t instance;
-	const char *stats_path; // for HELLO; NULL = ""
 };
 
 int control_create(const struct control_config *config, struct control **control);

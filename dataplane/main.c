@@ -2,8 +2,9 @@
 // culvert-dataplane: puts the parts together, then is the main thread: the one writer of all
 // tables.
 //
-// Start-up goes from what fails most often to what costs most: options, control socket and stats
-// segment (is another one running?), EAL, packet buffers, ports, tables, threads. Each failure is
+// Start-up goes from what fails most often to what costs most: options, control socket and the lock
+// of the stats segment (is another one running? it must not lose its devices to us), EAL, counters,
+// packet buffers, ports, tables, threads. Each failure is
 // one line that says what to do, and an exit code. Everything is undone in reverse at the end,
 // which SIGTERM or SIGINT brings.
 //
@@ -42,6 +43,7 @@
 #include "dataplane/tables/limiter_clock.h"
 #include "dataplane/tables/limits.h"
 #include "dataplane/wire/link.h"
+#include "dataplane/wire/stats_place.h"
 
 enum exit_code { EXIT_EAL = 1, EXIT_USAGE, EXIT_PORT, EXIT_MEMORY, EXIT_SOCKET };
 
@@ -56,6 +58,7 @@ enum exit_code { EXIT_EAL = 1, EXIT_USAGE, EXIT_PORT, EXIT_MEMORY, EXIT_SOCKET }
 struct program {
 	struct options options;
 	struct wire_listener *listener;
+	struct stats_place *place; // until `stats` has it
 	struct stats_segment *stats;
 	struct rte_mempool *pool;
 	struct port *port[PORT_MAX];
@@ -129,30 +132,65 @@ static int start_eal(struct program *p, char **argv)
 
 // --- start-up ---
 
-static int open_socket_and_stats(struct program *p)
+static int stats_failed(int err, const char *note)
 {
-	const struct options *o = &p->options;
-	struct stats_config config = {
-		.path = o->stats,
-		.interfaces = o->interfaces,
-		.limiters = o->limiters,
-		.workers = o->workers,
+	return die(err == -ENOSPC || err == -ENOMEM ? EXIT_MEMORY : EXIT_SOCKET, "%s",
+		*note != '\0' ? note : strerror(-err));
+}
+
+static struct stats_config stats_config(const struct program *p)
+{
+	return (struct stats_config){
+		.place = p->place,
+		.interfaces = p->options.interfaces,
+		.limiters = p->options.limiters,
+		.workers = p->options.workers,
 		.hz = p->hz,
 		.instance = p->instance,
 	};
-	char note[512];
+}
+
+// What only one data plane can have; before anything is touched that another one may be using.
+static int take_socket_and_place(struct program *p)
+{
+	const struct options *o = &p->options;
+	struct stats_config config = stats_config(p);
+	char path[256], note[768];
 	int err;
 
 	err = wire_listen(o->socket, o->uid, &p->listener);
 	if (err)
 		return die(EXIT_SOCKET, "control socket %s: %s", o->socket,
 			err == -EADDRINUSE ? "another data plane listens there" : strerror(-err));
-	err = stats_open(&config, &p->stats, note, sizeof(note));
-	if (err)
-		return die(
-			err == -ENOSPC || err == -ENOMEM ? EXIT_MEMORY : EXIT_SOCKET, "%s", note);
-	if (*note)
+	if (o->stats != NULL && strcmp(o->stats, "none") == 0)
+		return 0;
+	if (config.workers == 0)
+		config.workers = DATAPLANE_WORKERS;
+	err = o->stats == NULL
+		      ? stats_place_default(stats_bytes(&config, 2 << 20), path, sizeof(path))
+		      : 0;
+	if (err == 0)
+		err = stats_place_open(
+			o->stats != NULL ? o->stats : path, &p->place, note, sizeof(note));
+	if (err != 0)
+		return stats_failed(err, note);
+	if (*note != '\0')
 		log_warn("stats segment", "note=\"%s\"", note);
+	return 0;
+}
+
+static int open_stats(struct program *p)
+{
+	struct stats_config config = stats_config(p);
+	char note[768] = "";
+	int err = stats_open(&config, &p->stats, note, sizeof(note));
+
+	p->place = NULL;
+	if (err != 0)
+		return stats_failed(err, note);
+	if (*note != '\0')
+		log_warn("stats segment", "note=\"%s\"", note);
+	log_info("stats segment", "path=%s", stats_path(p->stats));
 	return 0;
 }
 
@@ -225,11 +263,8 @@ static int make_dataplane(struct program *p)
 
 static int start_threads(struct program *p)
 {
-	struct control_config control = {.dp = p->dp,
-		.host = p->host,
-		.listener = p->listener,
-		.instance = p->instance,
-		.stats_path = p->options.stats};
+	struct control_config control = {
+		.dp = p->dp, .host = p->host, .listener = p->listener, .instance = p->instance};
 	struct io_threads_config threads = {.dp = p->dp, .idle_sleep = p->options.idle_sleep};
 	int err = control_create(&control, &p->control);
 
@@ -251,18 +286,20 @@ static int start(struct program *p, char **argv)
 	p->hz = p->clock.hz;
 	if (getrandom(&p->instance, sizeof(p->instance), 0) < 0)
 		p->instance = rte_rdtsc();
-	code = start_eal(p, argv);
+	code = take_socket_and_place(p);
+	if (!code)
+		code = start_eal(p, argv);
 	if (code)
 		return code;
 	if (!p->options.workers)
 		p->options.workers = rte_lcore_count() > 1 ? rte_lcore_count() - 1 : 1;
 	if (p->options.workers > DATAPLANE_WORKERS)
 		p->options.workers = DATAPLANE_WORKERS;
-	code = make_buffers(p);
+	code = open_stats(p);
+	if (!code)
+		code = make_buffers(p);
 	if (!code)
 		code = open_ports(p);
-	if (!code)
-		code = open_socket_and_stats(p);
 	if (!code)
 		code = make_dataplane(p);
 	if (!code)
@@ -280,6 +317,7 @@ static void stop(struct program *p)
 	for (uint32_t i = 0; i < PORT_MAX; i++)
 		ethdev_close(p->port[i]);
 	stats_close(p->stats);
+	stats_place_close(p->place);
 	wire_listener_close(p->listener);
 	if (p->eal)
 		rte_eal_cleanup();

@@ -102,7 +102,8 @@ static const struct option table[] = {
 		add_port, 0, 0, 0},
 	{"socket", "PATH", "control socket (default /run/culvert/dataplane.sock)", set_text,
 		offsetof(struct options, socket), 0, 0},
-	{"stats", "PATH", "stats segment, on tmpfs or hugetlbfs (default /dev/shm/culvert-stats)",
+	{"stats", "PATH|none",
+		"stats segment, on hugetlbfs or tmpfs (default: in a directory of our own there)",
 		set_text, offsetof(struct options, stats), 0, 0},
 	{"uid", "UID", "also let a controller of this user in (default: own user and root)",
 		NUMBER(uid, 0, UINT32_MAX - 1)},
@@ -192,7 +193,6 @@ enum options_result options_parse(int argc, char **argv, struct options *o)
 
 	*o = (struct options){
 		.socket = "/run/culvert/dataplane.sock",
-		.stats = "/dev/shm/culvert-stats",
 		.buffers = 16384,
 		.buffer_size = 2048,
 		.uid = geteuid(),
@@ -220,7 +220,5 @@ enum options_result options_parse(int argc, char **argv, struct options *o)
 	}
 	if (!o->ports)
 		return wrong("", "no --port", "was given");
-	if (!strcmp(o->stats, "none"))
-		o->stats = NULL;
 	return OPTIONS_RUN;
 }

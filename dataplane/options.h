@@ -18,7 +18,7 @@ struct options_port {
 
 struct options {
 	const char *socket;
-	const char *stats; // NULL = anonymous
+	const char *stats; // NULL = the default place, "none" = in memory of this process only
 	uint32_t workers;  // 0 = as many as EAL worker lcores, at least 1
 	uint32_t buffers;
 	uint32_t buffer_size; // bytes of a frame a buffer holds

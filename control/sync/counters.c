@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The stats segment, read-only: attached when the data plane says where it is, kept when it goes away, so
-// that the counters of a dead data plane can still be read. Values are sums over all writers.
+// The stats segment, read-only, through the descriptor that comes with the data plane's HELLO. It is read by copying, so
+// that a data plane that shortens it makes counters unknown and nothing worse. Values are sums over all writers.
 //
 // Once a second every limiter is read for its rate of the last second, and the counters of deleted objects
 // are read for the last time: they are logged, and the data plane may use their place again.
@@ -13,7 +13,7 @@
 
 #include "control/base/clock.h"
 
-#include "dataplane/wire/stats_file.h"
+#include "dataplane/wire/stats_reader.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,25 +43,28 @@ struct rates {
 
 void counters_detach(struct sync *sync)
 {
-	stats_close(sync->stats);
+	stats_reader_close(sync->stats);
 	sync->stats = NULL;
 	free(sync->rates);
 	sync->rates = NULL;
 }
 
-void counters_attach(struct sync *sync, const struct wire_hello *hello)
+void counters_attach(struct sync *sync, int fd)
 {
 	counters_detach(sync);
-	if (hello->stats[0] != '/')
+	if (fd < 0)
 		return;
-	if (memchr(hello->stats, '\0', sizeof(hello->stats)) == NULL ||
-		stats_attach(hello->stats, &sync->stats) != 0) {
+	int error = stats_reader_open(fd, &sync->stats);
+	if (error != 0) {
 		sync->stats = NULL;
-		fprintf(stderr, "level=warning msg=\"counters cannot be read\" path=%.255s\n",
-			hello->stats);
+		fprintf(stderr,
+			"level=warning msg=\"counters cannot be read: the data plane's descriptor "
+			"is "
+			"no stats segment of this version\" error=\"%s\"\n",
+			strerror(-error));
 		return;
 	}
-	uint32_t slots = sync->stats->slots[STATS_LIMITER];
+	uint32_t slots = stats_reader_slots(sync->stats, STATS_LIMITER);
 	sync->rates = calloc(1, sizeof(*sync->rates) + slots * sizeof(struct sample));
 	if (sync->rates != NULL)
 		sync->rates->slots = slots;
@@ -86,17 +89,40 @@ static void sample_limiter(
 	sample->limited = limited;
 }
 
+static bool any_live(const struct stats_reader *stats, uint32_t first, uint32_t n)
+{
+	for (uint32_t slot = first; slot < first + n; slot++) {
+		if (stats_reader_entry(stats, STATS_LIMITER, slot)->state == STATS_LIVE)
+			return true;
+	}
+	return false;
+}
+
+static void sample_chunk(struct sync *sync, uint32_t first, uint32_t n, uint64_t ns)
+{
+	struct stats_limiter sum[STATS_READER_CHUNK];
+
+	if (!any_live(sync->stats, first, n) ||
+		stats_reader_limiters(sync->stats, first, n, sum) != 0)
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct stats_entry *entry =
+			stats_reader_entry(sync->stats, STATS_LIMITER, first + i);
+		if (entry->state == STATS_LIVE)
+			sample_limiter(&sync->rates->slot[first + i], entry->uid, &sum[i], ns);
+	}
+}
+
 static void sample_rates(struct sync *sync)
 {
 	struct rates *rates = sync->rates;
 	uint64_t now = clock_ns(), ns = rates->time != 0 ? now - rates->time : 0;
 
 	rates->time = now;
-	for (uint32_t slot = 1; slot < rates->slots; slot++) {
-		const struct stats_entry *entry = &sync->stats->entry[STATS_LIMITER][slot];
-		struct stats_limiter sum;
-		if (entry->state == STATS_LIVE && stats_sum_limiter(sync->stats, slot, &sum) == 0)
-			sample_limiter(&rates->slot[slot], entry->uid, &sum, ns);
+	for (uint32_t first = 0; first < rates->slots; first += STATS_READER_CHUNK) {
+		uint32_t left = rates->slots - first;
+		sample_chunk(
+			sync, first, left < STATS_READER_CHUNK ? left : STATS_READER_CHUNK, ns);
 	}
 }
 
@@ -112,14 +138,14 @@ static void forget_episode(struct sync *sync, uint64_t uid)
 
 static void release_deleted(struct sync *sync, enum stats_kind kind)
 {
-	for (uint32_t slot = 1; slot < sync->stats->slots[kind]; slot++) {
-		const struct stats_entry *entry = &sync->stats->entry[kind][slot];
+	for (uint32_t slot = 1; slot < stats_reader_slots(sync->stats, kind); slot++) {
+		const struct stats_entry *entry = stats_reader_entry(sync->stats, kind, slot);
 		if (entry->state != STATS_DELETED)
 			continue;
 		struct stats_interface sum;
 		struct stats_sparse sparse;
 		if (kind == STATS_INTERFACE) {
-			if (stats_sum_interface(sync->stats, slot, &sum, &sparse) != 0)
+			if (stats_reader_interface(sync->stats, slot, &sum, &sparse) != 0)
 				continue;
 			fprintf(stderr,
 				"level=info msg=\"final counters\" uid=%llu rx_packets=%llu "
@@ -136,7 +162,7 @@ static void release_deleted(struct sync *sync, enum stats_kind kind)
 
 void counters_tick(struct sync *sync)
 {
-	if (sync->stats == NULL)
+	if (sync->stats == NULL || stats_reader_refresh(sync->stats) != 0)
 		return;
 	if (sync->rates != NULL)
 		sample_rates(sync);
@@ -168,19 +194,19 @@ void counters_episode(struct sync *sync, const struct wire_episode *news)
 static void read_word(
 	const struct sync *sync, uint32_t slot, uint64_t uid, struct limiter_counters *counters)
 {
-	const struct stats_limiter_word *word = stats_limiter_word(sync->stats, slot);
-#define READ(member) __atomic_load_n(&word->member, __ATOMIC_RELAXED)
+	struct stats_limiter_word word;
+
+	if (stats_reader_word(sync->stats, slot, &word) != 0)
+		return;
 	const struct wire_episode last = {
 		.uid = uid,
-		.start = READ(episode_start),
-		.length = READ(episode_length),
-		.bytes = READ(episode_bytes),
-		.packets = READ(episode_packets),
+		.start = word.episode_start,
+		.length = word.episode_length,
+		.bytes = word.episode_bytes,
+		.packets = word.episode_packets,
 	};
-
-	counters->peak = READ(peak_bytes);
-	counters->fallbacks = READ(fallbacks);
-#undef READ
+	counters->peak = word.peak_bytes;
+	counters->fallbacks = word.fallbacks;
 	if (last.start + last.length >= counters->episode.start + counters->episode.length)
 		counters->episode = last;
 }
@@ -210,9 +236,11 @@ void counters_limiter(const struct sync *sync, uint64_t uid, struct limiter_coun
 		counters->episode = episode->last;
 	if (sync->stats == NULL)
 		return;
-	int64_t slot = stats_find(sync->stats, STATS_LIMITER, uid);
-	if (slot < 0 || stats_sum_limiter(sync->stats, (uint32_t)slot, &counters->sum) != 0)
+	int64_t slot = stats_reader_find(sync->stats, STATS_LIMITER, uid);
+	struct stats_limiter sum;
+	if (slot < 0 || stats_reader_limiters(sync->stats, (uint32_t)slot, 1, &sum) != 0)
 		return;
+	counters->sum = sum;
 	counters->known = true;
 	read_word(sync, (uint32_t)slot, uid, counters);
 	// A run ends with a second without drops; it is looked at once a second.
@@ -232,6 +260,6 @@ bool counters_interface(const struct sync *sync, uint64_t uid, struct stats_inte
 {
 	if (sync->stats == NULL)
 		return false;
-	int64_t slot = stats_find(sync->stats, STATS_INTERFACE, uid);
-	return slot >= 0 && stats_sum_interface(sync->stats, (uint32_t)slot, sum, sparse) == 0;
+	int64_t slot = stats_reader_find(sync->stats, STATS_INTERFACE, uid);
+	return slot >= 0 && stats_reader_interface(sync->stats, (uint32_t)slot, sum, sparse) == 0;
 }

@@ -125,7 +125,7 @@ static void on_hello(struct dataplane *d, const struct wire_hello *hello)
 		hello->version, (unsigned long long)hello->instance,
 		(unsigned long long)hello->written, (unsigned long long)hello->unchanged);
 	d->phase = PHASE_DUMP;
-	d->callbacks.connected(d->callbacks.ctx, hello);
+	d->callbacks.connected(d->callbacks.ctx, hello, d->fds_count == 1 ? d->fds[0] : -1);
 	if (d->found) {
 		replay_start(d);
 		return;
@@ -271,7 +271,7 @@ static void on_message(struct dataplane *d)
 	}
 	for (unsigned int i = 0; i < d->in.header.count && d->link != NULL; i++) {
 		const void *record = wire_message_record(&d->in, i, size);
-		if (type != WIRE_HELLO && wire_record_check(type, record) != 0)
+		if (wire_record_check(type, record) != 0)
 			dataplane_disconnect(
 				d, "it sent a record that is not valid", RETRY_WRONG_MS);
 		else if (type == WIRE_HELLO)
@@ -294,10 +294,9 @@ static void on_message(struct dataplane *d)
 static void on_readable(evutil_socket_t fd, short events, void *arg)
 {
 	struct dataplane *d = arg;
-	unsigned int fds_count;
 
 	for (unsigned int i = 0; i < MESSAGES_PER_TURN && d->link != NULL; i++) {
-		int got = wire_receive(d->link, &d->in, d->fds, &fds_count);
+		int got = wire_receive(d->link, &d->in, d->fds, &d->fds_count);
 		if (got == 0)
 			return;
 		if (got < 0) {
@@ -306,9 +305,9 @@ static void on_readable(evutil_socket_t fd, short events, void *arg)
 				got == -EPIPE ? RETRY_MS : RETRY_WRONG_MS);
 			return;
 		}
-		while (fds_count > 0)
-			close(d->fds[--fds_count]);
 		on_message(d);
+		while (d->fds_count > 0)
+			close(d->fds[--d->fds_count]);
 	}
 }
 

@@ -31,8 +31,8 @@ struct dataplane_status {
 
 struct dataplane_callbacks {
 	void *ctx;
-	// Once per connection: who it is.
-	void (*connected)(void *ctx, const struct wire_hello *hello);
+	// Once per connection: who it is, and a descriptor of its stats segment, borrowed; -1 = none came.
+	void (*connected)(void *ctx, const struct wire_hello *hello, int stats);
 	void (*disconnected)(void *ctx);
 	// On the first connection only: what is installed there, then that this was all. The ledger is filled after that.
 	// Next hops, and what each VRF holds; true: tell its routes as well.

@@ -77,7 +77,8 @@ struct dataplane {
 	struct waiters hello_waiters; // for its counters
 	struct waiters vrf_waiters;   // for what the VRFs hold
 	struct wire_message in, out;
-	int fds[WIRE_FDS_MAX];
+	int fds[WIRE_FDS_MAX]; // that came with `in`, closed when it has been dealt with
+	unsigned int fds_count;
 };
 
 // dataplane.c

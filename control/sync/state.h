@@ -21,7 +21,7 @@
 #define ROUTE_LIMIT 4000 // of a private peering, for each family
 
 struct json_t;
-struct stats_segment;
+struct stats_reader;
 
 struct prefix_key { // a prefix without padding
 	uint8_t family;
@@ -134,7 +134,7 @@ struct sync {
 	unsigned int route_limit; // of a peering, for each family
 	bool swept;               // the bridge was told that all has been declared
 	uint64_t started;
-	struct stats_segment *stats;
+	struct stats_reader *stats;
 	uint64_t stats_instance;
 	struct rates *rates;
 	struct table episodes; // struct episode
@@ -201,7 +201,8 @@ void event_session(struct sync *sync, uint32_t interface, const struct bridge_se
 void event_port(struct sync *sync, uint32_t port);
 
 // counters.c
-void counters_attach(struct sync *sync, const struct wire_hello *hello);
+void counters_attach(
+	struct sync *sync, int fd); // of the stats segment, borrowed; -1 = there is none
 void counters_detach(struct sync *sync);
 void counters_tick(struct sync *sync); // about once a second
 

@@ -67,9 +67,9 @@ static void on_session(void *ctx, uint32_t peering, const struct bridge_session 
 
 // --- from the data plane -------------------------------------------------------------------------------
 
-static void on_connected(void *ctx, const struct wire_hello *hello)
+static void on_connected(void *ctx, const struct wire_hello *hello, int stats)
 {
-	counters_attach(ctx, hello);
+	counters_attach(ctx, stats);
 }
 
 static void on_disconnected(void *ctx)

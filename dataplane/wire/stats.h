@@ -58,10 +58,14 @@ struct stats_header {
 	uint64_t move_to;
 	uint64_t move_words; // 1..8
 	uint64_t move_value[8];
+	uint64_t changes; // of the directories: a reader's index is good while this stands
 };
 
-// The uid of what counts frames on a port that belong to no interface; the controller's uids stay below 2^63.
-#define STATS_UNCLASSIFIED(port) (1ull << 63 | (port))
+// Uids that the data plane gives itself; the controller's stay below 2^63. Slot 0 counts for the
+// data plane as a whole; each port has one that counts its frames that belong to no interface.
+#define STATS_UID_SELF           UINT64_MAX
+#define STATS_UID_OWN            (1ull << 63)
+#define STATS_UNCLASSIFIED(port) (STATS_UID_OWN | (port))
 
 // Directory entry: which object a slot counts for.
 struct stats_entry {

@@ -3,9 +3,9 @@
 //
 // It lies on hugetlbfs or tmpfs, because a page fault that waits for a disk, or a SIGBUS because
 // one is full, must not happen to a worker. The file has room for every writer there can be; only
-// those in use get memory (fallocate, then one touch per page), the rest are holes. A data plane
-// holds an flock on it, which the kernel drops with the process, so a killed one is never in the
-// way of the next.
+// those in use get memory (fallocate, then one touch per page), the rest are holes. stats_place.c
+// finds it, sees to it that it is ours alone, and holds the lock, which the kernel drops with the
+// process, so a killed one is never in the way of the next.
 //
 // Take-up: header and directories are checked first, since whatever wrote this file may have been
 // another version or a bad day. What does not fit is renamed to PATH.unusable and a new file is
@@ -21,19 +21,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
-#define TMPFS     0x01021994
-#define RAMFS     0x858458f6
-#define HUGETLBFS 0x958458f6
-#define PAGE      4096u
-
+#define PAGE          4096u
 #define SLOTS_DEFAULT 4096u
 #define SLOTS_MAX     (1u << 20)
 
@@ -52,7 +45,7 @@ static uint64_t hash_words(const uint64_t *word, size_t n)
 }
 
 // Where everything lies, from the slot counts and the unit in which the file system gives memory.
-static void lay_out(struct stats_header *h, const uint32_t slots[STATS_KINDS], uint64_t unit)
+void stats_lay_out(struct stats_header *h, const uint32_t slots[STATS_KINDS], uint64_t unit)
 {
 	uint64_t at = sizeof(*h);
 
@@ -104,7 +97,7 @@ void stats_point(struct stats_segment *s)
 
 // Is this a header of ours for a file of this size? The layout is recomputed, so that no offset is
 // believed.
-static int header_fits(const struct stats_header *h, uint64_t size, uint64_t unit)
+int stats_header_fits(const struct stats_header *h, uint64_t size, uint64_t unit)
 {
 	struct stats_header want;
 
@@ -113,7 +106,7 @@ static int header_fits(const struct stats_header *h, uint64_t size, uint64_t uni
 	for (int kind = 0; kind < STATS_KINDS; kind++)
 		if (h->slots[kind] < 2 || h->slots[kind] > SLOTS_MAX)
 			return 0;
-	lay_out(&want, h->slots, unit);
+	stats_lay_out(&want, h->slots, unit);
 	return h->layout == want.layout && h->size == want.size && size == want.size &&
 	       h->entry_offset[0] == want.entry_offset[0] &&
 	       h->entry_offset[1] == want.entry_offset[1] &&
@@ -223,24 +216,30 @@ void stats_close(struct stats_segment *s)
 	stats_index_free(s);
 	if (s->private->base)
 		munmap(s->private->base, s->private->size);
-	if (s->private->fd >= 0)
-		close(s->private->fd);
+	stats_place_close(s->private->place);
 	free(s->private);
 	free(s);
 }
 
-static int fill_new(struct stats_segment *s, const struct stats_config *c, int fd, uint64_t unit)
+static void count_slots(const struct stats_config *c, uint32_t slots[STATS_KINDS])
 {
-	uint32_t slots[STATS_KINDS] = {c->interfaces ? c->interfaces : SLOTS_DEFAULT,
-		c->limiters ? c->limiters : SLOTS_DEFAULT, c->accounts};
-	struct stats_header h;
-	int err;
-
+	slots[STATS_INTERFACE] = c->interfaces != 0 ? c->interfaces : SLOTS_DEFAULT;
+	slots[STATS_LIMITER] = c->limiters != 0 ? c->limiters : SLOTS_DEFAULT;
+	slots[STATS_ACCOUNT] = c->accounts;
 	if (slots[STATS_ACCOUNT] == 0) // each connection has two
 		slots[STATS_ACCOUNT] = 2 * slots[STATS_INTERFACE] < SLOTS_MAX
 					       ? 2 * slots[STATS_INTERFACE]
 					       : SLOTS_MAX;
-	lay_out(&h, slots, unit);
+}
+
+static int fill_new(struct stats_segment *s, const struct stats_config *c, int fd, uint64_t unit)
+{
+	uint32_t slots[STATS_KINDS];
+	struct stats_header h;
+	int err;
+
+	count_slots(c, slots);
+	stats_lay_out(&h, slots, unit);
 	if (fd >= 0 && (ftruncate(fd, 0) < 0 || ftruncate(fd, (off_t)h.size) < 0))
 		return -errno;
 	err = map(s, fd, h.size, 1);
@@ -293,7 +292,7 @@ static int take_up(
 	if (err)
 		return err;
 	h = s->private->base;
-	if (!header_fits(h, size, unit) || (c->interfaces && c->interfaces != h->slots[0]) ||
+	if (!stats_header_fits(h, size, unit) || (c->interfaces && c->interfaces != h->slots[0]) ||
 		(c->limiters && c->limiters != h->slots[1]) ||
 		(c->accounts && c->accounts != h->slots[2]))
 		return -EBADMSG;
@@ -329,176 +328,115 @@ static void unmap(struct stats_segment *s)
 	s->header = NULL;
 }
 
-// Opens and locks the file that the path names now.
-static int open_locked(const char *path, int *fd, struct stat *st)
+static int fill_place(
+	struct stats_segment *s, const struct stats_config *c, char *note, size_t size)
 {
-	for (int try = 0; try < 16; try++) {
-		struct stat named;
+	struct stats_place *p = s->private->place;
+	int err = p->size != 0 ? take_up(s, c, p->fd, p->size, p->unit) : -ENODATA;
 
-		*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
-		if (*fd < 0)
-			return -errno;
-		if (flock(*fd, LOCK_EX | LOCK_NB) < 0) {
-			int err = errno == EWOULDBLOCK ? -EBUSY : -errno;
-
-			close(*fd);
-			return err;
-		}
-		if (fstat(*fd, st) == 0 && stat(path, &named) == 0 && st->st_ino == named.st_ino &&
-			st->st_dev == named.st_dev)
-			return 0;
-		close(*fd); // renamed under our feet
-	}
-	return -EAGAIN;
-}
-
-static int set_aside(const char *path)
-{
-	char aside[4096];
-
-	if (snprintf(aside, sizeof(aside), "%s.unusable", path) >= (int)sizeof(aside))
-		return -ENAMETOOLONG;
-	return rename(path, aside) < 0 ? -errno : 0;
-}
-
-static int open_file(
-	struct stats_segment *s, const struct stats_config *c, char *note, size_t note_size)
-{
-	struct stat st;
-	struct statfs fs;
-	uint64_t unit;
-	int fd, err;
-
-	err = open_locked(c->path, &fd, &st);
-	if (err)
-		return err;
-	if (fstatfs(fd, &fs) < 0 ||
-		(fs.f_type != TMPFS && fs.f_type != RAMFS && fs.f_type != HUGETLBFS)) {
-		err = -EMEDIUMTYPE;
-		if (st.st_size == 0)
-			unlink(c->path);
-		goto fail;
-	}
-	unit = fs.f_type == HUGETLBFS ? (uint64_t)fs.f_bsize : PAGE;
-	err = st.st_size ? take_up(s, c, fd, (uint64_t)st.st_size, unit) : -ENODATA;
-	if (!err)
+	if (err == 0)
 		return 0;
 	// Unfinished creation of an earlier run: nobody was told of it, start over in place.
-	if (err == -EBADMSG && s->private->base && !s->header && s->private->size >= PAGE &&
-		((struct stats_header *)s->private->base)->magic == 0)
+	if (err == -EBADMSG && s->private->base != NULL && s->header == NULL &&
+		s->private->size >= PAGE && ((struct stats_header *)s->private->base)->magic == 0)
 		err = -ENODATA;
 	unmap(s);
 	if (err == -EBADMSG) {
-		snprintf(note, note_size,
-			"%s is not a stats segment of this layout, kept as %s.unusable; counters "
-			"start from 0",
-			c->path, c->path);
-		err = set_aside(c->path);
-		if (err)
-			goto fail;
-		close(fd);
-		err = open_locked(c->path, &fd, &st);
-		if (err)
+		err = stats_place_renew(p, note, size);
+		if (err != 0)
 			return err;
 		err = -ENODATA;
 	}
 	if (err != -ENODATA)
-		goto fail;
-	err = fill_new(s, c, fd, unit);
-	if (!err)
-		return 0;
-	unmap(s);
-	unlink(c->path); // give the memory back
-fail:
-	close(fd);
+		return err;
+	err = fill_new(s, c, p->fd, p->unit);
+	if (err != 0) {
+		unmap(s);
+		stats_place_remove(p); // give the memory back
+	}
 	return err;
 }
 
-static void explain(int err, const struct stats_config *c, char *note, size_t size)
+static void explain(int err, const struct stats_place *place, char *note, size_t size)
 {
-	const char *path = c->path ? c->path : "(anonymous)";
+	const char *path = place != NULL ? place->path : "(anonymous)";
 
-	switch (err) {
-	case -EBUSY:
-		snprintf(note, size, "another data plane uses the stats segment %s", path);
-		break;
-	case -EMEDIUMTYPE:
+	if (err == -ENOSPC || err == -ENOMEM)
 		snprintf(note, size,
-			"%s is not on tmpfs or hugetlbfs; choose a path on one, such as /dev/shm",
+			"too little memory in the file system of the stats segment %s; give it "
+			"more, or "
+			"lower --interfaces, --limiters or --workers",
 			path);
-		break;
-	case -ENOSPC:
-	case -ENOMEM:
-		snprintf(note, size, "too little memory in the file system of %s", path);
-		break;
-	default:
+	else if (err != -EPERM && err != -EBUSY &&
+		 err != -ENAMETOOLONG) // those have their sentence
 		snprintf(note, size, "cannot open the stats segment %s: %s", path, strerror(-err));
-	}
+}
+
+// 0, or an error that `note` explains.
+static int check(const struct stats_config *c, char *note, size_t size)
+{
+	if (c->workers >= 1 && c->workers <= STATS_HOST && c->interfaces != 1 && c->limiters != 1 &&
+		c->interfaces <= SLOTS_MAX && c->limiters <= SLOTS_MAX && c->accounts != 1 &&
+		c->accounts <= SLOTS_MAX && c->hz != 0)
+		return 0;
+	snprintf(note, size, "stats segment: slots or workers out of range");
+	return -EINVAL;
 }
 
 int stats_open(
 	const struct stats_config *c, struct stats_segment **segment, char *note, size_t note_size)
 {
-	struct stats_segment *s;
-	int err = -EINVAL;
+	struct stats_segment *s = new_segment();
+	int err = -ENOMEM;
 
-	if (note_size)
+	if (note_size != 0 && c->place == NULL)
 		note[0] = 0;
-	if (c->workers < 1 || c->workers > STATS_HOST || c->interfaces == 1 || c->limiters == 1 ||
-		c->interfaces > SLOTS_MAX || c->limiters > SLOTS_MAX || c->accounts == 1 ||
-		c->accounts > SLOTS_MAX || !c->hz) {
-		snprintf(note, note_size, "stats segment: slots or workers out of range");
+	if (s != NULL)
+		s->private->place = c->place;
+	else
+		stats_place_close(c->place);
+	if (s == NULL)
 		return err;
+	err = check(c, note, note_size);
+	if (err == 0 && c->place == NULL && c->path != NULL) {
+		err = stats_place_open(c->path, &s->private->place, note, note_size);
+		if (err != 0)
+			goto fail; // it said why
 	}
-	s = new_segment();
-	if (!s)
-		return -ENOMEM;
-	err = c->path ? open_file(s, c, note, note_size) : fill_new(s, c, -1, PAGE);
-	if (!err && !s->private->index[0].bucket)
+	if (err == 0)
+		err = s->private->place != NULL ? fill_place(s, c, note, note_size)
+						: fill_new(s, c, -1, PAGE);
+	if (err == 0 && s->private->index[0].bucket == NULL)
 		err = stats_index_build(s);
-	if (err) {
-		explain(err, c, note, note_size);
-		stats_close(s);
-		return err;
+	if (err != 0) {
+		if (err != -EINVAL)
+			explain(err, s->private->place, note, note_size);
+		goto fail;
 	}
-	*segment = s;
-	return 0;
-}
-
-int stats_attach(const char *path, struct stats_segment **segment)
-{
-	struct stats_segment *s;
-	struct stat st;
-	struct statfs fs;
-	uint64_t unit;
-	int fd, err;
-
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return -errno;
-	s = new_segment();
-	if (!s) {
-		close(fd);
-		return -ENOMEM;
-	}
-	s->private->fd = fd;
-	s->private->read_only = 1;
-	err = -EBADMSG;
-	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0 ||
-		(size_t)st.st_size < sizeof(struct stats_header))
-		goto fail;
-	unit = fs.f_type == HUGETLBFS ? (uint64_t)fs.f_bsize : PAGE;
-	err = map(s, fd, (uint64_t)st.st_size, 0);
-	if (err)
-		goto fail;
-	err = -EBADMSG;
-	if (!header_fits(s->private->base, (uint64_t)st.st_size, unit))
-		goto fail;
-	stats_point(s);
 	*segment = s;
 	return 0;
 
 fail:
 	stats_close(s);
 	return err;
+}
+
+uint64_t stats_bytes(const struct stats_config *c, uint64_t unit)
+{
+	uint32_t slots[STATS_KINDS];
+	struct stats_header h;
+
+	count_slots(c, slots);
+	stats_lay_out(&h, slots, unit);
+	return h.writer_offset + (c->workers + 2) * h.writer_stride;
+}
+
+int stats_descriptor(const struct stats_segment *s)
+{
+	return s->private->place != NULL ? s->private->place->reader : -1;
+}
+
+const char *stats_path(const struct stats_segment *s)
+{
+	return s->private->place != NULL ? s->private->place->path : "";
 }

@@ -2,10 +2,10 @@
 #ifndef WIRE_STATS_FILE_H
 #define WIRE_STATS_FILE_H
 
-// The stats segment as a mapping: created, taken up again, or attached read-only. Slots are given
-// out here: the slot of an interface's, limiter's or account's counters is also its slot in the data plane's
-// tables. Slot 0 is never given out: it counts for the data plane itself (packets whose interface
-// is gone, balance of a restart).
+// The stats segment as its writer's mapping: created or taken up again. (Who only reads uses
+// stats_reader.h.) Slots are given out here: the slot of an interface's, limiter's or account's
+// counters is also its slot in the data plane's tables. Slot 0 is never given out: it counts for
+// the data plane itself (packets whose interface is gone, balance of a restart).
 //
 // One thread (the data plane's main thread) calls everything that is not an accessor.
 
@@ -14,16 +14,15 @@
 
 #include "dataplane/wire/stats.h"
 
-// Uids that the data plane gives itself; a controller's are below all of them.
-#define STATS_UID_SELF UINT64_MAX // slot 0
-#define STATS_UID_PORT(port) \
-	(UINT64_MAX - 1 - (port)) // a port's `unclassified` interface, port < 1024
-#define STATS_UID_RESERVED (UINT64_MAX - 1024)
+struct stats_place; // stats_place.h
 
 enum stats_kind { STATS_INTERFACE, STATS_LIMITER, STATS_ACCOUNT, STATS_KINDS };
 
 struct stats_config {
-	const char *path;    // NULL = anonymous memory, gone with the process (tests)
+	// One of the two, or none: anonymous memory, gone with the process (tests). A place is
+	// taken over, also when an error is returned.
+	struct stats_place *place;
+	const char *path;
 	uint32_t interfaces; // slots, slot 0 included; 0 = 4096
 	uint32_t limiters;   // likewise
 	uint32_t accounts;   // likewise; 0 = twice the interfaces
@@ -48,17 +47,18 @@ struct stats_segment {
 };
 
 // Creates the file or takes it up. Slot counts of 0 take those of the file, if there is one. A file
-// that is not a segment of this layout is renamed to PATH.unusable and *note says so; `note` also
-// holds the sentence for the user on error. Errors: -EBUSY another data plane has it,
-// -EMEDIUMTYPE neither tmpfs nor hugetlbfs, -ENOSPC not enough memory there, -EINVAL config out of
-//   range.
+// that is not a segment of this layout, or that is not ours alone, is renamed to PATH.unusable and
+// *note says so; `note` also holds the sentence for the user on error. Errors: those of
+// stats_place_open(), -ENOSPC not enough memory there, -EINVAL config out of range.
 int stats_open(const struct stats_config *config, struct stats_segment **segment, char *note,
 	size_t note_size);
 
-// Read-only, for the controller: slots and pointers as above. The header's `instance` and `segment`
-// tell whether the file still is the one that HELLO named. -ENOENT, -EBADMSG (not a segment, other
-// layout).
-int stats_attach(const char *path, struct stats_segment **segment);
+// Bytes of memory that a segment of this config takes, in a file system that gives it in `unit`s.
+uint64_t stats_bytes(const struct stats_config *config, uint64_t unit);
+
+// A read-only descriptor for readers, borrowed; -1 = anonymous. And where the file is, for people.
+int stats_descriptor(const struct stats_segment *segment);
+const char *stats_path(const struct stats_segment *segment);
 
 void stats_close(struct stats_segment *segment); // the file stays; NULL is fine
 
@@ -79,10 +79,10 @@ int stats_slot_release(struct stats_segment *segment, uint64_t uid);
 // asked for since stats_open() are marked deleted. Returns how many.
 unsigned stats_sweep(struct stats_segment *segment, enum stats_kind kind);
 
-// Reader: finds a uid's slot (linear; build an index if that matters). Negative: -ENOENT.
+// The slot of `uid`, without making one. Negative: -ENOENT.
 int64_t stats_find(const struct stats_segment *segment, enum stats_kind kind, uint64_t uid);
 
-// Reader: sums over all writers. -EAGAIN while counts are being moved (retry), -EINVAL bad slot.
+// Sums over all writers. -EAGAIN while counts are being moved (retry), -EINVAL bad slot.
 int stats_sum_interface(const struct stats_segment *segment, uint32_t slot,
 	struct stats_interface *sum, struct stats_sparse *sparse);
 int stats_sum_limiter(

@@ -6,6 +6,7 @@
 // contents).
 
 #include "dataplane/wire/stats_file.h"
+#include "dataplane/wire/stats_place.h"
 
 #define STATS_VERSION 2
 
@@ -20,12 +21,19 @@ struct stats_index {
 };
 
 struct stats_private {
-	int fd; // -1 = anonymous
-	int read_only;
+	struct stats_place *place; // NULL = anonymous
+	int fd;                    // the place's; -1 = anonymous
 	void *base;
 	size_t size;
 	struct stats_index index[STATS_KINDS];
 };
+
+// Where everything lies, from the slot counts and the unit in which the file system gives memory.
+void stats_lay_out(struct stats_header *h, const uint32_t slots[STATS_KINDS], uint64_t unit);
+
+// Is this a header of ours for a file of this size? The layout is recomputed, so that no offset is
+// believed.
+int stats_header_fits(const struct stats_header *h, uint64_t size, uint64_t unit);
 
 // Sets the pointers of `s` from the header.
 void stats_point(struct stats_segment *s);

@@ -334,6 +334,12 @@ static void clear_slot(struct stats_segment *s, enum stats_kind kind, uint32_t s
 		memset(stats_limiter_word(s, slot), 0, sizeof(struct stats_limiter_word));
 }
 
+// After a change of a directory: readers look again.
+static void changed(struct stats_segment *s)
+{
+	put(&s->header->changes, s->header->changes + 1);
+}
+
 int64_t stats_slot(struct stats_segment *s, enum stats_kind kind, uint64_t uid)
 {
 	struct stats_index *x = &s->private->index[kind];
@@ -355,7 +361,10 @@ int64_t stats_slot(struct stats_segment *s, enum stats_kind kind, uint64_t uid)
 		put(&e->uid, uid);
 		insert(s, kind, slot);
 	}
-	__atomic_store_n(&s->entry[kind][slot].state, STATS_LIVE, __ATOMIC_RELEASE);
+	if (s->entry[kind][slot].state != STATS_LIVE) {
+		__atomic_store_n(&s->entry[kind][slot].state, STATS_LIVE, __ATOMIC_RELEASE);
+		changed(s);
+	}
 	x->claimed[slot] = 1;
 	return slot;
 }
@@ -373,6 +382,7 @@ int stats_slot_delete(struct stats_segment *s, enum stats_kind kind, uint64_t ui
 		return -ENOENT;
 	s->private->index[kind].claimed[slot - 1] = 0;
 	__atomic_store_n(&s->entry[kind][slot - 1].state, STATS_DELETED, __ATOMIC_RELEASE);
+	changed(s);
 	return 0;
 }
 
@@ -397,6 +407,7 @@ int stats_slot_release(struct stats_segment *s, uint64_t uid)
 	put(&s->header->moving, s->header->moving + 1);
 	forget(s, kind, slot);
 	put(&s->entry[kind][slot].uid, 0);
+	changed(s);
 	x = &s->private->index[kind];
 	x->free[x->free_count++] = slot;
 	return 0;
@@ -410,18 +421,19 @@ unsigned stats_sweep(struct stats_segment *s, enum stats_kind kind)
 		struct stats_entry *e = &s->entry[kind][slot];
 
 		if (e->state != STATS_LIVE || s->private->index[kind].claimed[slot] ||
-			e->uid >= STATS_UID_RESERVED)
+			e->uid >= STATS_UID_OWN)
 			continue;
 		__atomic_store_n(&e->state, STATS_DELETED, __ATOMIC_RELEASE);
 		swept++;
 	}
+	if (swept != 0)
+		changed(s);
 	return swept;
 }
 
 int64_t stats_find(const struct stats_segment *s, enum stats_kind kind, uint64_t uid)
 {
-	for (uint32_t slot = 0; slot < s->slots[kind]; slot++)
-		if (s->entry[kind][slot].state != STATS_FREE && s->entry[kind][slot].uid == uid)
-			return slot;
-	return -ENOENT;
+	uint32_t slot = uid != 0 ? lookup(s, kind, uid) : 0;
+
+	return slot != 0 ? (int64_t)slot - 1 : -ENOENT;
 }

@@ -86,7 +86,9 @@ enum wire_type { WIRE_TYPES(WIRE_ENUM) };
 #define WIRE_IPV6 6u
 
 // First message in each direction. The data plane answers the controller's HELLO with its own, then a PORT
-// for each port, and from then on events. The controller sends another at each revision, or to read the counters.
+// for each port, and from then on events. With its first HELLO goes a read-only descriptor of the
+// stats segment, if it has one (wire/stats_reader.h); the path is never opened. The controller sends
+// another at each revision, or to read the counters.
 struct wire_hello {
 	uint8_t store
 		[16]; // controller: uuid of its store; data plane: the one it was last configured from
@@ -98,7 +100,7 @@ struct wire_hello {
 	uint32_t workers;   // data plane
 	uint32_t ports;     // data plane
 	char version[32];   // of the sender's build, for people
-	char stats[256];    // data plane: absolute path of the stats segment
+	char stats[256];    // data plane: path of the stats segment, for people
 };
 static_assert(sizeof(struct wire_hello) == 344, "wire_hello");
 

@@ -56,7 +56,7 @@ static void test_all(void **state)
 	assert_string_equal(line, "culvert-dataplane --vdev 'net_af_packet0,iface=it'\\''s' -a "
 				  "0000:3b:00.1,rx=1 --no-huge --no-shconf -m 512 "
 				  "--file-prefix culvert --no-telemetry -- --socket "
-				  "/run/culvert/dataplane.sock --stats /dev/shm/culvert-stats "
+				  "/run/culvert/dataplane.sock "
 				  "--workers 2 --idle sleep --fib-memory 1024 --port "
 				  "wan0=net_af_packet0 --port core0=0000:3b:00.1,tpid=88a8\n");
 	free(line);

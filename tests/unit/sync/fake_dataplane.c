@@ -272,8 +272,20 @@ static void greet(struct fake_dataplane *fake)
 	};
 
 	memcpy(hello.store, fake->store, sizeof(hello.store));
-	snprintf(hello.stats, sizeof(hello.stats), "%s", fake->stats);
-	fake_send(fake, WIRE_HELLO, &hello);
+	if (fake->stats_path != NULL)
+		snprintf(hello.stats, sizeof(hello.stats), "%s", fake->stats_path);
+	if (fake->endless_version)
+		memset(hello.version, 'x', sizeof(hello.version));
+	struct wire_message message;
+	wire_message_start(&message, WIRE_HELLO, 0);
+	assert_int_equal(wire_message_add(&message, &hello), 0);
+	int fds[4];
+	unsigned int copies = fake->stats_copies != 0 ? fake->stats_copies : 1;
+	for (unsigned int i = 0; i < copies; i++)
+		fds[i] = fake->stats;
+	if (!fake->silent && fake->link != NULL &&
+		wire_send(fake->link, &message, fds, fake->stats != 0 ? copies : 0) != 0)
+		fake_hang_up(fake);
 	for (unsigned int i = 0; i < fake->ports; i++) {
 		struct wire_port port = {.port = i, .mtu = 1500, .up = !fake->port_down};
 		port.mac[0] = 2;

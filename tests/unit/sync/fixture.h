@@ -97,7 +97,10 @@ struct fake_dataplane {
 	unsigned int ports;
 	bool wrong_acks;               // answers something that was not asked
 	bool silent;                   // answers nothing
-	char stats[64];                // path of the stats segment, "" = none
+	int stats;                     // descriptor of the stats segment, 0 = none
+	unsigned int stats_copies;     // sent with HELLO; 0 = one
+	const char *stats_path;        // what HELLO says about it; NULL = ""
+	bool endless_version;          // HELLO's text without an end
 	unsigned int set_messages[64]; // SET records that changed something, by type
 };
 void fake_start(struct fake_dataplane *fake, const char *path);

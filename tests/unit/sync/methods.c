@@ -6,6 +6,8 @@
 #include "dataplane/wire/stats_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,12 +39,15 @@ static uint64_t real_ns(void)
 
 static struct stats_segment *segment;
 
+static char segment_path[64];
+
 static void open_segment(void)
 {
 	char note[256] = "";
 
-	snprintf(fake.stats, sizeof(fake.stats), "/dev/shm/culvert-test-sync-%d", (int)getpid());
-	const struct stats_config config = {.path = fake.stats,
+	snprintf(
+		segment_path, sizeof(segment_path), "/dev/shm/culvert-test-sync-%d", (int)getpid());
+	const struct stats_config config = {.path = segment_path,
 		.interfaces = 64,
 		.limiters = 64,
 		.workers = 2,
@@ -50,17 +55,14 @@ static void open_segment(void)
 		.instance = 7};
 	if (stats_open(&config, &segment, note, sizeof(note)) != 0)
 		fail_msg("%s", note);
+	fake.stats = stats_descriptor(segment);
 }
 
 static void close_segment(void)
 {
-	char lock[80];
-
 	stats_close(segment);
-	unlink(fake.stats);
-	snprintf(lock, sizeof(lock), "%s.lock", fake.stats);
-	unlink(lock);
-	fake.stats[0] = '\0';
+	unlink(segment_path);
+	fake.stats = 0;
 }
 
 static void reconnect(void)
@@ -192,6 +194,81 @@ static void test_the_last_drops_are_remembered(void **state)
 	close_segment();
 }
 
+// --- a data plane that means no good ---------------------------------------------------------------------
+
+static void assert_answers_without_counters(void)
+{
+	json_t *in = direction("in");
+
+	assert_true(json_is_null(json_object_get(in, "peak_bytes")));
+	assert_int_equal(number(in, "packets"), 0);
+	json_decref(in);
+}
+
+// A path is never opened: one like this would wait for a writer for ever.
+static void test_a_path_in_hello_is_only_text(void **state)
+{
+	char fifo[64];
+
+	snprintf(fifo, sizeof(fifo), "/dev/shm/culvert-test-fifo-%d", (int)getpid());
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	fake.stats_path = fifo;
+	alarm(20);
+	reconnect();
+	assert_answers_without_counters();
+	alarm(0);
+	fake.stats_path = NULL;
+	unlink(fifo);
+}
+
+static void test_descriptors_of_other_things(void **state)
+{
+	int pipes[2];
+
+	assert_int_equal(pipe(pipes), 0);
+	alarm(20);
+	fake.stats = pipes[0];
+	reconnect();
+	assert_answers_without_counters();
+	open_segment();
+	fake.stats_copies = 4; // which of them?
+	reconnect();
+	assert_answers_without_counters();
+	fake.stats_copies = 0;
+	close_segment();
+	alarm(0);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+static void test_a_segment_that_is_cut_off(void **state)
+{
+	open_segment();
+	uint64_t uid = limiter("acme-01/primary/in")->record.uid;
+	int64_t slot = stats_slot(segment, STATS_LIMITER, uid);
+	stats_limiter_part(segment, 0, (uint32_t)slot)->count.passed[0].packets = 5;
+	reconnect();
+	json_t *in = direction("in");
+	assert_int_equal(number(in, "packets"), 5);
+	json_decref(in);
+	assert_int_equal(truncate(segment_path, 0), 0);
+	assert_answers_without_counters();
+	for (double until = running_now() + 2.5; running_now() < until;) // the tick reads, too
+		turn();
+	assert_answers_without_counters();
+	assert_int_equal(ftruncate(open(segment_path, O_RDWR), 1 << 24), 0); // for our own mapping
+	close_segment();
+}
+
+static void test_a_version_without_an_end(void **state)
+{
+	fake.endless_version = true;
+	fake_hang_up(&fake);
+	WAIT(strstr(dataplane_status(running->dataplane)->error, "not valid") != NULL);
+	fake.endless_version = false;
+	WAIT(state_of() == DATAPLANE_SYNCED);
+}
+
 // --- clearing ----------------------------------------------------------------------------------------------
 
 static void answer_clear(unsigned int i, enum api_code code)
@@ -282,6 +359,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_stats_tell_the_contract_and_the_classes),
 		TEST(test_the_last_drops_are_remembered),
+		TEST(test_a_path_in_hello_is_only_text),
+		TEST(test_descriptors_of_other_things),
+		TEST(test_a_segment_that_is_cut_off),
+		TEST(test_a_version_without_an_end),
 		cmocka_unit_test_setup_teardown(
 			test_clear_is_for_all_sessions, setup_lab, asking_stop),
 		TEST(test_sessions_and_ports_are_events),

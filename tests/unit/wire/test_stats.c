@@ -285,7 +285,7 @@ static void test_sweep_deletes_what_nobody_asked_for(void **state)
 	stats_slot(s, STATS_LIMITER, 2);
 	stats_slot(s, STATS_ACCOUNT, 2);
 	stats_slot(s, STATS_ACCOUNT, 7);
-	stats_slot(s, STATS_INTERFACE, STATS_UID_PORT(0));
+	stats_slot(s, STATS_INTERFACE, STATS_UNCLASSIFIED(0));
 	stats_close(s);
 	s = open_with(1);
 	stats_slot(s, STATS_INTERFACE, 2);
@@ -408,27 +408,6 @@ static void test_moves_survive_a_kill(void **state)
 	stats_close(s);
 }
 
-static void test_readers(void **state)
-{
-	struct stats_segment *s = open_with(2), *reader;
-	struct stats_interface sum;
-	int64_t slot = stats_slot(s, STATS_INTERFACE, 77);
-
-	forward(s, 1, (uint32_t)slot, 9);
-	assert_int_equal(stats_attach(path, &reader), 0);
-	assert_int_equal(stats_find(reader, STATS_INTERFACE, 77), slot);
-	assert_int_equal(stats_sum_interface(reader, (uint32_t)slot, &sum, NULL), 0);
-	assert_int_equal(sum.rx_packets, 9);
-	assert_int_equal(stats_sum_interface(reader, 64, &sum, NULL), -EINVAL);
-	s->header->moving++;
-	assert_int_equal(stats_sum_interface(reader, (uint32_t)slot, &sum, NULL), -EAGAIN);
-	s->header->moving++;
-	stats_close(reader);
-	stats_close(s);
-	assert_int_equal(stats_attach("/dev/shm/culvert-no-such", &reader), -ENOENT);
-	assert_int_equal(stats_attach("/dev/null", &reader), -EBADMSG);
-}
-
 static void test_anonymous(void **state)
 {
 	struct stats_config c = config(1);
@@ -460,7 +439,6 @@ int main(void)
 		TEST(test_other_layout_is_set_aside),
 		TEST(test_damaged_files),
 		TEST(test_moves_survive_a_kill),
-		TEST(test_readers),
 		TEST(test_anonymous),
 	};
 
