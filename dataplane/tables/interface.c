@@ -59,6 +59,11 @@ static uint32_t map_key(const struct wire_interface *r)
 	return tunnel_hash4(remote, local, r->key, keyed);
 }
 
+static bool is_parked(const struct wire_interface *r)
+{
+	return r->flags & WIRE_INTERFACE_PARKED;
+}
+
 static struct map *map_of(struct tables *t, const struct wire_interface *r)
 {
 	return r->kind == WIRE_INTERFACE_ETHERNET ? &t->vlans : &t->tunnels;
@@ -116,7 +121,8 @@ struct change {
 static bool hard_change(const struct wire_interface *a, const struct wire_interface *b)
 {
 	return a->vrf != b->vrf || a->owner != b->owner || !same_entrance(a, b) ||
-	       a->ttl != b->ttl || memcmp(a->mac, b->mac, 6) != 0;
+	       ((a->flags ^ b->flags) & WIRE_INTERFACE_PARKED) || a->ttl != b->ttl ||
+	       memcmp(a->mac, b->mac, 6) != 0;
 }
 
 static int look_up(const struct dataplane *dp, struct change *c)
@@ -150,7 +156,8 @@ static int look_at_others(const struct change *change, unsigned at)
 		const struct wire_interface *r = change[i].r;
 		if (r->interface == c->r->interface || r->uid == c->r->uid)
 			return -EINVAL;
-		if (change[i].key == c->key && same_entrance(r, c->r))
+		if (change[i].key == c->key && same_entrance(r, c->r) && !is_parked(r) &&
+			!is_parked(c->r))
 			return -EEXIST;
 	}
 	return 0;
@@ -171,6 +178,8 @@ static bool entrance_taken(
 {
 	const struct map_array *array = map_of(t, c->r)->array;
 	uint32_t slot;
+	if (is_parked(c->r))
+		return false;
 	for (uint32_t at = map_first(c->key); (slot = map_next(array, c->key, &at)) != MAP_NONE;) {
 		if (same_entrance(&t->interface_record[slot], c->r) &&
 			!is_named(change, count, slot))
@@ -207,7 +216,7 @@ static int claim(struct dataplane *dp, struct change *c)
 			return error;
 		c->slot = slot;
 	}
-	if (!c->fresh && !c->hard)
+	if ((!c->fresh && !c->hard) || is_parked(c->r))
 		return 0;
 	int error = map_add(map_of(dp->tables, c->r), c->key, MAP_RESERVED);
 	c->reserved = error == 0;
@@ -242,7 +251,8 @@ static void give_up(struct tables *t, uint32_t slot)
 {
 	const struct wire_interface *r = &t->interface_record[slot];
 	struct interface *i = &t->interface[slot];
-	map_remove(map_of(t, r), map_key(r), slot);
+	if (!is_parked(r))
+		map_remove(map_of(t, r), map_key(r), slot);
 	__atomic_store_n(&i->generation, i->generation + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&i->flags, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&i->out_flags, 0, __ATOMIC_RELEASE);

@@ -15,8 +15,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define FLAGS \
-	(WIRE_INTERFACE_UP | WIRE_INTERFACE_SOURCE_CHECK | WIRE_INTERFACE_CORE | WIRE_INTERFACE_KEY)
+#define FLAGS                                                                    \
+	(WIRE_INTERFACE_UP | WIRE_INTERFACE_SOURCE_CHECK | WIRE_INTERFACE_CORE | \
+		WIRE_INTERFACE_KEY | WIRE_INTERFACE_PARKED)
 
 static int check_ethernet(const struct dataplane *dp, const struct wire_interface *r)
 {
@@ -136,8 +137,11 @@ void interface_write_soft(struct tables *t, uint32_t slot, const struct wire_int
 		&i->account_out, account(t, refs->limiter_out, r->vlans), __ATOMIC_RELAXED);
 	__atomic_store_n(&i->mtu, r->mtu, __ATOMIC_RELAXED);
 	__atomic_store_n(&i->underlay, refs->underlay, __ATOMIC_RELAXED);
-	__atomic_store_n(&i->flags, (uint8_t)r->flags, __ATOMIC_RELEASE);
-	__atomic_store_n(&i->out_flags, (uint8_t)r->flags, __ATOMIC_RELEASE);
+	uint8_t flags = (uint8_t)r->flags;
+	if (flags & WIRE_INTERFACE_PARKED)
+		flags &= (uint8_t)~WIRE_INTERFACE_UP;
+	__atomic_store_n(&i->flags, flags, __ATOMIC_RELEASE);
+	__atomic_store_n(&i->out_flags, flags, __ATOMIC_RELEASE);
 }
 
 // What no worker may see change.

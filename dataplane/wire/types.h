@@ -174,6 +174,9 @@ static_assert(sizeof(struct wire_vrf) == 48, "wire_vrf");
 	(1u << 1)                     // the source's longest match must lead out of the same owner
 #define WIRE_INTERFACE_CORE (1u << 2) // GRE to a local address is decapsulated here and only here
 #define WIRE_INTERFACE_KEY  (1u << 3) // GRE: with key (key 0 is a key)
+// Has no entrance: the tags or triple given keep nobody else from having them, nothing comes in by it, what leaves by
+// it drops `interface-down`, whatever UP says. For exchanges that one message does not hold: park all, then set all.
+#define WIRE_INTERFACE_PARKED (1u << 4)
 // What no two interfaces share is what a packet is recognised by: (port, VLAN stack), or the GRE triple (local,
 // remote, key) of one family. INTERFACE_SET of a value that another interface has is refused, so values that
 // change places need INTERFACE_EXCHANGE: its records, of interfaces that are new, changed or as they are, take effect
@@ -281,7 +284,7 @@ struct wire_path {
 	uint8_t pad[3];
 	uint64_t
 		account; // uid of the counter of what leaves by this path, in the stats segment; 0 = none. Paths may
-		// share one; the last path that names it takes it away
+			 // share one; the last path that names it takes it away
 };
 static_assert(
 	sizeof(struct wire_path) == 24 && offsetof(struct wire_path, account) == 16, "wire_path");

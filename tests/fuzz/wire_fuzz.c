@@ -161,6 +161,8 @@ static struct wire_interface make_interface(const uint8_t *bytes, size_t length,
 	uint32_t id = 1 + (length > 0 ? bytes[0] % 8 : 0), next;
 
 	r.uid = r.interface = id + n;
+	if (length % 16 == 5)
+		r.flags |= WIRE_INTERFACE_PARKED;
 	r.vlan[0] = (uint16_t)(1 + (length > n ? bytes[n] : n) % 24);
 	next = interface_find(dp, id + (n + 1) % (1 + (unsigned)length / 8 % 4));
 	if (length % 2 && next)
@@ -193,7 +195,7 @@ static void add_samples(struct wire_message *m, const uint8_t *bytes, size_t len
 
 static bool same_entrance(const struct wire_interface *a, const struct wire_interface *b)
 {
-	if (a->kind != b->kind)
+	if (a->kind != b->kind || ((a->flags | b->flags) & WIRE_INTERFACE_PARKED))
 		return false;
 	if (a->kind == WIRE_INTERFACE_ETHERNET)
 		return a->port == b->port && !memcmp(a->vlan, b->vlan, sizeof(a->vlan));
@@ -225,7 +227,8 @@ static void check_tables(void)
 
 	interface_dump(dp, compare_all, NULL);
 	for (uint32_t slot = 1; slot <= t->interface_slots.high; slot++)
-		named += t->interface_slots.id[slot] != 0;
+		named += t->interface_slots.id[slot] != 0 &&
+			 !(t->interface_record[slot].flags & WIRE_INTERFACE_PARKED);
 	must(t->vlans.used + t->tunnels.used == named, "a place in a map is left over");
 }
 

@@ -285,6 +285,48 @@ static void chain_with_a_new_one(void **state)
 	assert_int_equal(interface_exchange(rig->dp, r, 4, (int[4]){0}), 0);
 }
 
+// For a cycle longer than a message: all give up their values first, then each takes its new one, alone.
+static void parked_ones_hold_nothing(void **state)
+{
+	struct rig *rig = *state;
+	struct wire_interface r[CUSTOMERS], old[CUSTOMERS];
+	get_all(rig, old, false);
+	for (unsigned c = 1; c <= CUSTOMERS; c++) {
+		const struct entrance mine = entrance_of(&old[c - 1]);
+		r[c - 1] = old[c - 1];
+		r[c - 1].flags |= WIRE_INTERFACE_PARKED;
+		set_interface(rig, &r[c - 1]);
+		assert_int_equal(interface_set(rig->dp, &r[c - 1]), 1);
+		up_reaches(rig, &mine, c, 0);
+		assert_int_equal(rig_unclassified(rig, mine.port).sparse.drops[DROP_VLAN_UNKNOWN],
+			c == INITECH ? 1 : c);
+	}
+	for (unsigned c = ACME; c <= GLOBEX; c++) {
+		send_down(rig, 1000 + c, GATEWAY);
+		rig_expect_drop(rig, TUNNEL(c), DROP_INTERFACE_DOWN, 1);
+	}
+	// Two parked ones may say the same.
+	take_entrance(&r[0], &r[2]);
+	set_interface(rig, &r[0]);
+	for (unsigned c = 1; c <= CUSTOMERS; c++) {
+		r[c - 1] = old[c - 1];
+		take_entrance(&r[c - 1], &old[c % CUSTOMERS]);
+		set_interface(rig, &r[c - 1]);
+	}
+	for (unsigned c = 1; c <= CUSTOMERS; c++) {
+		const struct entrance mine = entrance_of(&r[c - 1]);
+		up_reaches(rig, &mine, c, c);
+	}
+	r[0].flags |= WIRE_INTERFACE_PARKED;
+	r[1].flags |= WIRE_INTERFACE_PARKED;
+	exchange(rig, r, 2);
+	take_entrance(&r[2], &r[1]);
+	set_interface(rig, &r[2]);
+	r[1].flags &= ~WIRE_INTERFACE_PARKED;
+	assert_int_equal(interface_set(rig->dp, &r[1]), -EEXIST);
+	assert_int_equal(interface_delete(rig->dp, SPARE), -ENOENT);
+}
+
 static void send_for(struct rig *rig, const struct entrance *e, unsigned customer, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
@@ -510,6 +552,7 @@ int main(void)
 		PACKET_TEST(triples_change_places),
 		PACKET_TEST(three_go_round),
 		PACKET_TEST(chain_with_a_new_one),
+		PACKET_TEST(parked_ones_hold_nothing),
 		PACKET_TEST(parked_packets_are_stale),
 		PACKET_TEST(one_bad_record_refuses_all),
 		PACKET_TEST(three_go_round_under_traffic),
