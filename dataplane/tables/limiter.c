@@ -34,7 +34,9 @@
 // How far ahead the end of a refusal may stand, as LIMITER_LEASE_AHEAD for leases.
 #define CLOSED_AHEAD (1ull << 37) // an overdraft: 9,600 bytes at 1 Mb/s are 77 ms
 
-#define OPEN (1ull << 40) // long ago: best effort is not refused
+// Best effort is not refused until anything. Not a time in the past: every time is in the future once in a while, 0, which
+// parts that were never used hold, just before the units wrap.
+#define OPEN 0
 
 struct bounds {
 	uint64_t lo, hi, slope, ef, slack;
@@ -236,7 +238,7 @@ static inline void settle(struct stats_limiter_part *part, const struct stats_li
 {
 	part->credit = credit;
 	part->expiry = now + 4 * load(&word->quantum);
-	part->terms = credit ? cost : now - OPEN;
+	part->terms = credit ? cost : OPEN;
 }
 
 struct group {
@@ -310,7 +312,7 @@ static __attribute__((noinline)) uint64_t police_group(struct stats_limiter_word
 			at = base;
 			passed = judge(&g, &b, now, cost, &at);
 			if (!passed && !part->credit) {
-				part->terms = at - b.hi;
+				part->terms = (at - b.hi) | 1;
 				goto out;
 			}
 		}
@@ -334,7 +336,7 @@ static inline uint64_t refuse_one(struct stats_limiter_part *part, uint64_t now,
 	unsigned class, uint64_t closed)
 {
 	part->dice++;
-	part->terms = closed;
+	part->terms = closed | 1;
 	count_limited(part, now, class, 1, bytes);
 	return 0;
 }
@@ -377,7 +379,7 @@ static inline uint64_t police_single(struct stats_limiter_word *word,
 	} while (!swap(&word->tat, &t, base + pay + q));
 	part->dice++;
 	part->credit = q;
-	part->terms = q ? cost : now - OPEN;
+	part->terms = q ? cost : OPEN;
 	part->expiry = now + 4 * quantum;
 	if (unlikely(!pay)) {
 		count_limited(part, now, class, 1, bytes);
@@ -401,7 +403,7 @@ uint64_t limiter_police_one(struct stats_limiter_word *word, struct stats_limite
 			count_passed(part, ef, 1, len);
 			return 1;
 		}
-	} else if (!ef && part->terms - now < CLOSED_AHEAD) {
+	} else if (!ef && part->terms != OPEN && part->terms - now < CLOSED_AHEAD) {
 		count_limited(part, now, 0, 1, len);
 		return 0;
 	}
@@ -433,7 +435,7 @@ static inline bool decide_alone(struct stats_limiter_part *part, uint64_t now, c
 		*passed = first(n);
 		return true;
 	}
-	if (!part->credit && !ef && part->terms - now < CLOSED_AHEAD) {
+	if (!part->credit && !ef && part->terms != OPEN && part->terms - now < CLOSED_AHEAD) {
 		count_limited(part, now, 0, n, bytes);
 		*passed = 0;
 		return true;

@@ -3,6 +3,10 @@
 // serves). A slot is a queue of places, linked by index; a bit map with a summary finds the next
 // one that is not empty. All of it is reached without a pointer chase while nothing is parked:
 // wheel_take() then reads one word.
+//
+// Times are units that wrap (at 2^56 ticks of the TSC: 320 days at 2.6 GHz), and the numbers of
+// slots wrap with them, at 2^42. So no number of a slot is ever compared with another one but by
+// their difference.
 
 #include "dataplane/tables/limiter_wheel.h"
 
@@ -19,7 +23,7 @@ struct queue {
 struct wheel {
 	uint32_t count;
 	uint32_t free; // list of places
-	uint64_t base; // number of the oldest slot that may hold something
+	uint64_t base; // number of the oldest slot that may hold something, modulo 2^42
 	uint32_t places;
 	size_t size;
 	uint64_t summary[WORDS / 64]; // bit: word of `map` is not 0
@@ -28,6 +32,17 @@ struct wheel {
 	uint32_t *next;
 	uint8_t *data;
 };
+
+static uint64_t number_of(uint64_t units)
+{
+	return units >> WHEEL_SHIFT;
+}
+
+// How many slots a lies behind b; less than 0: before it. Both modulo 2^42.
+static int64_t slots_between(uint64_t a, uint64_t b)
+{
+	return (int64_t)((a - b) << WHEEL_SHIFT) >> WHEEL_SHIFT;
+}
 
 struct wheel *wheel_create(uint32_t places, size_t size)
 {
@@ -70,15 +85,15 @@ uint32_t wheel_count(const struct wheel *wheel)
 
 void *wheel_put(struct wheel *wheel, uint64_t now, uint64_t departure)
 {
-	uint64_t number = ((int64_t)(departure - now) > 0 ? departure : now) >> WHEEL_SHIFT;
+	uint64_t number = number_of((int64_t)(departure - now) > 0 ? departure : now);
 	uint32_t place = wheel->free, at;
 	struct queue *q;
 
 	if (!wheel->count)
-		wheel->base = now >> WHEEL_SHIFT;
-	if (number < wheel->base)
+		wheel->base = number_of(now);
+	if (slots_between(number, wheel->base) < 0)
 		number = wheel->base;
-	if (place == NONE || number - wheel->base >= WHEEL_SLOTS)
+	if (place == NONE || slots_between(number, wheel->base) >= WHEEL_SLOTS)
 		return NULL;
 	wheel->free = wheel->next[place];
 	wheel->next[place] = NONE;
@@ -134,30 +149,44 @@ static const void *pop(struct wheel *wheel, uint32_t at)
 	return wheel->data + place * wheel->size;
 }
 
-static const void *take(struct wheel *wheel, uint64_t upto)
+// The oldest slot that holds something; there is one.
+static uint32_t oldest(struct wheel *wheel)
 {
-	uint32_t from = (uint32_t)wheel->base & MASK, at;
+	uint32_t from = (uint32_t)wheel->base & MASK, at = find(wheel, from);
 
-	if (!wheel->count)
-		return NULL;
-	at = find(wheel, from);
 	wheel->base += (at - from) & MASK;
-	if (wheel->base > upto) {
-		// Nothing before this slot; but what is put next may come before it.
-		wheel->base = upto + 1;
-		return NULL;
-	}
-	return pop(wheel, at);
+	return at;
+}
+
+bool wheel_due(struct wheel *wheel, uint64_t now)
+{
+	if (!wheel->count || slots_between(number_of(now), wheel->base) < 0)
+		return false;
+	oldest(wheel);
+	if (slots_between(number_of(now), wheel->base) >= 0)
+		return true;
+	// Nothing before that slot; but what is put next may come before it, down to now.
+	wheel->base = number_of(now);
+	return false;
 }
 
 const void *wheel_take(struct wheel *wheel, uint64_t now)
 {
-	if (!wheel->count || now >> WHEEL_SHIFT < wheel->base)
-		return NULL;
-	return take(wheel, now >> WHEEL_SHIFT);
+	return wheel_due(wheel, now) ? pop(wheel, (uint32_t)wheel->base & MASK) : NULL;
+}
+
+uint64_t wheel_wait(struct wheel *wheel, uint64_t now)
+{
+	uint32_t from = (uint32_t)wheel->base & MASK;
+	int64_t slots;
+
+	if (!wheel->count)
+		return UINT64_MAX;
+	slots = slots_between(wheel->base + ((find(wheel, from) - from) & MASK), number_of(now));
+	return slots > 0 ? (uint64_t)slots << WHEEL_SHIFT : 0;
 }
 
 const void *wheel_drain(struct wheel *wheel)
 {
-	return take(wheel, UINT64_MAX - 1);
+	return wheel->count ? pop(wheel, oldest(wheel)) : NULL;
 }

@@ -6,6 +6,7 @@
 // fixed number of places, no memory taken later. What is parked is up to the caller: it gets `size`
 // bytes for each.
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,8 +27,16 @@ void *wheel_put(struct wheel *wheel, uint64_t now, uint64_t departure);
 
 // The next one that is due, oldest slot first, in order of wheel_put() within a slot; NULL: none
 // is. Gives the place back: what it points to is good until the next wheel_put(). Comes up to one
-// slot early, never late, so that a packet that may leave at once never overtakes one that is due.
+// slot early and never late for who asks in time, so that a packet that may leave at once never
+// overtakes one that is due.
 const void *wheel_take(struct wheel *wheel, uint64_t now);
+
+// Is there one that is due? As wheel_take(), without taking it.
+bool wheel_due(struct wheel *wheel, uint64_t now);
+
+// How long until the next one may be due, in units, at most a slot too short; 0 = something is due
+// or nearly, UINT64_MAX = nothing is parked.
+uint64_t wheel_wait(struct wheel *wheel, uint64_t now);
 
 // Any one, due or not, for the end.
 const void *wheel_drain(struct wheel *wheel);

@@ -155,7 +155,7 @@ struct stats_limiter_part {
 	uint64_t credit; // what is left of the lease, units; 0 = none
 	uint64_t expiry; // the lease is void after this
 	uint64_t
-		terms; // with a lease: the cost it was taken at; without: best effort is refused until then
+		terms; // with a lease: the cost it was taken at; without: best effort is refused until then (0: it is not)
 	uint64_t dice; // packets that the ramp had to judge
 	uint64_t
 		window; // bytes << 32 | number of the window (about 1 ms) in which they were offered

@@ -33,27 +33,39 @@ static struct wire_limiter shaping(uint64_t rate, uint64_t queue_ns)
 	return r;
 }
 
-static void wheel_gives_back_in_order(void **state)
+// Slots behind `now`, as the wheel counts them; less than 0: before it.
+static int64_t slots_after(uint64_t departure, uint64_t now)
+{
+	return (int64_t)(((departure >> WHEEL_SHIFT) - (now >> WHEEL_SHIFT)) << WHEEL_SHIFT) >>
+	       WHEEL_SHIFT;
+}
+
+static void give_back_in_order(uint64_t now, uint64_t seed)
 {
 	struct wheel *wheel = wheel_create(1000, sizeof(struct item));
-	struct sim_random random = {sim_seed()};
-	uint64_t now = 1ull << 50, put = 0, taken = 0, slot = 1ull << WHEEL_SHIFT, last = 0;
+	struct sim_random random = {seed};
+	uint64_t put = 0, taken = 0, slot = 1ull << WHEEL_SHIFT;
 
 	assert_non_null(wheel);
 	assert_null(wheel_take(wheel, now));
 	for (unsigned i = 0; i < 300000; i++) {
 		const struct item *out;
 		struct item *in;
+		int64_t last = INT64_MIN;
+		uint64_t wait;
 
 		now += sim_below(&random, i % 1000 == 0 ? 200 * MS : MS / 20);
+		assert_int_equal(wheel_due(wheel, now), wheel_wait(wheel, now) == 0);
 		while ((out = wheel_take(wheel, now)) != NULL) {
-			assert_true(out->departure >> WHEEL_SHIFT <= now >> WHEEL_SHIFT);
-			assert_true(out->departure >> WHEEL_SHIFT >= last);
-			last = out->departure >> WHEEL_SHIFT;
+			int64_t at = slots_after(out->departure, now);
+
+			assert_true(at <= 0 && at >= last);
+			last = at;
 			taken++;
 		}
 		// What stays is due later, by less than the wheel's reach.
-		last = 0;
+		wait = wheel_wait(wheel, now);
+		assert_true(wheel_count(wheel) ? wait > 0 && wait < 61 * MS : wait == UINT64_MAX);
 		for (unsigned k = (unsigned)sim_below(&random, 4); k-- > 0;) {
 			uint64_t departure = now + sim_below(&random, 60 * MS);
 
@@ -75,6 +87,33 @@ static void wheel_gives_back_in_order(void **state)
 	wheel_destroy(wheel);
 }
 
+// Also across the wraps of all that time is counted in: units (320 days of the TSC at 2.6 GHz), their sign, the wheel's
+// turn, the number of a slot in 32 bits.
+static void wheel_gives_back_in_order(void **state)
+{
+	static const uint64_t wraps[] = {
+		1ull << 50, 0, 1ull << 63, 1ull << 54, (uint64_t)WHEEL_SLOTS << WHEEL_SHIFT};
+	uint64_t seed = sim_seed();
+
+	for (unsigned i = 0; i < sizeof(wraps) / sizeof(wraps[0]); i++)
+		give_back_in_order(wraps[i] - 50 * MS, seed + i);
+}
+
+// One packet over the wrap of the units, by hand.
+static void wheel_turns_over_the_wrap(void **state)
+{
+	struct wheel *wheel = wheel_create(2, sizeof(struct item));
+	uint64_t now = -(1ull << WHEEL_SHIFT);
+
+	assert_non_null(wheel_put(wheel, now, now + 2 * MS));
+	assert_null(wheel_take(wheel, now));
+	assert_non_null(wheel_put(wheel, now, now + MS));
+	assert_non_null(wheel_take(wheel, now + 2 * MS));
+	assert_non_null(wheel_take(wheel, now + 2 * MS));
+	assert_int_equal(wheel_count(wheel), 0);
+	wheel_destroy(wheel);
+}
+
 // In time, by slots; within a slot in order of arrival.
 static void wheel_keeps_arrival_order(void **state)
 {
@@ -91,7 +130,7 @@ static void wheel_keeps_arrival_order(void **state)
 		assert_non_null(out);
 		assert_int_equal(out->number, i);
 	}
-	assert_null(wheel_take(wheel, ~0ull >> 1));
+	assert_null(wheel_take(wheel, now + 50 * MS));
 	wheel_destroy(wheel);
 }
 
@@ -261,6 +300,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(wheel_gives_back_in_order),
+		cmocka_unit_test(wheel_turns_over_the_wrap),
 		cmocka_unit_test(wheel_keeps_arrival_order),
 		cmocka_unit_test(what_leaves_keeps_the_rate),
 		cmocka_unit_test(ef_does_not_wait),
