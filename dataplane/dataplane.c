@@ -46,6 +46,7 @@ static int add_worker(struct dataplane *dp, unsigned index)
 	memset(w, 0, sizeof(*w));
 	w->dp = dp;
 	w->index = (uint16_t)index;
+	w->ip_id = (uint16_t)(index << 12); // far from what other workers send in the same moment
 	w->tables = dp->tables;
 	w->fib = dp->fib;
 	w->qsbr = reclaim_qsbr(dp->reclaim);

@@ -95,4 +95,8 @@ void worker_set_host(struct worker *worker, struct host_queue *queue);
 // sent. `now` in TSC ticks. Returns the packets seen; 0 = idle.
 unsigned worker_turn(struct worker *worker, uint64_t now);
 
+// How long the worker may stay away after an idle turn before something it holds back is due, in TSC ticks;
+// UINT64_MAX = it holds nothing back.
+uint64_t worker_wait(const struct worker *worker, uint64_t now);
+
 #endif

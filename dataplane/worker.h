@@ -20,8 +20,12 @@
 
 #define BURST         32u
 #define TX_ROOM       64u  // a burst, and what the host path adds before it is flushed
-#define FRAGMENT_ROOM 128u // fragments in hand at most; more are dropped `no-buffer`
+#define FRAGMENT_ROOM 128u // fragments in hand at most, before they are sent
 #define WORKER_QUEUES 64u
+
+// Who goes to the dead between two bulk frees is a packet of the burst, once, or was taken out of the wheel or the
+// host path's ring instead of coming into the burst: at most BURST of each.
+#define DEAD_ROOM (2 * BURST)
 
 // What the stages know of a packet. 32 bytes: two to a cache line.
 struct packet {
@@ -46,6 +50,7 @@ _Static_assert(sizeof(struct packet) == 32, "packet");
 #define PACKET_PENDING  (1u << 3) // GRE that no tunnel takes: transit, or an error if it is for us
 #define PACKET_FREE     (1u << 4) // an ICMP error of ours: neither checked nor limited, TTL as it is
 #define PACKET_HOST     (1u << 5) // from the host: charged as tx only
+#define PACKET_PAID     (1u << 6) // held back by a shaper, and through the limiters already
 
 struct burst {
 	uint32_t alive; // bit i: packet i goes on
@@ -83,6 +88,7 @@ struct parked {
 	struct rte_mbuf *mbuf;
 	struct packet packet;
 	uint32_t generation; // of the interface it came in on
+	uint32_t tenure;
 };
 
 struct rx_queue {
@@ -113,10 +119,11 @@ struct worker {
 	struct lookup_keys keys;   // of lookup
 	struct wheel *wheel;       // of police: parked packets
 	uint64_t departure[BURST]; // likewise, units
+	uint32_t queued;           // likewise, packets that must not overtake a parked one
 
 	uint64_t tx_ports;   // bit p: tx[p] has something
 	unsigned dead_count; // packets to be freed at the end
-	struct rte_mbuf *dead[3 * BURST + TX_ROOM + FRAGMENT_ROOM];
+	struct rte_mbuf *dead[DEAD_ROOM];
 	struct tx_list tx[PORT_MAX];
 	struct fragment_list fragments;
 	uint16_t tx_queue[PORT_MAX];

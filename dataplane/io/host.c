@@ -25,6 +25,7 @@
 #include <rte_ring_elem.h>
 
 #include "dataplane/tables/interface.h"
+#include "dataplane/tables/tables.h"
 
 #define RING_DEFAULT 512u
 #define BURST        32u
@@ -54,7 +55,11 @@ static void drop_made(struct host *h, uint32_t slot, enum drop_reason reason)
 static bool enter(struct host *h, uint32_t slot, uint32_t generation, struct rte_mbuf *m,
 	enum host_entry_kind kind)
 {
-	struct host_entry e = {.mbuf = m, .slot = slot, .generation = generation, .kind = kind};
+	struct host_entry e = {.mbuf = m,
+		.slot = slot,
+		.generation = generation,
+		.tenure = h->dp->tables->interface[slot].tenure,
+		.kind = kind};
 
 	return !rte_ring_enqueue_elem(h->queue[slot % h->workers].from_host, &e, sizeof(e));
 }
@@ -113,27 +118,44 @@ static void deliver(struct host *h, const struct host_item *item)
 		sparse(h, item->slot)->drops[DROP_HOST_ERROR]++;
 }
 
+// The address an ICMP error comes from: the in-interface's, else in IPv6 the one of the interface the packet was to leave
+// by, as tunnels have none. NULL: neither.
+static const uint8_t *source_of(struct host *h, const struct host_item *item, bool ipv6)
+{
+	const struct host_interface *in = &h->interface[item->slot], *out;
+	const struct interface *target;
+
+	if (in->has_source[ipv6])
+		return ipv6 ? in->source6 : in->source4;
+	target = ipv6 && item->out && item->out < h->slots ? interface_at(h->dp, item->out) : NULL;
+	if (!target || target->generation != item->out_generation)
+		return NULL;
+	out = &h->interface[item->out];
+	return out->has_source[1] ? out->source6 : NULL;
+}
+
 static void answer(struct host *h, const struct host_item *item, uint64_t now)
 {
 	struct host_interface *from = &h->interface[item->slot];
 	const uint8_t *l3 = rte_pktmbuf_mtod_offset(item->mbuf, const uint8_t *, item->l3);
 	uint32_t length = rte_pktmbuf_data_len(item->mbuf) - item->l3;
-	uint64_t at = from->icmp_arrival > now ? from->icmp_arrival : now;
+	uint64_t ahead = rate_ahead(from->icmp_arrival, now, h->icmp_burst, h->icmp_interval);
+	const uint8_t *source = source_of(h, item, length && l3[0] >> 4 == 6);
+	enum drop_reason why;
 	struct rte_mbuf *m;
-	int silent;
 
-	m = icmp_error(h, from, l3, length, item, &silent);
+	m = icmp_error(h, source, l3, length, item, &why);
 	if (!m) {
-		if (!silent)
-			drop_made(h, item->slot, DROP_NO_BUFFER);
+		if (why != DROP_COUNT)
+			drop_made(h, item->slot, why);
 		return;
 	}
-	if (at - now > h->icmp_burst) {
+	if (ahead > h->icmp_burst) {
 		drop_made(h, item->slot, DROP_ICMP_LIMITED);
 		rte_pktmbuf_free(m);
 		return;
 	}
-	from->icmp_arrival = at + h->icmp_interval;
+	from->icmp_arrival = now + ahead + h->icmp_interval;
 	if (!enter(h, item->slot, item->generation, m, HOST_ENTER_LOOKUP)) {
 		drop_made(h, item->slot, DROP_HOST_FULL);
 		rte_pktmbuf_free(m);
@@ -153,8 +175,10 @@ static unsigned take_class(struct host *h, struct rte_ring *ring, uint64_t now)
 		bool ours = item->reason == HOST_LOCAL || item->reason == HOST_NEIGHBOR;
 
 		if (!in || in->generation != item->generation) {
+			bool same = h->dp->tables->interface[item->slot].tenure == item->tenure;
+
 			if (ours)
-				sparse(h, 0)->drops[DROP_STALE]++;
+				sparse(h, same ? item->slot : 0)->drops[DROP_STALE]++;
 		} else if (ours) {
 			deliver(h, item);
 		} else {
@@ -358,6 +382,8 @@ void host_set_source(struct host *h, uint32_t slot, unsigned family, const uint8
 	if (!slot || slot >= h->slots)
 		return;
 	i = &h->interface[slot];
+	if (addr && family == WIRE_IPV6 && addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80)
+		return;
 	pthread_mutex_lock(&h->lock);
 	if (addr)
 		memcpy(family == WIRE_IPV4 ? i->source4 : i->source6, addr,

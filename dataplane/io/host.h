@@ -20,8 +20,9 @@
 //    HOST_ENTER_TUNNEL are counted `from_host` on `slot`; the worker counts tx or tx_drops on
 //    `slot`.
 //  - a (slot, generation) that no longer matches when taken out: free; an rx'd packet counts drop
-//    `stale` on slot 0 (where the gone interface's counts went), a from_host one tx_drops on slot
-//    0.
+//    `stale`, a from_host one tx_drops. On the slot itself as long as it counts for the same object
+//    (its tenure is the same: it was changed), on slot 0, where a gone interface's counts go, when
+//    it was deleted.
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -48,12 +49,16 @@ struct host_item {
 	struct rte_mbuf *mbuf;
 	uint32_t slot; // interface the packet came in on
 	uint32_t generation;
+	uint32_t tenure;
 	// HOST_TOO_BIG: MTU. HOST_LOCAL: slot of the interface whose queue gets it, 0 = `slot`.
 	uint32_t info;
 	uint32_t info_generation; // HOST_LOCAL: of the interface `info`
-	uint16_t l3;              // offset of the IP or ARP header in the data
-	uint8_t reason;           // enum host_reason
-	uint8_t class;            // filled in by host_punt
+	// ICMP: the interface the packet would have left by, if that was known; 0 = it was not.
+	uint32_t out;
+	uint32_t out_generation;
+	uint16_t l3;    // offset of the IP or ARP header in the data
+	uint8_t reason; // enum host_reason
+	uint8_t class;  // filled in by host_punt
 };
 
 enum host_entry_kind {
@@ -72,7 +77,7 @@ struct host_entry {
 	uint32_t slot;
 	uint32_t generation;
 	uint32_t kind; // enum host_entry_kind
-	uint32_t pad;
+	uint32_t tenure;
 };
 
 // Worker's side. Never blocks, no system call. `now` in TSC ticks. 0 = taken (the mbuf is the
@@ -111,8 +116,11 @@ int host_unset(struct host *host, uint32_t slot);
 // may have a queue.
 void host_update(struct host *host, uint32_t slot);
 
-// The address ICMP errors about packets of interface `slot` come from; NULL = none. Without one
-// IPv4 uses 192.0.0.8 (RFC 7600 4.8), IPv6 sends nothing. `family` 4 or 6.
+// The address ICMP errors about packets of interface `slot` come from; NULL = none. `family` 4 or 6.
+// An IPv6 address of the link only is none: it cannot be heard from further away. Without one, as on
+// the tunnels of a vNet, IPv4 uses 192.0.0.8 (RFC 7600 4.8); IPv6 the address of the interface the
+// packet would have left by, and if that is not known or has none, nothing is sent and `icmp-source`
+// counted.
 void host_set_source(struct host *host, uint32_t slot, unsigned family, const uint8_t *addr);
 
 // A bounded amount of work: rings to descriptors, descriptors to rings. Returns packets moved; 0 =

@@ -10,6 +10,7 @@
 
 #include "dataplane/dataplane.h"
 #include "dataplane/io/host.h"
+#include "dataplane/wire/drop.h"
 
 // In the order they are served.
 enum host_class { HOST_ROUTING, HOST_ND, HOST_OTHER, HOST_ERROR, HOST_CLASSES };
@@ -55,10 +56,20 @@ struct host {
 	uint16_t ip_id;
 };
 
-// Builds the ICMP error about the IP packet at `packet` (`length` bytes in one piece). Returns NULL
-// when RFC 1812 4.3.2.7 or RFC 4443 2.4(e) forbid one, or there is no buffer; *silent says which (1
-// = forbidden).
-struct rte_mbuf *icmp_error(struct host *host, const struct host_interface *from,
-	const uint8_t *packet, uint32_t length, const struct host_item *item, int *silent);
+// Builds the ICMP error about the IP packet at `packet` (`length` bytes in one piece), from the IPv4
+// or IPv6 address `source`; NULL = none, see host_set_source(). Returns NULL when RFC 1812 4.3.2.7
+// or RFC 4443 2.4(e) forbid one (*why = DROP_COUNT), or the reason why it cannot be sent.
+struct rte_mbuf *icmp_error(struct host *host, const uint8_t *source, const uint8_t *packet,
+	uint32_t length, const struct host_item *item, enum drop_reason *why);
+
+// Packets of one rate: the theoretical arrival time (GCRA) that a packet of `now` finds, in ticks
+// ahead of now. A time further ahead than any packet can have moved it is from before a jump of the
+// clock and means nothing.
+static inline uint64_t rate_ahead(uint64_t arrival, uint64_t now, uint64_t burst, uint64_t interval)
+{
+	uint64_t ahead = arrival - now;
+
+	return ahead > burst + interval ? 0 : ahead;
+}
 
 #endif

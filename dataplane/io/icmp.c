@@ -109,8 +109,8 @@ static bool allowed6(const uint8_t *ip, uint32_t length, unsigned reason)
 	return !may_be_error6(ip, length);
 }
 
-static void fill4(struct host *host, const struct host_interface *from, uint8_t *out,
-	const uint8_t *ip, uint32_t quoted, const struct host_item *item)
+static void fill4(struct host *host, const uint8_t *source, uint8_t *out, const uint8_t *ip,
+	uint32_t quoted, const struct host_item *item)
 {
 	static const uint8_t dummy[4] = {192, 0, 0, 8};
 	const struct verdict *v = &verdicts[item->reason];
@@ -123,7 +123,7 @@ static void fill4(struct host *host, const struct host_interface *from, uint8_t 
 	put16(out + 4, host->ip_id++);
 	out[8] = TTL;
 	out[9] = IPPROTO_ICMP;
-	memcpy(out + 12, from->has_source[0] ? from->source4 : dummy, 4);
+	memcpy(out + 12, source ? source : dummy, 4);
 	memcpy(out + 16, ip + 12, 4);
 	icmp[0] = v->type4;
 	icmp[1] = v->code4;
@@ -139,8 +139,8 @@ static void fill4(struct host *host, const struct host_interface *from, uint8_t 
 	}
 }
 
-static void fill6(const struct host_interface *from, uint8_t *out, const uint8_t *ip,
-	uint32_t quoted, const struct host_item *item)
+static void fill6(const uint8_t *source, uint8_t *out, const uint8_t *ip, uint32_t quoted,
+	const struct host_item *item)
 {
 	const struct verdict *v = &verdicts[item->reason];
 	uint8_t *icmp = out + 40;
@@ -152,7 +152,7 @@ static void fill6(const struct host_interface *from, uint8_t *out, const uint8_t
 	put16(out + 4, 8 + quoted);
 	out[6] = IPPROTO_ICMPV6;
 	out[7] = TTL;
-	memcpy(out + 8, from->source6, 16);
+	memcpy(out + 8, source, 16);
 	memcpy(out + 24, ip + 8, 16);
 	icmp[0] = v->type6;
 	icmp[1] = v->code6;
@@ -164,8 +164,8 @@ static void fill6(const struct host_interface *from, uint8_t *out, const uint8_t
 	memcpy(icmp + 2, &sum, 2);
 }
 
-struct rte_mbuf *icmp_error(struct host *host, const struct host_interface *from,
-	const uint8_t *packet, uint32_t length, const struct host_item *item, int *silent)
+struct rte_mbuf *icmp_error(struct host *host, const uint8_t *source, const uint8_t *packet,
+	uint32_t length, const struct host_item *item, enum drop_reason *why)
 {
 	bool v4 = length >= 20 && packet[0] >> 4 == 4;
 	uint32_t header = v4 ? 28 : 48, most = (v4 ? ICMP4_MAX : ICMP6_MAX) - header;
@@ -173,14 +173,16 @@ struct rte_mbuf *icmp_error(struct host *host, const struct host_interface *from
 	struct rte_mbuf *m;
 	uint8_t *out;
 
-	*silent = 1;
+	*why = DROP_COUNT;
 	if (item->reason >= RTE_DIM(verdicts) || !verdicts[item->reason].type6)
 		return NULL;
 	if (v4 ? !allowed4(packet, length)
-	       : !(length >= 40 && packet[0] >> 4 == 6 && allowed6(packet, length, item->reason) &&
-			 from->has_source[1]))
+	       : !(length >= 40 && packet[0] >> 4 == 6 && allowed6(packet, length, item->reason)))
 		return NULL;
-	*silent = 0;
+	*why = DROP_ICMP_SOURCE;
+	if (!v4 && !source)
+		return NULL;
+	*why = DROP_NO_BUFFER;
 	// Padding of the frame is not part of the packet.
 	total = v4 ? (uint32_t)(packet[2] << 8 | packet[3])
 		   : 40u + (uint32_t)(packet[4] << 8 | packet[5]);
@@ -195,8 +197,8 @@ struct rte_mbuf *icmp_error(struct host *host, const struct host_interface *from
 		return NULL;
 	}
 	if (v4)
-		fill4(host, from, out, packet, quoted, item);
+		fill4(host, source, out, packet, quoted, item);
 	else
-		fill6(from, out, packet, quoted, item);
+		fill6(source, out, packet, quoted, item);
 	return m;
 }

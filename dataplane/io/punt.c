@@ -64,18 +64,18 @@ static enum host_class classify(const struct host_item *item)
 int host_punt(struct host_queue *queue, const struct host_item *item, uint64_t now)
 {
 	struct host_item copy = *item;
-	uint64_t *arrival, at;
+	uint64_t *arrival, ahead;
 
 	if (item->slot >= queue->slots || rte_pktmbuf_data_len(item->mbuf) < item->l3)
 		return REFUSED(DROP_HOST_NONE);
 	copy.class = (uint8_t)classify(item);
 	arrival = &queue->arrival[item->slot][copy.class];
-	at = *arrival > now ? *arrival : now;
-	if (at - now > queue->burst)
+	ahead = rate_ahead(*arrival, now, queue->burst, queue->interval);
+	if (ahead > queue->burst)
 		return REFUSED(DROP_HOST_LIMITED);
 	if (rte_ring_enqueue_elem(queue->to_host[copy.class], &copy, sizeof(copy)))
 		return REFUSED(DROP_HOST_FULL);
-	*arrival = at + queue->interval;
+	*arrival = now + ahead + queue->interval;
 	return 0;
 }
 

@@ -52,6 +52,17 @@ static void nap(struct rte_rcu_qsbr *qsbr, unsigned reader, long ns)
 	rte_rcu_qsbr_thread_online(qsbr, reader);
 }
 
+// Not when a packet that a shaper holds back would come too late for it: a nap takes as long as it says, and about as
+// long again until the core is there.
+static void rest(struct io_thread *t, long ns)
+{
+	struct dataplane *dp = t->all->config.dp;
+	uint64_t wait = worker_wait(dp->worker[t->index], rte_rdtsc());
+
+	if (wait > 2 * (uint64_t)ns * (dp->hz / 1000000) / 1000)
+		nap(dataplane_qsbr(dp), t->index, ns);
+}
+
 static int work(void *arg)
 {
 	struct io_thread *t = arg;
@@ -71,7 +82,7 @@ static int work(void *arg)
 			continue;
 		}
 		if (t->all->config.idle_sleep && ++empty > EMPTY_TURNS)
-			nap(qsbr, t->index, empty > LONG_IDLE ? LONG_NAP_NS : NAP_NS);
+			rest(t, empty > LONG_IDLE ? LONG_NAP_NS : NAP_NS);
 	}
 	rte_rcu_qsbr_thread_offline(qsbr, t->index);
 	rte_rcu_qsbr_thread_unregister(qsbr, t->index);

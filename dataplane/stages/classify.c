@@ -13,7 +13,6 @@
 
 #include "dataplane/stages/stages.h"
 
-#include "dataplane/io/host.h"
 #include "dataplane/stages/ip.h"
 
 #include <rte_prefetch.h>
@@ -137,10 +136,17 @@ static __rte_noinline enum drop_reason check_frame(
 	return bad;
 }
 
+static __rte_noinline bool is_gre6(const uint8_t *ip, const struct packet *p)
+{
+	struct upper upper;
+	ipv6_upper(ip, p->length, &upper);
+	return upper.protocol == PROTOCOL_GRE;
+}
+
 static inline bool is_gre(const struct rte_mbuf *m, const struct packet *p)
 {
 	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, p->l3);
-	return ip[p->family == 4 ? 9 : 6] == PROTOCOL_GRE;
+	return p->family == 4 ? ip[9] == PROTOCOL_GRE : is_gre6(ip, p);
 }
 
 // Not the common case. Returns false if the packet is settled.

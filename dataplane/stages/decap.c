@@ -8,6 +8,9 @@
 // traffic or somebody's mistake: it goes on with the reason noted, and lookup drops it with that reason if the
 // outer destination turns out to be ours. GRE on other interfaces never comes here: it is a customer's payload.
 //
+// Which core interface a packet came by does not matter: a data plane has one underlay, and the way in is the core's
+// choice, not our way out turned round. Two underlays with equal addresses take two data planes.
+//
 // Congestion marks travel inwards as RFC 6040 says. Sequence numbers are read over: RFC 2890 leaves them
 // to both ends' agreement, and we promise no order.
 
@@ -62,9 +65,18 @@ static inline bool plain_ipv4(const uint8_t *ip)
 static __rte_noinline enum drop_reason read_odd(
 	const uint8_t *ip, const struct packet *p, struct gre *g)
 {
-	unsigned header = p->family == 4 ? (ip[0] & 15u) * 4 : 40, at = 4;
+	unsigned header = (ip[0] & 15u) * 4, at = 4;
+	bool fragment = (load_be16(ip + 6) & 0x3fff) != 0;
+	if (p->family == 6) {
+		struct upper upper;
+		enum drop_reason bad = ipv6_upper(ip, p->length, &upper);
+		if (bad != HEADER_OK)
+			return bad;
+		header = upper.at;
+		fragment = upper.fragment;
+	}
 	const uint8_t *gre = ip + header;
-	if (p->family == 4 && (load_be16(ip + 6) & 0x3fff) != 0)
+	if (fragment)
 		return DROP_FRAGMENT;
 	if (p->length < header + 4)
 		return DROP_GRE_HEADER;

@@ -6,18 +6,22 @@
 
 #include "dataplane/stages/stages.h"
 
-#include "dataplane/io/host.h"
-
 static int punt(struct worker *w, unsigned i, unsigned reason, uint32_t info)
 {
 	const struct packet *p = &w->burst.packet[i];
 	const struct interface *interface = w->tables->interface;
+	uint32_t out = reason == HOST_TTL || reason == HOST_TOO_BIG || reason == HOST_UNREACHABLE
+			       ? p->out
+			       : 0;
 	const struct host_item item = {
 		.mbuf = w->burst.mbuf[i],
 		.slot = p->in,
 		.generation = interface[p->in].generation,
+		.tenure = interface[p->in].tenure,
 		.info = info,
 		.info_generation = reason == HOST_LOCAL ? interface[info].generation : 0,
+		.out = out,
+		.out_generation = interface[out].generation,
 		.l3 = p->l3,
 		.reason = (uint8_t)reason,
 	};

@@ -2,14 +2,16 @@
 #ifndef STAGES_FRAGMENT_H
 #define STAGES_FRAGMENT_H
 
-#include "dataplane/worker.h"
+#include <stdint.h>
 
-// Takes an IPv4 packet without DF that is larger than its way out allows, puts its fragments into the worker's
-// fragment list, ready to send, and the packet itself to the dead. Counts on the out-interface.
-void fragment(struct worker *w, struct rte_mbuf *m, const struct packet *p);
+#include <rte_config.h>
+#include <rte_mbuf.h>
 
-// output.c: puts the frame around the IP packet of `length` bytes at `offset`; returns the port it leaves by.
-uint16_t output_frame(struct worker *w, struct rte_mbuf *m, uint16_t offset, uint16_t length,
-	const struct packet *p);
+// How many fragments the IPv4 packet of `length` bytes at `ip` makes where packets of `mtu` bytes fit, which is at least
+// its header and 8 more.
+unsigned fragment_count(const uint8_t *ip, unsigned length, unsigned mtu);
+
+// Writes them, IP packets each, into that many empty buffers.
+void fragment(const uint8_t *ip, unsigned length, unsigned mtu, struct rte_mbuf **piece);
 
 #endif

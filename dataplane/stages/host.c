@@ -7,22 +7,12 @@
 
 #include "dataplane/stages/stages.h"
 
-#include "dataplane/io/host.h"
 #include "dataplane/stages/ip.h"
-
-static void stale(struct worker *w, const struct host_entry *e)
-{
-	if (e->kind == HOST_ENTER_LOOKUP)
-		w->sparse[0].drops[DROP_STALE]++;
-	else
-		w->sparse[0].tx_drops[TX_DROP_DOWN]++;
-	w->dead[w->dead_count++] = e->mbuf;
-}
 
 static void tx_drop(struct worker *w, const struct host_entry *e)
 {
 	w->sparse[e->slot].tx_drops[TX_DROP_DOWN]++;
-	w->dead[w->dead_count++] = e->mbuf;
+	bury(w, e->mbuf);
 }
 
 static void send_frame(struct worker *w, const struct host_entry *e)
@@ -81,46 +71,49 @@ static bool enter_lookup(struct worker *w, const struct host_entry *e, struct pa
 	return true;
 }
 
-unsigned stage_host(struct worker *w)
+static bool is_stale(struct worker *w, const struct host_entry *e)
 {
-	struct host_entry entry[BURST];
+	if (likely(w->tables->interface[e->slot].generation == e->generation))
+		return false;
+	uint32_t slot = heir(w, e->slot, e->tenure);
+	if (e->kind == HOST_ENTER_LOOKUP)
+		w->sparse[slot].drops[DROP_STALE]++;
+	else
+		w->sparse[slot].tx_drops[TX_DROP_DOWN]++;
+	bury(w, e->mbuf);
+	return true;
+}
+
+void burst_of_errors(struct worker *w, const struct host_entry *entry, unsigned n)
+{
 	struct burst *b = &w->burst;
-	unsigned n = host_take(w->host, entry, BURST);
-	uint32_t tunnels = 0;
-	if (n == 0)
-		return 0;
-	b->count = 0;
-	b->alive = 0;
+	burst_open(b);
 	for (unsigned i = 0; i < n; i++) {
 		const struct host_entry *e = &entry[i];
 		unsigned at = b->count;
-		if (w->tables->interface[e->slot].generation != e->generation) {
-			stale(w, e);
+		if (e->kind != HOST_ENTER_LOOKUP || is_stale(w, e))
 			continue;
-		}
-		if (e->kind == HOST_ENTER_PORT) {
-			send_frame(w, e);
-			continue;
-		}
-		b->mbuf[at] = e->mbuf;
-		b->count++;
-		if (e->kind == HOST_ENTER_TUNNEL) {
-			if (enter_tunnel(w, e, &b->packet[at]))
-				tunnels |= 1u << at;
-			else
-				tx_drop(w, e);
-		} else if (enter_lookup(w, e, &b->packet[at])) {
-			b->alive |= 1u << at;
-		} else {
-			b->packet[at].in = e->slot;
+		b->mbuf[b->count++] = e->mbuf;
+		b->alive |= 1u << at;
+		if (!enter_lookup(w, e, &b->packet[at]))
 			burst_drop(w, at, DROP_HOST_FRAME);
-		}
 	}
-	stage_lookup(w);
-	b->alive |= tunnels;
-	burst_compact(b);
-	stage_output(w);
-	stage_tx(w);
-	stage_drop(w);
-	return n;
+}
+
+void burst_of_host(struct worker *w, const struct host_entry *entry, unsigned n)
+{
+	struct burst *b = &w->burst;
+	burst_open(b);
+	for (unsigned i = 0; i < n; i++) {
+		const struct host_entry *e = &entry[i];
+		if (e->kind == HOST_ENTER_LOOKUP || is_stale(w, e))
+			continue;
+		if (e->kind == HOST_ENTER_PORT)
+			send_frame(w, e);
+		else if (!enter_tunnel(w, e, &b->packet[b->count]))
+			tx_drop(w, e);
+		else
+			b->mbuf[b->count++] = e->mbuf;
+	}
+	b->alive = (uint32_t)((1ull << b->count) - 1);
 }

@@ -22,6 +22,11 @@
 #define PROTOCOL_GRE    47u
 #define PROTOCOL_ICMPV6 58u
 
+#define EXTENSION_HOPS        0u
+#define EXTENSION_ROUTING     43u
+#define EXTENSION_FRAGMENT    44u
+#define EXTENSION_DESTINATION 60u
+
 #define IPV4_DF 0x4000u
 #define IPV4_MF 0x2000u
 
@@ -177,10 +182,26 @@ static inline enum drop_reason ipv6_check(const uint8_t *h, unsigned room, uint1
 	unsigned total = load_be16(h + 4) + 40u;
 	if (total > room)
 		return DROP_FRAME_TRUNCATED;
+	// A jumbogram (RFC 2675) says its length elsewhere, and none that fits a frame may be one.
+	if (total == 40 && h[6] == EXTENSION_HOPS)
+		return DROP_IP_HEADER;
 	*length = (uint16_t)total;
 	if (h[8] == 0xff || ipv6_loopback_or_none(h + 24))
 		return DROP_MARTIAN;
 	return h[24] != 0xff && ipv6_loopback_or_none(h + 8) ? DROP_MARTIAN : HEADER_OK;
 }
+
+// GRE in front of which IPv6 extension headers stand: what senders do who limit how deep tunnels may nest (RFC 2473
+// section 4.1.1, Linux by default). extension.c
+struct upper {
+	uint8_t protocol; // of what stands behind the extension headers; EXTENSION_* if one is in the way
+	bool fragment; // of a datagram of several
+	uint16_t at;   // offset of it from the IPv6 header
+};
+
+// `length` bytes are there from the IPv6 header on. HEADER_OK; DROP_GRE_EXTENSION: more of them than anybody needs, one
+// that leads further, or an option that says to drop what does not understand it. `upper` then says whether GRE is behind
+// them as far as can be seen.
+enum drop_reason ipv6_upper(const uint8_t *h, unsigned length, struct upper *upper);
 
 #endif

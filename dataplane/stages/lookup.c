@@ -12,7 +12,6 @@
 
 #include "dataplane/stages/stages.h"
 
-#include "dataplane/io/host.h"
 #include "dataplane/stages/ip.h"
 #include "dataplane/tables/fib.h"
 
@@ -134,6 +133,7 @@ static __rte_noinline void take_path(struct worker *w, unsigned i, struct way *w
 					  ? &t->path[word.target]
 					  : group_select(t, word, b->mbuf[i], p);
 	if (unlikely(path == NULL || !path->up)) {
+		p->out = path != NULL ? path_way(path).interface : 0;
 		burst_drop_icmp(w, i, DROP_PATH_DOWN, HOST_UNREACHABLE, 0);
 		return;
 	}
@@ -181,7 +181,9 @@ static __rte_noinline unsigned take_way(struct worker *w, unsigned i, struct way
 		mtu = RTE_MIN(mtu, core);
 	}
 	if (unlikely(!t->neighbor[p->neighbor].resolved)) {
-		__atomic_store_n(&t->neighbor[p->neighbor].needed, 1, __ATOMIC_RELAXED);
+		// Tested before it is set: in an outage every worker comes by with every packet.
+		if (!__atomic_load_n(&t->neighbor[p->neighbor].needed, __ATOMIC_RELAXED))
+			__atomic_store_n(&t->neighbor[p->neighbor].needed, 1, __ATOMIC_RELAXED);
 		burst_drop(w, i, DROP_NEIGHBOR_UNRESOLVED);
 		return 0;
 	}

@@ -106,10 +106,39 @@ static inline uint16_t make_frame(struct worker *w, struct rte_mbuf *m, uint16_t
 	return n->port;
 }
 
-uint16_t output_frame(struct worker *w, struct rte_mbuf *m, uint16_t offset, uint16_t length,
-	const struct packet *p)
+static unsigned inner_mtu(const struct worker *w, const struct packet *p)
 {
-	return make_frame(w, m, offset, length, p);
+	const struct interface *out = &w->tables->interface[p->out];
+	unsigned core = w->tables->neighbor[p->neighbor].mtu;
+	if (out->out_kind != WIRE_INTERFACE_GRE)
+		return out->mtu;
+	return RTE_MIN((unsigned)out->mtu, core - out->outer_bytes);
+}
+
+// Fragments are the one thing here that needs buffers of its own, and one packet becomes many, so they have a list of
+// their own with a fixed room, which is sent when it is full. All or nothing: a packet that cannot be sent whole is not sent
+// in part.
+static void send_in_parts(struct worker *w, struct rte_mbuf *m, const struct packet *p)
+{
+	struct fragment_list *list = &w->fragments;
+	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, p->l3);
+	unsigned mtu = inner_mtu(w, p), n = fragment_count(ip, p->length, mtu);
+	bury(w, m);
+	if (list->count + n > FRAGMENT_ROOM)
+		tx_flush_fragments(w);
+	struct rte_mbuf **piece = &list->mbuf[list->count];
+	if (n > FRAGMENT_ROOM || rte_pktmbuf_alloc_bulk(w->pool, piece, n) != 0) {
+		w->sparse[p->out].tx_drops[TX_DROP_NO_BUFFER]++;
+		return;
+	}
+	fragment(ip, p->length, mtu, piece);
+	for (unsigned i = 0; i < n; i++) {
+		uint16_t length = piece[i]->data_len;
+		list->interface[list->count] = p->out;
+		list->bytes[list->count] = length;
+		list->port[list->count++] = make_frame(w, piece[i], 0, length, p);
+	}
+	w->sparse[p->out].extra_fragments += n - 1;
 }
 
 // Appends to the port's list; most of a burst leaves by one port.
@@ -135,6 +164,8 @@ void stage_output(struct worker *w)
 	struct tx_list *list = NULL;
 	uint32_t in = b->packet[0].in;
 	uint64_t forwarded = 0;
+	if (b->count == 0)
+		return; // packet[0] says nothing, and its interface's counters may be somebody else's by now
 	// The burst was compacted: all its packets are alive.
 	for (unsigned i = 0; i < b->count; i++) {
 		const struct packet *p = &b->packet[i];
@@ -149,7 +180,7 @@ void stage_output(struct worker *w)
 		if (likely(!(p->flags & PACKET_FREE))) // else it starts here
 			decrement_ttl(rte_pktmbuf_mtod_offset(m, uint8_t *, p->l3), p->family);
 		if (unlikely(p->flags & PACKET_FRAGMENT)) {
-			fragment(w, m, p);
+			send_in_parts(w, m, p);
 			continue;
 		}
 		uint16_t port = make_frame(w, m, p->l3, p->length, p);

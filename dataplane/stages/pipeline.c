@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The packet's way, in order. One turn takes at most one burst from each receive queue through all the stages,
-// then what the host path wants sent, and ends by telling the RCU that this worker holds nothing any more.
+// The packet's way, in order, and where what enters. This is the only place that lists stages.
 //
-//	rx -> classify -> decap -> lookup -> guard -> police -> output -> tx -> drop
+//	 ports                errors, shaper          host
+//	   |                       |                    |
+//	classify -> decap -> lookup -> guard -> police -> output -> tx -> drop
 //
 // Both directions are this one way: an attachment and a tunnel are interfaces of a VRF alike. A burst is worked on
 // in place with a mask of the living; it is compacted where many may have left, after decap and before output.
+//
+// One turn takes out what a shaper held back, then at most one burst from each receive queue, then what the host
+// path wants sent, and ends by telling the RCU that this worker holds nothing any more. What comes out of the shaper's wheel
+// enters at lookup, not at output: routes may have changed, and next hops may have been deleted and their slots
+// given to somebody else, while it waited. It is not limited twice.
 
 #include "dataplane/stages/stages.h"
 
+#include "dataplane/tables/limiter.h"
 #include "dataplane/tables/limiter_wheel.h"
 #include "dataplane/tables/reclaim.h"
 
@@ -28,37 +35,80 @@ void burst_compact(struct burst *b)
 	b->alive = (uint32_t)((1ull << n) - 1);
 }
 
-static void run_burst(struct worker *w, const struct port *port, unsigned n)
+enum entry { ENTER_DECAP, ENTER_LOOKUP, ENTER_OUTPUT };
+
+static void run_from(struct worker *w, enum entry entry)
 {
 	struct burst *b = &w->burst;
-	stage_classify(w, port, n);
-	stage_decap(w);
-	burst_compact(b);
-	stage_lookup(w);
-	stage_guard(w);
-	stage_police(w);
-	burst_compact(b);
-	stage_output(w);
+	switch (entry) {
+	case ENTER_DECAP:
+		stage_decap(w);
+		burst_compact(b);
+		// fall through
+	case ENTER_LOOKUP:
+		stage_lookup(w);
+		stage_guard(w);
+		stage_police(w);
+		burst_compact(b);
+		// fall through
+	case ENTER_OUTPUT:
+		stage_output(w);
+	}
 	stage_tx(w);
 	stage_drop(w);
+}
+
+// Before new ones, which must not overtake: police parks what comes after as long as something is due. Bounded by a little
+// more than can come in a turn; the rest is due in the next one.
+static unsigned run_parked(struct worker *w)
+{
+	unsigned seen = 0, n;
+	for (unsigned k = 0; k < 4 + w->rx_count && (n = burst_of_parked(w)) != 0; k++) {
+		seen += n;
+		run_from(w, ENTER_LOOKUP);
+	}
+	return seen;
+}
+
+static unsigned run_port(struct worker *w, const struct rx_queue *q)
+{
+	unsigned n = q->port->rx(q->port, q->queue, w->burst.mbuf, BURST);
+	if (n != 0) {
+		stage_classify(w, q->port, n);
+		run_from(w, ENTER_DECAP);
+	}
+	return n;
+}
+
+static unsigned run_host(struct worker *w)
+{
+	struct host_entry entry[BURST];
+	unsigned n = host_take(w->host, entry, BURST);
+	if (n == 0)
+		return 0;
+	burst_of_errors(w, entry, n);
+	run_from(w, ENTER_LOOKUP);
+	burst_of_host(w, entry, n);
+	run_from(w, ENTER_OUTPUT);
+	return n;
 }
 
 unsigned worker_turn(struct worker *w, uint64_t now)
 {
 	unsigned seen = 0;
 	w->now = now;
-	if (wheel_count(w->wheel) != 0) // before new ones, which must not overtake
-		seen += stage_parked(w);
-	for (unsigned q = 0; q < w->rx_count; q++) {
-		struct port *port = w->rx[q].port;
-		unsigned n = port->rx(port, w->rx[q].queue, w->burst.mbuf, BURST);
-		if (n == 0)
-			continue;
-		seen += n;
-		run_burst(w, port, n);
-	}
+	if (wheel_count(w->wheel) != 0)
+		seen += run_parked(w);
+	for (unsigned q = 0; q < w->rx_count; q++)
+		seen += run_port(w, &w->rx[q]);
 	if (w->host != NULL)
-		seen += stage_host(w);
+		seen += run_host(w);
 	rte_rcu_qsbr_quiescent(w->qsbr, w->index);
 	return seen;
+}
+
+uint64_t worker_wait(const struct worker *w, uint64_t now)
+{
+	uint64_t wait = wheel_wait(w->wheel, limiter_units(now));
+	return wait == UINT64_MAX ? wait : wait >> LIMITER_UNIT_SHIFT;
 }

@@ -13,7 +13,8 @@
 // wheel, and comes back at lookup, because routes may have changed meanwhile, past guard and this
 // stage. It keeps (slot, generation) of the interface it came in on: if that is gone, it is dropped
 // `stale`. With the wheel full the limiter polices: what would have to wait is dropped
-// `shape-full`.
+// `shape-full`. Who may leave at once waits all the same as long as somebody is due who has not
+// left, which happens when a worker was away for long.
 
 #include "dataplane/stages/stages.h"
 
@@ -70,7 +71,8 @@ static inline void judge_one(
 		refuse(w, i, ef, false);
 }
 
-// `shape`: the group's limiter may make packets wait; w->departure is set for those that must.
+// `shape`: the group's limiter may make packets wait; w->departure is set for those that must, and w->queued for those
+// that would be out of order if they overtook one that waits.
 static void judge_many(struct worker *w, const struct batches *g, const struct batch *group,
 	uint32_t members, uint32_t ef, bool shape)
 {
@@ -80,7 +82,7 @@ static void judge_many(struct worker *w, const struct batches *g, const struct b
 	uint16_t packed[BURST];
 	uint8_t who[BURST];
 	unsigned n = 0;
-	bool full = false;
+	bool shapes = shape, full = false;
 	FOR_EACH (i, members) {
 		packed[n] = g->length[i];
 		ef_mask |= (uint64_t)(ef >> i & 1) << n;
@@ -95,10 +97,14 @@ static void judge_many(struct worker *w, const struct batches *g, const struct b
 			 : limiter_police(word, part, now, packed, ef_mask, n);
 	for (unsigned k = 0; k < n; k++) {
 		unsigned i = who[k];
-		if (!(accepted >> k & 1))
+		if (!(accepted >> k & 1)) {
 			refuse(w, i, ef, full);
-		else if (shape && (int64_t)(departure[k] - w->departure[i]) > 0)
+			continue;
+		}
+		if (shape && (int64_t)(departure[k] - w->departure[i]) > 0)
 			w->departure[i] = departure[k];
+		if (shapes)
+			w->queued |= (1u << i) & ~ef;
 	}
 }
 
@@ -129,8 +135,10 @@ static void park_all(struct worker *w)
 {
 	struct burst *b = &w->burst;
 	uint64_t now = limiter_units(w->now);
+	// After a stall more may be due than a turn lets out: who comes now waits behind it, in the slot of now.
+	uint32_t behind = wheel_due(w->wheel, now) ? w->queued : 0;
 	FOR_EACH (i, b->alive) {
-		if (w->departure[i] == now)
+		if (w->departure[i] == now && !(behind >> i & 1))
 			continue;
 		struct packet *p = &b->packet[i];
 		struct parked *place = wheel_put(w->wheel, now, w->departure[i]);
@@ -140,7 +148,8 @@ static void park_all(struct worker *w)
 		}
 		*place = (struct parked){.mbuf = b->mbuf[i],
 			.packet = *p,
-			.generation = w->tables->interface[p->in].generation};
+			.generation = w->tables->interface[p->in].generation,
+			.tenure = w->tables->interface[p->in].tenure};
 		b->alive &= ~(1u << i);
 	}
 }
@@ -159,7 +168,7 @@ void stage_police(struct worker *w)
 		const struct packet *p = &b->packet[i];
 		const struct interface *from = &interface[p->in], *to = &interface[p->out];
 		uint32_t limiter_in = from->limiter_in, limiter_out = to->limiter_out;
-		if (p->flags & PACKET_FREE)
+		if (p->flags & (PACKET_FREE | PACKET_PAID))
 			continue;
 		ef |= (uint32_t)(p->tos >> 2 == DSCP_EF) << i;
 		in.length[i] = accounted(p, from->account_in);
@@ -169,52 +178,38 @@ void stage_police(struct worker *w)
 		if (limiter_out != 0)
 			join(w, &out, limiter_out, i);
 	}
-	if (shaping)
+	if (shaping) {
+		w->queued = 0;
 		for (unsigned k = 0; k < b->count; k++)
 			w->departure[k] = limiter_units(w->now);
+	}
 	judge_all(w, &in, ef, shaping);
 	judge_all(w, &out, ef, shaping);
 	if (shaping)
 		park_all(w);
 }
 
-// Takes what may leave now out of the wheel into the burst; returns how many.
-static unsigned unpark(struct worker *w)
+unsigned burst_of_parked(struct worker *w)
 {
 	struct burst *b = &w->burst;
 	const struct parked *parked;
 	unsigned n = 0;
-	b->count = 0;
-	b->alive = 0;
-	while (b->count < BURST && (parked = wheel_take(w->wheel, limiter_units(w->now))) != NULL) {
-		const struct interface *i = &w->tables->interface[parked->packet.in];
+	burst_open(b);
+	for (; n < BURST && (parked = wheel_take(w->wheel, limiter_units(w->now))) != NULL; n++) {
+		uint32_t slot = parked->packet.in;
+		const struct interface *i = &w->tables->interface[slot];
 		struct packet *p = &b->packet[b->count];
-		n++;
 		if (i->generation != parked->generation) {
-			w->sparse[0].drops[DROP_STALE]++;
-			w->dead[w->dead_count++] = parked->mbuf;
+			w->sparse[heir(w, slot, parked->tenure)].drops[DROP_STALE]++;
+			bury(w, parked->mbuf);
 			continue;
 		}
 		b->mbuf[b->count] = parked->mbuf;
 		*p = parked->packet;
 		p->vrf = i->vrf;
 		p->flags &= (uint8_t) ~(PACKET_CHECK | PACKET_FRAGMENT);
+		p->flags |= PACKET_PAID;
 		b->alive |= 1u << b->count++;
 	}
 	return n;
-}
-
-unsigned stage_parked(struct worker *w)
-{
-	unsigned seen = 0, n;
-	// Bounded: the rest is due in the next turn.
-	for (unsigned k = 0; k < 4 && (n = unpark(w)) != 0; k++) {
-		seen += n;
-		stage_lookup(w);
-		burst_compact(&w->burst);
-		stage_output(w);
-		stage_tx(w);
-		stage_drop(w);
-	}
-	return seen;
 }

@@ -2,11 +2,15 @@
 #ifndef STAGES_STAGES_H
 #define STAGES_STAGES_H
 
-// The stages, in the order of pipeline.c. Each takes the worker's burst, looks at the living packets, and leaves
-// fewer of them alive. No stage allocates (fragments excepted), logs, locks, calls the system or divides.
+// The stages; pipeline.c says in which order, and what enters where. Each takes the worker's burst, looks at the living
+// packets, and leaves fewer of them alive. No stage allocates (fragments excepted), logs, locks, calls the system or
+// divides, and none calls another one.
 
+#include "dataplane/io/host.h"
 #include "dataplane/wire/drop.h"
 #include "dataplane/worker.h"
+
+#include <assert.h>
 
 void stage_classify(struct worker *w, const struct port *port, unsigned n);
 void stage_decap(struct worker *w);
@@ -16,11 +20,29 @@ void stage_police(struct worker *w);
 void stage_output(struct worker *w);
 void stage_tx(struct worker *w);
 void stage_drop(struct worker *w);
-unsigned stage_parked(
-	struct worker *w); // what a shaper held back and may leave now: lookup, output, tx, drop
-unsigned stage_host(struct worker *w); // its own way in: lookup or output, then as above
+
+// The ways in beside a port: each makes a burst of its own.
+// What a shaper held back and may leave now, for lookup. Returns how many it took out, dropped ones too; 0 = none is due.
+unsigned burst_of_parked(struct worker *w);
+// Of what the host path wants sent: ICMP errors, for lookup. / The kernel's packets for tunnels, for output; its frames go
+// straight to the ports' lists.
+void burst_of_errors(struct worker *w, const struct host_entry *entry, unsigned n);
+void burst_of_host(struct worker *w, const struct host_entry *entry, unsigned n);
 
 // Shared by the stages.
+
+static inline void burst_open(struct burst *b)
+{
+	b->count = 0;
+	b->alive = 0;
+	b->gre = 0;
+}
+
+static inline void bury(struct worker *w, struct rte_mbuf *m)
+{
+	assert(w->dead_count < DEAD_ROOM);
+	w->dead[w->dead_count++] = m;
+}
 
 // Ends a packet: one reason, charged to the interface it came in on.
 static inline void burst_drop(struct worker *w, unsigned i, enum drop_reason reason)
@@ -28,7 +50,14 @@ static inline void burst_drop(struct worker *w, unsigned i, enum drop_reason rea
 	struct burst *b = &w->burst;
 	w->sparse[b->packet[i].in].drops[reason]++;
 	b->alive &= ~(1u << i);
-	w->dead[w->dead_count++] = b->mbuf[i];
+	bury(w, b->mbuf[i]);
+}
+
+// Who is charged for what was parked when interface `slot` was another one: the slot, as long as it counts for the same
+// object, else slot 0.
+static inline uint32_t heir(const struct worker *w, uint32_t slot, uint32_t tenure)
+{
+	return w->tables->interface[slot].tenure == tenure ? slot : 0;
 }
 
 // Closes the gaps; the order of packets stays.
@@ -37,7 +66,8 @@ void burst_compact(struct burst *b);
 // For us: hands the packet to the host path, `reason` and `info` as in io/host.h.
 void burst_to_host(struct worker *w, unsigned i, unsigned reason, uint32_t info);
 
-// Drops a packet and offers it to the host path as material for an ICMP error.
+// Drops a packet and offers it to the host path as material for an ICMP error. If its way out is known, p->out says so;
+// with HOST_NO_ROUTE it is not.
 void burst_drop_icmp(
 	struct worker *w, unsigned i, enum drop_reason drop, unsigned reason, uint32_t info);
 
@@ -52,8 +82,9 @@ uint32_t underlay_resolve(
 // Over addresses, protocol and ports of the (inner) packet.
 uint32_t flow_hash(const struct rte_mbuf *m, const struct packet *p);
 
-// Sends what is in hand for one port.
+// Sends what is in hand for one port. / The fragments in hand.
 void tx_flush_port(struct worker *w, unsigned port);
+void tx_flush_fragments(struct worker *w);
 
 static inline void tx_add(
 	struct worker *w, uint16_t port, struct rte_mbuf *m, uint32_t interface, uint16_t bytes)

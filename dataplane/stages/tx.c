@@ -42,7 +42,7 @@ void tx_flush_port(struct worker *w, unsigned port)
 	send(w, port, list->mbuf, list->interface, list->bytes, n);
 }
 
-static void send_fragments(struct worker *w)
+void tx_flush_fragments(struct worker *w)
 {
 	struct fragment_list *f = &w->fragments;
 	for (unsigned i = 0; i < f->count;) {
@@ -60,5 +60,5 @@ void stage_tx(struct worker *w)
 	for (; w->tx_ports != 0; w->tx_ports &= w->tx_ports - 1)
 		tx_flush_port(w, (unsigned)__builtin_ctzll(w->tx_ports));
 	if (unlikely(w->fragments.count != 0))
-		send_fragments(w);
+		tx_flush_fragments(w);
 }

@@ -329,10 +329,11 @@ static void release(void *ctx, uint64_t slot)
 {
 	struct dataplane *dp = ctx;
 	struct tables *t = dp->tables;
-	uint32_t generation = t->interface[slot].generation;
+	uint32_t generation = t->interface[slot].generation, tenure = t->interface[slot].tenure;
 	stats_slot_delete(dp->stats, STATS_INTERFACE, t->interface_record[slot].uid);
 	memset(&t->interface[slot], 0, sizeof(t->interface[slot]));
 	t->interface[slot].generation = generation;
+	t->interface[slot].tenure = tenure;
 	slots_release(&t->interface_slots, (uint32_t)slot);
 }
 
@@ -347,6 +348,8 @@ int interface_delete(struct dataplane *dp, uint32_t id)
 	struct interface_refs refs;
 	interface_resolve(dp, &t->interface_record[slot], &refs);
 	give_up(t, slot);
+	__atomic_store_n(
+		&t->interface[slot].tenure, t->interface[slot].tenure + 1, __ATOMIC_RELEASE);
 	count_uses(t, &refs, -1);
 	slots_drop(&t->interface_slots, slot);
 	reclaim_defer(dp->reclaim, release, dp, slot);

@@ -34,7 +34,11 @@ struct interface {
 	uint32_t key;       // host order
 	uint32_t id;        // wire id
 	int16_t account_in; // added to an IP packet's length for limiter_in
-	int16_t pad0[7];
+	int16_t pad0;
+	// Grows when the interface is deleted, not when it is changed: as long as it is the same the slot counts for
+	// the same object, so what was parked for an earlier shape of it is charged to it all the same.
+	uint32_t tenure;
+	int16_t pad1[4];
 
 	// Line 1: out
 	uint32_t limiter_out __attribute__((aligned(64)));

@@ -42,7 +42,9 @@
 	X(STALE,               "stale",               "parked while its interface was deleted") \
 	X(SHAPE_FULL,          "shape-full",          "the shaper's memory was used up") \
 	X(RESTART,             "restart",             "in flight when the data plane stopped") \
-	X(ECN,                 "ecn",                 "outer congestion mark on a packet that cannot carry it (RFC 6040)")
+	X(ECN,                 "ecn",                 "outer congestion mark on a packet that cannot carry it (RFC 6040)") \
+	X(GRE_EXTENSION,       "gre-extension",       "GRE behind IPv6 extension headers that are too long or not understood") \
+	X(ICMP_SOURCE,         "icmp-source",         "an ICMPv6 error, but no address of ours that the sender could hear from")
 // clang-format on
 
 #define DROP_ENUM(symbol, name, help) DROP_##symbol,

@@ -2,6 +2,7 @@
 
 // GRE at its edges: which headers are taken, which triple is whose, and what becomes of everything else.
 
+#include "dataplane/tables/vrf.h"
 #include "tests/packet/packet.h"
 
 // A packet from a vNet in GRE as described, in an outer header as described.
@@ -288,6 +289,92 @@ static void ipv6_outer(void **state)
 	expect_inner(rig, ACME, 0);
 }
 
+static void outer6(
+	struct rig *rig, const void *extension, unsigned bytes, uint8_t first, const struct gre *g)
+{
+	static struct frame f;
+	const struct ipv6 h = {
+		.source = {0xfd, 2}, .destination = {0xfd, 1}, .hop_limit = 9, .protocol = first};
+	static uint8_t all[FRAME_ROOM];
+	frame_payload(&f, 21);
+	frame_udp(&f, 1, 2);
+	frame_ipv4(&f, &ipv4_down);
+	frame_gre(&f, g);
+	memcpy(all, extension, bytes);
+	memcpy(all + bytes, f.data, f.length);
+	frame_bytes(&f, all, f.length + bytes);
+	frame_ipv6(&f, &h);
+	frame_type(&f, 0x86dd);
+	frame_macs(&f, (const uint8_t[]){2, 0, 0, 0, 0, 0x11}, mac_core);
+	rig_send(rig, 1, &f);
+}
+
+static void tunnel_over_ipv6(struct rig *rig)
+{
+	struct wire_interface r = get_interface(rig, TUNNEL(ACME));
+	const struct wire_local l = {
+		.vrf = UNDERLAY, .interface = CORE, .family = WIRE_IPV6, .addr = {0xfd, 1}};
+	r.family = WIRE_IPV6;
+	memcpy(r.local, l.addr, 16);
+	memset(r.remote, 0, 16);
+	r.remote[0] = 0xfd;
+	r.remote[1] = 2;
+	r.mtu = 1400;
+	set_interface(rig, &r);
+	assert_int_equal(local_set(rig->dp, &l), 0);
+}
+
+// What stands between the outer IPv6 header and GRE. Linux puts the first of these there unless told not to.
+static void extension_headers(void **state)
+{
+	struct rig *rig = *state;
+	static const struct {
+		uint8_t first, bytes;
+		uint8_t header[72];
+	} good[] =
+		{
+			{60, 8, {47, 0, 4, 1, 4, 1, 1, 0}}, // encapsulation limit 4, PadN
+			{60, 8, {47, 0, 4, 1, 0, 0, 0, 0}}, // 0, Pad1
+			{0, 16,
+				{60, 0, 1, 4, 0, 0, 0, 0, 47, 0, 4, 1, 4, 1,
+					1}},                   // hop by hop, then that
+			{60, 8, {47, 0, 0x1e, 4, 1, 2, 3, 4}}, // an option nobody knows
+			{44, 8, {47, 0, 0, 0, 1, 2, 3, 4}},    // fragment header of a whole one
+			{43, 8, {47, 0, 4, 0, 0, 0, 0, 0}},    // routing header, done with
+			{60, 64, {47, 7, 1, 60}},
+		},
+	  bad[] = {
+		  {60, 8, {47, 0, 0x5e, 4, 1, 2, 3, 4}}, // "drop if you do not know me"
+		  {60, 8, {47, 0, 4, 9, 4, 1, 1, 0}},    // longer than its header
+		  {60, 72, {47, 8, 1, 68}},              // too long for us
+		  {43, 8, {47, 0, 4, 1, 0, 0, 0, 0}},    // has somewhere else to go
+		  {60, 16, {60, 0, 0x5e, 4, 0, 0, 0, 0, 47, 0, 1, 4}}, // found behind both
+	  };
+	tunnel_over_ipv6(rig);
+	for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		outer6(rig, good[i].header, good[i].bytes, good[i].first, &keyed);
+		expect_inner(rig, ACME, 0);
+	}
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		outer6(rig, bad[i].header, bad[i].bytes, bad[i].first, &keyed);
+		rig_expect_drop(rig, CORE, DROP_GRE_EXTENSION, i + 1);
+	}
+	static const uint8_t part[2][8] = {{47, 0, 0, 1, 0, 0, 0, 9}, {47, 0, 1, 0, 0, 0, 0, 9}};
+	for (unsigned i = 0; i < 2; i++) {
+		outer6(rig, part[i], 8, 44, &keyed);
+		rig_expect_drop(rig, CORE, DROP_FRAGMENT, i + 1);
+	}
+	// Not for us is somebody else's, whatever stands in it; and what is not GRE goes to the host.
+	const struct wire_local l = {.vrf = UNDERLAY, .family = WIRE_IPV6, .addr = {0xfd, 1}};
+	outer6(rig, (const uint8_t[]){6, 0, 1, 4, 0, 0, 0, 0}, 8, 60, &keyed);
+	rig_expect_drop(rig, CORE, DROP_HOST_NONE, 1);
+	assert_int_equal(local_delete(rig->dp, &l), 0);
+	outer6(rig, bad[0].header, 8, 60,
+		&(const struct gre){.flags = GRE_KEY, .key = 9, .protocol = 0x0800});
+	rig_expect_drop(rig, CORE, DROP_NO_ROUTE, 1);
+	rig_expect_nothing(rig);
+}
+
 // The most there can be in front: from an untagged frame to two tags, IPv6 and GRE with key.
 static void deepest_front(void **state)
 {
@@ -343,6 +430,7 @@ int main(void)
 		PACKET_TEST(gre_in_a_broadcast_frame),
 		PACKET_TEST(gre_on_an_attachment_is_not_decapsulated),
 		PACKET_TEST(ipv6_outer),
+		PACKET_TEST(extension_headers),
 		PACKET_TEST(deepest_front),
 	};
 	rig_eal();

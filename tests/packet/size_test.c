@@ -113,16 +113,22 @@ static void options_in_fragments(void **state)
 	assert_int_equal(frame_checksum(f.data + 42, 32), 0);
 }
 
-static void fragment_list_is_bounded(void **state)
+// 18 packets of one customer fill the list of fragments; the next one's is no worse off for it.
+static void fragments_of_another_customer(void **state)
 {
 	struct rig *rig = *state;
-	for (unsigned i = 0; i < 32; i++)
+	for (unsigned i = 0; i < 18; i++)
 		send_up(rig, &ipv4_up, 9000); // 7 fragments each
+	build(&ipv4_up, 9000);
+	frame_attachment(&f, GLOBEX, 0x0800, true);
+	rig_send(rig, 0, &f);
 	rig_run(rig);
-	struct rig_counts t = rig_counts(rig, TUNNEL(ACME));
-	assert_int_equal(t.hot.tx_packets, 18 * 7);
-	assert_int_equal(t.sparse.extra_fragments, 18 * 6);
-	assert_int_equal(t.sparse.tx_drops[2], 32 - 18);
+	for (unsigned c = ACME; c <= GLOBEX; c++) {
+		struct rig_counts t = rig_counts(rig, TUNNEL(c));
+		assert_int_equal(t.hot.tx_packets, (c == ACME ? 18 : 1) * 7);
+		assert_int_equal(t.sparse.extra_fragments, (c == ACME ? 18 : 1) * 6);
+		assert_int_equal(t.sparse.tx_drops[2], 0);
+	}
 }
 
 static void expect_icmp(struct rig *rig, uint8_t type, uint8_t code, unsigned mtu)
@@ -248,6 +254,68 @@ static void ipv6_too_big(void **state)
 	rig_expect_nothing(rig);
 }
 
+static void send_down6(struct rig *rig, unsigned bytes, uint8_t hop_limit, uint8_t net)
+{
+	const struct ipv4 outer = outer_down(ACME);
+	struct ipv6 h = ipv6_up;
+	memcpy(h.source, ipv6_up.destination, 16);
+	memcpy(h.destination, ipv6_up.source, 16);
+	h.destination[5] = net;
+	h.hop_limit = hop_limit;
+	frame_payload(&f, bytes - 40);
+	frame_ipv6(&f, &h);
+	frame_tunnel(&f, ACME, 0x86dd, &outer);
+	frame_core(&f, false);
+	rig_send(rig, 1, &f);
+	rig_run(rig);
+}
+
+static void expect_icmp6_down(struct rig *rig, const uint8_t *source, uint8_t type, uint8_t code)
+{
+	assert_true(rig_receive(rig, 1, &f));
+	const uint8_t *ip = f.data + 14 + 28;
+	assert_int_equal(ip[6], 58);
+	assert_memory_equal(ip + 8, source, 16);
+	assert_memory_equal(ip + 24, ipv6_up.destination, 16);
+	assert_int_equal(ip[40], type);
+	assert_int_equal(ip[41], code);
+	rig_expect_nothing(rig);
+}
+
+// A tunnel has no address of its own: errors about a vNet's packets come from the interface they were to leave by. Where
+// there is none to be had either, one that cannot be sent is counted.
+static void ipv6_errors_towards_a_vnet(void **state)
+{
+	struct rig *rig = *state;
+	const uint8_t source[16] = {0x20, 1, 0xd, 0xb8, 0xff, [15] = 1};
+	const uint8_t of_the_link[16] = {0xfe, 0x80, [15] = 1};
+	uint32_t attachment = interface_find(rig->dp, ATTACHMENT(ACME));
+	struct wire_interface r = get_interface(rig, ATTACHMENT(ACME));
+	r.mtu = 1300;
+	set_interface(rig, &r);
+	host_set_source(rig->host, attachment, 6, of_the_link);
+	send_down6(rig, 1400, 64, 1);
+	rig_expect_drop(rig, TUNNEL(ACME), DROP_MTU, 1);
+	rig_expect_drop(rig, TUNNEL(ACME), DROP_ICMP_SOURCE, 1);
+	rig_expect_nothing(rig);
+
+	host_set_source(rig->host, attachment, 6, source);
+	send_down6(rig, 1400, 64, 1);
+	expect_icmp6_down(rig, source, 2, 0); // packet too big
+	const uint8_t *ip = f.data + 14 + 28;
+	assert_int_equal((unsigned)ip[46] << 8 | ip[47], 1300);
+	send_down6(rig, 100, 1, 1);
+	expect_icmp6_down(rig, source, 3, 0); // time exceeded
+	set_path(rig, ATTACHMENT(ACME), ATTACHMENT(ACME), ATTACHMENT(ACME), false);
+	send_down6(rig, 100, 64, 1);
+	expect_icmp6_down(rig, source, 1, 3); // address unreachable
+	send_down6(rig, 100, 64, 77);
+	rig_expect_drop(rig, TUNNEL(ACME), DROP_NO_ROUTE, 1);
+	rig_expect_drop(rig, TUNNEL(ACME), DROP_ICMP_SOURCE, 2);
+	rig_expect_nothing(rig);
+	assert_int_equal(rig_counts(rig, TUNNEL(ACME)).sparse.generated, 5);
+}
+
 static void send_icmp6(struct rig *rig, uint8_t type, unsigned headers)
 {
 	struct ipv6 h = ipv6_up;
@@ -332,11 +400,12 @@ int main(void)
 		PACKET_TEST(fragment_of_a_fragment),
 		PACKET_TEST(fragment_beyond_any_datagram),
 		PACKET_TEST(options_in_fragments),
-		PACKET_TEST(fragment_list_is_bounded),
+		PACKET_TEST(fragments_of_another_customer),
 		PACKET_TEST(too_big_with_df),
 		PACKET_TEST(errors_quote_the_packet),
 		PACKET_TEST(errors_not_sent),
 		PACKET_TEST(ipv6_too_big),
+		PACKET_TEST(ipv6_errors_towards_a_vnet),
 		PACKET_TEST(errors_about_errors),
 		PACKET_TEST(ttl_ran_out),
 		PACKET_TEST(flood_of_errors),

@@ -447,6 +447,119 @@ static void shaped_packets_wait(void **state)
 	}
 }
 
+static void shape(struct rig *rig, uint64_t queue)
+{
+	const struct wire_limiter l = {.uid = 5000,
+		.limiter = 7,
+		.rate = 100000000,
+		.burst = 625000,
+		.queue = queue,
+		.flags = WIRE_LIMITER_SHAPE};
+	assert_int_equal(limiter_set(rig->dp, &l), 0);
+	struct wire_interface r = get_interface(rig, ATTACHMENT(ACME));
+	r.limiter_in = 7;
+	set_interface(rig, &r);
+}
+
+static void send_numbered(
+	struct rig *rig, unsigned payload, unsigned *number, unsigned n, uint8_t tos)
+{
+	for (unsigned end = *number + n; *number < end; ++*number) {
+		struct ipv4 h = ipv4_up;
+		h.id = (uint16_t)*number;
+		h.tos = tos;
+		build(&h, payload);
+		frame_attachment(&f, ACME, 0x0800, true);
+		rig_send(rig, 0, &f);
+	}
+}
+
+// The worker was away longer than the queue is: more is due than one turn lets out, and what comes meanwhile must wait
+// behind it although it would be in time. Expedited forwarding does not wait for anybody.
+static void nobody_overtakes_after_a_stall(void **state)
+{
+	struct rig *rig = *state;
+	unsigned number = 0, last = 0, n = 0, ef = 0;
+	shape(rig, 20000000);
+	send_numbered(rig, 200, &number, 700, 0);
+	rig_run(rig);
+	assert_true(worker_wait(rig->dp->worker[0], rig_now) < RIG_HZ / 10);
+	rig_now += RIG_HZ / 40;
+	for (unsigned turn = 0; turn < 20; turn++) {
+		if (turn == 0) {
+			unsigned in = rig->port[1].out_count;
+			number += 10000;
+			send_numbered(rig, 200, &number, 8, 0xb8);
+			number -= 10008;
+			worker_turn(rig->dp->worker[0], rig_now);
+			for (unsigned i = in; i < rig->port[1].out_count; i++) {
+				const uint8_t *ip = rte_pktmbuf_mtod_offset(
+					rig->port[1].out[i], const uint8_t *, 42);
+				ef += (ip[4] << 8 | ip[5]) >= 10000;
+			}
+			assert_int_equal(ef, 8);
+		}
+		send_numbered(rig, 200, &number, 8, 0);
+		worker_turn(rig->dp->worker[0], rig_now);
+	}
+	rig_run(rig);
+	while (rig_receive(rig, 1, &f)) {
+		unsigned got = (unsigned)f.data[42 + 4] << 8 | f.data[42 + 5];
+		if (got >= 10000)
+			continue;
+		assert_true(n == 0 || got > last);
+		last = got;
+		n++;
+	}
+	assert_int_equal(n, 700 + 20 * 8);
+	assert_int_equal(worker_wait(rig->dp->worker[0], rig_now), UINT64_MAX);
+}
+
+// 2^56 ticks of the TSC are 320 days. Then units begin at 0 again, and shaping goes on.
+static void shaping_outlives_the_units(void **state)
+{
+	struct rig *rig = *state;
+	const uint64_t before = rig_now;
+	rig_now = (1ull << 56) - RIG_HZ / 1000;
+	unsigned number = 0;
+	shape(rig, 20000000);
+	for (unsigned round = 0; round < 3; round++) {
+		send_numbered(rig, 972, &number, 200, 0);
+		rig_run(rig);
+		assert_in_range(rig->port[1].out_count, 61 + round * 200, 66 + round * 200);
+		for (unsigned ms = 0; ms < 30; ms++) {
+			rig_now += RIG_HZ / 1000;
+			rig_run(rig);
+		}
+		assert_int_equal(rig->port[1].out_count, 200 * (round + 1));
+	}
+	while (rig_receive(rig, 1, &f)) {
+	}
+	rig_now = before;
+}
+
+// A jumbogram (RFC 2675) has a payload length of 0 and says the true one in an option.
+static void jumbogram(void **state)
+{
+	struct rig *rig = *state;
+	struct ipv6 h = ipv6_up;
+	h.protocol = 0;
+	frame_payload(&f, 60);
+	frame_ipv6(&f, &h);
+	f.data[4] = f.data[5] = 0;
+	frame_attachment(&f, ACME, 0x86dd, true);
+	rig_send(rig, 0, &f);
+	expect(rig, ATTACHMENT(ACME), DROP_IP_HEADER, 1);
+	// A payload of nothing is one.
+	h.protocol = 59;
+	frame_payload(&f, 0);
+	frame_ipv6(&f, &h);
+	frame_attachment(&f, ACME, 0x86dd, true);
+	rig_send(rig, 0, &f);
+	rig_run(rig);
+	assert_true(rig_receive(rig, 1, &f));
+}
+
 // A parked packet goes where the routes point when it leaves, not where they pointed when it came.
 static void parked_packets_meet_changed_routes(void **state)
 {
@@ -499,6 +612,9 @@ int main(void)
 		PACKET_TEST(egress_refusal_leaves_ingress_charged),
 		PACKET_TEST(shaped_packets_wait),
 		PACKET_TEST(parked_packets_meet_changed_routes),
+		PACKET_TEST(nobody_overtakes_after_a_stall),
+		PACKET_TEST(shaping_outlives_the_units),
+		PACKET_TEST(jumbogram),
 	};
 	rig_eal();
 	return cmocka_run_group_tests(tests, NULL, NULL);
