@@ -9,6 +9,7 @@
 #include "control/base/log.h"
 #include "control/model/model.h"
 #include "control/node.h"
+#include "control/notify.h"
 #include "control/publication.h"
 #include "control/rpc/rpc.h"
 #include "control/rpc/verbs.h"
@@ -308,7 +309,11 @@ static int run(struct daemon *daemon)
 		log_text("edge", daemon->node->edge),
 		log_number("revision", (int64_t)service_revision(daemon->service)),
 		log_text("socket", daemon->node->socket));
+	struct thread *const watched[] = {daemon->route, daemon->store};
+	struct notify *notify = notify_ready(daemon->main, watched, 2, daemon->node->edge,
+		service_revision(daemon->service));
 	thread_run(daemon->main);
+	notify_stopping(notify);
 	if (result == 0) {
 		thread_stop(daemon->route);
 		thread_join(daemon->route);
@@ -316,6 +321,7 @@ static int run(struct daemon *daemon)
 	thread_stop(daemon->store);
 	thread_join(daemon->store);
 	stop(daemon);
+	notify_free(notify);
 	return result != 0;
 }
 

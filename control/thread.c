@@ -35,7 +35,7 @@ struct mail {
 struct thread {
 	const char *name;
 	struct event_base *base;
-	struct event *wake;
+	struct event *wake, *more;
 	int fd;
 	bool stopping; // own thread only
 	pthread_t id;
@@ -90,12 +90,15 @@ static void on_mail(evutil_socket_t fd, short events, void *arg)
 	struct thread *thread = arg;
 	eventfd_t ignored;
 
-	eventfd_read(fd, &ignored);
+	if (fd >= 0)
+		eventfd_read(fd, &ignored);
 	for (unsigned int i = 0; i < MAIL_PER_TURN; i++)
 		if (thread->stopping || !handle_one(thread))
 			return;
-	event_active(
-		thread->wake, EV_READ, 0); // there may be more: after the others had their turn
+	// There may be more. By a timer: what event_active() activates runs in the same turn, before sockets are
+	// looked at again.
+	const struct timeval now = {0, 0};
+	event_add(thread->more, &now);
 }
 
 int thread_create(struct thread **out, const char *name)
@@ -112,7 +115,8 @@ int thread_create(struct thread **out, const char *name)
 	if (thread->base == NULL)
 		goto fail_base;
 	thread->wake = event_new(thread->base, thread->fd, EV_READ | EV_PERSIST, on_mail, thread);
-	if (thread->wake == NULL || event_add(thread->wake, NULL) != 0)
+	thread->more = evtimer_new(thread->base, on_mail, thread);
+	if (thread->wake == NULL || thread->more == NULL || event_add(thread->wake, NULL) != 0)
 		goto fail_wake;
 	pthread_mutex_init(&thread->lock, NULL);
 	*out = thread;
@@ -121,6 +125,8 @@ int thread_create(struct thread **out, const char *name)
 fail_wake:
 	if (thread->wake != NULL)
 		event_free(thread->wake);
+	if (thread->more != NULL)
+		event_free(thread->more);
 	event_base_free(thread->base);
 fail_base:
 	close(thread->fd);
@@ -191,6 +197,7 @@ void thread_destroy(struct thread *thread)
 		return;
 	thread_drain(thread);
 	event_free(thread->wake);
+	event_free(thread->more);
 	event_base_free(thread->base);
 	close(thread->fd);
 	pthread_mutex_destroy(&thread->lock);

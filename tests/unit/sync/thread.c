@@ -4,11 +4,14 @@
 #include "control/thread.h"
 
 #include <pthread.h>
+#include <event2/event.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #define POSTERS 4
@@ -131,12 +134,51 @@ static void test_late_mail_is_handled(void **state)
 	assert_int_equal(late, 1);
 }
 
+struct flood {
+	struct thread *thread;
+	int fd; // becomes readable with the first mail
+	unsigned int handled, handled_before_socket;
+};
+
+static void flood_mail(void *arg)
+{
+	struct flood *flood = arg;
+	if (flood->handled++ == 0)
+		eventfd_write(flood->fd, 1);
+}
+
+static void flood_socket(evutil_socket_t fd, short events, void *arg)
+{
+	struct flood *flood = arg;
+	flood->handled_before_socket = flood->handled;
+	thread_stop(flood->thread);
+}
+
+// A socket that has something is looked at between mails, not after all of them.
+static void test_mail_starves_no_socket(void **state)
+{
+	struct flood flood = {.fd = eventfd(0, EFD_NONBLOCK)};
+
+	assert_int_equal(thread_create(&flood.thread, "flood"), 0);
+	struct event *event =
+		event_new(thread_base(flood.thread), flood.fd, EV_READ, flood_socket, &flood);
+	assert_int_equal(event_add(event, NULL), 0);
+	for (unsigned int i = 0; i < 5000; i++)
+		post(flood.thread, flood_mail, &flood);
+	thread_run(flood.thread);
+	assert_in_range(flood.handled_before_socket, 1, 500);
+	event_free(event);
+	thread_destroy(flood.thread);
+	close(flood.fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_post_to_self),
 		cmocka_unit_test(test_late_mail_is_handled),
+		cmocka_unit_test(test_mail_starves_no_socket),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
