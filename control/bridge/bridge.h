@@ -51,7 +51,8 @@ struct bridge_callbacks {
 	// A kernel route of a routing protocol came (present) or went. Only changes are reported; a link that
 	// goes down is reported as its routes going, although the kernel does not say so.
 	void (*route)(void *ctx, uint32_t domain, const struct bridge_route *route, bool present);
-	// The domain's first dump, or a resync after an overrun, is complete: what was not reported is absent.
+	// The domain's first dump, or a resync after an overrun, is complete: what was not reported since
+	// bridge_domain_set() made the domain, or was reported as gone, is absent.
 	void (*synced)(void *ctx, uint32_t domain);
 	// A managed neighbor became usable (mac given) or unusable (mac NULL).
 	void (*neighbor)(void *ctx, uint32_t interface, const struct ip_address *address, const uint8_t *mac);

@@ -123,18 +123,30 @@ static bool name_valid(const char *name)
 static int domain_add(struct domain *domain, struct api_error *error)
 {
 	struct bridge *bridge = domain->space->bridge;
+	TAILQ_INSERT_TAIL(&domain->space->domains, domain, entry);
 	int err = idmap_set(&domain->space->tables, domain->table, domain);
-
 	if (err == 0)
 		err = idmap_set(&bridge->domains, domain->id, domain);
 	if (err)
 		return api_fail(
 			error, API_INTERNAL, NULL, "domain \"%s\": no memory", domain->name);
-	TAILQ_INSERT_TAIL(&domain->space->domains, domain, entry);
 	if (domain->id != BRIDGE_UNDERLAY && domain->space->speaker == NULL)
 		err = speaker_create(
 			domain->space, domain->space->shared ? "domains" : domain->name, error);
-	mirror_resync(domain->space);
+	if (err == 0)
+		mirror_resync(domain->space);
+	return err;
+}
+
+// A domain that could not be added is not there: the next bridge_domain_set() makes it from the beginning.
+static int domain_undo(struct domain *domain, int err)
+{
+	struct space *space = domain->space;
+
+	domain_free(domain);
+	if (TAILQ_EMPTY(&space->domains))
+		space_close(
+			space); // the namespace may be an earlier culvertd's, with devices that forward
 	return err;
 }
 
@@ -172,7 +184,8 @@ int bridge_domain_set(
 	domain->space = space;
 	domain->table = shared ? TABLE_BASE + declared->id : RT_TABLE_MAIN;
 	domain->sync = DOMAIN_WAITING;
-	return domain_add(domain, error);
+	int err = domain_add(domain, error);
+	return err == 0 ? 0 : domain_undo(domain, err);
 }
 
 void domain_free(struct domain *domain)

@@ -32,13 +32,14 @@ static void forget_learned(void *ctx, void *entry)
 	free(learned);
 }
 
-static struct learned_route *make_route(const struct bridge_route *from)
+static struct learned_route *make_route(const struct bridge_route *from, uint32_t life)
 {
 	struct learned_route *route =
 		calloc(1, sizeof(*route) + from->count * sizeof(route->hop[0]));
 	if (route == NULL)
 		abort();
 	route->metric = from->metric;
+	route->life = life;
 	route->protocol = from->protocol;
 	route->blackhole = from->blackhole;
 	route->count = from->count;
@@ -70,7 +71,7 @@ struct learned *learned_update(
 		at = &(*at)->next;
 	struct learned_route *old = *at;
 	if (present) {
-		struct learned_route *new = make_route(route);
+		struct learned_route *new = make_route(route, domain->life);
 		new->next = old != NULL ? old->next : NULL;
 		*at = new;
 	} else if (old != NULL) {
@@ -88,4 +89,45 @@ struct learned *learned_update(
 void learned_clear(struct domain *domain)
 {
 	table_clear(&domain->learned, forget_learned, NULL);
+}
+
+struct sweep {
+	struct domain *domain;
+	void (*changed)(void *ctx, const struct prefix_key *key, struct learned *left);
+	void *ctx;
+};
+
+static void sweep_learned(void *ctx, void *entry)
+{
+	const struct sweep *sweep = ctx;
+	struct learned *learned = entry;
+	const struct prefix_key key = learned->key;
+	struct learned_route **at = &learned->routes;
+	bool changed = false;
+
+	while (*at != NULL) {
+		struct learned_route *route = *at;
+		if (route->life == sweep->domain->life) {
+			at = &route->next;
+			continue;
+		}
+		*at = route->next;
+		free(route);
+		changed = true;
+	}
+	if (learned->routes == NULL) {
+		limit_leave(sweep->domain, learned);
+		table_remove(&sweep->domain->learned, learned);
+		free(learned);
+		learned = NULL;
+	}
+	if (changed)
+		sweep->changed(sweep->ctx, &key, learned);
+}
+
+void learned_sweep(struct domain *domain,
+	void (*changed)(void *ctx, const struct prefix_key *key, struct learned *left), void *ctx)
+{
+	struct sweep sweep = {domain, changed, ctx};
+	table_each(&domain->learned, sweep_learned, &sweep);
 }

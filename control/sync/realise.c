@@ -8,6 +8,8 @@
 
 #include "control/sync/state.h"
 
+#include "control/base/clock.h"
+#include "control/base/log.h"
 #include "control/publication.h"
 
 #include <stdio.h>
@@ -25,6 +27,7 @@ struct domain *sync_domain(struct sync *sync, uint32_t id)
 	if (domain == NULL)
 		abort();
 	domain->id = id;
+	domain->waiting = clock_ns();
 	domain->learned = TABLE_OF(struct learned, key);
 	domain->installed = TABLE_OF(struct installed, key);
 	domain->kept = TABLE_OF(struct kept, key);
@@ -55,11 +58,18 @@ static void realise_domain(struct sync *sync, const struct desired_domain *wante
 
 	if (wanted->kind == DOMAIN_VNET || domain->realised)
 		return; // a vNet has nothing in the kernel
-	if (bridge_domain_set(sync->bridge, &declared, &error) != 0) {
-		fprintf(stderr, "level=error msg=\"%s\" domain=%s\n", error.message, wanted->name);
+	int result = bridge_domain_set(sync->bridge, &declared, &error);
+	if (result != 0 && error.message[0] == '\0')
+		snprintf(error.message, sizeof(error.message), "%s", strerror(-result));
+	if (result != 0 && strcmp(domain->error, error.message) != 0)
+		log_error("domain", error.message, log_text("domain", wanted->name));
+	snprintf(domain->error, sizeof(domain->error), "%s", result != 0 ? error.message : "");
+	if (result != 0)
 		return;
-	}
 	domain->realised = true;
+	domain->synced = false;
+	domain->waiting = clock_ns();
+	domain->life++;
 }
 
 // --- interfaces ----------------------------------------------------------------------------------------
@@ -199,6 +209,12 @@ static bool must_remake(const struct desired_interface *old, const struct desire
 	       ip_address_compare(&new->remote, &old->remote) != 0;
 }
 
+static bool is_unfinished(struct sync *sync, const struct desired_interface *wanted)
+{
+	const struct realised *realised = sync_realised(sync, wanted->id);
+	return !realised->interface || realised->error[0] != '\0';
+}
+
 void realise_all(struct sync *sync, const struct desired *old)
 {
 	const struct desired *new = sync->desired;
@@ -209,11 +225,14 @@ void realise_all(struct sync *sync, const struct desired *old)
 			remove_interface(sync, was);
 	}
 	for (unsigned int i = 0; old != NULL && i < old->domains.count; i++) {
-		struct domain *domain = sync_domain(sync, old->domains.item[i].id);
-		if (desired_domain(new, domain->id) != NULL || !domain->realised)
+		const struct desired_domain *was = &old->domains.item[i];
+		const struct desired_domain *now = desired_domain(new, was->id);
+		struct domain *domain = table_find(&sync->domains, &was->id);
+		if (domain == NULL || (now != NULL && strcmp(now->name, was->name) == 0))
 			continue;
-		bridge_domain_delete(sync->bridge, domain->id);
-		domain->realised = domain->synced = domain->announced_known = false;
+		if (domain->realised)
+			bridge_domain_delete(sync->bridge, domain->id);
+		routes_end(sync, domain);
 	}
 	for (unsigned int i = 0; i < new->domains.count; i++)
 		realise_domain(sync, &new->domains.item[i]);
@@ -221,7 +240,7 @@ void realise_all(struct sync *sync, const struct desired *old)
 		const struct desired_interface *wanted = &new->interfaces.item[i];
 		const struct desired_interface *was =
 			old != NULL ? desired_interface(old, wanted->id) : NULL;
-		if (was == NULL || !sync_realised(sync, wanted->id)->interface ||
+		if (was == NULL || is_unfinished(sync, wanted) ||
 			!interface_equal(old, was, new, wanted))
 			realise_interface(sync, wanted);
 	}
@@ -238,12 +257,32 @@ void realise_port(struct sync *sync, uint32_t port)
 		if (wanted->kind == INTERFACE_TUNNEL || wanted->record.port != port)
 			continue;
 		realised = sync_realised(sync, wanted->id);
-		if (!realised->interface || memcmp(realised->mac, sync->port[port].last.mac,
-						    sizeof(realised->mac)) != 0)
+		if (is_unfinished(sync, wanted) || memcmp(realised->mac, sync->port[port].last.mac,
+							   sizeof(realised->mac)) != 0)
 			realise_interface(sync, wanted);
 		else
 			set_carrier(sync, wanted, realised);
 	}
+}
+
+bool realise_retry(struct sync *sync)
+{
+	bool made = false;
+
+	if (sync->desired == NULL)
+		return false;
+	for (unsigned int i = 0; i < sync->desired->domains.count; i++) {
+		const struct domain *domain = sync_domain(sync, sync->desired->domains.item[i].id);
+		bool was = domain->realised;
+		realise_domain(sync, &sync->desired->domains.item[i]);
+		made = made || domain->realised != was;
+	}
+	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
+		const struct desired_interface *wanted = &sync->desired->interfaces.item[i];
+		if (wanted->kind != INTERFACE_TUNNEL && is_unfinished(sync, wanted))
+			realise_interface(sync, wanted);
+	}
+	return made;
 }
 
 // --- announcements -------------------------------------------------------------------------------------

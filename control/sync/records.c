@@ -107,10 +107,13 @@ static void enqueue(struct records *records, struct record *record, uint8_t how)
 	records->changed(records->ctx);
 }
 
-// Routes of a VRF whose sweep has not begun are sent by the sweep.
+// Routes of a VRF that is known are sent by its sweep; of one that is not, as they come unless it is guarded.
 static bool may_queue(const struct records *records, const struct record *record)
 {
-	return records->open && (record->vrf == NULL || record->vrf->phase >= VRF_OPEN);
+	const struct vrf *vrf = record->vrf;
+
+	return records->open &&
+	       (vrf == NULL || vrf->phase >= VRF_OPEN || (vrf->phase == VRF_HELD && !vrf->guarded));
 }
 
 static void set_failure(struct records *records, struct record *record, int error)
@@ -123,14 +126,35 @@ static void set_failure(struct records *records, struct record *record, int erro
 		TAILQ_INSERT_TAIL(&records->failures, record, failure);
 }
 
+static void set_phase(struct records *records, struct vrf *vrf, enum vrf_phase phase)
+{
+	if (!vrf->gone) {
+		records->unswept -= vrf->phase != VRF_LIVE;
+		records->unswept += phase != VRF_LIVE;
+	}
+	vrf->phase = phase;
+}
+
+static void free_gone(struct records *records, struct vrf *vrf)
+{
+	if (!vrf->gone || vrf->routes.count > 0 || vrf->phase == VRF_OPEN)
+		return;
+	table_remove(&records->vrfs, vrf);
+	table_clear(&vrf->routes, NULL, NULL);
+	free(vrf);
+}
+
 static void forget(struct records *records, struct record *record)
 {
 	dequeue(records, record);
 	set_failure(records, record, 0);
 	if (record->under_way > 0)
 		return; // freed by its last answer
+	struct vrf *vrf = record->vrf;
 	table_remove(table_of(records, record), record);
 	free(record);
+	if (vrf != NULL)
+		free_gone(records, vrf);
 }
 
 struct record *record_find(struct records *records, uint16_t type, const void *value)
@@ -184,28 +208,75 @@ void record_unwant(struct records *records, struct record *record)
 struct vrf *records_vrf(struct records *records, uint32_t id)
 {
 	struct vrf *vrf = table_find(&records->vrfs, &id);
-	if (vrf != NULL)
+	if (vrf != NULL && !vrf->gone)
 		return vrf;
-	vrf = calloc(1, sizeof(*vrf));
-	if (vrf == NULL)
-		abort();
-	vrf->id = id;
-	vrf->routes = TABLE_OF(struct record, key);
-	table_add(&records->vrfs, vrf);
+	if (vrf == NULL) {
+		vrf = calloc(1, sizeof(*vrf));
+		if (vrf == NULL)
+			abort();
+		vrf->id = id;
+		vrf->routes = TABLE_OF(struct record, key);
+		table_add(&records->vrfs, vrf);
+	}
+	vrf->gone = false;
+	records->unswept++; // no gone one is live
 	return vrf;
+}
+
+static void queue_set(void *ctx, void *entry)
+{
+	struct record *record = entry;
+	if (record->wanted)
+		enqueue(ctx, record, QUEUED_SET);
+}
+
+// What could not be sent so far can be now.
+static void send_held(struct records *records, struct vrf *vrf)
+{
+	if (records->open && vrf->phase == VRF_HELD && !vrf->guarded)
+		table_each(&vrf->routes, queue_set, records);
 }
 
 void records_vrf_known(struct records *records, struct vrf *vrf, bool known)
 {
 	vrf->known = known;
 	if (known && vrf->phase == VRF_HELD) {
-		vrf->phase = VRF_READY;
+		set_phase(records, vrf, VRF_READY);
 		TAILQ_INSERT_TAIL(&records->ready, vrf, ready);
 		records->changed(records->ctx);
 	} else if (!known && vrf->phase == VRF_READY) {
-		vrf->phase = VRF_HELD;
+		set_phase(records, vrf, VRF_HELD);
 		TAILQ_REMOVE(&records->ready, vrf, ready);
+		send_held(records, vrf);
 	}
+}
+
+void records_vrf_guard(struct records *records, struct vrf *vrf, bool guarded)
+{
+	if (vrf->guarded == guarded)
+		return;
+	vrf->guarded = guarded;
+	send_held(records, vrf);
+}
+
+void records_vrf_gone(struct records *records, struct vrf *vrf)
+{
+	if (vrf == NULL || vrf->gone)
+		return;
+	if (vrf->phase == VRF_READY)
+		TAILQ_REMOVE(&records->ready, vrf, ready);
+	if (vrf->phase != VRF_OPEN) // else when its sweep has been closed
+		set_phase(records, vrf, VRF_HELD);
+	records->unswept--;
+	vrf->gone = true;
+	vrf->known = vrf->guarded = false;
+	free_gone(records, vrf);
+}
+
+void records_vrf_swept(struct records *records, struct vrf *vrf)
+{
+	set_phase(records, vrf, vrf->gone ? VRF_HELD : VRF_LIVE);
+	free_gone(records, vrf);
 }
 
 // --- wire client ---------------------------------------------------------------------------------------
@@ -223,16 +294,36 @@ static void unlearn(void *ctx, void *entry)
 		forget(records, record);
 }
 
+static void drop(void *ctx, void *entry)
+{
+	dequeue(ctx, entry);
+	set_failure(ctx, entry, 0);
+	free(entry);
+}
+
 static void unlearn_vrf(void *ctx, void *entry)
 {
 	struct records *records = ctx;
 	struct vrf *vrf = entry;
 
-	table_each(&vrf->routes, unlearn, records);
 	if (vrf->phase >= VRF_OPEN)
-		vrf->phase = VRF_HELD;
-	if (vrf->phase == VRF_HELD && vrf->known)
-		records_vrf_known(records, vrf, true);
+		set_phase(records, vrf, VRF_HELD);
+	if (!vrf->gone) {
+		table_each(&vrf->routes, unlearn, records);
+		return;
+	}
+	table_clear(&vrf->routes, drop, records);
+	free_gone(records, vrf);
+}
+
+static void start_vrf(void *ctx, void *entry)
+{
+	struct vrf *vrf = entry;
+
+	if (vrf->known)
+		records_vrf_known(ctx, vrf, true);
+	else
+		send_held(ctx, vrf);
 }
 
 void records_stop(struct records *records)
@@ -242,18 +333,12 @@ void records_stop(struct records *records)
 	table_each(&records->vrfs, unlearn_vrf, records);
 }
 
-static void queue_set(void *ctx, void *entry)
-{
-	struct record *record = entry;
-	if (record->wanted)
-		enqueue(ctx, record, QUEUED_SET);
-}
-
 void records_restart(struct records *records)
 {
 	records_stop(records);
 	records->open = true;
 	table_each(&records->table, queue_set, records);
+	table_each(&records->vrfs, start_vrf, records);
 }
 
 static void queue_hop(void *ctx, void *entry)
@@ -273,7 +358,7 @@ void records_requeue_hops(struct records *records)
 void records_vrf_open(struct records *records, struct vrf *vrf)
 {
 	TAILQ_REMOVE(&records->ready, vrf, ready);
-	vrf->phase = VRF_OPEN;
+	set_phase(records, vrf, VRF_OPEN);
 	table_each(&vrf->routes, queue_set, records);
 }
 

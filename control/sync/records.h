@@ -40,7 +40,7 @@ TAILQ_HEAD(record_queue, record);
 
 // Routes are swept per VRF, each when all of its routes are known.
 enum vrf_phase {
-	VRF_HELD,  // not all of its routes are known yet: nothing is sent, nothing is swept
+	VRF_HELD, // not all of its routes are known yet: nothing is swept, and nothing sent while it is guarded
 	VRF_READY, // known: waits for its sweep
 	VRF_OPEN,  // BEGIN was sent
 	VRF_LIVE,  // swept: changes are sent as they come
@@ -50,6 +50,8 @@ struct vrf {
 	uint32_t id;
 	enum vrf_phase phase;
 	bool known;          // the mirrors of all its sources are complete
+	bool guarded;        // what the data plane has is better than what we know so far
+	bool gone;           // its domain is: freed with its last record
 	struct table routes; // struct record
 	TAILQ_ENTRY(vrf) ready;
 };
@@ -79,6 +81,7 @@ struct records {
 	TAILQ_HEAD(, vrf) ready;
 	uint64_t refused;           // answers that were errors
 	size_t pending;             // queued
+	unsigned int unswept;       // VRFs that are neither gone nor live
 	bool open;                  // a data plane listens: changes are queued
 	void (*changed)(void *ctx); // there is something to send
 	void *ctx;
@@ -104,15 +107,20 @@ void record_unwant(struct records *records, struct record *record);
 struct vrf *records_vrf(struct records *records, uint32_t id); // made when it is not there
 // All the VRF's routes are known now (or no longer).
 void records_vrf_known(struct records *records, struct vrf *vrf, bool known);
+// While it is guarded and not known its routes are not sent.
+void records_vrf_guard(struct records *records, struct vrf *vrf, bool guarded);
+// Its domain is gone, its routes are unwanted: a later owner of the number starts from nothing. NULL is fine.
+void records_vrf_gone(struct records *records, struct vrf *vrf);
 // --- for the wire client -------------------------------------------------------------------------------
 
 enum { QUEUED_NO, QUEUED_SET, QUEUED_DELETE };
 
 // A new data plane, or the same after an interruption: nothing is known to be there, all is to be sent again.
 void records_restart(struct records *records);
-void records_stop(struct records *records);                      // no data plane: stop queueing
-void records_requeue_hops(struct records *records);              // for the sweep of next hops
-void records_vrf_open(struct records *records, struct vrf *vrf); // queues all its routes
+void records_stop(struct records *records);                       // no data plane: stop queueing
+void records_requeue_hops(struct records *records);               // for the sweep of next hops
+void records_vrf_open(struct records *records, struct vrf *vrf);  // queues all its routes
+void records_vrf_swept(struct records *records, struct vrf *vrf); // may free it
 void record_taken(
 	struct records *records, struct record *record); // out of its queue, into a message
 // The answer to a message that named it; the record may be freed by this.

@@ -251,28 +251,6 @@ static struct record_queue *next_delete(struct dataplane *d)
 	return NULL;
 }
 
-struct vrf_count {
-	struct records *records;
-	unsigned int waiting;
-};
-
-static void count_waiting(void *ctx, void *entry)
-{
-	struct vrf_count *count = ctx;
-	const struct vrf *vrf = entry;
-	const struct record *record = record_find_id(count->records, WIRE_VRF_SET, vrf->id);
-
-	if (record != NULL && record->wanted && vrf->phase != VRF_LIVE)
-		count->waiting++;
-}
-
-static bool all_swept(struct dataplane *d)
-{
-	struct vrf_count count = {.records = d->records};
-	table_each(&d->records->vrfs, count_waiting, &count);
-	return count.waiting == 0;
-}
-
 // All SETs are out: closes the sweep that is open, or begins the next. False: there is none to begin.
 static bool next_sweep(struct dataplane *d)
 {
@@ -283,10 +261,10 @@ static bool next_sweep(struct dataplane *d)
 		return send_end(d, WIRE_SCOPE_CONFIGURATION, 0);
 	}
 	if (d->open != NULL) {
-		vrf = d->open;
+		uint32_t id = d->open->id;
+		records_vrf_swept(d->records, d->open);
 		d->open = NULL;
-		vrf->phase = VRF_LIVE;
-		return send_end(d, WIRE_SCOPE_ROUTES, vrf->id);
+		return send_end(d, WIRE_SCOPE_ROUTES, id);
 	}
 	if (d->phase == PHASE_HOPS) {
 		d->phase = PHASE_DONE;
@@ -298,7 +276,7 @@ static bool next_sweep(struct dataplane *d)
 		d->open = vrf;
 		return send_begin(d, WIRE_SCOPE_ROUTES, vrf->id);
 	}
-	if (d->phase == PHASE_ROUTES && all_swept(d)) {
+	if (d->phase == PHASE_ROUTES && d->records->unswept == 0) {
 		d->phase = PHASE_HOPS;
 		records_requeue_hops(d->records);
 		return send_begin(d, WIRE_SCOPE_NEXTHOPS, 0);

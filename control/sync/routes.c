@@ -8,12 +8,15 @@
 // configuration decides every known prefix of every domain again; nothing is written where the answer is
 // the same. How many prefixes of a peering get that far is limit.c's.
 
+#include "control/base/clock.h"
 #include "control/sync/state.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define CANDIDATES_MAX 64
+#define FILL_NS \
+	3000000000u // a first dump may take so long before what is known so far is better than nothing
+#define RESTART_NS 120000000000u // a speaker's restart: what its domain brought stays for so long
 
 // --- what may come in ----------------------------------------------------------------------------------
 
@@ -59,15 +62,15 @@ const struct bridge_reject *routes_reject(
 
 // --- one prefix of one domain --------------------------------------------------------------------------
 
-struct candidates {
-	unsigned int count;
-	struct candidate item[CANDIDATES_MAX];
-};
-
 static void add_candidate(struct candidates *all, const struct candidate *candidate)
 {
-	if (all->count < CANDIDATES_MAX)
-		all->item[all->count++] = *candidate;
+	if (all->count == all->room) {
+		all->room = all->room == 0 ? 64 : 2 * all->room;
+		all->item = reallocarray(all->item, all->room, sizeof(*all->item));
+		if (all->item == NULL)
+			abort();
+	}
+	all->item[all->count++] = *candidate;
 }
 
 static bool has_prefix(const struct desired_domain *vnet, const struct prefix_key *key)
@@ -162,6 +165,7 @@ static void uninstall(struct sync *sync, struct domain *domain, struct installed
 		record_unwant(&sync->records, record);
 	table_remove(&domain->installed, installed);
 	group_put(&sync->hops, installed->group);
+	domain->crowded -= installed->crowded;
 	free(installed);
 }
 
@@ -199,18 +203,22 @@ static void install(struct sync *sync, struct domain *domain, const struct prefi
 	installed->group = group;
 	installed->origin = winners->item[0].origin;
 	installed->from = winners->item[0].domain;
+	domain->crowded -= installed->crowded;
+	installed->crowded = winners->count > count;
+	domain->crowded += installed->crowded;
 }
 
 static void decide(
 	struct sync *sync, const struct desired_domain *wanted, const struct prefix_key *key)
 {
 	struct domain *domain = sync_domain(sync, wanted->id);
-	struct candidates all = {.count = 0};
+	struct candidates *all = &sync->candidates;
 
-	collect(sync, wanted, key, &all);
-	all.count = precedence_choose(all.item, all.count);
-	if (all.count > 0) {
-		install(sync, domain, key, &all);
+	all->count = 0;
+	collect(sync, wanted, key, all);
+	all->count = precedence_choose(all->item, all->count);
+	if (all->count > 0) {
+		install(sync, domain, key, all);
 		return;
 	}
 	struct installed *installed = table_find(&domain->installed, key);
@@ -243,7 +251,9 @@ void routes_learned(struct sync *sync, uint32_t id, const struct bridge_route *r
 	const struct desired_domain *domain;
 	struct prefix_key key = prefix_key_of(&route->prefix);
 
-	struct domain *state = sync_domain(sync, id);
+	struct domain *state = table_find(&sync->domains, &id);
+	if (state == NULL)
+		return; // of a domain that is no longer
 	struct learned *learned = learned_update(state, route, present);
 	if (!sync->ready || sync->desired == NULL)
 		return;
@@ -256,13 +266,35 @@ void routes_learned(struct sync *sync, uint32_t id, const struct bridge_route *r
 	decide_joined(sync, domain, &key);
 }
 
+struct settling {
+	struct sync *sync;
+	const struct desired_domain *domain;
+	struct domain *state;
+};
+
+// An earlier life's routes went, some or all of this prefix.
+static void on_swept(void *ctx, const struct prefix_key *key, struct learned *left)
+{
+	const struct settling *s = ctx;
+
+	if (!s->sync->ready || s->domain == NULL)
+		return;
+	if (left != NULL)
+		limit_judge(s->state, left, routes_reject(s->sync, s->domain, left) == NULL);
+	decide_joined(s->sync, s->domain, key);
+}
+
 void routes_settle(struct sync *sync, uint32_t id)
 {
-	struct domain *state = sync_domain(sync, id);
+	struct domain *state = table_find(&sync->domains, &id);
 	const struct desired_domain *domain =
 		sync->desired != NULL ? desired_domain(sync->desired, id) : NULL;
+	struct settling settling = {sync, domain, state};
 
+	if (state == NULL)
+		return;
 	state->synced = true;
+	learned_sweep(state, on_swept, &settling);
 	if (sync->ready && domain != NULL) {
 		limit_settle(state);
 		give_places(sync, domain, state, NULL);
@@ -323,24 +355,27 @@ static void apply_domain(struct sync *sync, const struct desired_domain *wanted)
 
 static void remove_installed(void *ctx, void *entry)
 {
-	struct walk *walk = ctx;
-	struct installed *installed = entry;
-	uninstall(walk->sync, table_find(&walk->sync->domains, &walk->domain->id), installed);
+	struct settling *s = ctx;
+	uninstall(s->sync, s->state, entry);
+}
+
+void routes_end(struct sync *sync, struct domain *domain)
+{
+	struct settling ending = {.sync = sync, .state = domain};
+
+	table_each(&domain->installed, remove_installed, &ending);
+	records_vrf_gone(&sync->records, table_find(&sync->records.vrfs, &domain->id));
+	table_remove(&sync->domains, domain);
+	routes_forget(domain);
+	free(domain);
 }
 
 static void remove_stale(void *ctx, void *entry)
 {
-	struct sync *sync = ctx;
 	struct domain *domain = entry;
 
-	if (desired_domain(sync->desired, domain->id) != NULL)
-		return;
-	const struct desired_domain gone = {.id = domain->id};
-	struct walk walk = {sync, &gone};
-	table_each(&domain->installed, remove_installed, &walk);
-	struct vrf *vrf = table_find(&sync->records.vrfs, &domain->id);
-	if (vrf != NULL)
-		records_vrf_known(&sync->records, vrf, false);
+	if (desired_domain(((struct sync *)ctx)->desired, domain->id) == NULL)
+		routes_end(ctx, domain);
 }
 
 static void apply_attachments(struct sync *sync, const struct desired_domain *domain)
@@ -359,9 +394,9 @@ static void apply_attachments(struct sync *sync, const struct desired_domain *do
 static bool domain_equal(const struct desired *old, const struct desired_domain *a,
 	const struct desired *new, const struct desired_domain *b)
 {
-	if (a->kind != b->kind || a->tunnel != b->tunnel || a->attachments != b->attachments ||
-		a->joins.count != b->joins.count || a->prefixes.count != b->prefixes.count ||
-		!desired_rejects_equal(a, b))
+	if (a->kind != b->kind || strcmp(a->name, b->name) != 0 || a->tunnel != b->tunnel ||
+		a->attachments != b->attachments || a->joins.count != b->joins.count ||
+		a->prefixes.count != b->prefixes.count || !desired_rejects_equal(a, b))
 		return false;
 	for (unsigned int i = 0; i < a->attachments; i++)
 		if (a->attachment[i] != b->attachment[i] ||
@@ -420,6 +455,8 @@ void routes_apply(struct sync *sync, const struct desired *old)
 {
 	if (!sync->ready)
 		return;
+	table_each(&sync->domains, remove_stale, sync);
+	routes_synced(sync); // first: what is known is sent by its sweep, once
 	for (unsigned int i = 0; i < sync->desired->domains.count; i++) {
 		const struct desired_domain *domain = &sync->desired->domains.item[i];
 		if (domain->kind == DOMAIN_PEERING && !unchanged(sync, old, domain->id))
@@ -432,30 +469,68 @@ void routes_apply(struct sync *sync, const struct desired *old)
 		apply_domain(sync, domain);
 		apply_attachments(sync, domain);
 	}
-	table_each(&sync->domains, remove_stale, sync);
-	routes_synced(sync);
 }
 
 // --- what is known -------------------------------------------------------------------------------------
 
-static bool is_synced(const struct sync *sync, const struct desired_domain *domain)
+// A session that is down brings nothing; of one that was never heard of nothing is known.
+static bool sessions_down(const struct sync *sync, const struct desired_domain *domain)
+{
+	unsigned int heard = 0;
+
+	for (unsigned int i = 0; i < domain->attachments; i++) {
+		const struct realised *realised =
+			table_find(&sync->realised, &domain->attachment[i]);
+		if (realised == NULL || !realised->heard)
+			continue;
+		if (strcmp(realised->session.state, "established") == 0)
+			return false;
+		heard++;
+	}
+	return heard > 0 && heard == domain->attachments;
+}
+
+enum source routes_source(const struct sync *sync, const struct desired_domain *domain)
 {
 	const struct domain *state = table_find(&sync->domains, &domain->id);
-	return domain->kind != DOMAIN_PEERING || (state != NULL && state->synced);
+
+	if (domain->kind != DOMAIN_PEERING)
+		return SOURCE_LIVE;
+	if (state == NULL)
+		return SOURCE_WAITING;
+	if (state->synced)
+		return SOURCE_LIVE;
+	uint64_t waited = clock_ns() - state->waiting;
+	if (waited >= RESTART_NS || sessions_down(sync, domain))
+		return SOURCE_EMPTY;
+	return state->realised && waited < FILL_NS ? SOURCE_FILLING : SOURCE_WAITING;
+}
+
+// The sweep of a VRF waits for all it is joined to; its routes do not. Only while somebody is still being told
+// does the data plane keep what an earlier culvertd gave it: a half-known answer may be worse.
+static void set_known(struct sync *sync, const struct desired_domain *domain)
+{
+	const struct domain *state = sync_domain(sync, domain->id);
+	struct vrf *vrf = records_vrf(&sync->records, domain->id);
+	enum source source = routes_source(sync, domain);
+	bool waiting = source == SOURCE_WAITING, filling = source == SOURCE_FILLING;
+
+	for (unsigned int i = 0; i < domain->joins.count; i++) {
+		source = routes_source(
+			sync, desired_domain(sync->desired, domain->joins.item[i].domain));
+		waiting = waiting || source == SOURCE_WAITING;
+		filling = filling || source == SOURCE_FILLING;
+	}
+	records_vrf_guard(&sync->records, vrf, filling && state->had_routes);
+	records_vrf_known(&sync->records, vrf, !waiting && !filling);
 }
 
 void routes_synced(struct sync *sync)
 {
 	if (!sync->ready || sync->desired == NULL)
 		return;
-	for (unsigned int i = 0; i < sync->desired->domains.count; i++) {
-		const struct desired_domain *domain = &sync->desired->domains.item[i];
-		bool known = is_synced(sync, domain);
-		for (unsigned int j = 0; j < domain->joins.count; j++)
-			known = known && is_synced(sync, desired_domain(sync->desired,
-								 domain->joins.item[j].domain));
-		records_vrf_known(&sync->records, records_vrf(&sync->records, domain->id), known);
-	}
+	for (unsigned int i = 0; i < sync->desired->domains.count; i++)
+		set_known(sync, &sync->desired->domains.item[i]);
 }
 
 static void forget_installed(void *ctx, void *entry)

@@ -41,6 +41,7 @@ struct learned_hop {
 struct learned_route {
 	struct learned_route *next;
 	uint32_t metric;
+	uint32_t life; // of its domain, when it was last said
 	uint8_t protocol;
 	bool blackhole;
 	unsigned int count;
@@ -63,6 +64,7 @@ struct installed {
 	struct prefix_key key;
 	struct group *group;
 	enum origin origin;
+	bool crowded;  // it has more paths than a group holds
 	uint32_t from; // domain it came from
 };
 
@@ -84,7 +86,12 @@ struct domain {
 	bool synced;   // the bridge has told all of its kernel routes
 	bool realised; // the bridge knows it
 	bool announced_known;
-	struct table learned;        // struct learned
+	bool had_routes;      // in the data plane, when we came
+	uint32_t life;        // counts the kernel halves it had: what one of them said dies with it
+	uint64_t waiting;     // CLOCK_MONOTONIC ns since when it is not synced
+	unsigned int crowded; // decisions that had more paths than a group holds
+	char error[512];      // why it cannot be made, "" = it is
+	struct table learned; // struct learned
 	struct table installed;      // struct installed
 	struct places places[2];     // IPv4, IPv6
 	struct table kept;           // struct kept, while it matters
@@ -134,6 +141,11 @@ struct sync {
 	unsigned int route_limit; // of a peering, for each family
 	bool swept;               // the bridge was told that all has been declared
 	uint64_t started;
+	uint64_t instance; // of the data plane, 0 = none so far
+	struct candidates {
+		unsigned int count, room;
+		struct candidate *item;
+	} candidates; // of the decision that is being made
 	struct stats_reader *stats;
 	uint64_t stats_instance;
 	struct rates *rates;
@@ -148,6 +160,9 @@ struct realised *sync_realised(struct sync *sync, uint32_t id);
 // realise.c: the bridge's side of the desired state
 void realise_all(struct sync *sync, const struct desired *old);
 void realise_port(struct sync *sync, uint32_t port);
+// What failed once is tried again: domains, interfaces, their neighbors and sessions.
+// True: a domain that was missing is there.
+bool realise_retry(struct sync *sync);
 // What is announced to the customers, by the tunnels that are up.
 void realise_announcements(struct sync *sync);
 void realise_sweep(struct sync *sync);
@@ -162,6 +177,9 @@ enum neighbor_state tunnel_state(const struct sync *sync, uint32_t interface);
 struct learned *learned_update(
 	struct domain *domain, const struct bridge_route *route, bool present);
 void learned_clear(struct domain *domain);
+// Takes out what an earlier life of the domain said; `changed` is told each prefix that lost something.
+void learned_sweep(struct domain *domain,
+	void (*changed)(void *ctx, const struct prefix_key *key, struct learned *left), void *ctx);
 
 // routes.c
 void routes_learned(
@@ -171,7 +189,17 @@ void routes_apply(struct sync *sync, const struct desired *old);
 // All routes of this domain are known.
 void routes_settle(struct sync *sync, uint32_t domain);
 void routes_synced(struct sync *sync);
+// The domain is no longer, or another one has its number: nothing of it remains.
+void routes_end(struct sync *sync, struct domain *domain);
 void routes_forget(struct domain *domain);
+// Whether what this domain learns is known, and if it is not, whether anybody waits for it.
+enum source {
+	SOURCE_LIVE,    // all of it is known
+	SOURCE_FILLING, // it is being told; what the data plane has meanwhile is no worse
+	SOURCE_WAITING, // it cannot be made now: what it brought stays for a while
+	SOURCE_EMPTY,   // given up: its session is down, or it took too long
+};
+enum source routes_source(const struct sync *sync, const struct desired_domain *domain);
 // Why a learned prefix is not let in, NULL = it is.
 const struct bridge_reject *routes_reject(const struct sync *sync,
 	const struct desired_domain *domain, const struct learned *learned);

@@ -63,12 +63,24 @@ static void on_session(void *ctx, uint32_t peering, const struct bridge_session 
 	realised->heard = true;
 	realised->session = *session;
 	event_session(ctx, peering, &old, session);
+	if (strcmp(old.state, session->state) != 0)
+		routes_synced(ctx);
 }
 
 // --- from the data plane -------------------------------------------------------------------------------
 
+static void forget_had(void *ctx, void *entry)
+{
+	((struct domain *)entry)->had_routes = false;
+}
+
 static void on_connected(void *ctx, const struct wire_hello *hello, int stats)
 {
+	struct sync *sync = ctx;
+
+	if (sync->instance != 0 && sync->instance != hello->instance)
+		table_each(&sync->domains, forget_had, NULL); // this one starts with nothing
+	sync->instance = hello->instance;
 	counters_attach(ctx, stats);
 }
 
@@ -83,6 +95,8 @@ static bool on_found(void *ctx, uint16_t type, const void *record)
 	const struct wire_vrf_stats *stats = record;
 	const struct wire_route *route = record;
 
+	if (type == WIRE_VRF_STATS && stats->routes4 + stats->routes6 > 0)
+		sync_domain(sync, stats->vrf)->had_routes = true;
 	if (type == WIRE_VRF_STATS) // of a full one: which routes have the places
 		return stats->routes4 >= sync->route_limit || stats->routes6 >= sync->route_limit;
 	if (type != WIRE_ROUTE_SET)
@@ -260,9 +274,9 @@ static void on_tick(evutil_socket_t fd, short events, void *arg)
 	struct sync *sync = arg;
 
 	counters_tick(sync);
-	for (unsigned int i = 0; sync->desired != NULL && i < PORTS_MAX; i++)
-		if (sync->port[i].known)
-			realise_port(sync, i); // what failed is tried again
+	if (realise_retry(sync))
+		realise_announcements(sync);
+	routes_synced(sync); // who was waited for long enough
 	realise_sweep(sync);
 }
 
@@ -354,6 +368,7 @@ void sync_destroy(struct sync *sync)
 	if (sync->tick != NULL)
 		event_free(sync->tick);
 	table_clear(&sync->domains, free_domain, NULL);
+	free(sync->candidates.item);
 	table_clear(&sync->episodes, free_plain, NULL);
 	table_clear(&sync->realised, free_plain, NULL);
 	table_clear(&sync->tunnels, free_plain, NULL);

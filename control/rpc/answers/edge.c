@@ -169,6 +169,29 @@ static void add_limit(const struct sync *sync, const struct desired_domain *doma
 	}
 }
 
+// A domain that is not there as it should be, and what that means for those who wait for its routes.
+static void add_domain(const struct sync *sync, const struct desired_domain *domain,
+	const struct domain *state, json_t *problems)
+{
+	enum source source = routes_source(sync, domain);
+	char message[700];
+
+	if (state->crowded > 0) {
+		snprintf(message, sizeof(message),
+			"%u prefixes have more than %u paths, the first %u are used",
+			state->crowded, WIRE_GROUP_PATHS, WIRE_GROUP_PATHS);
+		add_problem(problems, domain->name, message,
+			"connect fewer circuits that announce the same prefix");
+	}
+	if (state->error[0] == '\0' && (source == SOURCE_LIVE || source == SOURCE_FILLING))
+		return;
+	snprintf(message, sizeof(message), "%s%s%s",
+		state->error[0] != '\0' ? state->error : "its routes are not known yet",
+		state->error[0] != '\0' ? "; " : ": ",
+		source == SOURCE_EMPTY ? "it counts as empty" : "what it brought stays for now");
+	add_problem(problems, domain->name, message, "");
+}
+
 static void add_routes(const struct sync *sync, json_t *result, json_t *problems)
 {
 	unsigned int learned = 0, rejected = 0, installed = 0, held = 0;
@@ -179,6 +202,7 @@ static void add_routes(const struct sync *sync, json_t *result, json_t *problems
 		if (state == NULL)
 			continue;
 		installed += (unsigned int)state->installed.count;
+		add_domain(sync, domain, state, problems);
 		if (domain->kind != DOMAIN_PEERING)
 			continue;
 		learned += (unsigned int)state->learned.count;

@@ -78,16 +78,13 @@ json_int_t number(const json_t *object, const char *key)
 	return json_integer_value(value);
 }
 
-int asking_start(void **state)
+static void serve(void)
 {
 	int pair[2];
 	char socket[96];
 	struct api_error error = {0};
 	const struct rpc_grant grant = {.id = getuid(), .role = RPC_ADMIN};
 
-	options = (struct sync_options){.event = on_event, .route_limit = LIMIT};
-	events = json_array();
-	running_start(state);
 	snprintf(socket, sizeof(socket), "%s/rpc.sock", configuration.directory);
 	const struct rpc_options rpc = {.base = base,
 		.path = socket,
@@ -101,6 +98,21 @@ int asking_start(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	assert_int_equal(rpc_server_adopt(server, pair[0]), 0);
 	client = pair[1];
+}
+
+void asking_again(void)
+{
+	close(client);
+	rpc_server_destroy(server);
+	serve();
+}
+
+int asking_start(void **state)
+{
+	options = (struct sync_options){.event = on_event, .route_limit = LIMIT};
+	events = json_array();
+	running_start(state);
+	serve();
 	return 0;
 }
 

@@ -14,6 +14,7 @@ extern json_t *events; // so far, each with its "topic"
 
 int asking_start(void **state); // cmocka's setup and teardown
 int asking_stop(void **state);
+void asking_again(void); // after the route thread was started again
 
 void ask(const char *method, const char *params);          // under way until get_answer()
 json_t *get_answer(void);                                  // the whole; a new reference

@@ -32,13 +32,18 @@ void bridge_destroy(struct bridge *bridge)
 int bridge_domain_set(
 	struct bridge *bridge, const struct bridge_domain *domain, struct api_error *error)
 {
-	fake_bridge.domains++;
+	if (strcmp(fake_bridge.refuse_domain, domain->name) == 0)
+		return api_fail(error, API_REFUSED, NULL, "no room for \"%s\"", domain->name);
+	assert_true(domain->id < 64);
+	fake_bridge.domains += !fake_bridge.domain_there[domain->id];
+	fake_bridge.domain_there[domain->id] = true;
 	return 0;
 }
 
 void bridge_domain_delete(struct bridge *bridge, uint32_t id)
 {
 	fake_bridge.domains--;
+	fake_bridge.domain_there[id] = false;
 }
 
 int bridge_interface_set(
@@ -46,6 +51,8 @@ int bridge_interface_set(
 {
 	assert_true(interface->id < 64);
 	assert_int_equal(interface->mac[0], 2); // never before the port is known
+	if (!fake_bridge.domain_there[interface->domain])
+		return -ENOENT;
 	fake_bridge.interface_sets++;
 	if (fake_bridge.interface_name[interface->id][0] == '\0')
 		fake_bridge.interfaces++;
@@ -75,7 +82,7 @@ void bridge_interface_carrier(struct bridge *bridge, uint32_t id, bool up)
 
 int bridge_neighbor_set(struct bridge *bridge, uint32_t interface, const struct ip_address *address)
 {
-	return 0;
+	return fake_bridge.refuse_neighbor;
 }
 
 void bridge_neighbor_delete(
@@ -106,6 +113,8 @@ int bridge_announce(struct bridge *bridge, uint32_t domain, const struct ip_pref
 int bridge_peering_set(
 	struct bridge *bridge, const struct bridge_peering *peering, struct api_error *error)
 {
+	if (fake_bridge.refuse_peering != 0)
+		return fake_bridge.refuse_peering;
 	fake_bridge.peerings++;
 	return 0;
 }

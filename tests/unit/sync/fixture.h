@@ -57,8 +57,10 @@ struct fake_bridge {
 		bridge_answer done;
 		void *ctx;
 	} clear[8];
-	int refuse_clear; // answer to the next one, 0 = do it
-	bool carrier[64];
+	int refuse_clear;                    // answer to the next one, 0 = do it
+	char refuse_domain[64];              // host name of a domain that cannot be made, "" = none
+	int refuse_neighbor, refuse_peering; // answer until it is 0 again
+	bool carrier[64], domain_there[64];
 	char interface_name[64][16];
 	uint32_t interface_domain[64];
 	struct ip_address interface_address[64];

@@ -49,10 +49,16 @@ uint32_t interface(const char *name)
 
 void start_sync(void)
 {
+	start_sync_refusing("");
+}
+
+void start_sync_refusing(const char *host)
+{
 	options.base = base;
 	options.node = node;
 	struct api_error error = {0};
 	assert_int_equal(sync_create(&running, &options, &error), 0);
+	snprintf(fake_bridge.refuse_domain, sizeof(fake_bridge.refuse_domain), "%s", host);
 	sync_publish(running, configuration_publish(&configuration));
 }
 

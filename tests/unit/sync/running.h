@@ -22,6 +22,7 @@ extern char path[96];               // of the data plane's socket
 int running_start(void **state); // cmocka's setup and teardown
 int running_stop(void **state);
 void start_sync(void);
+void start_sync_refusing(const char *host); // a domain of this host name cannot be made
 void restart_sync(void);
 void publish(void); // what was configured
 

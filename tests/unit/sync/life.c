@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Lives of routing domains: nothing of one outlasts it, a sick one costs no other its routes, and what failed once
+// is tried again.
+
+#include "tests/unit/sync/asking.h"
+
+#include <errno.h>
+
+#define VNET "vnet/acme-prod"
+
+// A second circuit of acme on this edge, connected to the same vNet.
+static const char *const second =
+	"  - name: acme-02\n"
+	"    customer: acme\n"
+	"    bandwidth: 50mbps\n"
+	"    links:\n"
+	"      - {role: primary, edge: east, port: wan0, outer-tag: 110}\n"
+	"      - {role: secondary, edge: west, port: wan0, outer-tag: 111}\n"
+	"    peerings:\n"
+	"      - type: private\n"
+	"        primary-subnet: 169.254.20.0/30\n"
+	"        secondary-subnet: 169.254.20.4/30\n"
+	"        peer-asn: 65010\n"
+	"        local-asn: 64900\n"
+	"    connections:\n"
+	"      - vnet: acme-prod\n";
+#define SECOND "peering/acme-02/private"
+
+static void configure_second(void)
+{
+	char *yaml;
+
+	assert_true(asprintf(&yaml, "%s%s", base_yaml, second) > 0);
+	configuration_apply(&configuration, yaml);
+	free(yaml);
+}
+
+static void turns(unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		turn();
+}
+
+static bool problem_of(const char *object, const char *words)
+{
+	json_t *status = result_of("status", "{}"), *problem;
+	bool found = false;
+	size_t i;
+
+	json_array_foreach (json_object_get(status, "problems"), i, problem)
+		found = found ||
+			(strcmp(json_string_value(json_object_get(problem, "object")), object) ==
+					0 &&
+				strstr(json_string_value(json_object_get(problem, "message")),
+					words) != NULL);
+	json_decref(status);
+	return found;
+}
+
+// --- nothing outlasts a domain -----------------------------------------------------------------------------
+
+// base_yaml without acme-01's link on this edge.
+static void configure_without_link(void)
+{
+	static const char link[] =
+		"      - {role: primary, edge: east, port: wan0, outer-tag: 100}\n";
+	const char *at = strstr(base_yaml, link);
+	char *yaml;
+
+	assert_true(
+		asprintf(&yaml, "%.*s%s", (int)(at - base_yaml), base_yaml, at + strlen(link)) > 0);
+	configuration_apply(&configuration, yaml);
+	free(yaml);
+}
+
+static void test_routes_die_with_their_domain(void **state)
+{
+	bridge_says_route(vrf(ACME), "10.77.0.0/16", "169.254.10.1", true);
+	WAIT(fake_route(&fake, vrf(VNET), "10.77.0.0/16") != NULL);
+	uint32_t id = vrf(ACME);
+
+	configure_without_link();
+	publish();
+	WAIT(fake_find(&fake, WIRE_VRF_SET, id) == NULL);
+	assert_null(fake_route(&fake, vrf(VNET), "10.77.0.0/16"));
+	configuration_apply(&configuration, base_yaml);
+	publish();
+	assert_int_equal(vrf(ACME), id);
+	settle();
+	// No session, no route: neither before the empty dump nor after it.
+	assert_null(fake_route(&fake, id, "10.77.0.0/16"));
+	assert_null(fake_route(&fake, vrf(VNET), "10.77.0.0/16"));
+	say_synced();
+	settle();
+	assert_null(fake_route(&fake, id, "10.77.0.0/16"));
+	assert_null(fake_route(&fake, id, "10.1.0.0/16"));
+	assert_null(fake_route(&fake, vrf(VNET), "10.77.0.0/16"));
+	assert_non_null(fake_route(&fake, id, "10.9.0.0/16")); // the vNet's is there again
+	bridge_says_route(id, "10.78.0.0/16", "169.254.10.1", true);
+	WAIT(fake_route(&fake, vrf(VNET), "10.78.0.0/16") != NULL);
+	json_t *summary = result_of("route.summary", "{\"peering\":\"acme-01/private\"}");
+	json_t *row = json_array_get(json_object_get(summary, "items"), 0);
+	assert_int_equal(number(row, "learned"), 1);
+	assert_int_equal(number(row, "accepted"), 1);
+	json_decref(summary);
+	assert_int_equal(fake.refused, 0);
+}
+
+static void test_a_gone_domain_leaves_nothing_here(void **state)
+{
+	char *yaml = strdup(base_yaml), *at = strstr(yaml, "  - name: globex-01");
+	uint32_t gone = vrf(GLOBEX);
+
+	*at = '\0';
+	configuration_apply(&configuration, yaml);
+	free(yaml);
+	publish();
+	WAIT(fake_find(&fake, WIRE_VRF_SET, gone) == NULL);
+	settle();
+	assert_null(table_find(&running->domains, &gone));
+	assert_null(table_find(&running->records.vrfs, &gone));
+	// A late word about it is about nothing.
+	bridge_says_route(gone, "10.1.0.0/16", "169.254.10.1", true);
+	assert_null(table_find(&running->domains, &gone));
+	assert_int_equal(state_of(), DATAPLANE_SYNCED);
+}
+
+// --- a sick peering ----------------------------------------------------------------------------------------
+
+static void restart_with_a_sick_one(void)
+{
+	configure_second();
+	publish();
+	const char *host = desired_domain_named(running->desired, SECOND)->host_name;
+	char refused[64];
+	snprintf(refused, sizeof(refused), "%s", host);
+	sync_destroy(running);
+	fake_stop(&fake);
+	fake_reset(&fake);
+	start_sync_refusing(refused);
+	asking_again();
+	fake_start(&fake, path);
+	bridge_says_neighbor(interface("core0"), "192.0.2.2", true);
+	bridge_says_neighbor(interface("acme-01/private"), "169.254.10.1", true);
+	bridge_says_route(vrf(ACME), "10.1.0.0/16", "169.254.10.1", true);
+	for (unsigned int i = 0; i < running->desired->domains.count; i++)
+		if (running->desired->domains.item[i].id != vrf(SECOND))
+			fake_bridge.callbacks.synced(
+				fake_bridge.callbacks.ctx, running->desired->domains.item[i].id);
+}
+
+static void test_a_sick_peering_withholds_no_route(void **state)
+{
+	restart_with_a_sick_one();
+	WAIT(fake_route(&fake, vrf(VNET), "10.1.0.0/16") != NULL);
+	WAIT(fake_route(&fake, vrf(VNET), "10.9.0.0/16") != NULL);
+	WAIT(fake_route(&fake, vrf(ACME), "10.9.0.0/16") != NULL);
+	WAIT(problem_of(SECOND, "no room for"));
+	assert_true(problem_of(SECOND, "what it brought stays for now"));
+	assert_int_equal(state_of(), DATAPLANE_REPLAYING);
+	// It takes longer than a speaker's restart: from then on it is empty.
+	sync_domain(running, vrf(SECOND))->waiting -= 120000000000u;
+	WAIT(state_of() == DATAPLANE_SYNCED);
+	assert_true(problem_of(SECOND, "it counts as empty"));
+	// There is room: it is made, its session and neighbor come with it.
+	fake_bridge.refuse_domain[0] = '\0';
+	unsigned int peerings = fake_bridge.peerings;
+	WAIT(fake_bridge.peerings == peerings + 1);
+	fake_bridge.callbacks.synced(fake_bridge.callbacks.ctx, vrf(SECOND));
+	WAIT(!problem_of(SECOND, ""));
+	bridge_says_route(vrf(SECOND), "10.2.0.0/16", "169.254.20.1", true);
+	WAIT(fake_route(&fake, vrf(VNET), "10.2.0.0/16") != NULL);
+	assert_int_equal(fake.refused, 0);
+}
+
+static void test_a_session_that_is_down_is_not_waited_for(void **state)
+{
+	restart_with_a_sick_one();
+	fake_bridge.refuse_domain[0] = '\0';
+	WAIT(sync_domain(running, vrf(SECOND))->realised);
+	turns(20);
+	assert_int_equal(state_of(), DATAPLANE_REPLAYING);
+	bridge_says_session(interface("acme-02/private"), "connect");
+	WAIT(state_of() == DATAPLANE_SYNCED);
+}
+
+static void test_what_a_waiting_one_brought_stays(void **state)
+{
+	configure_second();
+	publish();
+	say_synced();
+	bridge_says_neighbor(interface("acme-02/private"), "169.254.20.1", true);
+	bridge_says_route(vrf(SECOND), "10.2.0.0/16", "169.254.20.1", true);
+	WAIT(fake_route(&fake, vrf(VNET), "10.2.0.0/16") != NULL);
+	uint64_t swept = fake.swept;
+	char refused[64];
+	snprintf(refused, sizeof(refused), "%s",
+		desired_domain_named(running->desired, SECOND)->host_name);
+	sync_destroy(running);
+	start_sync_refusing(refused);
+	asking_again();
+	bridge_says_neighbor(interface("core0"), "192.0.2.2", true);
+	bridge_says_neighbor(interface("acme-01/private"), "169.254.10.1", true);
+	bridge_says_route(vrf(ACME), "10.1.0.0/16", "169.254.10.1", true);
+	bridge_says_route(vrf(ACME), "10.3.0.0/16", "169.254.10.1", true);
+	bridge_says_route(vrf(GLOBEX), "10.1.0.0/16", "169.254.10.1", true);
+	for (unsigned int i = 0; i < running->desired->domains.count; i++)
+		if (running->desired->domains.item[i].id != vrf(SECOND))
+			fake_bridge.callbacks.synced(
+				fake_bridge.callbacks.ctx, running->desired->domains.item[i].id);
+	WAIT(fake_route(&fake, vrf(VNET), "10.3.0.0/16") != NULL); // what is new goes in
+	turns(50);
+	assert_int_equal(fake.swept, swept);
+	assert_non_null(fake_route(&fake, vrf(VNET), "10.2.0.0/16"));
+	sync_domain(running, vrf(SECOND))->waiting -= 120000000000u;
+	WAIT(state_of() == DATAPLANE_SYNCED);
+	assert_null(fake_route(&fake, vrf(VNET), "10.2.0.0/16"));
+	assert_non_null(fake_route(&fake, vrf(VNET), "10.1.0.0/16"));
+}
+
+// --- tried again -------------------------------------------------------------------------------------------
+
+static void test_a_failed_neighbor_is_tried_again(void **state)
+{
+	sync_destroy(running);
+	start_sync();
+	asking_again();
+	fake_bridge.refuse_neighbor = -ENOBUFS;
+	WAIT(problem_of("acme-01/private", "No buffer space"));
+	assert_int_equal(fake_bridge.peerings, 0);
+	fake_bridge.refuse_neighbor = 0;
+	WAIT(fake_bridge.peerings == 2);
+	WAIT(!problem_of("acme-01/private", "No buffer space"));
+}
+
+static void test_a_failed_peering_is_tried_again(void **state)
+{
+	sync_destroy(running);
+	start_sync();
+	asking_again();
+	fake_bridge.refuse_peering = -ENOENT;
+	WAIT(problem_of("acme-01/private", "No such file"));
+	publish(); // nothing changed, and nothing is forgotten
+	fake_bridge.refuse_peering = 0;
+	WAIT(fake_bridge.peerings == 2);
+	WAIT(!problem_of("acme-01/private", "No such file"));
+}
+
+// --- nothing is cut silently -------------------------------------------------------------------------------
+
+static void test_more_paths_than_a_group_holds_are_told(void **state)
+{
+	struct bridge_route route = {.protocol = 12, .metric = 32};
+
+	assert_int_equal(ip_prefix_parse("10.66.0.0/16", &route.prefix), 0);
+	for (unsigned int metric = 0; metric < 5; metric++) {
+		// Routes of one metric and several protocols: 5 x 16 next hops.
+		route.protocol = (uint8_t)(12 + metric);
+		route.count = 16;
+		for (unsigned int i = 0; i < 16; i++) {
+			route.nexthop[i].weight = (uint16_t)(1 + metric);
+			assert_int_equal(
+				ip_address_parse("169.254.10.1", &route.nexthop[i].via), 0);
+		}
+		fake_bridge.callbacks.route(fake_bridge.callbacks.ctx, vrf(ACME), &route, true);
+	}
+	assert_true(problem_of(ACME, "1 prefixes have more than 16 paths"));
+	assert_true(problem_of(VNET, "1 prefixes have more than 16 paths"));
+	for (unsigned int metric = 0; metric < 5; metric++) {
+		route.protocol = (uint8_t)(12 + metric);
+		fake_bridge.callbacks.route(fake_bridge.callbacks.ctx, vrf(ACME), &route, false);
+	}
+	assert_false(problem_of(ACME, "more than 16 paths"));
+	assert_false(problem_of(VNET, "more than 16 paths"));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, asking_start, asking_stop)
+	const struct CMUnitTest tests[] = {
+		TEST(test_routes_die_with_their_domain),
+		TEST(test_a_gone_domain_leaves_nothing_here),
+		TEST(test_a_sick_peering_withholds_no_route),
+		TEST(test_a_session_that_is_down_is_not_waited_for),
+		TEST(test_what_a_waiting_one_brought_stays),
+		TEST(test_a_failed_neighbor_is_tried_again),
+		TEST(test_a_failed_peering_is_tried_again),
+		TEST(test_more_paths_than_a_group_holds_are_told),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
