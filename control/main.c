@@ -37,6 +37,7 @@ struct daemon {
 	struct node *node;
 	struct thread *main, *route, *store;
 	struct service *service;
+	struct publication_slot published; // for the route thread
 	struct sync *sync;
 	struct rpc_server *server;
 	struct rpc_grant *grants;
@@ -52,29 +53,21 @@ static void report(const struct api_error *error)
 
 // --- between the threads -------------------------------------------------------------------------------
 
-struct delivery {
-	struct daemon *daemon;
-	struct publication *publication;
-};
-
 static void deliver(void *arg)
 {
-	struct delivery *delivery = arg;
-	if (delivery->daemon->sync != NULL)
-		sync_publish(delivery->daemon->sync, delivery->publication);
+	struct daemon *daemon = arg;
+	struct publication *publication = publication_take(&daemon->published);
+	if (publication != NULL && daemon->sync != NULL)
+		sync_publish(daemon->sync, publication);
 	else
-		publication_unref(delivery->publication);
-	free(delivery);
+		publication_unref(publication);
 }
 
 static void publish(void *ctx, struct publication *publication)
 {
 	struct daemon *daemon = ctx;
-	struct delivery *delivery = malloc(sizeof(*delivery));
-	if (delivery == NULL)
-		abort();
-	*delivery = (struct delivery){daemon, publication};
-	post(daemon->route, deliver, delivery);
+	if (publication_put(&daemon->published, publication))
+		post(daemon->route, deliver, daemon);
 }
 
 static void run_call(void *arg)

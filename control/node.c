@@ -4,6 +4,7 @@
 // data plane's whole command line is derived from it here, so that nobody writes it down twice.
 
 #include "control/node.h"
+#include "control/model/intent.h"
 #include "control/model/model_internal.h"
 
 #include <errno.h>
@@ -254,6 +255,19 @@ struct model_options node_model_options(const struct node *node)
 {
 	return (struct model_options){
 		.host_domain = (enum host_domain)node->host_domain, .lab = node->lab};
+}
+
+struct node_view *node_view_create(const struct node *node)
+{
+	struct node_view *view = malloc(sizeof(*view) + node->ports.count * sizeof(char *));
+
+	if (!view)
+		abort();
+	const char **names = (const char **)(view + 1);
+	for (unsigned int i = 0; i < node->ports.count; i++)
+		names[i] = node->ports.item[i].name;
+	*view = (struct node_view){node->edge, node->ports.count, names};
+	return view;
 }
 
 int node_port_index(const struct node *node, const char *name)

@@ -74,6 +74,9 @@ struct node {
 int node_load(const char *path, struct node **node, char **text, struct api_error *error);
 void node_free(struct node *node); // NULL is fine
 struct model_options node_model_options(const struct node *node);
+struct node_view;
+// What realise functions may know (control/model/intent.h); borrows from the node, for free().
+struct node_view *node_view_create(const struct node *node);
 const struct node_port *node_port(const struct node *node, const char *name); // NULL = none
 // Index of the port in the data plane's command line and wire records; -1 = none.
 int node_port_index(const struct node *node, const char *name);

@@ -6,8 +6,8 @@
 
 #include <stdlib.h>
 
+#include "control/model/ids.h"
 #include "control/model/model.h"
-#include "control/store/store.h"
 
 struct publication *publication_ref(struct publication *publication)
 {
@@ -23,4 +23,18 @@ void publication_unref(struct publication *publication)
 	model_unref(publication->model);
 	ids_unref(publication->ids);
 	free(publication);
+}
+
+bool publication_put(struct publication_slot *slot, struct publication *publication)
+{
+	struct publication *before =
+		__atomic_exchange_n(&slot->publication, publication, __ATOMIC_ACQ_REL);
+
+	publication_unref(before);
+	return before == NULL;
+}
+
+struct publication *publication_take(struct publication_slot *slot)
+{
+	return __atomic_exchange_n(&slot->publication, NULL, __ATOMIC_ACQ_REL);
 }

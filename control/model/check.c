@@ -3,11 +3,10 @@
 // stays, what may only be raised is not lowered. What a noun means is in the rules beside its table.
 //
 // Only what an edit can have touched is looked at again, found through the index: the object, who refers to
-// it, and the circuit it is part of with all its links, peerings and connections. Ports and edges are few
-// and seldom change, so a change of one looks at everything. The oracle is the same check over everything:
-// tests/unit/model compares the two on random changes.
+// it when it goes, and what its noun says (touches): the circuit it is part of with all its links, peerings and
+// connections; everything for a port or an edge, which are few and seldom change. The oracle is the same check
+// over everything: tests/unit/model compares the two on random changes.
 
-#include "control/model/link.h"
 #include "control/model/model_internal.h"
 
 #include <errno.h>
@@ -93,7 +92,7 @@ bool blame(const struct check *check, const struct object *mine, const struct ob
 
 // --- what is touched -----------------------------------------------------------------------------------
 
-static void touch(struct check *check, const struct object *object)
+void check_touch(struct check *check, const struct object *object)
 {
 	if (!object)
 		return;
@@ -111,70 +110,24 @@ static void touch(struct check *check, const struct object *object)
 	check->touched[check->touched_count++] = object;
 }
 
+void check_touch_all(struct check *check)
+{
+	check->all = true;
+}
+
 static int touch_visit(void *ctx, const struct object *object)
 {
-	touch(ctx, object);
-	return 0;
-}
-
-static void touch_circuit(struct check *check, const char *name)
-{
-	static const enum noun_id parts[] = {NOUN_LINK, NOUN_PEERING, NOUN_CONNECTION};
-	const struct object *part;
-	char port[OBJECT_NAME_MAX];
-
-	touch(check, model_find(check->model, NOUN_CIRCUIT, name));
-	for (unsigned int i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		MODEL_CHILDREN(check->model, parts[i], name, part)
-		{
-			touch(check, part);
-			if (parts[i] == NOUN_LINK)
-				touch(check,
-					model_find(check->model, NOUN_PORT,
-						link_port_name((const struct link *)part, port)));
-		}
-	}
-}
-
-static void touch_circuit_of(struct check *check, const struct object *object)
-{
-	char circuit[OBJECT_NAME_MAX];
-
-	snprintf(circuit, sizeof(circuit), "%.*s", (int)strcspn(object->name, "/"), object->name);
-	touch_circuit(check, circuit);
-}
-
-static int touch_connection(void *ctx, const struct object *object)
-{
-	if (object->noun->id == NOUN_CONNECTION)
-		touch_circuit_of(ctx, object);
+	check_touch(ctx, object);
 	return 0;
 }
 
 static void touch_edit(struct check *check, const struct edit *edit)
 {
-	const struct object *object = edit->new ? edit->new : edit->old;
-
-	touch(check, edit->new);
+	check_touch(check, edit->new);
 	if (!edit->new)
 		model_referrers(check->model, edit->noun->id, edit->name, touch_visit, check);
-	switch (edit->noun->id) {
-	case NOUN_EDGE:
-	case NOUN_PORT:
-		check->all = true;
-		break;
-	case NOUN_CIRCUIT:
-	case NOUN_LINK:
-	case NOUN_PEERING:
-	case NOUN_CONNECTION:
-		touch_circuit_of(check, object);
-		break;
-	case NOUN_VNET:
-		model_referrers(check->model, NOUN_VNET, edit->name, touch_connection, check);
-		break;
-	default:
-		break;
-	}
+	if (edit->noun->touches)
+		edit->noun->touches(check, edit->new ? edit->new : edit->old);
 }
 
 // --- rules of every noun -------------------------------------------------------------------------------

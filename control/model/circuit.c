@@ -158,6 +158,43 @@ static void keys(struct index_sink *sink, const struct object *object)
 	index_key(sink, key_text("service-key", ((const struct circuit *)object)->service_key));
 }
 
+static const char *customer_of(const struct model *model, const struct object *object)
+{
+	return ((const struct circuit *)object)->customer;
+}
+
+const char *circuit_customer(const struct model *model, const char *circuit)
+{
+	const struct circuit *found = model_circuit(model, circuit);
+
+	return found ? found->customer : NULL;
+}
+
+void circuit_touch(struct check *check, const char *circuit)
+{
+	const struct object *part;
+	char port[OBJECT_NAME_MAX];
+
+	check_touch(check, model_find(check->model, NOUN_CIRCUIT, circuit));
+	for (unsigned int noun = 0; noun < NOUNS; noun++) {
+		if (nouns[noun]->parent != NOUN_CIRCUIT)
+			continue;
+		MODEL_CHILDREN(check->model, noun, circuit, part)
+		{
+			check_touch(check, part);
+			if (noun == NOUN_LINK) // what its circuits add up to
+				check_touch(check,
+					model_find(check->model, NOUN_PORT,
+						link_port_name((const struct link *)part, port)));
+		}
+	}
+}
+
+static void touches(struct check *check, const struct object *object)
+{
+	circuit_touch(check, object->name);
+}
+
 const struct noun circuit_noun = {
 	.id = NOUN_CIRCUIT,
 	.name = "circuit",
@@ -166,6 +203,8 @@ const struct noun circuit_noun = {
 	.fields = {fields, sizeof(fields) / sizeof(fields[0]), sizeof(struct circuit)},
 	.rules = rules,
 	.keys = keys,
+	.customer_of = customer_of,
+	.touches = touches,
 	.removal = EFFECT_TRAFFIC,
 	.help = "a circuit: one customer's contract",
 };

@@ -26,6 +26,13 @@ struct circuit {
 	const char *location;    // or NULL
 };
 
+struct check;
+// Everything that the circuit consists of is looked at again, and the ports that its links are on: what the parts of a
+// circuit touch.
+void circuit_touch(struct check *check, const char *circuit);
+// Name of the circuit's customer, NULL = there is no such circuit.
+const char *circuit_customer(const struct model *model, const char *circuit);
+
 extern const struct noun circuit_noun;
 
 #endif

@@ -5,6 +5,8 @@
 
 #include "control/model/connection.h"
 #include "control/model/circuit.h"
+#include "control/model/intent.h"
+#include "control/model/link.h"
 #include "control/model/model_internal.h"
 #include "control/model/peering.h"
 #include "control/model/vnet.h"
@@ -107,6 +109,56 @@ static const struct rule rules[] = {
 	{0},
 };
 
+static const char *customer_of(const struct model *model, const struct object *object)
+{
+	return circuit_customer(model, ((const struct connection *)object)->circuit);
+}
+
+static void ids(struct id_sink *sink, const struct object *object)
+{
+	id_needed(sink, ID_ACCOUNT, "%s/in", object->name);
+	id_needed(sink, ID_ACCOUNT, "%s/out", object->name);
+}
+
+static void touches(struct check *check, const struct object *object)
+{
+	circuit_touch(check, ((const struct connection *)object)->circuit);
+}
+
+// Whether the circuit comes in at this edge.
+static bool comes_in(struct realise *realise, const char *circuit)
+{
+	const struct object *child;
+
+	REALISE_CHILDREN(realise, NOUN_LINK, circuit, child)
+	{
+		if (!strcmp(((const struct link *)child)->edge, realise_edge(realise)))
+			return true;
+	}
+	return false;
+}
+
+static void realise(struct realise *realise, const struct object *object)
+{
+	const struct connection *connection = (const struct connection *)object;
+	const struct vnet *vnet =
+		(const struct vnet *)realise_find(realise, NOUN_VNET, connection->vnet);
+	char peering[OBJECT_NAME_MAX];
+
+	if (!vnet || !tunnel_from(&vnet->tunnels, realise_edge(realise)) ||
+		!comes_in(realise, connection->circuit))
+		return;
+	struct intent_join *join = realise_join(realise);
+	join->domain[0] = realise_id(
+		realise, ID_VRF, "peering/%s", connection_peering_name(connection, peering))
+				  .id;
+	join->domain[1] = realise_id(realise, ID_VRF, "vnet/%s", vnet->name).id;
+	join->weight = connection->weight > 0 ? (uint16_t)connection->weight : 1;
+	join->account[0] = realise_id(realise, ID_ACCOUNT, "%s/in", object->name).uid;
+	join->account[1] = realise_id(realise, ID_ACCOUNT, "%s/out", object->name).uid;
+	join->object = object->name;
+}
+
 const struct noun connection_noun = {
 	.id = NOUN_CONNECTION,
 	.name = "connection",
@@ -114,6 +166,10 @@ const struct noun connection_noun = {
 	.parent = NOUN_CIRCUIT,
 	.fields = {fields, sizeof(fields) / sizeof(fields[0]), sizeof(struct connection)},
 	.rules = rules,
+	.customer_of = customer_of,
+	.ids = ids,
+	.touches = touches,
+	.realise = realise,
 	.removal = EFFECT_TRAFFIC,
 	.help = "joins a peering and a vNet of one customer",
 };

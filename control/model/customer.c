@@ -10,11 +10,17 @@ static const struct field fields[] = {
 		.help = "owner group, free text"},
 };
 
+static const char *customer_of(const struct model *model, const struct object *object)
+{
+	return object->name;
+}
+
 const struct noun customer_noun = {
 	.id = NOUN_CUSTOMER,
 	.name = "customer",
 	.section = "customers",
 	.parent = -1,
 	.fields = {fields, sizeof(fields) / sizeof(fields[0]), sizeof(struct customer)},
+	.customer_of = customer_of,
 	.help = "a customer: the unit of isolation",
 };

@@ -53,6 +53,27 @@ struct model_diff *model_diff(const struct model *old, const struct model *new)
 	return diff;
 }
 
+void model_compare(const struct model *old, const struct model *new,
+	void (*visit)(void *ctx, const struct object *old, const struct object *new), void *ctx)
+{
+	for (unsigned int noun = 0; noun < NOUNS; noun++) {
+		unsigned int i = 0, j = 0;
+		if (old && old->objects[noun] == new->objects[noun])
+			continue;
+		for (;;) {
+			const struct object *a = old ? model_at(old, noun, i) : NULL,
+					    *b = model_at(new, noun, j);
+			if (!a && !b)
+				break;
+			int order = a == b ? 0 : !a ? 1 : !b ? -1 : strcmp(a->name, b->name);
+			if (a != b)
+				visit(ctx, order > 0 ? NULL : a, order < 0 ? NULL : b);
+			i += order <= 0;
+			j += order >= 0;
+		}
+	}
+}
+
 void model_diff_free(struct model_diff *diff)
 {
 	if (!diff)

@@ -2,8 +2,12 @@
 // Edges: the nodes of the network, and the static routes of their underlay.
 
 #include "control/model/edge.h"
+#include "control/base/array.h"
+#include "control/model/intent.h"
 #include "control/model/model_internal.h"
 #include "control/model/port.h"
+
+#include <string.h>
 
 #define OFFSET(member) offsetof(struct edge, member)
 
@@ -75,6 +79,26 @@ static const struct rule rules[] = {
 	{0},
 };
 
+// An edge's addresses and routes can matter to every tunnel, port and peering.
+static void touches(struct check *check, const struct object *object)
+{
+	check_touch_all(check);
+}
+
+static void realise(struct realise *realise, const struct object *object)
+{
+	const struct edge *edge = (const struct edge *)object;
+
+	if (strcmp(edge->name, realise_edge(realise)))
+		return;
+	struct intent_domain *domain = realise_domain(realise, INTENT_UNDERLAY, "underlay");
+	for (unsigned int i = 0; i < edge->routes.count; i++) {
+		struct intent_route *to = APPEND(domain->routes);
+		to->prefix = edge->routes.item[i].prefix;
+		to->via = edge->routes.item[i].via;
+	}
+}
+
 const struct noun edge_noun = {
 	.id = NOUN_EDGE,
 	.name = "edge",
@@ -82,6 +106,8 @@ const struct noun edge_noun = {
 	.parent = -1,
 	.fields = {fields, sizeof(fields) / sizeof(fields[0]), sizeof(struct edge)},
 	.rules = rules,
+	.touches = touches,
+	.realise = realise,
 	.removal = EFFECT_TRAFFIC,
 	.help = "an edge node: one data plane and its control process",
 };

@@ -5,6 +5,7 @@
 
 #include "control/model/link.h"
 #include "control/model/circuit.h"
+#include "control/model/intent.h"
 #include "control/model/model_internal.h"
 #include "control/model/peering.h"
 #include "control/model/port.h"
@@ -227,6 +228,84 @@ static const struct rule rules[] = {
 	{0},
 };
 
+static const char *customer_of(const struct model *model, const struct object *object)
+{
+	return circuit_customer(model, ((const struct link *)object)->circuit);
+}
+
+static void ids(struct id_sink *sink, const struct object *object)
+{
+	id_needed(sink, ID_LIMITER, "%s/in", object->name);
+	id_needed(sink, ID_LIMITER, "%s/out", object->name);
+}
+
+static void touches(struct check *check, const struct object *object)
+{
+	circuit_touch(check, ((const struct link *)object)->circuit);
+}
+
+// --- what it means ---------------------------------------------------------------------------------------
+
+#define BURST_MIN      64000u
+#define BURST_MAX      32000000u
+#define BURST_FLOOR_NS 10000000u // the limiter's least: 10 ms at the rate
+
+uint64_t link_burst(uint64_t rate, uint64_t duration)
+{
+	uint64_t bytes_per_second = rate / 8;
+	uint64_t least =
+		(uint64_t)((__uint128_t)bytes_per_second * BURST_FLOOR_NS / 1000000000u) + 1;
+	uint64_t most = least > BURST_MAX ? least : BURST_MAX;
+	__uint128_t burst = (__uint128_t)bytes_per_second * duration / 1000000000u;
+
+	if (burst > most)
+		return most;
+	if (burst < least)
+		burst = least;
+	return burst < BURST_MIN ? BURST_MIN : (uint64_t)burst;
+}
+
+static void realise_direction(struct realise *realise, const struct circuit *circuit,
+	const struct link *link, const char *direction, uint64_t queue)
+{
+	struct id id = realise_id(realise, ID_LIMITER, "%s/%s", link->object.name, direction);
+
+	if (id.id == 0)
+		return;
+	struct intent_limiter *limiter = realise_limiter(realise);
+	limiter->id = id.id;
+	limiter->uid = id.uid;
+	limiter->name = realise_text(realise, "%s/%s", link->object.name, direction);
+	limiter->rate = circuit->bandwidth;
+	limiter->burst = link_burst(circuit->bandwidth, circuit->burst);
+	limiter->ef_rate = circuit->ef_bandwidth;
+	limiter->packet_rate = circuit->packet_rate;
+	limiter->queue = queue;
+	limiter->overhead = (int16_t)circuit->overhead;
+	limiter->count_frames = circuit->accounting == ACCOUNT_L2;
+}
+
+// Its two limiters; the attachments are their peerings'.
+static void realise(struct realise *realise, const struct object *object)
+{
+	const struct link *link = (const struct link *)object;
+
+	if (strcmp(link->edge, realise_edge(realise)))
+		return;
+	const struct circuit *circuit =
+		(const struct circuit *)realise_find(realise, NOUN_CIRCUIT, link->circuit);
+	if (!circuit)
+		return;
+	if (realise_port_index(realise, link->port) < 0) {
+		realise_problem(realise, object->name, "add it to the node file's ports",
+			"link \"%s\" is on port \"%s\", which has no device on this machine",
+			object->name, link->port);
+		return;
+	}
+	realise_direction(realise, circuit, link, "in", circuit->shape_in);
+	realise_direction(realise, circuit, link, "out", circuit->shape_out);
+}
+
 const struct noun link_noun = {
 	.id = NOUN_LINK,
 	.name = "link",
@@ -235,6 +314,10 @@ const struct noun link_noun = {
 	.fields = {fields, sizeof(fields) / sizeof(fields[0]), sizeof(struct link)},
 	.rules = rules,
 	.keys = keys,
+	.customer_of = customer_of,
+	.ids = ids,
+	.touches = touches,
+	.realise = realise,
 	.removal = EFFECT_TRAFFIC,
 	.help = "one of the two links of a circuit",
 };

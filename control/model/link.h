@@ -28,6 +28,9 @@ unsigned int link_vlans(const struct link *link, const struct peering *peering, 
 // The full name "EDGE/PORT" of the link's port.
 const char *link_port_name(const struct link *link, char name[OBJECT_NAME_MAX]);
 
+// Committed burst in bytes of a rate in bit/s held for `duration` ns, within what a limiter takes.
+uint64_t link_burst(uint64_t rate, uint64_t duration);
+
 extern const struct noun link_noun;
 
 #endif

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "control/model/finding.h"
+#include "control/model/nouns.h"
 #include "control/model/schema.h"
 
 struct json_t;
@@ -32,6 +33,9 @@ struct object {
 const struct object *object_ref(const struct object *object);
 void object_unref(const struct object *object);
 struct json_t *object_json(const struct object *object); // a new reference; the key fields included
+struct model;
+// Name of the customer whose the object is, NULL = nobody's. Borrowed from the snapshot.
+const char *object_customer(const struct model *model, const struct object *object);
 
 // Every secret of the object, until visit returns non-zero (which is returned).
 int object_secrets(const struct object *object,
@@ -45,7 +49,6 @@ struct model_options {
 	bool lab;                     // both links of a circuit may be on one edge
 };
 
-struct model;
 struct model *model_create(const struct model_options *options); // empty; NULL = no memory
 struct model *model_ref(const struct model *model);
 void model_unref(const struct model *model); // NULL is fine
@@ -65,25 +68,18 @@ int model_referrers(const struct model *model, enum noun_id noun, const char *na
 	int (*visit)(void *ctx, const struct object *object), void *ctx);
 
 // Typed access, each NULL when there is none.
-#define MODEL_NOUN(noun, NOUN)                                                                     \
+#define MODEL_NOUN(symbol, noun)                                                                   \
 	struct noun;                                                                               \
 	static inline const struct noun *model_##noun(const struct model *model, const char *name) \
 	{                                                                                          \
-		return (const struct noun *)model_find(model, NOUN, name);                         \
+		return (const struct noun *)model_find(model, NOUN_##symbol, name);                \
 	}                                                                                          \
 	static inline const struct noun *model_##noun##_at(                                        \
 		const struct model *model, unsigned int index)                                     \
 	{                                                                                          \
-		return (const struct noun *)model_at(model, NOUN, index);                          \
+		return (const struct noun *)model_at(model, NOUN_##symbol, index);                 \
 	}
-MODEL_NOUN(edge, NOUN_EDGE)
-MODEL_NOUN(port, NOUN_PORT)
-MODEL_NOUN(customer, NOUN_CUSTOMER)
-MODEL_NOUN(circuit, NOUN_CIRCUIT)
-MODEL_NOUN(link, NOUN_LINK)
-MODEL_NOUN(peering, NOUN_PEERING)
-MODEL_NOUN(vnet, NOUN_VNET)
-MODEL_NOUN(connection, NOUN_CONNECTION)
+NOUN_LIST(MODEL_NOUN)
 #undef MODEL_NOUN
 
 // for (i...) over the objects whose name starts with "PARENT/": the links, peerings or connections of a circuit,
@@ -142,6 +138,10 @@ struct model_diff {
 // By pointer, so it costs what changed and a glance at the rest. NULL = no memory.
 struct model_diff *model_diff(const struct model *old, const struct model *new);
 void model_diff_free(struct model_diff *diff);
+// Every object that is another one than before, also when its fields are the same (deleted and made again, it may have
+// other ids), by noun and name. old NULL = nothing was.
+void model_compare(const struct model *old, const struct model *new,
+	void (*visit)(void *ctx, const struct object *old, const struct object *new), void *ctx);
 // [{"op", "noun", "name", "effect", "fields": [{"field", "from", "to", "effect"}..], "text": the line(s) below}..]
 struct json_t *model_diff_json(const struct model_diff *diff);
 // "+ circuit acme-ams-01 (new)", "- link ... (traffic interrupted)",

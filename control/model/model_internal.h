@@ -139,6 +139,10 @@ struct check {
 // Checks what the edits touch, or everything. 0, -EINVAL with findings, -ENOMEM.
 int check_run(struct check *check);
 
+// For struct noun, touches: look at this object again (NULL is fine); at everything.
+void check_touch(struct check *check, const struct object *object);
+void check_touch_all(struct check *check);
+
 // For rules: a refusal that blames a field of an object, named after the rule that runs.
 struct finding *refuse(struct check *check, const struct object *object, const char *field,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -1,22 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The list of nouns. In a file of its own so that a test can link a list with a field more.
+// The list of nouns as a table. In a file of its own so that a test can link a list with a field more.
 
-#include "control/model/circuit.h"
-#include "control/model/connection.h"
-#include "control/model/customer.h"
-#include "control/model/edge.h"
-#include "control/model/link.h"
-#include "control/model/peering.h"
-#include "control/model/port.h"
-#include "control/model/vnet.h"
+#include "control/model/nouns.h"
+#include "control/model/schema.h"
 
-const struct noun *const nouns[NOUNS] = {
-	[NOUN_EDGE] = &edge_noun,
-	[NOUN_PORT] = &port_noun,
-	[NOUN_CUSTOMER] = &customer_noun,
-	[NOUN_CIRCUIT] = &circuit_noun,
-	[NOUN_LINK] = &link_noun,
-	[NOUN_PEERING] = &peering_noun,
-	[NOUN_VNET] = &vnet_noun,
-	[NOUN_CONNECTION] = &connection_noun,
-};
+#define NOUN_EXTERN(symbol, name) extern const struct noun name##_noun;
+NOUN_LIST(NOUN_EXTERN)
+
+#define NOUN_ENTRY(symbol, name) [NOUN_##symbol] = &name##_noun,
+const struct noun *const nouns[NOUNS] = {NOUN_LIST(NOUN_ENTRY)};

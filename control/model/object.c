@@ -109,6 +109,11 @@ int object_references(const struct object *object,
 	return struct_references(&object->noun->fields, object, fn, ctx);
 }
 
+const char *object_customer(const struct model *model, const struct object *object)
+{
+	return object->noun->customer_of ? object->noun->customer_of(model, object) : NULL;
+}
+
 int object_secrets(const struct object *object,
 	int (*visit)(void *ctx, const struct secret *secret), void *ctx)
 {

@@ -2,10 +2,17 @@
 // Peerings: a routing domain of a circuit, with a BGP session to the customer on each link.
 
 #include "control/model/peering.h"
+#include "control/base/array.h"
+#include "control/model/circuit.h"
+#include "control/model/connection.h"
+#include "control/model/intent.h"
 #include "control/model/link.h"
 #include "control/model/model_internal.h"
 #include "control/model/port.h"
+#include "control/model/vnet.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define OFFSET(member) offsetof(struct peering, member)
@@ -238,6 +245,132 @@ static void keys(struct index_sink *sink, const struct object *object)
 	}
 }
 
+static const char *customer_of(const struct model *model, const struct object *object)
+{
+	return circuit_customer(model, ((const struct peering *)object)->circuit);
+}
+
+static void ids(struct id_sink *sink, const struct object *object)
+{
+	id_needed(sink, ID_VRF, "peering/%s", object->name);
+	id_needed(sink, ID_OWNER, "peering/%s", object->name);
+	id_needed(sink, ID_PEERING, "%s", object->name);
+	id_needed(sink, ID_INTERFACE, "attachment/%s/primary", object->name);
+	id_needed(sink, ID_INTERFACE, "attachment/%s/secondary", object->name);
+}
+
+static void touches(struct check *check, const struct object *object)
+{
+	circuit_touch(check, ((const struct peering *)object)->circuit);
+}
+
+// --- what it means ---------------------------------------------------------------------------------------
+
+// Prefixes of each family that a private peering may bring.
+#define ROUTE_LIMIT 4000
+
+static uint16_t seconds(uint64_t ns)
+{
+	uint64_t value = (ns + 999999999u) / 1000000000u;
+
+	return value > UINT16_MAX ? UINT16_MAX : (uint16_t)value;
+}
+
+static void realise_session(
+	struct intent_session *session, const struct peering *peering, const struct link *link)
+{
+	session->enabled = peering->enabled && link->admin == LINK_UP;
+	session->local_asn = peering->local_asn;
+	session->remote_asn = peering->peer_asn;
+	session->password = peering->password.text;
+	session->hold = seconds(peering->hold);
+	session->keepalive = seconds(peering->keepalive);
+	session->connect = seconds(peering->connect);
+	session->error_wait = seconds(peering->error_wait);
+}
+
+static void realise_attachment(
+	struct realise *realise, const struct peering *peering, const struct link *link, int port)
+{
+	const char *role = link->role == LINK_PRIMARY ? "primary" : "secondary";
+	struct id id =
+		realise_id(realise, ID_INTERFACE, "attachment/%s/%s", peering->object.name, role);
+	struct intent_interface *interface = realise_interface(realise, INTENT_ATTACHMENT, id);
+
+	interface->name = interface->object = peering->object.name;
+	interface->link = link->object.name;
+	interface->domain = realise_id(realise, ID_VRF, "peering/%s", peering->object.name).id;
+	interface->owner = realise_id(realise, ID_OWNER, "peering/%s", peering->object.name).id;
+	interface->up = link->admin == LINK_UP;
+	interface->source_check = true;
+	interface->limiter_in = realise_id(realise, ID_LIMITER, "%s/in", link->object.name).id;
+	interface->limiter_out = realise_id(realise, ID_LIMITER, "%s/out", link->object.name).id;
+	interface->mtu = (uint16_t)link->mtu;
+	interface->port = (uint32_t)port;
+	interface->vlans = (uint8_t)link_vlans(link, peering, interface->vlan);
+	interface->local = peering_local(peering, link);
+	interface->remote = peering_remote(peering, link);
+	interface->len = peering_subnet(peering, link)->len;
+	realise_session(&interface->session, peering, link);
+}
+
+// What the customer may not announce into it: the prefixes and tunnel ends of what it is joined to, its own subnets, the
+// outer addresses of all edges; and no next hop but his routers on this edge.
+static void realise_import(struct realise *realise, const struct peering *peering,
+	const struct ip_address *router, unsigned int routers, struct policy *import)
+{
+	LIST_OF(struct ip_prefix) own = {0};
+	char object[OBJECT_NAME_MAX + 16];
+	const struct object *child;
+
+	REALISE_CHILDREN(realise, NOUN_CONNECTION, peering->circuit, child)
+	{
+		const struct connection *connection = (const struct connection *)child;
+		const struct object *vnet = realise_find(realise, NOUN_VNET, connection->vnet);
+		if (vnet && !strcmp(connection->peering, types[peering->type]))
+			realise_policy(realise, import, vnet_refuse((const struct vnet *)vnet));
+	}
+	for (unsigned int i = 0; i < 2; i++) {
+		if (subnet_at(peering, i)->address.family)
+			*(struct ip_prefix *)APPEND(own) = *subnet_at(peering, i);
+	}
+	snprintf(object, sizeof(object), "peering/%s", peering->object.name);
+	realise_policy(
+		realise, import, policy_set_refuse(own.item, own.count, "peering-subnet", object));
+	realise_policy(realise, import, port_refuse(realise));
+	realise_policy(realise, import, policy_set_next_hops(router, routers));
+	free(own.item);
+	import->limit[0] = import->limit[1] = ROUTE_LIMIT;
+}
+
+static void realise(struct realise *realise, const struct object *object)
+{
+	const struct peering *peering = (const struct peering *)object;
+	struct ip_address router[2];
+	unsigned int routers = 0;
+	const struct object *child;
+
+	REALISE_CHILDREN(realise, NOUN_LINK, peering->circuit, child)
+	{
+		const struct link *link = (const struct link *)child;
+		int port = realise_port_index(realise, link->port);
+		if (strcmp(link->edge, realise_edge(realise)) || port < 0 ||
+			!peering_subnet(peering, link))
+			continue;
+		realise_attachment(realise, peering, link, port);
+		if (routers < 2)
+			router[routers++] = peering_remote(peering, link);
+	}
+	const struct circuit *circuit =
+		(const struct circuit *)realise_find(realise, NOUN_CIRCUIT, peering->circuit);
+	if (routers == 0 || !circuit)
+		return;
+	struct intent_domain *domain = realise_domain(realise, INTENT_PEERING, object->name);
+	domain->circuit = circuit->name;
+	domain->customer = circuit->customer;
+	realise_import(realise, peering, router, routers, &domain->import);
+}
+
 const struct noun peering_noun = {
 	.id = NOUN_PEERING,
 	.name = "peering",
@@ -246,6 +379,10 @@ const struct noun peering_noun = {
 	.fields = {fields, sizeof(fields) / sizeof(fields[0]), sizeof(struct peering)},
 	.rules = rules,
 	.keys = keys,
+	.customer_of = customer_of,
+	.ids = ids,
+	.touches = touches,
+	.realise = realise,
 	.removal = EFFECT_TRAFFIC,
 	.help = "a routing domain of a circuit, with a BGP session on each link",
 };

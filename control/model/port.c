@@ -4,9 +4,12 @@
 
 #include "control/model/port.h"
 #include "control/model/circuit.h"
+#include "control/model/intent.h"
 #include "control/model/link.h"
 #include "control/model/model_internal.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define OFFSET(member) offsetof(struct port, member)
@@ -140,6 +143,75 @@ static const struct rule rules[] = {
 	{0},
 };
 
+static void ids(struct id_sink *sink, const struct object *object)
+{
+	if (((const struct port *)object)->faces == PORT_CORE)
+		id_needed(sink, ID_INTERFACE, "port/%s", object->name);
+}
+
+// Ports are few, seldom change, and their address matters to every tunnel and peering.
+static void touches(struct check *check, const struct object *object)
+{
+	check_touch_all(check);
+}
+
+static void realise(struct realise *realise, const struct object *object)
+{
+	const struct port *port = (const struct port *)object;
+	struct id id = realise_id(realise, ID_INTERFACE, "port/%s", object->name);
+
+	if (strcmp(port->edge, realise_edge(realise)) || port->faces != PORT_CORE ||
+		!port->address.address.family)
+		return;
+	int index = realise_port_index(realise, port->name);
+	if (index < 0) {
+		realise_problem(realise, object->name, "add it to the node file's ports",
+			"port \"%s\" has no device on this machine", port->name);
+		return;
+	}
+	if (id.id == 0)
+		return;
+	struct intent_interface *interface = realise_interface(realise, INTENT_CORE, id);
+	interface->name = port->name;
+	interface->object = object->name;
+	interface->domain = INTENT_UNDERLAY_ID;
+	interface->up = true;
+	interface->mtu = (uint16_t)port->mtu;
+	interface->port = (uint32_t)index;
+	interface->local = port->address.address;
+	interface->len = port->address.len;
+}
+
+struct policy_set *port_refuse(struct realise *realise)
+{
+	unsigned int count = realise_count(realise, NOUN_PORT), n = 0;
+	struct policy_rule *rule = calloc(count + 1, sizeof(*rule));
+	struct policy_prefix *address = calloc(count + 1, sizeof(*address));
+	char(*name)[OBJECT_NAME_MAX + 8] = calloc(count + 1, sizeof(*name));
+
+	if (!rule || !address || !name)
+		abort();
+	for (unsigned int i = 0; i < count; i++) {
+		const struct port *port = (const struct port *)realise_at(realise, NOUN_PORT, i);
+		const struct ip_address *ours = &port->address.address;
+		if (port->faces != PORT_CORE || !ours->family)
+			continue;
+		snprintf(name[n], sizeof(name[n]), "port/%s", port->object.name);
+		address[n].prefix = ip_prefix_of(ours, ip_bits(ours->family));
+		rule[n].match.prefix = &address[n];
+		rule[n].match.prefixes = 1;
+		rule[n].action = POLICY_REJECT;
+		rule[n].name = "outer-address";
+		rule[n].object = name[n];
+		n++;
+	}
+	struct policy_set *set = policy_set_build(rule, n);
+	free(rule);
+	free(address);
+	free(name);
+	return set;
+}
+
 const struct noun port_noun = {
 	.id = NOUN_PORT,
 	.name = "port",
@@ -147,6 +219,9 @@ const struct noun port_noun = {
 	.parent = NOUN_EDGE,
 	.fields = {fields, sizeof(fields) / sizeof(fields[0]), sizeof(struct port)},
 	.rules = rules,
+	.ids = ids,
+	.touches = touches,
+	.realise = realise,
 	.removal = EFFECT_TRAFFIC,
 	.help = "a port of an edge",
 };

@@ -19,6 +19,11 @@ struct port { // object.name is "EDGE/PORT"
 	uint64_t capacity;        // bit/s that circuits may add up to; 0 = not counted
 };
 
+struct policy_set;
+struct realise;
+// Refuses the outer addresses of all edges: a set of rules that every customer shares. The one reference is the caller's.
+struct policy_set *port_refuse(struct realise *realise);
+
 extern const struct noun port_noun;
 
 #endif

@@ -13,20 +13,13 @@
 #include <stdio.h>
 
 #include "control/base/ip.h"
+#include "control/model/nouns.h"
 
 struct json_t;
 
-enum noun_id {
-	NOUN_EDGE,
-	NOUN_PORT,
-	NOUN_CUSTOMER,
-	NOUN_CIRCUIT,
-	NOUN_LINK,
-	NOUN_PEERING,
-	NOUN_VNET,
-	NOUN_CONNECTION,
-	NOUNS,
-};
+#define NOUN_ENUM(symbol, name) NOUN_##symbol,
+enum noun_id { NOUN_LIST(NOUN_ENUM) NOUNS };
+#undef NOUN_ENUM
 
 // X(symbol, name shown in the schema, C type of the member, what a value looks like)
 // clang-format off
@@ -131,8 +124,11 @@ struct fields {
 };
 
 struct check;
+struct id_sink;
 struct index_sink;
+struct model;
 struct object;
+struct realise;
 
 struct rule {
 	const char *name; // as findings show it
@@ -149,6 +145,17 @@ struct noun {
 	const struct rule *rules; // name NULL at the end
 	// Calls index_key() for what has to be found or unique besides references; NULL = nothing.
 	void (*keys)(struct index_sink *sink, const struct object *object);
+	// Name of the customer whose the object is, borrowed from the snapshot. NULL = nobody's, what an edge or a port is;
+	// also when what it hangs on is not there.
+	const char *(*customer_of)(const struct model *model, const struct object *object);
+	// Calls id_needed() for every number the object is known by outside the model; NULL = none.
+	void (*ids)(struct id_sink *sink, const struct object *object);
+	// Calls check_touch() for what else has to be looked at again when `object` came, changed or goes, besides the
+	// object and (when it goes) who refers to it; NULL = nothing.
+	void (*touches)(struct check *check, const struct object *object);
+	// What the object means on this edge, added to the fragment that `realise` fills; NULL = nothing. See
+	// control/model/intent.h. Runs on any thread.
+	void (*realise)(struct realise *realise, const struct object *object);
 	enum effect removal; // what deleting one does to traffic
 	const char *help;
 };

@@ -1,29 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// vNets: a customer's networks in the cloud, reached over GRE. The triple (outer source, outer destination,
-// key) decides whose packet it is when it comes back from the core: that it is unique is what isolation
-// rests on.
+// vNets: a customer's networks in the cloud, reached over GRE (tunnel.c).
 
 #include "control/model/vnet.h"
+#include "control/base/array.h"
+#include "control/model/circuit.h"
+#include "control/model/connection.h"
 #include "control/model/edge.h"
+#include "control/model/intent.h"
 #include "control/model/model_internal.h"
 #include "control/model/port.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define OFFSET(member) offsetof(struct vnet, member)
-#define TUNNEL(member) offsetof(struct vnet_tunnel, member)
-
-static const struct field tunnel_fields[] = {
-	{"edge", FIELD_REFERENCE, FIELD_REQUIRED, TUNNEL(edge), .target = NOUN_EDGE,
-		.help = "the edge it starts from"},
-	{"gateway", FIELD_ADDRESS, FIELD_REQUIRED, TUNNEL(gateway),
-		.help = "outer address of the far end"},
-	{"local", FIELD_ADDRESS, FIELD_REQUIRED, TUNNEL(local),
-		.help = "outer address of ours, that of a core port of the edge"},
-	{"key", FIELD_UINT, FIELD_REQUIRED, TUNNEL(key), .max = UINT32_MAX, .help = "GRE key"},
-};
-static const struct fields tunnel = {tunnel_fields,
-	sizeof(tunnel_fields) / sizeof(tunnel_fields[0]), sizeof(struct vnet_tunnel)};
 
 static const struct field fields[] = {
 	{"name", FIELD_NAME, FIELD_KEY, OFFSET(name), .help = "its name"},
@@ -31,125 +22,10 @@ static const struct field fields[] = {
 		.target = NOUN_CUSTOMER, .help = "whose it is"},
 	{"prefixes", FIELD_LIST, FIELD_REQUIRED, OFFSET(prefixes), .element = FIELD_PREFIX,
 		.effect = EFFECT_ROUTES, .help = "its networks"},
-	{"tunnels", FIELD_LIST, 0, OFFSET(tunnels), .element = FIELD_STRUCT, .fields = &tunnel,
-		.effect = EFFECT_TRAFFIC, .help = "its GRE tunnels, at most one from each edge"},
+	{"tunnels", FIELD_LIST, 0, OFFSET(tunnels), .element = FIELD_STRUCT,
+		.fields = &gre_tunnel_fields, .effect = EFFECT_TRAFFIC,
+		.help = "its GRE tunnels, at most one from each edge"},
 };
-
-const struct vnet_tunnel *vnet_tunnel_of(const struct vnet *vnet, const char *edge)
-{
-	for (unsigned int i = 0; i < vnet->tunnels.count; i++) {
-		if (!strcmp(vnet->tunnels.item[i].edge, edge))
-			return &vnet->tunnels.item[i];
-	}
-	return NULL;
-}
-
-// --- tunnels -------------------------------------------------------------------------------------------
-
-static uint64_t key_triple(const struct vnet_tunnel *t)
-{
-	uint64_t hash = hash_bytes(key_text("triple", ""), &t->local, sizeof(t->local));
-
-	return hash_bytes(
-		hash_bytes(hash, &t->gateway, sizeof(t->gateway)), &t->key, sizeof(t->key));
-}
-
-static bool same_triple(const struct vnet_tunnel *a, const struct vnet_tunnel *b)
-{
-	return a->key == b->key && !ip_address_compare(&a->local, &b->local) &&
-	       !ip_address_compare(&a->gateway, &b->gateway);
-}
-
-static void keys(struct index_sink *sink, const struct object *object)
-{
-	const struct vnet *vnet = (const struct vnet *)object;
-
-	for (unsigned int i = 0; i < vnet->tunnels.count; i++)
-		index_key(sink, key_triple(&vnet->tunnels.item[i]));
-}
-
-static void triple_taken(struct check *check, const struct vnet *vnet, unsigned int t)
-{
-	const struct vnet_tunnel *mine = &vnet->tunnels.item[t];
-	const struct index *index = check->model->index;
-	uint64_t hash = key_triple(mine);
-	char local[IP_TEXT_MAX], gateway[IP_TEXT_MAX];
-
-	for (unsigned int i = index_first(index, hash);
-		i < index->count && index->entry[i].hash == hash; i++) {
-		const struct vnet *other = (const struct vnet *)index->entry[i].object;
-		if (other->object.noun != &vnet_noun)
-			continue;
-		for (unsigned int j = 0; j < other->tunnels.count; j++) {
-			if (!same_triple(mine, &other->tunnels.item[j]) ||
-				(other == vnet && j >= t) ||
-				(other != vnet && !blame(check, &vnet->object, &other->object)))
-				continue;
-			finding_hint(
-				refuse(check, &vnet->object, "tunnels",
-					"vnet \"%s\": GRE key %u between %s and %s is already used "
-					"by vnet \"%s\"",
-					vnet->name, mine->key,
-					ip_address_format(&mine->local, local),
-					ip_address_format(&mine->gateway, gateway), other->name),
-				"choose another key");
-		}
-	}
-}
-
-static void triple_unique(struct check *check, const struct object *object)
-{
-	const struct vnet *vnet = (const struct vnet *)object;
-
-	for (unsigned int t = 0; t < vnet->tunnels.count; t++)
-		triple_taken(check, vnet, t);
-}
-
-static void one_per_edge(struct check *check, const struct object *object)
-{
-	const struct vnet *vnet = (const struct vnet *)object;
-
-	for (unsigned int i = 0; i < vnet->tunnels.count; i++) {
-		if (vnet_tunnel_of(vnet, vnet->tunnels.item[i].edge) != &vnet->tunnels.item[i])
-			refuse(check, object, "tunnels",
-				"vnet \"%s\" has two tunnels from edge \"%s\"", vnet->name,
-				vnet->tunnels.item[i].edge);
-	}
-}
-
-static void tunnel_addresses(struct check *check, const struct object *object)
-{
-	const struct vnet *vnet = (const struct vnet *)object;
-	const struct object *child;
-	char text[IP_TEXT_MAX];
-
-	for (unsigned int i = 0; i < vnet->tunnels.count; i++) {
-		const struct vnet_tunnel *t = &vnet->tunnels.item[i];
-		bool local = false, gateway = false;
-		MODEL_CHILDREN(check->model, NOUN_PORT, t->edge, child)
-		{
-			const struct ip_address *ours =
-				&((const struct port *)child)->address.address;
-			local |= ours->family && !ip_address_compare(ours, &t->local);
-			gateway |= ours->family && !ip_address_compare(ours, &t->gateway);
-		}
-		if (!local)
-			finding_hint(
-				refuse(check, object, "tunnels",
-					"vnet \"%s\": local address %s is that of no core port of "
-					"edge \"%s\"",
-					vnet->name, ip_address_format(&t->local, text), t->edge),
-				"culvertctl port list");
-		if (gateway)
-			refuse(check, object, "tunnels",
-				"vnet \"%s\": gateway %s is an address of edge \"%s\" itself",
-				vnet->name, ip_address_format(&t->gateway, text), t->edge);
-		if (t->local.family != t->gateway.family)
-			refuse(check, object, "tunnels",
-				"vnet \"%s\": gateway %s and the local address differ in family",
-				vnet->name, ip_address_format(&t->gateway, text));
-	}
-}
 
 // --- prefixes ------------------------------------------------------------------------------------------
 
@@ -222,11 +98,7 @@ static void prefixes_underlay(struct check *check, const struct object *object)
 }
 
 static const struct rule rules[] = {
-	{"tunnel-per-edge", "a vNet has at most one tunnel from an edge", one_per_edge},
-	{"tunnel-addresses", "a tunnel starts from the address of a core port and ends elsewhere",
-		tunnel_addresses},
-	{"tunnel-triple", "an (outer source, outer destination, key) triple belongs to one tunnel",
-		triple_unique},
+	TUNNEL_RULES,
 	{"prefixes-distinct", "the prefixes of a vNet do not overlap", prefixes_distinct},
 	{"prefixes-unicast",
 		"a vNet's prefix is neither a default route nor multicast, loopback or link-local",
@@ -235,6 +107,85 @@ static const struct rule rules[] = {
 	{0},
 };
 
+static const char *customer_of(const struct model *model, const struct object *object)
+{
+	return ((const struct vnet *)object)->customer;
+}
+
+static void ids(struct id_sink *sink, const struct object *object)
+{
+	id_needed(sink, ID_VRF, "vnet/%s", object->name);
+	id_needed(sink, ID_OWNER, "vnet/%s", object->name);
+	tunnel_ids(sink, object, "tunnel");
+}
+
+static int touch_connection(void *ctx, const struct object *object)
+{
+	if (object->noun->id == NOUN_CONNECTION)
+		circuit_touch(ctx, ((const struct connection *)object)->circuit);
+	return 0;
+}
+
+// Its prefixes are told apart from all that meets them in a circuit.
+static void touches(struct check *check, const struct object *object)
+{
+	model_referrers(check->model, NOUN_VNET, object->name, touch_connection, check);
+}
+
+// --- what it means ---------------------------------------------------------------------------------------
+
+struct policy_set *vnet_refuse(const struct vnet *vnet)
+{
+	struct policy_prefix *prefix =
+		calloc(vnet->prefixes.count + vnet->tunnels.count + 1, sizeof(*prefix));
+	struct policy_prefix *gateway = prefix + vnet->prefixes.count;
+	char object[NAME_MAX_LENGTH + 8];
+
+	if (!prefix)
+		abort();
+	snprintf(object, sizeof(object), "vnet/%s", vnet->name);
+	for (unsigned int i = 0; i < vnet->prefixes.count; i++) {
+		prefix[i].prefix = vnet->prefixes.item[i];
+		prefix[i].ge = prefix[i].prefix.len;
+		prefix[i].le = ip_bits(prefix[i].prefix.address.family);
+	}
+	for (unsigned int i = 0; i < vnet->tunnels.count; i++) {
+		const struct ip_address *end = &vnet->tunnels.item[i].gateway;
+		gateway[i].prefix = ip_prefix_of(end, ip_bits(end->family));
+	}
+	const struct policy_rule refusing[] = {
+		{.match = {.prefix = prefix, .prefixes = vnet->prefixes.count},
+			.action = POLICY_REJECT,
+			.name = "vnet-prefix",
+			.object = object},
+		{.match = {.prefix = gateway, .prefixes = vnet->tunnels.count},
+			.action = POLICY_REJECT,
+			.name = "outer-address",
+			.object = object},
+	};
+	// An empty match would refuse everything.
+	struct policy_set *set = policy_set_build(refusing, vnet->tunnels.count ? 2 : 1);
+	free(prefix);
+	return set;
+}
+
+static void realise(struct realise *realise, const struct object *object)
+{
+	const struct vnet *vnet = (const struct vnet *)object;
+	uint32_t vrf = realise_id(realise, ID_VRF, "vnet/%s", vnet->name).id;
+	struct intent_interface *interface = tunnel_realise(realise, object, "tunnel");
+
+	if (!interface)
+		return;
+	interface->name = realise_text(realise, "vnet/%s", vnet->name);
+	interface->domain = vrf;
+	interface->owner = realise_id(realise, ID_OWNER, "vnet/%s", vnet->name).id;
+	struct intent_domain *domain = realise_domain(realise, INTENT_VNET, vnet->name);
+	domain->customer = vnet->customer;
+	for (unsigned int i = 0; i < vnet->prefixes.count; i++)
+		*(struct ip_prefix *)APPEND(domain->prefixes) = vnet->prefixes.item[i];
+}
+
 const struct noun vnet_noun = {
 	.id = NOUN_VNET,
 	.name = "vnet",
@@ -242,7 +193,11 @@ const struct noun vnet_noun = {
 	.parent = -1,
 	.fields = {fields, sizeof(fields) / sizeof(fields[0]), sizeof(struct vnet)},
 	.rules = rules,
-	.keys = keys,
+	.keys = tunnel_keys,
+	.customer_of = customer_of,
+	.ids = ids,
+	.touches = touches,
+	.realise = realise,
 	.removal = EFFECT_TRAFFIC,
 	.help = "a customer's virtual network in the cloud",
 };

@@ -5,24 +5,20 @@
 // A customer's virtual network in the cloud: a routing domain of its own, with a GRE tunnel from each edge.
 
 #include "control/model/model.h"
-
-struct vnet_tunnel {
-	const char *edge;
-	struct ip_address gateway; // outer address of the far end
-	struct ip_address local;   // outer address of ours, that of a core port of the edge
-	uint32_t key;              // GRE key, always present on the wire
-};
+#include "control/model/tunnel.h"
 
 struct vnet {
 	struct object object;
 	const char *name;
 	const char *customer;
 	LIST_OF(struct ip_prefix) prefixes;
-	LIST_OF(struct vnet_tunnel) tunnels; // at most one an edge
+	struct gre_tunnels tunnels; // at most one an edge
 };
 
-// The tunnel from this edge, NULL when there is none.
-const struct vnet_tunnel *vnet_tunnel_of(const struct vnet *vnet, const char *edge);
+struct policy_set;
+// Refuses the vNet's prefixes, all that lies inside them, and its tunnel ends: for whoever is joined to it. The one
+// reference is the caller's.
+struct policy_set *vnet_refuse(const struct vnet *vnet);
 
 extern const struct noun vnet_noun;
 

@@ -4,177 +4,16 @@
 // rewrite the network and counters would change hands. A number whose object is gone waits out a quarantine,
 // so that whatever still carries it (a packet in a ring, a kernel table not yet swept) cannot reach the next owner.
 
-#include "control/model/circuit.h"
-#include "control/model/link.h"
-#include "control/model/peering.h"
-#include "control/model/port.h"
-#include "control/model/vnet.h"
 #include "control/store/store_internal.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_MAX (OBJECT_NAME_MAX + 32)
-
-typedef void (*need_function)(void *ctx, enum id_class class, const char *key);
-
-static void needed(need_function need, void *ctx, enum id_class class, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
-static void needed(need_function need, void *ctx, enum id_class class, const char *format, ...)
-{
-	char key[KEY_MAX];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(key, sizeof(key), format, args);
-	va_end(args);
-	need(ctx, class, key);
-}
-
-void ids_needed(const struct object *object, need_function need, void *ctx)
-{
-	const char *name = object->name;
-
-	switch (object->noun->id) {
-	case NOUN_PORT:
-		if (((const struct port *)object)->faces == PORT_CORE)
-			needed(need, ctx, ID_INTERFACE, "port/%s", name);
-		break;
-	case NOUN_LINK:
-		needed(need, ctx, ID_LIMITER, "%s/in", name);
-		needed(need, ctx, ID_LIMITER, "%s/out", name);
-		break;
-	case NOUN_PEERING:
-		needed(need, ctx, ID_VRF, "peering/%s", name);
-		needed(need, ctx, ID_OWNER, "peering/%s", name);
-		needed(need, ctx, ID_PEERING, "%s", name);
-		needed(need, ctx, ID_INTERFACE, "attachment/%s/primary", name);
-		needed(need, ctx, ID_INTERFACE, "attachment/%s/secondary", name);
-		break;
-	case NOUN_VNET: {
-		const struct vnet *vnet = (const struct vnet *)object;
-		needed(need, ctx, ID_VRF, "vnet/%s", name);
-		needed(need, ctx, ID_OWNER, "vnet/%s", name);
-		for (unsigned int i = 0; i < vnet->tunnels.count; i++)
-			needed(need, ctx, ID_INTERFACE, "tunnel/%s/%s", name,
-				vnet->tunnels.item[i].edge);
-		break;
-	}
-	default:
-		break;
-	}
-}
-
-// --- snapshots -----------------------------------------------------------------------------------------
-
-static struct id_key *key_new(enum id_class class, const char *key, struct id id)
-{
-	struct id_key *item = malloc(sizeof(*item) + strlen(key) + 1);
-
-	if (item) {
-		item->references = 1;
-		item->class = class;
-		item->id = id;
-		strcpy(item->key, key);
-	}
-	return item;
-}
-
-static struct id_key *key_ref(struct id_key *key)
-{
-	__atomic_add_fetch(&key->references, 1, __ATOMIC_RELAXED);
-	return key;
-}
-
-static void key_unref(struct id_key *key)
-{
-	if (__atomic_sub_fetch(&key->references, 1, __ATOMIC_ACQ_REL) == 0)
-		free(key);
-}
-
-struct ids *ids_ref(const struct ids *ids)
-{
-	struct ids *mine = (struct ids *)(uintptr_t)ids;
-
-	__atomic_add_fetch(&mine->references, 1, __ATOMIC_RELAXED);
-	return mine;
-}
-
-void ids_unref(const struct ids *ids)
-{
-	struct ids *mine = (struct ids *)(uintptr_t)ids;
-
-	if (!mine || __atomic_sub_fetch(&mine->references, 1, __ATOMIC_ACQ_REL))
-		return;
-	for (unsigned int i = 0; i < mine->count; i++)
-		key_unref(mine->item[i]);
-	free(mine);
-}
-
-static struct ids *ids_new(unsigned int room)
-{
-	struct ids *ids = malloc(sizeof(*ids) + room * sizeof(ids->item[0]));
-
-	if (ids) {
-		ids->references = 1;
-		ids->count = 0;
-	}
-	return ids;
-}
-
-static int compare(enum id_class class, const char *key, const struct id_key *item)
-{
-	if (class != item->class)
-		return class < item->class ? -1 : 1;
-	return strcmp(key, item->key);
-}
-
+// For lists of keys.
 static int compare_items(const void *a, const void *b)
 {
-	const struct id_key *x = *(struct id_key *const *)a;
-
-	return compare(x->class, x->key, *(struct id_key *const *)b);
-}
-
-static const struct id_key *find(const struct ids *ids, enum id_class class, const char *key)
-{
-	unsigned int low = 0, high = ids->count;
-
-	while (low < high) {
-		unsigned int middle = low + (high - low) / 2;
-		int order = compare(class, key, ids->item[middle]);
-		if (order == 0)
-			return ids->item[middle];
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return NULL;
-}
-
-bool ids_get(const struct ids *ids, enum id_class class, const char *key, struct id *id)
-{
-	const struct id_key *item = find(ids, class, key);
-
-	if (item)
-		*id = item->id;
-	return item != NULL;
-}
-
-struct id ids_of(const struct ids *ids, enum id_class class, const char *format, ...)
-{
-	struct id id = {0};
-	char key[KEY_MAX];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(key, sizeof(key), format, args);
-	va_end(args);
-	ids_get(ids, class, key, &id);
-	return id;
+	return id_key_compare(*(struct id_key *const *)a, *(struct id_key *const *)b);
 }
 
 int ids_load(struct store *store)
@@ -190,8 +29,8 @@ int ids_load(struct store *store)
 	while (rc == SQLITE_ROW && (rc = sqlite3_step(row)) == SQLITE_ROW && ids->count < count) {
 		struct id id = {(uint32_t)sqlite3_column_int64(row, 2),
 			(uint64_t)sqlite3_column_int64(row, 3)};
-		struct id_key *key =
-			key_new((enum id_class)sqlite3_column_int(row, 0), column_text(row, 1), id);
+		struct id_key *key = id_key_new(
+			(enum id_class)sqlite3_column_int(row, 0), column_text(row, 1), id);
 		if (!key)
 			rc = SQLITE_NOMEM;
 		else
@@ -265,7 +104,7 @@ struct key_list {
 static void collect(void *ctx, enum id_class class, const char *key)
 {
 	struct key_list *list = ctx;
-	struct id_key *item = key_new(class, key, (struct id){0});
+	struct id_key *item = id_key_new(class, key, (struct id){0});
 
 	if (!item || append(&list->item, &list->count, &list->room, item)) {
 		free(item);
@@ -276,14 +115,14 @@ static void collect(void *ctx, enum id_class class, const char *key)
 static void list_free(struct key_list *list)
 {
 	for (unsigned int i = 0; i < list->count; i++)
-		key_unref(list->item[i]);
+		id_key_unref(list->item[i]);
 	free(list->item);
 }
 
 static bool listed(const struct key_list *list, const struct id_key *key)
 {
 	for (unsigned int i = 0; i < list->count; i++) {
-		if (compare(key->class, key->key, list->item[i]) == 0)
+		if (id_key_compare(key, list->item[i]) == 0)
 			return true;
 	}
 	return false;
@@ -291,7 +130,7 @@ static bool listed(const struct key_list *list, const struct id_key *key)
 
 static int release(struct store *store, struct ids_change *change, const struct id_key *key)
 {
-	struct id_key *item = (struct id_key *)(uintptr_t)find(store->ids, key->class, key->key);
+	struct id_key *item = ids_find(store->ids, key->class, key->key);
 
 	if (!item)
 		return 0;
@@ -305,12 +144,12 @@ static int give(struct store *store, struct ids_change *change, const struct id_
 {
 	struct id id;
 
-	if (find(store->ids, key->class, key->key))
+	if (ids_find(store->ids, key->class, key->key))
 		return 0;
 	int rc = allocate(store, key->class, key->key, &id);
 	if (rc)
 		return rc;
-	struct id_key *item = key_new(key->class, key->key, id);
+	struct id_key *item = id_key_new(key->class, key->key, id);
 	if (!item || append(&change->come, &change->come_count, &change->come_room, item)) {
 		free(item);
 		return -ENOMEM;
@@ -324,10 +163,10 @@ int ids_change(struct store *store, const struct object *old, const struct objec
 	struct key_list before = {0}, after = {0};
 	int rc = 0;
 
-	if (old)
-		ids_needed(old, collect, &before);
-	if (new)
-		ids_needed(new, collect, &after);
+	if (old && old->noun->ids)
+		old->noun->ids(&(struct id_sink){collect, &before}, old);
+	if (new &&new->noun->ids)
+		new->noun->ids(&(struct id_sink){collect, &after}, new);
 	if (before.failed || after.failed)
 		rc = -ENOMEM;
 	for (unsigned int i = 0; i < before.count && !rc; i++) {
@@ -344,7 +183,7 @@ int ids_change(struct store *store, const struct object *old, const struct objec
 void ids_discard(struct ids_change *change)
 {
 	for (unsigned int i = 0; i < change->come_count; i++)
-		key_unref(change->come[i]);
+		id_key_unref(change->come[i]);
 	free(change->come);
 	free(change->gone);
 	memset(change, 0, sizeof(*change));
@@ -369,9 +208,9 @@ int ids_commit(struct store *store, struct ids_change *change)
 		} else if (c < change->come_count &&
 			   (o == old->count ||
 				   compare_items(&change->come[c], &old->item[o]) < 0)) {
-			ids->item[ids->count++] = key_ref(change->come[c++]);
+			ids->item[ids->count++] = id_key_ref(change->come[c++]);
 		} else {
-			ids->item[ids->count++] = key_ref(old->item[o++]);
+			ids->item[ids->count++] = id_key_ref(old->item[o++]);
 		}
 	}
 	ids_discard(change);

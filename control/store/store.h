@@ -4,44 +4,17 @@
 
 // Where the model lives: one SQLite file (0600, WAL, synchronous=FULL), opened by one process at a time. It
 // holds the objects, their history by revision, the audit, the ids and the sealed secrets. All functions run
-// on the store thread, one call after the other; struct ids is immutable and may be read anywhere.
+// on the store thread, one call after the other.
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "control/api/error.h"
+#include "control/model/ids.h"
 #include "control/model/model.h"
 
 struct json_t;
-
-// --- ids -----------------------------------------------------------------------------------------------
-
-// Numbers that the data plane, the kernel and the stats segment know objects by. They come with the object, stay the
-// same over restarts, and are not given to another object before a quarantine is over. Which objects need which:
-//	VRF        "underlay" (always 1), "peering/CIRCUIT/TYPE", "vnet/VNET"
-//	INTERFACE  "port/EDGE/PORT" (core ports), "attachment/CIRCUIT/TYPE/ROLE", "tunnel/VNET/EDGE"
-//	LIMITER    "CIRCUIT/ROLE/in", "CIRCUIT/ROLE/out"
-//	PEERING    "CIRCUIT/TYPE"
-//	OWNER      "peering/CIRCUIT/TYPE", "vnet/VNET"
-enum id_class { ID_VRF, ID_INTERFACE, ID_LIMITER, ID_PEERING, ID_OWNER, ID_CLASSES };
-
-struct id {
-	uint32_t id;  // >= 1, unique in its class
-	uint64_t uid; // unique for ever, over all classes: names counters in the stats segment
-};
-
-struct ids;
-struct ids *ids_ref(const struct ids *ids);
-void ids_unref(const struct ids *ids); // NULL is fine
-// False: no such key.
-bool ids_get(const struct ids *ids, enum id_class class, const char *key, struct id *id);
-// The same with a formatted key; *id is zero when there is none.
-struct id ids_of(const struct ids *ids, enum id_class class, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-// Calls need() for every id the object needs (control/store/ids.c has the list).
-void ids_needed(const struct object *object,
-	void (*need)(void *ctx, enum id_class class, const char *key), void *ctx);
 
 // --- store ---------------------------------------------------------------------------------------------
 

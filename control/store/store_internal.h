@@ -9,19 +9,6 @@
 
 #include "control/store/store.h"
 
-struct id_key {                  // immutable, shared by snapshots
-	unsigned int references; // atomic
-	enum id_class class;
-	struct id id;
-	char key[];
-};
-
-struct ids {                     // sorted by class, key
-	unsigned int references; // atomic
-	unsigned int count;
-	struct id_key *item[];
-};
-
 #define STATEMENTS_MAX 48
 
 struct store {

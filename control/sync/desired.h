@@ -3,7 +3,7 @@
 #define SYNC_DESIRED_H
 
 // What a configuration means for one edge: routing domains, interfaces and limiters of this machine, as wire
-// records and as what the bridge has to make. A pure function of (publication, edge, ports).
+// records and as what the bridge has to make. Assembled from the fragments of the model's objects.
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,6 +13,8 @@
 #include "control/model/schema.h"
 #include "dataplane/wire/types.h"
 
+struct fragment;
+struct fragments;
 struct node;
 struct publication;
 
@@ -36,10 +38,11 @@ struct desired_domain {
 	char customer[NAME_MAX_LENGTH + 1];
 	struct wire_vrf record;
 	LIST_OF(struct join) joins;
-	LIST_OF(struct ip_prefix) prefixes;    // of a vNet
-	LIST_OF(struct bridge_reject) rejects; // of a peering; rule and object are held by `text`
-	uint32_t tunnel;                       // of a vNet: its interface
-	uint32_t attachment[2];                // of a peering: its interfaces
+	LIST_OF(struct ip_prefix) prefixes; // of a vNet
+	LIST_OF(struct bridge_reject)
+	rejects;                // of a peering; rule and object are held by `fragments`
+	uint32_t tunnel;        // of a vNet: its interface
+	uint32_t attachment[2]; // of a peering: its interfaces
 	unsigned int attachments;
 };
 
@@ -78,11 +81,16 @@ struct desired {
 	LIST_OF(struct desired_limiter) limiters;     // by id
 	LIST_OF(struct bridge_static) statics;        // of the underlay
 	LIST_OF(struct desired_problem) problems;
-	LIST_OF(char *) text;
+	LIST_OF(const struct desired_interface *) cores; // those of kind INTERFACE_CORE, few
+	LIST_OF(const struct fragment *)
+	fragments; // a reference each: strings are borrowed from them
 };
 
-// Takes a reference to the publication. Never fails but for memory, which ends the process: what cannot be
-// realised is a problem in the list.
+// What the fragments say, which are those of the publication. Takes a reference to it. Never fails but for memory, which
+// ends the process: what cannot be realised is a problem in the list.
+struct desired *desired_assemble(
+	const struct fragments *fragments, struct publication *publication, const char *edge);
+// The same from nothing.
 struct desired *desired_build(struct publication *publication, const struct node *node);
 void desired_free(struct desired *desired); // NULL is fine
 
@@ -98,8 +106,5 @@ const struct desired_interface *desired_underlay(
 bool desired_text_equal(const char *a, const char *b); // NULL equals NULL only
 // Whether two domains have the same table of rules.
 bool desired_rejects_equal(const struct desired_domain *a, const struct desired_domain *b);
-
-// Committed burst in bytes of a rate in bit/s held for `duration` ns, within what the limiter takes.
-uint64_t desired_burst(uint64_t rate, uint64_t duration);
 
 #endif

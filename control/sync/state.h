@@ -132,6 +132,8 @@ struct sync {
 	struct dataplane *dataplane;
 	struct records records;
 	struct hops hops;
+	struct node_view *view;
+	struct fragments *fragments;
 	struct desired *desired; // NULL before the first publication
 	bool ready; // the data plane's next hops were read back: the ledger may be filled
 	struct table domains, realised, tunnels;

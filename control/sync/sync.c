@@ -245,8 +245,12 @@ static void on_changed(void *ctx)
 void sync_publish(struct sync *sync, struct publication *publication)
 {
 	struct desired *old = sync->desired;
+	const struct fragment *before, *after;
 
-	sync->desired = desired_build(publication, sync->node);
+	fragments_update(sync->fragments, publication);
+	while (fragments_next(sync->fragments, &before, &after))
+		continue;
+	sync->desired = desired_assemble(sync->fragments, publication, sync->node->edge);
 	dataplane_identity(sync->dataplane, publication->store, publication->revision);
 	realise_all(sync, old);
 	if (sync->ready)
@@ -326,6 +330,8 @@ int sync_create(struct sync **out, const struct sync_options *options, struct ap
 		return -ENOMEM;
 	sync->base = options->base;
 	sync->node = options->node;
+	sync->view = node_view_create(options->node);
+	sync->fragments = fragments_create(sync->view);
 	sync->route_limit = options->route_limit != 0 ? options->route_limit : ROUTE_LIMIT;
 	sync->event = options->event;
 	sync->event_ctx = options->event_ctx;
@@ -375,5 +381,7 @@ void sync_destroy(struct sync *sync)
 	nexthops_free(&sync->hops);
 	records_free(&sync->records);
 	desired_free(sync->desired);
+	fragments_destroy(sync->fragments);
+	free(sync->view);
 	free(sync);
 }

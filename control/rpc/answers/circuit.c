@@ -12,7 +12,7 @@
 #include "control/model/peering.h"
 #include "control/node.h"
 #include "control/publication.h"
-#include "control/store/store.h"
+#include "control/model/ids.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -11,7 +11,7 @@
 #include "control/model/model.h"
 #include "control/model/peering.h"
 #include "control/publication.h"
-#include "control/store/store.h"
+#include "control/model/ids.h"
 
 #include <string.h>
 #include <time.h>

@@ -474,8 +474,8 @@ static void test_helpers(void **state)
 	assert_int_equal(vlan[0], 200);
 	assert_int_equal(vlan[1], 20);
 	assert_string_equal(link_port_name(qinq, name), "ams1/wan0");
-	assert_non_null(vnet_tunnel_of(model_vnet(model, "acme-prod"), "ams1"));
-	assert_null(vnet_tunnel_of(model_vnet(model, "acme-prod"), "ams2"));
+	assert_non_null(tunnel_from(&model_vnet(model, "acme-prod")->tunnels, "ams1"));
+	assert_null(tunnel_from(&model_vnet(model, "acme-prod")->tunnels, "ams2"));
 	assert_string_equal(
 		connection_peering_name(model_connection(model, "acme-ams-01/acme-prod"), name),
 		"acme-ams-01/private");

@@ -196,8 +196,8 @@ static void look_at_every_pair(const struct model *model)
 
 	for (unsigned int i = 0; i < model_count(model, NOUN_VNET); i++) {
 		for (unsigned int j = 0; j < i; j++) {
-			const struct vnet_tunnel *x = model_vnet_at(model, i)->tunnels.item,
-						 *y = model_vnet_at(model, j)->tunnels.item;
+			const struct gre_tunnel *x = model_vnet_at(model, i)->tunnels.item,
+						*y = model_vnet_at(model, j)->tunnels.item;
 			assert_false(
 				x->key == y->key && !ip_address_compare(&x->gateway, &y->gateway));
 		}

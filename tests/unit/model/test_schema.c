@@ -34,16 +34,9 @@ static const struct noun painted_noun = {
 	.help = "a customer with a colour",
 };
 
-const struct noun *const nouns[NOUNS] = {
-	[NOUN_EDGE] = &edge_noun,
-	[NOUN_PORT] = &port_noun,
-	[NOUN_CUSTOMER] = &painted_noun,
-	[NOUN_CIRCUIT] = &circuit_noun,
-	[NOUN_LINK] = &link_noun,
-	[NOUN_PEERING] = &peering_noun,
-	[NOUN_VNET] = &vnet_noun,
-	[NOUN_CONNECTION] = &connection_noun,
-};
+#define customer_noun            painted_noun
+#define NOUN_ENTRY(symbol, name) [NOUN_##symbol] = &name##_noun,
+const struct noun *const nouns[NOUNS] = {NOUN_LIST(NOUN_ENTRY)};
 
 static void test_everywhere(void **state)
 {
