@@ -97,7 +97,8 @@
 // {} ->
 // {"version": "0.1.0", "edge": "ams1", "time": 1790000000, "started": 1789990000, "revision": 418,
 //  "store": {"uuid": "6f0c...", "state": "ok"},
-//  "dataplane": {"state": "synced",          // "down" (not connected), "replaying", "synced", "refused"
+//  "dataplane": {"state": "synced",          // "down" (not connected), "replaying", "synced",
+//                                            // "incomplete" (some records refused), "refused" (all of them)
 //                "since": 1789990001, "instance": 3, "error": null | "sentence", "hint": null,
 //                "records": {"sent": 812, "written": 800, "unchanged": 12, "refused": 0, "pending": 0},
 //                "installed": {"interfaces": 6, "vrfs": 5, "routes": 42, "nexthops": 8, "tunnels": 2, "limiters": 4}},

@@ -136,7 +136,7 @@ static void on_hello(struct dataplane *d, const struct wire_hello *hello)
 static void answer_records(struct dataplane *d, struct flight *flight,
 	const struct wire_failure *failure, unsigned int failures)
 {
-	bool deletes = (flight->type & 1) != 0;
+	bool deletes = flight->type != WIRE_INTERFACE_EXCHANGE && (flight->type & 1) != 0;
 	unsigned int next = 0;
 
 	for (unsigned int i = 0; i < flight->count; i++) {
@@ -146,7 +146,8 @@ static void answer_records(struct dataplane *d, struct flight *flight,
 			error = failure[next].error;
 		else if (next < failures && failure[next].index == i)
 			error = failure[next++].error;
-		if (error != 0 && record->error != error) {
+		bool conflict = error == -EEXIST && record->key.type == WIRE_INTERFACE_SET;
+		if (error != 0 && record->error != error && !conflict) {
 			char text[256];
 			d->callbacks.describe(d->callbacks.ctx, record, text, sizeof(text));
 			fprintf(stderr,
@@ -156,7 +157,7 @@ static void answer_records(struct dataplane *d, struct flight *flight,
 		record_answered(d->records, record, deletes, error);
 	}
 	if (failures > 0 && !evtimer_pending(d->again, NULL))
-		schedule(d->again, REFUSED_MS);
+		schedule(d->again, REFUSED_MS); // conflicts are exchanged before that
 	else if (deletes && !TAILQ_EMPTY(&d->records->failures))
 		schedule(d->again, 0); // perhaps that was in their way
 }
@@ -230,7 +231,9 @@ static void on_ack(struct dataplane *d)
 		return;
 	}
 	if (flight->record != NULL || flight->host != NULL) {
-		if (flight->record != NULL)
+		if (flight->type == WIRE_INTERFACE_EXCHANGE)
+			exchange_answered(d, flight, failure, failures);
+		else if (flight->record != NULL)
 			answer_records(d, flight, failure, failures);
 		else
 			answer_hosts(d, flight, failure, failures);

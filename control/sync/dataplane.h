@@ -18,6 +18,7 @@ enum dataplane_state {
 	DATAPLANE_DOWN,      // nobody answers
 	DATAPLANE_REPLAYING, // connected, not everything was told yet
 	DATAPLANE_SYNCED,
+	DATAPLANE_INCOMPLETE, // told everything, and refused some of it
 	DATAPLANE_REFUSED, // it will not take our configuration
 };
 

@@ -25,6 +25,7 @@ struct flight { // one message without its ACK
 	uint64_t seq;
 	uint16_t type;
 	unsigned int count;
+	bool parked;            // of INTERFACE_EXCHANGE: without their places
 	struct record **record; // NULL for messages that are not about records
 	uint32_t *host;         // of HOST_SET: interfaces, count of them
 };
@@ -95,7 +96,14 @@ void replay_read(struct dataplane *d);
 void replay_found(struct dataplane *d, uint16_t type, const void *record);
 bool replay_read_more(struct dataplane *d);
 void replay_start(struct dataplane *d);
+// Sends d->out and notes its records, which are handed over. False: the connection is gone.
+bool replay_send_noted(struct dataplane *d, struct record **record, bool parked);
 void replay_turn(evutil_socket_t fd, short events, void *arg); // sends what there is room for
+
+// exchange.c. False: there is nothing to exchange, or the connection is gone.
+bool exchange_send(struct dataplane *d);
+void exchange_answered(struct dataplane *d, struct flight *flight,
+	const struct wire_failure *failure, unsigned int failures);
 
 #define RETRY_MS 100 // nobody listens
 

@@ -287,7 +287,7 @@ static void unlearn(void *ctx, void *entry)
 	struct record *record = entry;
 
 	record->under_way = 0;
-	record->sent = false;
+	record->sent = record->blocked = record->again = false;
 	dequeue(records, record);
 	set_failure(records, record, 0);
 	if (!record->wanted)
@@ -329,6 +329,7 @@ static void start_vrf(void *ctx, void *entry)
 void records_stop(struct records *records)
 {
 	records->open = false;
+	records->interfaces_under_way = 0;
 	table_each(&records->table, unlearn, records);
 	table_each(&records->vrfs, unlearn_vrf, records);
 }
@@ -367,11 +368,27 @@ void record_taken(struct records *records, struct record *record)
 	record->sent = record->queued == QUEUED_SET;
 	dequeue(records, record);
 	record->under_way++;
+	if (record->key.type == WIRE_INTERFACE_SET)
+		records->interfaces_under_way++;
+}
+
+void records_exchange_taken(struct records *records, struct record *record)
+{
+	record->under_way++;
+	records->interfaces_under_way++;
+}
+
+void records_set_again(struct records *records, struct record *record)
+{
+	if (record->wanted && record->queued == QUEUED_NO)
+		enqueue(records, record, QUEUED_SET);
 }
 
 void record_answered(struct records *records, struct record *record, bool was_delete, int error)
 {
 	record->under_way--;
+	if (record->key.type == WIRE_INTERFACE_SET)
+		records->interfaces_under_way--;
 	if (error != 0)
 		records->refused++;
 	if (was_delete && error != 0 && error != -ENOENT && !record->wanted && !record->sent) {
@@ -385,6 +402,8 @@ void record_answered(struct records *records, struct record *record, bool was_de
 	}
 	if (!was_delete)
 		set_failure(records, record, error);
+	if (error == 0)
+		record->blocked = record->again = false;
 }
 
 unsigned int records_retry(struct records *records)
@@ -397,8 +416,24 @@ unsigned int records_retry(struct records *records)
 		if (record->queued != QUEUED_NO || record->under_way > 0 ||
 			!may_queue(records, record))
 			continue;
+		record->blocked = record->again = false;
 		enqueue(records, record, record->wanted ? QUEUED_SET : QUEUED_DELETE);
 		count++;
 	}
+	return count;
+}
+
+unsigned int records_conflicts(struct records *records, struct record **record, unsigned int max)
+{
+	struct record *failure;
+	unsigned int count = 0;
+
+	if (records->interfaces_under_way > 0 || !TAILQ_EMPTY(&records->set[RANK_ETHERNET]) ||
+		!TAILQ_EMPTY(&records->set[RANK_TUNNEL]))
+		return 0;
+	TAILQ_FOREACH (failure, &records->failures, failure)
+		if (count < max && failure->key.type == WIRE_INTERFACE_SET &&
+			failure->error == -EEXIST && failure->wanted && !failure->blocked)
+			record[count++] = failure;
 	return count;
 }

@@ -68,6 +68,8 @@ struct record {
 	bool wanted;                 // false: it is to go
 	bool sent;                   // the data plane may have it
 	bool failed;                 // is on the list of failures
+	bool again;                  // was sent a second time after what may have been in its place
+	bool blocked;                // an exchange would not help it, until it is tried again
 	uint16_t under_way;          // messages without an ACK that name it
 	int error;                   // of the last answer, 0 or -errno
 	_Alignas(8) uint8_t value[]; // the SET record
@@ -82,6 +84,7 @@ struct records {
 	uint64_t refused;           // answers that were errors
 	size_t pending;             // queued
 	unsigned int unswept;       // VRFs that are neither gone nor live
+	size_t interfaces_under_way;
 	bool open;                  // a data plane listens: changes are queued
 	void (*changed)(void *ctx); // there is something to send
 	void *ctx;
@@ -123,9 +126,15 @@ void records_vrf_open(struct records *records, struct vrf *vrf);  // queues all 
 void records_vrf_swept(struct records *records, struct vrf *vrf); // may free it
 void record_taken(
 	struct records *records, struct record *record); // out of its queue, into a message
+void records_exchange_taken(struct records *records, struct record *record); // into an exchange
+// It was parked: what it is meant to be is sent again.
+void records_set_again(struct records *records, struct record *record);
 // The answer to a message that named it; the record may be freed by this.
 void record_answered(struct records *records, struct record *record, bool was_delete, int error);
 // Queues again what was refused. Returns how many.
 unsigned int records_retry(struct records *records);
+// Interfaces that were refused because another one has their place ((port, VLANs) or tunnel triple): at most `max` of
+// them, while no SET of an interface waits or is under way. Two of them may be in each other's place.
+unsigned int records_conflicts(struct records *records, struct record **record, unsigned int max);
 
 #endif

@@ -154,6 +154,18 @@ static void add_delete(struct wire_message *out, const struct record *record)
 	}
 }
 
+bool replay_send_noted(struct dataplane *d, struct record **record, bool parked)
+{
+	// Noted first: when sending fails, the ledger forgets what was under way anyway.
+	note_flight(d, record, NULL);
+	unsigned int at = (d->flight_first + d->flight_count - 1) % WIRE_WINDOW;
+	d->flight[at].parked = parked;
+	if (!send_message(d, NULL, 0))
+		return false;
+	d->flight[at].seq = d->out.header.seq;
+	return true;
+}
+
 // One message of records from the queue, all of one type.
 static bool send_records(struct dataplane *d, struct record_queue *queue, bool deletes)
 {
@@ -176,13 +188,7 @@ static bool send_records(struct dataplane *d, struct record_queue *queue, bool d
 		record[count++] = next;
 	}
 	d->status.sent += count;
-	// Noted first: when sending fails, the ledger forgets what was under way anyway.
-	note_flight(d, record, NULL);
-	unsigned int at = (d->flight_first + d->flight_count - 1) % WIRE_WINDOW;
-	if (!send_message(d, NULL, 0))
-		return false;
-	d->flight[at].seq = d->out.header.seq;
-	return true;
+	return replay_send_noted(d, record, false);
 }
 
 static bool send_hosts(struct dataplane *d)
@@ -291,19 +297,25 @@ static bool send_next(struct dataplane *d)
 
 	if (queue != NULL)
 		return send_records(d, queue, false);
-	if (!TAILQ_EMPTY(&d->host_queue))
-		return send_hosts(d);
+	if (d->phase > PHASE_CONFIGURATION && exchange_send(d))
+		return true;
+	if (d->link == NULL)
+		return false;
 	if (next_sweep(d))
 		return true;
 	if (d->link == NULL)
 		return false;
+	// What forwards first; what answers for us when that is under way.
+	if (!TAILQ_EMPTY(&d->host_queue))
+		return send_hosts(d);
 	queue = next_delete(d);
 	if (queue != NULL)
 		return send_records(d, queue, true);
 	if (!TAILQ_EMPTY(&d->releases))
 		return send_releases(d);
 	if (d->phase == PHASE_DONE && d->flight_count == 0)
-		dataplane_set_state(d, DATAPLANE_SYNCED);
+		dataplane_set_state(d, TAILQ_EMPTY(&d->records->failures) ? DATAPLANE_SYNCED
+									  : DATAPLANE_INCOMPLETE);
 	return false;
 }
 

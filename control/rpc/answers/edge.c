@@ -16,7 +16,7 @@
 
 static const char *dataplane_state_name(enum dataplane_state state)
 {
-	static const char *const names[] = {"down", "replaying", "synced", "refused"};
+	static const char *const names[] = {"down", "replaying", "synced", "incomplete", "refused"};
 	return names[state];
 }
 

@@ -34,7 +34,7 @@ int bridge_domain_set(
 {
 	if (strcmp(fake_bridge.refuse_domain, domain->name) == 0)
 		return api_fail(error, API_REFUSED, NULL, "no room for \"%s\"", domain->name);
-	assert_true(domain->id < 64);
+	assert_true(domain->id < FAKE_OBJECTS);
 	fake_bridge.domains += !fake_bridge.domain_there[domain->id];
 	fake_bridge.domain_there[domain->id] = true;
 	return 0;
@@ -49,7 +49,7 @@ void bridge_domain_delete(struct bridge *bridge, uint32_t id)
 int bridge_interface_set(
 	struct bridge *bridge, const struct bridge_interface *interface, struct api_error *error)
 {
-	assert_true(interface->id < 64);
+	assert_true(interface->id < FAKE_OBJECTS);
 	assert_int_equal(interface->mac[0], 2); // never before the port is known
 	if (!fake_bridge.domain_there[interface->domain])
 		return -ENOENT;

@@ -107,6 +107,45 @@ static bool refers_well(const struct fake_dataplane *fake, uint16_t type, const 
 	}
 }
 
+// What packets are recognised by. False: it is parked.
+static bool place_of(const struct wire_interface *interface, uint8_t place[48])
+{
+	memset(place, 0, 48);
+	place[0] = interface->kind;
+	if (interface->kind == WIRE_INTERFACE_ETHERNET) {
+		memcpy(place + 4, &interface->port, 4);
+		memcpy(place + 8, interface->vlan, 4);
+	} else {
+		place[1] = (interface->flags & WIRE_INTERFACE_KEY) != 0;
+		memcpy(place + 4, &interface->key, 4);
+		memcpy(place + 8, interface->local, 16);
+		memcpy(place + 24, interface->remote, 16);
+	}
+	return (interface->flags & WIRE_INTERFACE_PARKED) == 0;
+}
+
+// Whether another interface, not one of those to `skip`, is where this one is to be.
+static bool place_taken(const struct fake_dataplane *fake, const struct wire_interface *wanted,
+	const bool skip[FAKE_OBJECTS])
+{
+	uint8_t mine[48], other[48];
+
+	if (!place_of(wanted, mine))
+		return false;
+	if (fake->squatter != 0 && wanted->vlan[0] == fake->squatter)
+		return true;
+	for (unsigned int i = 0; i < fake->count; i++) {
+		const struct wire_interface *there = (const void *)fake->record[i].value;
+		if (fake->record[i].type != WIRE_INTERFACE_SET ||
+			there->interface == wanted->interface ||
+			(skip != NULL && skip[there->interface]))
+			continue;
+		if (place_of(there, other) && memcmp(mine, other, sizeof(mine)) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int set(struct fake_dataplane *fake, uint16_t type, const void *value)
 {
 	size_t size = wire_type_info(type)->size;
@@ -124,6 +163,8 @@ static int set(struct fake_dataplane *fake, uint16_t type, const void *value)
 		fake->unchanged++;
 		return 0;
 	}
+	if (type == WIRE_INTERFACE_SET && !fake->exchanging && place_taken(fake, value, NULL))
+		return -EEXIST;
 	if (record == NULL) {
 		if (fake->count == sizeof(fake->record) / sizeof(fake->record[0]))
 			return -ENOSPC;
@@ -371,6 +412,41 @@ static int apply(struct fake_dataplane *fake, struct wire_message *in, const voi
 	return set(fake, type, record);
 }
 
+// All of the message or nothing of it.
+static void exchange(struct fake_dataplane *fake, struct wire_message *in, struct wire_message *ack)
+{
+	struct wire_interface seen;
+	uint8_t mine[48], other[48];
+	bool named[FAKE_OBJECTS] = {false};
+
+	for (uint32_t i = 0; i < in->header.count; i++) {
+		memcpy(&seen, wire_message_record(in, i, sizeof(seen)), sizeof(seen));
+		assert_true(seen.interface < FAKE_OBJECTS);
+		named[seen.interface] = true;
+	}
+	for (uint32_t i = 0; i < in->header.count; i++) {
+		const struct wire_interface *value = wire_message_record(in, i, sizeof(seen));
+		struct wire_failure failure = {i, 0};
+		if (place_taken(fake, value, named))
+			failure.error = -EEXIST;
+		for (uint32_t j = 0; j < i; j++)
+			if (place_of(value, mine) &&
+				place_of(wire_message_record(in, j, sizeof(seen)), other) &&
+				memcmp(mine, other, sizeof(mine)) == 0)
+				failure.error = -EEXIST;
+		if (failure.error != 0)
+			wire_message_add(ack, &failure);
+	}
+	fake->exchanges++;
+	if (ack->header.count > 0)
+		return;
+	fake->exchanging = true;
+	for (uint32_t i = 0; i < in->header.count; i++)
+		assert_int_equal(
+			set(fake, WIRE_INTERFACE_SET, wire_message_record(in, i, sizeof(seen))), 0);
+	fake->exchanging = false;
+}
+
 static void handle(struct fake_dataplane *fake, struct wire_message *in)
 {
 	uint16_t size = wire_type_info(in->header.type)->size;
@@ -382,6 +458,12 @@ static void handle(struct fake_dataplane *fake, struct wire_message *in)
 		return;
 	}
 	wire_message_start(&ack, WIRE_ACK, in->header.seq + (fake->wrong_acks ? 7 : 0));
+	if (in->header.type == WIRE_INTERFACE_EXCHANGE) {
+		assert_false(fake->sweep.open && fake->sweep.scope == WIRE_SCOPE_CONFIGURATION);
+		exchange(fake, in, &ack);
+		reply(fake, &ack);
+		return;
+	}
 	for (uint32_t i = 0; i < in->header.count; i++) {
 		const void *record = wire_message_record(in, i, size);
 		assert_int_equal(wire_record_check(in->header.type, record), 0);

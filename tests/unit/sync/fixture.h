@@ -46,11 +46,12 @@ void free_node(struct node *node);
 
 // --- the fake bridge: link-time substitute for control/bridge ----------------------------------------------
 
+#define FAKE_OBJECTS 2048 // ids are below
 struct fake_bridge {
 	struct bridge_callbacks callbacks;
 	bool exists;
 	unsigned int interface_sets, interfaces, peerings, domains, sweeps, probes, carriers;
-	unsigned int announced[64]; // prefixes by domain, as last announced
+	unsigned int announced[FAKE_OBJECTS]; // prefixes by domain, as last announced
 	unsigned int announcements;
 	unsigned int clears; // questions to clear a session, for the test to answer
 	struct {
@@ -60,10 +61,10 @@ struct fake_bridge {
 	int refuse_clear;                    // answer to the next one, 0 = do it
 	char refuse_domain[64];              // host name of a domain that cannot be made, "" = none
 	int refuse_neighbor, refuse_peering; // answer until it is 0 again
-	bool carrier[64], domain_there[64];
-	char interface_name[64][16];
-	uint32_t interface_domain[64];
-	struct ip_address interface_address[64];
+	bool carrier[FAKE_OBJECTS], domain_there[FAKE_OBJECTS];
+	char interface_name[FAKE_OBJECTS][16];
+	uint32_t interface_domain[FAKE_OBJECTS];
+	struct ip_address interface_address[FAKE_OBJECTS];
 };
 extern struct fake_bridge fake_bridge;
 void bridge_says_route(uint32_t domain, const char *prefix, const char *via, bool present);
@@ -83,9 +84,12 @@ struct fake_dataplane {
 	struct wire_listener *listener;
 	struct wire_link *link;
 	uint64_t instance, written, unchanged, deleted, swept, refused, messages;
+	unsigned int exchanges;
+	bool exchanging;
+	uint16_t squatter; // this outer tag belongs to somebody who does not go, 0 = none
 	unsigned int hosts; // descriptors received
 	unsigned int count;
-	struct fake_record record[4096];
+	struct fake_record record[8192];
 	uint8_t store[16];
 	uint64_t revision;
 	struct {

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Values that must be unique change places on a running edge: forwarding is the model's within a moment."""
+
+import os
+
+import pytest
+from lab import wait_for
+
+from test_live import apply, edge  # noqa: F401  (both host domains)
+
+
+def swapped(edge, *pairs):
+    text = edge.model()
+    for a, b in pairs:
+        text = text.replace(a, "\0").replace(b, a).replace("\0", b)
+    return text
+
+
+def received(edge, c):
+    """Packets that came in on the circuit's link at this edge, counted by its interface."""
+    stats = edge.json("circuit", "stats", c.circuit)
+    link = next(i for i in stats["links"] if i["edge"] == "ams1-edge1")
+    return sum(i["rx_packets"] for i in link["interfaces"])
+
+
+def tunnel(c):
+    return f"gateway: {c.gateway}, local: 192.0.2.1, key: {c.key}}}"
+
+
+@pytest.mark.parametrize("fields", ["key and gateway"])
+def test_two_tunnels_change_places(edge, fields):  # noqa: F811
+    """Both vNets have the same prefixes, so who answers tells whose tunnel a customer's packets take."""
+    a, b = edge.acme, edge.globex
+    assert edge.whose_vnet(a) == a.vnet and edge.whose_vnet(b) == b.vnet
+    apply(edge, swapped(edge, (tunnel(a), tunnel(b))))
+    wait_for(lambda: edge.whose_vnet(a) == b.vnet and edge.whose_vnet(b) == a.vnet, 10, "the tunnels are exchanged")
+    wait_for(edge.synced, 5, "synced")
+    apply(edge, edge.model())
+    wait_for(lambda: edge.whose_vnet(a) == a.vnet and edge.whose_vnet(b) == b.vnet, 10, "and back")
+    wait_for(edge.synced, 5, "synced")
+
+
+def test_two_attachments_change_places(edge):  # noqa: F811
+    """Ports and tags: each customer's frames belong to the other's circuit, and nobody else's. No session comes up
+    there (AS numbers and subnets are the other's), but what arrives is counted on the other's circuit."""
+    a, b = edge.acme, edge.globex
+
+    def link(c):
+        inner = f", inner-tag: {c.vlans[1]}" if len(c.vlans) == 2 else ""
+        return f"edge: ams1-edge1, port: {c.port}, outer-tag: {c.vlans[0]}{inner}}}"
+
+    apply(edge, swapped(edge, (link(a), link(b))))
+    wait_for(edge.synced, 5, "the data plane took it")
+    # What comes with the other's tag on the other's port is charged to the other, by rule and by counter.
+    before = received(edge, a), received(edge, b)
+
+    def moved():
+        edge.ping(a, 100, 0.005, deadline=1)
+        return received(edge, b) >= before[1] + 100
+
+    wait_for(moved, 10, "acme's frames arrive on globex's circuit")
+    assert received(edge, a) - before[0] < 50  # BGP's attempts of globex's router, no ping of acme's
+    apply(edge, edge.model())
+    wait_for(edge.synced, 5, "synced")
+    for c in (a, b):
+        wait_for(lambda c=c: edge.whose_vnet(c) == c.vnet, 20, f"{c.name}'s own again")
