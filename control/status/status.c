@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Entries stand in one hash table by (kind, name); those with a problem stand in two lists beside it, errors and
+// warnings, in the order in which they became one. Counts by kind and level are kept as entries change, so that
+// `status` costs its problems and not the edge.
+
+#include "control/status/status.h"
+
+#include "control/base/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <time.h>
+
+#define NAME_LENGTH 200u // of an object, terminator included
+
+struct item {
+	struct entry entry;
+	struct {
+		uint32_t kind;
+		char name[NAME_LENGTH];
+	} key; // zero behind the name: compared as bytes
+	struct status status;
+	char *reason, *hint;
+	uint64_t mark; // of the last set
+	TAILQ_ENTRY(item) problem;
+};
+
+struct statuses {
+	struct table items;
+	TAILQ_HEAD(items, item) problems[STATUS_LEVELS]; // ERROR and WARNING are used
+	unsigned int count[STATUS_KIND_COUNT][STATUS_LEVELS];
+	uint64_t mark;
+	status_watcher watcher;
+	void *ctx;
+};
+
+const char *status_kind_name(enum status_kind kind)
+{
+#define STATUS_KIND_NAME(symbol, name) name,
+	static const char *const names[] = {STATUS_KINDS(STATUS_KIND_NAME)};
+#undef STATUS_KIND_NAME
+	return names[kind];
+}
+
+struct statuses *statuses_create(void)
+{
+	struct statuses *statuses = calloc(1, sizeof(*statuses));
+
+	if (statuses == NULL)
+		return NULL;
+	statuses->items = TABLE_OF(struct item, key);
+	for (unsigned int i = 0; i < STATUS_LEVELS; i++)
+		TAILQ_INIT(&statuses->problems[i]);
+	return statuses;
+}
+
+static void free_item(void *ctx, void *entry)
+{
+	struct item *item = entry;
+	free(item->reason);
+	free(item->hint);
+	free(item);
+}
+
+void statuses_destroy(struct statuses *statuses)
+{
+	if (statuses == NULL)
+		return;
+	table_clear(&statuses->items, free_item, NULL);
+	free(statuses);
+}
+
+void statuses_watch(struct statuses *statuses, status_watcher watcher, void *ctx)
+{
+	statuses->watcher = watcher;
+	statuses->ctx = ctx;
+}
+
+static struct item *find(const struct statuses *statuses, enum status_kind kind, const char *name,
+	struct item *wanted)
+{
+	memset(&wanted->key, 0, sizeof(wanted->key));
+	wanted->key.kind = kind;
+	snprintf(wanted->key.name, sizeof(wanted->key.name), "%s", name);
+	return table_find(&statuses->items, &wanted->key);
+}
+
+static char *copy(const char *text)
+{
+	char *copied = strdup(text != NULL ? text : "");
+	if (copied == NULL)
+		abort();
+	return copied;
+}
+
+static bool is_problem(enum status_level level)
+{
+	return level >= STATUS_WARNING;
+}
+
+static void count_in(struct statuses *statuses, struct item *item)
+{
+	statuses->count[item->status.kind][item->status.level]++;
+	if (is_problem(item->status.level))
+		TAILQ_INSERT_TAIL(&statuses->problems[item->status.level], item, problem);
+}
+
+static void count_out(struct statuses *statuses, struct item *item)
+{
+	statuses->count[item->status.kind][item->status.level]--;
+	if (is_problem(item->status.level))
+		TAILQ_REMOVE(&statuses->problems[item->status.level], item, problem);
+}
+
+static struct item *add(struct statuses *statuses, const struct item *wanted)
+{
+	struct item *item = calloc(1, sizeof(*item));
+
+	if (item == NULL)
+		abort();
+	item->key = wanted->key;
+	item->status.kind = item->key.kind;
+	item->status.name = item->key.name;
+	table_add(&statuses->items, item);
+	return item;
+}
+
+bool status_set(struct statuses *statuses, enum status_kind kind, const char *name,
+	enum status_level level, const char *state, const char *reason, const char *hint)
+{
+	struct item wanted, *item = find(statuses, kind, name, &wanted);
+	bool is_new = item == NULL;
+
+	if (is_new)
+		item = add(statuses, &wanted);
+	item->mark = statuses->mark;
+	if (!is_new && item->status.level == level && strcmp(item->status.state, state) == 0 &&
+		strcmp(item->reason, reason != NULL ? reason : "") == 0 &&
+		strcmp(item->hint, hint != NULL ? hint : "") == 0)
+		return false;
+	struct status old = item->status;
+	char *old_reason = item->reason, *old_hint = item->hint;
+	// A problem keeps its place in the list unless it becomes another.
+	if (is_new || old.level != level) {
+		if (!is_new)
+			count_out(statuses, item);
+		item->status.level = level;
+		count_in(statuses, item);
+	}
+	if (is_new || strcmp(old.state, state) != 0)
+		item->status.since = (uint64_t)time(NULL);
+	snprintf(item->status.state, sizeof(item->status.state), "%s", state);
+	item->status.reason = item->reason = copy(reason);
+	item->status.hint = item->hint = copy(hint);
+	if (statuses->watcher != NULL)
+		statuses->watcher(statuses->ctx, is_new ? NULL : &old, &item->status);
+	free(old_reason);
+	free(old_hint);
+	return true;
+}
+
+static void drop(struct statuses *statuses, struct item *item)
+{
+	count_out(statuses, item);
+	table_remove(&statuses->items, item);
+	if (statuses->watcher != NULL)
+		statuses->watcher(statuses->ctx, &item->status, NULL);
+	free_item(NULL, item);
+}
+
+void status_clear(struct statuses *statuses, enum status_kind kind, const char *name)
+{
+	struct item wanted, *item = find(statuses, kind, name, &wanted);
+
+	if (item != NULL)
+		drop(statuses, item);
+}
+
+uint64_t statuses_mark(struct statuses *statuses)
+{
+	return ++statuses->mark;
+}
+
+struct sweep {
+	struct statuses *statuses;
+	enum status_kind kind;
+	uint64_t mark;
+};
+
+static void drop_unmarked(void *ctx, void *entry)
+{
+	const struct sweep *sweep = ctx;
+	struct item *item = entry;
+
+	if (item->status.kind == sweep->kind && item->mark < sweep->mark)
+		drop(sweep->statuses, item);
+}
+
+void status_clear_unmarked(struct statuses *statuses, enum status_kind kind, uint64_t mark)
+{
+	struct sweep sweep = {statuses, kind, mark};
+	table_each(&statuses->items, drop_unmarked, &sweep);
+}
+
+const struct status *status_get(
+	const struct statuses *statuses, enum status_kind kind, const char *name)
+{
+	struct item wanted;
+	const struct item *item = find(statuses, kind, name, &wanted);
+	return item != NULL ? &item->status : NULL;
+}
+
+unsigned int status_count(
+	const struct statuses *statuses, enum status_kind kind, enum status_level level)
+{
+	return statuses->count[kind][level];
+}
+
+unsigned int status_problems(const struct statuses *statuses, unsigned int max,
+	void (*visit)(void *ctx, const struct status *status), void *ctx)
+{
+	const struct item *item;
+	unsigned int shown = 0, all = 0;
+
+	for (unsigned int level = STATUS_LEVELS; level-- > STATUS_WARNING;) {
+		TAILQ_FOREACH (item, &statuses->problems[level], problem) {
+			if (shown++ == max)
+				break;
+			visit(ctx, &item->status);
+		}
+		if (shown > max)
+			break;
+	}
+	for (unsigned int kind = 0; kind < STATUS_KIND_COUNT; kind++)
+		all += statuses->count[kind][STATUS_WARNING] + statuses->count[kind][STATUS_ERROR];
+	return all;
+}
