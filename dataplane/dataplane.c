@@ -38,6 +38,18 @@ static bool fib_done(void *ctx, uint64_t token)
 	return reclaim_done(ctx, token);
 }
 
+static struct rte_ring *new_events(void)
+{
+	ssize_t size = rte_ring_get_memsize_elem(sizeof(struct worker_event), WORKER_EVENTS);
+	struct rte_ring *r = aligned_alloc(64, ((size_t)size + 63) & ~(size_t)63);
+	if (r != NULL &&
+		rte_ring_init(r, "events", WORKER_EVENTS, RING_F_SP_ENQ | RING_F_SC_DEQ) != 0) {
+		free(r);
+		return NULL;
+	}
+	return r;
+}
+
 static int add_worker(struct dataplane *dp, unsigned index)
 {
 	struct worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~(size_t)63);
@@ -57,8 +69,12 @@ static int add_worker(struct dataplane *dp, unsigned index)
 	w->port = dp->port;
 	w->pool = dp->pool;
 	// Shapers may hold a quarter of the buffers.
-	w->wheel = wheel_create(dp->pool->size / 4 / dp->workers, sizeof(struct parked));
-	if (w->wheel == NULL) {
+	w->parked_max = dp->pool->size / 4 / dp->workers;
+	w->wheel = wheel_create(w->parked_max + WORKER_TIMERS, sizeof(struct timer));
+	w->events = new_events();
+	if (w->wheel == NULL || w->events == NULL) {
+		wheel_destroy(w->wheel);
+		free(w->events);
 		free(w);
 		return -ENOMEM;
 	}
@@ -70,12 +86,13 @@ static int add_worker(struct dataplane *dp, unsigned index)
 
 static void remove_worker(struct worker *w)
 {
-	const struct parked *parked;
+	const struct timer *timer;
 	if (w == NULL)
 		return;
-	while ((parked = wheel_drain(w->wheel)) != NULL)
-		rte_pktmbuf_free(parked->mbuf);
+	while ((timer = wheel_drain(w->wheel)) != NULL)
+		rte_pktmbuf_free(timer->mbuf); // NULL is fine
 	wheel_destroy(w->wheel);
+	free(w->events);
 	free(w);
 }
 
@@ -159,6 +176,22 @@ unsigned dataplane_poll(struct dataplane *dp)
 	unsigned work = reclaim_poll(dp->reclaim, RECLAIM_BUDGET);
 	work += fib_slice(dp->fib, FIB_BUDGET);
 	return work + groups_poll(dp);
+}
+
+unsigned dataplane_events(struct dataplane *dp, unsigned max,
+	void (*cb)(void *ctx, const struct worker_event *event), void *ctx)
+{
+	unsigned n = 0;
+	struct worker_event e;
+	for (unsigned w = 0; w < dp->workers; w++) {
+		unsigned end = n + (max - n) / (dp->workers - w);
+		while (n < end &&
+			rte_ring_sc_dequeue_elem(dp->worker[w]->events, &e, sizeof(e)) == 0) {
+			cb(ctx, &e);
+			n++;
+		}
+	}
+	return n;
 }
 
 struct rte_rcu_qsbr *dataplane_qsbr(struct dataplane *dp)

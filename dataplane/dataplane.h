@@ -85,6 +85,11 @@ unsigned dataplane_poll(struct dataplane *dp);
 // quiescence at its end; a worker that is not registered counts as never holding anything.
 struct rte_rcu_qsbr *dataplane_qsbr(struct dataplane *dp);
 
+// What workers have to tell: calls cb for up to `max` events, fairly between workers. Main thread. Returns how many.
+struct worker_event;
+unsigned dataplane_events(struct dataplane *dp, unsigned max,
+	void (*cb)(void *ctx, const struct worker_event *event), void *ctx);
+
 // Workers. Before the first turn: which receive queues it polls, which transmit queue of each port it uses
 // (default: its index), and its end of the host path (default NULL: packets to us drop `host-none`).
 int worker_add_queue(struct worker *worker, uint32_t port, uint16_t queue); // -ENOSPC, -EINVAL

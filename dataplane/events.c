@@ -4,6 +4,9 @@
 // episode is in the counters as well. So when the controller does not read, events are left out,
 // never queued without bound.
 //
+// Workers have a ring each to the main thread (worker.h); it is emptied here, slowly enough that an outage of many neighbors
+// is no flood, and not at all without a controller: the rings are full then and workers try again.
+//
 // An episode is a run of drops of one limiter, ended by a second without any
 // (tables/limiter_watch.h). Limiters are looked at once a second, a part of them each time so that
 // no look takes long.
@@ -18,9 +21,10 @@
 #include "dataplane/tables/limiter_watch.h"
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/wire/link.h"
+#include "dataplane/worker.h"
 
-#define NEEDED_PERIOD  100000000u // ns
-#define NEEDED_MAX     64u        // per period
+#define TOLD_PERIOD    100000000u // ns
+#define TOLD_MAX       64u        // per period
 #define EPISODE_PERIOD 50000000u
 #define EPISODE_PARTS  16u        // all of them within a second
 #define BACKLOG_LIMIT  (1u << 20) // above this much unread, events are left out
@@ -34,7 +38,7 @@ struct events {
 	struct dataplane *dp;
 	struct wire_link *link;
 	struct wire_message message;
-	uint64_t needed_at; // next time
+	uint64_t told_at; // next time
 	uint64_t episode_at;
 	struct watched *watched; // by limiter slot
 	uint32_t next_slot;      // to look at
@@ -89,15 +93,19 @@ void events_set_link(struct events *e, struct wire_link *link)
 	send_message(e);
 }
 
-static void add_needed(void *ctx, const struct wire_needed *r)
+static void add_told(void *ctx, const struct worker_event *told)
 {
-	add(ctx, WIRE_NEIGHBOR_NEEDED, r);
+	struct events *e = ctx;
+	struct wire_needed needed;
+
+	if (told->kind == EVENT_NEEDED && neighbor_needed(e->dp, told->slot, &needed))
+		add(e, WIRE_NEIGHBOR_NEEDED, &needed);
 }
 
-static void send_needed(struct events *e)
+static void send_told(struct events *e)
 {
 	wire_message_start(&e->message, WIRE_NEIGHBOR_NEEDED, 0);
-	neighbor_needed(e->dp, NEEDED_MAX, add_needed, e);
+	dataplane_events(e->dp, TOLD_MAX, add_told, e);
 	send_message(e);
 }
 
@@ -153,9 +161,9 @@ int events_send(struct events *e, uint64_t now)
 	}
 	if (!e->link)
 		return 0;
-	if (now >= e->needed_at && wire_link_backlog(e->link) < BACKLOG_LIMIT) {
-		e->needed_at = now + NEEDED_PERIOD;
-		send_needed(e);
+	if (now >= e->told_at && wire_link_backlog(e->link) < BACKLOG_LIMIT) {
+		e->told_at = now + TOLD_PERIOD;
+		send_told(e);
 	}
 	return e->broken ? -EPIPE : 0;
 }

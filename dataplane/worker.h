@@ -17,11 +17,14 @@
 
 #include <rte_config.h>
 #include <rte_mbuf.h>
+#include <rte_ring_elem.h>
 
 #define BURST         32u
 #define TX_ROOM       64u  // a burst, and what the host path adds before it is flushed
 #define FRAGMENT_ROOM 128u // fragments in hand at most, before they are sent
 #define WORKER_QUEUES 64u
+#define WORKER_TIMERS 4096u // places of the wheel beside those of packets
+#define WORKER_EVENTS 1024u // a power of two
 
 // Who goes to the dead between two bulk frees is a packet of the burst, once, or was taken out of the wheel or the
 // host path's ring instead of coming into the burst: at most BURST of each.
@@ -83,12 +86,40 @@ struct fragment_list {
 	uint16_t port[FRAGMENT_ROOM];
 };
 
-// A packet in the timing wheel of a shaper.
-struct parked {
+// What a worker does later, from its timing wheel: send on a packet that a shaper holds back, or whatever else has to happen
+// at a time. It keeps (slot, generation) of what it is about, and whoever takes it out compares.
+enum timer_kind { TIMER_PACKET, TIMER_OTHER, TIMER_KINDS };
+
+struct timer {
+	uint64_t due; // units
+	uint32_t slot;
+	uint32_t generation;
+	uint32_t kind; // enum timer_kind
+	uint32_t tenure;
+	// TIMER_PACKET
 	struct rte_mbuf *mbuf;
 	struct packet packet;
-	uint32_t generation; // of the interface it came in on
-	uint32_t tenure;
+};
+
+// What a worker tells the main thread; see worker_tell().
+enum worker_event_kind {
+	EVENT_NEEDED, // neighbor `slot` has no MAC, and packets want one
+	EVENT_KINDS
+};
+
+struct worker_event {
+	uint32_t kind; // enum worker_event_kind
+	uint32_t slot;
+	uint64_t value;
+};
+
+// Packets for us, on their way from classify and lookup to local.
+struct local_list {
+	unsigned count;
+	struct rte_mbuf *mbuf[BURST];
+	struct packet packet[BURST];
+	uint32_t info[BURST]; // as in struct host_item
+	uint8_t reason[BURST];
 };
 
 struct rx_queue {
@@ -116,8 +147,14 @@ struct worker {
 	struct rte_rcu_qsbr *qsbr;
 
 	struct burst burst;
-	struct lookup_keys keys;   // of lookup
-	struct wheel *wheel;       // of police: parked packets
+	struct lookup_keys keys; // of lookup
+	struct local_list local;
+	struct wheel *wheel; // of struct timer
+	uint32_t parked;     // packets in it ...
+	uint32_t parked_max; // ... and at most; the other places are for other timers
+	void (*expired[TIMER_KINDS])(struct worker *w, const struct timer *timer);
+	struct rte_ring *events; // to the main thread: struct worker_event
+	uint64_t events_lost;
 	uint64_t departure[BURST]; // likewise, units
 	uint32_t queued;           // likewise, packets that must not overtake a parked one
 
@@ -132,5 +169,20 @@ struct worker {
 	struct rx_queue rx[WORKER_QUEUES];
 	struct dataplane *dp;
 };
+
+// Worker: tells the main thread something, which dataplane_events() takes out. Never blocks; false: it has not listened for
+// long, and the event is lost (and counted).
+static inline bool worker_tell(struct worker *w, uint32_t kind, uint32_t slot, uint64_t value)
+{
+	struct worker_event e = {.kind = kind, .slot = slot, .value = value};
+	if (rte_ring_sp_enqueue_elem(w->events, &e, sizeof(e)) == 0)
+		return true;
+	w->events_lost++;
+	return false;
+}
+
+// Worker: w->expired[kind] is called with a copy of `timer` in the first turn after timer->due (units), up to a slot of the
+// wheel early. However far ahead: it is looked at once a turn of the wheel. False: no place.
+bool timer_set(struct worker *w, const struct timer *timer);
 
 #endif

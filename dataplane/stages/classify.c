@@ -165,7 +165,7 @@ static __rte_noinline bool odd_frame(
 	if (bad != HEADER_OK)
 		burst_drop(w, i, bad);
 	else if (frame->ethertype == ETHERTYPE_ARP)
-		burst_to_host(w, i, HOST_NEIGHBOR, 0);
+		burst_to_local(w, i, HOST_NEIGHBOR, 0);
 	return w->burst.alive >> i & 1;
 }
 

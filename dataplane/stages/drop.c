@@ -1,25 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How packets end other than by being sent: dropped ones are collected and freed in bulk, once per burst; packets
-// for us and the raw material of ICMP errors are offered to the host path, which is bounded and takes what it
-// can. The reasons were counted when they were known.
+// How packets end that nobody wants: they are collected and freed in bulk, once per burst. Their reasons were counted when
+// they were known. Some are the raw material of ICMP errors, and are offered to the host path first.
 
 #include "dataplane/stages/stages.h"
 
-static int punt(struct worker *w, unsigned i, unsigned reason, uint32_t info)
+static int offer(struct worker *w, unsigned i, unsigned reason, uint32_t info)
 {
 	const struct packet *p = &w->burst.packet[i];
 	const struct interface *interface = w->tables->interface;
-	uint32_t out = reason == HOST_TTL || reason == HOST_TOO_BIG || reason == HOST_UNREACHABLE
-			       ? p->out
-			       : 0;
+	bool known = reason == HOST_TTL || reason == HOST_TOO_BIG || reason == HOST_UNREACHABLE;
+	uint32_t out = known ? p->out : 0;
 	const struct host_item item = {
 		.mbuf = w->burst.mbuf[i],
 		.slot = p->in,
 		.generation = interface[p->in].generation,
 		.tenure = interface[p->in].tenure,
 		.info = info,
-		.info_generation = reason == HOST_LOCAL ? interface[info].generation : 0,
 		.out = out,
 		.out_generation = interface[out].generation,
 		.l3 = p->l3,
@@ -28,25 +25,12 @@ static int punt(struct worker *w, unsigned i, unsigned reason, uint32_t info)
 	return host_punt(w->host, &item, w->now);
 }
 
-void burst_to_host(struct worker *w, unsigned i, unsigned reason, uint32_t info)
-{
-	if (w->host == NULL) {
-		burst_drop(w, i, DROP_HOST_NONE);
-		return;
-	}
-	int result = punt(w, i, reason, info);
-	if (result != 0)
-		burst_drop(w, i, host_punt_drop(result));
-	else
-		w->burst.alive &= ~(1u << i);
-}
-
 void burst_drop_icmp(
 	struct worker *w, unsigned i, enum drop_reason drop, unsigned reason, uint32_t info)
 {
 	// No errors about errors of ours, nor about frames that were sent to many (RFC 1812 4.3.2.7).
 	bool quiet = w->burst.packet[i].flags & (PACKET_FREE | PACKET_GROUP | PACKET_HOST);
-	if (w->host == NULL || quiet || punt(w, i, reason, info) != 0) {
+	if (w->host == NULL || quiet || offer(w, i, reason, info) != 0) {
 		burst_drop(w, i, drop);
 		return;
 	}

@@ -74,13 +74,13 @@ static bool stays_on_link(struct worker *w, unsigned i)
 	bool discovery = icmp && ip[40] >= 133 && ip[40] <= 137;
 	if (ip[24] == 0xff) {
 		if ((ip[25] & 15) == 2 && icmp)
-			burst_to_host(w, i, discovery ? HOST_NEIGHBOR : HOST_LOCAL, 0);
+			burst_to_local(w, i, discovery ? HOST_NEIGHBOR : HOST_LOCAL, 0);
 		else
 			burst_drop(w, i, DROP_MULTICAST);
 		return true;
 	}
 	if (ip[24] == 0xfe && (ip[25] & 0xc0) == 0x80) {
-		burst_to_host(w, i, discovery ? HOST_NEIGHBOR : HOST_LOCAL, 0);
+		burst_to_local(w, i, discovery ? HOST_NEIGHBOR : HOST_LOCAL, 0);
 		return true;
 	}
 	// A link-local source stays on its link too (RFC 4291 2.5.6).
@@ -118,7 +118,7 @@ static __rte_noinline void take_path(struct worker *w, unsigned i, struct way *w
 		if (p->flags & PACKET_PENDING)
 			burst_drop(w, i, p->pending);
 		else
-			burst_to_host(w, i, HOST_LOCAL, word.target);
+			burst_to_local(w, i, HOST_LOCAL, word.target);
 		return;
 	}
 	if (unlikely(p->flags & PACKET_GROUP)) {
@@ -148,6 +148,17 @@ static __rte_noinline void take_path(struct worker *w, unsigned i, struct way *w
 	way->out = p->out;
 	way->via = p->neighbor;
 	way->neighbor = 0;
+}
+
+// Told once until the main thread has heard: in an outage every worker comes by with every packet.
+static void want_neighbor(struct worker *w, uint32_t slot)
+{
+	uint8_t *needed = &w->tables->neighbor[slot].needed;
+	if (__atomic_load_n(needed, __ATOMIC_RELAXED))
+		return;
+	__atomic_store_n(needed, 1, __ATOMIC_RELAXED);
+	if (!worker_tell(w, EVENT_NEEDED, slot, 0))
+		__atomic_store_n(needed, 0, __ATOMIC_RELAXED);
 }
 
 // The way out must be open. Finds the adjacency and what fits through; 0: the packet is settled.
@@ -181,9 +192,7 @@ static __rte_noinline unsigned take_way(struct worker *w, unsigned i, struct way
 		mtu = RTE_MIN(mtu, core);
 	}
 	if (unlikely(!t->neighbor[p->neighbor].resolved)) {
-		// Tested before it is set: in an outage every worker comes by with every packet.
-		if (!__atomic_load_n(&t->neighbor[p->neighbor].needed, __ATOMIC_RELAXED))
-			__atomic_store_n(&t->neighbor[p->neighbor].needed, 1, __ATOMIC_RELAXED);
+		want_neighbor(w, p->neighbor);
 		burst_drop(w, i, DROP_NEIGHBOR_UNRESOLVED);
 		return 0;
 	}

@@ -4,7 +4,7 @@
 //
 //	 ports                errors, shaper          host
 //	   |                       |                    |
-//	classify -> decap -> lookup -> guard -> police -> output -> tx -> drop
+//	classify -> decap -> lookup -> local -> guard -> police -> output -> tx -> drop
 //
 // Both directions are this one way: an attachment and a tunnel are interfaces of a VRF alike. A burst is worked on
 // in place with a mask of the living; it is compacted where many may have left, after decap and before output.
@@ -47,6 +47,7 @@ static void run_from(struct worker *w, enum entry entry)
 		// fall through
 	case ENTER_LOOKUP:
 		stage_lookup(w);
+		stage_local(w);
 		stage_guard(w);
 		stage_police(w);
 		burst_compact(b);

@@ -88,7 +88,7 @@ static void judge_many(struct worker *w, const struct batches *g, const struct b
 		ef_mask |= (uint64_t)(ef >> i & 1) << n;
 		who[n++] = (uint8_t)i;
 	}
-	if (shape && wheel_room(w->wheel) < BURST) {
+	if (shape && w->parked_max - w->parked < BURST) {
 		full = true;
 		shape = false;
 		__atomic_fetch_add(&word->fallbacks, n, __ATOMIC_RELAXED);
@@ -138,19 +138,8 @@ static void park_all(struct worker *w)
 	// After a stall more may be due than a turn lets out: who comes now waits behind it, in the slot of now.
 	uint32_t behind = wheel_due(w->wheel, now) ? w->queued : 0;
 	FOR_EACH (i, b->alive) {
-		if (w->departure[i] == now && !(behind >> i & 1))
-			continue;
-		struct packet *p = &b->packet[i];
-		struct parked *place = wheel_put(w->wheel, now, w->departure[i]);
-		if (place == NULL) {
-			burst_drop(w, i, DROP_SHAPE_FULL);
-			continue;
-		}
-		*place = (struct parked){.mbuf = b->mbuf[i],
-			.packet = *p,
-			.generation = w->tables->interface[p->in].generation,
-			.tenure = w->tables->interface[p->in].tenure};
-		b->alive &= ~(1u << i);
+		if (w->departure[i] != now || (behind >> i & 1))
+			burst_park(w, i, w->departure[i]);
 	}
 }
 
@@ -187,29 +176,4 @@ void stage_police(struct worker *w)
 	judge_all(w, &out, ef, shaping);
 	if (shaping)
 		park_all(w);
-}
-
-unsigned burst_of_parked(struct worker *w)
-{
-	struct burst *b = &w->burst;
-	const struct parked *parked;
-	unsigned n = 0;
-	burst_open(b);
-	for (; n < BURST && (parked = wheel_take(w->wheel, limiter_units(w->now))) != NULL; n++) {
-		uint32_t slot = parked->packet.in;
-		const struct interface *i = &w->tables->interface[slot];
-		struct packet *p = &b->packet[b->count];
-		if (i->generation != parked->generation) {
-			w->sparse[heir(w, slot, parked->tenure)].drops[DROP_STALE]++;
-			bury(w, parked->mbuf);
-			continue;
-		}
-		b->mbuf[b->count] = parked->mbuf;
-		*p = parked->packet;
-		p->vrf = i->vrf;
-		p->flags &= (uint8_t) ~(PACKET_CHECK | PACKET_FRAGMENT);
-		p->flags |= PACKET_PAID;
-		b->alive |= 1u << b->count++;
-	}
-	return n;
 }

@@ -15,6 +15,7 @@
 void stage_classify(struct worker *w, const struct port *port, unsigned n);
 void stage_decap(struct worker *w);
 void stage_lookup(struct worker *w);
+void stage_local(struct worker *w);
 void stage_guard(struct worker *w);
 void stage_police(struct worker *w);
 void stage_output(struct worker *w);
@@ -22,8 +23,11 @@ void stage_tx(struct worker *w);
 void stage_drop(struct worker *w);
 
 // The ways in beside a port: each makes a burst of its own.
-// What a shaper held back and may leave now, for lookup. Returns how many it took out, dropped ones too; 0 = none is due.
+// What a shaper held back and may leave now, for lookup; other timers that are due are run. Returns how many it took out,
+// dropped ones too; 0 = none is due.
 unsigned burst_of_parked(struct worker *w);
+// Holds a living packet back until `departure` (units), or drops it `shape-full`.
+void burst_park(struct worker *w, unsigned i, uint64_t departure);
 // Of what the host path wants sent: ICMP errors, for lookup. / The kernel's packets for tunnels, for output; its frames go
 // straight to the ports' lists.
 void burst_of_errors(struct worker *w, const struct host_entry *entry, unsigned n);
@@ -63,8 +67,17 @@ static inline uint32_t heir(const struct worker *w, uint32_t slot, uint32_t tenu
 // Closes the gaps; the order of packets stays.
 void burst_compact(struct burst *b);
 
-// For us: hands the packet to the host path, `reason` and `info` as in io/host.h.
-void burst_to_host(struct worker *w, unsigned i, unsigned reason, uint32_t info);
+// For us: local has it from here, `reason` and `info` as in io/host.h.
+static inline void burst_to_local(struct worker *w, unsigned i, unsigned reason, uint32_t info)
+{
+	struct burst *b = &w->burst;
+	struct local_list *l = &w->local;
+	l->mbuf[l->count] = b->mbuf[i];
+	l->packet[l->count] = b->packet[i];
+	l->info[l->count] = info;
+	l->reason[l->count++] = (uint8_t)reason;
+	b->alive &= ~(1u << i);
+}
 
 // Drops a packet and offers it to the host path as material for an ICMP error. If its way out is known, p->out says so;
 // with HOST_NO_ROUTE it is not.

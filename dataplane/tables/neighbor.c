@@ -162,21 +162,13 @@ void neighbors_follow_interface(struct dataplane *dp, uint32_t interface, bool i
 	}
 }
 
-unsigned neighbor_needed(struct dataplane *dp, unsigned max,
-	void (*cb)(void *ctx, const struct wire_needed *needed), void *ctx)
+bool neighbor_needed(struct dataplane *dp, uint32_t slot, struct wire_needed *needed)
 {
 	struct tables *t = dp->tables;
-	uint32_t capacity = t->neighbor_slots.high + 1;
-	unsigned found = 0;
-	for (uint32_t n = 0; n < capacity && found < max; n++) {
-		uint32_t slot = t->needed_at++ % capacity;
-		struct neighbor *neighbor = &t->neighbor[slot];
-		if (t->neighbor_slots.id[slot] == 0 || !neighbor->needed)
-			continue;
-		__atomic_store_n(&neighbor->needed, 0, __ATOMIC_RELAXED);
-		const struct wire_neighbor *r = &t->neighbor_record[slot];
-		cb(ctx, &(struct wire_needed){.interface = r->interface, .neighbor = r->neighbor});
-		found++;
-	}
-	return found;
+	if (slot > t->neighbor_slots.high || t->neighbor_slots.id[slot] == 0 ||
+		!__atomic_exchange_n(&t->neighbor[slot].needed, 0, __ATOMIC_RELAXED))
+		return false;
+	const struct wire_neighbor *r = &t->neighbor_record[slot];
+	*needed = (struct wire_needed){.interface = r->interface, .neighbor = r->neighbor};
+	return true;
 }

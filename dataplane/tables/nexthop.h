@@ -85,10 +85,9 @@ int neighbor_set(struct dataplane *dp, const struct wire_neighbor *r);
 int neighbor_delete(struct dataplane *dp, uint32_t id); // -EBUSY: a path uses it
 int neighbor_dump(
 	struct dataplane *dp, int (*cb)(void *ctx, const struct wire_neighbor *r), void *ctx);
-// Calls cb for up to `max` neighbors that workers found unresolved since they were last asked for. Each call
-// goes on where the last one stopped.
-unsigned neighbor_needed(struct dataplane *dp, unsigned max,
-	void (*cb)(void *ctx, const struct wire_needed *needed), void *ctx);
+// A worker told that packets want the neighbor at `slot` (EVENT_NEEDED): true and what it is, and workers tell again from now
+// on; false: it is gone, or was told of already.
+bool neighbor_needed(struct dataplane *dp, uint32_t slot, struct wire_needed *needed);
 
 int path_set(struct dataplane *dp, const struct wire_path *r);
 int path_delete(struct dataplane *dp, uint32_t id); // -EBUSY: a group uses it

@@ -64,7 +64,6 @@ struct tables {
 	struct local_entry *local_entry;
 	uint32_t *local_group;   // by interface slot: its group of kind GROUP_LOCAL, 0 = none
 	uint32_t *local_count;   // by interface slot
-	uint32_t needed_at;      // where the search for needed neighbors goes on
 	struct retired *retired; // group slots whose routes are still being moved away from
 	struct memory *memory;   // every mapping, for tables_destroy()
 };

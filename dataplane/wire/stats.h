@@ -76,8 +76,9 @@ struct stats_entry {
 static_assert(sizeof(struct stats_entry) == 16, "stats_entry");
 
 // One cache line per writer and interface. The two laws of docs/architecture.md:
-//   rx + generated + reassembled = forwarded + to_host + decapsulated + fragments_consumed + sum(drops)
-//   sum(tx + tx_drops) = sum(forwarded + from_host + extra_fragments)
+//   rx + generated + reassembled =
+//       forwarded + to_host + consumed + decapsulated + fragments_consumed + sum(drops)
+//   sum(tx + tx_drops) = sum(forwarded + from_host + originated + extra_fragments)
 struct stats_interface {
 	uint64_t rx_packets;
 	uint64_t rx_bytes; // IP packet lengths, as billed
@@ -98,7 +99,9 @@ struct stats_sparse {
 	uint64_t reassembled;
 	uint64_t fragments_consumed;
 	uint64_t extra_fragments; // fragments sent minus packets fragmented, on the out-interface
-	uint64_t reserved[8];
+	uint64_t consumed;   // packets to us that a worker answers itself: BFD, probes, keepalives
+	uint64_t originated; // packets a worker made itself, on the out-interface
+	uint64_t reserved[6];
 };
 static_assert(sizeof(struct stats_sparse) == 512, "stats_sparse");
 

@@ -207,12 +207,13 @@ void stats_balance(struct stats_segment *s)
 			continue;
 		sum_interface(s, slot, &i, &p);
 		in = i.rx_packets + p.generated + p.reassembled;
-		out = i.forwarded + i.to_host + i.decapsulated + p.fragments_consumed + drops(&p);
+		out = i.forwarded + i.to_host + p.consumed + i.decapsulated + p.fragments_consumed +
+		      drops(&p);
 		if (in > out)
 			stats_sparse(s, STATS_FOLD, slot)->drops[DROP_RESTART] += in - out;
 		else // killed between the two stores of one packet
 			stats_interface(s, STATS_FOLD, slot)->rx_packets += out - in;
-		handed += i.forwarded + i.from_host + p.extra_fragments;
+		handed += i.forwarded + i.from_host + p.originated + p.extra_fragments;
 		sent += i.tx_packets + p.tx_drops[0] + p.tx_drops[1] + p.tx_drops[2] +
 			p.tx_drops[3];
 	}

@@ -304,7 +304,8 @@ void rig_check(struct rig *rig)
 		struct rig_counts c = counts_of(rig, slot);
 		uint64_t in = c.hot.rx_packets + c.sparse.generated + c.sparse.reassembled;
 		uint64_t fates = c.hot.forwarded + c.hot.to_host + c.hot.decapsulated +
-				 c.sparse.fragments_consumed + sum_drops(&c.sparse);
+				 c.sparse.consumed + c.sparse.fragments_consumed +
+				 sum_drops(&c.sparse);
 		if (in != fates && !rig->in_total) {
 			print_drops(rig);
 			fail_msg("slot %u: %lu came in, %lu are accounted for", slot,
@@ -315,7 +316,8 @@ void rig_check(struct rig *rig)
 		out += c.hot.tx_packets;
 		for (unsigned i = 0; i < 4; i++)
 			out += c.sparse.tx_drops[i];
-		handed += c.hot.forwarded + c.hot.from_host + c.sparse.extra_fragments;
+		handed += c.hot.forwarded + c.hot.from_host + c.sparse.originated +
+			  c.sparse.extra_fragments;
 	}
 	assert_int_equal(all_in, all_fates);
 	assert_int_equal(out, handed);

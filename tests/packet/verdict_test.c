@@ -6,6 +6,7 @@
 #include "dataplane/tables/limits.h"
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/tables/vrf.h"
+#include "dataplane/worker.h"
 #include "tests/packet/packet.h"
 
 static struct frame f;
@@ -298,29 +299,109 @@ static void path_tunnel_and_neighbor_down(void **state)
 	expect(rig, ATTACHMENT(ACME), DROP_NEIGHBOR_UNRESOLVED, 1);
 }
 
-static void note_needed(void *ctx, const struct wire_needed *needed)
+struct told {
+	struct rig *rig;
+	struct wire_needed needed;
+};
+
+static void note_told(void *ctx, const struct worker_event *event)
 {
-	struct wire_needed *last = ctx;
-	*last = *needed;
+	struct told *told = ctx;
+	assert_int_equal(event->kind, EVENT_NEEDED);
+	assert_true(neighbor_needed(told->rig->dp, event->slot, &told->needed));
+}
+
+static void note_other(void *ctx, const struct worker_event *event)
+{
+	assert_int_equal(event->kind, EVENT_KINDS);
 }
 
 static void unresolved_neighbor_is_reported_once(void **state)
 {
 	struct rig *rig = *state;
-	struct wire_needed needed = {0};
+	struct told told = {.rig = rig};
 	set_neighbor(rig, CORE, CORE, CORE_ROUTER, NULL);
-	assert_int_equal(neighbor_needed(rig->dp, 10, note_needed, &needed), 0);
+	assert_int_equal(dataplane_events(rig->dp, 10, note_told, &told), 0);
 	for (unsigned i = 0; i < 40; i++)
 		send_up(rig, &ipv4_up);
 	expect(rig, ATTACHMENT(ACME), DROP_NEIGHBOR_UNRESOLVED, 40);
-	assert_int_equal(neighbor_needed(rig->dp, 10, note_needed, &needed), 1);
-	assert_int_equal(needed.neighbor, CORE);
-	assert_int_equal(needed.interface, CORE);
-	assert_int_equal(neighbor_needed(rig->dp, 10, note_needed, &needed), 0);
+	assert_int_equal(dataplane_events(rig->dp, 10, note_told, &told), 1);
+	assert_int_equal(told.needed.neighbor, CORE);
+	assert_int_equal(told.needed.interface, CORE);
+	assert_int_equal(dataplane_events(rig->dp, 10, note_told, &told), 0);
+	// As long as packets want it.
+	send_up(rig, &ipv4_up);
+	rig_run(rig);
+	assert_int_equal(dataplane_events(rig->dp, 10, note_told, &told), 1);
 	set_neighbor(rig, CORE, CORE, CORE_ROUTER, mac_core);
 	send_up(rig, &ipv4_up);
 	rig_run(rig);
 	assert_int_equal(rig->port[1].out_count, 1);
+}
+
+// Nobody listens: what does not fit is lost and counted, what is told later than that arrives.
+static void events_are_bounded(void **state)
+{
+	struct rig *rig = *state;
+	struct worker *w = rig->dp->worker[0];
+	struct told told = {.rig = rig};
+	for (unsigned i = 0; i < 2 * WORKER_EVENTS; i++)
+		worker_tell(w, EVENT_KINDS, i, 0);
+	assert_int_equal(w->events_lost, WORKER_EVENTS + 1); // a ring of n holds n - 1
+	set_neighbor(rig, CORE, CORE, CORE_ROUTER, NULL);
+	send_up(rig, &ipv4_up);
+	expect(rig, ATTACHMENT(ACME), DROP_NEIGHBOR_UNRESOLVED, 1);
+	assert_int_equal(
+		dataplane_events(rig->dp, 2 * WORKER_EVENTS, note_other, NULL), WORKER_EVENTS - 1);
+	send_up(rig, &ipv4_up);
+	rig_run(rig);
+	assert_int_equal(dataplane_events(rig->dp, 10, note_told, &told), 1);
+}
+
+static unsigned expired;
+static uint64_t expired_at;
+
+static void note_expired(struct worker *w, const struct timer *timer)
+{
+	assert_int_equal(timer->slot, 3);
+	assert_int_equal(timer->generation, 4);
+	expired++;
+	expired_at = w->now;
+	if (expired < 3) {
+		struct timer again = *timer;
+		again.due += (uint64_t)RIG_HZ << 8;
+		assert_true(timer_set(w, &again));
+	}
+}
+
+// Seconds ahead, which is many turns of the wheel, and again from its own expiry; a packet that waits is not disturbed.
+static void timers_of_a_worker(void **state)
+{
+	struct rig *rig = *state;
+	struct worker *w = rig->dp->worker[0];
+	const uint64_t start = rig_now;
+	w->now = rig_now;
+	w->expired[TIMER_OTHER] = note_expired;
+	const struct timer timer = {
+		.due = (rig_now + RIG_HZ) << 8, .slot = 3, .generation = 4, .kind = TIMER_OTHER};
+	assert_true(timer_set(w, &timer));
+	for (unsigned ms = 1; ms <= 3500; ms++) {
+		unsigned before = expired;
+		rig_now += RIG_HZ / 1000;
+		rig_run(rig);
+		if (expired != before)
+			assert_in_range(expired_at, start + expired * RIG_HZ - RIG_HZ / 1000,
+				start + expired * RIG_HZ + RIG_HZ / 1000);
+	}
+	assert_int_equal(expired, 3);
+	assert_int_equal(worker_wait(w, rig_now), UINT64_MAX);
+	// More than there are places.
+	for (unsigned i = 0; i < w->parked_max + WORKER_TIMERS; i++)
+		assert_true(timer_set(w, &timer));
+	assert_false(timer_set(w, &timer));
+	expired = 3;
+	rig_run(rig);
+	assert_int_equal(expired, 3 + w->parked_max + WORKER_TIMERS);
 }
 
 static void transmit_queue_full_and_port_down(void **state)
@@ -607,6 +688,8 @@ int main(void)
 		PACKET_TEST(mixed_group_vouches_for_each_owner),
 		PACKET_TEST(path_tunnel_and_neighbor_down),
 		PACKET_TEST(unresolved_neighbor_is_reported_once),
+		PACKET_TEST(events_are_bounded),
+		PACKET_TEST(timers_of_a_worker),
 		PACKET_TEST(transmit_queue_full_and_port_down),
 		PACKET_TEST(limiter_shared_by_both_attachments),
 		PACKET_TEST(egress_refusal_leaves_ingress_charged),
