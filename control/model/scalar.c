@@ -31,6 +31,8 @@ static const struct unit *units_of(enum field_kind kind)
 					: size_units;
 }
 
+#define FRACTION_DIGITS 9 // zeros too: the scale has to stay a number
+
 #define WRONG(...) (snprintf(error, FIELD_ERROR_MAX, __VA_ARGS__), -EINVAL)
 
 static int digits(const char **text, uint64_t limit, uint64_t *value)
@@ -65,6 +67,8 @@ static int with_unit(const struct field *field, const char *text, uint64_t *valu
 		if (digits(&c, 999999999, &fraction))
 			return WRONG(
 				"is not a %s, such as %s", field_kind_name(field->kind), example);
+		if (c - start > FRACTION_DIGITS)
+			return WRONG("has more than %d digits after the point", FRACTION_DIGITS);
 		for (; start < c; start++)
 			scale *= 10;
 	}

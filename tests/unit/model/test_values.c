@@ -34,6 +34,8 @@ static void test_ip(void **state)
 	assert_string_equal(ip_address_format(&address, text), "10.8.1.255");
 }
 
+#define ZEROS "00000000000000000000000000000000"
+
 static void test_scalars(void **state)
 {
 	static const char *const modes[] = {"up", "down", NULL};
@@ -44,6 +46,10 @@ static void test_scalars(void **state)
 		{{.kind = FIELD_BANDWIDTH}, "100mbps", "100mbps"},
 		{{.kind = FIELD_BANDWIDTH}, "1000mbps", "1gbps"},
 		{{.kind = FIELD_BANDWIDTH}, "2.5gbps", "2500mbps"},
+		{{.kind = FIELD_BANDWIDTH}, "2.500000000gbps", "2500mbps"},
+		{{.kind = FIELD_BANDWIDTH}, "2.5000000000gbps", NULL},
+		{{.kind = FIELD_BANDWIDTH}, "50." ZEROS ZEROS "mbps", NULL}, // ten to the 64th is 0
+		{{.kind = FIELD_DURATION}, "5." ZEROS ZEROS "ms", NULL},
 		{{.kind = FIELD_BANDWIDTH}, "1Gbps", "1gbps"},
 		{{.kind = FIELD_BANDWIDTH}, "100", NULL},
 		{{.kind = FIELD_BANDWIDTH}, "100mb", NULL},
