@@ -22,6 +22,7 @@ void publication_unref(struct publication *publication)
 		return;
 	model_unref(publication->model);
 	ids_unref(publication->ids);
+	free(publication->problems);
 	free(publication);
 }
 

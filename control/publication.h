@@ -9,8 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct model; // control/model/model.h
-struct ids;   // control/model/ids.h
+struct findings; // control/model/finding.h
+struct model;    // control/model/model.h
+struct ids;      // control/model/ids.h
 
 struct publication {
 	unsigned int references; // atomic
@@ -18,6 +19,8 @@ struct publication {
 	struct ids *ids;
 	uint8_t store[16]; // uuid of the store
 	uint64_t revision; // of `model`
+	// What this version's rules have against the model, although it is in force; NULL = nothing.
+	struct findings *problems;
 };
 
 struct publication *publication_ref(struct publication *publication);

@@ -12,6 +12,7 @@
 
 #include "control/service.h"
 
+#include "control/base/log.h"
 #include "control/model/model.h"
 #include "control/node.h"
 #include "control/publication.h"
@@ -31,7 +32,7 @@ struct request {
 	TAILQ_ENTRY(request) entry;
 	struct service *service;
 	char *actor, *on_behalf, *verb;
-	bool has_if_revision, check;
+	bool has_if_revision, check, had_problems;
 	uint64_t if_revision;
 	json_t *changes;        // either these,
 	char *text, *file_name; // or a whole file
@@ -44,6 +45,7 @@ struct request {
 	struct api_error error;
 	uint64_t revision;
 	struct ids *ids;
+	struct findings *problems; // of `new`
 	bool committed;
 };
 
@@ -51,6 +53,10 @@ struct service {
 	struct service_options options;
 	struct store *store; // store thread
 	struct publication *current;
+	// What could not be read of the stored model as it stands there, until it is written anew. `loaded` is what was made
+	// of it then. NULL = nothing. Store thread, once the service runs.
+	struct findings *unread;
+	struct model *loaded;
 	TAILQ_HEAD(requests, request) queue; // the first is under way
 	struct {
 		void (*fn)(void *ctx, uint64_t revision);
@@ -141,6 +147,7 @@ static void request_free(struct request *request)
 	model_unref(request->old);
 	model_unref(request->new);
 	ids_unref(request->ids);
+	free(request->problems);
 	free(request);
 }
 
@@ -199,12 +206,55 @@ static void committed(void *arg)
 		if (next == NULL)
 			abort(); // committed and not known: only a restart is right
 		request->ids = NULL;
+		next->problems = request->problems;
+		request->problems = NULL;
 		publication_unref(service->current);
 		service->current = next;
 		request->committed = true;
 		publish(service);
 	}
 	finish(request);
+}
+
+// --- what was stored and is not liked any more ---------------------------------------------------------------
+
+// The object that a finding is about: "circuit acme-ams-01: bandwidth".
+static const struct object *blamed(const struct model *model, const struct finding *finding)
+{
+	char noun_name[32], name[OBJECT_NAME_MAX];
+
+	if (sscanf(finding->path, "%31s %159[^:]", noun_name, name) != 2)
+		return NULL;
+	const struct noun *noun = noun_find(noun_name);
+	return noun != NULL ? model_find(model, noun->id, name) : NULL;
+}
+
+static void copy_finding(struct findings *to, const struct finding *finding)
+{
+	if (to->count < FINDINGS_MAX)
+		to->item[to->count++] = *finding;
+	else
+		to->more++;
+}
+
+// NULL = there is none. `before`: whether there was any; else nothing is looked at, a change breaks nothing.
+static struct findings *problems_of(struct service *service, const struct model *model, bool before)
+{
+	struct findings *problems = before ? calloc(1, sizeof(*problems)) : NULL;
+
+	if (problems == NULL)
+		return NULL;
+	model_check(model, problems);
+	for (unsigned int i = 0; service->unread != NULL && i < service->unread->count; i++) {
+		const struct finding *finding = &service->unread->item[i];
+		if (blamed(model, finding) == blamed(service->loaded, finding))
+			copy_finding(problems, finding);
+	}
+	if (problems->count == 0) {
+		free(problems);
+		problems = NULL;
+	}
+	return problems;
 }
 
 // Store thread.
@@ -224,6 +274,9 @@ static void commit(void *arg)
 	if (error != 0 && request->error.code == API_NONE)
 		api_fail(&request->error, API_INTERNAL, "see culvertd's log",
 			"the change could not be stored: %s", strerror(-error));
+	if (error == 0)
+		request->problems =
+			problems_of(request->service, request->new, request->had_problems);
 	post(request->service->options.main, committed, request);
 }
 
@@ -264,6 +317,7 @@ static void start_next(void *arg)
 	struct request *request = TAILQ_FIRST(&service->queue);
 
 	request->old = model_ref(service->current->model);
+	request->had_problems = service->current->problems != NULL;
 	if (request->has_if_revision && request->if_revision != service->current->revision) {
 		api_fail(&request->error, API_CONFLICT, "read it again, then change it",
 			"the configuration is at revision %llu, not %llu",
@@ -371,6 +425,24 @@ void service_list(struct service *service, enum service_list what, uint64_t befo
 
 // --- life ----------------------------------------------------------------------------------------------
 
+// What the tables of fields, and not the rules, had against the stored text: the snapshot does not show it.
+static void keep_unread(struct service *service, const struct findings *findings)
+{
+	struct findings *unread = calloc(1, sizeof(*unread));
+
+	if (unread == NULL)
+		abort();
+	for (unsigned int i = 0; i < findings->count; i++) {
+		log_warning("store", findings->item[i].message,
+			log_text("rule", findings->item[i].rule),
+			log_text("object", findings->item[i].path));
+		if (findings->item[i].code == API_INVALID)
+			copy_finding(unread, &findings->item[i]);
+	}
+	service->unread = unread;
+	service->loaded = model_ref(service->current->model);
+}
+
 static int load(struct service *service, struct api_error *error)
 {
 	const struct node *node = service->options.node;
@@ -387,11 +459,18 @@ static int load(struct service *service, struct api_error *error)
 	int result = store_open(&service->store, &options, error);
 	if (result == 0)
 		result = store_load(service->store, &state, findings, error);
+	if (result == 0) {
+		service->current =
+			publication_make(state.model, state.ids, state.uuid, state.revision);
+		result = service->current != NULL ? 0 : -ENOMEM;
+	}
+	if (result == 0 && findings->count > 0) {
+		keep_unread(service, findings);
+		service->current->problems = findings;
+		findings = NULL;
+	}
 	free(findings);
-	if (result != 0)
-		return result;
-	service->current = publication_make(state.model, state.ids, state.uuid, state.revision);
-	return service->current != NULL ? 0 : -ENOMEM;
+	return result;
 }
 
 int service_create(
@@ -422,6 +501,8 @@ void service_destroy(struct service *service)
 		request_free(request);
 	}
 	publication_unref(service->current);
+	model_unref(service->loaded);
+	free(service->unread);
 	store_close(service->store);
 	free(service);
 }

@@ -344,6 +344,10 @@ static int one(struct change *change, struct arena *arena, const json_t *json)
 		return create(change, noun, name, map);
 	if (!strcmp(op, "set"))
 		return set(change, noun, name ? name : key, map);
+	if (!strcmp(op, "ensure"))
+		return current(change, noun->id, name ? name : key)
+			       ? set(change, noun, name ? name : key, map)
+			       : create(change, noun, name, map);
 	if (!strcmp(op, "delete"))
 		return delete (change, noun, name ? name : key);
 	reader_complain(reader, "change", &nowhere, "", "unknown op \"%.32s\"", op);

@@ -6,6 +6,9 @@
 // it when it goes, and what its noun says (touches): the circuit it is part of with all its links, peerings and
 // connections; everything for a port or an edge, which are few and seldom change. The oracle is the same check
 // over everything: tests/unit/model compares the two on random changes.
+//
+// Rules judge changes. What was wrong already (a newer version has a rule more, the node file says another host
+// domain) is found by the same look at the old snapshot and not held against a change that leaves it as it is.
 
 #include "control/model/model_internal.h"
 
@@ -42,9 +45,52 @@ static const struct tree *origin_of(const struct check *check, const struct obje
 	return origin ? origin->tree : NULL;
 }
 
+// A change that only deletes makes nothing worse, whatever numbers the sentence has.
+static uint64_t finding_hash(const struct check *check, const char *path, const char *message)
+{
+	uint64_t hash = hash_bytes(key_text(check->rule->name, path), "", 0);
+
+	return check->only_deletes ? hash : hash_bytes(hash, message, strlen(message));
+}
+
+static int compare_hashes(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void collect(struct check *check, uint64_t hash)
+{
+	if (check->known_count == check->known_room) {
+		unsigned int room = check->known_room ? check->known_room * 2 : 64;
+		uint64_t *known = reallocarray(check->known, room, sizeof(*known));
+		if (!known) {
+			check->failed = true;
+			return;
+		}
+		check->known = known;
+		check->known_room = room;
+	}
+	check->known[check->known_count++] = hash;
+}
+
+// Whether it is only noted, or was noted before the change: then nobody is told.
+static bool known(struct check *check, const char *path, const char *message)
+{
+	if (!check->collecting && check->known_count == 0)
+		return false;
+	uint64_t hash = finding_hash(check, path, message);
+	if (check->collecting)
+		collect(check, hash);
+	return check->collecting ||
+	       bsearch(&hash, check->known, check->known_count, sizeof(hash), compare_hashes);
+}
+
 struct finding *refuse(struct check *check, const struct object *object, const char *field,
 	const char *format, ...)
 {
+	static _Thread_local struct finding nobody;
 	char message[sizeof(((struct finding *)0)->message)];
 	char path[sizeof(((struct finding *)0)->path)];
 	va_list args;
@@ -54,6 +100,8 @@ struct finding *refuse(struct check *check, const struct object *object, const c
 	va_end(args);
 	snprintf(path, sizeof(path), "%s %s%s%s", object->noun->name, object->name,
 		field[0] ? ": " : "", field);
+	if (known(check, path, message))
+		return &nobody;
 	struct finding *finding =
 		finding_add(check->findings, check->rule->name, path, "", "%s", message);
 	finding->code = API_REFUSED;
@@ -173,6 +221,7 @@ static int check_reference(void *ctx, const struct field *field, const char *tar
 
 	if (model_find(check->model, field->target, target))
 		return 0;
+	check->broken = true;
 	if (check->old && model_find(check->old, field->target, target)) {
 		check->rule = &in_use;
 		struct finding *finding = refuse(check, object, field->name,
@@ -224,11 +273,10 @@ static void check_transition(struct check *check, const struct edit *edit)
 static void check_object(struct check *check, const struct object *object)
 {
 	struct reference_check reference = {check, object};
-	unsigned int before = check->findings->count + check->findings->more;
 
+	check->broken = false;
 	object_references(object, check_reference, &reference);
-	// Rules may rely on references.
-	if (check->findings->count + check->findings->more != before)
+	if (check->broken) // rules may rely on references
 		return;
 	for (const struct rule *rule = object->noun->rules; rule && rule->name; rule++) {
 		check->rule = rule;
@@ -236,32 +284,94 @@ static void check_object(struct check *check, const struct object *object)
 	}
 }
 
-int check_run(struct check *check)
+static void check_touched(struct check *check)
 {
-	check->all = !check->edits || check->edits->count > EDITS_FOR_ALL;
-	for (unsigned int i = 0; check->edits && i < check->edits->count; i++) {
-		const struct edit *edit = &check->edits->item[i];
-		if (!check->all)
-			touch_edit(check, edit);
-		if (edit->old && edit->new)
-			check_transition(check, edit);
-	}
 	if (check->all) {
 		for (unsigned int noun = 0; noun < NOUNS; noun++) {
 			for (unsigned int i = 0; i < model_count(check->model, noun); i++)
 				check_object(check, model_at(check->model, noun, i));
 		}
-	} else if (check->touched_count) {
+		return;
+	}
+	for (unsigned int i = 0; i < check->touched_count; i++) {
+		if (i == 0 || check->touched[i] != check->touched[i - 1])
+			check_object(check, check->touched[i]);
+	}
+}
+
+static void sort_touched(struct check *check)
+{
+	if (check->touched_count)
 		qsort(check->touched, check->touched_count, sizeof(check->touched[0]),
 			compare_pointers);
-		for (unsigned int i = 0; i < check->touched_count; i++) {
-			if (i == 0 || check->touched[i] != check->touched[i - 1])
-				check_object(check, check->touched[i]);
+}
+
+static void look(struct check *check)
+{
+	for (unsigned int i = 0; check->edits && i < check->edits->count; i++) {
+		const struct edit *edit = &check->edits->item[i];
+		if (edit->old && edit->new)
+			check_transition(check, edit);
+	}
+	check_touched(check);
+}
+
+// The same look at the same objects as they were before the change.
+static void collect_known(struct check *check)
+{
+	struct check before = *check;
+
+	before.model = check->old;
+	before.old = NULL;
+	before.source = NULL;
+	before.collecting = true;
+	before.touched = NULL;
+	before.touched_count = before.touched_room = 0;
+	for (unsigned int i = 0; i < check->touched_count && !check->all; i++)
+		check_touch(&before, model_find(check->old, check->touched[i]->noun->id,
+					     check->touched[i]->name));
+	sort_touched(&before);
+	check_touched(&before);
+	free(before.touched);
+	check->known = before.known;
+	check->known_count = before.known_count;
+	check->known_room = before.known_room;
+	check->failed |= before.failed;
+	if (check->known_count)
+		qsort(check->known, check->known_count, sizeof(check->known[0]), compare_hashes);
+}
+
+int check_run(struct check *check)
+{
+	check->all = !check->edits || check->edits->count > EDITS_FOR_ALL;
+	check->only_deletes = check->edits != NULL;
+	for (unsigned int i = 0; check->edits && i < check->edits->count; i++) {
+		if (!check->all)
+			touch_edit(check, &check->edits->item[i]);
+		check->only_deletes &= !check->edits->item[i].new;
+	}
+	sort_touched(check);
+	look(check);
+	if (check->findings->count && check->edits) {
+		// Only what the change breaks is held against it. Most changes break nothing and never come here.
+		collect_known(check);
+		if (check->known_count) {
+			memset(check->findings, 0, sizeof(*check->findings));
+			look(check);
 		}
 	}
 	free(check->touched);
 	check->touched = NULL;
+	free(check->known);
+	check->known = NULL;
 	if (check->failed)
 		return -ENOMEM;
 	return check->findings->count ? -EINVAL : 0;
+}
+
+int model_check(const struct model *model, struct findings *findings)
+{
+	struct check check = {.model = model, .findings = findings};
+
+	return check_run(&check) == -ENOMEM ? -ENOMEM : 0;
 }

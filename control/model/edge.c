@@ -23,7 +23,8 @@ static const struct field fields[] = {
 	{"name", FIELD_NAME, FIELD_KEY, OFFSET(name),
 		.help = "the name that the node file gives as edge"},
 	{"routes", FIELD_LIST, 0, OFFSET(routes), .element = FIELD_STRUCT, .fields = &route,
-		.effect = EFFECT_ROUTES, .help = "static routes of the underlay"},
+		.merge = "prefix", .effect = EFFECT_ROUTES,
+		.help = "static routes of the underlay"},
 };
 
 // A next hop is on the subnet of one of the edge's core ports.

@@ -78,6 +78,7 @@ static int read_object(struct load *load, const struct noun *noun, const struct 
 	struct object *object = object_new(noun);
 	uint64_t given = 0;
 
+	reader->lost = false;
 	if (!object || fields_initial(&noun->fields, object)) {
 		object_unref(object);
 		return -ENOMEM;
@@ -96,8 +97,11 @@ static int read_object(struct load *load, const struct noun *noun, const struct 
 			reader->failed = true;
 		given |= UINT64_C(1) << i;
 	}
+	unsigned int read = reader->findings->count + reader->findings->more;
 	fields_require(reader, &noun->fields, tree, object, given);
-	if (reader->findings->count + reader->findings->more != before || reader->failed) {
+	bool missing = reader->findings->count + reader->findings->more != read;
+	// A stored object goes on with what could be read of it, unless that is not enough to be one.
+	if (missing || reader->failed || (reader->stored ? reader->lost : read != before)) {
 		object_unref(object);
 		return reader->failed ? -ENOMEM : 0;
 	}
@@ -281,14 +285,31 @@ static int compare_with_old(struct load *load, struct edits *edits)
 	return 0;
 }
 
-// rc: what reading came to.
-static int finish(struct load *load, bool transitions, int rc, struct model **out)
+// The stored objects as a snapshot, whatever this version has to say against them: that is listed, and judged again
+// only where a change touches it.
+static int finish_stored(struct load *load, struct edits *edits, struct model **out)
 {
+	struct model *model = edits->count ? model_apply(load->old, edits) : model_ref(load->old);
+
+	if (!model)
+		return -ENOMEM;
+	int rc = model_check(model, load->reader.findings);
+	if (rc)
+		model_unref(model);
+	else
+		*out = model;
+	return rc;
+}
+
+// rc: what reading came to.
+static int finish(struct load *load, int rc, struct model **out)
+{
+	bool stored = load->reader.stored;
 	struct findings *findings = load->reader.findings;
 	struct edits edits = {0};
 	struct origin *origins = NULL;
 
-	if (!rc && findings->count)
+	if (!rc && findings->count && !stored)
 		rc = -EINVAL;
 	for (unsigned int i = 1; i < load->count; i++) {
 		if (compare_entries(&load->entry[i - 1], &load->entry[i]) > 0) {
@@ -296,8 +317,9 @@ static int finish(struct load *load, bool transitions, int rc, struct model **ou
 			break;
 		}
 	}
-	find_duplicates(load);
-	if (!rc && findings->count)
+	if (!stored)
+		find_duplicates(load);
+	if (!rc && findings->count && !stored)
 		rc = -EINVAL;
 	if (!rc)
 		rc = compare_with_old(load, &edits);
@@ -310,10 +332,12 @@ static int finish(struct load *load, bool transitions, int rc, struct model **ou
 		else
 			rc = -ENOMEM;
 	}
-	if (!rc) {
+	if (!rc && stored) {
+		rc = finish_stored(load, &edits, out);
+	} else if (!rc) {
 		struct check check = {.old = load->old,
 			.findings = findings,
-			.edits = transitions ? &edits : NULL,
+			.edits = &edits,
 			.source = load->reader.source,
 			.origins = origins,
 			.origin_count = load->count};
@@ -347,7 +371,7 @@ int model_parse(const struct model *old, const char *text, size_t length, const 
 	} else if (!findings->count) {
 		rc = -ENOMEM;
 	}
-	rc = finish(&load, true, rc, out);
+	rc = finish(&load, rc, out);
 	arena_free(&arena);
 	return rc;
 }
@@ -357,8 +381,8 @@ int model_load(const struct model_options *options, const struct model_source *s
 	struct model **out, struct findings *findings)
 {
 	struct model *empty = model_create(options);
-	struct load load = {
-		.old = empty, .reader = {.findings = findings, .secret = secret, .ctx = ctx}};
+	struct load load = {.old = empty,
+		.reader = {.findings = findings, .secret = secret, .ctx = ctx, .stored = true}};
 	struct arena arena = {0};
 	int rc = empty ? 0 : -ENOMEM;
 
@@ -374,13 +398,14 @@ int model_load(const struct model_options *options, const struct model_source *s
 		snprintf(load.reader.what, sizeof(load.reader.what), "%.20s \"%.150s\"",
 			sources[i].noun, sources[i].name);
 		if (!noun || !tree)
-			finding_add(findings, "stored-object", load.reader.path, "",
-				"the stored %s cannot be read", load.reader.what);
+			finding_add(findings, "stored-object", load.reader.path,
+				"start the version that wrote it, or create it anew",
+				"the stored %s cannot be read and is left out", load.reader.what);
 		else
 			rc = read_object(&load, noun, tree, NULL, sources[i].name);
 	}
 	if (empty)
-		rc = finish(&load, false, rc, out);
+		rc = finish(&load, rc, out);
 	model_unref(empty);
 	arena_free(&arena);
 	return rc;

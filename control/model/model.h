@@ -96,8 +96,11 @@ const struct object *model_child_at(
 //
 // *findings is empty before: the caller zeroes it.
 
-// changes: array of {"op": "create"|"set"|"delete", "noun", "name", "fields": {..}}, applied in order as one:
-// all or nothing. "set" changes the fields named, null = back to the default. A name may be given whole or
+// changes: array of {"op": "create"|"set"|"ensure"|"delete", "noun", "name", "fields": {..}}, applied in order as one:
+// all or nothing. "set" changes the fields named, null = back to the default; "ensure" is create if there is none of that
+// name, else set. A list is given whole, or as {"add": [..], "remove": [..]} against what it was: an added element that
+// is there already changes nothing, or takes its place where the list has a merge key; one to remove must be
+// there. A change is refused for what it breaks, not for what was broken before. A name may be given whole or
 // by its key fields. Secrets: {"value": text} or {"keep": fingerprint}; a {"file": path} is read by culvertctl.
 // Deleting a circuit takes its links and peerings along, connections have to go first. On success *out is a
 // new snapshot (or another reference to `old` when nothing is different). Otherwise -EINVAL with findings, or
@@ -111,7 +114,9 @@ int model_change(const struct model *old, const struct json_t *changes, struct m
 int model_parse(const struct model *old, const char *text, size_t length, const char *file_name,
 	struct model **out, struct findings *findings);
 
-// For the store: builds a snapshot from stored objects and checks all of it.
+// For the store: builds a snapshot from stored objects. What this version's tables and rules do not like (it may be newer
+// than what was stored) is listed in *findings and is no failure; only an object that cannot be made out at all is
+// left out. 0 or -ENOMEM.
 struct model_source {
 	const char *noun;
 	const char *name;
@@ -121,6 +126,9 @@ struct model_source {
 int model_load(const struct model_options *options, const struct model_source *sources,
 	unsigned int count, char *(*secret)(void *ctx, const char *fingerprint), void *ctx,
 	struct model **out, struct findings *findings);
+
+// What no longer satisfies the rules: all of it is checked. 0, whatever is found, or -ENOMEM.
+int model_check(const struct model *model, struct findings *findings);
 
 // The whole model as YAML that model_parse() takes back. A new string for free().
 char *model_yaml(const struct model *model);

@@ -99,8 +99,10 @@ struct reader {
 	// Clear text of a stored secret; NULL = {keep} refers to the object as it was.
 	char *(*secret)(void *ctx, const char *fingerprint);
 	void *ctx;
-	bool from_file;                  // secrets by {file} and {credential}, else by {value}
-	bool failed;                     // out of memory
+	bool from_file; // secrets by {file} and {credential}, else by {value}
+	bool failed;    // out of memory
+	bool stored; // from the store: what this version does not take is kept as far as it can be held
+	bool lost;                       // stored: it cannot, the object is to be left out
 	char what[OBJECT_NAME_MAX + 64]; // who the sentences are about: circuit "acme-ams-01"
 	char path[192];
 };
@@ -135,6 +137,11 @@ struct check {
 	const struct object **touched; // sorted by pointer, when not all
 	unsigned int touched_count, touched_room;
 	bool failed; // out of memory
+	bool broken; // the object at hand refers to what is not there
+	// What was wrong before the change is no reason to refuse it: hashes of those findings, sorted.
+	uint64_t *known;
+	unsigned int known_count, known_room;
+	bool collecting, only_deletes;
 };
 // Checks what the edits touch, or everything. 0, -EINVAL with findings, -ENOMEM.
 int check_run(struct check *check);

@@ -222,13 +222,149 @@ static void map_key(
 			item->key, error);
 }
 
+// --- elements that come and go -----------------------------------------------------------------------------
+
+// Index of the element of the list that is the same one: by the merge key if there is one, else by value.
+static unsigned int element_of(
+	const struct field *field, const struct list *list, const void *element)
+{
+	const struct field *key = field->merge ? field_find(field->fields, field->merge) : NULL;
+	struct field whole = field_element(field);
+	size_t size = field_element_size(field);
+	unsigned int i = 0;
+
+	for (; i < list->count; i++) {
+		const void *mine = (char *)list->item + i * size;
+		if (key ? field_equal(key, field_at(key, mine), field_at(key, element))
+			: field_equal(&whole, mine, element))
+			break;
+	}
+	return i;
+}
+
+// Takes over what element owns.
+static void element_add(
+	struct reader *reader, const struct field *field, struct list *list, void *element)
+{
+	struct field whole = field_element(field);
+	size_t size = field_element_size(field);
+	unsigned int at = element_of(field, list, element);
+
+	if (at < list->count) {
+		field_free(&whole, (char *)list->item + at * size);
+	} else {
+		void *item = realloc(list->item, (list->count + 1) * size);
+		if (!item) {
+			field_free(&whole, element);
+			reader->failed = true;
+			return;
+		}
+		list->item = item;
+		list->count++;
+	}
+	memcpy((char *)list->item + at * size, element, size);
+}
+
+static void element_remove(struct reader *reader, const struct field *field,
+	const struct tree *tree, struct list *list, const void *element)
+{
+	struct field whole = field_element(field);
+	size_t size = field_element_size(field);
+	unsigned int at = element_of(field, list, element);
+
+	if (at == list->count) {
+		wrong_value(reader, field, tree, "is not in the list");
+		return;
+	}
+	field_free(&whole, (char *)list->item + at * size);
+	memmove((char *)list->item + at * size, (char *)list->item + (at + 1) * size,
+		(list->count - at - 1) * size);
+	if (--list->count == 0) {
+		free(list->item);
+		list->item = NULL;
+	}
+}
+
+// One element to add, or enough of one to find it: of a struct the merge key, as {key: value} or as the value alone.
+static bool element_read(struct reader *reader, const struct field *field, const struct tree *item,
+	bool remove, void *element)
+{
+	struct field whole = field_element(field);
+	unsigned int before = reader->findings->count + reader->findings->more;
+	const struct field *key = field->merge ? field_find(field->fields, field->merge) : NULL;
+	uint64_t given = 0;
+
+	if (!remove || !key) {
+		if (field->element == FIELD_STRUCT && fields_initial(field->fields, element))
+			reader->failed = true;
+		value_read(reader, &whole, item, element, NULL);
+	} else if (item->type == TREE_MAP) {
+		fields_read(reader, field->fields, item, element, NULL, NULL, &given);
+		if (!(given & UINT64_C(1) << (key - field->fields->item)))
+			wrong_value(reader, field, item, "does not say which");
+	} else {
+		value_read(reader, key, item, field_at(key, element), NULL);
+	}
+	return reader->findings->count + reader->findings->more == before;
+}
+
+static bool is_edit(const struct reader *reader, const struct field *field, const struct tree *tree)
+{
+	if (reader->from_file || reader->stored || field->flags & FIELD_MAP ||
+		tree->type != TREE_MAP || tree->count == 0)
+		return false;
+	for (const struct tree *part = tree->child; part; part = part->next) {
+		if ((strcmp(part->key, "add") && strcmp(part->key, "remove")) ||
+			part->type != TREE_LIST)
+			return false;
+	}
+	return true;
+}
+
+// {"add": [...], "remove": [...]} against what the list was; what goes goes first.
+static void list_edit(struct reader *reader, const struct field *field, const struct tree *tree,
+	struct list *list, const struct list *old)
+{
+	struct field whole = field_element(field);
+	uint64_t element[64];
+
+	if (field_element_size(field) > sizeof(element)) {
+		wrong_value(reader, field, tree, "must be a list");
+		return;
+	}
+	if (old && field_copy(field, list, old))
+		reader->failed = true;
+	for (int pass = 0; pass < 2; pass++) {
+		for (const struct tree *part = tree->child; part; part = part->next) {
+			bool remove = !strcmp(part->key, "remove");
+			for (const struct tree *item = part->child; item && remove == !pass;
+				item = item->next) {
+				memset(element, 0, sizeof(element));
+				bool right = element_read(reader, field, item, remove, element);
+				if (right && remove)
+					element_remove(reader, field, item, list, element);
+				if (right && !remove)
+					element_add(reader, field, list, element);
+				else
+					field_free(&whole, element);
+			}
+		}
+	}
+	if (list->count > LIST_MAX)
+		wrong_value(reader, field, tree, "has too many elements");
+}
+
 static void list_read(struct reader *reader, const struct field *field, const struct tree *tree,
-	struct list *list)
+	struct list *list, const struct list *old)
 {
 	struct field element = field_element(field);
 	size_t size = field_element_size(field);
 	char what[sizeof(reader->what)];
 
+	if (is_edit(reader, field, tree)) {
+		list_edit(reader, field, tree, list, old);
+		return;
+	}
 	bool map = field->flags & FIELD_MAP;
 	if (tree->type != (map ? TREE_MAP : TREE_LIST)) {
 		wrong_value(reader, field, tree, map ? "must be a map" : "must be a list");
@@ -263,6 +399,23 @@ static void list_read(struct reader *reader, const struct field *field, const st
 	memcpy(reader->what, what, sizeof(what));
 }
 
+// A value that this version would not take any more: what can be held is, so that it goes on working; what cannot
+// becomes the default, or costs the object if it has none.
+static void stored_value(
+	struct reader *reader, const struct field *field, const struct tree *tree, void *value)
+{
+	char error[FIELD_ERROR_MAX];
+	struct field wide = *field;
+
+	wide.min = wide.max = 0;
+	if (field_parse(&wide, tree->text, value, error) == 0)
+		return;
+	if (field->flags & (FIELD_KEY | FIELD_REQUIRED))
+		reader->lost = true;
+	else if (field->initial && field_parse(field, field->initial, value, error))
+		reader->failed = true;
+}
+
 static void value_read(struct reader *reader, const struct field *field, const struct tree *tree,
 	void *value, const void *old)
 {
@@ -271,7 +424,7 @@ static void value_read(struct reader *reader, const struct field *field, const s
 
 	switch (field->kind) {
 	case FIELD_LIST:
-		list_read(reader, field, tree, value);
+		list_read(reader, field, tree, value, old);
 		return;
 	case FIELD_STRUCT:
 		struct_read(reader, field, tree, value);
@@ -288,10 +441,13 @@ static void value_read(struct reader *reader, const struct field *field, const s
 		return;
 	}
 	rc = field_parse(field, tree->text, value, error);
-	if (rc == -ENOMEM)
+	if (rc == -ENOMEM) {
 		reader->failed = true;
-	else if (rc)
+	} else if (rc) {
 		wrong_value(reader, field, tree, error);
+		if (reader->stored)
+			stored_value(reader, field, tree, value);
+	}
 }
 
 void fields_read(struct reader *reader, const struct fields *fields, const struct tree *map,

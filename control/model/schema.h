@@ -113,6 +113,7 @@ struct field {
 	enum on_delete on_delete;    // REFERENCE
 	enum field_kind element;     // LIST: kind of the elements
 	const struct fields *fields; // STRUCT, or LIST of STRUCT
+	const char *merge; // LIST of STRUCT: field of the elements that tells which is which
 	enum effect effect;
 	const char *help; // one line, lower case, no full stop
 };

@@ -23,7 +23,7 @@ static const struct field fields[] = {
 	{"prefixes", FIELD_LIST, FIELD_REQUIRED, OFFSET(prefixes), .element = FIELD_PREFIX,
 		.effect = EFFECT_ROUTES, .help = "its networks"},
 	{"tunnels", FIELD_LIST, 0, OFFSET(tunnels), .element = FIELD_STRUCT,
-		.fields = &gre_tunnel_fields, .effect = EFFECT_TRAFFIC,
+		.fields = &gre_tunnel_fields, .merge = "edge", .effect = EFFECT_TRAFFIC,
 		.help = "its GRE tunnels, at most one from each edge"},
 };
 

@@ -83,12 +83,6 @@ int store_load(struct store *store, struct store_state *state, struct findings *
 	}
 	rc = model_load(&store->options, sources, count, secret_unseal, store, &model, findings);
 	free_sources(sources, count);
-	if (rc == -EINVAL)
-		return api_fail(error, API_REFUSED,
-			"a setting of the node file (host-domain, lab) may have changed, or the "
-			"store was edited by hand",
-			"the model in the store %s does not hold: %.300s", store->path,
-			findings->item[0].message);
 	if (rc)
 		return api_fail(error, API_INTERNAL, NULL, "not enough memory for the model");
 	if (complete_ids(store, model)) {

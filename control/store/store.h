@@ -39,6 +39,7 @@ struct store_state {
 	uint8_t uuid[16];
 	uint64_t revision; // 0 = nothing was ever committed
 };
+// *findings: what this version does not like about it, which is no failure (model_load()).
 int store_load(struct store *store, struct store_state *state, struct findings *findings,
 	struct api_error *error);
 

@@ -233,6 +233,10 @@ static void add_failures(struct sync *sync, json_t *problems)
 			strerror(-record->error));
 		add_problem(problems, object, message, "");
 	}
+	const struct findings *stored = sync->desired->publication->problems;
+	for (unsigned int i = 0; stored != NULL && i < stored->count; i++)
+		add_problem(problems, stored->item[i].path, stored->item[i].message,
+			stored->item[i].hint);
 	for (unsigned int i = 0; i < sync->desired->problems.count; i++) {
 		const struct desired_problem *problem = &sync->desired->problems.item[i];
 		add_problem(problems, problem->object, problem->message, problem->hint);

@@ -7,6 +7,7 @@
 #include "control/model/peering.h"
 #include "control/model/port.h"
 #include "control/model/vnet.h"
+#include "control/model/customer.h"
 #include "tests/unit/model/base.h"
 
 #define SET(noun, name, fields)                                                                  \
@@ -482,6 +483,92 @@ static void test_helpers(void **state)
 	model_unref(model);
 }
 
+static void assert_prefixes(const struct model *model, const char *vnet, const char *expected)
+{
+	const struct vnet *found = model_vnet(model, vnet);
+	char list[512] = "", text[IP_TEXT_MAX];
+
+	for (unsigned int i = 0; i < found->prefixes.count; i++)
+		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i ? " " : "",
+			ip_prefix_format(&found->prefixes.item[i], text));
+	assert_string_equal(list, expected);
+}
+
+static struct model *set_vnet(
+	const struct model *model, const char *fields, struct findings *findings)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text),
+		"[{\"op\":\"set\",\"noun\":\"vnet\",\"name\":\"acme-prod\",\"fields\":{%s}}]",
+		fields);
+	return change(model, text, findings);
+}
+
+// Two operators who each add a prefix do not lose the other's.
+static void test_elements_come_and_go(void **state)
+{
+	struct model *model = base();
+	struct findings findings;
+
+	struct model *next = set_vnet(
+		model, "\"prefixes\":{\"add\":[\"10.10.0.0/16\",\"10.9.0.0/16\"]}", &findings);
+	assert_prefixes(next, "acme-prod", "10.9.0.0/16 10.10.0.0/16"); // one was there
+	model_unref(model);
+	model = next;
+	next = set_vnet(model,
+		"\"prefixes\":{\"remove\":[\"10.9.0.0/16\"],\"add\":[\"10.11.0.0/16\"]}",
+		&findings);
+	assert_prefixes(next, "acme-prod", "10.10.0.0/16 10.11.0.0/16");
+	model_unref(model);
+	model = next;
+	assert_null(set_vnet(model, "\"prefixes\":{\"remove\":[\"10.99.0.0/16\"]}", &findings));
+	assert_non_null(strstr(findings.item[0].message, "10.99.0.0/16"));
+	assert_null(set_vnet(
+		model, "\"prefixes\":{\"remove\":[\"10.10.0.0/16\",\"10.11.0.0/16\"]}", &findings));
+	assert_string_equal(findings.item[0].rule, "required"); // it needs one
+	// Structs are told apart by their merge key, here the edge.
+	next = set_vnet(model,
+		"\"tunnels\":{\"add\":[{\"edge\":\"ams1\",\"gateway\":\"192.0.2.40\",\"local\":"
+		"\"192.0.2.1\",\"key\":9},"
+		"{\"edge\":\"ams2\",\"gateway\":\"192.0.2.41\",\"local\":\"192.0.2.2\",\"key\":10}]"
+		"}",
+		&findings);
+	assert_int_equal(model_vnet(next, "acme-prod")->tunnels.count, 2);
+	assert_int_equal(model_vnet(next, "acme-prod")->tunnels.item[0].key, 9);
+	model_unref(model);
+	model = next;
+	next = set_vnet(model, "\"tunnels\":{\"remove\":[\"ams1\"]}", &findings);
+	assert_int_equal(model_vnet(next, "acme-prod")->tunnels.count, 1);
+	assert_string_equal(model_vnet(next, "acme-prod")->tunnels.item[0].edge, "ams2");
+	model_unref(model);
+	model = next;
+	assert_null(set_vnet(
+		model, "\"tunnels\":{\"remove\":[{\"key\":10}]}", &findings)); // which one?
+	assert_null(set_vnet(model, "\"tunnels\":{\"drop\":[\"ams2\"]}", &findings));
+	model_unref(model);
+}
+
+static void test_ensure(void **state)
+{
+	static const char both[] = "[{\"op\":\"ensure\",\"noun\":\"customer\",\"name\":\"initech\","
+				   "\"fields\":{\"owner\":\"ops\"}},"
+				   "{\"op\":\"ensure\",\"noun\":\"circuit\",\"name\":\"acme-ams-"
+				   "01\",\"fields\":{\"customer\":\"acme\","
+				   "\"bandwidth\":\"100mbps\"}}]";
+	struct model *model = base();
+	struct findings findings;
+
+	struct model *once = change(model, both, &findings);
+	assert_string_equal(model_customer(once, "initech")->owner, "ops");
+	assert_true(model_circuit(once, "acme-ams-01")->bandwidth == 100000000);
+	struct model *twice = change(once, both, &findings);
+	assert_ptr_equal(twice, once); // no revision
+	model_unref(twice);
+	model_unref(once);
+	model_unref(model);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -494,6 +581,8 @@ int main(void)
 		cmocka_unit_test(test_generated_key),
 		cmocka_unit_test(test_secrets),
 		cmocka_unit_test(test_helpers),
+		cmocka_unit_test(test_elements_come_and_go),
+		cmocka_unit_test(test_ensure),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -162,7 +162,11 @@ static bool whole_is_right(const struct model_options *options, struct model **m
 	int rc = model_load(options, sources, count, NULL, NULL, model, &findings);
 	for (unsigned int i = 0; i < count; i++)
 		free((char *)(uintptr_t)sources[i].json);
-	return rc == 0;
+	if (rc == 0 && findings.count == 0)
+		return true;
+	model_unref(*model);
+	*model = NULL;
+	return false;
 }
 
 // An object that is deleted and created again under its name in one change is the same object to the counters and

@@ -7,6 +7,7 @@
 #include "tests/unit/sync/fixture.h"
 
 #include <jansson.h>
+#include <sqlite3.h>
 
 #include <unistd.h>
 
@@ -17,6 +18,7 @@ struct world {
 	struct service *service;
 	uint64_t published; // revision the "route thread" saw last; main thread
 	unsigned int publications, watched;
+	unsigned int problems; // of the publication seen last
 };
 
 struct answer {
@@ -34,6 +36,7 @@ static void publish(void *ctx, struct publication *publication)
 	struct world *world = ctx;
 	world->published = publication->revision;
 	world->publications++;
+	world->problems = publication->problems != NULL ? publication->problems->count : 0;
 	publication_unref(publication);
 }
 
@@ -275,6 +278,46 @@ static void test_refusals_are_audited(void **state)
 	assert_int_equal(rows.diff, 1);
 }
 
+static void sql(const struct world *world, const char *text)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(world->store_path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+// What an older version stored and this one would not take is in force, listed with each publication, no obstacle to other
+// changes, and off the list once it is mended.
+static void test_problems_of_the_stored_model(void **state)
+{
+	struct world *world = *state;
+	const struct service_change request = {.actor = "uid:0", .verb = "config.apply"};
+	struct answer answer = {.world = world, .last = true};
+
+	service_apply(world->service, &request, base_yaml, strlen(base_yaml), "base.yaml", on_done,
+		&answer);
+	thread_run(world->main);
+	assert_int_equal(world->problems, 0);
+	stop(world);
+	sql(world, "UPDATE objects SET json = json_set(json, '$.bandwidth', '60mbps', '$.colour', "
+		   "'red') WHERE noun = 'circuit' AND name = 'acme-01'");
+	start(world);
+	assert_int_equal(world->problems, 2); // not sold; no such field
+	answer = change(world, CUSTOMER("initech"), false, NULL);
+	assert_int_equal(answer.code, API_NONE);
+	assert_int_equal(world->problems, 2);
+	restart(world);
+	answer = change(world,
+		"[{\"op\":\"set\",\"noun\":\"circuit\",\"name\":\"acme-01\",\"fields\":{"
+		"\"bandwidth\":\"100mbps\"}}]",
+		false, NULL);
+	assert_int_equal(answer.code, API_NONE);
+	assert_int_equal(world->problems, 0);
+	restart(world);
+	assert_int_equal(world->problems, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -286,6 +329,7 @@ int main(void)
 		TEST(test_many_at_once_come_in_order),
 		TEST(test_a_whole_file),
 		TEST(test_refusals_are_audited),
+		TEST(test_problems_of_the_stored_model),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
