@@ -190,4 +190,9 @@
 //  "rx_missed", "unclassified"}
 #define API_PORT_STATUS "port.status"
 
+// {"revision": 12, "seconds": 2} -> as soon as nothing of it is queued, under way or refused, else after `seconds`:
+// {"revision": 12, "in_force": true, "dataplane": "synced", "refused": [{"object": "interface c1/private",
+//  "message": "File exists"}]}   // at most 20
+#define API_REVISION_WAIT "revision.wait"
+
 #endif

@@ -433,6 +433,17 @@ void dataplane_release(struct dataplane *d, uint64_t uid)
 	dataplane_wake(d);
 }
 
+uint64_t dataplane_revision(const struct dataplane *d)
+{
+	return d->revision;
+}
+
+bool dataplane_idle(const struct dataplane *d)
+{
+	return d->link != NULL && d->phase > PHASE_CONFIGURATION && d->flight_count == 0 &&
+	       d->records->pending == 0;
+}
+
 const struct dataplane_status *dataplane_status(const struct dataplane *d)
 {
 	return &d->status;

@@ -62,6 +62,9 @@ void dataplane_host(struct dataplane *dataplane, uint32_t interface, bool wanted
 void dataplane_release(struct dataplane *dataplane, uint64_t uid);
 
 const struct dataplane_status *dataplane_status(const struct dataplane *dataplane);
+// The revision that dataplane_identity() named last, and whether all that follows from it was sent and answered.
+uint64_t dataplane_revision(const struct dataplane *dataplane);
+bool dataplane_idle(const struct dataplane *dataplane);
 // Asks for HELLO's counters again; done is called when they are there, or the connection has gone.
 void dataplane_refresh(struct dataplane *dataplane, void (*done)(void *ctx), void *ctx);
 // Asks what each VRF holds (callback vrf_stats); done is called when that was all, or it cannot be had now.

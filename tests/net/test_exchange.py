@@ -64,3 +64,18 @@ def test_two_attachments_change_places(edge):  # noqa: F811
     wait_for(edge.synced, 5, "synced")
     for c in (a, b):
         wait_for(lambda c=c: edge.whose_vnet(c) == c.vnet, 20, f"{c.name}'s own again")
+
+
+def test_what_is_not_in_force_is_said(edge):  # noqa: F811
+    """The data plane refuses an interface whose MTU its port cannot carry; whoever made the change hears of it."""
+    port, link = f"ams1-edge1/{edge.acme.port}", f"{edge.acme.circuit}/primary"
+    edge.ctl("port", "set", port, "--mtu", "9000", check=False)
+    refused = edge.ctl("link", "set", link, "--mtu", "9000", check=False)
+    try:
+        assert refused.returncode == 1, refused.stdout + refused.stderr
+        assert "not in force" in refused.stderr and edge.acme.circuit in refused.stderr
+        assert edge.status()["dataplane"]["state"] == "incomplete"
+    finally:
+        edge.ctl("link", "set", link, "--mtu", "1500")
+        edge.ctl("port", "set", port, "--mtu", "1500")
+    wait_for(edge.synced, 5, "synced")

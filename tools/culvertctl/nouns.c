@@ -4,6 +4,7 @@
 
 #include "tools/culvertctl/command.h"
 
+#include "control/api/client.h"
 #include "control/api/methods.h"
 #include "tools/culvertctl/table.h"
 
@@ -107,6 +108,40 @@ int run_show(struct context *context)
 
 // --- writing -------------------------------------------------------------------------------------------
 
+// What was committed, is it in force? Told on standard error: the change itself has been made, whatever the data
+// plane makes of it.
+static int print_refused(struct context *context, json_t *result)
+{
+	struct api_client *client;
+	struct api_error error;
+	json_t *answer = NULL, *details = NULL, *refused, *item;
+	size_t i;
+
+	if (!json_is_true(json_object_get(result, "changed")) ||
+		json_is_true(json_object_get(context->params, "check")))
+		return 0;
+	client = client_of(context, &error);
+	if (client == NULL ||
+		api_call(client, API_REVISION_WAIT,
+			json_pack("{s:O}", "revision", json_object_get(result, "revision")),
+			&answer, &error, &details) != 0) {
+		json_decref(details);
+		return 0; // not to be had: `status` will tell
+	}
+	refused = json_object_get(answer, "refused");
+	json_array_foreach (refused, i, item)
+		fprintf(stderr, "error: not in force: the data plane refuses %s: %s\n",
+			get_text(item, "object"), get_text(item, "message"));
+	int status = json_array_size(refused) > 0 ? 1 : 0;
+	if (status == 0 && !json_is_true(json_object_get(answer, "in_force")))
+		fprintf(stderr, "note: not in force yet, the data plane is %s\n",
+			get_text(answer, "dataplane"));
+	if (status != 0)
+		fprintf(stderr, "hint: culvertctl status\n");
+	json_decref(answer);
+	return status;
+}
+
 int print_change(struct context *context, json_t *result)
 {
 	json_t *change;
@@ -114,7 +149,7 @@ int print_change(struct context *context, json_t *result)
 
 	if (context->json) {
 		print_json(result);
-		return 0;
+		return print_refused(context, result);
 	}
 	json_array_foreach (json_object_get(result, "diff"), i, change) {
 		const char *text = get_text(change, "text");
@@ -131,7 +166,7 @@ int print_change(struct context *context, json_t *result)
 			json_integer_value(json_object_get(result, "revision")));
 	else if (json_array_size(json_object_get(result, "diff")) == 0)
 		printf("no change\n");
-	return 0;
+	return print_refused(context, result);
 }
 
 int run_write(struct context *context)

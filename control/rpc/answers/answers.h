@@ -77,5 +77,8 @@ void method_route_summary(struct rpc_call *call);
 void method_neighbor_list(struct rpc_call *call);
 void method_drops(struct rpc_call *call);
 void method_port_status(struct rpc_call *call);
+void method_revision_wait(struct rpc_call *call);
+
+const char *dataplane_state_name(enum dataplane_state state);
 
 #endif

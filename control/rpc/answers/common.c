@@ -255,5 +255,14 @@ const struct rpc_method sync_methods[] = {
 		.help = "The ports of this edge.",
 		.params = {{"port", RPC_STRING, false, "only this one"}, PAGE_PARAMS},
 	},
+	{
+		.name = API_REVISION_WAIT,
+		.role = RPC_VIEWER,
+		.thread = RPC_ROUTE,
+		.handler = method_revision_wait,
+		.help = "Waits until a revision is in force, or tells what the data plane refuses.",
+		.params = {{"revision", RPC_INTEGER, true, "as a change was answered with"},
+			{"seconds", RPC_INTEGER, false, "at most, 0 to 30; default 2"}},
+	},
 	{.name = NULL},
 };

@@ -14,7 +14,7 @@
 
 // --- status --------------------------------------------------------------------------------------------
 
-static const char *dataplane_state_name(enum dataplane_state state)
+const char *dataplane_state_name(enum dataplane_state state)
 {
 	static const char *const names[] = {"down", "replaying", "synced", "incomplete", "refused"};
 	return names[state];

@@ -254,6 +254,12 @@ static int begin(struct fake_dataplane *fake, const struct wire_begin *record)
 // The routes of a doomed VRF go at once.
 static void doom_routes(struct fake_dataplane *fake)
 {
+	bool any = false;
+
+	for (unsigned int i = 0; i < fake->count; i++)
+		any = any || (fake->record[i].type == WIRE_VRF_SET && fake->record[i].doomed);
+	if (!any)
+		return;
 	for (unsigned int i = 0; i < fake->count; i++) {
 		const struct wire_route *route = (const void *)fake->record[i].value;
 		for (unsigned int j = 0; j < fake->count; j++)

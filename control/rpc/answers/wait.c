@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// revision.wait: is the configuration in force yet? A change is answered when it is committed; what the data plane
+// makes of it comes a moment later. Whoever wants to know asks here: answered as soon as nothing is queued, under
+// way or refused, else when the time is over, with what is refused.
+
+#include "control/rpc/answers/answers.h"
+
+#include "control/base/clock.h"
+
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOOK_MS       5 // a look costs two comparisons
+#define SECONDS_MAX   30
+#define REFUSED_SHOWN 20
+
+struct wait {
+	struct rpc_call *call;
+	struct event *look;
+	uint64_t revision, until; // CLOCK_MONOTONIC ns
+};
+
+static bool is_told(const struct sync *sync, uint64_t revision)
+{
+	return sync->desired != NULL && dataplane_revision(sync->dataplane) >= revision &&
+	       dataplane_idle(sync->dataplane);
+}
+
+static json_t *refused_json(struct sync *sync)
+{
+	json_t *refused = json_array();
+	const struct record *record;
+	char object[256];
+
+	TAILQ_FOREACH (record, &sync->records.failures, failure) {
+		if (json_array_size(refused) == REFUSED_SHOWN)
+			break;
+		sync_describe(sync, record, object, sizeof(object));
+		json_array_append_new(refused,
+			json_pack("{s:s, s:s}", "object", object, "message",
+				strerror(-record->error)));
+	}
+	return refused;
+}
+
+static void answer(struct wait *wait)
+{
+	struct sync *sync = wait->call->ctx;
+	bool complete = is_told(sync, wait->revision) && TAILQ_EMPTY(&sync->records.failures);
+
+	rpc_reply(wait->call,
+		json_pack("{s:o, s:b, s:s, s:o}", "revision",
+			json_u64(dataplane_revision(sync->dataplane)), "in_force", complete,
+			"dataplane", dataplane_state_name(dataplane_status(sync->dataplane)->state),
+			"refused", refused_json(sync)));
+	event_free(wait->look);
+	free(wait);
+}
+
+// Nobody who could take it: waiting would tell nothing.
+static bool is_hopeless(const struct sync *sync)
+{
+	enum dataplane_state state = dataplane_status(sync->dataplane)->state;
+	return state == DATAPLANE_DOWN || state == DATAPLANE_REFUSED;
+}
+
+static void look(evutil_socket_t fd, short events, void *arg)
+{
+	struct wait *wait = arg;
+	struct sync *sync = wait->call->ctx;
+	const struct timeval soon = {0, LOOK_MS * 1000};
+
+	if ((is_told(sync, wait->revision) && TAILQ_EMPTY(&sync->records.failures)) ||
+		is_hopeless(sync) || clock_ns() >= wait->until)
+		answer(wait);
+	else
+		event_add(wait->look, &soon);
+}
+
+void method_revision_wait(struct rpc_call *call)
+{
+	struct sync *sync = call->ctx;
+	int64_t seconds = rpc_integer(call, "seconds", 2);
+	struct wait *wait = calloc(1, sizeof(*wait));
+	struct api_error error;
+
+	if (seconds < 0 || seconds > SECONDS_MAX) {
+		free(wait);
+		api_fail(&error, API_USAGE, NULL, "seconds is 0 to %d", SECONDS_MAX);
+		rpc_fail(call, &error);
+		return;
+	}
+	if (wait == NULL)
+		abort();
+	*wait = (struct wait){
+		.call = call,
+		.look = evtimer_new(sync->base, look, wait),
+		.revision = (uint64_t)rpc_integer(call, "revision", 0),
+		.until = clock_ns() + (uint64_t)seconds * 1000000000u,
+	};
+	if (wait->look == NULL)
+		abort();
+	look(-1, 0, wait);
+}
