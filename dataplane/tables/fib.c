@@ -294,6 +294,13 @@ void fib_lookup4(const struct fib *fib, const uint32_t *vrf, const uint32_t *add
 	fib->lookup4(fib, vrf, addr, result, n);
 }
 
+static_assert(sizeof(struct record4) == FIB_ROOT4_BYTES, "fib.h knows it");
+
+const void *fib_roots4(const struct fib *fib)
+{
+	return fib->records4;
+}
+
 void fib_lookup6(const struct fib *fib, const uint32_t *vrf, const uint8_t *const *addr,
 	uint32_t *result, unsigned n)
 {

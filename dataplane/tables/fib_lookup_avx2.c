@@ -44,6 +44,18 @@ static inline uint64_t equal_mask(const uint8_t kinds[FIB_BULK], uint8_t kind)
 	return lower | (uint64_t)upper << 32;
 }
 
+static inline uint64_t repeats(const uint32_t *words, unsigned n)
+{
+	uint64_t mask = 0;
+	unsigned i = 1;
+	for (; i + 8 <= n; i += 8)
+		mask |= (uint64_t)lanes32(_mm256_cmpeq_epi32(load(words + i), load(words + i - 1)))
+			<< i;
+	for (; i < n; i++)
+		mask |= (uint64_t)(words[i] == words[i - 1]) << i;
+	return mask;
+}
+
 // Bytes of a result mask: two for each key.
 static inline uint32_t below16(const uint16_t *keys, __m256i low)
 {

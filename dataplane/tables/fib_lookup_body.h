@@ -6,6 +6,7 @@
 //   bucket_count()     keys of a bucket that are <= low
 //   range_count()      the same for a range
 //   equal_mask()       which of 64 bytes are equal to one
+//   repeats()          which of n words are equal to the one before them (never the first)
 //   hash_slices()      optional, with HASH_SLICES
 //
 // A lookup has at most four places that may be cold: record, line of the hash, chunk, last-level
@@ -153,32 +154,90 @@ static inline void do_chunks(struct batch *b, uint32_t skew)
 		}
 }
 
-void LOOKUP4(const struct fib *fib, const uint32_t *vrf, const uint32_t *addr, uint32_t *result,
-	unsigned n)
+static inline void find_by_hash(
+	struct batch *b, unsigned i, const uint64_t *line, uint32_t addr, uint32_t first)
 {
-	struct batch b;
+	uint32_t high = addr >> 16, ref = line_ref(line, TAG | high);
+	if (elsewhere(ref, line))
+		ref = line_ref(neighbour(line), TAG | high);
+	find_chunk(b, i, ref, first, addr & 0xffff, high);
+}
+
+static inline uint64_t all_of(unsigned n)
+{
+	return n < FIB_BULK ? (1ull << n) - 1 : ~0ull;
+}
+
+static inline uint32_t range_value(const struct range *range, uint32_t addr)
+{
+	return (range->keys - 1)[range->n + range_count(range, addr)];
+}
+
+static inline void nothing_behind(struct batch *b, unsigned n)
+{
+	for (unsigned i = n; i < FIB_BULK; i++)
+		b->kind[i] = DONE;
+}
+
+// From the root to the chunks, all keys in one VRF: its record is read once, and what kind of root it has is decided
+// once.
+static inline void descend_one(
+	struct batch *b, const struct record4 *record, const uint32_t *addr, unsigned n)
+{
+	uint64_t word = load_word(&record->word);
+	uint32_t first = load_cell(&record->first), def = load_cell(&record->def);
+	const char *root = at_ref(b->base, root_unit(word));
+	const uint64_t *line[FIB_BULK];
+
+	for (unsigned i = 0; i < n; i++)
+		b->result[i] = def;
+	nothing_behind(b, n);
+	if (root_kind(word) == ROOT_HASH) {
+		for (unsigned i = 0; i < n; i++) {
+			size_t at = hash_line(hash4(addr[i] >> 16, word));
+			line[i] = (const uint64_t *)(root + at * UNIT_BYTES);
+			prefetch(line[i]);
+		}
+		for (unsigned i = 0; i < n; i++)
+			find_by_hash(b, i, line[i], addr[i], first);
+	} else if (root_kind(word) == ROOT_DIRECT) {
+		const uint32_t *slot = (const uint32_t *)root;
+		for (unsigned i = 0; i < n; i++)
+			prefetch(&slot[addr[i] >> 16]);
+		for (unsigned i = 0; i < n; i++)
+			find_chunk(b, i, load_cell(&slot[addr[i] >> 16]), first, addr[i] & 0xffff,
+				addr[i] >> 16);
+	} else {
+		for (unsigned i = 0; i < n; i++)
+			b->result[i] =
+				either(range_value((const struct range *)root, addr[i]), def);
+		nothing_behind(b, 0);
+	}
+}
+
+// The same for keys of any VRFs.
+static inline void descend_many(struct batch *b, const struct record4 *records, const uint32_t *vrf,
+	const uint32_t *addr, unsigned n)
+{
 	const char *place[FIB_BULK];
 	uint32_t first[FIB_BULK];
-	const struct record4 *records = fib->records4;
 
-	b.base = fib->arena.base;
-	b.result = result;
 	for (unsigned i = 0; i < n; i++)
 		prefetch(&records[vrf[i]]);
 	for (unsigned i = 0; i < n; i++) {
 		const struct record4 *record = &records[vrf[i]];
 		uint64_t word = load_word(&record->word);
 		first[i] = load_cell(&record->first);
-		result[i] = load_cell(&record->def);
+		b->result[i] = load_cell(&record->def);
 		// log2 is 0 for other kinds than the hash, and the line then, too
 		size_t line = hash_line(hash4(addr[i] >> 16, word));
-		place[i] = (const char *)at_ref(b.base, root_unit(word)) + line * UNIT_BYTES;
+		place[i] = (const char *)at_ref(b->base, root_unit(word)) + line * UNIT_BYTES;
 		prefetch(place[i]);
-		b.kind[i] = (uint8_t)root_kind(word);
+		b->kind[i] = (uint8_t)root_kind(word);
 	}
-	for (unsigned i = n; i < FIB_BULK; i++)
-		b.kind[i] = DONE;
-	uint64_t ranges = equal_mask(b.kind, ROOT_RANGE), directs = equal_mask(b.kind, ROOT_DIRECT);
+	nothing_behind(b, n);
+	uint64_t ranges = equal_mask(b->kind, ROOT_RANGE);
+	uint64_t directs = equal_mask(b->kind, ROOT_DIRECT);
 	for
 		EACH(i, directs)
 		{
@@ -186,27 +245,64 @@ void LOOKUP4(const struct fib *fib, const uint32_t *vrf, const uint32_t *addr, u
 			prefetch(place[i]);
 		}
 	for
-		EACH(i, equal_mask(b.kind, ROOT_HASH))
-		{
-			const uint64_t *line = (const uint64_t *)place[i];
-			uint32_t high = addr[i] >> 16, ref = line_ref(line, TAG | high);
-			if (elsewhere(ref, line))
-				ref = line_ref(neighbour(line), TAG | high);
-			find_chunk(&b, i, ref, first[i], addr[i] & 0xffff, high);
-		}
+		EACH(i, equal_mask(b->kind, ROOT_HASH))
+	find_by_hash(b, i, (const uint64_t *)place[i], addr[i], first[i]);
 	for
 		EACH(i, directs)
-	find_chunk(&b, i, load_cell((const uint32_t *)place[i]), first[i], addr[i] & 0xffff,
+	find_chunk(b, i, load_cell((const uint32_t *)place[i]), first[i], addr[i] & 0xffff,
 		addr[i] >> 16);
 	for
 		EACH(i, ranges)
 		{
-			const struct range *range = (const struct range *)place[i];
-			uint32_t value = (range->keys - 1)[range->n + range_count(range, addr[i])];
-			result[i] = either(value, result[i]);
-			b.kind[i] = DONE;
+			uint32_t value = range_value((const struct range *)place[i], addr[i]);
+			b->result[i] = either(value, b->result[i]);
+			b->kind[i] = DONE;
 		}
+}
+
+static inline void lookup4(const struct fib *fib, const uint32_t *vrf, const uint32_t *addr,
+	uint32_t *result, unsigned n, bool one)
+{
+	struct batch b;
+
+	b.base = fib->arena.base;
+	b.result = result;
+	if (one)
+		descend_one(&b, &fib->records4[vrf[0]], addr, n);
+	else
+		descend_many(&b, fib->records4, vrf, addr, n);
 	do_chunks(&b, 0);
+}
+
+// Trains of packets to one destination: each key that differs from the one before is looked up.
+static __attribute__((noinline)) void lookup4_trains(const struct fib *fib, const uint32_t *vrf,
+	const uint32_t *addr, uint32_t *result, unsigned n, uint64_t again)
+{
+	uint32_t vrfs[FIB_BULK], addrs[FIB_BULK], answer[FIB_BULK];
+	unsigned keys = 0, k = 0;
+
+	for
+		EACH(i, ~again & all_of(n))
+		{
+			vrfs[keys] = vrf[i];
+			addrs[keys++] = addr[i];
+		}
+	lookup4(fib, vrfs, addrs, answer, keys, false);
+	for (unsigned i = 0; i < n; i++) {
+		k += !(again >> i & 1);
+		result[i] = answer[k - 1];
+	}
+}
+
+void LOOKUP4(const struct fib *fib, const uint32_t *vrf, const uint32_t *addr, uint32_t *result,
+	unsigned n)
+{
+	uint64_t same = repeats(vrf, n), again = same & repeats(addr, n);
+
+	if (__builtin_expect((unsigned)__builtin_popcountll(again) * 2 > n, 0))
+		lookup4_trains(fib, vrf, addr, result, n, again);
+	else
+		lookup4(fib, vrf, addr, result, n, (same | 1) == all_of(n));
 }
 
 // Hits of all slices in use are looked for at once; the longest is taken, and the bits that lead to

@@ -23,6 +23,14 @@ static inline uint64_t equal_mask(const uint8_t kinds[FIB_BULK], uint8_t kind)
 	return mask;
 }
 
+static inline uint64_t repeats(const uint32_t *words, unsigned n)
+{
+	uint64_t mask = 0;
+	for (unsigned i = 1; i < n; i++)
+		mask |= (uint64_t)(words[i] == words[i - 1]) << i;
+	return mask;
+}
+
 static inline unsigned bucket_count(const struct bucket *b, uint32_t low, bool is_long)
 {
 	unsigned count = 0;

@@ -171,9 +171,28 @@ static void test_full(void **state)
 
 #define CHUNKS 32768u
 
+// Bulks in one VRF, and bulks with another VRF's keys between them, find what is there: to the last bit, at both ends.
+static void check_direct(struct fib *fib, enum fib_isa isa)
+{
+	uint32_t vrf[FIB_BULK], addr[FIB_BULK], result[FIB_BULK];
+	fib_set_isa(fib, isa);
+	for (uint32_t at = 0; at < CHUNKS; at += FIB_BULK)
+		for (unsigned many = 0; many < 2; many++) {
+			for (unsigned i = 0; i < FIB_BULK; i++) {
+				vrf[i] = many && i % 7 == 0;
+				addr[i] = (at + i) << 16 | (i & 1 ? 0x1ff : 0x1fe);
+			}
+			fib_lookup4(fib, vrf, addr, result, FIB_BULK);
+			for (unsigned i = 0; i < FIB_BULK; i++)
+				assert_int_equal(result[i], vrf[i] != 0 ? FIB_NO_ROUTE
+							    : i & 1     ? (FIB_FOUND | 9)
+									: (FIB_FOUND | 8));
+		}
+}
+
 static void test_slices(void **state)
 {
-	struct fib *fib = fib_create(1, 256u << 20, NULL);
+	struct fib *fib = fib_create(2, 256u << 20, NULL);
 	assert_int_equal(fib_vrf_create(fib, 0, NULL), 0);
 	// One /24 in each /16 of the lower half: more than the hash before, of random seed, can hold, so a direct root.
 	for (uint32_t i = 0; i < CHUNKS; i++) {
@@ -204,8 +223,16 @@ static void test_slices(void **state)
 	for (uint32_t i = 0; i < CHUNKS; i++)
 		assert_int_equal(ask(fib, 0, i << 16 | 0x0100), FIB_FOUND | 8);
 	for (uint32_t i = 0; i < CHUNKS; i++) {
-		struct fib_route route = v4(i << 16, 24, 0);
+		struct fib_route route = v4(i << 16 | 0x1ff, 32, 9);
+		assert_int_equal(fib_set(fib, 0, &route), 0);
+	}
+	enum fib_isa best = fib_isa(fib);
+	for (enum fib_isa isa = FIB_PORTABLE; isa <= best; isa++)
+		check_direct(fib, isa);
+	for (uint32_t i = 0; i < CHUNKS; i++) {
+		struct fib_route route = v4(i << 16, 24, 0), host = v4(i << 16 | 0x1ff, 32, 0);
 		assert_int_equal(fib_delete(fib, 0, &route), 0);
+		assert_int_equal(fib_delete(fib, 0, &host), 0);
 	}
 	assert_int_equal(ask(fib, 0, 5u << 16), FIB_FOUND | 8);
 	assert_int_equal(fib_delete(fib, 0, &half), 0);

@@ -30,9 +30,16 @@ static void check_bulk(struct run *run, uint8_t family)
 	uint8_t addr[FIB_BULK][16];
 	const uint8_t *at[FIB_BULK];
 	unsigned n = 1 + random_below(&run->random, FIB_BULK);
+	// One bulk in four is of one VRF, and in one of four most keys are equal to the one before.
+	bool one = random_below(&run->random, 4) == 0, trains = random_below(&run->random, 4) == 0;
 	for (unsigned i = 0; i < n; i++) {
-		vrf[i] = random_below(&run->random, VRFS);
+		vrf[i] = one && i > 0 ? vrf[0] : random_below(&run->random, VRFS);
 		random_address(&run->random, &run->oracle[vrf[i]], family, addr[i]);
+		if (trains && i > 0 && random_below(&run->random, 8) != 0) {
+			if (random_below(&run->random, 8) != 0)
+				vrf[i] = vrf[i - 1];
+			memcpy(addr[i], addr[i - 1], sizeof(addr[i]));
+		}
 		at[i] = addr[i];
 		addr4[i] = (uint32_t)addr[i][0] << 24 | (uint32_t)addr[i][1] << 16 |
 			   (uint32_t)addr[i][2] << 8 | addr[i][3];
