@@ -62,13 +62,19 @@
 //   N.show   {"name"} -> {"revision": 418, "object": {<fields>, "full_name": "acme-ams-01"}}
 //   N.create {"name", "fields": {...}, "if_revision"?, "check"?}
 //   N.set    {"name", "fields": {...}, "if_revision"?, "check"?}   a field null = back to its default
+//   N.ensure {the same}   create, or set when there is one: asked for twice it makes no second revision
 //   N.delete {"name", "if_revision"?, "check"?}
 //            -> {"revision": 419, "changed": true, "diff": [...]}
 // "name" and "full_name" are whole names: "ams1/wan0" (port), "acme-ams-01/primary" (link), "acme-ams-01/private"
 // (peering), "acme-ams-01/acme-prod" (connection).
 // `fields` has the form of the YAML model: values with units ("1gbps") or, where a unit is unambiguous, the
-// integers that `show` gives. `check` validates and tells the diff, and changes nothing.
-#define API_NOUNS(X) X(edge) X(port) X(customer) X(circuit) X(link) X(peering) X(vnet) X(connection)
+// integers that `show` gives. A list is given whole, or as {"add": [..], "remove": [..]} against what it is. `check`
+// validates and tells the diff, and changes nothing. A filter may also name "customer" for a noun without such a field
+// whose objects belong to one (links, peerings, connections).
+
+// {"changes": [{"op": "create" | "set" | "ensure" | "delete", "noun": "circuit", "name", "fields": {..}?}..], "if_revision"?,
+//  "check"?} -> as N.set. Several objects in one revision, all or nothing, in this order.
+#define API_MODEL_CHANGE "model.change"
 
 // {} -> {"revision": 418, "yaml": "version: 1\n..."}; `yaml` is valid input of config.apply.
 #define API_CONFIG_SHOW "config.show"
@@ -79,6 +85,8 @@
 // diff: [{"op": "set", "noun": "circuit", "name": "acme-ams-01", "effect": "hitless",
 //         "fields": [{"field": "bandwidth", "from": "1gbps", "to": "2gbps", "effect": "hitless"}],
 //         "text": "~ circuit acme-ams-01 bandwidth 1gbps -> 2gbps (hitless)"}]
+// Of a list also "added" and "removed", its elements as text; then the text is "~ vnet acme-prod prefixes -10.1.0.0/16
+// +10.2.0.0/16 (routes change)".
 #define API_CONFIG_CHECK "config.check"
 #define API_CONFIG_DIFF  "config.diff"
 #define API_CONFIG_APPLY "config.apply"

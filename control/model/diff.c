@@ -110,6 +110,65 @@ static char *value_text(const struct field *field, const void *value)
 	return text;
 }
 
+// --- lists, element by element ---------------------------------------------------------------------------
+
+static bool has_element(const struct field *field, const struct list *list, const void *element)
+{
+	struct field whole = field_element(field);
+	size_t size = field_element_size(field);
+
+	for (unsigned int i = 0; i < list->count; i++) {
+		if (field_equal(&whole, (char *)list->item + i * size, element))
+			return true;
+	}
+	return false;
+}
+
+// What is in `list` and not in `other`: into *array, and as " +ELEMENT" into out.
+static json_t *elements_without(const struct field *field, const struct list *list,
+	const struct list *other, char sign, FILE *out)
+{
+	struct field whole = field_element(field);
+	size_t size = field_element_size(field);
+	json_t *array = json_array();
+
+	for (unsigned int i = 0; i < list->count; i++) {
+		const void *element = (char *)list->item + i * size;
+		if (has_element(field, other, element))
+			continue;
+		char *text = value_text(&whole, element);
+		if (text) {
+			fprintf(out, " %c%s", sign, text);
+			json_array_append_new(array, json_string(text));
+		}
+		free(text);
+	}
+	return array;
+}
+
+// "prefixes -10.1.0.0/16 +10.2.0.0/16": of a long list nobody finds the one that is new. False: the elements are the
+// same, only their order is not.
+static bool list_difference(
+	const struct field *field, const void *old, const void *new, json_t *json, FILE *out)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *elements = open_memstream(&text, &size);
+
+	if (!elements)
+		return false;
+	json_t *removed = elements_without(field, old, new, '-', elements);
+	json_t *added = elements_without(field, new, old, '+', elements);
+	fclose(elements);
+	bool differs = size > 0;
+	if (differs)
+		fputs(text, out);
+	free(text);
+	json_object_set_new(json, "removed", removed);
+	json_object_set_new(json, "added", added);
+	return differs;
+}
+
 static json_t *field_differences(
 	const struct object *old, const struct object *new, enum effect *worst, FILE *out)
 {
@@ -124,11 +183,15 @@ static json_t *field_differences(
 			continue;
 		char *from = value_text(field, a), *to = value_text(field, b);
 		if (from && to) {
-			json_array_append_new(array,
-				json_pack("{s:s, s:s, s:s, s:s}", "field", field->name, "from",
-					from, "to", to, "effect", effect_text(field->effect)));
-			fprintf(out, "~ %s %s %s %s -> %s (%s)\n", new->noun->name, new->name,
-				field->name, from, to, effect_text(field->effect));
+			json_t *json = json_pack("{s:s, s:s, s:s, s:s}", "field", field->name,
+				"from", from, "to", to, "effect", effect_text(field->effect));
+			json_array_append_new(array, json);
+			fprintf(out, "~ %s %s %s", new->noun->name, new->name, field->name);
+			bool listed = field->kind == FIELD_LIST && !field_is_unset(field, a) &&
+				      !field_is_unset(field, b);
+			if (!listed || !list_difference(field, a, b, json, out))
+				fprintf(out, " %s -> %s", from, to);
+			fprintf(out, " (%s)\n", effect_text(field->effect));
 		}
 		free(from);
 		free(to);

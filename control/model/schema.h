@@ -80,6 +80,7 @@ struct secret {
 #define FIELD_REQUIRED   (1u << 3)
 #define FIELD_GENERATED \
 	(1u << 4) // made up when not given at creation (UUID); kept when not given later
+#define FIELD_DETAIL (1u << 6) // not a column of lists, where there are many
 #define FIELD_MAP \
 	(1u << 5) // LIST of STRUCT written as a map: the keys are the elements' first field
 

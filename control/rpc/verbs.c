@@ -43,6 +43,12 @@ static json_t *object_answer(const struct object *object)
 	return answer;
 }
 
+// "customer" of a noun that has no field of that name, but whose objects are somebody's.
+static bool is_customer(const struct noun *noun, const struct field *field, const char *name)
+{
+	return field == NULL && noun->customer_of != NULL && strcmp(name, "customer") == 0;
+}
+
 static int check_filter(const struct noun *noun, json_t *filter, struct api_error *error)
 {
 	const char *name;
@@ -50,8 +56,10 @@ static int check_filter(const struct noun *noun, json_t *filter, struct api_erro
 
 	json_object_foreach (filter, name, value) {
 		const struct field *field = field_find(&noun->fields, name);
+		bool by_customer = is_customer(noun, field, name);
 
-		if (field == NULL || field->kind == FIELD_LIST || field->kind == FIELD_SECRET)
+		if (!by_customer &&
+			(field == NULL || field->kind == FIELD_LIST || field->kind == FIELD_SECRET))
 			return api_fail(error, API_USAGE, "rpc.describe lists the fields",
 				"%s objects cannot be listed by \"%.64s\"", noun->name, name);
 		if (!json_is_string(value))
@@ -61,7 +69,7 @@ static int check_filter(const struct noun *noun, json_t *filter, struct api_erro
 	return 0;
 }
 
-static bool passes(const struct object *object, json_t *filter)
+static bool passes(const struct model *model, const struct object *object, json_t *filter)
 {
 	char buffer[FIELD_TEXT_MAX];
 	const char *name;
@@ -70,9 +78,11 @@ static bool passes(const struct object *object, json_t *filter)
 	json_object_foreach (filter, name, value) {
 		const struct field *field = field_find(&object->noun->fields, name);
 		const char *text =
-			field_format(field, (const char *)object + field->offset, buffer);
+			field == NULL
+				? object_customer(model, object)
+				: field_format(field, (const char *)object + field->offset, buffer);
 
-		if (strcmp(text, json_string_value(value)) != 0)
+		if (text == NULL || strcmp(text, json_string_value(value)) != 0)
 			return false;
 	}
 	return true;
@@ -92,7 +102,9 @@ static int find_filter(
 		const struct field *field = field_find(&noun->fields, name);
 		const char *text = json_string_value(value);
 
-		if (field->kind == FIELD_REFERENCE && field->within == NULL &&
+		if (is_customer(noun, field, name) && model_customer(model, text) == NULL)
+			return no_such_object(model, nouns[NOUN_CUSTOMER], text, error);
+		if (field != NULL && field->kind == FIELD_REFERENCE && field->within == NULL &&
 			model_find(model, field->target, text) == NULL)
 			return no_such_object(model, nouns[field->target], text, error);
 	}
@@ -119,7 +131,7 @@ static void list_objects(struct rpc_call *call)
 		const struct object *object = model_at(model, noun->id, i);
 
 		if ((cursor != NULL && strcmp(object->name, cursor) == 0) ||
-			!passes(object, filter))
+			!passes(model, object, filter))
 			continue;
 		if (json_array_size(items) == limit) {
 			next = json_string_value(
@@ -272,10 +284,38 @@ static void set_object(struct rpc_call *call)
 		change_object(call, "set");
 }
 
+static void ensure_object(struct rpc_call *call)
+{
+	change_object(call, "ensure");
+}
+
 static void delete_object(struct rpc_call *call)
 {
 	if (exists(call))
 		change_object(call, "delete");
+}
+
+// Several objects in one revision.
+static void change_model(struct rpc_call *call)
+{
+	struct service_change change = change_of(call);
+	json_t *changes = json_object_get(call->params, "changes"), *one;
+	struct api_error error;
+	size_t i;
+
+	json_array_foreach (changes, i, one) {
+		const char *name = json_string_value(json_object_get(one, "noun"));
+		const struct noun *noun = name == NULL ? NULL : noun_find(name);
+
+		// What else can be wrong with it the model says.
+		if (noun != NULL &&
+			check_secrets(call, noun, json_object_get(one, "fields"), &error) < 0) {
+			rpc_fail(call, &error);
+			return;
+		}
+	}
+	change.changes = changes;
+	service_change(call->ctx, &change, changed, call);
 }
 
 // --- the configuration as a whole ----------------------------------------------------------------------
@@ -382,18 +422,24 @@ static void list_history(struct rpc_call *call)
 #define NAME   {"name", RPC_STRING, true, "full name of the object"}
 #define FIELDS {"fields", RPC_OBJECT, false, "fields as in YAML, null = back to the default"}
 
-#define NOUN_METHODS(noun) \
-	{.name = #noun ".list", .role = RPC_VIEWER, .handler = list_objects, \
-		.help = "the " #noun " objects as configured, by name", \
-		.params = {{"filter", RPC_OBJECT, false, "field: value, each has to match"}, PAGING}}, \
-	{.name = #noun ".show", .role = RPC_VIEWER, .handler = show_object, \
-		.help = "one " #noun " as configured", .params = {NAME}}, \
-	{.name = #noun ".create", .role = RPC_OPERATOR, .handler = create_object, \
-		.help = "make a new " #noun, .params = {NAME, FIELDS, WRITING}}, \
-	{.name = #noun ".set", .role = RPC_OPERATOR, .handler = set_object, \
-		.help = "change fields of a " #noun, .params = {NAME, FIELDS, WRITING}}, \
-	{.name = #noun ".delete", .role = RPC_OPERATOR, .handler = delete_object, \
-		.help = "delete a " #noun, .params = {NAME, WRITING}},
+// Of every noun; "%s" is its name.
+static const struct rpc_method noun_methods[] = {
+	{.name = "%s.list", .role = RPC_VIEWER, .handler = list_objects,
+		.help = "the %s objects as configured, by name",
+		.params = {{"filter", RPC_OBJECT, false, "field: value, each has to match"}, PAGING}},
+	{.name = "%s.show", .role = RPC_VIEWER, .handler = show_object,
+		.help = "one %s as configured", .params = {NAME}},
+	{.name = "%s.create", .role = RPC_OPERATOR, .handler = create_object,
+		.help = "make a new %s", .params = {NAME, FIELDS, WRITING}},
+	{.name = "%s.set", .role = RPC_OPERATOR, .handler = set_object,
+		.help = "change fields of a %s", .params = {NAME, FIELDS, WRITING}},
+	{.name = "%s.ensure", .role = RPC_OPERATOR, .handler = ensure_object,
+		.help = "make a new %s, or change fields of the one there is",
+		.params = {NAME, FIELDS, WRITING}},
+	{.name = "%s.delete", .role = RPC_OPERATOR, .handler = delete_object,
+		.help = "delete a %s", .params = {NAME, WRITING}},
+};
+#define NOUN_METHODS (sizeof(noun_methods) / sizeof(noun_methods[0]))
 
 #define FILE_PARAMS \
 	{"file", RPC_STRING, false, "\"fd\": a sealed memfd comes with the request"}, \
@@ -401,7 +447,9 @@ static void list_history(struct rpc_call *call)
 	{"name", RPC_STRING, false, "what messages call the file"}
 
 static const struct rpc_method methods[] = {
-	API_NOUNS(NOUN_METHODS)
+	{.name = API_MODEL_CHANGE, .role = RPC_OPERATOR, .handler = change_model,
+		.help = "several changes in one revision, all or nothing",
+		.params = {{"changes", RPC_ARRAY, true, "[{op, noun, name, fields}..]"}, WRITING}},
 	{.name = API_CONFIG_SHOW, .role = RPC_VIEWER, .handler = show_config,
 		.help = "the whole model as YAML, valid input of config.apply"},
 	{.name = API_CONFIG_CHECK, .role = RPC_ADMIN, .handler = check_config, .file = true,
@@ -424,11 +472,36 @@ static void model_changed(void *ctx, uint64_t revision)
 	rpc_event(ctx, "model", json_pack("{s:I}", "revision", (json_int_t)revision));
 }
 
+// The verbs of all nouns; the table and its texts belong to the process.
+static const struct rpc_method *methods_of_nouns(void)
+{
+	static struct rpc_method made[NOUNS * NOUN_METHODS + 1];
+	static struct {
+		char name[48], help[80];
+	} text[NOUNS * NOUN_METHODS];
+
+	for (unsigned int i = 0; i < NOUNS * NOUN_METHODS; i++) {
+		const struct rpc_method *method = &noun_methods[i % NOUN_METHODS];
+		const char *noun = nouns[i / NOUN_METHODS]->name;
+
+		made[i] = *method;
+		snprintf(text[i].name, sizeof(text[i].name), "%s%s", noun, method->name + 2);
+		const char *at = strstr(method->help, "%s");
+		snprintf(text[i].help, sizeof(text[i].help), "%.*s%s%s", (int)(at - method->help),
+			method->help, noun, at + 2);
+		made[i].name = text[i].name;
+		made[i].help = text[i].help;
+	}
+	return made;
+}
+
 int rpc_verbs_add(struct rpc_server *server, struct service *service, struct api_error *error)
 {
 	json_t *description = schema_describe();
-	int ret = rpc_server_add(server, methods, service);
+	int ret = rpc_server_add(server, methods_of_nouns(), service);
 
+	if (ret == 0)
+		ret = rpc_server_add(server, methods, service);
 	if (ret == 0)
 		ret = service_watch(service, model_changed, server);
 	if (ret < 0) {

@@ -12,7 +12,7 @@
 struct api_client;
 struct json_t;
 
-enum flag_type { FLAG_TEXT, FLAG_NUMBER, FLAG_SWITCH };
+enum flag_type { FLAG_TEXT, FLAG_NUMBER, FLAG_SWITCH, FLAG_MANY }; // MANY: texts, may be repeated
 
 struct flag {
 	const char *name; // without "--"
@@ -26,7 +26,7 @@ struct flag {
 
 struct context;
 
-enum takes_fields { FIELDS_NONE, FIELDS_CREATE, FIELDS_SET };
+enum takes_fields { FIELDS_NONE, FIELDS_CREATE, FIELDS_SET, FIELDS_ENSURE };
 
 struct command {
 	const char *noun;
@@ -79,7 +79,7 @@ struct context {
 	const char *argument;
 	struct json_t *params;     // for the method
 	struct json_t *local;      // local flags
-	struct json_t *fields;     // for create and set
+	struct json_t *fields;     // for create, set, ensure
 	struct api_client *client; // connected on first use
 };
 
@@ -89,6 +89,8 @@ const struct command *command_find(const char *noun, const char *verb);
 bool noun_exists(const char *noun);
 const char *local_text(const struct context *context, const char *name); // NULL = not given
 bool local_switch(const struct context *context, const char *name);
+// "a=b,c=d" into an object of strings. NULL: a word has no "=", which *wrong then is, for free().
+struct json_t *parse_pairs(const char *value, char **wrong);
 
 // ask.c
 struct api_client *client_of(
@@ -110,10 +112,12 @@ int run_completion(struct context *context);
 int complete_words(int count, char **words);
 int print_manual(void);
 
-// What commands do: nouns.c, circuit.c, live.c, config.c
+// What commands do: nouns.c, batch.c, circuit.c, live.c, config.c
 int run_list(struct context *context);  // any list: ask all pages, print columns
 int run_show(struct context *context);  // one object
-int run_write(struct context *context); // create, set, delete
+int run_write(struct context *context); // create, set, ensure, delete
+int run_circuit_create(struct context *context);
+int run_batch(struct context *context);
 int run_circuit_list(struct context *context);
 int run_circuit_show(struct context *context);
 int run_circuit_stats(struct context *context);

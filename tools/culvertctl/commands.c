@@ -11,6 +11,7 @@
 // clang-format off
 #define TEXT(flag, placeholder)   .name = flag, .type = FLAG_TEXT, .value = placeholder
 #define NUMBER(flag, placeholder) .name = flag, .type = FLAG_NUMBER, .value = placeholder
+#define MANY(flag, placeholder)   .name = flag, .type = FLAG_MANY, .value = placeholder
 #define SWITCH(flag)              .name = flag, .type = FLAG_SWITCH
 
 const struct flag global_flags[] = {
@@ -36,15 +37,21 @@ const struct flag global_flags[] = {
 	{TEXT("vnet", "NAME"), .help = "only of this vNet", .complete = "vnet"}, \
 	{TEXT("domain", "DOMAIN"), .help = "only this routing domain, as peering/acme-ams-01/private or underlay"}
 
-// list and show differ from noun to noun, the writing verbs do not.
+// list and show differ from noun to noun, the writing verbs do not. CHANGE_COMMANDS is for nouns with a create of their own.
 #define WRITE_COMMANDS(noun_name) \
 	{.noun = noun_name, .verb = "create", .method = noun_name ".create", .argument = "NAME", .param = "name", \
 		.help = "make a new " noun_name, .fields = FIELDS_CREATE, .run = run_write, \
 		.flags = {WRITE_FLAGS}}, \
+	CHANGE_COMMANDS(noun_name)
+
+#define CHANGE_COMMANDS(noun_name) \
 	{.noun = noun_name, .verb = "set", .method = noun_name ".set", .argument = "NAME", .param = "name", \
 		.complete = noun_name, .help = "change fields of one " noun_name, .fields = FIELDS_SET, \
 		.run = run_write, .flags = {WRITE_FLAGS, {TEXT("unset", "FIELD"), .help = \
 			"back to the field's default", .complete = "fields"}}}, \
+	{.noun = noun_name, .verb = "ensure", .method = noun_name ".ensure", .argument = "NAME", .param = "name", \
+		.complete = noun_name, .help = "make a new " noun_name ", or change fields of the one there is", \
+		.fields = FIELDS_ENSURE, .run = run_write, .flags = {WRITE_FLAGS}}, \
 	{.noun = noun_name, .verb = "delete", .method = noun_name ".delete", .argument = "NAME", .param = "name", \
 		.complete = noun_name, .help = "delete one " noun_name, .run = run_write, .flags = {WRITE_FLAGS}}
 
@@ -101,6 +108,9 @@ static const struct column history_columns[] = {
 	{"REVISION", "revision", SHOW_TEXT}, {"TIME", "time", SHOW_TIME}, {"ACTOR", "actor", SHOW_TEXT},
 	{"VERB", "verb", SHOW_TEXT}, {"OBJECTS", "objects", SHOW_TEXT}, {0}};
 
+// Nouns without rows of their own below have theirs from the schema, columns included (tools/devtools/print-fields).
+#include "noun-commands.inc"
+
 const struct command commands[] = {
 	{.noun = "status", .method = API_STATUS, .help = "this edge at a glance: data plane, sessions, problems",
 		.run = run_status},
@@ -116,13 +126,22 @@ const struct command commands[] = {
 		.complete = "circuit", .help = "what a circuit carried by class, its limiters, peaks and drops",
 		.run = run_circuit_stats, .flags = {
 			{TEXT("link", "ROLE"), .help = "only this link", .complete = "primary|secondary"}}},
-	WRITE_COMMANDS("circuit"),
+	{.noun = "circuit", .verb = "create", .method = "circuit.create", .argument = "NAME", .param = "name",
+		.help = "make a new circuit, with its links, peerings and connections in one revision",
+		.fields = FIELDS_CREATE, .run = run_circuit_create, .flags = {WRITE_FLAGS,
+			{MANY("link", "ROLE:EDGE/PORT[:TAG[.TAG]]"), .local = true,
+				.help = "with this link, as primary:ams1/wan0:100; repeat for the other"},
+			{MANY("peering", "TYPE,FIELD=VALUE,..."), .local = true,
+				.help = "with this peering, as private,primary-subnet=169.254.10.0/30,peer-asn=65001,local-asn=64900"},
+			{MANY("connect", "VNET[,weight=N]"), .complete = "vnet", .local = true,
+				.help = "connected to this vNet; repeat for several"}}},
+	CHANGE_COMMANDS("circuit"),
 
-	LIST("link", link_columns, BY("circuit"), BY("edge")),
+	LIST("link", link_columns, BY("circuit"), BY("edge"), BY("customer")),
 	SHOW_COMMAND("link"),
 	WRITE_COMMANDS("link"),
 
-	LIST("peering", peering_columns, BY("circuit")),
+	LIST("peering", peering_columns, BY("circuit"), BY("customer")),
 	SHOW_COMMAND("peering"),
 	{.noun = "peering", .verb = "status", .method = API_PEERING_STATUS, .argument = "[NAME]", .param = "peering",
 		.complete = "peering", .help = "BGP sessions of this edge and their routes", .run = run_list,
@@ -137,7 +156,7 @@ const struct command commands[] = {
 	SHOW_COMMAND("vnet"),
 	WRITE_COMMANDS("vnet"),
 
-	LIST("connection", connection_columns, BY("circuit"), BY("vnet")),
+	LIST("connection", connection_columns, BY("circuit"), BY("vnet"), BY("customer")),
 	SHOW_COMMAND("connection"),
 	WRITE_COMMANDS("connection"),
 
@@ -154,6 +173,10 @@ const struct command commands[] = {
 	{.noun = "port", .verb = "show", .method = "port.show", .argument = "NAME", .param = "name",
 		.complete = "port", .help = "one port, as configured and as it is", .run = run_port_show},
 	WRITE_COMMANDS("port"),
+
+#define NOUN_ROWS
+#include "noun-commands.inc"
+#undef NOUN_ROWS
 
 	{.noun = "route", .verb = "list", .method = API_ROUTE_LIST,
 		.help = "routes: installed, accepted, held, rejected with the rule, advertised", .run = run_list,
@@ -174,6 +197,10 @@ const struct command commands[] = {
 			{TEXT("circuit", "NAME"), .help = "only of this circuit", .complete = "circuit"},
 			{TEXT("vnet", "NAME"), .help = "only of this vNet", .complete = "vnet"},
 			{TEXT("port", "NAME"), .help = "only of this port of this edge"}}},
+
+	{.noun = "batch", .argument = "FILE", .complete = "file",
+		.help = "create, set, ensure and delete, a command a line, in one revision; - is standard input",
+		.run = run_batch, .flags = {WRITE_FLAGS}},
 
 	{.noun = "config", .verb = "show", .method = API_CONFIG_SHOW, .help = "the whole model as YAML",
 		.run = run_config_show},

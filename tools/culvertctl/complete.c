@@ -75,10 +75,19 @@ static void offer_fields(const struct command *command, const char *word, bool a
 	for (; field != NULL && field->name != NULL; field++) {
 		if (field->key || (command->fields == FIELDS_SET && field->immutable))
 			continue;
-		if (as_flags)
-			offer_flag(word, field->name);
-		else
+		if (!as_flags) {
 			offer(word, field->name);
+			continue;
+		}
+		offer_flag(word, field->name);
+		if (strcmp(field->kind, "list") == 0 && command->fields != FIELDS_CREATE) {
+			char name[72];
+
+			snprintf(name, sizeof(name), "add-%s", field->name);
+			offer_flag(word, name);
+			snprintf(name, sizeof(name), "remove-%s", field->name);
+			offer_flag(word, name);
+		}
 	}
 }
 

@@ -27,7 +27,7 @@ static void print_flag(const struct flag *flag)
 	printf("  %-28s  %s\n", left, flag->help);
 }
 
-static void print_field(const struct noun_field *field, bool create)
+static void print_field(const struct noun_field *field, bool create, bool edit)
 {
 	char left[160];
 
@@ -51,6 +51,9 @@ static void print_field(const struct noun_field *field, bool create)
 	if (field->initial != NULL && *field->initial != '\0')
 		printf(" [%s]", field->initial);
 	putchar('\n');
+	if (strcmp(field->kind, "list") == 0 && edit)
+		printf("  --add-%s, --remove-%s  elements of it, the others stay\n", field->name,
+			field->name);
 }
 
 static void print_command(const struct command *command)
@@ -61,7 +64,7 @@ static void print_command(const struct command *command)
 	print_usage(command);
 	printf("\n  %s\n\n", command->help);
 	for (; field != NULL && field->name != NULL; field++)
-		print_field(field, command->fields == FIELDS_CREATE);
+		print_field(field, command->fields != FIELDS_SET, command->fields != FIELDS_CREATE);
 	for (size_t i = 0; i < 10 && command->flags[i].name != NULL; i++)
 		print_flag(&command->flags[i]);
 }

@@ -69,6 +69,8 @@ static void print_command(const struct command *command)
 	}
 	if (command->fields != FIELDS_NONE)
 		printf(" [*--field* _value_]...");
+	if (command->fields == FIELDS_SET || command->fields == FIELDS_ENSURE)
+		printf(" [*--add-field* _value_] [*--remove-field* _value_]");
 	printf("\n\t");
 	print_escaped(command->help);
 	printf("\n\n");
@@ -111,7 +113,13 @@ int print_manual(void)
 	       "Words and options may stand in any order after noun and verb, options also as "
 	       "*--flag=value*. A secret is given as the path of the file that holds it, *-* is "
 	       "standard "
-	       "input.\n\n# OPTIONS\n\n");
+	       "input. A field that is a list is given whole, or with *--add-field* and "
+	       "*--remove-field* against what it is; an element that has parts is removed by the "
+	       "part that tells it from the others, as *--remove-tunnels ams1*.\n\n"
+	       "*ensure* creates, or sets when there is one: a script may be run twice, the second "
+	       "time makes no revision. *batch* makes one revision of a file of commands, all or "
+	       "nothing: lines as on the command line, *create*, *set*, *ensure* and *delete*, "
+	       "words in quotes, comments after *#*.\n\n# OPTIONS\n\n");
 	for (const struct flag *flag = global_flags; flag->name != NULL; flag++)
 		print_flag(flag);
 	printf("# COMMANDS\n\n");
@@ -129,6 +137,13 @@ int print_manual(void)
 	       "```\n"
 	       "culvertctl circuit list --customer acme\n"
 	       "culvertctl circuit set acme-ams-01 --bandwidth 100mbps\n"
+	       "culvertctl vnet set acme-prod --add-prefixes 10.10.0.0/16\n"
+	       "culvertctl circuit create acme-ams-02 --customer acme --bandwidth 1gbps \\\\\n"
+	       "    --link primary:ams1/wan0:102 --link secondary:ams2/wan0:102 --connect "
+	       "acme-prod "
+	       "\\\\\n"
+	       "    --peering private,primary-subnet=169.254.20.0/30,secondary-subnet=169.254.20.4/"
+	       "30,peer-asn=65001,local-asn=64900\n"
 	       "culvertctl route list --circuit acme-ams-01 --state rejected\n"
 	       "culvertctl --json drops | jq '.items[] | select(.reason == \"tunnel-unknown\")'\n"
 	       "culvertctl config diff model.yaml; culvertctl config apply model.yaml\n"

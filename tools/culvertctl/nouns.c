@@ -157,7 +157,7 @@ int print_change(struct context *context, json_t *result)
 		printf("%s%s%s\n", color_begin(context, text), text, color_end(context));
 	}
 	if (json_is_true(json_object_get(context->params, "check")) ||
-		strcmp(context->command->verb, "diff") == 0)
+		(context->command->verb != NULL && strcmp(context->command->verb, "diff") == 0))
 		printf("%s", json_array_size(json_object_get(result, "diff")) == 0
 				     ? "no change\n"
 				     : "nothing changed yet\n");

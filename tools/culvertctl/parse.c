@@ -206,7 +206,11 @@ static int set_flag(struct context *context, const struct flag *flag, const char
 	json_t *json;
 	char *end;
 
-	if (flag->type == FLAG_SWITCH) {
+	if (flag->type == FLAG_MANY) {
+		json = json_object_get(target, name);
+		json = json == NULL ? json_array() : json_incref(json);
+		json_array_append_new(json, json_string(value));
+	} else if (flag->type == FLAG_SWITCH) {
 		json = json_true();
 	} else if (flag->type == FLAG_NUMBER) {
 		json = json_integer(strtoll(value, &end, 10));
@@ -259,28 +263,41 @@ static int read_secret(const char *path, json_t **value, struct api_error *error
 	return 0;
 }
 
-// "edge=ams1,gateway=192.0.2.40,key=7001"
-static int parse_struct(
-	const struct noun_field *field, const char *value, json_t **object, struct api_error *error)
+json_t *parse_pairs(const char *value, char **wrong)
 {
 	char *copy = strdup(value), *save = NULL;
+	json_t *object = json_object();
 
-	*object = json_object();
-	for (char *word = strtok_r(copy, ",", &save); word != NULL;
+	*wrong = NULL;
+	for (char *word = strtok_r(copy, ",", &save); word != NULL && *wrong == NULL;
 		word = strtok_r(NULL, ",", &save)) {
 		char *equals = strchr(word, '=');
 
 		if (equals == NULL) {
-			json_decref(*object);
-			free(copy);
-			return api_fail(error, API_USAGE,
-				"separate several by repeating the option",
-				"--%s needs name=value pairs of: %s", field->name, field->elements);
+			*wrong = strdup(word);
+			break;
 		}
 		*equals = '\0';
-		json_object_set_new(*object, word, json_string(equals + 1));
+		json_object_set_new(object, word, json_string(equals + 1));
 	}
 	free(copy);
+	if (*wrong == NULL)
+		return object;
+	json_decref(object);
+	return NULL;
+}
+
+// "edge=ams1,gateway=192.0.2.40,key=7001"
+static int parse_struct(
+	const struct noun_field *field, const char *value, json_t **object, struct api_error *error)
+{
+	char *wrong;
+
+	*object = parse_pairs(value, &wrong);
+	free(wrong);
+	if (*object == NULL)
+		return api_fail(error, API_USAGE, "separate several by repeating the option",
+			"--%s needs name=value pairs of: %s", field->name, field->elements);
 	return 0;
 }
 
@@ -292,6 +309,37 @@ static void add_elements(json_t *list, const char *value)
 		word = strtok_r(NULL, ",", &save))
 		json_array_append_new(list, json_string(word));
 	free(copy);
+}
+
+// --add-FIELD and --remove-FIELD of a list: {"add": [..], "remove": [..]} against what it is.
+static int edit_field(struct context *context, const struct noun_field *field, const char *how,
+	const char *value, struct api_error *error)
+{
+	json_t *edit = json_object_get(context->fields, field->name), *list, *object;
+	int ret = 0;
+
+	if (edit != NULL && !json_is_object(edit))
+		return api_fail(error, API_USAGE, NULL,
+			"--%s gives the whole list, --%s-%s a part of it: one of the two",
+			field->name, how, field->name);
+	if (edit == NULL) {
+		edit = json_object();
+		json_object_set_new(context->fields, field->name, edit);
+	}
+	list = json_object_get(edit, how);
+	if (list == NULL) {
+		list = json_array();
+		json_object_set_new(edit, how, list);
+	}
+	// One to remove may be named by what tells it from the others.
+	if (field->elements == NULL || (how[0] == 'r' && strchr(value, '=') == NULL)) {
+		add_elements(list, value);
+	} else {
+		ret = parse_struct(field, value, &object, error);
+		if (ret == 0)
+			json_array_append_new(list, object);
+	}
+	return ret;
 }
 
 static int set_field(struct context *context, const struct noun_field *field, const char *value,
@@ -306,6 +354,10 @@ static int set_field(struct context *context, const struct noun_field *field, co
 		json = json_string(value);
 	} else {
 		list = json_object_get(context->fields, field->name);
+		if (json_is_object(list))
+			return api_fail(error, API_USAGE, NULL,
+				"--%s gives the whole list, --add-%s a part of it: one of the two",
+				field->name, field->name);
 		json = list == NULL ? json_array() : json_incref(list);
 		if (field->elements == NULL) {
 			add_elements(json, value);
@@ -339,6 +391,28 @@ struct cursor {
 	char **words;
 };
 
+// "add-prefixes": *how is "add". Not for create, where there is no list yet.
+static const struct noun_field *edited_field(
+	const struct command *command, const char *name, const char **how)
+{
+	static const char *const ways[] = {"add", "remove"};
+
+	for (size_t i = 0; i < 2; i++) {
+		size_t length = strlen(ways[i]);
+		const struct noun_field *field;
+
+		if (strncmp(name, ways[i], length) != 0 || name[length] != '-' || command == NULL ||
+			command->fields == FIELDS_CREATE)
+			continue;
+		field = field_find(command, name + length + 1);
+		if (field == NULL || strcmp(field->kind, "list") != 0)
+			continue;
+		*how = ways[i];
+		return field;
+	}
+	return NULL;
+}
+
 // One "--flag", "--flag=value", "--flag value" or short option.
 static int take_flag(struct context *context, struct cursor *cursor, struct api_error *error)
 {
@@ -346,6 +420,7 @@ static int take_flag(struct context *context, struct cursor *cursor, struct api_
 	const char *word = cursor->words[cursor->at++], *equals = strchr(word, '='), *value = "";
 	const struct noun_field *field;
 	const struct flag *flag;
+	const char *how = NULL;
 	char name[64];
 
 	if (strcmp(word, "-s") == 0)
@@ -363,6 +438,8 @@ static int take_flag(struct context *context, struct cursor *cursor, struct api_
 		(int)(equals == NULL ? strlen(word + 2) : (size_t)(equals - word - 2)), word + 2);
 	flag = command == NULL ? NULL : flag_find(command->flags, 10, name);
 	field = flag == NULL ? field_find(command, name) : NULL;
+	if (flag == NULL && field == NULL)
+		field = edited_field(command, name, &how);
 	if (flag == NULL && field == NULL) {
 		flag = flag_find(global_flags, 32, name);
 		if (flag == NULL)
@@ -378,6 +455,8 @@ static int take_flag(struct context *context, struct cursor *cursor, struct api_
 	} else {
 		value = cursor->words[cursor->at++];
 	}
+	if (field != NULL && how != NULL)
+		return edit_field(context, field, how, value, error);
 	if (field != NULL)
 		return set_field(context, field, value, error);
 	if (flag->type == FLAG_TEXT && check_value(flag, value, error) < 0)

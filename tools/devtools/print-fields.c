@@ -2,11 +2,12 @@
 
 // What the build takes from the schema. Without arguments: the fields of all nouns as a C table for culvertctl,
 // so that its options, help, completion and manual follow the schema although it includes nothing of
-// control/model. With TEMPLATE and EXAMPLE: culvert.yaml(5), the template with its line @MODEL@ replaced by the
+// control/model. With "commands" and the nouns that have rows of their own: the commands of all others. With TEMPLATE and EXAMPLE: culvert.yaml(5), the template with its line @MODEL@ replaced by the
 // fields of all nouns and the line @EXAMPLE@ by the example file.
 
 #include "control/model/schema.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -105,12 +106,89 @@ static int print_manual(const char *template, const char *example_path)
 	return failed;
 }
 
+// "route-filter" as part of a C name.
+static const char *c_name(const char *noun, char name[64])
+{
+	snprintf(name, 64, "%s", noun);
+	for (char *at = name; *at != '\0'; at++)
+		if (*at == '-')
+			*at = '_';
+	return name;
+}
+
+// --- commands --------------------------------------------------------------------------------------------
+
+static void print_column(const struct field *field)
+{
+	printf("{\"");
+	for (const char *at = field->name; *at != '\0'; at++)
+		putchar(toupper((unsigned char)*at));
+	printf("\", \"%s\", %s}, ", field->name,
+		field->kind == FIELD_ENUM ? "SHOW_STATE" : "SHOW_TEXT");
+}
+
+static void print_columns(const struct noun *noun)
+{
+	char name[64];
+
+	printf("static const struct column %s_columns[] = {{\"NAME\", \"full_name\", SHOW_TEXT}, ",
+		c_name(noun->name, name));
+	for (unsigned int i = 0; i < noun->fields.count; i++) {
+		const struct field *field = &noun->fields.item[i];
+		if (!(field->flags & (FIELD_KEY | FIELD_DETAIL)) && field->kind != FIELD_SECRET)
+			print_column(field);
+	}
+	printf("{0}};\n");
+}
+
+static void print_rows(const struct noun *noun)
+{
+	bool customer = noun->customer_of != NULL;
+	char name[64];
+
+	printf("\tLIST(\"%s\", %s_columns", noun->name, c_name(noun->name, name));
+	for (unsigned int i = 0; i < noun->fields.count; i++) {
+		const struct field *field = &noun->fields.item[i];
+		if (field->kind != FIELD_REFERENCE || field->within != NULL)
+			continue;
+		printf(", BY(\"%s\")", field->name);
+		customer = customer && strcmp(field->name, "customer") != 0;
+	}
+	if (customer)
+		printf(", BY(\"customer\")");
+	printf("),\n\tSHOW_COMMAND(\"%s\"),\n\tWRITE_COMMANDS(\"%s\"),\n", noun->name, noun->name);
+}
+
+static bool is_own(const struct noun *noun, int count, char **own)
+{
+	for (int i = 0; i < count; i++)
+		if (strcmp(noun->name, own[i]) == 0)
+			return true;
+	return false;
+}
+
+static void print_commands(int count, char **own)
+{
+	printf("// Printed by print-fields from the schema.\n#ifdef NOUN_ROWS\n");
+	for (int i = 0; i < NOUNS; i++)
+		if (!is_own(nouns[i], count, own))
+			print_rows(nouns[i]);
+	printf("#else\n");
+	for (int i = 0; i < NOUNS; i++)
+		if (!is_own(nouns[i], count, own))
+			print_columns(nouns[i]);
+	printf("#endif\n");
+}
+
 static void print_table(void)
 {
+	char name[64];
+
 	printf("// Printed by print-fields from the schema.\n\n#include "
 	       "\"tools/culvertctl/command.h\"\n");
 	for (int i = 0; i < NOUNS; i++) {
-		printf("\nstatic const struct noun_field %s_fields[] = {\n", nouns[i]->name);
+		printf("\nstatic const struct noun_field %s_fields[] = {\n",
+			c_name(nouns[i]->name, name));
 		for (unsigned int j = 0; j < nouns[i]->fields.count; j++)
 			print_field(&nouns[i]->fields.item[j]);
 		printf("\t{0},\n};\n");
@@ -120,13 +198,17 @@ static void print_table(void)
 		printf("\t{");
 		print_string("noun", nouns[i]->name);
 		print_string("help", nouns[i]->help);
-		printf(" .field = %s_fields},\n", nouns[i]->name);
+		printf(" .field = %s_fields},\n", c_name(nouns[i]->name, name));
 	}
 	printf("\t{0},\n};\n");
 }
 
 int main(int count, char **words)
 {
+	if (count >= 2 && strcmp(words[1], "commands") == 0) {
+		print_commands(count - 2, words + 2);
+		return 0;
+	}
 	if (count == 3)
 		return print_manual(words[1], words[2]);
 	print_table();

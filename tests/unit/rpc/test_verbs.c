@@ -8,6 +8,7 @@
 #include "control/api/client.h"
 #include "control/api/methods.h"
 #include "control/rpc/verbs.h"
+#include "control/service.h"
 
 #include <jansson.h>
 
@@ -203,6 +204,30 @@ static void test_create_and_delete(void **state)
 		API_INVALID, "bandwith");
 }
 
+static json_t *several(const char *vnet_prefix)
+{
+	return json_pack("{s:[{s:s,s:s,s:s},{s:s,s:s,s:s,s:{s:s,s:[s]}}]}", "changes", "op",
+		"ensure", "noun", "customer", "name", "initech", "op", "create", "noun", "vnet",
+		"name", "initech-lab", "fields", "customer", "initech", "prefixes", vnet_prefix);
+}
+
+// Several objects are one revision, or none of them is there.
+static void test_several_at_once(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t before = service_revision(fixture->service);
+
+	refused(fixture, API_MODEL_CHANGE, several("0.0.0.0/0"), API_REFUSED, "cannot be a vNet's");
+	refused(fixture, "customer.show", json_pack("{s:s}", "name", "initech"), API_NOT_FOUND,
+		"initech");
+	json_decref(call(fixture, API_MODEL_CHANGE, several("10.50.0.0/16")));
+	assert_true(service_revision(fixture->service) == before + 1);
+	json_decref(call(fixture, "vnet.show", json_pack("{s:s}", "name", "initech-lab")));
+	json_decref(call(fixture, "customer.ensure", json_pack("{s:s}", "name", "initech")));
+	assert_true(service_revision(fixture->service) == before + 1);
+	refused(fixture, API_MODEL_CHANGE, json_pack("{s:[i]}", "changes", 7), API_INVALID, "op");
+}
+
 static void test_config(void **state)
 {
 	struct fixture *fixture = *state;
@@ -261,6 +286,11 @@ static void test_operator(void **state)
 		json_pack("{s:s, s:{s:{s:s}}}", "name", "acme-ams-01/private", "fields", "password",
 			"file", "/etc/shadow"),
 		API_DENIED, "read by culvertd");
+	refused(fixture, API_MODEL_CHANGE,
+		json_pack("{s:[{s:s,s:s,s:s,s:{s:{s:s}}}]}", "changes", "op", "set", "noun",
+			"peering", "name", "acme-ams-01/private", "fields", "password", "file",
+			"/etc/shadow"),
+		API_DENIED, "read by culvertd");
 }
 
 static void test_describe(void **state)
@@ -281,6 +311,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_show, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_change, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_create_and_delete, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_several_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_config, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lists_of_the_store, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_operator, setup_operator, teardown),

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Several objects in one revision: a file of commands, and a circuit with all that it consists of. What is typed becomes
+// a list of changes for model.change, which takes all of them or none; nobody sees a half-built circuit, and a mistake in
+// the last line leaves nothing behind.
+
+#include "tools/culvertctl/command.h"
+
+#include "control/api/methods.h"
+
+#include <jansson.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WORDS_MAX 256
+
+// Sends the changes with what of if_revision and check was given.
+static int send_changes(struct context *context, json_t *changes)
+{
+	json_t *params = json_pack("{s:o}", "changes", changes), *result;
+	static const char *const passed[] = {"if_revision", "check"};
+	int status;
+
+	for (size_t i = 0; i < 2; i++)
+		if (json_object_get(context->params, passed[i]) != NULL)
+			json_object_set(
+				params, passed[i], json_object_get(context->params, passed[i]));
+	result = ask_method(context, API_MODEL_CHANGE, params, &status);
+	if (result != NULL)
+		status = print_change(context, result);
+	json_decref(result);
+	return status;
+}
+
+static json_t *change_json(const char *op, const char *noun, const char *name, json_t *fields)
+{
+	return json_pack("{s:s, s:s, s:s, s:o}", "op", op, "noun", noun, "name", name, "fields",
+		fields == NULL ? json_object() : fields);
+}
+
+// --- a circuit with its parts ------------------------------------------------------------------------------
+
+// "primary:ams1/wan0:100.20" -> link CIRCUIT/primary
+static int link_change(
+	const char *circuit, const char *text, json_t **change, struct api_error *error)
+{
+	const char *colon = strchr(text, ':'), *slash = strchr(text, '/');
+	const char *tags = slash == NULL ? NULL : strchr(slash, ':');
+	char name[160];
+	json_t *fields;
+
+	if (colon == NULL || slash == NULL || slash < colon || colon == text)
+		return api_fail(error, API_USAGE, "--link primary:ams1/wan0:100",
+			"--link \"%s\" is not ROLE:EDGE/PORT[:TAG[.TAG]]", text);
+	snprintf(name, sizeof(name), "%s/%.*s", circuit, (int)(colon - text), text);
+	fields = json_pack("{s:s%, s:s%}", "edge", colon + 1, (size_t)(slash - colon - 1), "port",
+		slash + 1, tags == NULL ? strlen(slash + 1) : (size_t)(tags - slash - 1));
+	if (tags != NULL) {
+		const char *dot = strchr(tags, '.');
+		json_object_set_new(fields, "outer-tag",
+			json_stringn(tags + 1,
+				dot == NULL ? strlen(tags + 1) : (size_t)(dot - tags - 1)));
+		if (dot != NULL)
+			json_object_set_new(fields, "inner-tag", json_string(dot + 1));
+	}
+	*change = change_json("create", "link", name, fields);
+	return 0;
+}
+
+// "private,peer-asn=65001,..." -> peering CIRCUIT/private; "acme-prod,weight=2" -> connection CIRCUIT/acme-prod
+static int part_change(const char *circuit, const char *noun, const char *flag, const char *text,
+	json_t **change, struct api_error *error)
+{
+	size_t first = strcspn(text, ",");
+	char name[160], *wrong;
+	json_t *fields = parse_pairs(text[first] == ',' ? text + first + 1 : "", &wrong);
+
+	if (fields == NULL) {
+		api_fail(error, API_USAGE, "culvertctl circuit create --help",
+			"--%s: \"%s\" is not FIELD=VALUE", flag, wrong);
+		free(wrong);
+		return -EINVAL;
+	}
+	snprintf(name, sizeof(name), "%s/%.*s", circuit, (int)first, text);
+	*change = change_json("create", noun, name, fields);
+	return 0;
+}
+
+int run_circuit_create(struct context *context)
+{
+	static const struct {
+		const char *flag, *noun;
+	} parts[] = {{"link", "link"}, {"peering", "peering"}, {"connect", "connection"}};
+	const char *circuit = context->argument;
+	json_t *changes, *text, *change = NULL;
+	struct api_error error;
+	size_t i;
+
+	if (json_object_size(context->local) == 0)
+		return run_write(context);
+	changes = json_array();
+	json_array_append_new(
+		changes, change_json("create", "circuit", circuit, json_incref(context->fields)));
+	for (size_t part = 0; part < sizeof(parts) / sizeof(parts[0]); part++) {
+		json_array_foreach (json_object_get(context->local, parts[part].flag), i, text) {
+			const char *value = json_string_value(text);
+			int ret = part == 0 ? link_change(circuit, value, &change, &error)
+					    : part_change(circuit, parts[part].noun,
+						      parts[part].flag, value, &change, &error);
+			if (ret < 0) {
+				json_decref(changes);
+				return complain(&error);
+			}
+			json_array_append_new(changes, change);
+		}
+	}
+	return send_changes(context, changes);
+}
+
+// --- a file of commands ------------------------------------------------------------------------------------
+
+// Cuts the line into words in place. Quotes hold words together, # begins a comment. -EINVAL: a quote is not closed.
+static int split(char *line, char **words, int *count)
+{
+	char *from = line, *to = line;
+
+	for (*count = 0; *count < WORDS_MAX;) {
+		char quote = '\0';
+
+		while (isspace((unsigned char)*from))
+			from++;
+		if (*from == '\0' || *from == '#')
+			return 0;
+		words[(*count)++] = to;
+		for (; *from != '\0' && (quote != '\0' || !isspace((unsigned char)*from)); from++) {
+			if (quote == '\0' && (*from == '"' || *from == '\''))
+				quote = *from;
+			else if (quote != '\0' && *from == quote)
+				quote = '\0';
+			else
+				*to++ = *from;
+		}
+		if (quote != '\0')
+			return -EINVAL;
+		from += *from != '\0';
+		*to++ = '\0';
+	}
+	return -E2BIG;
+}
+
+// One line into one change.
+static int parse_line(char *line, json_t *changes, struct api_error *error)
+{
+	struct context context = {0};
+	char *words[WORDS_MAX];
+	int count, ret = split(line, words, &count);
+
+	if (ret < 0)
+		return api_fail(error, API_USAGE, NULL,
+			ret == -E2BIG ? "too many words" : "a quote is not closed");
+	if (count == 0)
+		return 0;
+	context.params = json_object();
+	context.local = json_object();
+	context.fields = json_object();
+	ret = parse_words(&context, count, words, error);
+	const struct command *command = context.command;
+	bool writes = command != NULL && command->method != NULL &&
+		      (command->run == run_write || command->run == run_circuit_create);
+	if (ret == 0 &&
+		(!writes || context.argument == NULL || json_object_size(context.local) > 0))
+		ret = api_fail(error, API_USAGE,
+			"culvertctl NOUN create|set|ensure|delete NAME ...",
+			"a line creates, sets, ensures or deletes one object");
+	if (ret == 0)
+		json_array_append_new(
+			changes, change_json(command->verb, command->noun, context.argument,
+					 json_incref(context.fields)));
+	json_decref(context.params);
+	json_decref(context.local);
+	json_decref(context.fields);
+	return ret;
+}
+
+int run_batch(struct context *context)
+{
+	const char *path = context->argument;
+	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+	json_t *changes = json_array();
+	struct api_error error;
+	char *line = NULL;
+	size_t room = 0;
+	int number = 0, ret = 0;
+
+	if (file == NULL) {
+		json_decref(changes);
+		api_fail(&error, API_NOT_FOUND, "\"-\" is standard input", "cannot read %s: %s",
+			path, strerror(errno));
+		return complain(&error);
+	}
+	while (ret == 0 && getline(&line, &room, file) > 0) {
+		number++;
+		ret = parse_line(line, changes, &error);
+	}
+	free(line);
+	if (file != stdin)
+		fclose(file);
+	if (ret < 0) {
+		json_decref(changes);
+		fprintf(stderr, "%s:%d: ", path, number);
+		return complain(&error);
+	}
+	if (json_array_size(changes) == 0) {
+		json_decref(changes);
+		printf("no change\n");
+		return 0;
+	}
+	return send_changes(context, changes);
+}
