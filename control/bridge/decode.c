@@ -9,9 +9,8 @@
 
 #include "control/bridge/netlink.h"
 
+#include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
-#include <netlink/attr.h>
-#include <netlink/msg.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -29,8 +28,8 @@ static bool read_via(const struct nlattr *gateway, const struct nlattr *via, int
 		*address = (struct ip_address){0};
 		return true;
 	}
-	const struct rtvia *value = nla_data(via);
-	int len = nla_len(via) - (int)sizeof(*value);
+	const struct rtvia *value = mnl_attr_get_payload(via);
+	int len = (int)mnl_attr_get_payload_len(via) - (int)sizeof(*value);
 	*address = (struct ip_address){.family = value->rtvia_family == AF_INET6 ? 6 : 4};
 	if (len != ip_length(address->family))
 		return false;
@@ -48,17 +47,16 @@ static void add_hop(struct decoded_route *route, unsigned int flags, const struc
 
 static bool read_multipath(const struct nlattr *multipath, int family, struct decoded_route *route)
 {
-	struct rtnexthop *rtnh = nla_data(multipath);
-	int left = nla_len(multipath);
+	const struct rtnexthop *rtnh = mnl_attr_get_payload(multipath);
+	int left = mnl_attr_get_payload_len(multipath);
 
 	for (; RTNH_OK(rtnh, left);
 		left -= (int)NLMSG_ALIGN(rtnh->rtnh_len), rtnh = RTNH_NEXT(rtnh)) {
-		struct nlattr *attr[RTA_MAX + 1];
+		const struct nlattr *attr[RTA_MAX + 1];
 		struct hop hop = {.weight = (uint16_t)(rtnh->rtnh_hops + 1),
 			.ifindex = (uint32_t)rtnh->rtnh_ifindex};
-		if (nla_parse(attr, RTA_MAX, (struct nlattr *)RTNH_DATA(rtnh),
-			    rtnh->rtnh_len - (int)sizeof(*rtnh), NULL) < 0)
-			return false;
+		netlink_parse_payload(
+			RTNH_DATA(rtnh), rtnh->rtnh_len - RTNH_LENGTH(0), attr, RTA_MAX);
 		if (!read_via(attr[RTA_GATEWAY], attr[RTA_VIA], family, &hop.via))
 			return false;
 		add_hop(route, rtnh->rtnh_flags, &hop);
@@ -68,8 +66,8 @@ static bool read_multipath(const struct nlattr *multipath, int family, struct de
 
 bool decode_route(const struct nlmsghdr *header, struct decoded_route *route)
 {
-	const struct rtmsg *rtm = nlmsg_data(header);
-	struct nlattr *attr[RTA_MAX + 1];
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(header);
+	const struct nlattr *attr[RTA_MAX + 1];
 
 	route->count = route->dead = 0;
 	if (header->nlmsg_len < NLMSG_LENGTH(sizeof(*rtm)) || rtm->rtm_flags & RTM_F_CLONED)
@@ -88,9 +86,9 @@ bool decode_route(const struct nlmsghdr *header, struct decoded_route *route)
 	default:
 		return false;
 	}
-	if (nlmsg_parse((struct nlmsghdr *)header, sizeof(*rtm), attr, RTA_MAX, NULL) < 0)
+	if (!netlink_parse(header, sizeof(*rtm), attr, RTA_MAX))
 		return false;
-	route->table = attr[RTA_TABLE] ? nla_get_u32(attr[RTA_TABLE]) : rtm->rtm_table;
+	route->table = attr[RTA_TABLE] ? mnl_attr_get_u32(attr[RTA_TABLE]) : rtm->rtm_table;
 	route->key = (struct route_key){.protocol = rtm->rtm_protocol};
 	route->key.prefix.address.family = rtm->rtm_family == AF_INET6 ? 6 : 4;
 	route->key.prefix.len = rtm->rtm_dst_len;
@@ -98,12 +96,13 @@ bool decode_route(const struct nlmsghdr *header, struct decoded_route *route)
 		!netlink_address(attr[RTA_DST], rtm->rtm_family, &route->key.prefix.address))
 		return false;
 	if (attr[RTA_PRIORITY])
-		route->key.metric = nla_get_u32(attr[RTA_PRIORITY]);
+		route->key.metric = mnl_attr_get_u32(attr[RTA_PRIORITY]);
 	if (route->blackhole)
 		return true;
 	if (attr[RTA_MULTIPATH])
 		return read_multipath(attr[RTA_MULTIPATH], rtm->rtm_family, route);
-	struct hop hop = {.weight = 1, .ifindex = attr[RTA_OIF] ? nla_get_u32(attr[RTA_OIF]) : 0};
+	struct hop hop = {
+		.weight = 1, .ifindex = attr[RTA_OIF] ? mnl_attr_get_u32(attr[RTA_OIF]) : 0};
 	if (!read_via(attr[RTA_GATEWAY], attr[RTA_VIA], rtm->rtm_family, &hop.via))
 		return false;
 	add_hop(route, rtm->rtm_flags, &hop);

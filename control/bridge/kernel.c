@@ -9,14 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
 #include <linux/if.h>
 #include <linux/if_arp.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
-#include <netlink/attr.h>
-#include <netlink/msg.h>
 
 #ifndef IFF_LOWER_UP
 #define IFF_LOWER_UP 0x10000
@@ -24,25 +23,26 @@
 
 bool kernel_link_parse(const struct nlmsghdr *header, struct kernel_link *link)
 {
-	struct nlattr *attr[IFLA_MAX + 1], *info[IFLA_INFO_MAX + 1];
-	const struct ifinfomsg *ifi = nlmsg_data(header);
+	const struct nlattr *attr[IFLA_MAX + 1], *info[IFLA_INFO_MAX + 1];
+	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(header);
 
 	*link = (struct kernel_link){0};
-	if (nlmsg_parse((struct nlmsghdr *)header, sizeof(*ifi), attr, IFLA_MAX, NULL) < 0)
+	if (!netlink_parse(header, sizeof(*ifi), attr, IFLA_MAX))
 		return false;
 	link->index = ifi->ifi_index;
 	link->up = ifi->ifi_flags & IFF_UP;
 	link->running = (ifi->ifi_flags & (IFF_UP | IFF_LOWER_UP)) == (IFF_UP | IFF_LOWER_UP);
 	if (attr[IFLA_IFNAME])
-		nla_strlcpy(link->name, attr[IFLA_IFNAME], sizeof(link->name));
+		netlink_text(attr[IFLA_IFNAME], link->name, sizeof(link->name));
 	if (attr[IFLA_MTU])
-		link->mtu = (uint16_t)nla_get_u32(attr[IFLA_MTU]);
-	if (attr[IFLA_ADDRESS] && nla_len(attr[IFLA_ADDRESS]) == 6)
-		memcpy(link->mac, nla_data(attr[IFLA_ADDRESS]), 6);
-	if (attr[IFLA_LINKINFO] &&
-		nla_parse_nested(info, IFLA_INFO_MAX, attr[IFLA_LINKINFO], NULL) == 0 &&
-		info[IFLA_INFO_KIND])
-		link->tun = nla_strcmp(info[IFLA_INFO_KIND], "tun") == 0;
+		link->mtu = (uint16_t)mnl_attr_get_u32(attr[IFLA_MTU]);
+	if (attr[IFLA_ADDRESS] && mnl_attr_get_payload_len(attr[IFLA_ADDRESS]) == 6)
+		memcpy(link->mac, mnl_attr_get_payload(attr[IFLA_ADDRESS]), 6);
+	if (attr[IFLA_LINKINFO]) {
+		netlink_parse_payload(mnl_attr_get_payload(attr[IFLA_LINKINFO]),
+			mnl_attr_get_payload_len(attr[IFLA_LINKINFO]), info, IFLA_INFO_MAX);
+		link->tun = netlink_text_is(info[IFLA_INFO_KIND], "tun");
+	}
 	return true;
 }
 
@@ -55,34 +55,34 @@ static void link_object(void *ctx, const struct nlmsghdr *header)
 int kernel_link_get(struct netlink *netlink, const char *name, struct kernel_link *link)
 {
 	struct ifinfomsg ifi = {0};
-	struct nl_msg *msg = netlink_message(RTM_GETLINK, 0, &ifi, sizeof(ifi));
+	struct netlink_message message;
+	struct nlmsghdr *request = netlink_begin(&message, RTM_GETLINK, 0, &ifi, sizeof(ifi));
 
 	*link = (struct kernel_link){0};
-	if (msg == NULL)
-		return -ENOMEM;
-	nla_put_string(msg, IFLA_IFNAME, name);
-	int err = netlink_get(netlink, msg, link_object, link);
+	mnl_attr_put_strz(request, IFLA_IFNAME, name);
+	int err = netlink_get(netlink, request, link_object, link);
 	return err ? err : link->index == 0 ? -ENODEV : 0;
 }
 
 int kernel_link_set(struct netlink *netlink, int index, const uint8_t *mac, uint16_t mtu)
 {
 	struct ifinfomsg ifi = {.ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
-	struct nl_msg *msg = netlink_message(RTM_NEWLINK, 0, &ifi, sizeof(ifi));
+	struct netlink_message message;
+	struct nlmsghdr *request = netlink_begin(&message, RTM_NEWLINK, 0, &ifi, sizeof(ifi));
 
-	if (msg == NULL)
-		return -ENOMEM;
 	if (mac)
-		nla_put(msg, IFLA_ADDRESS, 6, mac);
+		mnl_attr_put(request, IFLA_ADDRESS, 6, mac);
 	if (mtu)
-		nla_put_u32(msg, IFLA_MTU, mtu);
-	return netlink_request(netlink, msg);
+		mnl_attr_put_u32(request, IFLA_MTU, mtu);
+	return netlink_request(netlink, request);
 }
 
 int kernel_link_delete(struct netlink *netlink, int index)
 {
 	struct ifinfomsg ifi = {.ifi_index = index};
-	int err = netlink_request(netlink, netlink_message(RTM_DELLINK, 0, &ifi, sizeof(ifi)));
+	struct netlink_message message;
+	int err = netlink_request(
+		netlink, netlink_begin(&message, RTM_DELLINK, 0, &ifi, sizeof(ifi)));
 
 	return err == -ENODEV ? 0 : err;
 }
@@ -97,13 +97,12 @@ static int address_change(struct netlink *netlink, int type, int index,
 		.ifa_flags = address->address.family == 6 ? IFA_F_NODAD : 0,
 	};
 	int flags = type == RTM_NEWADDR ? NLM_F_CREATE | NLM_F_REPLACE : 0;
-	struct nl_msg *msg = netlink_message(type, flags, &ifa, sizeof(ifa));
+	struct netlink_message message;
+	struct nlmsghdr *request = netlink_begin(&message, type, flags, &ifa, sizeof(ifa));
 
-	if (msg == NULL)
-		return -ENOMEM;
-	netlink_put_address(msg, IFA_LOCAL, &address->address);
-	netlink_put_address(msg, IFA_ADDRESS, &address->address);
-	int err = netlink_request(netlink, msg);
+	netlink_put_address(request, IFA_LOCAL, &address->address);
+	netlink_put_address(request, IFA_ADDRESS, &address->address);
+	int err = netlink_request(netlink, request);
 	return err == -EEXIST || err == -EADDRNOTAVAIL ? 0 : err;
 }
 
@@ -116,14 +115,14 @@ struct address_list {
 static void address_object(void *ctx, const struct nlmsghdr *header)
 {
 	struct address_list *list = ctx;
-	const struct ifaddrmsg *ifa = nlmsg_data(header);
-	struct nlattr *attr[IFA_MAX + 1];
+	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(header);
+	const struct nlattr *attr[IFA_MAX + 1];
 	struct bridge_interface_address found = {.len = ifa->ifa_prefixlen};
 
 	if (header->nlmsg_type != RTM_NEWADDR || (int)ifa->ifa_index != list->index ||
 		ifa->ifa_scope == RT_SCOPE_LINK || list->count == 32)
 		return;
-	if (nlmsg_parse((struct nlmsghdr *)header, sizeof(*ifa), attr, IFA_MAX, NULL) < 0)
+	if (!netlink_parse(header, sizeof(*ifa), attr, IFA_MAX))
 		return;
 	if (netlink_address(attr[IFA_LOCAL] ? attr[IFA_LOCAL] : attr[IFA_ADDRESS], ifa->ifa_family,
 		    &found.address))
@@ -143,9 +142,8 @@ int kernel_addresses_set(struct netlink *netlink, int index,
 	const struct bridge_interface_address *address, unsigned int count)
 {
 	struct address_list have = {.index = index};
-	struct ifaddrmsg ifa = {0};
-	int err = netlink_get(netlink, netlink_message(RTM_GETADDR, NLM_F_DUMP, &ifa, sizeof(ifa)),
-		address_object, &have);
+	struct ifaddrmsg ifa = {.ifa_index = (unsigned int)index};
+	int err = netlink_dump(netlink, RTM_GETADDR, &ifa, sizeof(ifa), address_object, &have);
 
 	for (unsigned int i = 0; err == 0 && i < count; i++)
 		if (!address_in(&address[i], have.address, have.count))
@@ -156,7 +154,8 @@ int kernel_addresses_set(struct netlink *netlink, int index,
 	return err;
 }
 
-static struct nl_msg *route_message(int type, int flags, const struct kernel_route *route)
+static struct nlmsghdr *route_message(
+	struct netlink_message *message, int type, int flags, const struct kernel_route *route)
 {
 	struct rtmsg rtm = {
 		.rtm_family = ip_af(route->prefix->address.family),
@@ -168,34 +167,35 @@ static struct nl_msg *route_message(int type, int flags, const struct kernel_rou
 			    : route->via ? RTN_UNICAST
 					 : RTN_BLACKHOLE,
 	};
-	struct nl_msg *msg = netlink_message(type, flags, &rtm, sizeof(rtm));
+	struct nlmsghdr *request = netlink_begin(message, type, flags, &rtm, sizeof(rtm));
 
-	if (msg == NULL)
-		return NULL;
-	nla_put_u32(msg, RTA_TABLE, route->table);
+	mnl_attr_put_u32(request, RTA_TABLE, route->table);
 	if (route->prefix->len > 0)
-		netlink_put_address(msg, RTA_DST, &route->prefix->address);
+		netlink_put_address(request, RTA_DST, &route->prefix->address);
 	if (route->via)
-		netlink_put_address(msg, RTA_GATEWAY, route->via);
+		netlink_put_address(request, RTA_GATEWAY, route->via);
 	if (route->index)
-		nla_put_u32(msg, RTA_OIF, (uint32_t)route->index);
-	return msg;
+		mnl_attr_put_u32(request, RTA_OIF, (uint32_t)route->index);
+	return request;
 }
 
 int kernel_route_set(struct netlink *netlink, const struct kernel_route *route)
 {
-	return netlink_request(
-		netlink, route_message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route));
+	struct netlink_message message;
+	return netlink_request(netlink,
+		route_message(&message, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route));
 }
 
 int kernel_route_delete(struct netlink *netlink, const struct kernel_route *route)
 {
-	int err = netlink_request(netlink, route_message(RTM_DELROUTE, 0, route));
+	struct netlink_message message;
+	int err = netlink_request(netlink, route_message(&message, RTM_DELROUTE, 0, route));
 
 	return err == -ESRCH || err == -ENOENT ? 0 : err;
 }
 
-static struct nl_msg *rule_message(int type, int flags, const struct kernel_rule *rule)
+static struct nlmsghdr *rule_message(
+	struct netlink_message *message, int type, int flags, const struct kernel_rule *rule)
 {
 	struct fib_rule_hdr frh = {
 		.family = ip_af(rule->family),
@@ -203,33 +203,33 @@ static struct nl_msg *rule_message(int type, int flags, const struct kernel_rule
 		.table = RT_TABLE_UNSPEC,
 		.src_len = rule->from ? ip_bits(rule->family) : 0,
 	};
-	struct nl_msg *msg = netlink_message(type, flags, &frh, sizeof(frh));
+	struct nlmsghdr *request = netlink_begin(message, type, flags, &frh, sizeof(frh));
 
-	if (msg == NULL)
-		return NULL;
-	nla_put_u32(msg, FRA_PRIORITY, rule->priority);
+	mnl_attr_put_u32(request, FRA_PRIORITY, rule->priority);
 	if (rule->table)
-		nla_put_u32(msg, FRA_TABLE, rule->table);
+		mnl_attr_put_u32(request, FRA_TABLE, rule->table);
 	if (rule->iif)
-		nla_put_string(msg, FRA_IIFNAME, rule->iif);
+		mnl_attr_put_strz(request, FRA_IIFNAME, rule->iif);
 	if (rule->from)
-		netlink_put_address(msg, FRA_SRC, rule->from);
+		netlink_put_address(request, FRA_SRC, rule->from);
 	if (rule->protocol)
-		nla_put_u8(msg, FRA_PROTOCOL, rule->protocol);
-	return msg;
+		mnl_attr_put_u8(request, FRA_PROTOCOL, rule->protocol);
+	return request;
 }
 
 int kernel_rule_set(struct netlink *netlink, const struct kernel_rule *rule)
 {
+	struct netlink_message message;
 	int err = netlink_request(
-		netlink, rule_message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, rule));
+		netlink, rule_message(&message, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, rule));
 
 	return err == -EEXIST ? 0 : err;
 }
 
 int kernel_rule_delete(struct netlink *netlink, const struct kernel_rule *rule)
 {
-	int err = netlink_request(netlink, rule_message(RTM_DELRULE, 0, rule));
+	struct netlink_message message;
+	int err = netlink_request(netlink, rule_message(&message, RTM_DELRULE, 0, rule));
 
 	return err == -ENOENT ? 0 : err;
 }
@@ -243,26 +243,24 @@ int kernel_neighbor_set(
 		.ndm_state = NUD_NONE,
 		.ndm_flags = managed ? 0 : NTF_USE,
 	};
-	struct nl_msg *msg =
-		netlink_message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &ndm, sizeof(ndm));
+	struct netlink_message message;
+	struct nlmsghdr *request = netlink_begin(
+		&message, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &ndm, sizeof(ndm));
 
-	if (msg == NULL)
-		return -ENOMEM;
-	netlink_put_address(msg, NDA_DST, address);
+	netlink_put_address(request, NDA_DST, address);
 	if (managed)
-		nla_put_u32(msg, NDA_FLAGS_EXT, NTF_EXT_MANAGED);
-	return netlink_request(netlink, msg);
+		mnl_attr_put_u32(request, NDA_FLAGS_EXT, NTF_EXT_MANAGED);
+	return netlink_request(netlink, request);
 }
 
 int kernel_neighbor_delete(struct netlink *netlink, int index, const struct ip_address *address)
 {
 	struct ndmsg ndm = {.ndm_family = ip_af(address->family), .ndm_ifindex = index};
-	struct nl_msg *msg = netlink_message(RTM_DELNEIGH, 0, &ndm, sizeof(ndm));
+	struct netlink_message message;
+	struct nlmsghdr *request = netlink_begin(&message, RTM_DELNEIGH, 0, &ndm, sizeof(ndm));
 
-	if (msg == NULL)
-		return -ENOMEM;
-	netlink_put_address(msg, NDA_DST, address);
-	int err = netlink_request(netlink, msg);
+	netlink_put_address(request, NDA_DST, address);
+	int err = netlink_request(netlink, request);
 	return err == -ENOENT || err == -ENODEV ? 0 : err;
 }
 
@@ -270,19 +268,17 @@ int kernel_neighbor_delete(struct netlink *netlink, int index, const struct ip_a
 bool kernel_has_vrf(void)
 {
 	struct ifinfomsg ifi = {0};
+	struct netlink_message message;
+	struct nlmsghdr *request =
+		netlink_begin(&message, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &ifi, sizeof(ifi));
 	struct netlink netlink;
-	struct nl_msg *msg;
-	int err = netlink_open(&netlink, 0);
 
-	if (err)
+	if (netlink_open(&netlink, 0))
 		return false;
-	msg = netlink_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &ifi, sizeof(ifi));
-	if (msg) {
-		struct nlattr *info = nla_nest_start(msg, IFLA_LINKINFO);
-		nla_put_string(msg, IFLA_INFO_KIND, "vrf");
-		nla_nest_end(msg, info);
-	}
-	err = netlink_request(&netlink, msg);
+	struct nlattr *info = mnl_attr_nest_start(request, IFLA_LINKINFO);
+	mnl_attr_put_strz(request, IFLA_INFO_KIND, "vrf");
+	mnl_attr_nest_end(request, info);
+	int err = netlink_request(&netlink, request);
 	netlink_close(&netlink);
 	return err == -EINVAL;
 }

@@ -24,9 +24,9 @@
 #include <sys/socket.h>
 
 #include <event2/event.h>
+#include <libmnl/libmnl.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
-#include <netlink/msg.h>
 
 enum { DEFAULT_BUFFER = 64 << 20, INTERRUPTED_MAX = 5 };
 
@@ -132,7 +132,8 @@ static void message(struct space *space, const struct nlmsghdr *header, bool dum
 		break;
 	case RTM_DELADDR:
 		// With an address go the routes that used it, silently. Which ones only a dump tells.
-		install_forget(space, ((const struct ifaddrmsg *)nlmsg_data(header))->ifa_index);
+		install_forget(space,
+			((const struct ifaddrmsg *)mnl_nlmsg_get_payload(header))->ifa_index);
 		mirror_resync(space);
 		break;
 	case RTM_NEWNEIGH:
@@ -177,7 +178,7 @@ static bool read_events(struct mirror *mirror, uint64_t end)
 			if (buffers->header[i].msg_hdr.msg_flags & MSG_TRUNC)
 				overrun(mirror);
 			struct nlmsghdr *h = (struct nlmsghdr *)buffers->data[i];
-			for (; nlmsg_ok(h, left); h = nlmsg_next(h, &left))
+			for (; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left))
 				message(mirror->space, h, false);
 		}
 		if (clock_ns() > end)
@@ -206,18 +207,22 @@ static void on_events(evutil_socket_t fd, short what, void *ctx)
 
 // ---- dumps
 
+static int send_dump(struct mirror *mirror, int type, const void *header, size_t len)
+{
+	struct netlink_message message;
+
+	return netlink_send(&mirror->dump, netlink_begin(&message, type, NLM_F_DUMP, header, len));
+}
+
 // A namespace of one domain needs its main table only. That matters: the kernel keeps the tables main and local
 // of such a namespace in one IPv4 trie and would walk it again for local, all of a full table within one recv.
 static int request_routes(struct mirror *mirror)
 {
 	bool v6 = mirror->phase == PHASE_ROUTES6;
 	struct rtmsg rtm = {.rtm_family = v6 ? AF_INET6 : AF_INET};
-	struct nl_msg *msg;
-
 	if (!v6 && !mirror->space->shared)
 		rtm.rtm_table = RT_TABLE_MAIN;
-	msg = netlink_message(RTM_GETROUTE, NLM_F_DUMP, &rtm, sizeof(rtm));
-	return netlink_send(&mirror->dump, msg);
+	return send_dump(mirror, RTM_GETROUTE, &rtm, sizeof(rtm));
 }
 
 static int request_phase(struct mirror *mirror)
@@ -231,12 +236,10 @@ static int request_phase(struct mirror *mirror)
 	case PHASE_LINKS:
 		while ((link = idmap_next(&mirror->space->links, &cursor)) != NULL)
 			link->seen = false;
-		return netlink_send(
-			&mirror->dump, netlink_message(RTM_GETLINK, NLM_F_DUMP, &ifi, sizeof(ifi)));
+		return send_dump(mirror, RTM_GETLINK, &ifi, sizeof(ifi));
 	case PHASE_NEIGHBORS:
 		neighbors_unseen(mirror->space);
-		return netlink_send(&mirror->dump,
-			netlink_message(RTM_GETNEIGH, NLM_F_DUMP, &ndm, sizeof(ndm)));
+		return send_dump(mirror, RTM_GETNEIGH, &ndm, sizeof(ndm));
 	default:
 		return request_routes(mirror);
 	}
@@ -302,13 +305,15 @@ static void dump_chunk(struct mirror *mirror)
 	int left = mirror->pending;
 
 	mirror->pending = 0;
-	for (struct nlmsghdr *h = (struct nlmsghdr *)mirror->chunk; nlmsg_ok(h, left);
-		h = nlmsg_next(h, &left)) {
+	for (struct nlmsghdr *h = (struct nlmsghdr *)mirror->chunk; mnl_nlmsg_ok(h, left);
+		h = mnl_nlmsg_next(h, &left)) {
 		if (h->nlmsg_flags & NLM_F_DUMP_INTR)
 			mirror->interrupted = true;
 		if (h->nlmsg_type == NLMSG_ERROR || h->nlmsg_type == NLMSG_DONE) {
 			// Both begin with an error number. ENOENT: a table that never had a route.
-			int err = nlmsg_datalen(h) >= (int)sizeof(int) ? *(int *)nlmsg_data(h) : 0;
+			int err = mnl_nlmsg_get_payload_len(h) >= sizeof(int)
+					  ? *(int *)mnl_nlmsg_get_payload(h)
+					  : 0;
 			if (err < 0 && err != -ENOENT)
 				mirror->interrupted = true;
 			phase_end(mirror);
@@ -365,10 +370,8 @@ static void dump_start(struct mirror *mirror)
 	}
 	err = netns_enter(space->fd, &back);
 	if (err == 0) {
-		int on = 1;
 		err = netlink_open(&mirror->dump, 1 << 20);
 		netns_leave(back);
-		setsockopt(mirror->dump.fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
 	}
 	mirror->phase = PHASE_LINKS;
 	if (err == 0)

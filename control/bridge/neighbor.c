@@ -14,10 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <libmnl/libmnl.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
-#include <netlink/attr.h>
-#include <netlink/msg.h>
 
 enum { NUD_USABLE = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT };
 
@@ -49,14 +48,14 @@ static void set_state(
 
 void neighbor_message(struct space *space, const struct nlmsghdr *header, bool dump)
 {
-	const struct ndmsg *ndm = nlmsg_data(header);
-	struct nlattr *attr[NDA_MAX + 1];
+	const struct ndmsg *ndm = mnl_nlmsg_get_payload(header);
+	const struct nlattr *attr[NDA_MAX + 1];
 	struct ip_address address;
 	const struct link *link = idmap_get(&space->links, (uint32_t)ndm->ndm_ifindex);
 
 	if (link == NULL || link->interface == NULL || LIST_EMPTY(&link->interface->neighbors))
 		return;
-	if (nlmsg_parse((struct nlmsghdr *)header, sizeof(*ndm), attr, NDA_MAX, NULL) < 0 ||
+	if (!netlink_parse(header, sizeof(*ndm), attr, NDA_MAX) ||
 		!netlink_address(attr[NDA_DST], ndm->ndm_family, &address))
 		return;
 	struct neighbor *neighbor = find(link->interface, &address);
@@ -64,8 +63,9 @@ void neighbor_message(struct space *space, const struct nlmsghdr *header, bool d
 		return;
 	neighbor->seen = true;
 	bool usable = header->nlmsg_type == RTM_NEWNEIGH && ndm->ndm_state & NUD_USABLE &&
-		      attr[NDA_LLADDR] && nla_len(attr[NDA_LLADDR]) == 6;
-	set_state(link->interface, neighbor, usable ? nla_data(attr[NDA_LLADDR]) : NULL);
+		      attr[NDA_LLADDR] && mnl_attr_get_payload_len(attr[NDA_LLADDR]) == 6;
+	set_state(
+		link->interface, neighbor, usable ? mnl_attr_get_payload(attr[NDA_LLADDR]) : NULL);
 }
 
 static void event_object(void *ctx, const struct nlmsghdr *header)
@@ -79,12 +79,11 @@ static void look(struct host_interface *interface, struct neighbor *neighbor)
 	struct space *space = interface->domain->space;
 	struct ndmsg ndm = {.ndm_family = ip_af(neighbor->address.family),
 		.ndm_ifindex = (int)interface->ifindex};
-	struct nl_msg *msg = netlink_message(RTM_GETNEIGH, 0, &ndm, sizeof(ndm));
+	struct netlink_message message;
+	struct nlmsghdr *request = netlink_begin(&message, RTM_GETNEIGH, 0, &ndm, sizeof(ndm));
 
-	if (msg == NULL)
-		return;
-	netlink_put_address(msg, NDA_DST, &neighbor->address);
-	netlink_get(&space->command, msg, event_object, space);
+	netlink_put_address(request, NDA_DST, &neighbor->address);
+	netlink_get(&space->command, request, event_object, space);
 }
 
 int neighbor_start(

@@ -2,20 +2,17 @@
 // Netlink plumbing. Three kinds of use: a request with an answer at once (install a route, set an address: the
 // kernel does the work inside send, so waiting for the acknowledgment does not wait for anything), a small
 // dump read to its end (our own routes, the neighbors of one interface), and the mirror's sockets, which are
-// read from the event loop elsewhere. An acknowledgment carries the kernel's errno; libnl's own error numbers
-// would lose it, so answers are read here.
+// read from the event loop elsewhere.
 
 #include "control/bridge/netlink.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <libmnl/libmnl.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <netlink/attr.h>
-#include <netlink/msg.h>
 #include <sys/socket.h>
 
 enum { ANSWER_BYTES = 64 * 1024 };
@@ -32,8 +29,9 @@ int netlink_open(struct netlink *netlink, int receive_buffer)
 	if (receive_buffer > 0 &&
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive_buffer, sizeof(receive_buffer)))
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));
-	// Acknowledgments without a copy of the request. Not vital.
+	// Acknowledgments without a copy of the request, dumps filtered by the kernel. Not vital.
 	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
+	setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address))) {
 		int err = -errno;
 		close(fd);
@@ -57,23 +55,30 @@ int netlink_join(struct netlink *netlink, unsigned int group)
 	return 0;
 }
 
-int netlink_send(struct netlink *netlink, struct nl_msg *msg)
+struct nlmsghdr *netlink_begin(
+	struct netlink_message *message, int type, int flags, const void *header, size_t len)
 {
-	int err = 0;
+	struct nlmsghdr *request = mnl_nlmsg_put_header(message->bytes);
 
-	if (msg == NULL)
-		return -ENOMEM;
-	struct nlmsghdr *header = nlmsg_hdr(msg);
-	header->nlmsg_seq = ++netlink->sequence;
-	header->nlmsg_flags |= NLM_F_REQUEST;
-	while (send(netlink->fd, header, header->nlmsg_len, 0) < 0) {
-		if (errno == EINTR)
-			continue;
-		err = -errno;
-		break;
-	}
-	nlmsg_free(msg);
-	return err;
+	request->nlmsg_type = (uint16_t)type;
+	request->nlmsg_flags = (uint16_t)flags;
+	memcpy(mnl_nlmsg_put_extra_header(request, len), header, len);
+	return request;
+}
+
+void netlink_put_address(struct nlmsghdr *request, int attribute, const struct ip_address *address)
+{
+	mnl_attr_put(request, (uint16_t)attribute, ip_length(address->family), address->bytes);
+}
+
+int netlink_send(struct netlink *netlink, struct nlmsghdr *request)
+{
+	request->nlmsg_seq = ++netlink->sequence;
+	request->nlmsg_flags |= NLM_F_REQUEST;
+	while (send(netlink->fd, request, request->nlmsg_len, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
 }
 
 // Reads one datagram of answers. 1 = more to come, 0 = the end, or -errno.
@@ -85,12 +90,12 @@ static int answers(struct netlink *netlink, netlink_object object, void *ctx)
 	if (n < 0)
 		return errno == EINTR ? 1 : -errno;
 	int left = (int)n;
-	for (struct nlmsghdr *h = (struct nlmsghdr *)buffer; nlmsg_ok(h, left);
-		h = nlmsg_next(h, &left)) {
+	for (const struct nlmsghdr *h = (struct nlmsghdr *)buffer; mnl_nlmsg_ok(h, left);
+		h = mnl_nlmsg_next(h, &left)) {
 		if (h->nlmsg_seq != netlink->sequence)
 			continue; // of an earlier request that was given up
 		if (h->nlmsg_type == NLMSG_ERROR)
-			return ((struct nlmsgerr *)nlmsg_data(h))->error;
+			return ((struct nlmsgerr *)mnl_nlmsg_get_payload(h))->error;
 		if (h->nlmsg_type == NLMSG_DONE)
 			return 0;
 		if (object)
@@ -99,14 +104,12 @@ static int answers(struct netlink *netlink, netlink_object object, void *ctx)
 	return 1;
 }
 
-int netlink_get(struct netlink *netlink, struct nl_msg *msg, netlink_object object, void *ctx)
+int netlink_get(struct netlink *netlink, struct nlmsghdr *request, netlink_object object, void *ctx)
 {
-	int err;
-
 	// REPLACE and EXCL are each one bit of what DUMP means for a get.
-	if (msg && (nlmsg_hdr(msg)->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
-		nlmsg_hdr(msg)->nlmsg_flags |= NLM_F_ACK;
-	err = netlink_send(netlink, msg);
+	if ((request->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
+		request->nlmsg_flags |= NLM_F_ACK;
+	int err = netlink_send(netlink, request);
 	if (err)
 		return err;
 	do
@@ -115,32 +118,68 @@ int netlink_get(struct netlink *netlink, struct nl_msg *msg, netlink_object obje
 	return err;
 }
 
-int netlink_request(struct netlink *netlink, struct nl_msg *msg)
+int netlink_request(struct netlink *netlink, struct nlmsghdr *request)
 {
-	return netlink_get(netlink, msg, NULL, NULL);
+	return netlink_get(netlink, request, NULL, NULL);
 }
 
-struct nl_msg *netlink_message(int type, int flags, const void *header, size_t len)
+int netlink_dump(struct netlink *netlink, int type, const void *header, size_t len,
+	netlink_object object, void *ctx)
 {
-	struct nl_msg *msg = nlmsg_alloc_simple(type, flags);
+	struct netlink_message message;
 
-	if (msg && nlmsg_append(msg, (void *)header, len, NLMSG_ALIGNTO)) {
-		nlmsg_free(msg);
-		return NULL;
-	}
-	return msg;
+	return netlink_get(
+		netlink, netlink_begin(&message, type, NLM_F_DUMP, header, len), object, ctx);
 }
 
-void netlink_put_address(struct nl_msg *msg, int attribute, const struct ip_address *address)
+void netlink_parse_payload(
+	const void *payload, size_t len, const struct nlattr **attr, unsigned int max)
 {
-	nla_put(msg, attribute, ip_length(address->family), address->bytes);
+	const struct nlattr *next = payload;
+	const char *end = (const char *)payload + len;
+
+	memset(attr, 0, (max + 1) * sizeof(const struct nlattr *));
+	for (; mnl_attr_ok(next, (int)(end - (const char *)next)); next = mnl_attr_next(next))
+		if (mnl_attr_get_type(next) <= max)
+			attr[mnl_attr_get_type(next)] = next;
+}
+
+bool netlink_parse(
+	const struct nlmsghdr *header, size_t len, const struct nlattr **attr, unsigned int max)
+{
+	size_t skip = MNL_ALIGN(len), have = mnl_nlmsg_get_payload_len(header);
+
+	if (have < len)
+		return false;
+	netlink_parse_payload(mnl_nlmsg_get_payload_offset(header, len),
+		have > skip ? have - skip : 0, attr, max);
+	return true;
 }
 
 bool netlink_address(const struct nlattr *attribute, int family, struct ip_address *address)
 {
 	*address = (struct ip_address){.family = family == AF_INET6 ? 6 : 4};
-	if (attribute == NULL || nla_len(attribute) != ip_length(address->family))
+	if (attribute == NULL || mnl_attr_get_payload_len(attribute) != ip_length(address->family))
 		return false;
-	memcpy(address->bytes, nla_data(attribute), ip_length(address->family));
+	memcpy(address->bytes, mnl_attr_get_payload(attribute), ip_length(address->family));
 	return true;
+}
+
+void netlink_text(const struct nlattr *attribute, char *text, size_t size)
+{
+	size_t len = strnlen(mnl_attr_get_payload(attribute), mnl_attr_get_payload_len(attribute));
+
+	len = len < size ? len : size - 1;
+	memcpy(text, mnl_attr_get_payload(attribute), len);
+	text[len] = '\0';
+}
+
+bool netlink_text_is(const struct nlattr *attribute, const char *text)
+{
+	char have[128];
+
+	if (attribute == NULL)
+		return false;
+	netlink_text(attribute, have, sizeof(have));
+	return strcmp(have, text) == 0;
 }

@@ -16,16 +16,15 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
-#include <netlink/attr.h>
-#include <netlink/msg.h>
 
 // Messages of a dump that are to become deletions, kept until the dump is over.
 struct doomed {
 	struct space *space;
-	struct nl_msg **msg;
+	struct nlmsghdr **request; // owned copies
 	unsigned int count, room;
 };
 
@@ -33,29 +32,33 @@ static void doom(struct doomed *doomed, const struct nlmsghdr *header, int type)
 {
 	if (doomed->count == doomed->room) {
 		unsigned int room = doomed->room ? doomed->room * 2 : 16;
-		struct nl_msg **msg = realloc(doomed->msg, room * sizeof(struct nl_msg *));
-		if (msg == NULL)
+		struct nlmsghdr **request =
+			realloc(doomed->request, room * sizeof(struct nlmsghdr *));
+		if (request == NULL)
 			return;
-		doomed->msg = msg;
+		doomed->request = request;
 		doomed->room = room;
 	}
-	struct nl_msg *msg = nlmsg_convert((struct nlmsghdr *)header);
-	if (msg == NULL)
+	struct nlmsghdr *request = malloc(header->nlmsg_len);
+	if (request == NULL)
 		return;
-	nlmsg_hdr(msg)->nlmsg_type = (uint16_t)type;
-	nlmsg_hdr(msg)->nlmsg_flags = 0;
-	nlmsg_hdr(msg)->nlmsg_pid = 0;
-	doomed->msg[doomed->count++] = msg;
+	memcpy(request, header, header->nlmsg_len);
+	request->nlmsg_type = (uint16_t)type;
+	request->nlmsg_flags = 0;
+	request->nlmsg_pid = 0;
+	doomed->request[doomed->count++] = request;
 }
 
 static void remove_doomed(struct doomed *doomed, const char *what)
 {
-	for (unsigned int i = 0; i < doomed->count; i++)
-		netlink_request(&doomed->space->command, doomed->msg[i]);
+	for (unsigned int i = 0; i < doomed->count; i++) {
+		netlink_request(&doomed->space->command, doomed->request[i]);
+		free(doomed->request[i]);
+	}
 	if (doomed->count)
 		bridge_log("info", "msg=\"swept\" netns=%s what=%s count=%u", doomed->space->name,
 			what, doomed->count);
-	free(doomed->msg);
+	free(doomed->request);
 	*doomed = (struct doomed){.space = doomed->space};
 }
 
@@ -70,11 +73,8 @@ static void link_object(void *ctx, const struct nlmsghdr *header)
 	if (link && link->interface)
 		return;
 	struct ifinfomsg ifi = {.ifi_index = seen.index};
-	struct nl_msg *msg = netlink_message(RTM_DELLINK, 0, &ifi, sizeof(ifi));
-	if (msg) {
-		doom(doomed, nlmsg_hdr(msg), RTM_DELLINK);
-		nlmsg_free(msg);
-	}
+	struct netlink_message message;
+	doom(doomed, netlink_begin(&message, RTM_DELLINK, 0, &ifi, sizeof(ifi)), RTM_DELLINK);
 }
 
 static bool route_declared(
@@ -93,19 +93,19 @@ static bool route_declared(
 static void route_object(void *ctx, const struct nlmsghdr *header)
 {
 	struct doomed *doomed = ctx;
-	const struct rtmsg *rtm = nlmsg_data(header);
-	struct nlattr *attr[RTA_MAX + 1];
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(header);
+	const struct nlattr *attr[RTA_MAX + 1];
 	struct ip_prefix prefix = {.len = rtm->rtm_dst_len};
 
 	if (header->nlmsg_type != RTM_NEWROUTE ||
 		rtm->rtm_protocol != doomed->space->bridge->local_protocol)
 		return;
-	if (nlmsg_parse((struct nlmsghdr *)header, sizeof(*rtm), attr, RTA_MAX, NULL) < 0)
+	if (!netlink_parse(header, sizeof(*rtm), attr, RTA_MAX))
 		return;
 	prefix.address.family = rtm->rtm_family == AF_INET6 ? 6 : 4;
 	if (rtm->rtm_dst_len && !netlink_address(attr[RTA_DST], rtm->rtm_family, &prefix.address))
 		return;
-	uint32_t table = attr[RTA_TABLE] ? nla_get_u32(attr[RTA_TABLE]) : rtm->rtm_table;
+	uint32_t table = attr[RTA_TABLE] ? mnl_attr_get_u32(attr[RTA_TABLE]) : rtm->rtm_table;
 	const struct domain *domain = idmap_get(&doomed->space->tables, table);
 	if (domain && rtm->rtm_type != RTN_BLACKHOLE && !attr[RTA_GATEWAY])
 		return; // of a host interface; it goes with that
@@ -116,21 +116,20 @@ static void route_object(void *ctx, const struct nlmsghdr *header)
 static void rule_object(void *ctx, const struct nlmsghdr *header)
 {
 	struct doomed *doomed = ctx;
-	struct nlattr *attr[FRA_MAX + 1];
-	const struct fib_rule_hdr *frh = nlmsg_data(header);
+	const struct nlattr *attr[FRA_MAX + 1];
+	const struct fib_rule_hdr *frh = mnl_nlmsg_get_payload(header);
 	struct host_interface *interface;
 	struct ip_address from;
 	uint32_t cursor = 0;
 
-	if (nlmsg_parse((struct nlmsghdr *)header, sizeof(*frh), attr, FRA_MAX, NULL) < 0 ||
-		!attr[FRA_PROTOCOL] ||
-		nla_get_u8(attr[FRA_PROTOCOL]) != doomed->space->bridge->local_protocol)
+	if (!netlink_parse(header, sizeof(*frh), attr, FRA_MAX) || !attr[FRA_PROTOCOL] ||
+		mnl_attr_get_u8(attr[FRA_PROTOCOL]) != doomed->space->bridge->local_protocol)
 		return;
 	bool has_from = netlink_address(attr[FRA_SRC], frh->family, &from);
 	while ((interface = idmap_next(&doomed->space->bridge->interfaces, &cursor)) != NULL) {
 		if (interface->domain->space != doomed->space)
 			continue;
-		if (attr[FRA_IIFNAME] && nla_strcmp(attr[FRA_IIFNAME], interface->name) == 0)
+		if (netlink_text_is(attr[FRA_IIFNAME], interface->name))
 			return;
 		for (unsigned int i = 0; has_from && i < interface->declared.addresses; i++)
 			if (ip_address_compare(&interface->declared.address[i].address, &from) == 0)
@@ -142,46 +141,33 @@ static void rule_object(void *ctx, const struct nlmsghdr *header)
 static void neighbor_object(void *ctx, const struct nlmsghdr *header)
 {
 	struct doomed *doomed = ctx;
-	const struct ndmsg *ndm = nlmsg_data(header);
+	const struct ndmsg *ndm = mnl_nlmsg_get_payload(header);
 	const struct link *link = idmap_get(&doomed->space->links, (uint32_t)ndm->ndm_ifindex);
-	struct nlattr *attr[NDA_MAX + 1];
+	const struct nlattr *attr[NDA_MAX + 1];
 	const struct neighbor *neighbor;
 	struct ip_address address;
 
 	if (link == NULL || link->interface == NULL ||
-		nlmsg_parse((struct nlmsghdr *)header, sizeof(*ndm), attr, NDA_MAX, NULL) < 0 ||
-		!attr[NDA_FLAGS_EXT] || !(nla_get_u32(attr[NDA_FLAGS_EXT]) & NTF_EXT_MANAGED) ||
+		!netlink_parse(header, sizeof(*ndm), attr, NDA_MAX) || !attr[NDA_FLAGS_EXT] ||
+		!(mnl_attr_get_u32(attr[NDA_FLAGS_EXT]) & NTF_EXT_MANAGED) ||
 		!netlink_address(attr[NDA_DST], ndm->ndm_family, &address))
 		return;
 	LIST_FOREACH (neighbor, &link->interface->neighbors, entry)
 		if (ip_address_compare(&neighbor->address, &address) == 0)
 			return;
 	struct ndmsg key = {.ndm_family = ndm->ndm_family, .ndm_ifindex = ndm->ndm_ifindex};
-	struct nl_msg *msg = netlink_message(RTM_DELNEIGH, 0, &key, sizeof(key));
-	if (msg == NULL)
-		return;
-	netlink_put_address(msg, NDA_DST, &address);
-	doom(doomed, nlmsg_hdr(msg), RTM_DELNEIGH);
-	nlmsg_free(msg);
+	struct netlink_message message;
+	struct nlmsghdr *request = netlink_begin(&message, RTM_DELNEIGH, 0, &key, sizeof(key));
+	netlink_put_address(request, NDA_DST, &address);
+	doom(doomed, request, RTM_DELNEIGH);
 }
 
 // The kernel leaves out routes of other protocols itself, or a full table would be read here.
 static void sweep_routes(struct space *space, struct doomed *doomed, uint8_t family)
 {
 	struct rtmsg rtm = {.rtm_family = family, .rtm_protocol = space->bridge->local_protocol};
-	struct netlink strict;
-	int on = 1, back;
 
-	if (netns_enter(space->fd, &back))
-		return;
-	int err = netlink_open(&strict, 1 << 20);
-	netns_leave(back);
-	if (err)
-		return;
-	setsockopt(strict.fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
-	netlink_get(&strict, netlink_message(RTM_GETROUTE, NLM_F_DUMP, &rtm, sizeof(rtm)),
-		route_object, doomed);
-	netlink_close(&strict);
+	netlink_dump(&space->command, RTM_GETROUTE, &rtm, sizeof(rtm), route_object, doomed);
 }
 
 static void sweep_space(struct space *space)
@@ -191,20 +177,16 @@ static void sweep_space(struct space *space)
 	struct fib_rule_hdr frh = {0};
 	struct ndmsg ndm = {0};
 
-	netlink_get(&space->command, netlink_message(RTM_GETLINK, NLM_F_DUMP, &ifi, sizeof(ifi)),
-		link_object, &doomed);
+	netlink_dump(&space->command, RTM_GETLINK, &ifi, sizeof(ifi), link_object, &doomed);
 	remove_doomed(&doomed, "links");
 	sweep_routes(space, &doomed, AF_INET);
 	sweep_routes(space, &doomed, AF_INET6);
 	remove_doomed(&doomed, "routes");
 	if (space->shared) {
-		netlink_get(&space->command,
-			netlink_message(RTM_GETRULE, NLM_F_DUMP, &frh, sizeof(frh)), rule_object,
-			&doomed);
+		netlink_dump(&space->command, RTM_GETRULE, &frh, sizeof(frh), rule_object, &doomed);
 		remove_doomed(&doomed, "rules");
 	}
-	netlink_get(&space->command, netlink_message(RTM_GETNEIGH, NLM_F_DUMP, &ndm, sizeof(ndm)),
-		neighbor_object, &doomed);
+	netlink_dump(&space->command, RTM_GETNEIGH, &ndm, sizeof(ndm), neighbor_object, &doomed);
 	remove_doomed(&doomed, "neighbors");
 }
 

@@ -10,7 +10,7 @@ import pytest
 from bridge_rig import Rig, bird_pid, run, wait_for
 from lab import leftovers
 
-PREFIX = "br"
+PREFIX = os.environ.get("CULVERT_LAB", "br")
 VNET = "10.9.0.0/16"
 REJECTS = [
     {"prefix": VNET, "more": True, "rule": "vnet-prefix", "object": "vnet/acme-prod"},

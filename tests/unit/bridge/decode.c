@@ -9,9 +9,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
-#include <netlink/attr.h>
-#include <netlink/msg.h>
 #include <sys/socket.h>
 
 static struct ip_address address(const char *text)
@@ -22,7 +21,9 @@ static struct ip_address address(const char *text)
 	return parsed;
 }
 
-static struct nl_msg *route(
+static struct netlink_message message;
+
+static struct nlmsghdr *route(
 	unsigned char family, unsigned char type, const char *destination, unsigned char len)
 {
 	struct rtmsg rtm = {.rtm_family = family,
@@ -30,7 +31,7 @@ static struct nl_msg *route(
 		.rtm_table = 254,
 		.rtm_protocol = RTPROT_BIRD,
 		.rtm_type = type};
-	struct nl_msg *msg = netlink_message(RTM_NEWROUTE, 0, &rtm, sizeof(rtm));
+	struct nlmsghdr *msg = netlink_begin(&message, RTM_NEWROUTE, 0, &rtm, sizeof(rtm));
 
 	if (destination) {
 		struct ip_address parsed = address(destination);
@@ -41,15 +42,15 @@ static struct nl_msg *route(
 
 static void one_gateway(void **ctx)
 {
-	struct nl_msg *msg = route(AF_INET, RTN_UNICAST, "10.1.0.0", 16);
+	struct nlmsghdr *msg = route(AF_INET, RTN_UNICAST, "10.1.0.0", 16);
 	struct ip_address via = address("169.254.10.1");
 	struct decoded_route decoded;
 
 	netlink_put_address(msg, RTA_GATEWAY, &via);
-	nla_put_u32(msg, RTA_OIF, 5);
-	nla_put_u32(msg, RTA_PRIORITY, 32);
-	nla_put_u32(msg, RTA_TABLE, 10007);
-	assert_true(decode_route(nlmsg_hdr(msg), &decoded));
+	mnl_attr_put_u32(msg, RTA_OIF, 5);
+	mnl_attr_put_u32(msg, RTA_PRIORITY, 32);
+	mnl_attr_put_u32(msg, RTA_TABLE, 10007);
+	assert_true(decode_route(msg, &decoded));
 	assert_int_equal(decoded.table, 10007);
 	assert_int_equal(decoded.key.metric, 32);
 	assert_int_equal(decoded.key.prefix.len, 16);
@@ -58,66 +59,61 @@ static void one_gateway(void **ctx)
 	assert_int_equal(decoded.hop[0].weight, 1);
 	assert_int_equal(ip_address_compare(&decoded.hop[0].via, &via), 0);
 	assert_true(decode_tracked(decoded.key.protocol));
-	nlmsg_free(msg);
 }
 
 static void default_route_of_ipv6(void **ctx)
 {
-	struct nl_msg *msg = route(AF_INET6, RTN_UNICAST, NULL, 0);
+	struct nlmsghdr *msg = route(AF_INET6, RTN_UNICAST, NULL, 0);
 	struct decoded_route decoded;
 
-	nla_put_u32(msg, RTA_OIF, 9);
-	assert_true(decode_route(nlmsg_hdr(msg), &decoded));
+	mnl_attr_put_u32(msg, RTA_OIF, 9);
+	assert_true(decode_route(msg, &decoded));
 	assert_int_equal(decoded.key.prefix.address.family, 6);
 	assert_int_equal(decoded.key.prefix.len, 0);
 	assert_int_equal(decoded.hop[0].via.family, 0);
-	nlmsg_free(msg);
 }
 
 static void several_gateways_one_of_them_dead(void **ctx)
 {
-	struct nl_msg *msg = route(AF_INET, RTN_UNICAST, "10.1.0.0", 16);
+	struct nlmsghdr *msg = route(AF_INET, RTN_UNICAST, "10.1.0.0", 16);
 	struct decoded_route decoded;
 
-	struct nlattr *multipath = nla_nest_start(msg, RTA_MULTIPATH);
+	struct nlattr *multipath = mnl_attr_nest_start(msg, RTA_MULTIPATH);
 	for (unsigned char i = 1; i <= 3; i++) {
-		struct rtnexthop *hop = nlmsg_reserve(msg, sizeof(*hop), NLMSG_ALIGNTO);
+		struct rtnexthop *hop = mnl_nlmsg_put_extra_header(msg, sizeof(*hop));
 		struct ip_address via = address("192.0.2.1");
 		*hop = (struct rtnexthop){.rtnh_ifindex = i,
 			.rtnh_hops = (unsigned char)(i - 1),
 			.rtnh_flags = i == 2 ? RTNH_F_LINKDOWN : 0};
 		via.bytes[3] = i;
 		netlink_put_address(msg, RTA_GATEWAY, &via);
-		hop->rtnh_len = (unsigned short)((char *)nlmsg_tail(nlmsg_hdr(msg)) - (char *)hop);
+		hop->rtnh_len =
+			(unsigned short)((char *)mnl_nlmsg_get_payload_tail(msg) - (char *)hop);
 	}
-	nla_nest_end(msg, multipath);
-	assert_true(decode_route(nlmsg_hdr(msg), &decoded));
+	mnl_attr_nest_end(msg, multipath);
+	assert_true(decode_route(msg, &decoded));
 	assert_int_equal(decoded.count, 2);
 	assert_int_equal(decoded.dead, 1);
 	assert_int_equal(decoded.hop[1].ifindex, 3);
 	assert_int_equal(decoded.hop[1].weight, 3);
 	assert_int_equal(decoded.hop[1].via.bytes[3], 3);
-	nlmsg_free(msg);
 }
 
 static void kinds(void **ctx)
 {
 	struct decoded_route decoded;
-	struct nl_msg *msg = route(AF_INET, RTN_PROHIBIT, "10.1.0.0", 16);
+	struct nlmsghdr *msg = route(AF_INET, RTN_PROHIBIT, "10.1.0.0", 16);
 
-	assert_true(decode_route(nlmsg_hdr(msg), &decoded));
+	assert_true(decode_route(msg, &decoded));
 	assert_true(decoded.blackhole);
-	nlmsg_free(msg);
 	for (unsigned char type = 0; type < 16; type++) {
 		if (type == RTN_UNICAST || (type >= RTN_BLACKHOLE && type <= RTN_PROHIBIT))
 			continue;
 		msg = route(AF_INET, type, "10.1.0.0", 16);
-		assert_false(decode_route(nlmsg_hdr(msg), &decoded));
-		nlmsg_free(msg);
+		assert_false(decode_route(msg, &decoded));
 	}
 	msg = route(AF_MPLS, RTN_UNICAST, NULL, 0);
-	assert_false(decode_route(nlmsg_hdr(msg), &decoded));
-	nlmsg_free(msg);
+	assert_false(decode_route(msg, &decoded));
 	assert_false(decode_tracked(RTPROT_STATIC));
 	assert_false(decode_tracked(67));
 }
@@ -125,16 +121,14 @@ static void kinds(void **ctx)
 static void broken(void **ctx)
 {
 	struct decoded_route decoded;
-	struct nl_msg *msg =
+	struct nlmsghdr *msg =
 		route(AF_INET, RTN_UNICAST, "2001:db8::", 16); // an address of the other family
 
-	assert_false(decode_route(nlmsg_hdr(msg), &decoded));
-	nlmsg_free(msg);
+	assert_false(decode_route(msg, &decoded));
 	msg = route(AF_INET, RTN_UNICAST, NULL, 16); // a length and no address
-	assert_false(decode_route(nlmsg_hdr(msg), &decoded));
-	nlmsg_hdr(msg)->nlmsg_len = NLMSG_LENGTH(4);
-	assert_false(decode_route(nlmsg_hdr(msg), &decoded));
-	nlmsg_free(msg);
+	assert_false(decode_route(msg, &decoded));
+	msg->nlmsg_len = NLMSG_LENGTH(4);
+	assert_false(decode_route(msg, &decoded));
 }
 
 int main(void)
