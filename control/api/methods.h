@@ -106,7 +106,8 @@
 // {"version": "0.1.0", "edge": "ams1", "time": 1790000000, "started": 1789990000, "revision": 418,
 //  "store": {"uuid": "6f0c...", "state": "ok"},
 //  "dataplane": {"state": "synced",          // "down" (not connected), "replaying", "synced",
-//                                            // "incomplete" (some records refused), "refused" (all of them)
+//                                            // "incomplete" (some records refused), "refused" (all of them),
+//                                            // "held" (not connected to, since it may not be ours)
 //                "since": 1789990001, "instance": 3, "error": null | "sentence", "hint": null,
 //                "records": {"sent": 812, "written": 800, "unchanged": 12, "refused": 0, "pending": 0},
 //                "installed": {"interfaces": 6, "vrfs": 5, "routes": 42, "nexthops": 8, "tunnels": 2, "limiters": 4}},
@@ -197,6 +198,13 @@
 //  "state": "up" | "down" | "missing", "since": 1789990000, "rx_packets", "rx_bytes", "tx_packets", "tx_bytes",
 //  "rx_missed", "unclassified"}
 #define API_PORT_STATUS "port.status"
+
+// {"check"?: true} -> what was (check: would be) taken over and removed. While another store or edge owns what this host
+// holds, or so much of it is not configured that a sweep is refused, nothing is touched until this was asked for.
+// {"adopted": true, "needed": true,           // needed: something was held back
+//  "take_over": {"domains": 12, "interfaces": 24, "edge": "ams2", "store": "6f0c..."},   // of whom; "" = of nobody
+//  "remove": {"domains": 3, "interfaces": 6}}  // ours and not configured
+#define API_EDGE_ADOPT "edge.adopt"
 
 // {"revision": 12, "seconds": 2} -> as soon as nothing of it is queued, under way or refused, else after `seconds`:
 // {"revision": 12, "in_force": true, "dataplane": "synced", "refused": [{"object": "interface c1/private",

@@ -10,6 +10,7 @@
 // Everything runs on the route thread's event loop and nothing blocks it: requests that the kernel answers at
 // once are made on the spot, everything else is an event.
 
+#include "control/bridge/guard.h"
 #include "control/bridge/kernel.h"
 #include "control/bridge/mirror.h"
 #include "control/bridge/reconcile.h"
@@ -57,6 +58,8 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 	cursor = 0;
 	while ((domain = idmap_next(&bridge->domains, &cursor)) != NULL)
 		install_statics(domain);
+	LIST_FOREACH (space, &bridge->spaces, entry)
+		guard_check(space);
 	if (++bridge->ticks % bridge->check_interval == 0)
 		LIST_FOREACH (space, &bridge->spaces, entry)
 			mirror_check(space);

@@ -159,9 +159,34 @@ int bridge_ask(struct bridge *bridge, uint32_t peering, enum bridge_question que
 // Close the session and let it come up again; soft = route refresh only.
 int bridge_peering_clear(struct bridge *bridge, uint32_t peering, bool soft, bridge_answer done, void *ctx);
 
-// Removes kernel objects and speaker files of ours (by name prefix and protocol number, never anything else)
-// that have not been declared since bridge_create.
-void bridge_sweep(struct bridge *bridge);
+// Whose the kernel's objects are: each namespace of ours has a file in RUN/marks with the store, the edge and its
+// number. Told before the first domain is set; else the owner has no name.
+void bridge_owner_set(struct bridge *bridge, const uint8_t store[16], const char *edge);
+
+// What lies in this host by the marks in our run directory, with our prefix.
+struct bridge_claims {
+	unsigned int ours, foreign;       // namespaces: of this store and edge, of another
+	unsigned int domains, interfaces; // in the foreign ones
+	char store[40], edge[64];         // of the first foreign one
+};
+void bridge_claims(struct bridge *bridge, struct bridge_claims *claims);
+// Makes all that is marked ours. Without it nothing of a foreign mark is used or removed: bridge_domain_set() fails.
+void bridge_adopt(struct bridge *bridge);
+
+// Removes what is ours (marked namespaces; in those, tun devices, managed neighbors and what has our protocol number;
+// speakers in our run directory) and has not been declared since bridge_create. Refused, with nothing touched:
+// -ESTALE when there are foreign marks; -EPERM when more than 10 % and more than 16 of the host interfaces or of
+// the domains would go at once, those apart that `deleted` knows.
+struct bridge_sweep {
+	bool force; // never mind how many
+	// Whether the caller's history names the deletion: of a domain, or of a host interface (domain 0). May be NULL.
+	bool (*deleted)(void *ctx, uint32_t domain, const char *interface);
+	void *ctx;
+	unsigned int domains, interfaces; // filled: what went, or would have
+};
+int bridge_sweep(struct bridge *bridge, struct bridge_sweep *sweep, struct api_error *error);
+// What a sweep would remove now, without doing it.
+void bridge_sweep_preview(struct bridge *bridge, struct bridge_sweep *sweep);
 
 struct bridge_counters {
 	uint64_t route_messages, overruns, resyncs, dumps;

@@ -155,6 +155,8 @@ int bridge_interface_set(
 			return api_fail(error, API_INTERNAL, NULL,
 				"host interface \"%s\": no memory", declared->name);
 		}
+		domain->space->interface_count++;
+		domain->space->mark_old = true;
 		interface->anchor = -1;
 		interface->carrier = true;
 		interface->domain = domain;
@@ -184,6 +186,8 @@ void interface_free(struct host_interface *interface)
 	if (interface->anchor >= 0)
 		close(interface->anchor);
 	neighbors_free(interface);
+	space->interface_count--;
+	space->mark_old = true;
 	idmap_remove(&space->bridge->interfaces, interface->declared.id);
 	free(interface);
 }

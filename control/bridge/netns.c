@@ -112,6 +112,19 @@ int netns_open(const char *name, int *fd, bool *made)
 	return *fd < 0 ? -errno : 0;
 }
 
+int netns_number(const char *name, uint64_t *device, uint64_t *inode)
+{
+	char path[512];
+	struct stat status;
+
+	path_of(path, sizeof(path), name);
+	if (stat(path, &status))
+		return -errno;
+	*device = status.st_dev;
+	*inode = status.st_ino;
+	return 0;
+}
+
 int netns_remove(const char *name)
 {
 	char path[512];

@@ -5,12 +5,15 @@
 // Network namespaces with a name in /run/netns, as `ip netns` makes and sees them.
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define NETNS_DIR "/run/netns"
 
 // Opens the namespace of that name, making it when it does not exist. *made tells which. The descriptor keeps
 // it alive and is what netns_enter wants. 0 or -errno.
 int netns_open(const char *name, int *fd, bool *made);
+// Device and inode of the namespace that has the name: its number. 0 or -errno.
+int netns_number(const char *name, uint64_t *device, uint64_t *inode);
 // Unmounts and removes the name; the namespace goes with its last user.
 int netns_remove(const char *name);
 // Moves the calling thread into the namespace; *back is given to netns_leave, which moves it home again.

@@ -5,6 +5,7 @@
 
 #include "control/bridge/space.h"
 
+#include "control/bridge/guard.h"
 #include "control/bridge/kernel.h"
 #include "control/bridge/mirror.h"
 #include "control/bridge/netns.h"
@@ -72,6 +73,12 @@ struct space *space_open(
 	TAILQ_INIT(&space->domains);
 	int err = space->name ? netns_open(name, &space->fd, &made) : -ENOMEM;
 	LIST_INSERT_HEAD(&bridge->spaces, space, entry);
+	if (err == 0 && guard_space(space, made, error)) {
+		space_close(space);
+		return NULL;
+	}
+	if (err == 0)
+		guard_write(space);
 	if (err == 0)
 		err = prepare(space);
 	if (err == 0)
@@ -86,6 +93,16 @@ struct space *space_open(
 		space_remove(space);
 	else
 		space_close(space);
+	return NULL;
+}
+
+const struct space *space_named(const struct bridge *bridge, const char *name)
+{
+	const struct space *space;
+
+	LIST_FOREACH (space, &bridge->spaces, entry)
+		if (strcmp(space->name, name) == 0)
+			return space;
 	return NULL;
 }
 
@@ -104,9 +121,13 @@ void space_close(struct space *space)
 void space_remove(struct space *space)
 {
 	char name[128];
+	bool found = space->found;
 
 	snprintf(name, sizeof(name), "%s", space->name);
+	mark_remove(space->bridge->run_dir, name);
 	space_close(space);
+	if (found)
+		return; // it was not made by us
 	int err = netns_remove(name);
 	if (err && err != -ENOENT)
 		bridge_log(
@@ -123,13 +144,19 @@ static bool name_valid(const char *name)
 static int domain_add(struct domain *domain, struct api_error *error)
 {
 	struct bridge *bridge = domain->space->bridge;
+
 	TAILQ_INSERT_TAIL(&domain->space->domains, domain, entry);
+	domain->space->domain_count++;
 	int err = idmap_set(&domain->space->tables, domain->table, domain);
 	if (err == 0)
 		err = idmap_set(&bridge->domains, domain->id, domain);
 	if (err)
 		return api_fail(
 			error, API_INTERNAL, NULL, "domain \"%s\": no memory", domain->name);
+	if (domain->space->shared)
+		domain->space->mark_old = true; // one file for all: with the next tick
+	else
+		guard_write(domain->space);
 	if (domain->id != BRIDGE_UNDERLAY && domain->space->speaker == NULL)
 		err = speaker_create(
 			domain->space, domain->space->shared ? "domains" : domain->name, error);
@@ -195,6 +222,8 @@ void domain_free(struct domain *domain)
 	if (space->mirror)
 		mirror_forget(domain);
 	TAILQ_REMOVE(&space->domains, domain, entry);
+	space->domain_count--;
+	space->mark_old = true;
 	idmap_remove(&space->tables, domain->table);
 	idmap_remove(&space->bridge->domains, domain->id);
 	free(domain->announced);

@@ -9,6 +9,7 @@
 // Finds or opens (makes) the namespace of that name. NULL on failure, *error filled.
 struct space *space_open(
 	struct bridge *bridge, const char *name, bool shared, struct api_error *error);
+const struct space *space_named(const struct bridge *bridge, const char *name); // NULL = not open
 void space_close(struct space *space);  // leaves it in the kernel
 void space_remove(struct space *space); // takes its name away, and with it everything in it
 void domain_free(struct domain *domain);

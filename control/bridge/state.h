@@ -41,7 +41,11 @@ struct space {
 	LIST_ENTRY(space) entry;
 	char *name; // in /run/netns
 	int fd;
-	bool shared;            // by all customer domains
+	bool shared;    // by all customer domains
+	bool found;     // was there without our mark: used, nothing in it is swept
+	bool mark_old;  // its mark is to be written
+	int mark_error; // of the last attempt to
+	uint32_t domain_count, interface_count;
 	struct netlink command; // for requests answered at once
 	struct mirror *mirror;
 	struct speaker *speaker; // NULL for the underlay
@@ -112,6 +116,7 @@ struct bridge {
 	struct event_base *base;
 	enum bridge_mode mode;
 	char *prefix, *run_dir, *launcher;
+	char store[40], edge[64]; // whose marks are ours
 	uint8_t local_protocol;
 	uint32_t check_interval;
 	int receive_buffer;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What an earlier life left behind and nobody has declared since. Ours is known by two marks, and nothing without
-// them is touched: names that begin with our prefix (namespaces; inside them, devices of the tun driver and
-// managed neighbors) and our protocol number (routes and rules, only in namespaces of ours). Removing runs once,
-// when everything wanted has been declared, so "not declared" means "not wanted".
+// What an earlier life left behind and nobody has declared since. Only what is marked as ours (guard.c) is looked
+// at: namespaces with our mark; inside them, devices of the tun driver, managed neighbors, and routes and rules with our
+// protocol number; speakers' directories in our run directory. It runs when everything wanted has been declared, so
+// "not declared" means "not wanted" -- unless the declaration itself was wrong: a half-restored store, an edge with
+// another's name. So first all that would go is counted, and too much of it at once is refused as a whole. What
+// the store's own history says was deleted does not count: a crash between the commit and us is no accident.
 
+#include "control/bridge/guard.h"
 #include "control/bridge/kernel.h"
 #include "control/bridge/netns.h"
 #include "control/bridge/space.h"
@@ -15,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
@@ -62,18 +66,23 @@ static void remove_doomed(struct doomed *doomed, const char *what)
 	*doomed = (struct doomed){.space = doomed->space};
 }
 
+static bool link_undeclared(const struct space *space, const struct kernel_link *seen)
+{
+	const struct link *link = idmap_get(&space->links, (uint32_t)seen->index);
+
+	return seen->tun && (link == NULL || link->interface == NULL);
+}
+
 static void link_object(void *ctx, const struct nlmsghdr *header)
 {
 	struct doomed *doomed = ctx;
+	struct netlink_message message;
 	struct kernel_link seen;
 
-	if (header->nlmsg_type != RTM_NEWLINK || !kernel_link_parse(header, &seen) || !seen.tun)
-		return;
-	const struct link *link = idmap_get(&doomed->space->links, (uint32_t)seen.index);
-	if (link && link->interface)
+	if (header->nlmsg_type != RTM_NEWLINK || !kernel_link_parse(header, &seen) ||
+		!link_undeclared(doomed->space, &seen))
 		return;
 	struct ifinfomsg ifi = {.ifi_index = seen.index};
-	struct netlink_message message;
 	doom(doomed, netlink_begin(&message, RTM_DELLINK, 0, &ifi, sizeof(ifi)), RTM_DELLINK);
 }
 
@@ -190,16 +199,7 @@ static void sweep_space(struct space *space)
 	remove_doomed(&doomed, "neighbors");
 }
 
-// The open namespace whose name is the prefix, a dash, and this.
-static const struct space *space_named(const struct bridge *bridge, const char *name)
-{
-	const struct space *space;
-
-	LIST_FOREACH (space, &bridge->spaces, entry)
-		if (strcmp(space->name + strlen(bridge->prefix) + 1, name) == 0)
-			return space;
-	return NULL;
-}
+// ---- speakers
 
 static void sweep_directories(struct bridge *bridge)
 {
@@ -209,11 +209,11 @@ static void sweep_directories(struct bridge *bridge)
 	snprintf(path, sizeof(path), "%s/bird", bridge->run_dir);
 	DIR *directory = opendir(path);
 	while (directory && (entry = readdir(directory)) != NULL) {
-		const struct space *space = space_named(bridge, entry->d_name);
+		snprintf(netns, sizeof(netns), "%s-%.200s", bridge->prefix, entry->d_name);
+		const struct space *space = space_named(bridge, netns);
 		if (entry->d_name[0] == '.' || (space && space->speaker))
 			continue;
 		snprintf(path, sizeof(path), "%s/bird/%.200s", bridge->run_dir, entry->d_name);
-		snprintf(netns, sizeof(netns), "%s-%.200s", bridge->prefix, entry->d_name);
 		bridge_log("info", "msg=\"swept\" what=speaker directory=%s", path);
 		speaker_stop_directory(bridge, path, netns);
 	}
@@ -221,33 +221,154 @@ static void sweep_directories(struct bridge *bridge)
 		closedir(directory);
 }
 
-static void sweep_namespaces(const struct bridge *bridge)
-{
-	size_t len = strlen(bridge->prefix);
-	DIR *directory = opendir(NETNS_DIR);
-	const struct dirent *entry;
+// ---- the count, and the whole
 
-	while (directory && (entry = readdir(directory)) != NULL) {
-		const char *name = entry->d_name;
-		if (strncmp(name, bridge->prefix, len) != 0 || name[len] != '-' ||
-			space_named(bridge, name + len + 1))
-			continue;
-		int err = netns_remove(name);
-		bridge_log("info", "msg=\"swept\" what=namespace netns=%s errno=%d", name, -err);
-	}
-	if (directory)
-		closedir(directory);
+struct count {
+	struct bridge *bridge;
+	struct bridge_sweep *sweep;
+	const struct space *space; // whose links are counted, NULL = of one that nobody declared
+	unsigned int domains, interfaces; // that history does not explain
+	char **name;                      // of namespaces that go
+	unsigned int names;
+};
+
+static void count_link(void *ctx, const struct nlmsghdr *header)
+{
+	struct count *count = ctx;
+	struct bridge_sweep *sweep = count->sweep;
+	struct kernel_link seen;
+
+	if (header->nlmsg_type != RTM_NEWLINK || !kernel_link_parse(header, &seen) || !seen.tun)
+		return;
+	if (count->space != NULL && !link_undeclared(count->space, &seen))
+		return;
+	sweep->interfaces++;
+	count->interfaces += sweep->deleted == NULL || !sweep->deleted(sweep->ctx, 0, seen.name);
 }
 
-void bridge_sweep(struct bridge *bridge)
+static void count_links(struct count *count, int fd)
+{
+	struct ifinfomsg ifi = {0};
+	struct netlink inside;
+	int back;
+
+	if (netns_enter(fd, &back) != 0)
+		return;
+	int err = netlink_open(&inside, 0);
+	netns_leave(back);
+	if (err != 0)
+		return;
+	netlink_dump(&inside, RTM_GETLINK, &ifi, sizeof(ifi), count_link, count);
+	netlink_close(&inside);
+}
+
+static void count_namespace(void *ctx, const char *name, const struct mark *mark)
+{
+	struct count *count = ctx;
+	struct bridge_sweep *sweep = count->sweep;
+	bool made;
+	int fd;
+
+	if (mark == NULL || !guard_is_ours(count->bridge, mark) || mark->found ||
+		!guard_is_current(name, mark) || space_named(count->bridge, name) != NULL)
+		return;
+	char **names = reallocarray(count->name, count->names + 1, sizeof(char *));
+	if (names == NULL)
+		return;
+	count->name = names;
+	names[count->names] = strdup(name);
+	count->names += names[count->names] != NULL;
+	sweep->domains += mark->domains;
+	if (mark->domain == 0 || sweep->deleted == NULL ||
+		!sweep->deleted(sweep->ctx, mark->domain, NULL))
+		count->domains += mark->domains;
+	if (netns_open(name, &fd, &made) != 0)
+		return;
+	count->space = NULL;
+	count_links(count, fd);
+	close(fd);
+}
+
+static void count_all(struct bridge *bridge, struct bridge_sweep *sweep, struct count *count)
+{
+	const struct space *space;
+
+	*count = (struct count){.bridge = bridge, .sweep = sweep};
+	sweep->domains = sweep->interfaces = 0;
+	marks_each(bridge->run_dir, count_namespace, count);
+	LIST_FOREACH (space, &bridge->spaces, entry) {
+		count->space = space;
+		if (!space->found)
+			count_links(count, space->fd);
+	}
+}
+
+static void count_free(struct count *count)
+{
+	for (unsigned int i = 0; i < count->names; i++)
+		free(count->name[i]);
+	free(count->name);
+}
+
+static bool too_many(unsigned int going, unsigned int staying)
+{
+	return going > 16 && (uint64_t)going * 10 > (uint64_t)going + staying;
+}
+
+void bridge_sweep_preview(struct bridge *bridge, struct bridge_sweep *sweep)
+{
+	struct count count;
+
+	count_all(bridge, sweep, &count);
+	count_free(&count);
+}
+
+static int refusal(struct bridge *bridge, const struct bridge_sweep *sweep,
+	const struct count *count, struct api_error *error)
+{
+	struct bridge_claims claims;
+
+	bridge_claims(bridge, &claims);
+	if (claims.foreign > 0) {
+		api_fail(error, API_CONFLICT, "culvertctl edge adopt",
+			"%u network namespaces of this host belong to edge \"%s\" of store %s",
+			claims.foreign, claims.edge, claims.store);
+		return -ESTALE;
+	}
+	if (sweep->force || (!too_many(count->interfaces, bridge->interfaces.count) &&
+				    !too_many(count->domains, bridge->domains.count)))
+		return 0;
+	api_fail(error, API_REFUSED,
+		"check the configuration; if it is right: culvertctl edge adopt",
+		"%u host interfaces and %u routing domains of this host are not configured any "
+		"more: "
+		"too many to remove at once",
+		sweep->interfaces, sweep->domains);
+	return -EPERM;
+}
+
+int bridge_sweep(struct bridge *bridge, struct bridge_sweep *sweep, struct api_error *error)
 {
 	struct space *space;
+	struct count count;
 
-	bridge->swept = true;
-	sweep_directories(bridge);
-	sweep_namespaces(bridge);
-	LIST_FOREACH (space, &bridge->spaces, entry) {
-		sweep_space(space);
-		speaker_changed(space->speaker);
+	count_all(bridge, sweep, &count);
+	int err = refusal(bridge, sweep, &count, error);
+	if (err == 0) {
+		bridge->swept = true;
+		sweep_directories(bridge);
+		for (unsigned int i = 0; i < count.names; i++) {
+			int removed = netns_remove(count.name[i]);
+			mark_remove(bridge->run_dir, count.name[i]);
+			bridge_log("info", "msg=\"swept\" what=namespace netns=%s errno=%d",
+				count.name[i], -removed);
+		}
+		LIST_FOREACH (space, &bridge->spaces, entry) {
+			if (!space->found)
+				sweep_space(space);
+			speaker_changed(space->speaker);
+		}
 	}
+	count_free(&count);
+	return err;
 }

@@ -98,12 +98,12 @@ static void refuse(struct dataplane *d, int error)
 				? "another store"
 				: "a later revision of this store");
 		snprintf(d->status.hint, sizeof(d->status.hint),
-			"start culvertd with the right store, or restart culvert-dataplane");
+			"start culvertd with the right store, or: culvertctl edge adopt");
 	} else {
 		snprintf(d->status.error, sizeof(d->status.error),
 			"the data plane refuses to delete so many interfaces at once");
 		snprintf(d->status.hint, sizeof(d->status.hint),
-			"check the configuration; if it is right, restart culvert-dataplane");
+			"check the configuration; if it is right: culvertctl edge adopt");
 	}
 	fprintf(stderr, "level=error msg=\"%s\" hint=\"%s\"\n", d->status.error, d->status.hint);
 }
@@ -185,6 +185,10 @@ static void answer_hosts(struct dataplane *d, const struct flight *flight,
 // An error of a message that is not about records.
 static void answer_other(struct dataplane *d, const struct flight *flight, int error)
 {
+	if (error == 0 && flight->type == WIRE_END) { // the first is the configuration's
+		d->accepted = true;
+		d->force = false;
+	}
 	if (error == 0 || d->status.state == DATAPLANE_REFUSED)
 		return;
 	if ((flight->type == WIRE_BEGIN && error == -ESTALE) ||
@@ -399,6 +403,25 @@ void dataplane_identity(struct dataplane *d, const uint8_t store[16], uint64_t r
 		dataplane_disconnect(d, NULL, 0); // perhaps it takes this one
 	else if (later && d->link != NULL && d->phase > PHASE_GREETING)
 		replay_hello(d); // so that it refuses a copy of the store from before
+}
+
+void dataplane_hold(struct dataplane *d, const char *message, const char *hint)
+{
+	snprintf(d->status.error, sizeof(d->status.error), "%s", message);
+	snprintf(d->status.hint, sizeof(d->status.hint), "%s", hint);
+	dataplane_set_state(d, DATAPLANE_HELD);
+}
+
+void dataplane_force(struct dataplane *d)
+{
+	d->force = true;
+	if (d->status.state == DATAPLANE_REFUSED)
+		dataplane_disconnect(d, NULL, 0);
+}
+
+bool dataplane_accepted(const struct dataplane *d)
+{
+	return d->accepted;
 }
 
 void dataplane_host(struct dataplane *d, uint32_t interface, bool wanted)

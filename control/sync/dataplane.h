@@ -20,6 +20,7 @@ enum dataplane_state {
 	DATAPLANE_SYNCED,
 	DATAPLANE_INCOMPLETE, // told everything, and refused some of it
 	DATAPLANE_REFUSED, // it will not take our configuration
+	DATAPLANE_HELD,    // we do not connect: it may not be ours
 };
 
 struct dataplane_status {
@@ -55,6 +56,13 @@ void dataplane_destroy(struct dataplane *dataplane); // NULL is fine
 
 // Who we are; connects as soon as this has been said for the first time.
 void dataplane_identity(struct dataplane *dataplane, const uint8_t store[16], uint64_t revision);
+
+// Why it is not connected to; dataplane_identity() ends that.
+void dataplane_hold(struct dataplane *dataplane, const char *message, const char *hint);
+// Our next configuration is to be taken whatever it had before and however much goes.
+void dataplane_force(struct dataplane *dataplane);
+// Whether it has taken our configuration, its sweep included, since we started.
+bool dataplane_accepted(const struct dataplane *dataplane);
 
 // Hands over the interface's host queue as soon as the interface is there, and again on each reconnect.
 void dataplane_host(struct dataplane *dataplane, uint32_t interface, bool wanted);

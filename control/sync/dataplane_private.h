@@ -59,6 +59,8 @@ struct dataplane {
 	uint8_t store[16];
 	uint64_t revision;
 	bool identified;
+	bool force;    // the next sweep is told to take it
+	bool accepted; // a sweep of the configuration has ended well
 	bool found;   // the first connection has been read back
 	bool changed; // the identity, since HELLO
 	enum phase phase;

@@ -269,7 +269,7 @@ bool realise_retry(struct sync *sync)
 {
 	bool made = false;
 
-	if (sync->desired == NULL)
+	if (sync->desired == NULL || !sync->hold.open)
 		return false;
 	for (unsigned int i = 0; i < sync->desired->domains.count; i++) {
 		const struct domain *domain = sync_domain(sync, sync->desired->domains.item[i].id);
@@ -330,17 +330,4 @@ void realise_announcements(struct sync *sync)
 	for (unsigned int i = 0; i < sync->desired->domains.count; i++)
 		if (sync->desired->domains.item[i].kind == DOMAIN_PEERING)
 			announce(sync, &sync->desired->domains.item[i]);
-}
-
-void realise_sweep(struct sync *sync)
-{
-	if (sync->swept || sync->desired == NULL || !sync->settled)
-		return;
-	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
-		const struct desired_interface *wanted = &sync->desired->interfaces.item[i];
-		if (wanted->kind != INTERFACE_TUNNEL && !sync_realised(sync, wanted->id)->interface)
-			return;
-	}
-	sync->swept = true;
-	bridge_sweep(sync->bridge);
 }

@@ -110,7 +110,10 @@ bool replay_read_more(struct dataplane *d)
 
 static bool send_begin(struct dataplane *d, uint32_t scope, uint32_t vrf)
 {
-	struct wire_begin begin = {.revision = d->revision, .scope = scope, .vrf = vrf};
+	struct wire_begin begin = {.revision = d->revision,
+		.scope = scope,
+		.vrf = vrf,
+		.flags = d->force ? WIRE_FORCE : 0};
 
 	memcpy(begin.store, d->store, sizeof(begin.store));
 	d->sweep_count = 0;

@@ -119,6 +119,22 @@ struct tunnel {
 	struct ip_address via;
 };
 
+// What keeps us from touching this host (hold.c).
+struct hold {
+	bool open;                     // nothing does
+	bool adopted;                  // an administrator has said so
+	bool force;                    // the next sweep of the kernel may take any number
+	char message[256], hint[256];  // why not
+	char sweep_message[512], sweep_hint[256]; // why the kernel is not swept; "" = it was, or will be
+};
+
+// What `edge adopt` would take over and remove.
+struct adoption {
+	bool needed;
+	struct bridge_claims claims;
+	unsigned int domains, interfaces; // that would go
+};
+
 struct port_state {
 	bool known;
 	uint64_t since;
@@ -142,6 +158,7 @@ struct sync {
 	bool settled;             // neighbors had their time: one that was not heard of is down
 	unsigned int route_limit; // of a peering, for each family
 	bool swept;               // the bridge was told that all has been declared
+	struct hold hold;
 	uint64_t started;
 	uint64_t instance; // of the data plane, 0 = none so far
 	struct candidates {
@@ -167,7 +184,12 @@ void realise_port(struct sync *sync, uint32_t port);
 bool realise_retry(struct sync *sync);
 // What is announced to the customers, by the tunnels that are up.
 void realise_announcements(struct sync *sync);
-void realise_sweep(struct sync *sync);
+
+// hold.c. False: nothing may be told to anybody.
+bool hold_judge(struct sync *sync);
+void hold_sweep(struct sync *sync); // the kernel, once, when it is time
+void hold_preview(struct sync *sync, struct adoption *adoption);
+void hold_adopt(struct sync *sync);
 
 // underlay.c
 void underlay_apply(struct sync *sync); // publication or readiness

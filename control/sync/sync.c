@@ -142,7 +142,7 @@ static void on_port(void *ctx, const struct wire_port *port)
 	realise_port(sync, port->port);
 	underlay_neighbors(sync);
 	realise_announcements(sync);
-	realise_sweep(sync);
+	hold_sweep(sync);
 }
 
 static void on_needed(void *ctx, const struct wire_needed *needed)
@@ -246,11 +246,22 @@ void sync_publish(struct sync *sync, struct publication *publication)
 {
 	struct desired *old = sync->desired;
 	const struct fragment *before, *after;
+	bool open = sync->hold.open;
 
 	fragments_update(sync->fragments, publication);
 	while (fragments_next(sync->fragments, &before, &after))
 		continue;
 	sync->desired = desired_assemble(sync->fragments, publication, sync->node->edge);
+	bridge_owner_set(sync->bridge, publication->store, sync->node->edge);
+	if (!hold_judge(sync)) {
+		desired_free(old);
+		publication_unref(publication);
+		return;
+	}
+	if (!open) { // what was published before has reached nobody
+		desired_free(old);
+		old = NULL;
+	}
 	dataplane_identity(sync->dataplane, publication->store, publication->revision);
 	realise_all(sync, old);
 	if (sync->ready)
@@ -258,7 +269,7 @@ void sync_publish(struct sync *sync, struct publication *publication)
 	else
 		underlay_apply(sync);
 	realise_announcements(sync);
-	realise_sweep(sync);
+	hold_sweep(sync);
 	desired_free(old);
 	publication_unref(publication);
 }
@@ -270,7 +281,7 @@ static void on_grace(evutil_socket_t fd, short events, void *arg)
 	struct sync *sync = arg;
 	sync->settled = true;
 	realise_announcements(sync);
-	realise_sweep(sync);
+	hold_sweep(sync);
 }
 
 static void on_tick(evutil_socket_t fd, short events, void *arg)
@@ -281,7 +292,7 @@ static void on_tick(evutil_socket_t fd, short events, void *arg)
 	if (realise_retry(sync))
 		realise_announcements(sync);
 	routes_synced(sync); // who was waited for long enough
-	realise_sweep(sync);
+	hold_sweep(sync);
 }
 
 static int create_bridge(struct sync *sync, struct api_error *error)

@@ -234,6 +234,47 @@ static void do_counters(struct drive *drive)
 	drive->longest = 0;
 }
 
+static bool was_deleted(void *ctx, uint32_t domain, const char *interface)
+{
+	const json_t *list = json_object_get(ctx, "deleted");
+
+	for (size_t i = 0; domain && i < json_array_size(list); i++)
+		if (json_integer_value(json_array_get(list, i)) == (json_int_t)domain)
+			return true;
+	return interface && json_is_true(json_object_get(ctx, "deleted_interfaces"));
+}
+
+static int do_sweep(struct drive *drive, const json_t *call, struct api_error *error)
+{
+	struct bridge_sweep sweep = {.force = json_is_true(json_object_get(call, "force")),
+		.deleted = was_deleted,
+		.ctx = (json_t *)call};
+	int err = bridge_sweep(drive->bridge, &sweep, error);
+
+	say(json_pack("{s:s,s:I,s:I}", "event", "swept", "domains", (json_int_t)sweep.domains,
+		"interfaces", (json_int_t)sweep.interfaces));
+	return err;
+}
+
+static void do_owner(struct drive *drive, const json_t *call)
+{
+	uint8_t store[16];
+
+	memset(store, (int)number(call, "store"), sizeof(store));
+	bridge_owner_set(drive->bridge, store, text(call, "edge"));
+}
+
+static void do_claims(struct drive *drive)
+{
+	struct bridge_claims claims;
+
+	bridge_claims(drive->bridge, &claims);
+	say(json_pack("{s:s,s:I,s:I,s:I,s:I,s:s}", "event", "claims", "ours",
+		(json_int_t)claims.ours, "foreign", (json_int_t)claims.foreign, "domains",
+		(json_int_t)claims.domains, "interfaces", (json_int_t)claims.interfaces, "edge",
+		claims.edge));
+}
+
 static int call_one(struct drive *drive, const json_t *call, struct api_error *error)
 {
 	const char *what = text(call, "do");
@@ -277,7 +318,13 @@ static int call_one(struct drive *drive, const json_t *call, struct api_error *e
 		return bridge_peering_clear(
 			bridge, id, json_is_true(json_object_get(call, "soft")), on_answer, drive);
 	if (strcmp(what, "sweep") == 0)
-		return bridge_sweep(bridge), 0;
+		return do_sweep(drive, call, error);
+	if (strcmp(what, "owner") == 0)
+		return do_owner(drive, call), 0;
+	if (strcmp(what, "claims") == 0)
+		return do_claims(drive), 0;
+	if (strcmp(what, "adopt") == 0)
+		return bridge_adopt(bridge), 0;
 	if (strcmp(what, "counters") == 0)
 		return do_counters(drive), 0;
 	if (strcmp(what, "stop-reading") == 0) // the loop is kept busy: netlink events pile up

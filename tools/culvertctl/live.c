@@ -207,6 +207,36 @@ int run_clear(struct context *context)
 	return failed > 0 ? 1 : 0;
 }
 
+int run_adopt(struct context *context)
+{
+	int status;
+	json_t *result = ask(context, &status);
+
+	if (result == NULL)
+		return status;
+	const json_t *take = json_object_get(result, "take_over");
+	const json_t *remove = json_object_get(result, "remove");
+	bool done = json_is_true(json_object_get(result, "adopted"));
+	if (context->json) {
+		print_json(result);
+		json_decref(result);
+		return 0;
+	}
+	if (get_number(take, "domains") > 0)
+		printf("%s %" PRId64 " domains and %" PRId64
+		       " host interfaces of edge %s, store %s\n",
+			done ? "taken over:" : "to take over:", get_number(take, "domains"),
+			get_number(take, "interfaces"), get_text(take, "edge"),
+			get_text(take, "store"));
+	printf("%s %" PRId64 " domains and %" PRId64 " host interfaces that are not configured\n",
+		done ? "being removed:" : "to remove:", get_number(remove, "domains"),
+		get_number(remove, "interfaces"));
+	if (!json_is_true(json_object_get(result, "needed")))
+		puts("nothing was held back");
+	json_decref(result);
+	return 0;
+}
+
 // --- events --------------------------------------------------------------------------------------------
 
 int run_monitor(struct context *context)

@@ -75,6 +75,7 @@ void method_route_list(struct rpc_call *call);
 void method_route_get(struct rpc_call *call);
 void method_route_summary(struct rpc_call *call);
 void method_neighbor_list(struct rpc_call *call);
+void method_edge_adopt(struct rpc_call *call);
 void method_drops(struct rpc_call *call);
 void method_port_status(struct rpc_call *call);
 void method_revision_wait(struct rpc_call *call);

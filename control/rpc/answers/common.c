@@ -248,6 +248,15 @@ const struct rpc_method sync_methods[] = {
 			{"port", RPC_STRING, false, "only what came in by this port"}, PAGE_PARAMS},
 	},
 	{
+		.name = API_EDGE_ADOPT,
+		.role = RPC_ADMIN,
+		.thread = RPC_ROUTE,
+		.handler = method_edge_adopt,
+		.help = "Takes over what this host and the data plane hold of another store or "
+			"edge, and lets everything go that is not configured.",
+		.params = {{"check", RPC_BOOLEAN, false, "only say what would be done"}},
+	},
+	{
 		.name = API_PORT_STATUS,
 		.role = RPC_VIEWER,
 		.thread = RPC_ROUTE,

@@ -16,7 +16,8 @@
 
 const char *dataplane_state_name(enum dataplane_state state)
 {
-	static const char *const names[] = {"down", "replaying", "synced", "incomplete", "refused"};
+	static const char *const names[] = {
+		"down", "replaying", "synced", "incomplete", "refused", "held"};
 	return names[state];
 }
 
@@ -68,7 +69,8 @@ static unsigned int count_failures(const struct sync *sync)
 static json_t *dataplane_json(const struct sync *sync)
 {
 	const struct dataplane_status *status = dataplane_status(sync->dataplane);
-	bool trouble = status->state == DATAPLANE_DOWN || status->state == DATAPLANE_REFUSED;
+	bool trouble = status->state == DATAPLANE_DOWN || status->state == DATAPLANE_REFUSED ||
+		       status->state == DATAPLANE_HELD;
 
 	return json_pack("{s:s, s:o, s:o, s:s?, s:s?, s:{s:o, s:o, s:o, s:i, s:o}, s:o}", "state",
 		dataplane_state_name(status->state), "since", json_u64(status->since), "instance",
@@ -243,6 +245,17 @@ static void add_failures(struct sync *sync, json_t *problems)
 	}
 }
 
+static void add_hold(const struct sync *sync, json_t *problems)
+{
+	char object[OBJECT_NAME_MAX + 16];
+
+	snprintf(object, sizeof(object), "edge/%s", sync->node->edge);
+	if (!sync->hold.open)
+		add_problem(problems, object, sync->hold.message, sync->hold.hint);
+	if (sync->hold.sweep_message[0] != '\0')
+		add_problem(problems, object, sync->hold.sweep_message, sync->hold.sweep_hint);
+}
+
 static void answer_status(void *ctx)
 {
 	struct rpc_call *call = ctx;
@@ -260,6 +273,7 @@ static void answer_status(void *ctx)
 		"started", json_u64(sync->started), "revision",
 		json_u64(sync->desired->publication->revision), "store", "uuid", text, "state",
 		"ok", "dataplane", dataplane_json(sync), "bridge", bridge_json(sync));
+	add_hold(sync, problems);
 	add_circuits(sync, result, problems);
 	add_sessions(sync, result, problems);
 	add_routes(sync, result, problems);
@@ -273,6 +287,27 @@ void method_status(struct rpc_call *call)
 	struct sync *sync = call_sync(call);
 	if (sync != NULL)
 		dataplane_refresh(sync->dataplane, answer_status, call);
+}
+
+// --- edge.adopt ----------------------------------------------------------------------------------------
+
+void method_edge_adopt(struct rpc_call *call)
+{
+	struct sync *sync = call_sync(call);
+	struct adoption adoption;
+
+	if (sync == NULL)
+		return;
+	bool check = rpc_boolean(call, "check", false);
+	hold_preview(sync, &adoption);
+	if (!check)
+		hold_adopt(sync);
+	rpc_reply(call,
+		json_pack("{s:b, s:b, s:{s:i, s:i, s:s, s:s}, s:{s:i, s:i}}", "adopted", !check,
+			"needed", adoption.needed, "take_over", "domains",
+			(int)adoption.claims.domains, "interfaces", (int)adoption.claims.interfaces,
+			"edge", adoption.claims.edge, "store", adoption.claims.store, "remove",
+			"domains", (int)adoption.domains, "interfaces", (int)adoption.interfaces));
 }
 
 // --- neighbor.list -------------------------------------------------------------------------------------

@@ -17,7 +17,10 @@ static struct bridge the_bridge;
 int bridge_create(
 	struct bridge **bridge, const struct bridge_options *options, struct api_error *error)
 {
+	const unsigned int foreign = fake_bridge.foreign;
+
 	memset(&fake_bridge, 0, sizeof(fake_bridge));
+	fake_bridge.foreign = foreign; // what the kernel holds was there before
 	fake_bridge.callbacks = options->callbacks;
 	fake_bridge.exists = true;
 	*bridge = &the_bridge;
@@ -144,9 +147,32 @@ int bridge_peering_clear(
 	return 0;
 }
 
-void bridge_sweep(struct bridge *bridge)
+int bridge_sweep(struct bridge *bridge, struct bridge_sweep *sweep, struct api_error *error)
 {
+	if (fake_bridge.too_many && !sweep->force)
+		return api_fail(error, API_REFUSED, "culvertctl edge adopt", "too many to remove");
 	fake_bridge.sweeps++;
+	return 0;
+}
+
+void bridge_sweep_preview(struct bridge *bridge, struct bridge_sweep *sweep)
+{
+	sweep->interfaces = fake_bridge.too_many ? 17 : 0;
+}
+
+void bridge_owner_set(struct bridge *bridge, const uint8_t store[16], const char *edge)
+{
+}
+
+void bridge_claims(struct bridge *bridge, struct bridge_claims *claims)
+{
+	*claims = (struct bridge_claims){
+		.foreign = fake_bridge.foreign, .domains = fake_bridge.foreign, .edge = "other"};
+}
+
+void bridge_adopt(struct bridge *bridge)
+{
+	fake_bridge.foreign = 0;
 }
 
 void bridge_counters(const struct bridge *bridge, struct bridge_counters *counters)

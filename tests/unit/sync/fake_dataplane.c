@@ -238,6 +238,8 @@ static bool in_scope(const struct fake_dataplane *fake, uint16_t type, const voi
 
 static int begin(struct fake_dataplane *fake, const struct wire_begin *record)
 {
+	if (record->flags & WIRE_FORCE)
+		fake->refuse_begin = 0;
 	if (fake->refuse_begin != 0)
 		return fake->refuse_begin;
 	memcpy(fake->store, record->store, sizeof(fake->store));

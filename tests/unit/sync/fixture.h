@@ -58,6 +58,8 @@ struct fake_bridge {
 		bridge_answer done;
 		void *ctx;
 	} clear[8];
+	unsigned int foreign; // namespaces that another store has marked
+	bool too_many;        // refuse a sweep that is not forced
 	int refuse_clear;                    // answer to the next one, 0 = do it
 	char refuse_domain[64];              // host name of a domain that cannot be made, "" = none
 	int refuse_neighbor, refuse_peering; // answer until it is 0 again

@@ -301,6 +301,77 @@ static void test_a_foreign_data_plane_refuses(void **state)
 	assert_non_null(fake_route(&fake, vrf(ACME), "10.77.0.0/16"));
 }
 
+static void stays_held(const char *words)
+{
+	for (double until = running_now() + 0.3; running_now() < until;)
+		turn();
+	assert_int_equal(state_of(), DATAPLANE_HELD);
+	assert_non_null(strstr(dataplane_status(running->dataplane)->error, words));
+	assert_int_equal(fake_bridge.domains + fake_bridge.interface_sets + fake_bridge.sweeps, 0);
+	assert_null(fake.link);
+}
+
+static void test_what_another_store_has_marked_is_left_alone(void **state)
+{
+	uint64_t written = fake.written;
+
+	sync_destroy(running);
+	fake_hang_up(&fake);
+	fake_bridge.foreign = 3;
+	start_sync();
+	stays_held("3 domains of edge \"other\"");
+	publish(); // another revision changes nothing about that
+	stays_held("3 domains");
+	fake.refuse_begin = -ESTALE; // unless it is forced
+	hold_adopt(running);
+	WAIT(fake.link != NULL && fake_bridge.interface_sets > 0);
+	say_all();
+	settle();
+	assert_int_equal(state_of(), DATAPLANE_SYNCED);
+	assert_int_equal(fake.written, written);
+}
+
+static void test_an_edge_that_the_model_does_not_have(void **state)
+{
+	struct node *right = node;
+
+	sync_destroy(running);
+	fake_hang_up(&fake);
+	node = make_node("esat", path);
+	start_sync();
+	stays_held("\"esat\"");
+	sync_destroy(running);
+	free_node(node);
+	node = right;
+	start_sync();
+	WAIT(fake_bridge.interface_sets > 0);
+	say_all();
+	settle();
+	assert_int_equal(state_of(), DATAPLANE_SYNCED);
+}
+
+static void test_the_kernel_is_swept_after_the_data_plane_accepted(void **state)
+{
+	sync_destroy(running);
+	fake_hang_up(&fake);
+	fake.refuse_begin = -ESTALE;
+	start_sync();
+	fake_bridge.too_many = true;
+	WAIT(state_of() == DATAPLANE_REFUSED);
+	WAIT(running->settled);
+	hold_sweep(running);
+	assert_int_equal(running->hold.sweep_message[0], '\0'); // not even tried
+	fake.refuse_begin = 0;
+	fake_hang_up(&fake);
+	WAIT(running->hold.sweep_message[0] != '\0');
+	assert_int_equal(fake_bridge.sweeps, 0);
+	hold_adopt(running);
+	WAIT(fake_bridge.sweeps == 1);
+	assert_int_equal(running->hold.sweep_message[0], '\0');
+	say_all();
+	settle();
+}
+
 static void test_lies_end_the_connection(void **state)
 {
 	fake.wrong_acks = true;
@@ -359,6 +430,9 @@ int main(void)
 		TEST(test_interruptions_at_any_point),
 		TEST(test_the_other_edge_has_its_own_half),
 		TEST(test_a_foreign_data_plane_refuses),
+		TEST(test_what_another_store_has_marked_is_left_alone),
+		TEST(test_an_edge_that_the_model_does_not_have),
+		TEST(test_the_kernel_is_swept_after_the_data_plane_accepted),
 		TEST(test_lies_end_the_connection),
 		TEST(test_status_is_answered_by_a_dying_data_plane),
 	};

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The one guard in front of both halves. Before anything of this host is told what to be, two questions are asked:
+// does the model know this edge at all, and is what lies in the kernel ours (bridge/guard.c)? While the answer is no,
+// nothing is declared, nothing is swept, and the data plane is not even connected to: an empty store, a store of another
+// site or a mistyped name in the node file must not take a running edge down. `edge adopt` is the way out.
+//
+// Once open it stays open: what a change of the model takes away is what somebody asked for. The kernel is swept only
+// after the data plane has accepted our configuration with its own checks (another store, an older revision, too
+// many interfaces at once), and then by the bridge's own.
+
+#include "control/sync/state.h"
+
+#include "control/base/log.h"
+#include "control/model/model.h"
+#include "control/node.h"
+#include "control/publication.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void judge_edge(const struct sync *sync, struct hold *hold)
+{
+	const char *edge = sync->node->edge;
+
+	if (model_edge(sync->desired->publication->model, edge) != NULL)
+		return;
+	snprintf(hold->message, sizeof(hold->message),
+		"edge \"%s\" of the node file is not in the model: nothing is touched", edge);
+	snprintf(hold->hint, sizeof(hold->hint),
+		"correct `edge:` in the node file, or apply the model that has it; to remove what "
+		"another edge left here: culvertctl edge adopt");
+}
+
+static void judge_kernel(const struct sync *sync, struct hold *hold)
+{
+	struct bridge_claims claims;
+
+	bridge_claims(sync->bridge, &claims);
+	if (claims.foreign == 0)
+		return;
+	snprintf(hold->message, sizeof(hold->message),
+		"this host holds %u domains of edge \"%s\" of store %s: nothing is touched",
+		claims.domains, claims.edge, claims.store);
+	snprintf(hold->hint, sizeof(hold->hint),
+		"start culvertd with the right store and edge, or take over: culvertctl edge "
+		"adopt");
+}
+
+bool hold_judge(struct sync *sync)
+{
+	struct hold *hold = &sync->hold;
+	char before[sizeof(hold->message)];
+
+	hold->sweep_message[0] = '\0';
+	if (hold->open)
+		return true;
+	memcpy(before, hold->message, sizeof(before));
+	hold->message[0] = hold->hint[0] = '\0';
+	if (!hold->adopted)
+		judge_edge(sync, hold);
+	if (!hold->adopted && hold->message[0] == '\0')
+		judge_kernel(sync, hold);
+	hold->open = hold->message[0] == '\0';
+	if (hold->open)
+		return true;
+	if (strcmp(before, hold->message) != 0)
+		log_warning("sync", hold->message, log_text("hint", hold->hint));
+	dataplane_hold(sync->dataplane, hold->message, hold->hint);
+	return false;
+}
+
+static bool too_early(const struct sync *sync)
+{
+	if (sync->swept || !sync->hold.open || sync->hold.sweep_message[0] != '\0' ||
+		!sync->settled || !dataplane_accepted(sync->dataplane))
+		return true;
+	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
+		const struct desired_interface *wanted = &sync->desired->interfaces.item[i];
+		const struct realised *realised = table_find(&sync->realised, &wanted->id);
+		if (wanted->kind != INTERFACE_TUNNEL && (realised == NULL || !realised->interface))
+			return true;
+	}
+	return false;
+}
+
+void hold_sweep(struct sync *sync)
+{
+	struct bridge_sweep sweep = {.force = sync->hold.force};
+	struct api_error error = {0};
+
+	if (sync->desired == NULL || too_early(sync))
+		return;
+	if (bridge_sweep(sync->bridge, &sweep, &error) == 0) {
+		sync->swept = true;
+		sync->hold.force = false;
+		return;
+	}
+	snprintf(sync->hold.sweep_message, sizeof(sync->hold.sweep_message), "%s", error.message);
+	snprintf(sync->hold.sweep_hint, sizeof(sync->hold.sweep_hint), "%s", error.hint);
+	log_warning("sync", error.message, log_text("hint", error.hint));
+}
+
+void hold_preview(struct sync *sync, struct adoption *adoption)
+{
+	struct bridge_sweep sweep = {0};
+
+	*adoption = (struct adoption){
+		.needed = !sync->hold.open || sync->hold.sweep_message[0] != '\0' ||
+			  dataplane_status(sync->dataplane)->state == DATAPLANE_REFUSED};
+	bridge_claims(sync->bridge, &adoption->claims);
+	if (!sync->swept) {
+		bridge_sweep_preview(sync->bridge, &sweep);
+		adoption->domains = sweep.domains;
+		adoption->interfaces = sweep.interfaces;
+	}
+}
+
+void hold_adopt(struct sync *sync)
+{
+	log_info("sync", "adopting what this host and the data plane hold",
+		log_text("edge", sync->node->edge));
+	bridge_adopt(sync->bridge);
+	sync->hold.adopted = true;
+	sync->hold.force = !sync->swept;
+	dataplane_force(sync->dataplane);
+	sync_publish(sync, publication_ref(sync->desired->publication));
+}
