@@ -34,6 +34,8 @@ static const struct field port_fields[] = {
 		.help = "PCI address, or a DPDK vdev with its arguments"},
 	{"tpid", FIELD_ENUM, 0, PORT(tpid), "8100", .values = tpids,
 		.help = "ethertype of the outer tag"},
+	{"mtu", FIELD_UINT, 0, PORT(mtu), NULL, 576, 9600,
+		.help = "largest IP packet, set on the device"},
 };
 static const struct fields port = {port_fields, COUNT(port_fields), sizeof(struct node_port)};
 
@@ -378,9 +380,12 @@ char **node_dataplane_args(const struct node *node)
 	for (unsigned int i = 0; i < node->ports.count; i++) {
 		const struct node_port *p = &node->ports.item[i];
 		argument(&a, "--port");
-		argument(&a, "%s=%.*s%s%s", p->name, (int)strcspn(p->device, ","), p->device,
+		char mtu[16] = "";
+		if (p->mtu != 0)
+			snprintf(mtu, sizeof(mtu), ",mtu=%u", p->mtu);
+		argument(&a, "%s=%.*s%s%s%s", p->name, (int)strcspn(p->device, ","), p->device,
 			p->tpid == NODE_TPID_8100 ? "" : ",tpid=",
-			p->tpid == NODE_TPID_8100 ? "" : tpids[p->tpid]);
+			p->tpid == NODE_TPID_8100 ? "" : tpids[p->tpid], mtu);
 	}
 	if (a.failed) {
 		node_arguments_free(a.item);

@@ -27,6 +27,7 @@ struct node_port {
 	const char *name;
 	const char *device; // EAL device: PCI address, or vdev with its arguments
 	uint32_t tpid;      // enum node_tpid: of the outer tag
+	uint32_t mtu;       // 0 = the device's
 };
 
 enum node_role { NODE_VIEWER, NODE_OPERATOR, NODE_ADMIN };

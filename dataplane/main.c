@@ -39,6 +39,7 @@
 #include "dataplane/io/thread.h"
 #include "dataplane/log.h"
 #include "dataplane/options.h"
+#include "dataplane/tables/interface.h"
 #include "dataplane/tables/limiter.h"
 #include "dataplane/tables/limiter_clock.h"
 #include "dataplane/tables/limits.h"
@@ -52,6 +53,7 @@ enum exit_code { EXIT_EAL = 1, EXIT_USAGE, EXIT_PORT, EXIT_MEMORY, EXIT_SOCKET }
 #define SWEEP_PERIOD   600000000000u
 #define CALIBRATION_NS 50000000u
 #define BUFFER_CACHE   256u
+#define BUFFER_SIZE    2048u // at least
 #define IDLE_NS        20000000
 #define BUSY_NS        1000000
 
@@ -194,37 +196,100 @@ static int open_stats(struct program *p)
 	return 0;
 }
 
+static struct ethdev_config ethdev_config(const struct program *p, uint32_t port)
+{
+	const struct options_port *o = &p->options.port[port];
+
+	return (struct ethdev_config){
+		.name = o->name,
+		.device = o->device,
+		.outer_tpid = o->outer_tpid,
+		.mtu = o->mtu,
+		.buffer_size = p->options.buffer_size,
+		.workers = p->options.workers,
+		.descriptors = p->options.descriptors,
+		.hz = p->hz,
+		.pool = p->pool,
+	};
+}
+
+static int port_failed(const struct program *p, uint32_t port, const struct ethdev_error *error)
+{
+	const struct options_port *o = &p->options.port[port];
+
+	return die(EXIT_PORT, "port %s on device %s: %s", o->name, o->device, error->text);
+}
+
+// How many there have to be, from what the ports' queues and the workers hold.
+static int count_buffers(struct program *p)
+{
+	struct size_users users = {.workers = p->options.workers};
+	struct options *o = &p->options;
+	uint32_t buffer_size = BUFFER_SIZE;
+	struct ethdev_error error;
+
+	for (uint32_t i = 0; i < o->ports; i++) {
+		struct ethdev_config config = ethdev_config(p, i);
+
+		if (ethdev_measure(&config, &users, &buffer_size, &error))
+			return port_failed(p, i, &error);
+	}
+	if (o->buffer_size == 0)
+		o->buffer_size = buffer_size;
+	if (o->buffers == 0)
+		o->buffers = size_buffers_default(&users);
+	if (o->buffers >= size_buffers_least(&users))
+		return 0;
+	return die(EXIT_MEMORY,
+		"--buffers %u is too few for %u ports with %u receive and %u transmit descriptors "
+		"and "
+		"%u workers: give %u or more (or none, then %u are taken), or lower --descriptors "
+		"or "
+		"--workers",
+		o->buffers, o->ports, users.rx_descriptors, users.tx_descriptors, users.workers,
+		size_buffers_least(&users), size_buffers_default(&users));
+}
+
 static int make_buffers(struct program *p)
 {
 	const struct options *o = &p->options;
+	uint64_t bytes;
+	int code = count_buffers(p);
 
+	if (code)
+		return code;
+	bytes = (uint64_t)o->buffers *
+		(o->buffer_size + RTE_PKTMBUF_HEADROOM + sizeof(struct rte_mbuf) + 128);
 	p->pool = rte_pktmbuf_pool_create_by_ops("packets", o->buffers, BUFFER_CACHE, 0,
 		(uint16_t)(o->buffer_size + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY, "ring_mt_rts");
 	if (!p->pool)
 		return die(EXIT_MEMORY,
-			"too little memory for %u packet buffers (%s): raise -m or lower --buffers",
-			o->buffers, rte_strerror(rte_errno));
+			"too little memory for %u packet buffers of %u bytes, %" PRIu64
+			" MiB (%s): raise -m, or lower --buffers, --descriptors or --workers",
+			o->buffers, o->buffer_size, bytes >> 20, rte_strerror(rte_errno));
+	log_info("packet buffers", "count=%u size=%u", o->buffers, o->buffer_size);
 	return 0;
+}
+
+static void log_port(const struct port *port, const char *device, uint16_t wanted)
+{
+	log_info("port", "name=%s device=%s rx_queues=%u mtu=%u link=%s speed=%u", port->name,
+		device, port->rx_queues, port->mtu, port->up ? "up" : "down", port->speed);
+	if (port->mtu < wanted)
+		log_warn("port carries less than it was given",
+			"name=%s mtu=%u given=%u bound=\"%s\"", port->name, port->mtu, wanted,
+			ethdev_mtu_bound(port));
 }
 
 static int open_ports(struct program *p)
 {
 	for (uint32_t i = 0; i < p->options.ports; i++) {
-		const struct options_port *o = &p->options.port[i];
-		struct ethdev_config config = {.name = o->name,
-			.device = o->device,
-			.outer_tpid = o->outer_tpid,
-			.workers = p->options.workers,
-			.descriptors = p->options.descriptors,
-			.hz = p->hz,
-			.pool = p->pool};
-		const char *why;
+		struct ethdev_config config = ethdev_config(p, i);
+		struct ethdev_error error;
 
-		if (ethdev_open(&config, &p->port[i], &why))
-			return die(EXIT_PORT, "port %s on device %s: %s", o->name, o->device, why);
-		log_info("port", "name=%s device=%s rx_queues=%u mtu=%u link=%s", o->name,
-			o->device, p->port[i]->rx_queues, p->port[i]->mtu,
-			p->port[i]->up ? "up" : "down");
+		if (ethdev_open(&config, &p->port[i], &error))
+			return port_failed(p, i, &error);
+		log_port(p->port[i], config.device, config.mtu);
 	}
 	return 0;
 }
@@ -325,6 +390,11 @@ static void stop(struct program *p)
 
 // --- main loop ---
 
+static void update_host(void *ctx, uint32_t slot)
+{
+	host_update(ctx, slot);
+}
+
 static void look_at_ports(struct program *p, uint64_t now)
 {
 	if (now < p->link_at)
@@ -335,8 +405,8 @@ static void look_at_ports(struct program *p, uint64_t now)
 
 		if (!ethdev_poll_link(port))
 			continue;
-		log_info("port", "name=%s link=%s speed=%u mtu=%u", port->name,
-			port->up ? "up" : "down", port->speed, port->mtu);
+		log_port(port, p->options.port[i].device, p->options.port[i].mtu);
+		interfaces_follow_port(p->dp, i, update_host, p->host);
 		control_port_changed(p->control, i);
 	}
 }

@@ -5,6 +5,8 @@
 
 #include "dataplane/options.h"
 
+#include "dataplane/io/size.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -68,6 +70,41 @@ static const char *set_tpid(struct options_port *p, const char *value)
 	return NULL;
 }
 
+static const char *set_mtu(struct options_port *p, const char *value)
+{
+	char *end;
+	unsigned long mtu = strtoul(value, &end, 10);
+
+	if (*value < '0' || *value > '9' || *end != '\0' || mtu < 576 || mtu > SIZE_MTU_MAX)
+		return "has an mtu that is not a number from 576 to 9600";
+	p->mtu = (uint16_t)mtu;
+	return NULL;
+}
+
+// What stands behind the device: tpid=..., mtu=...
+static const char *set_attributes(struct options_port *p, const char *text)
+{
+	while (text != NULL) {
+		const char *comma = strchr(text + 1, ','), *why;
+		char one[32];
+		int length = comma != NULL ? (int)(comma - text - 1) : (int)strlen(text + 1);
+
+		if (length >= (int)sizeof(one))
+			return "has an attribute that is neither tpid= nor mtu=";
+		snprintf(one, sizeof(one), "%.*s", length, text + 1);
+		if (strncmp(one, "tpid=", 5) == 0)
+			why = set_tpid(p, one + 5);
+		else if (strncmp(one, "mtu=", 4) == 0)
+			why = set_mtu(p, one + 4);
+		else
+			why = "has an attribute that is neither tpid= nor mtu=";
+		if (why != NULL)
+			return why;
+		text = comma;
+	}
+	return NULL;
+}
+
 static const char *add_port(struct options *o, const char *value, const struct option *option)
 {
 	const char *equal = strchr(value, '='), *comma = strchr(value, ',');
@@ -76,28 +113,26 @@ static const char *add_port(struct options *o, const char *value, const struct o
 
 	if (o->ports == PORT_MAX)
 		return "is one port too many";
-	if (!equal || (comma && comma < equal))
+	if (equal == NULL || (comma != NULL && comma < equal))
 		return "is not NAME=DEVICE";
 	name = (size_t)(equal - value);
-	device = comma ? (size_t)(comma - equal - 1) : strlen(equal + 1);
-	if (!name || name >= sizeof(p->name) || !device || device >= sizeof(p->device))
+	device = comma != NULL ? (size_t)(comma - equal - 1) : strlen(equal + 1);
+	if (name == 0 || name >= sizeof(p->name) || device == 0 || device >= sizeof(p->device))
 		return "has a name or device that is empty or too long";
 	*p = (struct options_port){0};
 	memcpy(p->name, value, name);
 	memcpy(p->device, equal + 1, device);
 	for (uint32_t i = 0; i < o->ports; i++)
-		if (!strcmp(o->port[i].name, p->name) || !strcmp(o->port[i].device, p->device))
+		if (strcmp(o->port[i].name, p->name) == 0 ||
+			strcmp(o->port[i].device, p->device) == 0)
 			return "uses a name or device a second time";
 	o->ports++;
-	if (!comma)
-		return NULL;
-	return strncmp(comma, ",tpid=", 6) ? "has an attribute that is not tpid="
-					   : set_tpid(p, comma + 6);
+	return set_attributes(p, comma);
 }
 
 #define NUMBER(field, low, high) set_number, offsetof(struct options, field), low, high
 static const struct option table[] = {
-	{"port", "NAME=DEVICE[,tpid=8100|88a8|any]",
+	{"port", "NAME=DEVICE[,tpid=8100|88a8|any][,mtu=N]",
 		"a port: its name and the EAL's device; in the order of the wire's port numbers",
 		add_port, 0, 0, 0},
 	{"socket", "PATH", "control socket (default /run/culvert/dataplane.sock)", set_text,
@@ -111,8 +146,10 @@ static const struct option table[] = {
 		NUMBER(workers, 1, 16)},
 	{"idle", "sleep|poll", "what a worker does without traffic (default sleep)", set_idle, 0, 0,
 		0},
-	{"buffers", "N", "packet buffers (default 16384)", NUMBER(buffers, 1024, 16777215)},
-	{"buffer-size", "BYTES", "largest frame a buffer holds (default 2048)",
+	{"buffers", "N", "packet buffers (default: what ports, queues and workers take)",
+		NUMBER(buffers, 1024, 16777215)},
+	{"buffer-size", "BYTES",
+		"largest frame a buffer holds (default: 2048, or what the ports need)",
 		NUMBER(buffer_size, 1600, 16384)},
 	{"descriptors", "N", "ring descriptors of each device queue (default 1024)",
 		NUMBER(descriptors, 64, 32768)},
@@ -120,7 +157,7 @@ static const struct option table[] = {
 		NUMBER(interfaces, 64, 1048576)},
 	{"limiters", "N", "limiters there can be (default 4096)", NUMBER(limiters, 64, 1048576)},
 	{"vrfs", "N", "VRFs there can be", NUMBER(vrfs, 2, 1048576)},
-	{"fib-memory", "MIB", "forwarding memory, reserved and used as routes come (default 256)",
+	{"fib-memory", "MIB", "forwarding memory, reserved and used as routes come (default 2048)",
 		NUMBER(fib_memory, 16, 32768)},
 	{"host-rate", "N", "packets/s to the host, per interface and class (default 2000)",
 		NUMBER(punt_rate, 1, 10000000)},
@@ -134,7 +171,7 @@ static void print_help(void)
 	printf("usage: culvert-dataplane [EAL OPTION...] -- [OPTION...]\n\n"
 	       "Forwards packets as a controller (culvertd) says over the control socket.\n\n");
 	for (size_t i = 0; i < TABLE; i++) {
-		char left[64];
+		char left[80];
 
 		snprintf(left, sizeof(left), "--%s %s", table[i].name, table[i].argument);
 		if (strlen(left) > 24)
@@ -193,8 +230,6 @@ enum options_result options_parse(int argc, char **argv, struct options *o)
 
 	*o = (struct options){
 		.socket = "/run/culvert/dataplane.sock",
-		.buffers = 16384,
-		.buffer_size = 2048,
 		.uid = geteuid(),
 		.idle_sleep = true,
 	};

@@ -14,14 +14,15 @@ struct options_port {
 	char name[WIRE_NAME_MAX];
 	char device[64];
 	uint8_t outer_tpid;
+	uint16_t mtu; // 0 = not given
 };
 
 struct options {
 	const char *socket;
 	const char *stats; // NULL = the default place, "none" = in memory of this process only
 	uint32_t workers;  // 0 = as many as EAL worker lcores, at least 1
-	uint32_t buffers;
-	uint32_t buffer_size; // bytes of a frame a buffer holds
+	uint32_t buffers;  // 0 = computed from ports, queues and workers
+	uint32_t buffer_size; // bytes of a frame a buffer holds; 0 = what the ports need
 	uint32_t descriptors;
 	uint32_t interfaces; // slots; 0 = those of the stats segment, else a default
 	uint32_t limiters;

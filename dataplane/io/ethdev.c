@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: BSD-3-Clause
-// Ports on DPDK devices: set-up, queue map, hand-over, link state.
+// SPDX-License-Identifier: BSD-3-Clause Ports on DPDK devices: set-up, queue map, hand-over, link
+// state.
 //
 // A device gives as many queues as it has and there are workers. Receive queues are dealt out to
 // the workers; each worker transmits on the queue of its own index. Where a device has fewer
@@ -8,6 +8,10 @@
 // such a ring is sent: when the device's queue is full it waits, and the ring fills, which the
 // sender sees as a full port.
 //
+// MTU: `--port NAME=DEVICE,mtu=N` is set on the device, a PMD's or the kernel's. What a port claims
+// is never more than device, ring and buffers hold (size.c), looked at again with the link, since
+// the MTU of a kernel device is anybody's to change.
+//
 // Link state of a port on a kernel device (af_packet, af_xdp, tap) is read from that device:
 // net_af_packet always says up. A device that vanished is down.
 
@@ -15,6 +19,7 @@
 
 #include <errno.h>
 #include <net/if.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +27,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <rte_dev.h>
+#include <rte_devargs.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
@@ -29,6 +36,8 @@
 #define DESCRIPTORS 1024u
 #define HAND_OVER   512u // frames a ring holds
 #define BURST       32u
+#define MTU_DEFAULT 1500u
+#define RING_FRAME  2048u // net_af_packet's framesz when it is not given
 
 struct hand_over {
 	struct rte_ring *ring;
@@ -42,6 +51,9 @@ struct ethdev {
 	uint16_t tx_queues;
 	unsigned workers;
 	unsigned kernel_index; // of the device under the port; 0 = none
+	uint32_t max_mtu;      // that the driver takes
+	struct size_limits limits;
+	struct size size;
 	bool started;
 	struct hand_over from[DATAPLANE_WORKERS]; // by sending worker
 };
@@ -130,69 +142,227 @@ static int kernel_device(unsigned index, short *flags, int *mtu)
 	return err;
 }
 
-static void read_link(const struct ethdev *e, uint8_t *up, uint32_t *speed, uint16_t *mtu)
+static void read_link(struct ethdev *e, uint8_t *up, uint32_t *speed)
 {
 	struct rte_eth_link link = {0};
 	short flags = 0;
 	int kernel_mtu = 0;
+	uint16_t mtu;
 
 	*up = 0;
 	*speed = 0;
-	rte_eth_dev_get_mtu(e->id, mtu);
 	if (rte_eth_link_get_nowait(e->id, &link) == 0) {
 		*up = link.link_status == RTE_ETH_LINK_UP;
 		if (link.link_speed != RTE_ETH_SPEED_NUM_UNKNOWN)
 			*speed = link.link_speed;
 	}
-	if (!e->kernel_index)
-		return;
-	*up = 0;
-	if (kernel_device(e->kernel_index, &flags, &kernel_mtu))
-		return;
-	*up = (flags & IFF_UP) && (flags & IFF_RUNNING);
-	*mtu = (uint16_t)(kernel_mtu > 0 && kernel_mtu < UINT16_MAX ? kernel_mtu : UINT16_MAX);
+	if (e->kernel_index == 0) {
+		if (rte_eth_dev_get_mtu(e->id, &mtu) == 0)
+			e->limits.device_mtu = mtu;
+	} else {
+		*up = 0;
+		if (kernel_device(e->kernel_index, &flags, &kernel_mtu) == 0 && kernel_mtu > 0) {
+			*up = (flags & IFF_UP) && (flags & IFF_RUNNING);
+			e->limits.device_mtu = RTE_MIN((uint32_t)kernel_mtu, e->max_mtu);
+		}
+	}
+	e->size = size_of_port(&e->limits);
 }
 
 int ethdev_poll_link(struct port *port)
 {
+	struct ethdev *e = port->driver;
 	uint8_t up;
 	uint32_t speed;
-	uint16_t mtu = port->mtu;
 
-	read_link(port->driver, &up, &speed, &mtu);
-	if (up == port->up && speed == port->speed && mtu == port->mtu)
+	read_link(e, &up, &speed);
+	if (up == port->up && speed == port->speed && e->size.mtu == port->mtu &&
+		e->size.tag_debt == port->tag_debt)
 		return 0;
 	port->speed = speed;
-	port->mtu = mtu;
+	port->mtu = e->size.mtu;
+	port->tag_debt = e->size.tag_debt;
 	__atomic_store_n(&port->up, up, __ATOMIC_RELEASE);
 	return 1;
 }
 
+const char *ethdev_mtu_bound(const struct port *port)
+{
+	const struct ethdev *e = port->driver;
+
+	return e->size.bound;
+}
+
+// --- MTU ---
+
+static int wrong(struct ethdev_error *error, int err, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static int wrong(struct ethdev_error *error, int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error->text, sizeof(error->text), format, args);
+	va_end(args);
+	return err;
+}
+
+// The kernel shares frames of this size with net_af_packet; 0 = another driver.
+static uint32_t ring_frame(const struct rte_eth_dev_info *info)
+{
+	const struct rte_devargs *args = rte_dev_devargs(info->device);
+	const char *text = args != NULL ? args->args : NULL;
+
+	if (info->driver_name == NULL || strcmp(info->driver_name, "net_af_packet") != 0)
+		return 0;
+	text = text != NULL ? strstr(text, "framesz=") : NULL;
+	return text != NULL ? (uint32_t)strtoul(text + 8, NULL, 10) : RING_FRAME;
+}
+
+static int check_sizes(
+	const struct ethdev_config *c, const struct size_limits *l, struct ethdev_error *error)
+{
+	struct size_limits without_device = *l;
+
+	without_device.device_mtu = 0;
+	if (l->ring_frame != 0 && l->ring_frame - 32 > c->buffer_size)
+		return wrong(error, -ENOSPC,
+			"frames of net_af_packet's ring (framesz=%u) do not fit into packet "
+			"buffers of %u "
+			"bytes: give --buffer-size %u, or a smaller framesz",
+			l->ring_frame, c->buffer_size, l->ring_frame);
+	if (c->mtu == 0 || size_of_port(&without_device).mtu >= c->mtu)
+		return 0;
+	if (size_buffer_for(c->mtu) > c->buffer_size)
+		return wrong(error, -ENOSPC,
+			"packets of mtu=%u do not fit into packet buffers of %u bytes: give "
+			"--buffer-size %u",
+			c->mtu, c->buffer_size, size_buffer_for(c->mtu));
+	return wrong(error, -ENOSPC,
+		"packets of mtu=%u do not fit into net_af_packet's ring (framesz=%u): give the "
+		"device "
+		"framesz=%u,blocksz=65536",
+		c->mtu, l->ring_frame, size_ring_frame_for(c->mtu));
+}
+
+static int set_kernel_mtu(unsigned index, uint16_t mtu)
+{
+	struct ifreq r = {.ifr_mtu = mtu};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (if_indextoname(index, r.ifr_name) == NULL || ioctl(fd, SIOCSIFMTU, &r) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+// Before the device starts. A PMD takes it with its configuration as well; some only here.
+static int set_mtu(struct ethdev *e, const struct ethdev_config *c,
+	const struct rte_eth_dev_info *info, struct ethdev_error *error)
+{
+	uint16_t mtu = c->mtu != 0 ? c->mtu : MTU_DEFAULT;
+	int err;
+
+	if (e->kernel_index != 0)
+		err = c->mtu != 0 ? set_kernel_mtu(e->kernel_index, mtu) : 0;
+	else
+		err = rte_eth_dev_set_mtu(
+			e->id, size_device_mtu(mtu, e->limits.overhead, info->max_mtu));
+	// Without `mtu=` the device keeps what it has; a PMD that only knows rxmode.mtu has it by
+	// now.
+	if (err == 0 || c->mtu == 0 || (err == -ENOTSUP && e->kernel_index == 0))
+		return 0;
+	return wrong(error, err, "the device does not take mtu=%u (%s); give it less", mtu,
+		strerror(-err));
+}
+
 // --- life ---
 
-static int set_up_queues(
-	struct ethdev *e, const struct ethdev_config *c, const struct rte_eth_dev_info *info)
+static uint16_t queues_of(const struct ethdev_config *c, uint16_t most)
 {
-	uint16_t rx_descriptors = (uint16_t)(c->descriptors ? c->descriptors : DESCRIPTORS);
-	uint16_t tx_descriptors = rx_descriptors;
+	return (uint16_t)RTE_MIN(c->workers, (unsigned)most);
+}
+
+static void count_descriptors(
+	const struct ethdev_config *c, uint16_t id, uint16_t *rx_count, uint16_t *tx_count)
+{
+	*rx_count = *tx_count = (uint16_t)(c->descriptors ? c->descriptors : DESCRIPTORS);
+	rte_eth_dev_adjust_nb_rx_tx_desc(id, rx_count, tx_count);
+}
+
+// 0 and *info, or what is wrong.
+static int find(const struct ethdev_config *c, uint16_t *id, struct rte_eth_dev_info *info,
+	struct ethdev_error *error)
+{
+	if (rte_eth_dev_get_port_by_name(c->device, id))
+		return wrong(error, -ENODEV,
+			"there is no such device; give it to the EAL with --vdev or -a");
+	if (rte_eth_dev_info_get(*id, info))
+		return wrong(error, -EIO, "the device does not answer");
+	if (info->max_tx_queues == 0)
+		return wrong(error, -ENOTSUP, "the device has no transmit queue");
+	return 0;
+}
+
+int ethdev_measure(const struct ethdev_config *c, struct size_users *users, uint32_t *buffer_size,
+	struct ethdev_error *error)
+{
+	struct rte_eth_dev_info info;
+	uint16_t id, rx_count, tx_count, tx_queues;
+	int err = find(c, &id, &info, error);
+
+	if (err)
+		return err;
+	count_descriptors(c, id, &rx_count, &tx_count);
+	tx_queues = queues_of(c, info.max_tx_queues);
+	users->rx_descriptors += (uint32_t)rx_count * queues_of(c, info.max_rx_queues);
+	users->tx_descriptors += (uint32_t)tx_count * tx_queues;
+	users->hand_over += HAND_OVER * (c->workers - tx_queues);
+	*buffer_size = RTE_MAX(*buffer_size, ring_frame(&info));
+	*buffer_size = RTE_MAX(*buffer_size, size_buffer_for(c->mtu));
+	return 0;
+}
+
+static int set_up_queues(struct ethdev *e, const struct ethdev_config *c,
+	const struct rte_eth_dev_info *info, struct ethdev_error *error)
+{
 	int err, socket = rte_eth_dev_socket_id(e->id);
 	struct rte_eth_conf conf = {0};
+	uint16_t rx_count, tx_count;
 
+	count_descriptors(c, e->id, &rx_count, &tx_count);
+	if (e->kernel_index == 0 && c->mtu != 0)
+		conf.rxmode.mtu = size_device_mtu(c->mtu, e->limits.overhead, info->max_mtu);
 	if (e->rx_queues > 1 && info->flow_type_rss_offloads) {
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 		conf.rx_adv_conf.rss_conf.rss_hf =
 			info->flow_type_rss_offloads &
 			(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
 	}
+	// Right as long as every frame is one buffer of the one pool that nobody else refers to.
+	if (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE)
+		conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
 	err = rte_eth_dev_configure(e->id, e->rx_queues, e->tx_queues, &conf);
-	if (!err)
-		err = rte_eth_dev_adjust_nb_rx_tx_desc(e->id, &rx_descriptors, &tx_descriptors);
+	if (err)
+		return wrong(error, err,
+			"the device does not take %u receive and %u transmit queues with mtu=%u "
+			"(%s)",
+			e->rx_queues, e->tx_queues, c->mtu ? c->mtu : MTU_DEFAULT, strerror(-err));
+	err = set_mtu(e, c, info, error);
+	if (err)
+		return err;
 	for (uint16_t q = 0; q < e->rx_queues && !err; q++)
-		err = rte_eth_rx_queue_setup(
-			e->id, q, rx_descriptors, (unsigned)socket, NULL, c->pool);
+		err = rte_eth_rx_queue_setup(e->id, q, rx_count, (unsigned)socket, NULL, c->pool);
 	for (uint16_t q = 0; q < e->tx_queues && !err; q++)
-		err = rte_eth_tx_queue_setup(e->id, q, tx_descriptors, (unsigned)socket, NULL);
-	return err;
+		err = rte_eth_tx_queue_setup(e->id, q, tx_count, (unsigned)socket, NULL);
+	if (err)
+		return wrong(error, err,
+			"its queues of %u and %u descriptors cannot be set up (%s): look at "
+			"--descriptors, --buffers and --buffer-size",
+			rx_count, tx_count, strerror(-err));
+	return 0;
 }
 
 static int set_up_hand_over(struct ethdev *e)
@@ -212,57 +382,62 @@ static int set_up_hand_over(struct ethdev *e)
 	return 0;
 }
 
-static int start(struct ethdev *e, const struct ethdev_config *c, const char **why)
+static int start(struct ethdev *e, const struct ethdev_config *c, struct ethdev_error *error)
 {
 	struct rte_eth_dev_info info;
-	int err;
+	int err = find(c, &e->id, &info, error);
 
-	*why = "the device does not answer";
-	err = rte_eth_dev_info_get(e->id, &info);
 	if (err)
 		return err;
 	e->kernel_index = info.if_index;
-	e->rx_queues = (uint16_t)RTE_MIN(c->workers, (unsigned)info.max_rx_queues);
-	e->tx_queues = (uint16_t)RTE_MIN(c->workers, (unsigned)info.max_tx_queues);
-	if (!e->tx_queues) {
-		*why = "the device has no transmit queue";
-		return -ENOTSUP;
-	}
-	*why = "its queues cannot be set up";
-	err = set_up_queues(e, c, &info);
+	e->max_mtu = info.max_mtu != 0 ? info.max_mtu : UINT16_MAX;
+	e->rx_queues = queues_of(c, info.max_rx_queues);
+	e->tx_queues = queues_of(c, info.max_tx_queues);
+	e->limits = (struct size_limits){
+		.wanted = c->mtu != 0            ? c->mtu
+			  : e->kernel_index != 0 ? 0
+						 : MTU_DEFAULT,
+		.overhead = e->kernel_index != 0 ? SIZE_OVERHEAD_KERNEL
+						 : size_overhead(info.max_rx_pktlen, info.max_mtu),
+		.buffer = c->buffer_size,
+		.ring_frame = ring_frame(&info),
+	};
+	err = check_sizes(c, &e->limits, error);
+	if (!err)
+		err = set_up_queues(e, c, &info, error);
+	if (!err && set_up_hand_over(e))
+		err = wrong(error, -ENOMEM, "too little memory");
 	if (err)
 		return err;
-	*why = "too little memory";
-	err = set_up_hand_over(e);
-	if (err)
-		return err;
-	*why = "the device does not start";
 	err = rte_eth_dev_start(e->id);
 	if (err)
-		return err;
+		return wrong(error, err,
+			"the device does not start (%s): if it lacks packet buffers, raise "
+			"--buffers or "
+			"lower --descriptors or --workers",
+			strerror(-err));
 	e->started = true;
-	rte_eth_promiscuous_enable(
-		e->id); // interfaces may have MACs of their own; classify checks them
+	// Interfaces may have MACs of their own; classify checks them.
+	rte_eth_promiscuous_enable(e->id);
 	return 0;
 }
 
-int ethdev_open(const struct ethdev_config *c, struct port **port, const char **why)
+int ethdev_open(const struct ethdev_config *c, struct port **port, struct ethdev_error *error)
 {
 	struct rte_ether_addr mac = {0};
 	struct port *p = calloc(1, sizeof(*p));
 	struct ethdev *e = calloc(1, sizeof(*e));
-	int err = -ENOMEM;
+	int err;
 
-	*why = "too little memory";
-	if (!p || !e)
-		goto fail;
+	if (p == NULL || e == NULL) {
+		free(e);
+		free(p);
+		return wrong(error, -ENOMEM, "too little memory");
+	}
 	p->driver = e;
+	e->id = RTE_MAX_ETHPORTS; // none
 	e->workers = c->workers;
-	err = -ENODEV;
-	*why = "there is no such device; give it to the EAL with --vdev or -a";
-	if (rte_eth_dev_get_port_by_name(c->device, &e->id))
-		goto fail;
-	err = start(e, c, why);
+	err = start(e, c, error);
 	if (err) {
 		ethdev_close(p);
 		return err;
@@ -278,11 +453,6 @@ int ethdev_open(const struct ethdev_config *c, struct port **port, const char **
 	ethdev_poll_link(p);
 	*port = p;
 	return 0;
-
-fail:
-	free(e);
-	free(p);
-	return err;
 }
 
 void ethdev_close(struct port *p)
@@ -303,7 +473,8 @@ void ethdev_close(struct port *p)
 	}
 	if (e->started)
 		rte_eth_dev_stop(e->id);
-	rte_eth_dev_close(e->id);
+	if (e->id != RTE_MAX_ETHPORTS)
+		rte_eth_dev_close(e->id);
 	free(e);
 	free(p);
 }

@@ -366,7 +366,7 @@ void host_update(struct host *h, uint32_t slot)
 	if (i->fd >= 0 && i->vrf != r->vrf)
 		drop_descriptor(h, i); // a device of the domain it was in
 	i->generation = interface_at(h->dp, slot)->generation;
-	i->mtu = r->mtu;
+	i->mtu = interface_mtu(h->dp, r);
 	i->up = !!(r->flags & WIRE_INTERFACE_UP);
 	i->vlans = r->vlans;
 	i->vlan[0] = r->vlan[0];

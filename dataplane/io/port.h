@@ -29,14 +29,25 @@ struct port {
 	uint16_t index; // as on the wire; set by dataplane_add_port()
 	uint16_t rx_queues;
 	uint16_t tx_queues;
-	uint16_t mtu; // largest IP packet the device carries untagged
+	uint16_t mtu; // largest IP packet the port carries untagged: device, ring and buffers
 	uint8_t mac[6];
 	uint8_t outer_tpid; // PORT_TPID_*
+	uint8_t tag_debt;   // bytes by which that is smaller with two tags, see port_mtu()
 	uint8_t up;         // link; one aligned store by the main thread, read by workers
 	uint32_t
 		unclassified; // interface slot charged for frames of no interface; set by dataplane_add_port()
 	uint32_t speed; // Mb/s, 0 = unknown
 	char name[WIRE_NAME_MAX];
 };
+
+// The largest IP packet the port carries behind `vlans` tags.
+static inline uint16_t port_mtu(const struct port *port, unsigned vlans)
+{
+	unsigned debt = vlans == 0   ? 0
+			: vlans == 1 ? port->tag_debt > 4 ? port->tag_debt - 4u : 0
+				     : port->tag_debt;
+
+	return (uint16_t)(port->mtu > debt ? port->mtu - debt : 0);
+}
 
 #endif

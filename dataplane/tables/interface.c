@@ -276,9 +276,24 @@ static void take(struct dataplane *dp, const struct change *c)
 		paths_follow_interface(dp, c->slot);
 	if (c->hard || (mtu && !c->fresh))
 		neighbors_follow_interface(dp, c->slot, c->hard);
-	interface_write_soft(t, c->slot, c->r, &c->refs);
+	interface_write_soft(dp, c->slot, c->r, &c->refs);
 	if (c->reserved)
 		map_replace(map_of(t, c->r), c->key, MAP_RESERVED, c->slot);
+}
+
+void interfaces_follow_port(
+	struct dataplane *dp, uint32_t port, void (*changed)(void *ctx, uint32_t slot), void *ctx)
+{
+	struct tables *t = dp->tables;
+	for (uint32_t slot = 1; slot <= t->interface_slots.high; slot++) {
+		const struct wire_interface *r = interface_record(dp, slot);
+		if (r == NULL || r->kind != WIRE_INTERFACE_ETHERNET || r->port != port ||
+			t->interface[slot].mtu == interface_mtu(dp, r))
+			continue;
+		neighbors_follow_interface(dp, slot, false);
+		__atomic_store_n(&t->interface[slot].mtu, interface_mtu(dp, r), __ATOMIC_RELAXED);
+		changed(ctx, slot);
+	}
 }
 
 static void apply(struct dataplane *dp, const struct change *change, unsigned count)

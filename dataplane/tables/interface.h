@@ -83,6 +83,13 @@ const struct interface *interface_at(const struct dataplane *dp, uint32_t slot);
 const struct wire_interface *interface_record(
 	const struct dataplane *dp, uint32_t slot); // main thread
 
+// The MTU in force: the record's, or less where its port carries less.
+uint16_t interface_mtu(const struct dataplane *dp, const struct wire_interface *r);
+
+// After a port's MTU changed: its interfaces' follow it. `changed` is called for those that did.
+void interfaces_follow_port(
+	struct dataplane *dp, uint32_t port, void (*changed)(void *ctx, uint32_t slot), void *ctx);
+
 // The slot a port charges for frames of no interface.
 int interface_add_unclassified(struct dataplane *dp, uint32_t port, uint32_t *slot);
 

@@ -23,7 +23,7 @@ int interface_resolve(
 	const struct dataplane *dp, const struct wire_interface *r, struct interface_refs *refs);
 
 // What may change at any moment: aligned stores, up last.
-void interface_write_soft(struct tables *t, uint32_t slot, const struct wire_interface *r,
+void interface_write_soft(struct dataplane *dp, uint32_t slot, const struct wire_interface *r,
 	const struct interface_refs *refs);
 // What no worker may see change: the interface is in no map, down, and grace has passed since. A new generation.
 void interface_write_hard(struct dataplane *dp, uint32_t slot, const struct wire_interface *r,

@@ -31,8 +31,16 @@ static int check_ethernet(const struct dataplane *dp, const struct wire_interfac
 		(r->flags & WIRE_INTERFACE_KEY) || !wire_addr_is_zero(r->local, 0, 16) ||
 		!wire_addr_is_zero(r->remote, 0, 16))
 		return -EINVAL;
-	// MTU is enforced by us, so what the device cannot carry is refused here.
-	return r->mtu > dp->port[r->port]->mtu ? -EINVAL : 0;
+	return 0;
+}
+
+// MTU is enforced by us, and what a device cannot carry is lost without a trace: no interface claims more than its port.
+uint16_t interface_mtu(const struct dataplane *dp, const struct wire_interface *r)
+{
+	if (r->kind != WIRE_INTERFACE_ETHERNET)
+		return r->mtu;
+	uint16_t most = port_mtu(dp->port[r->port], r->vlans);
+	return r->mtu < most ? r->mtu : most;
 }
 
 static int check_gre(const struct wire_interface *r)
@@ -126,16 +134,17 @@ static int16_t account(const struct tables *t, uint32_t limiter, unsigned vlans)
 }
 
 // What may change at any moment.
-void interface_write_soft(struct tables *t, uint32_t slot, const struct wire_interface *r,
+void interface_write_soft(struct dataplane *dp, uint32_t slot, const struct wire_interface *r,
 	const struct interface_refs *refs)
 {
+	const struct tables *t = dp->tables;
 	struct interface *i = &t->interface[slot];
 	__atomic_store_n(&i->limiter_in, refs->limiter_in, __ATOMIC_RELAXED);
 	__atomic_store_n(&i->limiter_out, refs->limiter_out, __ATOMIC_RELAXED);
 	__atomic_store_n(&i->account_in, account(t, refs->limiter_in, r->vlans), __ATOMIC_RELAXED);
 	__atomic_store_n(
 		&i->account_out, account(t, refs->limiter_out, r->vlans), __ATOMIC_RELAXED);
-	__atomic_store_n(&i->mtu, r->mtu, __ATOMIC_RELAXED);
+	__atomic_store_n(&i->mtu, interface_mtu(dp, r), __ATOMIC_RELAXED);
 	__atomic_store_n(&i->underlay, refs->underlay, __ATOMIC_RELAXED);
 	uint8_t flags = (uint8_t)r->flags;
 	if (flags & WIRE_INTERFACE_PARKED)

@@ -63,7 +63,7 @@ static void write_neighbor(
 	}
 	n->interface = interface;
 	n->port = (uint16_t)i->port;
-	__atomic_store_n(&n->mtu, i->mtu, __ATOMIC_RELAXED);
+	__atomic_store_n(&n->mtu, interface_mtu(dp, i), __ATOMIC_RELAXED);
 	__atomic_store_n(&n->resolved, r->state == WIRE_NEIGHBOR_RESOLVED, __ATOMIC_RELEASE);
 }
 

@@ -194,7 +194,9 @@ struct wire_interface {
 	uint32_t flags;      // WIRE_INTERFACE_*
 	uint32_t limiter_in; // 0 = not limited
 	uint32_t limiter_out;
-	uint16_t mtu;  // largest IP packet, 576..9600; GRE: of the inner packet
+	uint16_t
+		mtu; // largest IP packet, 576..9600; GRE: of the inner packet. What is in force is never
+		// more than the port carries (PORT)
 	uint8_t kind;  // WIRE_INTERFACE_ETHERNET or _GRE
 	uint8_t vlans; // Ethernet: tags, 0..2
 	uint16_t vlan
@@ -322,7 +324,7 @@ static_assert(sizeof(struct wire_host) == 8, "wire_host");
 struct wire_port {
 	uint32_t port;  // index
 	uint32_t speed; // Mb/s, 0 = unknown
-	uint16_t mtu;
+	uint16_t mtu;   // in force: the smallest of device, packet buffers and ring
 	uint8_t up;
 	uint8_t mac[6];
 	uint8_t pad[7];

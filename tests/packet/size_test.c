@@ -165,6 +165,44 @@ static void too_big_with_df(void **state)
 	expect_icmp(rig, 3, 4, 1372);
 }
 
+static void ignore(void *ctx, uint32_t slot)
+{
+}
+
+// What an interface is given and its port does not carry is taken and not used: the port's MTU counts, also
+// when it becomes another one, and so does the room that two tags take.
+static void no_more_than_the_port_carries(void **state)
+{
+	struct rig *rig = *state;
+	struct ipv4 h = ipv4_up;
+	struct wire_interface core = get_interface(rig, CORE);
+	core.mtu = 9000;
+	rig->port[core.port].port.mtu = 1500;
+	rig->port[core.port].port.tag_debt = 4;
+	set_interface(rig, &core);
+	assert_int_equal(get_interface(rig, CORE).mtu, 9000); // read back as it was given
+	core.vlans = 2;
+	assert_int_equal(interface_mtu(rig->dp, &core), 1496);
+	core.vlans = 1;
+	assert_int_equal(interface_mtu(rig->dp, &core), 1500);
+	h.fragment = 0x4000;
+	send_up(rig, &h, 1453);
+	expect_icmp(rig, 3, 4, 1472);
+	rig->port[core.port].port.mtu = 1400; // somebody changed the kernel device's
+	interfaces_follow_port(rig->dp, core.port, ignore, NULL);
+	send_up(rig, &h, 1353);
+	expect_icmp(rig, 3, 4, 1372);
+	rig->port[core.port].port.mtu = 1600;
+	interfaces_follow_port(rig->dp, core.port, ignore, NULL);
+	struct wire_interface tunnel = get_interface(rig, TUNNEL(ACME));
+	tunnel.mtu = 1572; // an inner 1500 takes 1528 of the core
+	set_interface(rig, &tunnel);
+	send_up(rig, &h, 1480);
+	rig_run(rig);
+	assert_true(rig_receive(rig, 1, &f));
+	rig_expect_nothing(rig);
+}
+
 // As much of the packet as 576 and 1280 bytes allow (RFC 1812 4.3.2.3, RFC 4443 2.4 c), as it came.
 static void errors_quote_the_packet(void **state)
 {
@@ -402,6 +440,7 @@ int main(void)
 		PACKET_TEST(options_in_fragments),
 		PACKET_TEST(fragments_of_another_customer),
 		PACKET_TEST(too_big_with_df),
+		PACKET_TEST(no_more_than_the_port_carries),
 		PACKET_TEST(errors_quote_the_packet),
 		PACKET_TEST(errors_not_sent),
 		PACKET_TEST(ipv6_too_big),

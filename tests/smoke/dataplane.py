@@ -69,7 +69,7 @@ class Wire:
         while time.monotonic() < end:
             self.socket.settimeout(max(0.001, end - time.monotonic()))
             try:
-                frame, ancillary, _, sender = self.socket.recvmsg(2048, 64)
+                frame, ancillary, _, sender = self.socket.recvmsg(16384, 64)
             except TimeoutError:
                 break
             if sender[2] == 4:  # PACKET_OUTGOING
@@ -95,16 +95,19 @@ def hardware(device):
 
 
 class Smoke:
+    ring, port, options = "", "", ()  # more arguments of the devices, of --port, and of the program
+
     def __init__(self, program, workers, directory):
         self.program, self.workers, self.directory = program, workers, directory
         self.path, self.stats = os.path.join(directory, "socket"), f"/dev/shm/culvert-smoke-{os.getpid()}"
-        self.process = self.controller = None
+        self.process = self.controller = self.log = None
 
     def start(self):
         self.process = subprocess.Popen([
             self.program, "--no-huge", "--no-shconf", "-m", "256", "--no-pci", "--file-prefix", f"culvert-smoke-{os.getpid()}",
-            "--vdev", "net_af_packet0,iface=sh-a1", "--vdev", "net_af_packet1,iface=sh-c1", "--",
-            "--socket", self.path, "--stats", self.stats, "--buffers", "8192", "--workers", self.workers, "--port", "wan0=net_af_packet0", "--port", "core0=net_af_packet1"])
+            "--vdev", "net_af_packet0,iface=sh-a1" + self.ring, "--vdev", "net_af_packet1,iface=sh-c1" + self.ring, "--",
+            "--socket", self.path, "--stats", self.stats, "--workers", self.workers, *self.options,
+            "--port", "wan0=net_af_packet0" + self.port, "--port", "core0=net_af_packet1" + self.port], stderr=self.log)
         end = time.monotonic() + 10
         while True:
             try:
@@ -119,20 +122,20 @@ class Smoke:
         self.process.send_signal(number)
         return self.process.wait(10)
 
-    def configure(self):
+    def configure(self, mtu=1500):
         c = self.controller
         begin = lambda scope, vrf=0: c.must(wire.BEGIN, struct.pack("=16sQIIII", STORE, 1, scope, vrf, 0, 0))
         finish = lambda scope, count, vrf=0: c.must(wire.END, struct.pack("=QII", count, scope, vrf))
         begin(wire.CONFIGURATION)
         c.must(wire.VRF_SET, wire.vrf(1, name="underlay"), wire.vrf(2, 4000, "acme"), wire.vrf(3, 4000, "acme-vnet"))
-        c.must(wire.INTERFACE_SET, wire.ethernet(1001, 10, 1, 1, flags=wire.UP | wire.CORE),
-               wire.ethernet(1002, 11, 2, 0, vlans=(100,), owner=5))
+        c.must(wire.INTERFACE_SET, wire.ethernet(1001, 10, 1, 1, flags=wire.UP | wire.CORE, mtu=mtu),
+               wire.ethernet(1002, 11, 2, 0, vlans=(100,), owner=5, mtu=mtu))
         c.must(wire.LOCAL_SET, wire.local(1, 10, "192.0.2.1"), wire.local(2, 11, "169.254.10.2"))
         begin(wire.NEXTHOPS)
         c.must(wire.NEIGHBOR_SET, wire.neighbor(21, 10, "192.0.2.2", CLOUD), wire.neighbor(22, 11, "169.254.10.1", CUSTOMER))
         c.must(wire.PATH_SET, wire.path(31, 10, 21), wire.path(33, 11, 22))
         c.must(wire.GROUP_SET, wire.group(41, 31), wire.group(43, 33))
-        c.must(wire.INTERFACE_SET, wire.gre(1003, 12, 3, "192.0.2.1", "192.0.2.2", 0xcafe, 41, owner=6))
+        c.must(wire.INTERFACE_SET, wire.gre(1003, 12, 3, "192.0.2.1", "192.0.2.2", 0xcafe, 41, owner=6, mtu=mtu - 28))
         c.must(wire.PATH_SET, wire.path(32, 12))
         c.must(wire.GROUP_SET, wire.group(42, 32))
         for vrf, routes in ((1, [("192.0.2.2/32", 41)]), (2, [("10.9.0.0/16", 42), ("169.254.10.1/32", 43), ("10.1.0.0/16", 43)]),
@@ -153,14 +156,14 @@ class Smoke:
         self.controller.must(wire.HOST_SET, struct.pack("=II", 11, 0), fds=[fd])
         os.close(fd)  # the data plane has its own
 
-    def traffic(self, customer, cloud):
-        inner = udp("10.1.0.5", "10.9.0.7")
+    def traffic(self, customer, cloud, payload=b"culvert smoke"):
+        inner = udp("10.1.0.5", "10.9.0.7", payload)
         customer.send(ethernet(self.port_mac, CUSTOMER, 0x0800, inner, 100))
         frame = cloud.expect(lambda f: f[12:14] == b"\x08\x00" and f[23] == 47, "GRE on the core wire")
         assert frame[34:42] == struct.pack("!HHI", 0x2000, 0x0800, 0xcafe), frame[34:42].hex()
         assert frame[:6] == wire.mac(CLOUD)
         assert frame[42 + 12:42 + 20] == inner[12:20] and frame[42 + 8] == 63
-        cloud.send(ethernet(self.core_mac, CLOUD, 0x0800, gre("192.0.2.2", "192.0.2.1", 0xcafe, udp("10.9.0.7", "10.1.0.5"))))
+        cloud.send(ethernet(self.core_mac, CLOUD, 0x0800, gre("192.0.2.2", "192.0.2.1", 0xcafe, udp("10.9.0.7", "10.1.0.5", payload))))
         frame = customer.expect(lambda f: f[12:18] == b"\x81\x00\x00\x64\x08\x00" and f[18 + 9] == 17, "the answer with its tag")
         assert frame[:6] == wire.mac(CUSTOMER) and frame[18 + 12:18 + 16] == socket.inet_aton("10.9.0.7")
 
@@ -187,7 +190,7 @@ class Smoke:
         with open(self.stats, "rb") as f:
             data = f.read()
         workers, slots = struct.unpack_from("=2I", data, 60)
-        entries, _, _, writers, stride, _, sparse = struct.unpack_from("=7Q", data, 72)
+        entries, _, _, _, writers, stride, _, _, sparse = struct.unpack_from("=9Q", data, 80)
         found = {}
         for slot in range(slots):
             uid, _, state = struct.unpack_from("=QII", data, entries + 16 * slot)
@@ -217,7 +220,7 @@ class Smoke:
             assert time.monotonic() < end, f"counting laws: handed {handed}, sent {sent}, {wrong}"
             time.sleep(0.01)
 
-    def run(self):
+    def veths(self):
         ip("link", "set", "lo", "up")
         for pair in ("a", "c"):
             ip("link", "add", f"sh-{pair}0", "type", "veth", "peer", "name", f"sh-{pair}1")
@@ -226,7 +229,17 @@ class Smoke:
                     f.write("1")
                 ip("link", "set", f"sh-{pair}{end}", "up")
         self.port_mac, self.core_mac = hardware("sh-a1"), hardware("sh-c1")
-        customer, cloud = Wire("sh-a0"), Wire("sh-c0")
+        return Wire("sh-a0"), Wire("sh-c0")
+
+    def clean(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if os.path.exists(self.stats):
+            os.unlink(self.stats)
+
+    def run(self):
+        customer, cloud = self.veths()
         first = self.start()
         self.configure()
         self.attach_tap(first=True)
@@ -283,24 +296,24 @@ class Smoke:
         print("ok   SIGTERM: exit code 0")
 
 
-def main():
-    if len(sys.argv) not in (2, 3):
-        sys.exit(__doc__)
+def in_namespace():
     if os.geteuid() != 0:
         print("needs root")
         sys.exit(77)
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
         sys.exit("cannot make a network namespace")
+
+
+def main():
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    in_namespace()
     with tempfile.TemporaryDirectory(prefix="culvert-smoke-") as directory:
         smoke = Smoke(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "1", directory)
         try:
             smoke.run()
         finally:
-            if smoke.process and smoke.process.poll() is None:
-                smoke.process.kill()
-                smoke.process.wait()
-            if os.path.exists(smoke.stats):
-                os.unlink(smoke.stats)
+            smoke.clean()
 
 
 if __name__ == "__main__":

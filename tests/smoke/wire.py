@@ -5,7 +5,7 @@ import array
 import socket
 import struct
 
-MAGIC, MAJOR = 0x31565543, 1
+MAGIC, MAJOR = 0x31565543, 2
 HEADER = struct.Struct("=IHHHHIQ")
 
 HELLO, ACK, BEGIN, END, DUMP, DUMP_END = 1, 2, 3, 4, 5, 6
@@ -54,8 +54,8 @@ def neighbor(number, interface, addr, hardware):
     return struct.pack("=II16s6sBB", number, interface, address(addr), mac(hardware) if hardware else bytes(6), family(addr), 1 if hardware else 0)
 
 
-def path(number, interface, neighbor=0, up=1):
-    return struct.pack("=IIIB3x", number, interface, neighbor, up)
+def path(number, interface, neighbor=0, up=1, account=0):
+    return struct.pack("=IIIB3xQ", number, interface, neighbor, up, account)
 
 
 def group(number, *paths):

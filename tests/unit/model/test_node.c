@@ -30,7 +30,7 @@ static void test_all(void **state)
 		      "lab: true\n"
 		      "ports:\n"
 		      "  wan0: {device: \"net_af_packet0,iface=it's\"}\n"
-		      "  core0: {device: \"0000:3b:00.1,rx=1\", tpid: 88a8}\n"
+		      "  core0: {device: \"0000:3b:00.1,rx=1\", tpid: 88a8, mtu: 9000}\n"
 		      "socket-mode: 0600\n"
 		      "dataplane: {workers: 2, memory: 512MiB, hugepages: false, fib-memory: 1GiB, "
 		      "eal: [--no-telemetry]}\n"
@@ -53,12 +53,13 @@ static void test_all(void **state)
 	FILE *out = open_memstream(&line, &size);
 	node_arguments_print(arguments, out);
 	fclose(out);
-	assert_string_equal(line, "culvert-dataplane --vdev 'net_af_packet0,iface=it'\\''s' -a "
-				  "0000:3b:00.1,rx=1 --no-huge --no-shconf -m 512 "
-				  "--file-prefix culvert --no-telemetry -- --socket "
-				  "/run/culvert/dataplane.sock "
-				  "--workers 2 --idle sleep --fib-memory 1024 --port "
-				  "wan0=net_af_packet0 --port core0=0000:3b:00.1,tpid=88a8\n");
+	assert_string_equal(line,
+		"culvert-dataplane --vdev 'net_af_packet0,iface=it'\\''s' -a "
+		"0000:3b:00.1,rx=1 --no-huge --no-shconf -m 512 "
+		"--file-prefix culvert --no-telemetry -- --socket "
+		"/run/culvert/dataplane.sock "
+		"--workers 2 --idle sleep --fib-memory 1024 --port "
+		"wan0=net_af_packet0 --port core0=0000:3b:00.1,tpid=88a8,mtu=9000\n");
 	free(line);
 	node_arguments_free(arguments);
 	node_free(node);
