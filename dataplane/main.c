@@ -420,14 +420,27 @@ static uint64_t monotonic_ns(void)
 }
 
 // Keeps the limiters' idea of a second, and their words within the clock's range.
+static void check_clock(struct program *p)
+{
+	uint64_t before = p->clock.hz;
+	int news = limiter_clock_check(&p->clock);
+
+	if (news == 1) {
+		log_info("clock", "hz=%" PRIu64 " before=%" PRIu64, p->clock.hz, before);
+		limiters_retime(p->dp, p->clock.hz);
+	} else if (news == -ERANGE) {
+		log_warn("clock jumped",
+			"hz=%" PRIu64 " measured=%" PRIu64 " limiters_repaired=%u hint=\"a guest that "
+			"was moved, suspended or restored\"",
+			p->clock.hz, p->clock.other_hz, limiters_settle(p->dp));
+	}
+}
+
 static void look_at_clock(struct program *p, uint64_t now)
 {
 	if (now >= p->clock_at) {
 		p->clock_at = now + CLOCK_PERIOD;
-		if (limiter_clock_check(&p->clock) == 1) {
-			log_info("clock", "hz=%" PRIu64, p->clock.hz);
-			limiters_retime(p->dp, p->clock.hz);
-		}
+		check_clock(p);
 	}
 	if (now >= p->sweep_at) {
 		unsigned repaired = limiters_sweep(p->dp);

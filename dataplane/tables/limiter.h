@@ -159,5 +159,7 @@ struct limiter_seen {
 };
 void limiter_see(const struct stats_limiter_word *word, struct limiter_seen *seen);
 int limiter_sweep(struct stats_limiter_word *word, const struct limiter_seen *seen, uint64_t now);
+// Likewise, at once after the clock has jumped: no word stays further ahead than its terms allow.
+int limiter_settle(struct stats_limiter_word *word, const struct limiter_seen *seen, uint64_t now);
 
 #endif

@@ -5,19 +5,32 @@
 // over 20 ms are 2.5 ppm, over a minute nothing. limiter_clock_check() measures over periods of a
 // minute and more, each on its own: a frequency that drifts (a guest that migrated to another host,
 // a TSC that the hypervisor scales) is followed a minute later, and one bad pair is forgotten.
+//
+// A difference that no crystal makes is a jump: of the count (reset, suspend, restore), which
+// happens once, or of the frequency (a guest that now runs on another host), which stays. The first
+// is told and forgotten; the second is taken when two periods after one another measured the same,
+// so that a jump of the count, or two, is not mistaken for it. What is not seen: a guest whose
+// CLOCK_MONOTONIC_RAW is itself made from the TSC, where both go wrong together.
 
 #include "dataplane/tables/limiter_clock.h"
 
-#include <cpuid.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <time.h>
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
 #include <x86intrin.h>
+#define HAVE_TSC 1
+#else
+#define HAVE_TSC 0
+#endif
 
 #define TRIES     16
 #define PERIOD    60000000000ull // ns after which a period is closed and the next one begins
 #define WRITE_PPB 2000u          // a change that the limiters should know of
-#define JUMP_PPB  1000000u       // one that nobody believes
+#define JUMP_PPB  1000000u       // one that no crystal makes
+#define AGREE_PPB 100000u        // two periods that measured the same
 #define HZ_MIN    100000000ull
 #define HZ_MAX    20000000000ull
 
@@ -26,17 +39,10 @@ struct pair {
 	uint64_t width; // ticks between which ns was read
 };
 
+#if HAVE_TSC
 static uint64_t tsc(void *ctx)
 {
 	return __rdtsc();
-}
-
-static uint64_t monotonic_raw(void *ctx)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_RAW, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 static bool invariant(void)
@@ -44,6 +50,39 @@ static bool invariant(void)
 	unsigned a, b, c, d;
 
 	return __get_cpuid(0x80000007, &a, &b, &c, &d) && d & (1u << 8);
+}
+#elif defined(__aarch64__)
+// The generic timer: its frequency is constant by architecture.
+static uint64_t tsc(void *ctx)
+{
+	uint64_t ticks;
+
+	__asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+	return ticks;
+}
+
+static bool invariant(void)
+{
+	return true;
+}
+#else
+static uint64_t tsc(void *ctx)
+{
+	return 0;
+}
+
+static bool invariant(void)
+{
+	return false;
+}
+#endif
+
+static uint64_t monotonic_raw(void *ctx)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_RAW, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 static struct pair read_pair(const struct limiter_clock *clock)
@@ -106,16 +145,31 @@ int limiter_clock_start(struct limiter_clock *clock, uint64_t for_ns)
 	return clock->hz < HZ_MIN || clock->hz > HZ_MAX ? -ERANGE : 0;
 }
 
+// `hz` was measured since the mark and is not the clock's; 0 = nonsense.
+static int jumped(struct limiter_clock *clock, const struct pair *p, uint64_t hz, uint64_t error)
+{
+	uint64_t before = clock->other_hz;
+	bool sane = hz >= HZ_MIN && hz <= HZ_MAX;
+
+	mark(clock, p);
+	clock->other_hz = sane ? hz : 0;
+	if (!sane || !before || difference_ppb(hz, before) > AGREE_PPB)
+		return -ERANGE;
+	clock->other_hz = 0;
+	clock->hz = hz;
+	clock->error = error;
+	return 1;
+}
+
 int limiter_clock_check(struct limiter_clock *clock)
 {
 	struct pair p = read_pair(clock);
 	uint64_t error = 0, hz = measure(clock, &p, &error), change;
 	bool full = p.ns - clock->mark_ns >= PERIOD;
 
-	if (!hz || difference_ppb(hz, clock->hz) > JUMP_PPB) {
-		mark(clock, &p);
-		return -ERANGE;
-	}
+	if (!hz || difference_ppb(hz, clock->hz) > JUMP_PPB)
+		return jumped(clock, &p, hz, error);
+	clock->other_hz = 0;
 	// A full period is believed as it is, a shorter one only if it knows better than we do.
 	if (!full && error >= clock->error)
 		return 0;

@@ -31,6 +31,11 @@ static struct candidate unpack(uint64_t packed)
 	return (struct candidate){.window = (uint32_t)packed, .bytes = (uint32_t)(packed >> 32)};
 }
 
+static bool ahead_of(uint64_t a, uint64_t b, uint64_t by)
+{
+	return (int64_t)(a - b) > (int64_t)by;
+}
+
 static uint64_t window_start(uint32_t window, uint64_t now)
 {
 	uint32_t age = (uint32_t)(now >> LIMITER_WINDOW_SHIFT) - window;
@@ -137,6 +142,9 @@ int limiter_look(struct limiter_watch *watch, struct stats_limiter_word *word,
 	}
 	if (!watch->running)
 		return 0;
+	if (ahead_of(watch->first, now, second) || ahead_of(watch->last, now, second) ||
+		ahead_of(watch->first, watch->last, second)) // the clock has jumped: that is all we know
+		watch->first = watch->last = now;
 	store(&word->episode_start, realtime - scale(now - watch->first, 1000000000u, second));
 	store(&word->episode_length, scale(watch->last - watch->first, 1000000000u, second));
 	store(&word->episode_bytes, bytes - watch->run_bytes);

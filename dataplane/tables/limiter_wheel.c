@@ -15,6 +15,7 @@
 #define NONE  UINT32_MAX
 #define WORDS (WHEEL_SLOTS / 64)
 #define MASK  (WHEEL_SLOTS - 1)
+#define BACK  64 // slots, 0.4 ms: cores may differ by less
 
 struct queue {
 	uint32_t head, tail;
@@ -158,9 +159,22 @@ static uint32_t oldest(struct wheel *wheel)
 	return at;
 }
 
+// The base is a time that was now. One that lies far ahead of it is from before the clock went back:
+// its packets would wait until the clock is there again.
+static bool went_back(const struct wheel *wheel, uint64_t now)
+{
+	return slots_between(wheel->base, number_of(now)) > BACK;
+}
+
 bool wheel_due(struct wheel *wheel, uint64_t now)
 {
-	if (!wheel->count || slots_between(number_of(now), wheel->base) < 0)
+	if (!wheel->count)
+		return false;
+	if (went_back(wheel, now)) {
+		oldest(wheel);
+		return true;
+	}
+	if (slots_between(number_of(now), wheel->base) < 0)
 		return false;
 	oldest(wheel);
 	if (slots_between(number_of(now), wheel->base) >= 0)
@@ -182,6 +196,8 @@ uint64_t wheel_wait(struct wheel *wheel, uint64_t now)
 
 	if (!wheel->count)
 		return UINT64_MAX;
+	if (went_back(wheel, now))
+		return 0;
 	slots = slots_between(wheel->base + ((find(wheel, from) - from) & MASK), number_of(now));
 	return slots > 0 ? (uint64_t)slots << WHEEL_SHIFT : 0;
 }

@@ -11,6 +11,7 @@
 // change of bandwidth does not touch the word at all.
 
 #include "dataplane/tables/limiter.h"
+#include "dataplane/tables/limiter_wheel.h"
 
 #include <errno.h>
 #include <string.h>
@@ -23,7 +24,8 @@
 #define BURST_MIN   16000ull       // bytes: ten full packets, else TCP does not live
 #define BURST_TIME  300ull         // s, longest
 #define RAMP_MAX    10000000000ull // ns
-#define QUEUE_MAX   60000000ull    // ns, less than the timing wheel's turn
+#define QUEUE_MAX   60000000ull    // ns
+#define QUEUE_UNITS ((WHEEL_SLOTS - 64ull) << WHEEL_SHIFT) // what the timing wheel holds: 60 ms at 4.45 GHz
 #define RESERVE     2000000ull // ns above the ramp that only EF may use, at least two full packets
 #define PACKET      1600u      // bytes of a full packet, with some overhead
 #define SLACK       5000000ull // ns of burst that a shaper lets out at once
@@ -128,7 +130,7 @@ static void derive_packets(struct terms *t, const struct wire_limiter *r, uint64
 static struct terms derive(const struct wire_limiter *r, uint64_t hz, unsigned workers)
 {
 	struct terms t = {.flags = LIMITER_LIVE};
-	uint64_t burst, ramp = units_of_ns(r->ramp, hz);
+	uint64_t burst, queue, ramp = units_of_ns(r->ramp, hz);
 
 	t.cost = cost_of(r->rate, 8, hz);
 	burst = price(r->burst, t.cost);
@@ -138,8 +140,9 @@ static struct terms derive(const struct wire_limiter *r, uint64_t hz, unsigned w
 	if (r->flags & WIRE_LIMITER_SHAPE) {
 		t.flags |= LIMITER_SHAPE;
 		t.slack = smaller(burst, larger(units_of_ns(SLACK, hz), 2 * price(PACKET, t.cost)));
-		t.hi = t.slack + units_of_ns(r->queue, hz);
-		t.lo = t.hi - smaller(ramp, units_of_ns(r->queue, hz) / 4);
+		queue = smaller(units_of_ns(r->queue, hz), QUEUE_UNITS);
+		t.hi = t.slack + queue;
+		t.lo = t.hi - smaller(ramp, queue / 4);
 		t.surplus = t.slack / 2;
 		burst = t.slack;
 	}
@@ -267,12 +270,10 @@ void limiter_see(const struct stats_limiter_word *word, struct limiter_seen *see
 	seen->tat_packets = __atomic_load_n(&word->tat_packets, __ATOMIC_ACQUIRE);
 }
 
-int limiter_sweep(struct stats_limiter_word *word, const struct limiter_seen *seen, uint64_t now)
+static int repair_all(struct stats_limiter_word *word, const struct limiter_seen *seen,
+	uint64_t slop, uint64_t now)
 {
 	uint64_t most = larger(word->hi, word->ef);
-	// Workers' idea of now may be ahead of ours, and what was charged under earlier terms may lie above the present
-	// ones' bounds for a while: it runs off by itself long before the next sweep.
-	uint64_t slop = units_of_ns(5000000000, word->hz);
 	int wrong = 0;
 
 	// Above what still accepts lies the one packet that was accepted there.
@@ -284,4 +285,17 @@ int limiter_sweep(struct stats_limiter_word *word, const struct limiter_seen *se
 	if (wrong)
 		store(&word->repairs, word->repairs + 1);
 	return wrong;
+}
+
+// Workers' idea of now may be ahead of ours, and what was charged under earlier terms may lie above
+// the present ones' bounds for a while: it runs off by itself long before the next sweep.
+int limiter_sweep(struct stats_limiter_word *word, const struct limiter_seen *seen, uint64_t now)
+{
+	return repair_all(word, seen, units_of_ns(5000000000, word->hz), now);
+}
+
+// Only as far ahead as a worker may be within its turn.
+int limiter_settle(struct stats_limiter_word *word, const struct limiter_seen *seen, uint64_t now)
+{
+	return repair_all(word, seen, units_of_ns(10000000, word->hz), now);
 }

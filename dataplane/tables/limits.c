@@ -130,7 +130,8 @@ void limiters_retime(struct dataplane *dp, uint64_t hz)
 	}
 }
 
-unsigned limiters_sweep(struct dataplane *dp)
+static unsigned repair(struct dataplane *dp,
+	int (*one)(struct stats_limiter_word *word, const struct limiter_seen *seen, uint64_t now))
 {
 	struct tables *t = dp->tables;
 	unsigned repaired = 0;
@@ -140,7 +141,17 @@ unsigned limiters_sweep(struct dataplane *dp)
 		if (t->limiter_slots.id[slot] == 0)
 			continue;
 		limiter_see(word, &seen);
-		repaired += (unsigned)limiter_sweep(word, &seen, limiter_units(dp->clock()));
+		repaired += (unsigned)one(word, &seen, limiter_units(dp->clock()));
 	}
 	return repaired;
+}
+
+unsigned limiters_sweep(struct dataplane *dp)
+{
+	return repair(dp, limiter_sweep);
+}
+
+unsigned limiters_settle(struct dataplane *dp)
+{
+	return repair(dp, limiter_settle);
 }

@@ -22,5 +22,7 @@ void limiters_retime(struct dataplane *dp, uint64_t hz);
 
 // Repairs words far in the past or future, see limiter_sweep(). Every few minutes. Returns how many.
 unsigned limiters_sweep(struct dataplane *dp);
+// After the clock has jumped, see limiter_settle(). Returns how many.
+unsigned limiters_settle(struct dataplane *dp);
 
 #endif

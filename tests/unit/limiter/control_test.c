@@ -6,6 +6,7 @@
 #include "tests/unit/limiter/sim.h"
 
 #include "dataplane/tables/limiter_watch.h"
+#include "dataplane/tables/limiter_wheel.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -185,6 +186,56 @@ static void sweep_repairs_far_words(void **state)
 		assert_int_equal(sweep(&sim), 0);
 	}
 	assert_int_equal(sim.word.repairs, 4);
+}
+
+// The clock went back, by little or much: what was charged before lies ahead now, and nothing more
+// is passed until the clock is there again. Settled, the contract goes on after its own ramp.
+static void settled_after_a_jump(void **state)
+{
+	static const double back[] = {0.2, 1, 4.9, 5.1, 3600, 4e6};
+	struct wire_limiter record = sim_record(100000000);
+
+	record.ef_rate = 10000000;
+	record.packet_rate = 10000;
+	for (unsigned i = 0; i < sizeof(back) / sizeof(back[0]); i++) {
+		struct limiter_seen seen;
+		struct sim sim;
+
+		sim_start(&sim, &record, 2);
+		burst_now(&sim);
+		sim.now -= sim_units(back[i]);
+		limiter_see(&sim.word, &seen);
+		assert_int_equal(limiter_settle(&sim.word, &seen, sim.now), 1);
+		limiter_see(&sim.word, &seen);
+		assert_int_equal(limiter_settle(&sim.word, &seen, sim.now), 0);
+		sim.now += sim_units(0.09); // burst of 50 ms and what lies above it
+		assert_true(burst_now(&sim) > 0);
+	}
+}
+
+// 60 ms are more than the timing wheel's turn where the TSC is fast: the queue is as long as the wheel.
+static void a_queue_fits_the_wheel(void **state)
+{
+	static const uint64_t hz[] = {1000000000, 2600000000, 4440000000, 4480000000, 5700000000,
+		20000000000};
+	struct wire_limiter record = sim_record(100000000);
+
+	record.flags = WIRE_LIMITER_SHAPE;
+	record.queue = 60000000;
+	for (unsigned i = 0; i < sizeof(hz) / sizeof(hz[0]); i++) {
+		struct stats_limiter_word word = {0};
+		struct wheel *wheel = wheel_create(4, 8);
+		double queue;
+
+		limiter_take_up(&word, &record, hz[i], 1, 1ull << 50, false);
+		limiter_write(&word, &record, hz[i], 1, 1ull << 50);
+		queue = (double)(word.hi - word.slack) / 256 / (double)hz[i];
+		assert_true(queue <= 0.06 + 1e-9);
+		if (hz[i] < 4450000000)
+			assert_true(queue > 0.06 - 1e-9);
+		assert_non_null(wheel_put(wheel, 1ull << 50, (1ull << 50) + word.hi - word.slack));
+		wheel_destroy(wheel);
+	}
 }
 
 // A circuit left alone for longer than half the clock's range: nothing private may be believed.
@@ -433,6 +484,8 @@ int main(void)
 		cmocka_unit_test(corrupted_words_are_clamped),
 		cmocka_unit_test(sweep_repairs_far_words),
 		cmocka_unit_test(sweep_by_a_thread_that_lost_its_core),
+		cmocka_unit_test(settled_after_a_jump),
+		cmocka_unit_test(a_queue_fits_the_wheel),
 		cmocka_unit_test(long_silence_is_harmless),
 		cmocka_unit_test(raising_the_rate_loses_nothing),
 		cmocka_unit_test(a_change_gives_no_burst),
