@@ -3,14 +3,7 @@
 // its effect, in the store's form, in rpc.describe, in JSON Schema and in the manual. This program links a
 // list of nouns of its own, in which a customer has a colour.
 
-#include "control/model/circuit.h"
-#include "control/model/connection.h"
 #include "control/model/customer.h"
-#include "control/model/edge.h"
-#include "control/model/link.h"
-#include "control/model/peering.h"
-#include "control/model/port.h"
-#include "control/model/vnet.h"
 #include "tests/unit/model/base.h"
 
 struct painted_customer {
@@ -33,6 +26,9 @@ static const struct noun painted_noun = {
 	.fields = {painted_fields, 3, sizeof(struct painted_customer)},
 	.help = "a customer with a colour",
 };
+
+#define NOUN_EXTERN(symbol, name) extern const struct noun name##_noun;
+NOUN_LIST(NOUN_EXTERN)
 
 #define customer_noun            painted_noun
 #define NOUN_ENTRY(symbol, name) [NOUN_##symbol] = &name##_noun,
