@@ -16,7 +16,8 @@
 	X(LINK, link)             \
 	X(PEERING, peering)       \
 	X(VNET, vnet)             \
-	X(CONNECTION, connection)
+	X(CONNECTION, connection) \
+	X(PRICE, price)
 // clang-format on
 
 #endif
