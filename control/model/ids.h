@@ -6,10 +6,11 @@
 // same over restarts, and are not given to another object before a quarantine is over: the store gives and keeps them
 // (control/store/ids.c). Which object needs which its noun says: struct noun, ids. Keys in use:
 //	VRF        "underlay" (always 1), "peering/CIRCUIT/TYPE", "vnet/VNET"
-//	INTERFACE  "port/EDGE/PORT" (core ports), "attachment/CIRCUIT/TYPE/ROLE", "tunnel/VNET/EDGE"
+//	INTERFACE  "port/EDGE/PORT" (core ports), "attachment/CIRCUIT/TYPE/ROLE", "tunnel/VNET/EDGE",
+//	           "exit/EXIT/EDGE"
 //	LIMITER    "CIRCUIT/ROLE/in", "CIRCUIT/ROLE/out"
 //	PEERING    "CIRCUIT/TYPE"
-//	OWNER      "peering/CIRCUIT/TYPE", "vnet/VNET"
+//	OWNER      "peering/CIRCUIT/TYPE", "vnet/VNET", "exit/EXIT"
 //	ACCOUNT    "CIRCUIT/VNET/in", "CIRCUIT/VNET/out": what a connection carried towards the cloud and back
 
 #include <stdbool.h>

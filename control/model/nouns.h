@@ -17,7 +17,8 @@
 	X(PEERING, peering)       \
 	X(VNET, vnet)             \
 	X(CONNECTION, connection) \
-	X(PRICE, price)
+	X(PRICE, price)           \
+	X(EXIT, exit)
 // clang-format on
 
 #endif

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What single nouns refuse and mean, beyond what test_change.c has of those that a circuit is made of.
 
+#include "control/model/exit.h"
+#include "control/model/intent.h"
 #include "control/model/price.h"
 #include "tests/unit/model/base.h"
 
@@ -49,10 +51,57 @@ static void test_price(void **state)
 	model_unref(model);
 }
 
+#define EXIT(name, vnet, gateway, key)                                                             \
+	"[{\"op\":\"create\",\"noun\":\"exit\",\"name\":\"" name "\",\"fields\":{\"vnet\":\"" vnet \
+	"\",\"tunnels\":[{\"edge\":\"ams1\",\"gateway\":\"" gateway                                \
+	"\",\"local\":\"192.0.2.1\",\"key\":" key "}]}}]"
+
+static void test_exit(void **state)
+{
+	struct model *model = base();
+	struct findings findings;
+
+	// A triple is one owner's, whatever kind of owner: acme-prod has (192.0.2.1, 192.0.2.40, 7001).
+	refused(model, EXIT("web", "acme-prod", "192.0.2.40", "7001"), "tunnel-triple");
+	refused(model, EXIT("web", "acme-prod", "192.0.2.1", "9"), "tunnel-addresses");
+	struct model *next =
+		change(model, EXIT("web", "acme-prod", "192.0.2.40", "7003"), &findings);
+	refused(next, EXIT("other", "globex-prod", "192.0.2.40", "7003"), "tunnel-triple");
+	refused(next,
+		"[{\"op\":\"set\",\"noun\":\"vnet\",\"name\":\"globex-prod\",\"fields\":{"
+		"\"tunnels\":"
+		"[{\"edge\":\"ams1\",\"gateway\":\"192.0.2.40\",\"local\":\"192.0.2.1\",\"key\":"
+		"7003}]}}]",
+		"tunnel-triple");
+	refused(next, "[{\"op\":\"delete\",\"noun\":\"vnet\",\"name\":\"acme-prod\"}]", "in-use");
+	assert_string_equal(object_customer(next, &model_exit(next, "web")->object), "acme");
+
+	// An interface in its vNet's domain, with an owner of its own.
+	static const char *const ports[] = {"wan0", "core0"};
+	const struct node_view node = {"ams1", 2, ports}, elsewhere = {"ams2", 2, ports};
+	struct ids *ids = ids_new(0);
+	const struct fragment *fragment =
+		fragment_build(next, ids, &node, &model_exit(next, "web")->object, NULL);
+	assert_int_equal(fragment->interfaces.count, 1);
+	assert_int_equal(fragment->domains.count, 0);
+	const struct intent_interface *interface = fragment->interfaces.item;
+	assert_string_equal(interface->name, "exit/web");
+	assert_true(interface->tunnel.internet && interface->source_check);
+	assert_int_equal(interface->tunnel.key, 7003);
+	fragment_unref(fragment);
+	fragment = fragment_build(next, ids, &elsewhere, &model_exit(next, "web")->object, NULL);
+	assert_true(fragment_empty(fragment));
+	fragment_unref(fragment);
+	ids_unref(ids);
+	model_unref(next);
+	model_unref(model);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_price),
+		cmocka_unit_test(test_exit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

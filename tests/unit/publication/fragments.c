@@ -149,6 +149,15 @@ static void random_vnet(json_t *fields, bool create)
 	json_object_set_new(fields, "tunnels", tunnels);
 }
 
+static void random_exit(json_t *fields, bool create)
+{
+	if (create)
+		TEXT("vnet", "v1", "v2");
+	json_object_set_new(fields, "tunnels",
+		json_pack("[{s:s, s:s, s:s, s:i}]", "edge", PICK("ams1", "ams1", "ams2"), "gateway",
+			"198.51.100.1", "local", "192.0.2.1", "key", rand() % 20));
+}
+
 static void random_port(json_t *fields, const char *name)
 {
 	json_object_set_new(fields, "mtu", json_integer(1500 + rand() % 3 * 100));
@@ -172,6 +181,8 @@ static void random_name(const char *noun, char name[64])
 		strcpy(name, vnet);
 	else if (strcmp(noun, "connection") == 0)
 		snprintf(name, 64, "%s/%s", circuit, vnet);
+	else if (strcmp(noun, "exit") == 0)
+		strcpy(name, PICK("e1", "e2"));
 	else if (strcmp(noun, "port") == 0)
 		strcpy(name, PICK("ams1/core0", "ams1/wan0", "ams1/core9", "ams2/core0"));
 	else
@@ -181,7 +192,7 @@ static void random_name(const char *noun, char name[64])
 static json_t *random_change(void)
 {
 	const char *noun = PICK("circuit", "link", "link", "link", "peering", "peering", "vnet",
-		"vnet", "connection", "connection", "port", "edge");
+		"vnet", "connection", "connection", "exit", "port", "edge");
 	bool fixed = strcmp(noun, "port") == 0 || strcmp(noun, "edge") == 0;
 	const char *op = fixed ? "set" : PICK("create", "create", "create", "set", "set", "delete");
 	json_t *fields = json_object();
@@ -198,6 +209,8 @@ static json_t *random_change(void)
 		random_vnet(fields, strcmp(op, "create") == 0);
 	else if (strcmp(noun, "connection") == 0)
 		NUMBER("weight", 3);
+	else if (strcmp(noun, "exit") == 0)
+		random_exit(fields, strcmp(op, "create") == 0);
 	else if (strcmp(noun, "port") == 0)
 		random_port(fields, name);
 	else
