@@ -7,6 +7,7 @@
 
 #include "control/model/model.h"
 #include "control/store/store.h"
+#include "tools/bench/model/generate.h"
 
 #include <jansson.h>
 
@@ -31,56 +32,6 @@ static double now(void)
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static char *generate(unsigned int circuits)
-{
-	char *text = NULL;
-	size_t size = 0;
-	FILE *out = open_memstream(&text, &size);
-
-	fprintf(out, "version: 1\nedges:\n");
-	for (int e = 1; e <= 2; e++) {
-		fprintf(out, "- name: ams%d\n  ports:\n", e);
-		for (int p = 0; p < 4; p++)
-			fprintf(out, "  - name: wan%d\n    faces: customer\n", p);
-		fprintf(out, "  - name: core0\n    faces: core\n    address: 192.0.2.%d/24\n", e);
-	}
-	fprintf(out, "customers:\n");
-	for (unsigned int i = 0; i <= circuits / 10; i++)
-		fprintf(out, "- name: customer-%05u\n", i);
-	fprintf(out, "circuits:\n");
-	for (unsigned int i = 0; i < circuits; i++) {
-		fprintf(out, "- name: circuit-%05u\n  customer: customer-%05u\n", i, i / 10);
-		fprintf(out,
-			"  service-key: 00000000-0000-4000-8000-%012u\n  bandwidth: 100mbps\n  "
-			"links:\n",
-			i);
-		for (int e = 1; e <= 2; e++)
-			fprintf(out,
-				"  - role: %s\n    edge: ams%d\n    port: wan%u\n    outer-tag: "
-				"%u\n    inner-tag: %u\n",
-				e == 1 ? "primary" : "secondary", e, i % 4, i / 4 % 4000 + 1,
-				i / 16000 + 1);
-		fprintf(out, "  peerings:\n  - type: private\n    primary-subnet: 169.254.10.0/30\n"
-			     "    secondary-subnet: 169.254.10.4/30\n    peer-asn: 65001\n    "
-			     "local-asn: 64900\n");
-		fprintf(out, "  connections:\n  - vnet: vnet-%05u\n", i);
-	}
-	fprintf(out, "vnets:\n");
-	for (unsigned int i = 0; i < circuits; i++) {
-		fprintf(out,
-			"- name: vnet-%05u\n  customer: customer-%05u\n  prefixes: [10.9.0.0/16]\n "
-			" tunnels:\n",
-			i, i / 10);
-		for (int e = 1; e <= 2; e++)
-			fprintf(out,
-				"  - {edge: ams%d, gateway: 192.0.2.%u, local: 192.0.2.%d, key: "
-				"%u}\n",
-				e, 40 + i % 8, e, i);
-	}
-	fclose(out);
-	return text;
 }
 
 static void stop(const char *what, const struct findings *findings, const struct api_error *error)
@@ -181,7 +132,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: bench-model [CIRCUITS 1..64000 [RUNS 1..%d]]\n", RUNS_MAX);
 		return 2;
 	}
-	char *text = generate(circuits);
+	char *text = bench_configuration(circuits);
 	for (int run = 0; run < runs; run++)
 		measure(text, run);
 	printf("%u circuits, %.1f MB of YAML, %d runs, ms of thread CPU time\n", circuits,
