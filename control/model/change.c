@@ -181,6 +181,7 @@ static int create(
 		}
 		object_unref(keys);
 	}
+	fields_settle(reader, &noun->fields, map, object, given);
 	fields_require(reader, &noun->fields, map, object, given);
 	if (reader->findings->count != before || reader->failed) {
 		object_unref(object);
@@ -226,6 +227,7 @@ static int set(
 			kept &= ~(UINT64_C(1) << (field - noun->fields.item));
 	}
 	fields_read(reader, &noun->fields, map, object, before, NULL, &given);
+	fields_settle(reader, &noun->fields, map, object, given | kept);
 	fields_require(reader, &noun->fields, map, object, given | kept);
 	for (unsigned int i = 0; i < noun->fields.count; i++) {
 		const struct field *field = &noun->fields.item[i];

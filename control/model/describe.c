@@ -17,13 +17,27 @@ const struct noun *noun_find(const char *name)
 	return NULL;
 }
 
-static json_t *values_json(const struct field *field)
+static json_t *texts_json(const char *const *texts)
 {
 	json_t *values = json_array();
 
-	for (unsigned int i = 0; field->values && field->values[i]; i++)
-		json_array_append_new(values, json_string(field->values[i]));
+	for (; texts && *texts; texts++)
+		json_array_append_new(values, json_string(*texts));
 	return values;
+}
+
+static json_t *values_json(const struct field *field)
+{
+	return texts_json(field->values);
+}
+
+static json_t *defaults_json(const struct field *field)
+{
+	json_t *values = json_object();
+
+	for (const struct field_default *by = field->initial_by; by->value; by++)
+		json_object_set_new(values, by->value, json_string(by->initial));
+	return json_pack("{s:s, s:o}", "field", field->initial_field, "values", values);
 }
 
 static json_t *flags_json(const struct field *field)
@@ -37,6 +51,9 @@ static json_t *flags_json(const struct field *field)
 		{FIELD_RAISE_ONLY, "raise-only"},
 		{FIELD_REQUIRED, "required"},
 		{FIELD_GENERATED, "generated"},
+		{FIELD_HASH_ONLY, "hash-only"},
+		{FIELD_WORKFLOW, "workflow"},
+		{FIELD_STATUS, "status"},
 	};
 	json_t *array = json_array();
 
@@ -72,6 +89,16 @@ static json_t *field_describe(const struct field *field)
 		json_object_set_new(json, "on-delete",
 			json_string(field->on_delete == ON_DELETE_CASCADE ? "cascade" : "refuse"));
 	}
+	if (field->visible.field)
+		json_object_set_new(json, "visible-when",
+			json_pack("{s:s, s:o}", "field", field->visible.field, "values",
+				texts_json(field->visible.values)));
+	if (field->initial_field)
+		json_object_set_new(json, "default-by", defaults_json(field));
+	if (field->since)
+		json_object_set_new(json, "since", json_string(field->since));
+	if (field->merge)
+		json_object_set_new(json, "merge", json_string(field->merge));
 	if (field->kind == FIELD_LIST)
 		json_object_set_new(json, "element", json_string(field_kind_name(field->element)));
 	if (shown == FIELD_STRUCT)
@@ -178,7 +205,8 @@ static json_t *object_schema(const struct fields *fields, const struct noun *nou
 		if (field->initial)
 			json_object_set_new(value, "default", json_string(field->initial));
 		json_object_set_new(properties, field->name, value);
-		if (field->flags & (FIELD_KEY | FIELD_REQUIRED) && !field->initial && !from_place)
+		if (field->flags & (FIELD_KEY | FIELD_REQUIRED) && !field->initial && !from_place &&
+			!field->visible.field)
 			json_array_append_new(required, json_string(field->name));
 	}
 	for (unsigned int i = 0; nested && i < NOUNS; i++) {
@@ -240,6 +268,24 @@ json_t *schema_describe(void)
 
 // --- the manual ----------------------------------------------------------------------------------------
 
+static void manual_dependence(const struct field *field, FILE *out)
+{
+	for (const struct field_default *by = field->initial_by; by && by->value; by++)
+		fprintf(out, ", default %s with %s %s", by->initial, field->initial_field,
+			by->value);
+	for (const char *const *value = field->visible.values; value && *value; value++)
+		fprintf(out, "%s%s", value == field->visible.values ? ", only with " : " or ",
+			*value);
+	if (field->visible.field)
+		fprintf(out, " as %s", field->visible.field);
+	if (field->flags & FIELD_WORKFLOW)
+		fprintf(out, ", kept when a file leaves it out");
+	if (field->flags & FIELD_STATUS)
+		fprintf(out, ", told by the system");
+	if (field->since)
+		fprintf(out, ", since %s", field->since);
+}
+
 static void manual_fields(const struct fields *fields, const char *prefix, FILE *out)
 {
 	for (unsigned int i = 0; i < fields->count; i++) {
@@ -259,6 +305,7 @@ static void manual_fields(const struct fields *fields, const char *prefix, FILE 
 			fprintf(out, ", raise only");
 		if (field->initial)
 			fprintf(out, ", default %s", field->initial);
+		manual_dependence(field, out);
 		fprintf(out, ". %s. Changing it: %s.\n\n", field->help ? field->help : "",
 			effect_text(field->effect));
 		if (field->fields) {

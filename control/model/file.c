@@ -69,6 +69,22 @@ static void peek_name(const struct noun *noun, const struct tree *tree, const ch
 	}
 }
 
+// Where a workflow stands is not for a file that does not name it to change.
+static void keep_workflow(struct reader *reader, const struct noun *noun, struct object *object,
+	const struct object *old, uint64_t *given)
+{
+	for (unsigned int i = 0; i < noun->fields.count && old; i++) {
+		const struct field *field = &noun->fields.item[i];
+		void *value = field_at(field, object);
+		bool status = field->flags & FIELD_STATUS;
+		if (!status && (!(field->flags & FIELD_WORKFLOW) || *given & UINT64_C(1) << i))
+			continue;
+		field_free(field, value);
+		reader->failed |= field_copy(field, value, field_at(field, old)) != 0;
+		*given |= UINT64_C(1) << i;
+	}
+}
+
 static int read_object(struct load *load, const struct noun *noun, const struct tree *tree,
 	const char *parent, const char *name)
 {
@@ -97,6 +113,8 @@ static int read_object(struct load *load, const struct noun *noun, const struct 
 			reader->failed = true;
 		given |= UINT64_C(1) << i;
 	}
+	keep_workflow(reader, noun, object, old, &given);
+	fields_settle(reader, &noun->fields, tree, object, given);
 	unsigned int read = reader->findings->count + reader->findings->more;
 	fields_require(reader, &noun->fields, tree, object, given);
 	bool missing = reader->findings->count + reader->findings->more != read;

@@ -48,7 +48,7 @@ json_t *fields_json(const struct fields *fields, const void *object)
 	for (unsigned int i = 0; i < fields->count; i++) {
 		const struct field *field = &fields->item[i];
 		const void *value = field_at(field, object);
-		if (!field_is_unset(field, value))
+		if (!field_is_unset(field, value) && field_is_visible(fields, field, object))
 			json_object_set_new_nocheck(json, field->name, field_json(field, value));
 	}
 	return json;
@@ -192,7 +192,10 @@ static void write_fields(
 		if (implied && !strcmp(field->name, implied))
 			continue;
 		bool must = field->flags & (FIELD_KEY | FIELD_REQUIRED);
-		if (!must && (field_is_unset(field, value) || field_is_initial(field, value)))
+		struct field by = *field;
+		by.initial = field_default_of(fields, field, object);
+		if (field->flags & FIELD_STATUS || !field_is_visible(fields, field, object) ||
+			(!must && (field_is_unset(field, value) || field_is_initial(&by, value))))
 			continue;
 		emit_text(writer, field->name, false);
 		write_value(writer, field, value);

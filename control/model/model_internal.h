@@ -110,6 +110,10 @@ struct reader {
 // old is the object as it was, or NULL. noun tells which other keys (sections of children) are right; may be NULL.
 void fields_read(struct reader *reader, const struct fields *fields, const struct tree *map,
 	void *object, const void *old, const struct noun *noun, uint64_t *given);
+// What depends on other fields, once all have been read: defaults of those not given, and that none is given which there
+// is not as the others are.
+void fields_settle(struct reader *reader, const struct fields *fields, const struct tree *map,
+	void *object, uint64_t given);
 // Finds fault with required fields that are missing.
 void fields_require(struct reader *reader, const struct fields *fields, const struct tree *map,
 	const void *object, uint64_t given);

@@ -4,6 +4,7 @@
 
 #include "control/model/model_internal.h"
 
+#include <sodium.h>
 #include <sys/random.h>
 
 #include <errno.h>
@@ -160,6 +161,22 @@ static char *secret_text(
 	return NULL;
 }
 
+// What is kept of a text that is never needed again. The texts are made up by us and long, so that they need no salt.
+static char *secret_hash(char *text)
+{
+	uint8_t hash[32];
+	char *hex = calloc(1, 4 + 2 * sizeof(hash));
+
+	if (!hex)
+		abort();
+	crypto_generichash(hash, sizeof(hash), (const uint8_t *)text, strlen(text), NULL, 0);
+	memcpy(hex, "b2:", 3);
+	sodium_bin2hex(hex + 3, 1 + 2 * sizeof(hash), hash, sizeof(hash));
+	explicit_bzero(text, strlen(text));
+	free(text);
+	return hex;
+}
+
 static void secret_read(struct reader *reader, const struct field *field, const struct tree *tree,
 	struct secret *secret, const struct secret *old)
 {
@@ -180,6 +197,8 @@ static void secret_read(struct reader *reader, const struct field *field, const 
 		wrong_value(reader, field, &nowhere, error[0] ? error : "not enough memory");
 		return;
 	}
+	if (field->flags & FIELD_HASH_ONLY && strcmp(way->key, "keep") && !reader->stored)
+		text = secret_hash(text);
 	secret->text = text;
 	if (!strcmp(way->key, "keep"))
 		snprintf(secret->fingerprint, sizeof(secret->fingerprint), "%s", way->text);
@@ -478,7 +497,59 @@ void fields_read(struct reader *reader, const struct fields *fields, const struc
 			continue;
 		}
 		*given |= bit;
+		if (field->flags & FIELD_STATUS && !reader->stored) {
+			wrong_value(reader, field, member, "is what the system says, not to be set");
+			continue;
+		}
 		value_read(reader, field, member, value, old ? field_at(field, old) : NULL);
+	}
+}
+
+static const struct place *place_of(const struct tree *map, const struct field *field)
+{
+	for (const struct tree *member = map->child; member; member = member->next) {
+		if (!strcmp(member->key, field->name))
+			return &member->key_place;
+	}
+	return &map->place;
+}
+
+// A field that there is not, with a value.
+static void hidden_value(struct reader *reader, const struct fields *fields,
+	const struct field *field, const struct tree *map)
+{
+	char list[160] = "";
+
+	for (const char *const *value = field->visible.values; *value; value++)
+		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s",
+			value == field->visible.values ? "" : ", ", *value);
+	finding_hint(reader_complain(reader, "not-visible", place_of(map, field), field->name,
+			     "%s%s%s is only there with %s %s", field->name,
+			     reader->what[0] ? " of " : "", reader->what, field->visible.field,
+			     list),
+		"leave %s out", field->name);
+}
+
+void fields_settle(struct reader *reader, const struct fields *fields, const struct tree *map,
+	void *object, uint64_t given)
+{
+	char error[FIELD_ERROR_MAX];
+
+	for (unsigned int i = 0; i < fields->count; i++) {
+		const struct field *field = &fields->item[i];
+		void *value = field_at(field, object);
+		bool set = given & UINT64_C(1) << i;
+		if (!field_is_visible(fields, field, object)) {
+			struct field by = *field;
+			by.initial = field_default_of(fields, field, object);
+			if (set && !field_is_unset(field, value) && !field_is_initial(&by, value))
+				hidden_value(reader, fields, field, map);
+		} else if (field->initial_field && !set) {
+			const char *text = field_default_of(fields, field, object);
+			field_free(field, value);
+			if (text && field_parse(field, text, value, error))
+				reader->failed = true;
+		}
 	}
 }
 
@@ -488,7 +559,7 @@ void fields_require(struct reader *reader, const struct fields *fields, const st
 	for (unsigned int i = 0; i < fields->count; i++) {
 		const struct field *field = &fields->item[i];
 		if (!(field->flags & (FIELD_REQUIRED | FIELD_KEY)) || field->initial ||
-			field->flags & FIELD_GENERATED)
+			field->flags & FIELD_GENERATED || !field_is_visible(fields, field, object))
 			continue;
 		bool list = field->kind == FIELD_LIST;
 		if (given & UINT64_C(1) << i &&

@@ -232,9 +232,11 @@ static int parse_ethertype(const char *text, uint32_t *value, char *error)
 
 static int parse_enum(const struct field *field, const char *text, uint32_t *value, char *error)
 {
-	for (*value = 0; field->values[*value]; ++*value) {
-		if (!strcmp(text, field->values[*value]))
+	for (uint32_t i = 0; field->values[i]; i++) {
+		if (!strcmp(text, field->values[i])) {
+			*value = i;
 			return 0;
+		}
 	}
 	int used = snprintf(error, FIELD_ERROR_MAX, "is not one of");
 	for (unsigned int i = 0; field->values[i]; i++)

@@ -118,6 +118,44 @@ int fields_initial(const struct fields *fields, void *object)
 	return 0;
 }
 
+// The text of another field of the struct.
+static const char *text_of(const struct fields *fields, const char *name, const void *object,
+	char buffer[FIELD_TEXT_MAX])
+{
+	const struct field *field = field_find(fields, name);
+
+	return field_format(field, field_at(field, object), buffer);
+}
+
+bool field_is_visible(const struct fields *fields, const struct field *field, const void *object)
+{
+	char buffer[FIELD_TEXT_MAX];
+
+	if (!field->visible.field)
+		return true;
+	const char *text = text_of(fields, field->visible.field, object, buffer);
+	for (const char *const *value = field->visible.values; *value; value++) {
+		if (!strcmp(*value, text))
+			return true;
+	}
+	return false;
+}
+
+const char *field_default_of(
+	const struct fields *fields, const struct field *field, const void *object)
+{
+	char buffer[FIELD_TEXT_MAX];
+
+	if (!field->initial_field)
+		return field->initial;
+	const char *text = text_of(fields, field->initial_field, object, buffer);
+	for (const struct field_default *by = field->initial_by; by->value; by++) {
+		if (!strcmp(by->value, text))
+			return by->initial;
+	}
+	return field->initial;
+}
+
 void field_free(const struct field *field, void *value)
 {
 	switch (field->kind) {
@@ -353,7 +391,7 @@ uint64_t fields_hash(const struct fields *fields, const void *object, uint64_t h
 {
 	for (unsigned int i = 0; i < fields->count; i++) {
 		const struct field *field = &fields->item[i];
-		if (!(field->flags & FIELD_GENERATED))
+		if (!(field->flags & (FIELD_GENERATED | FIELD_STATUS)))
 			hash = field_hash(field, field_at(field, object), hash);
 	}
 	return hash;

@@ -80,6 +80,12 @@ struct secret {
 #define FIELD_REQUIRED   (1u << 3)
 #define FIELD_GENERATED \
 	(1u << 4) // made up when not given at creation (UUID); kept when not given later
+// SECRET: its text is told once by whoever sets it and never needed again; only a hash is kept
+#define FIELD_HASH_ONLY (1u << 7)
+// Neither is part of what a configuration asks for: a workflow field moves by transitions and, absent in a file, stays
+// as it is; a status field is what the system says, which nobody sets.
+#define FIELD_WORKFLOW (1u << 8)
+#define FIELD_STATUS   (1u << 9)
 #define FIELD_DETAIL (1u << 6) // not a column of lists, where there are many
 #define FIELD_MAP \
 	(1u << 5) // LIST of STRUCT written as a map: the keys are the elements' first field
@@ -99,6 +105,14 @@ enum effect {
 };
 const char *effect_text(enum effect effect);
 
+struct field_when { // another field of the same table, and texts of its values
+	const char *field;
+	const char *const *values; // NULL at the end
+};
+struct field_default { // what the default is while the other field has this value
+	const char *value, *initial;
+};
+
 struct field {
 	const char *name; // as in YAML and JSON; the CLI's flag is --name
 	enum field_kind kind;
@@ -114,6 +128,10 @@ struct field {
 	enum on_delete on_delete;    // REFERENCE
 	enum field_kind element;     // LIST: kind of the elements
 	const struct fields *fields; // STRUCT, or LIST of STRUCT
+	struct field_when visible; // there is such a field only then; .field NULL = always
+	const char *initial_field; // the default goes by this field, `initial` where initial_by has none
+	const struct field_default *initial_by; // value NULL at the end
+	const char *since; // version that it came with, NULL = there from the beginning
 	const char *merge; // LIST of STRUCT: field of the elements that tells which is which
 	enum effect effect;
 	const char *help; // one line, lower case, no full stop
@@ -180,6 +198,12 @@ bool field_is_unset(const struct field *field, const void *value);
 
 // Numbers with units, exact: the largest unit that divides. "100mbps", "5ms", "64KiB".
 const char *bandwidth_format(uint64_t bits_per_second, char buffer[32]);
+
+// Whether the struct has the field, as its other fields are.
+bool field_is_visible(const struct fields *fields, const struct field *field, const void *object);
+// The field's default in this struct, as text; NULL = none.
+const char *field_default_of(
+	const struct fields *fields, const struct field *field, const void *object);
 
 // A whole struct described by fields.
 bool fields_equal(const struct fields *fields, const void *a, const void *b);

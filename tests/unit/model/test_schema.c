@@ -9,21 +9,38 @@
 struct painted_customer {
 	struct customer customer;
 	uint32_t colour;
+	const char *shade;
+	uint32_t limit;
+	uint32_t step;
+	const char *health;
+	struct secret token;
 };
 
 static const char *const colours[] = {"red", "green", NULL};
+static const char *const greens[] = {"green", NULL}, *const steps[] = {"first", "second", NULL};
+static const struct field_default limits[] = {{"green", "10000"}, {0}};
+#define PAINTED(member) offsetof(struct painted_customer, member)
 static const struct field painted_fields[] = {
 	{"name", FIELD_NAME, FIELD_KEY, offsetof(struct customer, name), .help = "its name"},
 	{"owner", FIELD_STRING, 0, offsetof(struct customer, owner), .help = "owner group"},
 	{"colour", FIELD_ENUM, 0, offsetof(struct painted_customer, colour), "red",
 		.values = colours, .effect = EFFECT_SESSION, .help = "the one field more"},
+	{"shade", FIELD_STRING, 0, PAINTED(shade), .visible = {"colour", greens},
+		.help = "of a green one"},
+	{"limit", FIELD_UINT, 0, PAINTED(limit), "4000", .initial_field = "colour",
+		.initial_by = limits, .help = "by colour"},
+	{"step", FIELD_ENUM, FIELD_WORKFLOW, PAINTED(step), "first", .values = steps,
+		.help = "where it stands"},
+	{"health", FIELD_STRING, FIELD_STATUS, PAINTED(health), .since = "0.2", .help = "how it is"},
+	{"token", FIELD_SECRET, FIELD_HASH_ONLY, PAINTED(token), .help = "told once"},
 };
 static const struct noun painted_noun = {
 	.id = NOUN_CUSTOMER,
 	.name = "customer",
 	.section = "customers",
 	.parent = -1,
-	.fields = {painted_fields, 3, sizeof(struct painted_customer)},
+	.fields = {painted_fields, sizeof(painted_fields) / sizeof(painted_fields[0]),
+		sizeof(struct painted_customer)},
 	.help = "a customer with a colour",
 };
 
@@ -60,7 +77,7 @@ static void test_everywhere(void **state)
 	assert_non_null(strstr(findings.item[0].hint, "colour"));
 	// YAML both ways
 	char *text = model_yaml(green);
-	assert_string_equal(text, "version: 1\ncustomers:\n- name: acme\n  colour: green\n");
+	assert_string_equal(text, "version: 1\ncustomers:\n- name: acme\n  colour: green\n  limit: 4000\n");
 	struct model *same = parse(green, text);
 	assert_ptr_equal(same, green);
 	model_unref(same);
@@ -75,7 +92,7 @@ static void test_everywhere(void **state)
 	// the store's form
 	json_t *json = object_json(model_find(green, NOUN_CUSTOMER, "acme"));
 	text = json_dumps(json, JSON_COMPACT);
-	assert_string_equal(text, "{\"name\":\"acme\",\"colour\":\"green\"}");
+	assert_string_equal(text, "{\"name\":\"acme\",\"colour\":\"green\",\"limit\":4000,\"step\":\"first\"}");
 	memset(&findings, 0, sizeof(findings));
 	assert_int_equal(model_load(&options, &(struct model_source){"customer", "acme", text}, 1,
 				 NULL, NULL, &loaded, &findings),
@@ -110,6 +127,71 @@ static void test_everywhere(void **state)
 	model_unref(empty);
 }
 
+#define CUSTOMER(op, fields) \
+	"[{\"op\":\"" op "\",\"noun\":\"customer\",\"name\":\"acme\",\"fields\":{" fields "}}]"
+
+static const struct painted_customer *acme(const struct model *model)
+{
+	return (const struct painted_customer *)model_customer(model, "acme");
+}
+
+// A field that is there with one value of another only; a default that goes by another field.
+static void test_fields_that_depend(void **state)
+{
+	struct model_options options = {0};
+	struct model *empty = model_create(&options);
+	struct findings findings;
+
+	assert_null(change(empty, CUSTOMER("create", "\"shade\":\"dark\""), &findings));
+	assert_string_equal(findings.item[0].rule, "not-visible");
+	struct model *red = change(empty, CUSTOMER("create", ""), &findings);
+	assert_int_equal(acme(red)->limit, 4000);
+	struct model *green = change(empty, CUSTOMER("create", "\"colour\":\"green\",\"shade\":\"dark\""), &findings);
+	assert_int_equal(acme(green)->limit, 10000);
+	char *text = model_yaml(green);
+	assert_string_equal(text, "version: 1\ncustomers:\n- name: acme\n  colour: green\n  shade: dark\n");
+	struct model *same = parse(green, text);
+	assert_ptr_equal(same, green);
+	free(text);
+	model_unref(same);
+	// what it has goes first
+	assert_null(change(green, CUSTOMER("set", "\"colour\":\"red\""), &findings));
+	assert_string_equal(findings.item[0].rule, "not-visible");
+	struct model *back = change(green, CUSTOMER("set", "\"colour\":\"red\",\"shade\":null,\"limit\":null"), &findings);
+	assert_int_equal(acme(back)->limit, 4000);
+	model_unref(back);
+	model_unref(green);
+	model_unref(red);
+	model_unref(empty);
+}
+
+// A file that does not name where a workflow stands leaves it there; nobody sets what the system says; of a text that is
+// told once a hash stays.
+static void test_fields_of_other_classes(void **state)
+{
+	struct model_options options = {0};
+	struct model *empty = model_create(&options);
+	struct findings findings;
+
+	struct model *model = change(empty, CUSTOMER("create", "\"step\":\"second\",\"token\":{\"value\":\"correct-horse\"}"), &findings);
+	struct model *applied = parse(model, "version: 1\ncustomers:\n- name: acme\n  owner: ops\n");
+	assert_int_equal(acme(applied)->step, 1);
+	model_unref(applied);
+	applied = parse(model, "version: 1\ncustomers:\n- name: acme\n  step: first\n");
+	assert_int_equal(acme(applied)->step, 0);
+	model_unref(applied);
+	assert_null(change(model, CUSTOMER("set", "\"health\":\"good\""), &findings));
+	assert_non_null(strstr(findings.item[0].message, "not to be set"));
+	assert_int_equal(strlen(acme(model)->token.text), 3 + 64);
+	assert_null(strstr(acme(model)->token.text, "horse"));
+	// the same text again is the same secret
+	struct model *same = change(model, CUSTOMER("set", "\"token\":{\"value\":\"correct-horse\"}"), &findings);
+	assert_ptr_equal(same, model);
+	model_unref(same);
+	model_unref(model);
+	model_unref(empty);
+}
+
 // Tables are written by hand: what can be wrong in one is caught here.
 static void check_fields(const struct fields *fields, const struct noun *noun)
 {
@@ -124,6 +206,12 @@ static void check_fields(const struct fields *fields, const struct noun *noun)
 		assert_true(field->kind != FIELD_ENUM || field->values);
 		if (field->within)
 			assert_non_null(field_find(fields, field->within));
+		if (field->visible.field)
+			assert_non_null(field_find(fields, field->visible.field));
+		if (field->initial_field)
+			assert_non_null(field_find(fields, field->initial_field));
+		if (field->merge)
+			assert_non_null(field_find(field->fields, field->merge));
 		if (field->flags & FIELD_RAISE_ONLY)
 			assert_int_equal(field->kind, FIELD_BANDWIDTH);
 		if (field->initial) {
@@ -153,6 +241,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_everywhere),
+		cmocka_unit_test(test_fields_that_depend),
+		cmocka_unit_test(test_fields_of_other_classes),
 		cmocka_unit_test(test_tables),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
