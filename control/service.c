@@ -32,7 +32,7 @@ struct request {
 	TAILQ_ENTRY(request) entry;
 	struct service *service;
 	char *actor, *on_behalf, *verb;
-	bool has_if_revision, check, had_problems;
+	bool has_if_revision, check, many_deletes, had_problems;
 	uint64_t if_revision;
 	json_t *changes;        // either these,
 	char *text, *file_name; // or a whole file
@@ -153,12 +153,30 @@ static void request_free(struct request *request)
 
 static void start_next(void *arg);
 
+// "circuit acme-ams-01", or with more: "circuit acme-ams-01 and 3 more"; NULL = of a file.
+static const char *changed_objects(const struct request *request, char *text, size_t size)
+{
+	const json_t *first = json_array_get(request->changes, 0);
+	const char *noun = json_string_value(json_object_get(first, "noun"));
+	const char *name = json_string_value(json_object_get(first, "name"));
+	size_t count = json_array_size(request->changes);
+
+	if (noun == NULL || name == NULL)
+		return NULL;
+	if (count > 1)
+		snprintf(text, size, "%s %s and %zu more", noun, name, count - 1);
+	else
+		snprintf(text, size, "%s %s", noun, name);
+	return text;
+}
+
 static void audit_refusal(void *arg)
 {
 	struct request *request = arg;
+	char objects[OBJECT_NAME_MAX + 64];
 
 	store_audit(request->service->store, request->actor, request->on_behalf, request->verb,
-		NULL, request->error.message);
+		changed_objects(request, objects, sizeof(objects)), request->error.message);
 	request_free(request);
 }
 
@@ -280,6 +298,26 @@ static void commit(void *arg)
 	post(request->service->options.main, committed, request);
 }
 
+#define DELETES_MAX   16 // more of them, and
+#define DELETES_TENTH 10 // more than one in so many: asks whether it is meant
+
+// A file that was cut off, or is another one, is valid and says that most of what there is should go.
+static void ask_about_deletes(struct request *request)
+{
+	struct model_diff *diff = model_diff(request->old, request->new);
+	unsigned int deleted = 0, total = 0;
+
+	for (unsigned int i = 0; diff != NULL && i < diff->count; i++)
+		deleted += diff->item[i].new == NULL;
+	for (unsigned int noun = 0; noun < NOUNS; noun++)
+		total += model_count(request->old, noun);
+	if (deleted > DELETES_MAX && deleted > total / DELETES_TENTH)
+		api_fail(&request->error, API_REFUSED,
+			"look at the difference with --check; --delete if it is meant",
+			"this would delete %u of the %u objects there are", deleted, total);
+	model_diff_free(diff);
+}
+
 static void validated(struct request *request, int error)
 {
 	if (error != 0 || request->new == NULL) {
@@ -288,6 +326,9 @@ static void validated(struct request *request, int error)
 			api_fail(&request->error, API_INTERNAL, NULL,
 				"the change could not be checked: %s", strerror(-error));
 	}
+	if (request->error.code == API_NONE && !request->check && !request->many_deletes &&
+		request->new != request->old)
+		ask_about_deletes(request);
 	if (request->error.code != API_NONE || request->check || request->new == request->old)
 		finish(request);
 	else
@@ -345,6 +386,7 @@ static struct request *request_make(
 	request->has_if_revision = change->has_if_revision;
 	request->if_revision = change->if_revision;
 	request->check = change->check;
+	request->many_deletes = change->many_deletes;
 	request->done = done;
 	request->ctx = ctx;
 	return request;

@@ -72,6 +72,7 @@ struct service_change {
 	bool has_if_revision; // refuse with API_CONFLICT unless this is the current revision
 	uint64_t if_revision;
 	bool check; // validate and tell the diff, change nothing
+	bool many_deletes; // it is meant: more than 16 objects and more than a tenth of all may go
 };
 // done is called exactly once, never before service_change returns.
 void service_change(

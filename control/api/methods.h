@@ -69,7 +69,8 @@
 // (peering), "acme-ams-01/acme-prod" (connection).
 // `fields` has the form of the YAML model: values with units ("1gbps") or, where a unit is unambiguous, the
 // integers that `show` gives. A list is given whole, or as {"add": [..], "remove": [..]} against what it is. `check`
-// validates and tells the diff, and changes nothing. A filter may also name "customer" for a noun without such a field
+// validates and tells the diff, and changes nothing. A change that deletes more than 16 objects and more than a tenth of all
+// is refused unless it says "delete": true. A filter may also name "customer" for a noun without such a field
 // whose objects belong to one (links, peerings, connections).
 
 // {"changes": [{"op": "create" | "set" | "ensure" | "delete", "noun": "circuit", "name", "fields": {..}?}..], "if_revision"?,

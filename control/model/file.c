@@ -202,7 +202,8 @@ static int read_file(struct load *load, const struct tree *tree)
 				finding_hint(finding, "did you mean \"%s\"?", near);
 		}
 	}
-	// Also keeps an empty or cut-off file from emptying the model.
+	// Also keeps an empty file from emptying the model. One that was cut off between two items cannot be told by its form:
+	// whoever applies it asks when so much would go (service.c).
 	if (!version && !rc) {
 		reader->what[0] = reader->path[0] = '\0';
 		finding_hint(reader_complain(reader, "version", &tree->place, "version",

@@ -217,6 +217,7 @@ static struct service_change change_of(const struct rpc_call *call)
 		.has_if_revision = rpc_has(call, "if_revision"),
 		.if_revision = (uint64_t)rpc_integer(call, "if_revision", 0),
 		.check = rpc_boolean(call, "check", false),
+		.many_deletes = rpc_boolean(call, "delete", false),
 	};
 }
 
@@ -418,7 +419,8 @@ static void list_history(struct rpc_call *call)
 	{"cursor", RPC_STRING, false, "`next` of the page before"}
 #define WRITING \
 	{"if_revision", RPC_INTEGER, false, "refuse unless this is the model's revision"}, \
-	{"check", RPC_BOOLEAN, false, "validate and tell the difference, change nothing"}
+	{"check", RPC_BOOLEAN, false, "validate and tell the difference, change nothing"}, \
+	{"delete", RPC_BOOLEAN, false, "it is meant that more than 16 objects and a tenth of all go"}
 #define NAME   {"name", RPC_STRING, true, "full name of the object"}
 #define FIELDS {"fields", RPC_OBJECT, false, "fields as in YAML, null = back to the default"}
 

@@ -22,10 +22,10 @@
 static int send_changes(struct context *context, json_t *changes)
 {
 	json_t *params = json_pack("{s:o}", "changes", changes), *result;
-	static const char *const passed[] = {"if_revision", "check"};
+	static const char *const passed[] = {"if_revision", "check", "delete"};
 	int status;
 
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
 		if (json_object_get(context->params, passed[i]) != NULL)
 			json_object_set(
 				params, passed[i], json_object_get(context->params, passed[i]));

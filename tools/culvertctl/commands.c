@@ -29,7 +29,8 @@ const struct flag global_flags[] = {
 
 #define WRITE_FLAGS \
 	{NUMBER("if-revision", "N"), .help = "refuse unless the model is at this revision", .param = "if_revision"}, \
-	{SWITCH("check"), .help = "tell what would change, change nothing"}
+	{SWITCH("check"), .help = "tell what would change, change nothing"}, \
+	{SWITCH("delete"), .help = "it is meant that more than 16 objects and a tenth of all go"}
 
 #define SELECTOR \
 	{TEXT("circuit", "NAME"), .help = "only of this circuit", .complete = "circuit"}, \

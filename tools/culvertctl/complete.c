@@ -169,7 +169,8 @@ static bool is_switch(const char *word)
 	for (const struct flag *flag = global_flags; flag->name != NULL; flag++)
 		if (strncmp(word, "--", 2) == 0 && strcmp(flag->name, word + 2) == 0)
 			return flag->type == FLAG_SWITCH;
-	return strcmp(word, "--check") == 0 || strcmp(word, "--soft") == 0;
+	return strcmp(word, "--check") == 0 || strcmp(word, "--delete") == 0 ||
+	       strcmp(word, "--soft") == 0;
 }
 
 static struct seen look_at(int count, char **words)

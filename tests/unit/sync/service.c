@@ -29,6 +29,7 @@ struct answer {
 	bool changed;
 	enum api_code code;
 	size_t errors, diff;
+	char object[64]; // of the newest line of the audit
 };
 
 static void publish(void *ctx, struct publication *publication)
@@ -256,10 +257,34 @@ static void test_a_whole_file(void **state)
 	assert_non_null(model_circuit(service_model(world->service), "acme-01"));
 }
 
+// The first line of a configuration is one, too: it says that everything should go.
+static void test_a_file_cut_off(void **state)
+{
+	struct world *world = *state;
+	struct service_change request = {.actor = "uid:0", .verb = "config.apply"};
+	struct answer whole = {.world = world}, cut = {.world = world},
+		      meant = {.world = world, .last = true};
+
+	service_apply(world->service, &request, base_yaml, strlen(base_yaml), "base.yaml", on_done,
+		&whole);
+	service_apply(world->service, &request, "version: 1\n", 11, "cut.yaml", on_done, &cut);
+	request.many_deletes = true;
+	service_apply(world->service, &request, "version: 1\n", 11, "cut.yaml", on_done, &meant);
+	thread_run(world->main);
+	assert_int_equal(whole.code, API_NONE);
+	assert_true(whole.diff > 16);
+	assert_int_equal(cut.code, API_REFUSED);
+	assert_int_equal(cut.revision, 1);
+	assert_int_equal(meant.code, API_NONE);
+	assert_int_equal(meant.diff, whole.diff);
+}
+
 static void on_rows(void *ctx, struct json_t *rows)
 {
 	struct answer *answer = ctx;
 	answer->diff = json_array_size(rows);
+	const char *object = json_string_value(json_object_get(json_array_get(rows, 0), "object"));
+	snprintf(answer->object, sizeof(answer->object), "%s", object != NULL ? object : "");
 	thread_stop(answer->world->main);
 }
 
@@ -276,6 +301,14 @@ static void test_refusals_are_audited(void **state)
 	service_list(world->service, SERVICE_AUDIT, 0, 10, on_rows, &rows);
 	thread_run(world->main);
 	assert_int_equal(rows.diff, 1);
+	assert_string_equal(rows.object, "");
+	restart(world);
+	change(world, CUSTOMER("Acme"), false, NULL); // no name
+	restart(world);
+	service_list(world->service, SERVICE_AUDIT, 0, 10, on_rows, &rows);
+	thread_run(world->main);
+	assert_int_equal(rows.diff, 2);
+	assert_string_equal(rows.object, "customer Acme");
 }
 
 static void sql(const struct world *world, const char *text)
@@ -328,6 +361,7 @@ int main(void)
 		TEST(test_if_revision),
 		TEST(test_many_at_once_come_in_order),
 		TEST(test_a_whole_file),
+		TEST(test_a_file_cut_off),
 		TEST(test_refusals_are_audited),
 		TEST(test_problems_of_the_stored_model),
 	};
