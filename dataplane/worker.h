@@ -55,10 +55,20 @@ _Static_assert(sizeof(struct packet) == 32, "packet");
 #define PACKET_HOST     (1u << 5) // from the host: charged as tx only
 #define PACKET_PAID     (1u << 6) // held back by a shaper, and through the limiters already
 
+// Neighbors in the burst that came in by one interface. A stage goes through the runs, takes what a run shares once, and then
+// through its packets; a mixed burst is 32 runs of one packet each.
+struct run {
+	uint32_t in;   // interface slot
+	uint32_t vrf;  // VRF slot
+	uint32_t mask; // bit i: packet i is of this run, living or dead
+};
+
 struct burst {
 	uint32_t alive; // bit i: packet i goes on
 	uint32_t gre;   // bit i: GRE on a core interface, for decap
 	unsigned count; // packets, living and dead
+	unsigned runs;
+	struct run run[BURST]; // found by classify, cut anew by decap
 	struct rte_mbuf *mbuf[BURST];
 	struct packet packet[BURST] __attribute__((aligned(64)));
 };

@@ -8,8 +8,9 @@
 // whose length lies within the frame; padding behind it is cut off, so that it is neither billed nor sent on.
 // ARP goes to the host path from here.
 //
-// Three passes, so that the lines a pass needs are on their way while the one before it works: read the frame
-// and find where the tags lead; fetch the interface; check and count.
+// Frames with the same tags that follow each other are a run, and what their interface says is looked at once for all of
+// them. Three passes, so that the lines a pass needs are on their way while the one before it works: read the frames and cut
+// the runs; find their interfaces; check and count.
 
 #include "dataplane/stages/stages.h"
 
@@ -62,126 +63,11 @@ static inline struct frame read_frame(const struct port *port, const struct rte_
 	};
 }
 
-// The destination MAC: 0 ours, 1 a group address that may be meant for us, 2 none of our business.
-static inline unsigned destination(const uint8_t *data, const struct interface *i, uint16_t type)
-{
-	if (load32(data) == load32(i->mac) && load16(data + 4) == load16(i->mac + 4))
-		return 0;
-	if (load32(data) == UINT32_MAX && load16(data + 4) == UINT16_MAX)
-		return 1;
-	if ((type == ETHERTYPE_IPV6 && load16(data) == be16(0x3333)) ||
-		(type == ETHERTYPE_IPV4 && (load32(data) & be32(0xffffff00)) == be32(0x01005e00)))
-		return 1;
-	return 2;
-}
-
-// What every packet that goes on has: a VRF, flags, and no padding behind it.
-static inline void accept(
-	const struct interface *i, struct rte_mbuf *m, struct packet *p, unsigned l3, uint8_t group)
-{
-	uint8_t check = i->flags & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0;
-	p->flags = check | group;
-	p->vrf = i->vrf;
-	burst_trim(m, l3 + p->length);
-}
-
-// The common case: an IPv4 packet to us, without options, with nothing wrong. False: check_frame() says what it is.
-static inline bool plain_frame(
-	const struct interface *i, struct rte_mbuf *m, struct packet *p, unsigned l3, uint16_t type)
-{
-	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *), *ip = data + l3;
-	// Our MAC, by the low 48 bits of two words (what lies behind it in the interface is shifted out).
-	bool ours = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-			    ? (load64(data) ^ load64(i->mac)) << 16 == 0
-			    : memcmp(data, i->mac, 6) == 0;
-	if (!ours || type != ETHERTYPE_IPV4 || !(i->flags & WIRE_INTERFACE_UP))
-		return false;
-	// An mbuf has room for these 20 bytes whatever its length; ipv4_plain() looks at the length.
-	unsigned length = ipv4_plain(ip, m->data_len - l3);
-	if (length == 0)
-		return false;
-	p->length = (uint16_t)length;
-	p->family = 4;
-	p->tos = ip[1];
-	accept(i, m, p, l3, 0);
-	return true;
-}
-
-static __rte_noinline enum drop_reason check_frame(
-	const struct interface *i, struct rte_mbuf *m, struct packet *p, uint16_t type)
-{
-	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *);
-	const uint8_t *ip = data + p->l3;
-	unsigned room = m->data_len - p->l3;
-	enum drop_reason bad;
-	unsigned to = destination(data, i, type);
-	p->length = 0;
-	if (!(i->flags & WIRE_INTERFACE_UP))
-		return DROP_INTERFACE_DOWN;
-	if (to == 2)
-		return DROP_MAC_FOREIGN;
-	if (type == ETHERTYPE_IPV4) {
-		bad = ipv4_check(ip, room, &p->length);
-		p->family = 4;
-		p->tos = ip[1];
-	} else if (type == ETHERTYPE_IPV6) {
-		bad = ipv6_check(ip, room, &p->length);
-		p->family = 6;
-		p->tos = bad == HEADER_OK ? ipv6_class(ip) : 0;
-	} else {
-		return type == ETHERTYPE_ARP ? HEADER_OK : DROP_ETHERTYPE;
-	}
-	if (bad == HEADER_OK)
-		accept(i, m, p, p->l3, to == 1 ? PACKET_GROUP : 0);
-	return bad;
-}
-
-static __rte_noinline bool is_gre6(const uint8_t *ip, const struct packet *p)
-{
-	struct upper upper;
-	ipv6_upper(ip, p->length, &upper);
-	return upper.protocol == PROTOCOL_GRE;
-}
-
-static inline bool is_gre(const struct rte_mbuf *m, const struct packet *p)
-{
-	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, p->l3);
-	return p->family == 4 ? ip[9] == PROTOCOL_GRE : is_gre6(ip, p);
-}
-
-// Not the common case. Returns false if the packet is settled.
-static __rte_noinline bool odd_frame(
-	struct worker *w, const struct port *port, unsigned i, const struct frame *frame)
-{
-	struct packet *p = &w->burst.packet[i];
-	enum drop_reason bad;
-	p->length = 0;
-	p->flags = 0;
-	if (p->in == port->unclassified)
-		bad = frame->key == MAP_NONE ? DROP_FRAME_TRUNCATED : DROP_VLAN_UNKNOWN;
-	else
-		bad = check_frame(
-			&w->tables->interface[p->in], w->burst.mbuf[i], p, frame->ethertype);
-	if (bad != HEADER_OK)
-		burst_drop(w, i, bad);
-	else if (frame->ethertype == ETHERTYPE_ARP)
-		burst_to_local(w, i, HOST_NEIGHBOR, 0);
-	return w->burst.alive >> i & 1;
-}
-
-static inline uint32_t find_interface(
-	const struct map_array *vlans, const struct port *port, uint32_t key)
-{
-	uint32_t at = map_first(key);
-	uint32_t slot = key == MAP_NONE ? MAP_NONE : map_next(vlans, key, &at);
-	return slot == MAP_NONE ? port->unclassified : slot;
-}
-
-// What stands behind the MACs of a frame, to find the next one equal to without reading it all over: the first 8 bytes
-// from the ethertype on, and which of them are tags and type. With two tags the type behind them is compared beside.
+// What stands behind the MACs of a frame, to find the next one equal to without reading it all over: the 8 bytes from the
+// ethertype on as far as they are tags and type, and with two tags the 8 bytes that end with the type.
 struct front {
-	uint64_t word;
-	uint64_t mask;
+	uint64_t word[2];
+	uint64_t mask[2];
 	struct frame frame;
 };
 
@@ -189,119 +75,177 @@ static inline struct front read_front(const struct port *port, const struct rte_
 {
 	static const uint8_t bits[16] = {
 		255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0};
-	struct front f = {.frame = read_frame(port, m)};
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+	struct front f = {.frame = read_frame(port, m), .word = {1}}; // nothing is equal to it
 	if (f.frame.key == MAP_NONE)
-		return f; // l3 is 0: nothing is equal to it
-	f.word = load64(rte_pktmbuf_mtod_offset(m, const uint8_t *, 12));
-	f.mask = load64(bits + (f.frame.l3 == 14 ? 6 : f.frame.l3 == 18 ? 2 : 0));
+		return f;
+	f.mask[0] = load64(bits + (f.frame.l3 == 14 ? 6 : f.frame.l3 == 18 ? 2 : 0));
+	f.mask[1] = f.frame.l3 == 22 ? UINT64_MAX : 0;
+	f.word[0] = load64(data + 12) & f.mask[0];
+	f.word[1] = load64(data + 14) & f.mask[1];
 	return f;
 }
 
 static inline bool same_front(const struct rte_mbuf *m, const struct front *f)
 {
 	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-	return ((load64(data + 12) ^ f->word) & f->mask) == 0 && f->frame.l3 != 0 &&
-	       m->data_len >= 22 && m->nb_segs == 1 &&
-	       (f->frame.l3 != 22 || load_be16(data + 20) == f->frame.ethertype);
+	return (((load64(data + 12) & f->mask[0]) ^ f->word[0]) |
+		       ((load64(data + 14) & f->mask[1]) ^ f->word[1])) == 0 &&
+	       m->data_len >= 22 && m->nb_segs == 1;
 }
 
-static inline void fetch_ahead(const struct burst *b, unsigned i, unsigned n)
-{
-	if (i + AHEAD < n)
-		rte_prefetch0(rte_pktmbuf_mtod(b->mbuf[i + AHEAD], void *));
-}
-
-static void find_interfaces(struct worker *w, const struct port *port, const struct frame *frame,
-	uint32_t *slot, unsigned from, unsigned n)
-{
-	const struct interface *interface = w->tables->interface;
-	const struct map_array *vlans = map_array(&w->tables->vlans);
-	uint32_t last = MAP_NONE;
-	for (unsigned i = from; i < n; i++) {
-		if (i == from || frame[i].key != frame[i - 1].key) {
-			last = find_interface(vlans, port, frame[i].key);
-			rte_prefetch0(&interface[last]);
-			rte_prefetch0(&w->hot[last]);
-		}
-		slot[i] = last;
-	}
-}
-
-// Any frames, from the given one on.
-static void classify_each(struct worker *w, const struct port *port, unsigned from, unsigned n)
+// Cuts the burst into runs of equal fronts; frame[r] is the one of run r.
+static void find_runs(struct worker *w, const struct port *port, struct frame *frame)
 {
 	struct burst *b = &w->burst;
-	const struct interface *interface = w->tables->interface;
 	const struct map_array *vlans = map_array(&w->tables->vlans);
-	struct frame frame[BURST];
-	uint32_t slot[BURST], gre = 0;
-	struct rx_count count = {.interface = port->unclassified};
-	struct front last = {0};
-
-	for (unsigned i = from; i < n; i++) {
-		fetch_ahead(b, i, n);
-		if (!same_front(b->mbuf[i], &last)) {
-			last = read_front(port, b->mbuf[i]);
-			rte_prefetch0(map_home(vlans, last.frame.key));
-		}
-		frame[i] = last.frame;
+	struct front last = {.word = {1}};
+	unsigned runs = 0, n = b->count;
+	for (unsigned i = 0; i < AHEAD && i < n; i++)
+		rte_prefetch0(rte_pktmbuf_mtod(b->mbuf[i], void *));
+	for (unsigned i = 0; i < n; i++) {
+		if (i + AHEAD < n)
+			rte_prefetch0(rte_pktmbuf_mtod(b->mbuf[i + AHEAD], void *));
+		if (same_front(b->mbuf[i], &last))
+			continue;
+		last = read_front(port, b->mbuf[i]);
+		rte_prefetch0(map_home(vlans, last.frame.key));
+		frame[runs] = last.frame;
+		b->run[runs++].mask = -(1u << i);
 	}
-	find_interfaces(w, port, frame, slot, from, n);
-	for (unsigned i = from; i < n; i++) {
+	for (unsigned r = 0; r + 1 < runs; r++)
+		b->run[r].mask &= ~b->run[r + 1].mask;
+	b->run[runs - 1].mask &= (uint32_t)((1ull << n) - 1);
+	b->runs = runs;
+}
+
+static void find_interfaces(struct worker *w, const struct port *port, const struct frame *frame)
+{
+	struct burst *b = &w->burst;
+	const struct map_array *vlans = map_array(&w->tables->vlans);
+	for (unsigned r = 0; r < b->runs; r++) {
+		uint32_t key = frame[r].key, at = map_first(key);
+		uint32_t slot = key == MAP_NONE ? MAP_NONE : map_next(vlans, key, &at);
+		b->run[r].in = slot == MAP_NONE ? port->unclassified : slot;
+		rte_prefetch0(&w->tables->interface[b->run[r].in]);
+		rte_prefetch0(&w->hot[b->run[r].in]);
+	}
+}
+
+// A MAC by the 48 bits of it in the first 8 bytes; what lies behind it is shifted out.
+static inline uint64_t mac_word(const uint8_t *mac)
+{
+	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? load64(mac) << 16 : load64(mac) >> 16;
+}
+
+// The destination MAC is not ours: a group address that may be meant for us?
+static bool is_group(const uint8_t *data, uint16_t type)
+{
+	if (load32(data) == UINT32_MAX && load16(data + 4) == UINT16_MAX)
+		return true;
+	return (type == ETHERTYPE_IPV6 && load16(data) == be16(0x3333)) ||
+	       (type == ETHERTYPE_IPV4 && (load32(data) & be32(0xffffff00)) == be32(0x01005e00));
+}
+
+static bool is_gre6(const uint8_t *ip, const struct packet *p)
+{
+	struct upper upper;
+	ipv6_upper(ip, p->length, &upper);
+	return upper.protocol == PROTOCOL_GRE;
+}
+
+static inline bool is_gre(const uint8_t *ip, const struct packet *p)
+{
+	return likely(p->family == 4) ? ip[9] == PROTOCOL_GRE : is_gre6(ip, p);
+}
+
+// What is wrong with all frames of a run.
+static inline enum drop_reason check_run(
+	const struct port *port, const struct run *r, const struct frame *f, uint8_t flags)
+{
+	if (r->in == port->unclassified)
+		return f->key == MAP_NONE ? DROP_FRAME_TRUNCATED : DROP_VLAN_UNKNOWN;
+	return flags & WIRE_INTERFACE_UP ? HEADER_OK : DROP_INTERFACE_DOWN;
+}
+
+// What is not an IPv4 packet to our MAC with nothing wrong. False: it is settled.
+static __rte_noinline bool take_odd(struct worker *w, unsigned i, const struct interface *in,
+	uint16_t type, enum drop_reason bad)
+{
+	const struct rte_mbuf *m = w->burst.mbuf[i];
+	struct packet *p = &w->burst.packet[i];
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+	bool ip = type == ETHERTYPE_IPV4 || type == ETHERTYPE_IPV6;
+	p->length = 0;
+	if (mac_word(data) != mac_word(in->mac)) {
+		p->flags |= PACKET_GROUP;
+		if (bad == HEADER_OK && !is_group(data, type))
+			bad = DROP_MAC_FOREIGN;
+	}
+	if (bad == HEADER_OK && ip)
+		bad = check_header(p, data + p->l3, m->data_len - p->l3, type == ETHERTYPE_IPV4);
+	else if (bad == HEADER_OK && type != ETHERTYPE_ARP)
+		bad = DROP_ETHERTYPE;
+	if (bad != HEADER_OK)
+		burst_drop(w, i, bad);
+	else if (!ip)
+		burst_to_local(w, i, HOST_NEIGHBOR, 0);
+	return bad == HEADER_OK && ip;
+}
+
+static void take_run(
+	struct worker *w, const struct port *port, struct run *r, const struct frame *f)
+{
+	struct burst *b = &w->burst;
+	const struct interface *in = &w->tables->interface[r->in];
+	const uint64_t mac = mac_word(in->mac);
+	const uint32_t slot = r->in, vrf = in->vrf;
+	const uint16_t l3 = f->l3;
+	const enum drop_reason wrong = check_run(port, r, f, in->flags);
+	const bool core = in->flags & WIRE_INTERFACE_CORE;
+	const bool plain = wrong == HEADER_OK && f->ethertype == ETHERTYPE_IPV4;
+	const uint8_t flags = in->flags & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0;
+	uint64_t bytes = 0;
+	uint32_t gre = 0;
+	r->vrf = vrf;
+	FOR_EACH (i, r->mask) {
+		struct rte_mbuf *m = b->mbuf[i];
 		struct packet *p = &b->packet[i];
-		const struct interface *in = &interface[slot[i]];
-		p->in = slot[i];
-		p->l3 = frame[i].l3;
-		bool on = plain_frame(in, b->mbuf[i], p, frame[i].l3, frame[i].ethertype) ||
-			  odd_frame(w, port, i, &frame[i]);
-		rx_count_add(w, &count, p->in, p->length);
-		if (on && (in->flags & WIRE_INTERFACE_CORE))
-			gre |= (uint32_t)is_gre(b->mbuf[i], p) << i;
+		const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *), *ip = data + l3;
+		// An mbuf has room for these 20 bytes whatever its length; ipv4_plain() looks at it.
+		unsigned length = ipv4_plain(ip, m->data_len - l3);
+		p->in = slot;
+		p->vrf = vrf;
+		p->l3 = l3;
+		p->flags = flags;
+		if (likely(plain && length != 0 && mac_word(data) == mac)) {
+			p->length = (uint16_t)length;
+			p->family = 4;
+			p->tos = ip[1];
+		} else if (!take_odd(w, i, in, f->ethertype, wrong)) {
+			bytes += p->length;
+			continue;
+		} else {
+			length = p->length;
+		}
+		bytes += length;
+		burst_trim(m, l3 + length);
+		if (core)
+			gre |= (uint32_t)is_gre(ip, p) << i;
 	}
 	b->gre |= gre;
-	rx_count_flush(w, &count);
-}
-
-// The frames in front that are of one interface, if they are two at least; at a core port or under load that is mostly the
-// whole burst. Returns their number.
-static unsigned classify_run(struct worker *w, const struct port *port, unsigned n)
-{
-	struct burst *b = &w->burst;
-	const struct map_array *vlans = map_array(&w->tables->vlans);
-	const struct front first = read_front(port, b->mbuf[0]);
-	if (n < 2 || !same_front(b->mbuf[1], &first))
-		return 0;
-	uint32_t slot = find_interface(vlans, port, first.frame.key), gre = 0;
-	const struct interface *in = &w->tables->interface[slot];
-	bool core = in->flags & WIRE_INTERFACE_CORE;
-	uint64_t bytes = 0;
-	unsigned i;
-	for (i = 0; i < n && same_front(b->mbuf[i], &first); i++) {
-		struct packet *p = &b->packet[i];
-		fetch_ahead(b, i, n);
-		p->in = slot;
-		p->l3 = first.frame.l3;
-		bool on = plain_frame(in, b->mbuf[i], p, first.frame.l3, first.frame.ethertype) ||
-			  odd_frame(w, port, i, &first.frame);
-		bytes += p->length;
-		if (core && on)
-			gre |= (uint32_t)is_gre(b->mbuf[i], p) << i;
-	}
-	b->gre = gre;
-	w->hot[slot].rx_packets += i;
-	w->hot[slot].rx_bytes += bytes;
-	return i;
+	count_rx(w, slot, (unsigned)__builtin_popcount(r->mask), bytes);
 }
 
 void stage_classify(struct worker *w, const struct port *port, unsigned n)
 {
 	struct burst *b = &w->burst;
+	struct frame frame[BURST];
+	burst_open(b);
 	b->count = n;
 	b->alive = (uint32_t)((1ull << n) - 1);
-	b->gre = 0;
-	for (unsigned i = 0; i < AHEAD && i < n; i++)
-		rte_prefetch0(rte_pktmbuf_mtod(b->mbuf[i], void *));
-	unsigned done = classify_run(w, port, n);
-	if (done < n)
-		classify_each(w, port, done, n);
+	find_runs(w, port, frame);
+	find_interfaces(w, port, frame);
+	for (unsigned r = 0; r < b->runs; r++)
+		take_run(w, port, &b->run[r], &frame[r]);
 }

@@ -16,8 +16,6 @@
 
 #include "dataplane/stages/stages.h"
 
-#include "dataplane/stages/ip.h"
-
 #include <rte_prefetch.h>
 
 #define GRE_CHECKSUM 0x8000u
@@ -25,15 +23,15 @@
 #define GRE_SEQUENCE 0x1000u
 #define GRE_REFUSED  0x4c07u // routing, strict source route, reserved bit 5, version
 
-// One outer header of the burst. Packets of one tunnel mostly have the same, so it is read once: `addresses` and
-// `words` are what the next packet is compared with.
-//
-// Most bursts begin with a run of one tunnel's packets, often they are one: decap_run() takes them in one pass.
-// decap_each() takes the rest, in three passes that fetch what the next one reads.
+// One outer header of the burst. Packets of one tunnel that follow each other mostly have the same, so it is read and looked
+// up once: `addresses` and `words` are what the next packet is compared with. Three passes, that fetch what the next one
+// reads: read the outer headers; find the tunnels; take the packets in.
 struct gre {
 	uint64_t addresses; // of the outer IPv4 header
 	uint64_t words;     // of the GRE header, as far as the key
 	const uint8_t *ip;
+	uint32_t mask; // packets
+	uint32_t core; // interface slot they came in on
 	uint32_t hash;
 	uint32_t key;
 	uint32_t slot; // of the tunnel, MAP_NONE = no such
@@ -62,12 +60,11 @@ static inline bool plain_ipv4(const uint8_t *ip)
 }
 
 // Reads the headers. HEADER_OK, or why they cannot be decapsulated.
-static __rte_noinline enum drop_reason read_odd(
-	const uint8_t *ip, const struct packet *p, struct gre *g)
+static inline enum drop_reason read_gre(const uint8_t *ip, const struct packet *p, struct gre *g)
 {
 	unsigned header = (ip[0] & 15u) * 4, at = 4;
 	bool fragment = (load_be16(ip + 6) & 0x3fff) != 0;
-	if (p->family == 6) {
+	if (unlikely(p->family == 6)) {
 		struct upper upper;
 		enum drop_reason bad = ipv6_upper(ip, p->length, &upper);
 		if (bad != HEADER_OK)
@@ -76,53 +73,45 @@ static __rte_noinline enum drop_reason read_odd(
 		fragment = upper.fragment;
 	}
 	const uint8_t *gre = ip + header;
-	if (fragment)
+	if (unlikely(fragment))
 		return DROP_FRAGMENT;
-	if (p->length < header + 4)
+	if (unlikely(p->length < header + 4))
 		return DROP_GRE_HEADER;
 	unsigned flags = load_be16(gre);
 	unsigned bytes = 4 + ((flags & GRE_CHECKSUM) ? 4 : 0) + ((flags & GRE_KEY) ? 4 : 0) +
 			 ((flags & GRE_SEQUENCE) ? 4 : 0);
-	if ((flags & GRE_REFUSED) || p->length < header + bytes)
+	if (unlikely((flags & GRE_REFUSED) || p->length < header + bytes))
 		return DROP_GRE_HEADER;
-	if ((flags & GRE_CHECKSUM) && !checksum_ok(gre, p->length - header))
-		return DROP_GRE_HEADER;
-	if (flags & GRE_CHECKSUM)
+	if (unlikely(flags & GRE_CHECKSUM)) {
+		if (!checksum_ok(gre, p->length - header))
+			return DROP_GRE_HEADER;
 		at = 8;
-	g->plain = false;
-	g->family = p->family;
-	g->keyed = (flags & GRE_KEY) != 0;
-	g->key = g->keyed ? load_be32(gre + at) : 0;
-	g->protocol = load_be16(gre + 2);
-	g->bytes = (uint8_t)(header + bytes);
-	g->hash = p->family == 4 ? tunnel_hash4(load32(ip + 12), load32(ip + 16), g->key, g->keyed)
-				 : tunnel_hash6(ip + 8, ip + 24, g->key, g->keyed);
-	return HEADER_OK;
-}
-
-static inline enum drop_reason read_gre(const uint8_t *ip, const struct packet *p, struct gre *g)
-{
-	g->ip = ip;
-	if (unlikely(p->family != 4 || p->length < 28 || !plain_ipv4(ip) ||
-		     load16(ip + 20) != be16(GRE_KEY)))
-		return read_odd(ip, p, g);
-	g->plain = true;
+	}
+	*g = (struct gre){
+		.ip = ip,
+		.core = p->in,
+		.keyed = (flags & GRE_KEY) != 0,
+		.key = flags & GRE_KEY ? load_be32(gre + at) : 0,
+		.protocol = load_be16(gre + 2),
+		.bytes = (uint8_t)(header + bytes),
+		.family = p->family,
+	};
+	if (unlikely(p->family == 6)) {
+		g->hash = tunnel_hash6(ip + 8, ip + 24, g->key, g->keyed);
+		return HEADER_OK;
+	}
+	g->hash = tunnel_hash4(load32(ip + 12), load32(ip + 16), g->key, g->keyed);
+	g->plain = flags == GRE_KEY && header == 20;
 	g->addresses = load64(ip + 12);
 	g->words = load64(ip + 20);
-	g->family = 4;
-	g->keyed = true;
-	g->key = load_be32(ip + 24);
-	g->protocol = load_be16(ip + 22);
-	g->bytes = 28;
-	g->hash = tunnel_hash4(load32(ip + 12), load32(ip + 16), g->key, true);
 	return HEADER_OK;
 }
 
 // The same outer addresses and GRE header as one that was read; not a fragment.
 static inline bool same_outer(const uint8_t *ip, const struct packet *p, const struct gre *g)
 {
-	return g->plain && plain_ipv4(ip) && p->length >= 28 && load64(ip + 12) == g->addresses &&
-	       load64(ip + 20) == g->words;
+	return g->plain && p->in == g->core && plain_ipv4(ip) && p->length >= 28 &&
+	       load64(ip + 12) == g->addresses && load64(ip + 20) == g->words;
 }
 
 static inline bool same_triple(const struct interface *i, const struct gre *g)
@@ -166,73 +155,59 @@ static bool carry_congestion(uint8_t *inner, uint8_t family, uint8_t outer_tos, 
 	return true;
 }
 
-static inline void become(
-	const struct interface *i, struct rte_mbuf *m, struct packet *p, unsigned l3)
+// What is not an IPv4 packet with nothing wrong and the congestion mark of its outer header.
+static __rte_noinline enum drop_reason enter_odd(
+	const struct rte_mbuf *m, struct packet *p, const struct gre *g, bool up)
 {
-	p->l3 = (uint16_t)l3;
-	uint8_t check = i->flags & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0;
-	p->flags =
-		check |
-		(p->flags & PACKET_GROUP); // what was sent to many is not forwarded inside either
-	p->vrf = i->vrf;
-	burst_trim(m, l3 + p->length);
-}
-
-// The common case: an IPv4 packet with nothing wrong and the congestion mark of its outer header.
-static inline bool enter_plain(
-	const struct interface *i, struct rte_mbuf *m, struct packet *p, const struct gre *g)
-{
-	unsigned l3 = p->l3 + g->bytes;
-	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, l3);
-	if (!(i->flags & WIRE_INTERFACE_UP) || g->protocol != ETHERTYPE_IPV4 ||
-		((ip[1] ^ p->tos) & 3) != 0)
-		return false;
-	unsigned length = ipv4_plain(ip, p->length - g->bytes);
-	if (length == 0)
-		return false;
-	p->length = (uint16_t)length;
-	p->family = 4;
-	p->tos = ip[1];
-	become(i, m, p, l3);
-	return true;
-}
-
-// The packet as one of its tunnel's.
-static __rte_noinline enum drop_reason enter_tunnel(
-	const struct interface *i, struct rte_mbuf *m, struct packet *p, const struct gre *g)
-{
-	uint8_t outer_tos = p->tos;
-	unsigned l3 = p->l3 + g->bytes, room = p->length - g->bytes;
-	uint8_t *ip = rte_pktmbuf_mtod_offset(m, uint8_t *, l3);
-	enum drop_reason bad;
-	p->length = 0;
-	if (g->protocol == ETHERTYPE_IPV4) {
-		bad = ipv4_check(ip, room, &p->length);
-		p->family = 4;
-	} else {
-		bad = ipv6_check(ip, room, &p->length);
-		p->family = 6;
-	}
-	if (bad != HEADER_OK)
-		return bad;
-	p->tos = p->family == 4 ? ip[1] : ipv6_class(ip);
-	become(i, m, p, l3);
-	if (!(i->flags & WIRE_INTERFACE_UP))
+	const uint8_t outer_tos = p->tos;
+	uint8_t *ip = rte_pktmbuf_mtod_offset(m, uint8_t *, p->l3 + g->bytes);
+	enum drop_reason bad =
+		check_header(p, ip, p->length - g->bytes, g->protocol == ETHERTYPE_IPV4);
+	if (bad == HEADER_OK && !up)
 		return DROP_INTERFACE_DOWN;
-	return carry_congestion(ip, p->family, outer_tos, &p->tos) ? HEADER_OK : DROP_ECN;
+	if (bad == HEADER_OK && !carry_congestion(ip, p->family, outer_tos, &p->tos))
+		return DROP_ECN;
+	return bad;
 }
 
-static inline void enter(struct worker *w, unsigned i, const struct gre *g)
+// The packets of one outer header as their tunnel's.
+static void enter(struct worker *w, const struct gre *g)
 {
-	struct packet *p = &w->burst.packet[i];
+	struct burst *b = &w->burst;
 	const struct interface *tunnel = &w->tables->interface[g->slot];
-	struct rte_mbuf *m = w->burst.mbuf[i];
-	p->in = g->slot;
-	if (likely(enter_plain(tunnel, m, p, g)))
-		return;
-	enum drop_reason bad = enter_tunnel(tunnel, m, p, g);
-	if (unlikely(bad != HEADER_OK))
-		burst_drop(w, i, bad);
+	const bool up = tunnel->flags & WIRE_INTERFACE_UP;
+	const bool plain = up && g->protocol == ETHERTYPE_IPV4;
+	const uint8_t check = tunnel->flags & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0;
+	const uint32_t slot = g->slot, vrf = tunnel->vrf;
+	const unsigned outer = g->bytes;
+	uint64_t bytes = 0;
+	FOR_EACH (i, g->mask) {
+		struct rte_mbuf *m = b->mbuf[i];
+		struct packet *p = &b->packet[i];
+		const unsigned l3 = p->l3 + outer;
+		const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, l3);
+		unsigned length = ipv4_plain(ip, p->length - outer);
+		p->in = slot;
+		if (likely(plain && length != 0 && ((ip[1] ^ p->tos) & 3) == 0)) {
+			p->length = (uint16_t)length;
+			p->family = 4;
+			p->tos = ip[1];
+		} else {
+			enum drop_reason bad = enter_odd(m, p, g, up);
+			if (bad != HEADER_OK) {
+				bytes += p->length;
+				burst_drop(w, i, bad);
+				continue;
+			}
+		}
+		bytes += p->length;
+		p->l3 = (uint16_t)l3;
+		p->vrf = vrf;
+		// What was sent to many is not forwarded inside either.
+		p->flags = check | (p->flags & PACKET_GROUP);
+		burst_trim(m, l3 + p->length);
+	}
+	count_rx(w, slot, (unsigned)__builtin_popcount(g->mask), bytes);
 }
 
 static inline bool carried(const struct gre *g)
@@ -245,125 +220,86 @@ static inline const uint8_t *outer_header(const struct burst *b, unsigned i)
 	return rte_pktmbuf_mtod_offset(b->mbuf[i], const uint8_t *, b->packet[i].l3);
 }
 
-// The packets in front that are of one tunnel, if they are two at least. Returns the others.
-static uint32_t decap_run(struct worker *w)
+static inline void refuse(struct packet *p, enum drop_reason why)
 {
-	struct burst *b = &w->burst;
-	uint32_t rest = b->gre, packets = 0;
-	uint64_t bytes = 0;
-	unsigned first = (unsigned)__builtin_ctz(rest);
-	uint32_t core = b->packet[first].in;
-	struct gre g;
-	if ((rest & (rest - 1)) == 0 ||
-		read_gre(outer_header(b, first), &b->packet[first], &g) != HEADER_OK)
-		return rest;
-	unsigned second = (unsigned)__builtin_ctz(rest & (rest - 1));
-	if (!carried(&g) || !same_outer(outer_header(b, second), &b->packet[second], &g))
-		return rest;
-	g.slot = find_tunnel(w->tables, map_array(&w->tables->tunnels), &g);
-	if (g.slot == MAP_NONE)
-		return rest;
-	for (; rest != 0; rest &= rest - 1) {
-		unsigned i = (unsigned)__builtin_ctz(rest);
-		struct packet *p = &b->packet[i];
-		if (p->in != core || !same_outer(outer_header(b, i), p, &g))
-			break;
-		enter(w, i, &g);
-		packets++;
-		bytes += p->length;
-	}
-	w->hot[core].decapsulated += packets;
-	w->hot[g.slot].rx_packets += packets;
-	w->hot[g.slot].rx_bytes += bytes;
-	return rest;
+	p->flags |= PACKET_PENDING;
+	p->pending = (uint8_t)why;
 }
 
-// Reads the outer headers of the burst: each that differs from the one before it goes into `gre`, which[i] says where the
-// one of packet i is. Returns the packets whose headers can be decapsulated.
-static uint32_t read_all(
-	struct worker *w, uint32_t mask, struct gre *gre, uint8_t *which, unsigned *kinds)
+// Reads the outer headers of the burst: each that differs from the one before it goes into `gre`. Returns how many.
+static unsigned read_all(struct worker *w, struct gre *gre)
 {
 	struct burst *b = &w->burst;
 	const struct map_array *tunnels = map_array(&w->tables->tunnels);
-	uint32_t good = 0;
 	unsigned n = 0;
-	FOR_EACH (i, mask) {
+	struct gre none = {.plain = false}, *last = &none;
+	uint32_t mask = 0; // of `last`
+	FOR_EACH (i, b->gre) {
 		struct packet *p = &b->packet[i];
 		const uint8_t *ip = outer_header(b, i);
-		if (n == 0 || !same_outer(ip, p, &gre[n - 1])) {
+		if (!same_outer(ip, p, last)) {
+			last->mask = mask;
+			mask = 0;
 			enum drop_reason bad = read_gre(ip, p, &gre[n]);
 			if (unlikely(bad != HEADER_OK)) {
-				p->flags |= PACKET_PENDING;
-				p->pending = bad;
+				last = &none;
+				refuse(p, bad);
 				continue;
 			}
-			rte_prefetch0(map_home(tunnels, gre[n].hash));
-			n++;
+			last = &gre[n++];
+			rte_prefetch0(map_home(tunnels, last->hash));
 		}
-		which[i] = (uint8_t)(n - 1);
-		good |= 1u << i;
+		mask |= 1u << i;
 	}
-	*kinds = n;
-	return good;
+	last->mask = mask;
+	return n;
 }
 
-static void find_all(struct worker *w, struct gre *gre, unsigned kinds)
+// The first tunnel whose hash fits is almost always the one: it is fetched.
+static void find_all(struct worker *w, struct gre *gre, unsigned n)
 {
-	const struct tables *t = w->tables;
-	const struct map_array *tunnels = map_array(&t->tunnels);
-	// The first tunnel whose hash fits is almost always the one: fetch it.
-	for (unsigned k = 0; k < kinds; k++) {
+	const struct map_array *tunnels = map_array(&w->tables->tunnels);
+	for (unsigned k = 0; k < n; k++) {
 		uint32_t at = map_first(gre[k].hash);
 		gre[k].slot = map_next(tunnels, gre[k].hash, &at);
-		if (gre[k].slot != MAP_NONE) {
-			rte_prefetch0(&t->interface[gre[k].slot]);
+		if (likely(gre[k].slot != MAP_NONE)) {
+			rte_prefetch0(&w->tables->interface[gre[k].slot]);
 			rte_prefetch0(&w->hot[gre[k].slot]);
 		}
 	}
-	for (unsigned k = 0; k < kinds; k++) {
-		if (gre[k].slot != MAP_NONE && !same_triple(&t->interface[gre[k].slot], &gre[k]))
-			gre[k].slot = find_tunnel(t, tunnels, &gre[k]);
-	}
 }
 
-static void decap_each(struct worker *w, uint32_t mask)
+static void take_in(struct worker *w, struct gre *g)
 {
 	struct burst *b = &w->burst;
-	struct gre gre[BURST];
-	uint8_t which[BURST];
-	unsigned kinds;
-
-	uint32_t good = read_all(w, mask, gre, which, &kinds);
-	find_all(w, gre, kinds);
-	struct rx_count count = {.interface = b->packet[0].in};
-	uint32_t core = b->packet[0].in;
-	uint64_t decapsulated = 0;
-	FOR_EACH (i, good) {
-		struct packet *p = &b->packet[i];
-		const struct gre *g = &gre[which[i]];
-		if (unlikely(g->slot == MAP_NONE || !carried(g))) {
-			p->flags |= PACKET_PENDING;
-			p->pending = g->slot == MAP_NONE ? DROP_TUNNEL_UNKNOWN : DROP_GRE_PROTOCOL;
-			continue;
-		}
-		if (unlikely(p->in != core)) {
-			w->hot[core].decapsulated += decapsulated;
-			core = p->in;
-			decapsulated = 0;
-		}
-		decapsulated++;
-		enter(w, i, g);
-		rx_count_add(w, &count, p->in, p->length);
+	const struct tables *t = w->tables;
+	if (g->slot != MAP_NONE && !same_triple(&t->interface[g->slot], g))
+		g->slot = find_tunnel(t, map_array(&t->tunnels), g);
+	if (unlikely(g->slot == MAP_NONE || !carried(g))) {
+		FOR_EACH (i, g->mask)
+			refuse(&b->packet[i],
+				g->slot == MAP_NONE ? DROP_TUNNEL_UNKNOWN : DROP_GRE_PROTOCOL);
+		return;
 	}
-	w->hot[core].decapsulated += decapsulated;
-	rx_count_flush(w, &count);
+	w->hot[g->core].decapsulated += (unsigned)__builtin_popcount(g->mask);
+	enter(w, g);
 }
 
 void stage_decap(struct worker *w)
 {
-	if (likely(w->burst.gre == 0))
-		return;
-	uint32_t rest = decap_run(w);
-	if (rest != 0)
-		decap_each(w, rest);
+	struct burst *b = &w->burst;
+	struct gre gre[BURST];
+	unsigned n = read_all(w, gre);
+	find_all(w, gre, n);
+	for (unsigned k = 0; k < n; k++)
+		take_in(w, &gre[k]);
+	// The runs anew. Mostly all of the burst is of one tunnel.
+	if (n == 1 && gre[0].mask == b->alive && gre[0].slot != MAP_NONE && carried(&gre[0])) {
+		b->run[0] = (struct run){.in = gre[0].slot,
+			.vrf = w->tables->interface[gre[0].slot].vrf,
+			.mask = b->alive};
+		b->runs = 1;
+	} else {
+		burst_cut(b);
+	}
 }

@@ -93,9 +93,11 @@ void burst_of_errors(struct worker *w, const struct host_entry *entry, unsigned 
 		unsigned at = b->count;
 		if (e->kind != HOST_ENTER_LOOKUP || is_stale(w, e))
 			continue;
+		bool good = enter_lookup(w, e, &b->packet[at]);
 		b->mbuf[b->count++] = e->mbuf;
 		b->alive |= 1u << at;
-		if (!enter_lookup(w, e, &b->packet[at]))
+		burst_run(b, at, e->slot, b->packet[at].vrf);
+		if (!good)
 			burst_drop(w, at, DROP_HOST_FRAME);
 	}
 }
@@ -112,8 +114,10 @@ void burst_of_host(struct worker *w, const struct host_entry *entry, unsigned n)
 			send_frame(w, e);
 		else if (!enter_tunnel(w, e, &b->packet[b->count]))
 			tx_drop(w, e);
-		else
+		else {
+			burst_run(b, b->count, e->slot, 0);
 			b->mbuf[b->count++] = e->mbuf;
+		}
 	}
 	b->alive = (uint32_t)((1ull << b->count) - 1);
 }

@@ -137,7 +137,8 @@ static inline bool ipv6_loopback_or_none(const uint8_t *addr)
 }
 
 // `room` bytes are there from h on. HEADER_OK and the packet's length, or the reason to drop it.
-static inline enum drop_reason ipv4_check(const uint8_t *h, unsigned room, uint16_t *length)
+static __attribute__((noinline, unused)) enum drop_reason ipv4_check(
+	const uint8_t *h, unsigned room, uint16_t *length)
 {
 	if (room < 20)
 		return DROP_FRAME_TRUNCATED;
@@ -156,8 +157,11 @@ static inline enum drop_reason ipv4_check(const uint8_t *h, unsigned room, uint1
 	return ipv4_martian(load_be32(h + 12), destination) ? DROP_MARTIAN : HEADER_OK;
 }
 
-// First bytes of addresses that a host may have: neither 0 nor 127 nor multicast and above.
-static const uint8_t ipv4_unicast[256] = {[1 ... 126] = 1, [128 ... 223] = 1};
+// By the first byte of an address: one that a host may have, neither 0 nor 127 nor multicast and above.
+static inline bool ipv4_unicast(uint8_t first)
+{
+	return (uint8_t)(first - 1) < 223 && first != 127;
+}
 
 // The common case in one go: no options, everything right. The packet's length, or 0: ipv4_check() knows more.
 // 20 bytes must be readable from h on, whatever the room.
@@ -166,9 +170,13 @@ static inline unsigned ipv4_plain(const uint8_t *h, unsigned room)
 	unsigned total = load_be16(h + 2);
 	uint64_t sum = (uint64_t)load32(h) + load32(h + 4) + load32(h + 8) + load32(h + 12) +
 		       load32(h + 16);
-	if (h[0] != 0x45 || total < 20 || total > room || fold(sum) != 0xffff)
+	// Folded as far as a multiple of 0xffff shows.
+	sum = (sum & UINT32_MAX) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	if (h[0] != 0x45 || total < 20 || total > room || sum != 0xffff)
 		return 0;
-	return ipv4_unicast[h[12]] & ipv4_unicast[h[16]] ? total : 0;
+	return ipv4_unicast(h[12]) && ipv4_unicast(h[16]) ? total : 0;
 }
 
 // Multicast and link-local destinations are left to lookup, which knows what the host wants; their source may

@@ -22,35 +22,46 @@
 
 #include <rte_rcu_qsbr.h>
 
-void burst_compact(struct burst *b)
+void burst_cut(struct burst *b)
 {
 	unsigned n = 0;
-	if (b->alive == (uint32_t)((1ull << b->count) - 1))
-		return;
+	b->runs = 0;
 	FOR_EACH (i, b->alive) {
-		b->mbuf[n] = b->mbuf[i];
-		b->packet[n++] = b->packet[i];
+		if (i != n) {
+			b->mbuf[n] = b->mbuf[i];
+			b->packet[n] = b->packet[i];
+		}
+		burst_run(b, n, b->packet[n].in, b->packet[n].vrf);
+		n++;
 	}
 	b->count = n;
 	b->alive = (uint32_t)((1ull << n) - 1);
 }
 
-enum entry { ENTER_DECAP, ENTER_LOOKUP, ENTER_OUTPUT };
+static bool has_gaps(const struct burst *b)
+{
+	return b->alive != (uint32_t)((1ull << b->count) - 1);
+}
 
-static void run_from(struct worker *w, enum entry entry)
+enum entrance { ENTER_DECAP, ENTER_LOOKUP, ENTER_OUTPUT };
+
+static void run_from(struct worker *w, enum entrance entrance)
 {
 	struct burst *b = &w->burst;
-	switch (entry) {
+	switch (entrance) {
 	case ENTER_DECAP:
-		stage_decap(w);
-		burst_compact(b);
+		if (b->gre != 0)
+			stage_decap(w);
+		else if (unlikely(has_gaps(b)))
+			burst_cut(b);
 		// fall through
 	case ENTER_LOOKUP:
 		stage_lookup(w);
 		stage_local(w);
 		stage_guard(w);
 		stage_police(w);
-		burst_compact(b);
+		if (unlikely(has_gaps(b)))
+			burst_cut(b);
 		// fall through
 	case ENTER_OUTPUT:
 		stage_output(w);

@@ -42,16 +42,60 @@ static inline uint16_t accounted(const struct packet *p, int16_t extra)
 	return (uint16_t)(length < 1 ? 1 : length);
 }
 
-static inline void join(struct worker *w, struct batches *g, uint32_t limiter, unsigned i)
+static inline void join(struct worker *w, struct batches *g, uint32_t limiter, uint32_t members)
 {
 	uint8_t *place = &g->place[limiter & (PLACES - 1)];
+	if (limiter == 0)
+		return;
 	if (*place != 0 && g->group[*place - 1].limiter == limiter) {
-		g->group[*place - 1].members |= 1u << i;
+		g->group[*place - 1].members |= members;
 		return;
 	}
 	limiter_prefetch(&w->parts[limiter]);
-	g->group[g->count++] = (struct batch){limiter, 1u << i};
+	g->group[g->count++] = (struct batch){limiter, members};
 	*place = (uint8_t)g->count;
+}
+
+// What the way out says of a packet.
+struct way_out {
+	uint32_t limiter;
+	int16_t account;
+};
+
+static inline struct way_out out_of(const struct worker *w, uint32_t slot)
+{
+	const struct interface *out = &w->tables->interface[slot];
+	return (struct way_out){.limiter = out->limiter_out, .account = out->account_out};
+}
+
+// Sorts the living packets of a run by limiter and notes what each is accounted for. Returns which are EF.
+static uint32_t sort_run(
+	struct worker *w, const struct run *r, struct batches *in, struct batches *out)
+{
+	const struct burst *b = &w->burst;
+	const struct interface *from = &w->tables->interface[r->in];
+	const int16_t account = from->account_in;
+	uint32_t members = 0, same = 0, ef = 0, last = UINT32_MAX;
+	struct way_out to = {0};
+	FOR_EACH (i, r->mask & b->alive) {
+		const struct packet *p = &b->packet[i];
+		if (unlikely(p->flags & (PACKET_FREE | PACKET_PAID)))
+			continue;
+		if (p->out != last) {
+			join(w, out, to.limiter, same);
+			to = out_of(w, last = p->out);
+			same = 0;
+		}
+		same |= 1u << i;
+		members |= 1u << i;
+		ef |= (uint32_t)(p->tos >> 2 == DSCP_EF) << i;
+		in->length[i] = accounted(p, account);
+		out->length[i] = accounted(p, to.account);
+	}
+	join(w, out, to.limiter, same);
+	if (members != 0)
+		join(w, in, from->limiter_in, members);
+	return ef;
 }
 
 static void refuse(struct worker *w, unsigned i, uint32_t ef, bool full)
@@ -146,27 +190,14 @@ static void park_all(struct worker *w)
 void stage_police(struct worker *w)
 {
 	struct burst *b = &w->burst;
-	const struct interface *interface = w->tables->interface;
 	bool shaping = __atomic_load_n(&w->tables->shaped, __ATOMIC_RELAXED) != 0;
 	struct batches in, out;
 	uint32_t ef = 0;
 	in.count = out.count = 0;
 	memset(in.place, 0, sizeof(in.place));
 	memset(out.place, 0, sizeof(out.place));
-	FOR_EACH (i, b->alive) {
-		const struct packet *p = &b->packet[i];
-		const struct interface *from = &interface[p->in], *to = &interface[p->out];
-		uint32_t limiter_in = from->limiter_in, limiter_out = to->limiter_out;
-		if (p->flags & (PACKET_FREE | PACKET_PAID))
-			continue;
-		ef |= (uint32_t)(p->tos >> 2 == DSCP_EF) << i;
-		in.length[i] = accounted(p, from->account_in);
-		out.length[i] = accounted(p, to->account_out);
-		if (limiter_in != 0)
-			join(w, &in, limiter_in, i);
-		if (limiter_out != 0)
-			join(w, &out, limiter_out, i);
-	}
+	for (unsigned r = 0; r < b->runs; r++)
+		ef |= sort_run(w, &b->run[r], &in, &out);
 	if (shaping) {
 		w->queued = 0;
 		for (unsigned k = 0; k < b->count; k++)

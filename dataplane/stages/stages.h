@@ -7,13 +7,14 @@
 // divides, and none calls another one.
 
 #include "dataplane/io/host.h"
+#include "dataplane/stages/ip.h"
 #include "dataplane/wire/drop.h"
 #include "dataplane/worker.h"
 
 #include <assert.h>
 
 void stage_classify(struct worker *w, const struct port *port, unsigned n);
-void stage_decap(struct worker *w);
+void stage_decap(struct worker *w); // if burst.gre is not 0; leaves no gaps
 void stage_lookup(struct worker *w);
 void stage_local(struct worker *w);
 void stage_guard(struct worker *w);
@@ -38,6 +39,7 @@ void burst_of_host(struct worker *w, const struct host_entry *entry, unsigned n)
 static inline void burst_open(struct burst *b)
 {
 	b->count = 0;
+	b->runs = 0;
 	b->alive = 0;
 	b->gre = 0;
 }
@@ -64,8 +66,16 @@ static inline uint32_t heir(const struct worker *w, uint32_t slot, uint32_t tenu
 	return w->tables->interface[slot].tenure == tenure ? slot : 0;
 }
 
-// Closes the gaps; the order of packets stays.
-void burst_compact(struct burst *b);
+// Packet i, behind all others, is one of the last run or begins another one.
+static inline void burst_run(struct burst *b, unsigned i, uint32_t in, uint32_t vrf)
+{
+	if (b->runs == 0 || b->run[b->runs - 1].in != in)
+		b->run[b->runs++] = (struct run){.in = in, .vrf = vrf};
+	b->run[b->runs - 1].mask |= 1u << i;
+}
+
+// Closes the gaps, the order of packets stays, and cuts the runs anew.
+void burst_cut(struct burst *b);
 
 // For us: local has it from here, `reason` and `info` as in io/host.h.
 static inline void burst_to_local(struct worker *w, unsigned i, unsigned reason, uint32_t info)
@@ -120,29 +130,24 @@ static inline void burst_trim(struct rte_mbuf *m, unsigned bytes)
 	m->pkt_len = bytes;
 }
 
-// Runs of packets of one interface are counted together.
-struct rx_count {
-	uint32_t interface;
-	uint32_t packets;
-	uint64_t bytes;
-};
-
-static inline void rx_count_flush(struct worker *w, struct rx_count *c)
+static inline void count_rx(struct worker *w, uint32_t interface, unsigned packets, uint64_t bytes)
 {
-	struct stats_interface *hot = &w->hot[c->interface];
-	hot->rx_packets += c->packets;
-	hot->rx_bytes += c->bytes;
+	struct stats_interface *hot = &w->hot[interface];
+	hot->rx_packets += packets;
+	hot->rx_bytes += bytes;
 }
 
-static inline void rx_count_add(
-	struct worker *w, struct rx_count *c, uint32_t interface, uint16_t bytes)
+// Checks the IP header at `ip`, of which `room` bytes are there (20 may be read whatever they are), and notes what it says.
+// HEADER_OK, or the reason to drop it.
+static inline enum drop_reason check_header(
+	struct packet *p, const uint8_t *ip, unsigned room, bool ipv4)
 {
-	if (c->interface != interface) {
-		rx_count_flush(w, c);
-		*c = (struct rx_count){.interface = interface};
-	}
-	c->packets++;
-	c->bytes += bytes;
+	p->length = 0;
+	p->family = ipv4 ? 4 : 6;
+	enum drop_reason bad =
+		ipv4 ? ipv4_check(ip, room, &p->length) : ipv6_check(ip, room, &p->length);
+	p->tos = ipv4 ? ip[1] : bad == HEADER_OK ? ipv6_class(ip) : 0;
+	return bad;
 }
 
 static inline struct group_word group_word(const struct tables *t, uint32_t slot)
