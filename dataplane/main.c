@@ -262,7 +262,7 @@ static int make_buffers(struct program *p)
 		(o->buffer_size + RTE_PKTMBUF_HEADROOM + sizeof(struct rte_mbuf) + 128);
 	p->pool = rte_pktmbuf_pool_create_by_ops("packets", o->buffers, BUFFER_CACHE, 0,
 		(uint16_t)(o->buffer_size + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY, "ring_mt_rts");
-	if (!p->pool)
+	if (p->pool == NULL)
 		return die(EXIT_MEMORY,
 			"too little memory for %u packet buffers of %u bytes, %" PRIu64
 			" MiB (%s): raise -m, or lower --buffers, --descriptors or --workers",
@@ -430,8 +430,8 @@ static void check_clock(struct program *p)
 		limiters_retime(p->dp, p->clock.hz);
 	} else if (news == -ERANGE) {
 		log_warn("clock jumped",
-			"hz=%" PRIu64 " measured=%" PRIu64 " limiters_repaired=%u hint=\"a guest that "
-			"was moved, suspended or restored\"",
+			"hz=%" PRIu64 " measured=%" PRIu64 " limiters_repaired=%u "
+			"hint=\"a guest that was moved, suspended or restored\"",
 			p->clock.hz, p->clock.other_hz, limiters_settle(p->dp));
 	}
 }

@@ -53,17 +53,17 @@ static const char *set_idle(struct options *o, const char *value, const struct o
 {
 	if (strcmp(value, "sleep") && strcmp(value, "poll"))
 		return "is neither sleep nor poll";
-	o->idle_sleep = !strcmp(value, "sleep");
+	o->idle_sleep = strcmp(value, "sleep") == 0;
 	return NULL;
 }
 
 static const char *set_tpid(struct options_port *p, const char *value)
 {
-	if (!strcmp(value, "8100"))
+	if (strcmp(value, "8100") == 0)
 		p->outer_tpid = PORT_TPID_8100;
-	else if (!strcmp(value, "88a8"))
+	else if (strcmp(value, "88a8") == 0)
 		p->outer_tpid = PORT_TPID_88A8;
-	else if (!strcmp(value, "any"))
+	else if (strcmp(value, "any") == 0)
 		p->outer_tpid = PORT_TPID_ANY;
 	else
 		return "has a tpid that is not 8100, 88a8 or any";
@@ -234,11 +234,11 @@ enum options_result options_parse(int argc, char **argv, struct options *o)
 		.idle_sleep = true,
 	};
 	for (int i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--version")) {
+		if (strcmp(argv[i], "--version") == 0) {
 			printf("culvert-dataplane %s\n", CULVERT_VERSION);
 			return OPTIONS_DONE;
 		}
-		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
 			print_help();
 			return OPTIONS_DONE;
 		}

@@ -129,7 +129,7 @@ static int kernel_device(unsigned index, short *flags, int *mtu)
 
 	if (fd < 0)
 		return -errno;
-	if (!if_indextoname(index, r.ifr_name) || ioctl(fd, SIOCGIFFLAGS, &r) < 0) {
+	if (if_indextoname(index, r.ifr_name) == NULL || ioctl(fd, SIOCGIFFLAGS, &r) < 0) {
 		err = -errno;
 	} else {
 		*flags = r.ifr_flags;
@@ -371,7 +371,7 @@ static int set_up_hand_over(struct ethdev *e)
 		ssize_t size = (rte_ring_get_memsize(HAND_OVER) + 63) & ~63;
 		struct rte_ring *r = aligned_alloc(64, (size_t)size);
 
-		if (!r)
+		if (r == NULL)
 			return -ENOMEM;
 		if (rte_ring_init(r, "hand-over", HAND_OVER, RING_F_SP_ENQ | RING_F_SC_DEQ)) {
 			free(r);
@@ -459,7 +459,7 @@ void ethdev_close(struct port *p)
 {
 	struct ethdev *e;
 
-	if (!p)
+	if (p == NULL)
 		return;
 	e = p->driver;
 	for (unsigned w = 0; w < DATAPLANE_WORKERS; w++) {

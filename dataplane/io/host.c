@@ -103,11 +103,11 @@ static void deliver(struct host *h, const struct host_item *item)
 	const struct host_interface *to = &h->interface[slot < h->slots ? slot : 0];
 	bool sent;
 
-	if (redirect && (!target || target->generation != item->info_generation)) {
+	if (redirect && (target == NULL || target->generation != item->info_generation)) {
 		sparse(h, item->slot)->drops[DROP_STALE]++;
 		return;
 	}
-	if (!target || to->fd < 0 || to->generation != target->generation) {
+	if (target == NULL || to->fd < 0 || to->generation != target->generation) {
 		sparse(h, item->slot)->drops[DROP_HOST_NONE]++;
 		return;
 	}
@@ -118,8 +118,8 @@ static void deliver(struct host *h, const struct host_item *item)
 		sparse(h, item->slot)->drops[DROP_HOST_ERROR]++;
 }
 
-// The address an ICMP error comes from: the in-interface's, else in IPv6 the one of the interface the packet was to leave
-// by, as tunnels have none. NULL: neither.
+// The address an ICMP error comes from: the in-interface's, else in IPv6 the one of the interface
+// the packet was to leave by, as tunnels have none. NULL: neither.
 static const uint8_t *source_of(struct host *h, const struct host_item *item, bool ipv6)
 {
 	const struct host_interface *in = &h->interface[item->slot], *out;
@@ -128,7 +128,7 @@ static const uint8_t *source_of(struct host *h, const struct host_item *item, bo
 	if (in->has_source[ipv6])
 		return ipv6 ? in->source6 : in->source4;
 	target = ipv6 && item->out && item->out < h->slots ? interface_at(h->dp, item->out) : NULL;
-	if (!target || target->generation != item->out_generation)
+	if (target == NULL || target->generation != item->out_generation)
 		return NULL;
 	out = &h->interface[item->out];
 	return out->has_source[1] ? out->source6 : NULL;
@@ -145,7 +145,7 @@ static void answer(struct host *h, const struct host_item *item, uint64_t now)
 	struct rte_mbuf *m;
 
 	m = icmp_error(h, source, l3, length, item, &why);
-	if (!m) {
+	if (m == NULL) {
 		if (why != DROP_COUNT)
 			drop_made(h, item->slot, why);
 		return;
@@ -174,7 +174,7 @@ static unsigned take_class(struct host *h, struct rte_ring *ring, uint64_t now)
 		const struct interface *in = interface_at(h->dp, item->slot);
 		bool ours = item->reason == HOST_LOCAL || item->reason == HOST_NEIGHBOR;
 
-		if (!in || in->generation != item->generation) {
+		if (in == NULL || in->generation != item->generation) {
 			bool same = h->dp->tables->interface[item->slot].tenure == item->tenure;
 
 			if (ours)
@@ -208,7 +208,7 @@ static int push_tags(struct rte_mbuf *m, const struct host_interface *i)
 	unsigned bytes = 4u * i->vlans;
 	uint8_t *head = (uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)bytes);
 
-	if (!head)
+	if (head == NULL)
 		return -ENOSPC;
 	memmove(head, head + bytes, 12);
 	for (unsigned t = 0; t < i->vlans; t++) {
@@ -259,7 +259,7 @@ static unsigned read_frames(struct host *h, uint32_t slot)
 		struct rte_mbuf *m = rte_pktmbuf_alloc(h->pool);
 		ssize_t got;
 
-		if (!m)
+		if (m == NULL)
 			return n; // left in the kernel's queue
 		got = read(i->fd, rte_pktmbuf_mtod(m, void *), rte_pktmbuf_tailroom(m));
 		if (got <= 0) {
@@ -269,7 +269,7 @@ static unsigned read_frames(struct host *h, uint32_t slot)
 				epoll_ctl(h->epoll, EPOLL_CTL_DEL, i->fd, NULL);
 			return n;
 		}
-		if (!in || in->generation != i->generation) {
+		if (in == NULL || in->generation != i->generation) {
 			rte_pktmbuf_free(m);
 		} else if (got == rte_pktmbuf_tailroom(m)) { // and perhaps cut there
 			drop_made(h, slot, DROP_HOST_FRAME);
@@ -317,7 +317,7 @@ int host_set(struct host *h, uint32_t slot, uint32_t generation, int fd, bool et
 	struct epoll_event e = {.events = EPOLLIN, .data.u32 = slot};
 	int err = 0;
 
-	if (!slot || slot >= h->slots || !interface_at(h->dp, slot)) {
+	if (!slot || slot >= h->slots || interface_at(h->dp, slot) == NULL) {
 		close(fd);
 		return -ENOENT;
 	}
@@ -358,7 +358,7 @@ void host_update(struct host *h, uint32_t slot)
 		return;
 	i = &h->interface[slot];
 	r = interface_record(h->dp, slot);
-	if (!r || !interface_at(h->dp, slot))
+	if (r == NULL || interface_at(h->dp, slot) == NULL)
 		return;
 	if (r->kind == WIRE_INTERFACE_ETHERNET && r->port < h->dp->ports)
 		tpid = h->dp->port[r->port]->outer_tpid;
@@ -438,11 +438,11 @@ static int create_queue(struct host *h, struct host_queue *q, const struct host_
 	q->burst = c->hz / 20; // 50 ms of the rate
 	q->arrival = calloc(h->slots, sizeof(*q->arrival));
 	q->from_host = new_ring("from-host", size, sizeof(struct host_entry));
-	if (!q->arrival || !q->from_host)
+	if (q->arrival == NULL || q->from_host == NULL)
 		return -ENOMEM;
 	for (int class = 0; class < HOST_CLASSES; class ++) {
 		q->to_host[class] = new_ring("to-host", size, sizeof(struct host_item));
-		if (!q->to_host[class])
+		if (q->to_host[class] == NULL)
 			return -ENOMEM;
 	}
 	return 0;
@@ -457,7 +457,7 @@ int host_create(struct dataplane *dp, const struct host_config *c, struct host *
 	if (!c->workers || c->workers > DATAPLANE_WORKERS || !c->hz)
 		return -EINVAL;
 	h = calloc(1, sizeof(*h));
-	if (!h)
+	if (h == NULL)
 		return -ENOMEM;
 	pthread_mutex_init(&h->lock, NULL);
 	h->dp = dp;
@@ -470,7 +470,7 @@ int host_create(struct dataplane *dp, const struct host_config *c, struct host *
 	h->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (h->epoll < 0)
 		err = -errno;
-	else if (!h->interface)
+	else if (h->interface == NULL)
 		err = -ENOMEM;
 	for (uint32_t i = 0; !err && i < h->slots; i++)
 		h->interface[i].fd = -1;
@@ -486,7 +486,7 @@ int host_create(struct dataplane *dp, const struct host_config *c, struct host *
 
 void host_destroy(struct host *h)
 {
-	if (!h)
+	if (h == NULL)
 		return;
 	for (unsigned w = 0; w < h->workers; w++) {
 		struct host_queue *q = &h->queue[w];

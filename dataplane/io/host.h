@@ -116,11 +116,11 @@ int host_unset(struct host *host, uint32_t slot);
 // may have a queue.
 void host_update(struct host *host, uint32_t slot);
 
-// The address ICMP errors about packets of interface `slot` come from; NULL = none. `family` 4 or 6.
-// An IPv6 address of the link only is none: it cannot be heard from further away. Without one, as on
-// the tunnels of a vNet, IPv4 uses 192.0.0.8 (RFC 7600 4.8); IPv6 the address of the interface the
-// packet would have left by, and if that is not known or has none, nothing is sent and `icmp-source`
-// counted.
+// The address ICMP errors about packets of interface `slot` come from; NULL = none. `family` 4 or
+// 6. An IPv6 address of the link only is none: it cannot be heard from further away. Without one,
+// as on the tunnels of a vNet, IPv4 uses 192.0.0.8 (RFC 7600 4.8); IPv6 the address of the
+// interface the packet would have left by, and if that is not known or has none, nothing is sent
+// and `icmp-source` counted.
 void host_set_source(struct host *host, uint32_t slot, unsigned family, const uint8_t *addr);
 
 // A bounded amount of work: rings to descriptors, descriptors to rings. Returns packets moved; 0 =

@@ -76,8 +76,8 @@ static bool allowed4(const uint8_t *ip, uint32_t length)
 	}
 }
 
-// The packet is, or may be, an ICMPv6 error or redirect: looked for behind extension headers too, and assumed where
-// it cannot be seen.
+// The packet is, or may be, an ICMPv6 error or redirect: looked for behind extension headers too,
+// and assumed where it cannot be seen.
 static bool may_be_error6(const uint8_t *ip, uint32_t length)
 {
 	uint8_t next = ip[6];
@@ -102,7 +102,7 @@ static bool allowed6(const uint8_t *ip, uint32_t length, unsigned reason)
 {
 	static const uint8_t unspecified[16];
 
-	if (length < 40 || ip[8] == 0xff || !memcmp(ip + 8, unspecified, 16))
+	if (length < 40 || ip[8] == 0xff || memcmp(ip + 8, unspecified, 16) == 0)
 		return false;
 	if (ip[24] == 0xff && reason != HOST_TOO_BIG)
 		return false;
@@ -180,7 +180,7 @@ struct rte_mbuf *icmp_error(struct host *host, const uint8_t *source, const uint
 	       : !(length >= 40 && packet[0] >> 4 == 6 && allowed6(packet, length, item->reason)))
 		return NULL;
 	*why = DROP_ICMP_SOURCE;
-	if (!v4 && !source)
+	if (!v4 && source == NULL)
 		return NULL;
 	*why = DROP_NO_BUFFER;
 	// Padding of the frame is not part of the packet.
@@ -189,10 +189,10 @@ struct rte_mbuf *icmp_error(struct host *host, const uint8_t *source, const uint
 	quoted = RTE_MIN(length, total);
 	quoted = RTE_MIN(quoted, most);
 	m = rte_pktmbuf_alloc(host->pool);
-	if (!m)
+	if (m == NULL)
 		return NULL;
 	out = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)(header + quoted));
-	if (!out) {
+	if (out == NULL) {
 		rte_pktmbuf_free(m);
 		return NULL;
 	}

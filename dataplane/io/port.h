@@ -2,8 +2,9 @@
 #ifndef IO_PORT_H
 #define IO_PORT_H
 
-// A port: something frames come from and go to. The stages see two functions and the fields below; io/ethdev.c
-// puts a DPDK device behind them, the packet tests put two queues in memory behind them.
+// A port: something frames come from and go to. The stages see two functions and the fields below;
+// io/ethdev.c puts a DPDK device behind them, the packet tests put two queues in memory behind
+// them.
 
 #include <stdint.h>
 
@@ -18,10 +19,10 @@ struct rte_mbuf;
 #define PORT_TPID_ANY  2u
 
 struct port {
-	// Take up to `n` frames from / put `n` frames to a queue; return how many. What tx did not take stays
-	// the caller's. Frames are whole, single-segment (nb_segs 1), from the destination MAC on, without FCS,
-	// with VLAN tags in the frame (no stripping) and at least RTE_PKTMBUF_HEADROOM in front.
-	// Neither blocks. Every worker uses its own tx queue.
+	// Take up to `n` frames from / put `n` frames to a queue; return how many. What tx did not
+	// take stays the caller's. Frames are whole, single-segment (nb_segs 1), from the
+	// destination MAC on, without FCS, with VLAN tags in the frame (no stripping) and at least
+	// RTE_PKTMBUF_HEADROOM in front. Neither blocks. Every worker uses its own tx queue.
 	uint16_t (*rx)(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t n);
 	uint16_t (*tx)(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t n);
 	void *driver;
@@ -34,8 +35,8 @@ struct port {
 	uint8_t outer_tpid; // PORT_TPID_*
 	uint8_t tag_debt;   // bytes by which that is smaller with two tags, see port_mtu()
 	uint8_t up;         // link; one aligned store by the main thread, read by workers
-	uint32_t
-		unclassified; // interface slot charged for frames of no interface; set by dataplane_add_port()
+	// interface slot charged for frames of no interface; set by dataplane_add_port()
+	uint32_t unclassified;
 	uint32_t speed; // Mb/s, 0 = unknown
 	char name[WIRE_NAME_MAX];
 };

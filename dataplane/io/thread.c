@@ -52,8 +52,8 @@ static void nap(struct rte_rcu_qsbr *qsbr, unsigned reader, long ns)
 	rte_rcu_qsbr_thread_online(qsbr, reader);
 }
 
-// Not when a packet that a shaper holds back would come too late for it: a nap takes as long as it says, and about as
-// long again until the core is there.
+// Not when a packet that a shaper holds back would come too late for it: a nap takes as long as it
+// says, and about as long again until the core is there.
 static void rest(struct io_thread *t, long ns)
 {
 	struct dataplane *dp = t->all->config.dp;
@@ -119,7 +119,7 @@ int io_threads_start(const struct io_threads_config *config, struct io_threads *
 	unsigned lcore = rte_get_next_lcore(-1, 1, 0);
 	int err = 0;
 
-	if (!all)
+	if (all == NULL)
 		return -ENOMEM;
 	all->config = *config;
 	for (unsigned w = 0; w < config->dp->workers && !err; w++) {
@@ -144,7 +144,7 @@ int io_threads_start(const struct io_threads_config *config, struct io_threads *
 
 void io_threads_stop(struct io_threads *all)
 {
-	if (!all)
+	if (all == NULL)
 		return;
 	__atomic_store_n(&all->stop, 1, __ATOMIC_RELAXED);
 	for (unsigned w = 0; w < DATAPLANE_WORKERS; w++) {
@@ -196,7 +196,7 @@ int host_thread_start(struct host *h)
 
 void host_thread_stop(struct host *h)
 {
-	if (!h || !h->running)
+	if (h == NULL || !h->running)
 		return;
 	__atomic_store_n(&h->running, 0, __ATOMIC_RELAXED);
 	pthread_join(h->thread, NULL);

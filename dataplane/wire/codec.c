@@ -115,7 +115,7 @@ int wire_message_add(struct wire_message *m, const void *record)
 {
 	const struct wire_type_info *info = wire_type_info(m->header.type);
 
-	if (!info)
+	if (info == NULL)
 		return -EOPNOTSUPP;
 	if (m->header.len + info->size > sizeof(m->data))
 		return -ENOSPC;
@@ -129,7 +129,7 @@ unsigned wire_message_capacity(uint16_t type)
 {
 	const struct wire_type_info *info = wire_type_info(type);
 
-	if (!info)
+	if (info == NULL)
 		return 0;
 	return (WIRE_MESSAGE_MAX - sizeof(struct wire_header)) / info->size;
 }
@@ -145,7 +145,7 @@ int wire_message_check(const struct wire_message *m, size_t length, unsigned dir
 	if (h->major != WIRE_MAJOR)
 		return -EPROTO;
 	info = wire_type_info(h->type);
-	if (!info)
+	if (info == NULL)
 		return -EOPNOTSUPP;
 	if (!(info->direction & direction))
 		return -EACCES;
@@ -158,7 +158,7 @@ int wire_record_check(uint16_t type, const void *record)
 {
 	const struct part *parts = NULL;
 
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]) && !parts; i++)
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]) && parts == NULL; i++)
 		if (rules[i].type == type)
 			parts = rules[i].part;
 	for (unsigned i = 0; parts && i < PARTS_MAX && parts[i].kind != PART_NONE; i++) {
@@ -168,7 +168,7 @@ int wire_record_check(uint16_t type, const void *record)
 			return -EINVAL;
 		if (parts[i].kind == PART_ID && all_zero(p, parts[i].size))
 			return -EINVAL;
-		if (parts[i].kind == PART_TEXT && !memchr(p, 0, parts[i].size))
+		if (parts[i].kind == PART_TEXT && memchr(p, 0, parts[i].size) == NULL)
 			return -EINVAL;
 	}
 	return 0;

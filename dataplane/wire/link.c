@@ -105,7 +105,7 @@ int wire_listen(const char *path, uid_t uid, struct wire_listener **listener)
 	if (err)
 		return err;
 	l = calloc(1, sizeof(*l));
-	if (!l)
+	if (l == NULL)
 		return -ENOMEM;
 	l->uid = uid;
 	memcpy(l->path, a.sun_path, sizeof(l->path));
@@ -136,7 +136,7 @@ fail:
 
 void wire_listener_close(struct wire_listener *l)
 {
-	if (!l)
+	if (l == NULL)
 		return;
 	unlink(l->path);
 	close(l->fd);
@@ -207,7 +207,7 @@ int wire_link_adopt(int fd, unsigned direction, struct wire_link **link)
 	struct wire_link *l = calloc(1, sizeof(*l));
 	int size = SOCKET_BUFFER;
 
-	if (!l)
+	if (l == NULL)
 		return -ENOMEM;
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
 		free(l);
@@ -224,7 +224,7 @@ int wire_link_adopt(int fd, unsigned direction, struct wire_link **link)
 
 void wire_link_close(struct wire_link *l)
 {
-	if (!l)
+	if (l == NULL)
 		return;
 	for (struct queued *q = l->first, *next; q; q = next) {
 		next = q->next;
@@ -283,7 +283,7 @@ static int enqueue(struct wire_link *l, const struct wire_message *m, const int 
 	if (l->backlog + m->header.len > WIRE_BACKLOG_MAX)
 		return -ENOBUFS;
 	q = malloc(sizeof(*q) + aligned + n * sizeof(int));
-	if (!q)
+	if (q == NULL)
 		return -ENOMEM;
 	q->next = NULL;
 	q->length = m->header.len;
@@ -321,7 +321,7 @@ int wire_send(struct wire_link *l, struct wire_message *m, const int *fds, unsig
 			m->header.seq = l->sent + 1;
 		numbered = 1;
 	}
-	if (!l->first)
+	if (l->first == NULL)
 		err = send_now(l->fd, m->data, m->header.len, fds, n);
 	if (err == -EAGAIN)
 		err = enqueue(l, m, fds, n);
@@ -344,7 +344,7 @@ int wire_link_flush(struct wire_link *l)
 		if (err)
 			return err == -EAGAIN ? 0 : err;
 		l->first = q->next;
-		if (!l->first)
+		if (l->first == NULL)
 			l->last = &l->first;
 		l->backlog -= q->length;
 		close_all(q->fds, q->fds_count);

@@ -16,15 +16,16 @@
 // A controller whose HELLO names another store than the data plane was configured from, or an older
 // revision, gets -ESTALE for every SET, DELETE and END until a forced BEGIN was accepted.
 //
-// Sweeps of several scopes may be open at once. END counts, since its BEGIN: VRF_SET,
-// INTERFACE_SET (or _EXCHANGE), LIMITER_SET and LOCAL_SET (configuration), ROUTE_SET of that VRF (routes),
+// Sweeps of several scopes may be open at once. END counts, since its BEGIN: VRF_SET, INTERFACE_SET
+// (or _EXCHANGE), LIMITER_SET and LOCAL_SET (configuration), ROUTE_SET of that VRF (routes),
 // NEIGHBOR_SET, PATH_SET and GROUP_SET (next hops). An END that is refused voids its sweep. What is
 // swept but still in use goes with a later END that frees it.
 //
 // What an error means in an ACK:
 //   -EINVAL      padding, range or id of this record
 //   -ENOENT      refers to something that does not exist (SET), or is not there (DELETE)
-//   -EBUSY       DELETE of something in use; SET of an interface to another kind, or in use to another VRF
+//   -EBUSY       DELETE of something in use; SET of an interface to another kind, or in use to
+//                another VRF
 //   -EEXIST      the (port, VLAN stack), GRE triple or address belongs to another id
 //   -ENOSPC      a table, or the VRF's quota, is full
 //   -EBADF       HOST_SET names a descriptor that was not sent

@@ -2,16 +2,16 @@
 #ifndef WIRE_STATS_H
 #define WIRE_STATS_H
 
-// The stats segment: one preallocated, prefaulted file on hugetlbfs or tmpfs. The data plane writes it, the
-// controller and tools read it, and it outlives both: a restarted data plane takes it up again. All numbers
-// are host order, monotone 64-bit counts; readers may see a line half updated between two packets, never a
-// torn number.
+// The stats segment: one preallocated, prefaulted file on hugetlbfs or tmpfs. The data plane writes
+// it, the controller and tools read it, and it outlives both: a restarted data plane takes it up
+// again. All numbers are host order, monotone 64-bit counts; readers may see a line half updated
+// between two packets, never a torn number.
 //
 //   header | directories of interfaces, limiters, accounts | limiter words
-//          | per writer: hot lines by interface slot, limiter parts by limiter slot, accounts, sparse blocks
+//          | per writer: hot lines by interface, limiter parts, accounts, sparse blocks, each by slot
 //
-// A writer is a worker, the host-path thread, or the fold: counts of writers that no longer exist. A value is
-// the sum over all writers.
+// A writer is a worker, the host-path thread, or the fold: counts of writers that no longer exist.
+// A value is the sum over all writers.
 
 #include <assert.h>
 #include <stddef.h>
@@ -28,8 +28,8 @@
 #define STATS_LIVE    1u
 #define STATS_DELETED 2u // final values stay until the controller releases the uid
 
-// First in the file. `layout` is a hash over every size and number that the layout depends on: a file with
-// another one is never interpreted.
+// First in the file. `layout` is a hash over every size and number that the layout depends on: a
+// file with another one is never interpreted.
 struct stats_header {
 	uint32_t magic;
 	uint32_t version;
@@ -51,8 +51,7 @@ struct stats_header {
 	uint64_t account_offset;
 	uint64_t sparse_offset;
 	char boot[40]; // kernel's boot id
-	uint64_t
-		moving; // odd while counts move from one line to another: sums are not to be trusted
+	uint64_t moving;     // odd while counts move between lines: sums are not to be trusted
 	uint64_t move_armed; // redo log of one such move: 1 = the rest is valid
 	uint64_t move_from;  // offsets in the file
 	uint64_t move_to;
@@ -105,14 +104,15 @@ struct stats_sparse {
 };
 static_assert(sizeof(struct stats_sparse) == 512, "stats_sparse");
 
-// The limiter itself: what all workers of one contract share. dataplane/tables/limiter.h says what the times
-// mean. The parameters stand beside the word so that a decision costs one cache line; they are derived from
-// the wire record and the clock, and written anew at every LIMITER_SET. Times and costs are in units of
-// 2^-8 TSC ticks; a cost is units per byte (or per packet) with 16 fractional bits.
+// The limiter itself: what all workers of one contract share. dataplane/tables/limiter.h says what
+// the times mean. The parameters stand beside the word so that a decision costs one cache line;
+// they are derived from the wire record and the clock, and written anew at every LIMITER_SET. Times
+// and costs are in units of 2^-8 TSC ticks; a cost is units per byte (or per packet) with 16
+// fractional bits.
 struct stats_limiter_word {
 	// first line: every decision
-	uint64_t
-		tat; // theoretical arrival time: now = nothing of the burst in use, now + lo = all of it
+	// theoretical arrival time: now = nothing of the burst in use, now + lo = all of it
+	uint64_t tat;
 	uint64_t cost;
 	uint64_t lo;      // level above which best effort is dropped with growing probability ...
 	uint64_t hi;      // ... and above which always
@@ -142,8 +142,8 @@ struct stats_limiter_word {
 };
 static_assert(sizeof(struct stats_limiter_word) == 192, "stats_limiter_word");
 
-// What a limiter did; bytes are accounted bytes. This is what sums over writers and moves between them.
-// [0] best effort, [1] EF.
+// What a limiter did; bytes are accounted bytes. This is what sums over writers and moves between
+// them. [0] best effort, [1] EF.
 struct stats_limiter {
 	struct {
 		uint64_t packets;
@@ -152,16 +152,16 @@ struct stats_limiter {
 };
 static_assert(sizeof(struct stats_limiter) == 64, "stats_limiter");
 
-// One writer's part of a limiter: two lines, of which a packet within a lease touches the first only. All
-// but `count` is the worker's own, means nothing to others and is void after a restart.
+// One writer's part of a limiter: two lines, of which a packet within a lease touches the first
+// only. All but `count` is the worker's own, means nothing to others and is void after a restart.
 struct stats_limiter_part {
 	uint64_t credit; // what is left of the lease, units; 0 = none
 	uint64_t expiry; // the lease is void after this
-	uint64_t
-		terms; // with a lease: the cost it was taken at; without: best effort is refused until then (0: it is not)
+	// with a lease: the cost it was taken at; without: best effort is refused until then (0: not)
+	uint64_t terms;
 	uint64_t dice; // packets that the ramp had to judge
-	uint64_t
-		window; // bytes << 32 | number of the window (about 1 ms) in which they were offered
+	// bytes << 32 | number of the window (about 1 ms) in which they were offered
+	uint64_t window;
 	uint64_t peak;  // likewise, the fullest one of this epoch
 	struct stats_limiter count;
 	uint32_t drop_first; // window of the first and of the last drop of the latest run
@@ -171,7 +171,8 @@ struct stats_limiter_part {
 static_assert(offsetof(struct stats_limiter_part, count) == 48, "best effort passed: first line");
 static_assert(sizeof(struct stats_limiter_part) == 128, "stats_limiter_part");
 
-// What left by the paths that name this account: IP packets and their bytes, as billed. One writer's part.
+// What left by the paths that name this account: IP packets and their bytes, as billed. One
+// writer's part.
 struct stats_account {
 	uint64_t packets;
 	uint64_t bytes;

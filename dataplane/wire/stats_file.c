@@ -148,9 +148,9 @@ static void read_boot_id(char boot[40])
 	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
 
 	memset(boot, 0, 40);
-	if (!f)
+	if (f == NULL)
 		return;
-	if (!fgets(boot, 40, f))
+	if (fgets(boot, 40, f) == NULL)
 		boot[0] = 0;
 	boot[strcspn(boot, "\n")] = 0;
 	fclose(f);
@@ -171,8 +171,8 @@ static void new_run(struct stats_segment *s, const struct stats_config *c)
 	double apart = h->hz ? (double)c->hz / (double)h->hz - 1.0 : 1.0;
 
 	read_boot_id(boot);
-	s->words_valid =
-		boot[0] && !memcmp(boot, h->boot, sizeof(boot)) && apart < 1e-4 && apart > -1e-4;
+	s->words_valid = boot[0] && memcmp(boot, h->boot, sizeof(boot)) == 0 && apart < 1e-4 &&
+			 apart > -1e-4;
 	memcpy(h->boot, boot, sizeof(boot));
 	h->hz = c->hz;
 	h->start = realtime_ns();
@@ -198,10 +198,10 @@ static struct stats_segment *new_segment(void)
 {
 	struct stats_segment *s = calloc(1, sizeof(*s));
 
-	if (!s)
+	if (s == NULL)
 		return NULL;
 	s->private = calloc(1, sizeof(*s->private));
-	if (!s->private) {
+	if (s->private == NULL) {
 		free(s);
 		return NULL;
 	}
@@ -211,7 +211,7 @@ static struct stats_segment *new_segment(void)
 
 void stats_close(struct stats_segment *s)
 {
-	if (!s)
+	if (s == NULL)
 		return;
 	stats_index_free(s);
 	if (s->private->base)

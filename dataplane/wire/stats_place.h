@@ -13,7 +13,7 @@ struct stats_place {
 	char *name;    // within `directory`
 	int directory; // O_PATH
 	int fd;        // read-write, locked
-	int reader; // read-only, an open file of its own: a copy in another process neither holds the lock nor can write
+	int reader;    // read-only, an open file of its own: copies neither hold the lock nor can write
 	uint64_t size; // 0 = new
 	uint64_t unit; // in which the file system gives memory
 };

@@ -45,7 +45,8 @@ int stats_has_writer(uint32_t workers, unsigned writer);
 int stats_index_build(struct stats_segment *s);
 void stats_index_free(struct stats_segment *s);
 
-// Moves up to eight counts to another place so that a kill at any instruction loses and doubles nothing.
+// Moves up to eight counts to another place so that a kill at any instruction loses and doubles
+// nothing.
 void stats_move_line(struct stats_segment *s, uint64_t *from, uint64_t *to, unsigned words);
 int stats_move_redo(struct stats_segment *s); // -EBADMSG when the log is nonsense
 

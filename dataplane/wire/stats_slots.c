@@ -272,7 +272,7 @@ static int index_directory(struct stats_segment *s, enum stats_kind kind)
 	x->next = calloc(slots, sizeof(*x->next));
 	x->free = calloc(slots, sizeof(*x->free));
 	x->claimed = calloc(slots, 1);
-	if (!x->bucket || !x->next || !x->free || !x->claimed)
+	if (x->bucket == NULL || x->next == NULL || x->free == NULL || x->claimed == NULL)
 		return -ENOMEM;
 	for (uint32_t slot = slots; slot-- > 0;) {
 		struct stats_entry *e = &s->entry[kind][slot];

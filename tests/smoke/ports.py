@@ -74,6 +74,27 @@ class Ports:
         assert "ready" in self.starts(taps, "--workers", "4", *ports)
         print("ok   20 queues that hold 1,024 buffers each")
 
+    def scale(self):
+        """40,000 interfaces and limiters: it starts, and the segment is as large as the documents say."""
+        path = os.path.join(self.directory_of_ours(), "stats")
+        command = self.command(["net_null0"], "--port", "a=net_null0", "--interfaces", "40000", "--limiters", "40000")
+        command[command.index("none")] = path
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        try:
+            while 'msg="ready"' not in process.stderr.readline():
+                assert process.poll() is None
+            size = os.stat(path).st_blocks * 512 >> 20
+            assert 90 <= size <= 98, size
+        finally:
+            process.terminate()
+            process.communicate()
+            os.unlink(path)
+            os.rmdir(os.path.dirname(path))
+        print(f"ok   40,000 interfaces and limiters, {size} MiB of counters with one worker")
+
+    def directory_of_ours(self):
+        return f"/dev/shm/culvert-ports-{os.getpid()}"
+
     def sizes(self):
         port = ["--port", "a=net_af_packet0,mtu=9000"]
         said = self.refused(3, ["net_af_packet0,iface=sh-a1"], *port)
@@ -153,6 +174,7 @@ class Ports:
         customer, cloud = smoke.veths()
         self.macs = smoke.port_mac, smoke.core_mac
         self.buffers()
+        self.scale()
         self.sizes()
         self.second()
         self.jumbo(customer, cloud)
