@@ -7,14 +7,15 @@
 // changes nothing outside either: traffic, sessions and kernel objects stay, for the next culvertd to find.
 
 #include "control/base/log.h"
+#include "control/domain/domain.h"
 #include "control/model/model.h"
 #include "control/node.h"
 #include "control/notify.h"
 #include "control/publication.h"
+#include "control/rpc/answers/methods.h"
 #include "control/rpc/rpc.h"
 #include "control/rpc/verbs.h"
 #include "control/service.h"
-#include "control/sync/sync.h"
 #include "control/thread.h"
 
 #include <event2/event.h>
@@ -38,7 +39,7 @@ struct daemon {
 	struct thread *main, *route, *store;
 	struct service *service;
 	struct publication_slot published; // for the route thread
-	struct sync *sync;
+	struct domains *domains;
 	struct rpc_server *server;
 	struct rpc_grant *grants;
 	struct event *signals[2];
@@ -57,8 +58,8 @@ static void deliver(void *arg)
 {
 	struct daemon *daemon = arg;
 	struct publication *publication = publication_take(&daemon->published);
-	if (publication != NULL && daemon->sync != NULL)
-		sync_publish(daemon->sync, publication);
+	if (publication != NULL && daemon->domains != NULL)
+		domains_publish(daemon->domains, publication);
 	else
 		publication_unref(publication);
 }
@@ -191,7 +192,8 @@ static int start_server(struct daemon *daemon, struct api_error *error)
 	if (result == 0)
 		result = rpc_verbs_add(daemon->server, daemon->service, error);
 	if (result == 0)
-		result = rpc_server_add(daemon->server, sync_methods, daemon->sync);
+		result =
+			rpc_server_add(daemon->server, sync_methods, domains_sync(daemon->domains));
 	return result;
 }
 
@@ -238,13 +240,13 @@ static int start(struct daemon *daemon, struct api_error *error)
 	result = service_create(&daemon->service, &service, error);
 	if (result != 0)
 		return result;
-	const struct sync_options sync = {
+	const struct domains_options domains = {
 		.base = thread_base(daemon->route),
 		.node = daemon->node,
 		.event = on_event,
 		.event_ctx = daemon,
 	};
-	result = sync_create(&daemon->sync, &sync, error);
+	result = domains_create(&daemon->domains, &domains, error);
 	if (result == 0)
 		result = start_server(daemon, error);
 	return result;
@@ -267,8 +269,8 @@ static void stop(struct daemon *daemon)
 	rpc_server_destroy(daemon->server);
 	daemon->server = NULL;
 	drain(daemon);
-	sync_destroy(daemon->sync);
-	daemon->sync = NULL;
+	domains_destroy(daemon->domains);
+	daemon->domains = NULL;
 	drain(daemon);
 	service_destroy(daemon->service);
 	for (unsigned int i = 0; i < 2; i++)

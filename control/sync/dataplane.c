@@ -9,6 +9,8 @@
 
 #include "control/sync/dataplane_private.h"
 
+#include "control/base/log.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +21,7 @@
 #define RETRY_WRONG_MS 1000 // somebody listens who does not speak our language
 #define GREETING_MS    5000 // for HELLO to be answered
 #define REFUSED_MS     1000 // refused records are tried again
+#define LOGGED_MAX     100  // refused routes that get a line each
 
 void dataplane_set_state(struct dataplane *d, enum dataplane_state state)
 {
@@ -39,6 +42,7 @@ static void landed(struct dataplane *d)
 {
 	struct flight *flight = &d->flight[d->flight_first];
 	free(flight->record);
+	free(flight->route);
 	free(flight->host);
 	d->flight_first = (d->flight_first + 1) % WIRE_WINDOW;
 	d->flight_count--;
@@ -71,8 +75,12 @@ void dataplane_disconnect(struct dataplane *d, const char *reason, long retry_ms
 	d->readable = d->writable = NULL;
 	wire_link_close(d->link);
 	d->link = NULL;
-	while (d->flight_count > 0)
+	while (d->flight_count > 0) {
+		struct flight *flight = &d->flight[d->flight_first];
+		for (unsigned int i = 0; flight->route != NULL && i < flight->count; i++)
+			route_lost(d->records, flight->route[i]);
 		landed(d);
+	}
 	d->phase = PHASE_OFF;
 	d->open = NULL;
 	records_stop(d->records);
@@ -163,6 +171,32 @@ static void answer_records(struct dataplane *d, struct flight *flight,
 }
 
 // Interfaces whose host queue was refused get another one a little later.
+static void answer_routes(struct dataplane *d, struct flight *flight,
+	const struct wire_failure *failure, unsigned int failures)
+{
+	bool deletes = flight->type == WIRE_ROUTE_DELETE;
+	unsigned int next = 0;
+
+	for (unsigned int i = 0; i < flight->count; i++) {
+		struct route *route = flight->route[i];
+		int error = 0;
+		if (failures > 0 && failure[0].index == UINT32_MAX)
+			error = failure[0].error;
+		else if (next < failures && failure[next].index == i)
+			error = failure[next++].error;
+		if (error != 0 && route->error != error && d->records->routes_failed < LOGGED_MAX) {
+			char text[256];
+			d->callbacks.describe_route(d->callbacks.ctx, route, text, sizeof(text));
+			log_warning("sync", "data plane refused",
+				log_text(deletes ? "delete" : "set", text),
+				log_text("error", strerror(-error)));
+		}
+		route_answered(d->records, route, deletes, error);
+	}
+	if (failures > 0 && !evtimer_pending(d->again, NULL))
+		schedule(d->again, REFUSED_MS);
+}
+
 static void answer_hosts(struct dataplane *d, const struct flight *flight,
 	const struct wire_failure *failure, unsigned int failures)
 {
@@ -234,8 +268,10 @@ static void on_ack(struct dataplane *d)
 		dataplane_disconnect(d, "it answered something that was not asked", RETRY_WRONG_MS);
 		return;
 	}
-	if (flight->record != NULL || flight->host != NULL) {
-		if (flight->type == WIRE_INTERFACE_EXCHANGE)
+	if (flight->record != NULL || flight->route != NULL || flight->host != NULL) {
+		if (flight->route != NULL)
+			answer_routes(d, flight, failure, failures);
+		else if (flight->type == WIRE_INTERFACE_EXCHANGE)
 			exchange_answered(d, flight, failure, failures);
 		else if (flight->record != NULL)
 			answer_records(d, flight, failure, failures);
@@ -464,7 +500,7 @@ uint64_t dataplane_revision(const struct dataplane *d)
 bool dataplane_idle(const struct dataplane *d)
 {
 	return d->link != NULL && d->phase > PHASE_CONFIGURATION && d->flight_count == 0 &&
-	       d->records->pending == 0;
+	       d->records->pending == 0 && TAILQ_EMPTY(&d->records->walks) && !d->records->settling;
 }
 
 const struct dataplane_status *dataplane_status(const struct dataplane *d)

@@ -19,8 +19,8 @@ enum dataplane_state {
 	DATAPLANE_REPLAYING, // connected, not everything was told yet
 	DATAPLANE_SYNCED,
 	DATAPLANE_INCOMPLETE, // told everything, and refused some of it
-	DATAPLANE_REFUSED, // it will not take our configuration
-	DATAPLANE_HELD,    // we do not connect: it may not be ours
+	DATAPLANE_REFUSED,    // it will not take our configuration
+	DATAPLANE_HELD,       // we do not connect: it may not be ours
 };
 
 struct dataplane_status {
@@ -48,6 +48,7 @@ struct dataplane_callbacks {
 	int (*queue)(void *ctx, uint32_t interface, int *fd);
 	// One line for people about a record, e.g. "interface acme-ams-01/private".
 	void (*describe)(void *ctx, const struct record *record, char *text, size_t size);
+	void (*describe_route)(void *ctx, const struct route *route, char *text, size_t size);
 };
 
 int dataplane_create(struct dataplane **dataplane, struct event_base *base, const char *path,

@@ -27,6 +27,7 @@ struct flight { // one message without its ACK
 	unsigned int count;
 	bool parked;            // of INTERFACE_EXCHANGE: without their places
 	struct record **record; // NULL for messages that are not about records
+	struct route **route;   // of ROUTE_SET and ROUTE_DELETE
 	uint32_t *host;         // of HOST_SET: interfaces, count of them
 };
 
@@ -61,8 +62,8 @@ struct dataplane {
 	bool identified;
 	bool force;    // the next sweep is told to take it
 	bool accepted; // a sweep of the configuration has ended well
-	bool found;   // the first connection has been read back
-	bool changed; // the identity, since HELLO
+	bool found;    // the first connection has been read back
+	bool changed;  // the identity, since HELLO
 	enum phase phase;
 	struct wire_link *link;
 	struct event *readable, *writable, *retry, *turn, *again;

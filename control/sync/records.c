@@ -23,13 +23,7 @@ struct record_key record_key_of(uint16_t type, const void *value)
 {
 	struct record_key key = {.type = type};
 
-	if (type == WIRE_ROUTE_SET) {
-		const struct wire_route *route = value;
-		key.id = route->vrf;
-		memcpy(key.addr, route->addr, sizeof(key.addr));
-		key.len = route->len;
-		key.family = route->family;
-	} else if (type == WIRE_LOCAL_SET) {
+	if (type == WIRE_LOCAL_SET) {
 		const struct wire_local *local = value;
 		key.id = local->vrf;
 		memcpy(key.addr, local->addr, sizeof(key.addr));
@@ -48,7 +42,6 @@ void records_init(struct records *records, void (*changed)(void *ctx), void *ctx
 {
 	*records = (struct records){
 		.table = TABLE_OF(struct record, key),
-		.vrfs = TABLE_OF(struct vrf, id),
 		.changed = changed,
 		.ctx = ctx,
 	};
@@ -57,7 +50,7 @@ void records_init(struct records *records, void (*changed)(void *ctx), void *ctx
 		TAILQ_INIT(&records->delete[i]);
 	}
 	TAILQ_INIT(&records->failures);
-	TAILQ_INIT(&records->ready);
+	records_routes_init(records);
 }
 
 static void free_record(void *ctx, void *record)
@@ -65,22 +58,10 @@ static void free_record(void *ctx, void *record)
 	free(record);
 }
 
-static void free_vrf(void *ctx, void *entry)
-{
-	struct vrf *vrf = entry;
-	table_clear(&vrf->routes, free_record, NULL);
-	free(vrf);
-}
-
 void records_free(struct records *records)
 {
 	table_clear(&records->table, free_record, NULL);
-	table_clear(&records->vrfs, free_vrf, NULL);
-}
-
-static struct table *table_of(struct records *records, const struct record *record)
-{
-	return record->vrf != NULL ? &record->vrf->routes : &records->table;
+	records_routes_free(records);
 }
 
 static struct record_queue *queue_of(
@@ -107,15 +88,6 @@ static void enqueue(struct records *records, struct record *record, uint8_t how)
 	records->changed(records->ctx);
 }
 
-// Routes of a VRF that is known are sent by its sweep; of one that is not, as they come unless it is guarded.
-static bool may_queue(const struct records *records, const struct record *record)
-{
-	const struct vrf *vrf = record->vrf;
-
-	return records->open &&
-	       (vrf == NULL || vrf->phase >= VRF_OPEN || (vrf->phase == VRF_HELD && !vrf->guarded));
-}
-
 static void set_failure(struct records *records, struct record *record, int error)
 {
 	record->error = error;
@@ -126,45 +98,21 @@ static void set_failure(struct records *records, struct record *record, int erro
 		TAILQ_INSERT_TAIL(&records->failures, record, failure);
 }
 
-static void set_phase(struct records *records, struct vrf *vrf, enum vrf_phase phase)
-{
-	if (!vrf->gone) {
-		records->unswept -= vrf->phase != VRF_LIVE;
-		records->unswept += phase != VRF_LIVE;
-	}
-	vrf->phase = phase;
-}
-
-static void free_gone(struct records *records, struct vrf *vrf)
-{
-	if (!vrf->gone || vrf->routes.count > 0 || vrf->phase == VRF_OPEN)
-		return;
-	table_remove(&records->vrfs, vrf);
-	table_clear(&vrf->routes, NULL, NULL);
-	free(vrf);
-}
-
 static void forget(struct records *records, struct record *record)
 {
 	dequeue(records, record);
 	set_failure(records, record, 0);
 	if (record->under_way > 0)
 		return; // freed by its last answer
-	struct vrf *vrf = record->vrf;
-	table_remove(table_of(records, record), record);
+	table_remove(&records->table, record);
 	free(record);
-	if (vrf != NULL)
-		free_gone(records, vrf);
 }
 
 struct record *record_find(struct records *records, uint16_t type, const void *value)
 {
 	struct record_key key = record_key_of(type, value);
 
-	if (type != WIRE_ROUTE_SET)
-		return table_find(&records->table, &key);
-	const struct vrf *vrf = table_find(&records->vrfs, &key.id);
-	return vrf != NULL ? table_find(&vrf->routes, &key) : NULL;
+	return table_find(&records->table, &key);
 }
 
 struct record *record_want(
@@ -179,15 +127,13 @@ struct record *record_want(
 			abort();
 		record->key = record_key_of(type, value);
 		record->rank = rank;
-		if (type == WIRE_ROUTE_SET)
-			record->vrf = records_vrf(records, record->key.id);
-		table_add(table_of(records, record), record);
+		table_add(&records->table, record);
 	} else if (record->wanted && memcmp(record->value, value, size) == 0) {
 		return record;
 	}
 	record->wanted = true;
 	memcpy(record->value, value, size);
-	if (may_queue(records, record))
+	if (records->open)
 		enqueue(records, record, QUEUED_SET);
 	return record;
 }
@@ -201,82 +147,6 @@ void record_unwant(struct records *records, struct record *record)
 		enqueue(records, record, QUEUED_DELETE);
 	else
 		forget(records, record);
-}
-
-// --- VRFs ----------------------------------------------------------------------------------------------
-
-struct vrf *records_vrf(struct records *records, uint32_t id)
-{
-	struct vrf *vrf = table_find(&records->vrfs, &id);
-	if (vrf != NULL && !vrf->gone)
-		return vrf;
-	if (vrf == NULL) {
-		vrf = calloc(1, sizeof(*vrf));
-		if (vrf == NULL)
-			abort();
-		vrf->id = id;
-		vrf->routes = TABLE_OF(struct record, key);
-		table_add(&records->vrfs, vrf);
-	}
-	vrf->gone = false;
-	records->unswept++; // no gone one is live
-	return vrf;
-}
-
-static void queue_set(void *ctx, void *entry)
-{
-	struct record *record = entry;
-	if (record->wanted)
-		enqueue(ctx, record, QUEUED_SET);
-}
-
-// What could not be sent so far can be now.
-static void send_held(struct records *records, struct vrf *vrf)
-{
-	if (records->open && vrf->phase == VRF_HELD && !vrf->guarded)
-		table_each(&vrf->routes, queue_set, records);
-}
-
-void records_vrf_known(struct records *records, struct vrf *vrf, bool known)
-{
-	vrf->known = known;
-	if (known && vrf->phase == VRF_HELD) {
-		set_phase(records, vrf, VRF_READY);
-		TAILQ_INSERT_TAIL(&records->ready, vrf, ready);
-		records->changed(records->ctx);
-	} else if (!known && vrf->phase == VRF_READY) {
-		set_phase(records, vrf, VRF_HELD);
-		TAILQ_REMOVE(&records->ready, vrf, ready);
-		send_held(records, vrf);
-	}
-}
-
-void records_vrf_guard(struct records *records, struct vrf *vrf, bool guarded)
-{
-	if (vrf->guarded == guarded)
-		return;
-	vrf->guarded = guarded;
-	send_held(records, vrf);
-}
-
-void records_vrf_gone(struct records *records, struct vrf *vrf)
-{
-	if (vrf == NULL || vrf->gone)
-		return;
-	if (vrf->phase == VRF_READY)
-		TAILQ_REMOVE(&records->ready, vrf, ready);
-	if (vrf->phase != VRF_OPEN) // else when its sweep has been closed
-		set_phase(records, vrf, VRF_HELD);
-	records->unswept--;
-	vrf->gone = true;
-	vrf->known = vrf->guarded = false;
-	free_gone(records, vrf);
-}
-
-void records_vrf_swept(struct records *records, struct vrf *vrf)
-{
-	set_phase(records, vrf, vrf->gone ? VRF_HELD : VRF_LIVE);
-	free_gone(records, vrf);
 }
 
 // --- wire client ---------------------------------------------------------------------------------------
@@ -294,44 +164,19 @@ static void unlearn(void *ctx, void *entry)
 		forget(records, record);
 }
 
-static void drop(void *ctx, void *entry)
-{
-	dequeue(ctx, entry);
-	set_failure(ctx, entry, 0);
-	free(entry);
-}
-
-static void unlearn_vrf(void *ctx, void *entry)
-{
-	struct records *records = ctx;
-	struct vrf *vrf = entry;
-
-	if (vrf->phase >= VRF_OPEN)
-		set_phase(records, vrf, VRF_HELD);
-	if (!vrf->gone) {
-		table_each(&vrf->routes, unlearn, records);
-		return;
-	}
-	table_clear(&vrf->routes, drop, records);
-	free_gone(records, vrf);
-}
-
-static void start_vrf(void *ctx, void *entry)
-{
-	struct vrf *vrf = entry;
-
-	if (vrf->known)
-		records_vrf_known(ctx, vrf, true);
-	else
-		send_held(ctx, vrf);
-}
-
 void records_stop(struct records *records)
 {
 	records->open = false;
 	records->interfaces_under_way = 0;
 	table_each(&records->table, unlearn, records);
-	table_each(&records->vrfs, unlearn_vrf, records);
+	records_routes_stop(records);
+}
+
+static void queue_set(void *ctx, void *entry)
+{
+	struct record *record = entry;
+	if (record->wanted)
+		enqueue(ctx, record, QUEUED_SET);
 }
 
 void records_restart(struct records *records)
@@ -339,7 +184,7 @@ void records_restart(struct records *records)
 	records_stop(records);
 	records->open = true;
 	table_each(&records->table, queue_set, records);
-	table_each(&records->vrfs, start_vrf, records);
+	records_routes_start(records);
 }
 
 static void queue_hop(void *ctx, void *entry)
@@ -354,13 +199,6 @@ static void queue_hop(void *ctx, void *entry)
 void records_requeue_hops(struct records *records)
 {
 	table_each(&records->table, queue_hop, records);
-}
-
-void records_vrf_open(struct records *records, struct vrf *vrf)
-{
-	TAILQ_REMOVE(&records->ready, vrf, ready);
-	set_phase(records, vrf, VRF_OPEN);
-	table_each(&vrf->routes, queue_set, records);
 }
 
 void record_taken(struct records *records, struct record *record)
@@ -409,12 +247,11 @@ void record_answered(struct records *records, struct record *record, bool was_de
 unsigned int records_retry(struct records *records)
 {
 	struct record *record, *next;
-	unsigned int count = 0;
+	unsigned int count = records_routes_retry(records);
 
 	for (record = TAILQ_FIRST(&records->failures); record != NULL; record = next) {
 		next = TAILQ_NEXT(record, failure);
-		if (record->queued != QUEUED_NO || record->under_way > 0 ||
-			!may_queue(records, record))
+		if (record->queued != QUEUED_NO || record->under_way > 0 || !records->open)
 			continue;
 		record->blocked = record->again = false;
 		enqueue(records, record, record->wanted ? QUEUED_SET : QUEUED_DELETE);

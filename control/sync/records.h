@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 
 #include "control/base/table.h"
+#include "control/sync/route.h"
 #include "dataplane/wire/types.h"
 
 // A SET may only refer to objects of lower rank: lower ranks are sent first, deleted last.
@@ -24,45 +25,24 @@ enum rank {
 	RANK_TUNNEL,   // GRE interface
 	RANK_TUNNEL_PATH,
 	RANK_GROUP,
-	RANK_ROUTE,
-	RANKS,
+	RANKS, // and routes, in lists of their own
 };
 
 struct record_key {
 	uint32_t type; // the SET type
-	uint32_t id;   // object, or VRF of a route or local address
+	uint32_t id;   // object, or VRF of a local address
 	uint8_t addr[16];
-	uint32_t len;
 	uint32_t family;
 };
 
 TAILQ_HEAD(record_queue, record);
-
-// Routes are swept per VRF, each when all of its routes are known.
-enum vrf_phase {
-	VRF_HELD, // not all of its routes are known yet: nothing is swept, and nothing sent while it is guarded
-	VRF_READY, // known: waits for its sweep
-	VRF_OPEN,  // BEGIN was sent
-	VRF_LIVE,  // swept: changes are sent as they come
-};
-struct vrf {
-	struct entry entry;
-	uint32_t id;
-	enum vrf_phase phase;
-	bool known;          // the mirrors of all its sources are complete
-	bool guarded;        // what the data plane has is better than what we know so far
-	bool gone;           // its domain is: freed with its last record
-	struct table routes; // struct record
-	TAILQ_ENTRY(vrf) ready;
-};
 
 struct record {
 	struct entry entry;
 	struct record_key key;
 	TAILQ_ENTRY(record) queue;
 	TAILQ_ENTRY(record) failure;
-	struct vrf *vrf; // of a route
-	void *owner;     // of the desired state's choosing: what it must let go of
+	void *owner; // of the desired state's choosing: what it must let go of
 	uint8_t rank;
 	uint8_t queued;              // QUEUED_*
 	bool wanted;                 // false: it is to go
@@ -77,15 +57,22 @@ struct record {
 
 struct records {
 	struct table table; // all but routes
-	struct table vrfs;
 	struct record_queue set[RANKS], delete[RANKS];
 	struct record_queue failures;
-	TAILQ_HEAD(, vrf) ready;
-	uint64_t refused;           // answers that were errors
-	size_t pending;             // queued
-	unsigned int unswept;       // VRFs that are neither gone nor live
+	// Routes, see route.h
+	struct table vrfs;
+	struct route_queue route_set, route_delete, route_failures;
+	struct route_owner owner;
+	TAILQ_HEAD(, vrf) ready, walks;
+	unsigned int routes_failed;
+	size_t routes_there;
+	uint16_t connection;
+	uint64_t refused;     // answers that were errors
+	size_t pending;       // queued
+	unsigned int unswept; // VRFs that are neither gone nor live
 	size_t interfaces_under_way;
-	bool open;                  // a data plane listens: changes are queued
+	bool settling; // routes are being decided: what they may lead to is not deleted yet
+	bool open;     // a data plane listens: changes are queued
 	void (*changed)(void *ctx); // there is something to send
 	void *ctx;
 };
@@ -107,23 +94,14 @@ struct record *record_want(
 // It should not. The record may be freed by this.
 void record_unwant(struct records *records, struct record *record);
 
-struct vrf *records_vrf(struct records *records, uint32_t id); // made when it is not there
-// All the VRF's routes are known now (or no longer).
-void records_vrf_known(struct records *records, struct vrf *vrf, bool known);
-// While it is guarded and not known its routes are not sent.
-void records_vrf_guard(struct records *records, struct vrf *vrf, bool guarded);
-// Its domain is gone, its routes are unwanted: a later owner of the number starts from nothing. NULL is fine.
-void records_vrf_gone(struct records *records, struct vrf *vrf);
 // --- for the wire client -------------------------------------------------------------------------------
 
 enum { QUEUED_NO, QUEUED_SET, QUEUED_DELETE };
 
 // A new data plane, or the same after an interruption: nothing is known to be there, all is to be sent again.
 void records_restart(struct records *records);
-void records_stop(struct records *records);                       // no data plane: stop queueing
-void records_requeue_hops(struct records *records);               // for the sweep of next hops
-void records_vrf_open(struct records *records, struct vrf *vrf);  // queues all its routes
-void records_vrf_swept(struct records *records, struct vrf *vrf); // may free it
+void records_stop(struct records *records);         // no data plane: stop queueing
+void records_requeue_hops(struct records *records); // for the sweep of next hops
 void record_taken(
 	struct records *records, struct record *record); // out of its queue, into a message
 void records_exchange_taken(struct records *records, struct record *record); // into an exchange

@@ -130,8 +130,6 @@ static bool send_end(struct dataplane *d, uint32_t scope, uint32_t vrf)
 static bool counts(const struct dataplane *d, const struct record *record)
 {
 	switch (record->key.type) {
-	case WIRE_ROUTE_SET:
-		return d->open != NULL && record->vrf == d->open;
 	case WIRE_NEIGHBOR_SET:
 	case WIRE_PATH_SET:
 	case WIRE_GROUP_SET:
@@ -145,12 +143,7 @@ static void add_delete(struct wire_message *out, const struct record *record)
 {
 	struct wire_id id = {.id = record->key.id};
 
-	if (record->key.type == WIRE_ROUTE_SET) {
-		struct wire_route route;
-		memcpy(&route, record->value, sizeof(route));
-		route.group = 0;
-		wire_message_add(out, &route);
-	} else if (record->key.type == WIRE_LOCAL_SET) {
+	if (record->key.type == WIRE_LOCAL_SET) {
 		wire_message_add(out, record->value);
 	} else {
 		wire_message_add(out, &id);
@@ -192,6 +185,78 @@ static bool send_records(struct dataplane *d, struct record_queue *queue, bool d
 	}
 	d->status.sent += count;
 	return replay_send_noted(d, record, false);
+}
+
+// --- routes ----------------------------------------------------------------------------------------------
+
+// Notes and sends what was put into d->out. `route` is handed over.
+static bool send_noted_routes(struct dataplane *d, struct route **route, unsigned int count)
+{
+	d->status.sent += count;
+	note_flight(d, NULL, NULL);
+	unsigned int at = (d->flight_first + d->flight_count - 1) % WIRE_WINDOW;
+	d->flight[at].route = route;
+	d->flight[at].count = count;
+	if (!send_message(d, NULL, 0))
+		return false;
+	d->flight[at].seq = d->out.header.seq;
+	return true;
+}
+
+static struct route **start_routes(struct dataplane *d, uint16_t type, unsigned int *capacity)
+{
+	*capacity = wire_message_capacity(type);
+	struct route **route = calloc(*capacity, sizeof(struct route *));
+	if (route == NULL)
+		abort();
+	wire_message_start(&d->out, type, 0);
+	return route;
+}
+
+static void add_route(struct dataplane *d, struct route *route, bool deletes)
+{
+	struct wire_route wire = route_wire(route);
+
+	if (deletes)
+		wire.group = 0;
+	else if (route->vrf == d->open)
+		d->sweep_count++;
+	wire_message_add(&d->out, &wire);
+	route_taken(d->records, route);
+}
+
+static bool send_routes(struct dataplane *d, struct route_queue *queue, bool deletes)
+{
+	unsigned int capacity, count = 0;
+	struct route **route =
+		start_routes(d, deletes ? WIRE_ROUTE_DELETE : WIRE_ROUTE_SET, &capacity);
+	struct route *next;
+
+	while (count < capacity && (next = TAILQ_FIRST(queue)) != NULL) {
+		add_route(d, next, deletes);
+		route[count++] = next;
+	}
+	return send_noted_routes(d, route, count);
+}
+
+// All routes of a VRF, as far as the message has room. False: there was none left to say, or the connection is gone.
+static bool send_walk(struct dataplane *d)
+{
+	unsigned int capacity, count = 0;
+	struct route **route = start_routes(d, WIRE_ROUTE_SET, &capacity);
+	struct vrf *vrf;
+	struct route *next;
+
+	while (count < capacity && (vrf = TAILQ_FIRST(&d->records->walks)) != NULL) {
+		if ((next = records_vrf_walk(d->records, vrf)) == NULL)
+			continue;
+		add_route(d, next, false);
+		route[count++] = next;
+	}
+	if (count > 0)
+		return send_noted_routes(d, route, count);
+	free(route);
+	return false;
 }
 
 static bool send_hosts(struct dataplane *d)
@@ -266,6 +331,8 @@ static bool next_sweep(struct dataplane *d)
 	struct vrf *vrf;
 
 	if (d->phase == PHASE_CONFIGURATION) {
+		if (d->records->settling)
+			return false; // not all of it is in the ledger yet
 		d->phase = PHASE_ROUTES;
 		return send_end(d, WIRE_SCOPE_CONFIGURATION, 0);
 	}
@@ -300,6 +367,12 @@ static bool send_next(struct dataplane *d)
 
 	if (queue != NULL)
 		return send_records(d, queue, false);
+	if (!TAILQ_EMPTY(&d->records->route_set))
+		return send_routes(d, &d->records->route_set, false);
+	if (!TAILQ_EMPTY(&d->records->walks) && send_walk(d))
+		return true;
+	if (d->link == NULL)
+		return false;
 	if (d->phase > PHASE_CONFIGURATION && exchange_send(d))
 		return true;
 	if (d->link == NULL)
@@ -311,14 +384,20 @@ static bool send_next(struct dataplane *d)
 	// What forwards first; what answers for us when that is under way.
 	if (!TAILQ_EMPTY(&d->host_queue))
 		return send_hosts(d);
+	if (!TAILQ_EMPTY(&d->records->route_delete))
+		return send_routes(d, &d->records->route_delete, true);
 	queue = next_delete(d);
+	if (queue != NULL && d->records->settling)
+		return false; // it may be in use until the routes have been decided
 	if (queue != NULL)
 		return send_records(d, queue, true);
 	if (!TAILQ_EMPTY(&d->releases))
 		return send_releases(d);
 	if (d->phase == PHASE_DONE && d->flight_count == 0)
-		dataplane_set_state(d, TAILQ_EMPTY(&d->records->failures) ? DATAPLANE_SYNCED
-									  : DATAPLANE_INCOMPLETE);
+		dataplane_set_state(
+			d, TAILQ_EMPTY(&d->records->failures) && d->records->routes_failed == 0
+				   ? DATAPLANE_SYNCED
+				   : DATAPLANE_INCOMPLETE);
 	return false;
 }
 

@@ -8,7 +8,8 @@
 #include <stdbool.h>
 
 #include "control/api/methods.h"
-#include "control/rpc/rpc.h"
+#include "control/domain/domain.h"
+#include "control/rpc/answers/methods.h"
 #include "control/sync/state.h"
 
 struct circuit;
@@ -64,7 +65,8 @@ bool find_circuit(struct rpc_call *call, const struct sync *sync, const char *na
 json_t *direction_json(
 	const struct sync *sync, const struct link *link, const char *direction, bool full);
 
-unsigned int count_rejected(const struct sync *sync, const struct desired_domain *domain);
+// Numbers of both families; all zero when the domain is not there.
+struct domain_counts counts_of(const struct sync *sync, uint32_t domain);
 
 void method_status(struct rpc_call *call);
 void method_circuit_status(struct rpc_call *call);

@@ -78,9 +78,7 @@ static bool is_established(const char *session)
 // Prefixes of an attachment's peering that wait for a place.
 static unsigned int held_of(const struct sync *sync, const struct desired_interface *attachment)
 {
-	const struct domain *domain =
-		attachment != NULL ? table_find(&sync->domains, &attachment->record.vrf) : NULL;
-	return domain != NULL ? limit_held(domain) : 0;
+	return attachment != NULL ? counts_of(sync, attachment->record.vrf).held : 0;
 }
 
 // What a link's sessions make of it, when everything below them is well.
@@ -200,14 +198,12 @@ static json_t *session_json(
 	const struct realised *realised =
 		attachment != NULL ? table_find(&sync->realised, &attachment->id) : NULL;
 	bool heard = realised != NULL && realised->heard;
-	unsigned int learned = 0, ours = 0, held = held_of(sync, attachment);
+	struct domain_counts all = {0};
+	struct domain_status status = {0};
 
 	if (attachment != NULL) {
-		const struct desired_domain *domain =
-			desired_domain(sync->desired, attachment->record.vrf);
-		const struct domain *state = table_find(&sync->domains, &domain->id);
-		learned = state != NULL ? (unsigned int)state->learned.count : 0;
-		ours = count_rejected(sync, domain);
+		all = counts_of(sync, attachment->record.vrf);
+		domain_status(sync->domains, attachment->record.vrf, &status);
 	}
 	json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:i}",
 		"peering", peering->object.name, "session",
@@ -216,10 +212,11 @@ static json_t *session_json(
 		: realised != NULL ? realised->error
 				   : "",
 		"local", json_address(&local), "remote", json_address(&remote), "remote_asn",
-		(json_int_t)peering->peer_asn, "accepted", (int)(learned - ours - held), "rejected",
-		(int)(ours + (heard ? realised->session.filtered : 0)), "held", (int)held,
-		"advertised", (int)(heard ? realised->session.exported : 0), "limit",
-		(int)sync->route_limit);
+		(json_int_t)peering->peer_asn, "accepted",
+		(int)(all.learned - all.refused - all.held), "rejected",
+		(int)(all.refused + (heard ? realised->session.filtered : 0)), "held",
+		(int)all.held, "advertised", (int)(heard ? realised->session.exported : 0), "limit",
+		(int)status.limit[0]);
 	json_object_set_new(json, "since",
 		heard && realised->session.since != 0 ? json_u64(realised->session.since)
 						      : json_null());

@@ -56,7 +56,7 @@ struct sync *call_sync(struct rpc_call *call)
 	struct sync *sync = call->ctx;
 	struct api_error error;
 
-	if (sync->desired != NULL)
+	if (sync_desired(sync) != NULL)
 		return sync;
 	api_fail(&error, API_UNREACHABLE, "try again", "culvertd is still starting");
 	rpc_fail(call, &error);

@@ -38,20 +38,14 @@ static void count_record(void *ctx, void *entry)
 		count->gre++;
 }
 
-static void count_vrf(void *ctx, void *entry)
-{
-	table_each(&((struct vrf *)entry)->routes, count_record, ctx);
-}
-
 static json_t *installed_json(const struct sync *sync)
 {
 	struct installed_count count = {0};
 
 	table_each(&sync->records.table, count_record, &count);
-	table_each(&sync->records.vrfs, count_vrf, &count);
 	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "interfaces",
 		(int)count.type[WIRE_INTERFACE_SET], "vrfs", (int)count.type[WIRE_VRF_SET],
-		"routes", (int)count.type[WIRE_ROUTE_SET], "nexthops",
+		"routes", (int)sync->records.routes_there, "nexthops",
 		(int)count.type[WIRE_GROUP_SET], "tunnels", (int)count.gre, "limiters",
 		(int)count.type[WIRE_LIMITER_SET]);
 }
@@ -59,7 +53,7 @@ static json_t *installed_json(const struct sync *sync)
 static unsigned int count_failures(const struct sync *sync)
 {
 	const struct record *record;
-	unsigned int count = 0;
+	unsigned int count = sync->records.routes_failed;
 
 	TAILQ_FOREACH (record, &sync->records.failures, failure)
 		count++;
@@ -147,23 +141,22 @@ static void add_sessions(const struct sync *sync, json_t *result, json_t *proble
 }
 
 // 80 % of the limit is worth a word, the limit itself another.
-static void add_limit(const struct sync *sync, const struct desired_domain *domain,
-	const struct domain *state, json_t *problems)
+static void add_limit(
+	const struct desired_domain *domain, const struct domain_status *status, json_t *problems)
 {
-	unsigned int limit = limit_of(sync, domain);
 	char message[128];
 
 	for (unsigned int i = 0; i < 2; i++) {
-		const struct places *places = &state->places[i];
+		const struct domain_counts *count = &status->count[i];
 		const char *family = i == 0 ? "IPv4" : "IPv6";
-		if (places->taken >= limit)
+		if (count->taken >= status->limit[i])
 			snprintf(message, sizeof(message),
-				"limit of %u %s prefixes reached, %u held", limit, family,
-				places->held_count);
-		else if ((uint64_t)places->taken * 100 >= (uint64_t)limit * 80)
+				"limit of %u %s prefixes reached, %u held", status->limit[i],
+				family, count->held);
+		else if ((uint64_t)count->taken * 100 >= (uint64_t)status->limit[i] * 80)
 			snprintf(message, sizeof(message),
-				"%u %s prefixes, above 80 %% of the limit of %u", places->taken,
-				family, limit);
+				"%u %s prefixes, above 80 %% of the limit of %u", count->taken,
+				family, status->limit[i]);
 		else
 			continue;
 		add_problem(problems, domain->name, message,
@@ -172,67 +165,74 @@ static void add_limit(const struct sync *sync, const struct desired_domain *doma
 }
 
 // A domain that is not there as it should be, and what that means for those who wait for its routes.
-static void add_domain(const struct sync *sync, const struct desired_domain *domain,
-	const struct domain *state, json_t *problems)
+static void add_domain(
+	const struct desired_domain *domain, const struct domain_status *status, json_t *problems)
 {
-	enum source source = routes_source(sync, domain);
+	enum source source = status->source;
 	char message[700];
 
-	if (state->crowded > 0) {
+	if (status->crowded > 0) {
 		snprintf(message, sizeof(message),
 			"%u prefixes have more than %u paths, the first %u are used",
-			state->crowded, WIRE_GROUP_PATHS, WIRE_GROUP_PATHS);
+			status->crowded, WIRE_GROUP_PATHS, WIRE_GROUP_PATHS);
 		add_problem(problems, domain->name, message,
 			"connect fewer circuits that announce the same prefix");
 	}
-	if (state->error[0] == '\0' && (source == SOURCE_LIVE || source == SOURCE_FILLING))
+	if (status->error[0] == '\0' && (source == SOURCE_LIVE || source == SOURCE_FILLING))
 		return;
 	snprintf(message, sizeof(message), "%s%s%s",
-		state->error[0] != '\0' ? state->error : "its routes are not known yet",
-		state->error[0] != '\0' ? "; " : ": ",
+		status->error[0] != '\0' ? status->error : "its routes are not known yet",
+		status->error[0] != '\0' ? "; " : ": ",
 		source == SOURCE_EMPTY ? "it counts as empty" : "what it brought stays for now");
 	add_problem(problems, domain->name, message, "");
 }
 
 static void add_routes(const struct sync *sync, json_t *result, json_t *problems)
 {
-	unsigned int learned = 0, rejected = 0, installed = 0, held = 0;
+	struct domain_counts all;
+	unsigned int filtered = 0;
 
+	domains_counts(sync->domains, &all);
 	for (unsigned int i = 0; i < sync->desired->domains.count; i++) {
 		const struct desired_domain *domain = &sync->desired->domains.item[i];
-		const struct domain *state = table_find(&sync->domains, &domain->id);
-		if (state == NULL)
+		struct domain_status status;
+		if (!domain_status(sync->domains, domain->id, &status))
 			continue;
-		installed += (unsigned int)state->installed.count;
-		add_domain(sync, domain, state, problems);
+		add_domain(domain, &status, problems);
 		if (domain->kind != DOMAIN_PEERING)
 			continue;
-		learned += (unsigned int)state->learned.count;
-		rejected += count_rejected(sync, domain);
-		held += limit_held(state);
-		add_limit(sync, domain, state, problems);
+		add_limit(domain, &status, problems);
 		for (unsigned int j = 0; j < domain->attachments; j++) {
 			const struct realised *session =
 				table_find(&sync->realised, &domain->attachment[j]);
-			unsigned int filtered = session != NULL ? session->session.filtered : 0;
-			learned += filtered;
-			rejected += filtered;
+			filtered += session != NULL ? session->session.filtered : 0;
 		}
 	}
 	json_object_set_new(result, "routes",
-		json_pack("{s:i, s:i, s:i, s:i}", "learned", (int)learned, "rejected",
-			(int)rejected, "held", (int)held, "installed", (int)installed));
+		json_pack("{s:i, s:i, s:i, s:i}", "learned", (int)(all.learned + filtered),
+			"rejected", (int)(all.refused + filtered), "held", (int)all.held,
+			"installed", (int)all.installed));
 }
 
 static void add_failures(struct sync *sync, json_t *problems)
 {
 	const struct record *record;
+	const struct route *route;
 
 	TAILQ_FOREACH (record, &sync->records.failures, failure) {
 		char object[256], message[128];
 		sync_describe(sync, record, object, sizeof(object));
 		snprintf(message, sizeof(message), "the data plane refused it: %s",
 			strerror(-record->error));
+		add_problem(problems, object, message, "");
+	}
+	TAILQ_FOREACH (route, &sync->records.route_failures, queue) {
+		char object[256], message[128];
+		if (json_array_size(problems) >= 100)
+			break;
+		sync_describe_route(sync, route, object, sizeof(object));
+		snprintf(message, sizeof(message), "the data plane refused it: %s",
+			strerror(-route->error));
 		add_problem(problems, object, message, "");
 	}
 	const struct findings *stored = sync->desired->publication->problems;

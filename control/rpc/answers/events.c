@@ -4,6 +4,8 @@
 
 #include "control/rpc/answers/answers.h"
 
+#include "control/model/intent.h"
+
 #include "control/node.h"
 
 #include <string.h>
@@ -29,13 +31,10 @@ static bool is_news(const struct bridge_session *old, const struct bridge_sessio
 	       (is_up(new) && old->since != new->since);
 }
 
-void event_session(struct sync *sync, uint32_t id, const struct bridge_session *old,
-	const struct bridge_session *new)
+void event_session(struct sync *sync, const struct intent_interface *interface,
+	const struct bridge_session *old, const struct bridge_session *new)
 {
-	const struct desired_interface *interface =
-		sync->desired != NULL ? desired_interface(sync->desired, id) : NULL;
-
-	if (interface == NULL || !is_news(old, new))
+	if (!is_news(old, new))
 		return;
 	const char *role = strrchr(interface->link, '/');
 	tell(sync, "session",

@@ -8,99 +8,80 @@
 
 #include "control/rpc/answers/answers.h"
 
+#include "control/base/clock.h"
+#include "control/policy/policy.h"
 #include "control/publication.h"
+
+#include <event2/event.h>
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum route_state { ROUTE_INSTALLED, ROUTE_ACCEPTED, ROUTE_REJECTED };
+#define SLICE_NS 2000000u // of the route thread, in one turn
+#define ASKED    "asked"  // in a cursor: behind the domain's known routes
 
 struct listing {
 	struct rpc_call *call;
 	struct sync *sync;
-	struct page page;
 	struct selection selection;
 	const char *state; // NULL = all but advertised
 	bool within;
 	struct ip_prefix prefix;
-	uint32_t next_domain; // id to go on with
-	uint32_t asked;       // domain of the question under way
-	unsigned int session; // which attachment of it
+	json_t *items;
+	unsigned int limit;
+	bool full;
+	// Where it is, and where the next page goes on: domain, the last known route of it that was looked at, or how many of
+	// those that its speaker told.
+	uint32_t domain;
+	bool begun, asking;
+	struct ip_prefix last;
+	unsigned int session; // which attachment of it is being asked
+	size_t skip, seen;
+	char next[IP_TEXT_MAX + 32];
 };
+
+// --- pages ---------------------------------------------------------------------------------------------
+
+// "DOMAIN PREFIX" or "DOMAIN asked COUNT". False: not one of ours.
+static bool cursor_parse(struct listing *l, const char *cursor)
+{
+	char *end;
+	unsigned long domain = strtoul(cursor, &end, 10);
+
+	if (end == cursor || *end != ' ' || domain > UINT32_MAX)
+		return false;
+	l->domain = (uint32_t)domain;
+	cursor = end + 1;
+	if (strncmp(cursor, ASKED " ", sizeof(ASKED)) == 0) {
+		l->asking = true;
+		cursor += sizeof(ASKED);
+		l->skip = strtoul(cursor, &end, 10);
+		return end != cursor && *end == '\0';
+	}
+	l->begun = true;
+	return ip_prefix_parse(cursor, &l->last) == 0;
+}
+
+static void add_item(struct listing *l, json_t *json)
+{
+	char text[IP_TEXT_MAX];
+
+	l->full = json_array_size(l->items) >= l->limit;
+	if (l->full) {
+		json_decref(json); // the first of the next page
+		return;
+	}
+	json_array_append_new(l->items, json);
+	if (l->asking)
+		snprintf(l->next, sizeof(l->next), "%u " ASKED " %zu", l->domain, l->seen);
+	else
+		snprintf(l->next, sizeof(l->next), "%u %s", l->domain,
+			ip_prefix_format(&l->last, text));
+}
 
 // --- one domain's own routes ---------------------------------------------------------------------------
-
-struct known_route {
-	struct prefix_key key;
-	const struct learned *learned;     // or
-	const struct installed *installed; // or both
-};
-
-struct known_list {
-	size_t count, room;
-	struct known_route *item;
-	const struct domain *domain;
-};
-
-static void add_known(struct known_list *list, const struct known_route *route)
-{
-	if (list->count == list->room) {
-		list->room = list->room == 0 ? 64 : 2 * list->room;
-		list->item = reallocarray(list->item, list->room, sizeof(*list->item));
-		if (list->item == NULL)
-			abort();
-	}
-	list->item[list->count++] = *route;
-}
-
-static void add_installed(void *ctx, void *entry)
-{
-	struct known_list *list = ctx;
-	const struct installed *installed = entry;
-	add_known(list, &(struct known_route){installed->key,
-				table_find(&list->domain->learned, &installed->key), installed});
-}
-
-static void add_learned(void *ctx, void *entry)
-{
-	struct known_list *list = ctx;
-	const struct learned *learned = entry;
-	if (table_find(&list->domain->installed, &learned->key) == NULL)
-		add_known(list, &(struct known_route){learned->key, learned, NULL});
-}
-
-static int compare_known(const void *a, const void *b)
-{
-	const struct known_route *left = a, *right = b;
-	struct ip_prefix l = prefix_of_key(&left->key), r = prefix_of_key(&right->key);
-	return ip_prefix_compare(&l, &r);
-}
-
-static struct known_list known_routes(const struct sync *sync, uint32_t id)
-{
-	struct known_list list = {.domain = table_find(&sync->domains, &id)};
-
-	if (list.domain == NULL)
-		return list;
-	table_each(&list.domain->installed, add_installed, &list);
-	table_each(&list.domain->learned, add_learned, &list);
-	if (list.count > 0)
-		qsort(list.item, list.count, sizeof(*list.item), compare_known);
-	return list;
-}
-
-// The data plane has said that it has it.
-static bool is_there(const struct sync *sync, uint32_t domain, const struct prefix_key *key)
-{
-	struct wire_route route = {.vrf = domain, .family = key->family, .len = key->len};
-	memcpy(route.addr, key->addr, sizeof(route.addr));
-	const struct record *record =
-		record_find((struct records *)&sync->records, WIRE_ROUTE_SET, &route);
-	return record != NULL && record->wanted && record->sent && record->error == 0 &&
-	       record->under_way == 0;
-}
 
 static json_t *nexthop_json(const struct sync *sync, uint32_t interface,
 	const struct ip_address *via, unsigned int weight, bool usable)
@@ -109,44 +90,14 @@ static json_t *nexthop_json(const struct sync *sync, uint32_t interface,
 		interface_name(sync, interface), "weight", (int)weight, "usable", usable);
 }
 
-static bool path_usable(const struct sync *sync, const struct path *path)
-{
-	if (path->to == NULL)
-		return tunnel_state(sync, path->key.interface) == NEIGHBOR_USABLE;
-	return path->to->state == NEIGHBOR_USABLE && !path->out->down;
-}
-
-static json_t *group_json(const struct sync *sync, const struct group *group)
+static json_t *hops_json(const struct sync *sync, const struct route_info *info)
 {
 	json_t *array = json_array();
 
-	for (unsigned int i = 0; i < group->key.count; i++) {
-		const struct path *path = group->path[i];
-		struct ip_address via = {.family = 0};
-		if (path->to != NULL) {
-			via.family = path->to->key.family;
-			memcpy(via.bytes, path->to->key.addr, sizeof(via.bytes));
-		}
+	for (unsigned int i = 0; i < info->hops; i++)
 		json_array_append_new(
-			array, nexthop_json(sync, path->key.interface, &via, group->key.weight[i],
-				       path_usable(sync, path)));
-	}
-	return array;
-}
-
-static json_t *learned_json(const struct sync *sync, uint32_t domain, const struct learned *learned)
-{
-	json_t *array = json_array();
-
-	for (const struct learned_route *route = learned->routes; route != NULL;
-		route = route->next)
-		for (unsigned int i = 0; i < route->count; i++) {
-			const struct desired_interface *out =
-				attachment_to(sync, domain, &route->hop[i].via);
-			json_array_append_new(array,
-				nexthop_json(sync, out != NULL ? out->id : 0, &route->hop[i].via,
-					route->hop[i].weight, out != NULL));
-		}
+			array, nexthop_json(sync, info->hop[i].interface, &info->hop[i].via,
+				       info->hop[i].weight, info->hop[i].usable));
 	return array;
 }
 
@@ -158,30 +109,27 @@ static json_t *route_json(const struct desired_domain *domain, const char *prefi
 		"nexthops", nexthops);
 }
 
-static json_t *known_json(const struct sync *sync, const struct desired_domain *domain,
-	const struct known_route *route)
+static const char *state_of_route(const struct route_info *info)
 {
-	struct ip_prefix prefix = prefix_of_key(&route->key);
+	return info->installed      ? info->there ? "installed" : "accepted"
+	       : info->rule != NULL ? "rejected"
+	       : info->held         ? "held"
+				    : "accepted";
+}
+
+static json_t *known_json(
+	const struct sync *sync, const struct desired_domain *domain, const struct route_info *info)
+{
 	char text[IP_TEXT_MAX];
 
-	ip_prefix_format(&prefix, text);
-	if (route->installed != NULL) {
-		uint32_t from = route->installed->from;
-		return route_json(domain, text,
-			is_there(sync, domain->id, &route->key) ? "installed" : "accepted",
-			origin_name(route->installed->origin),
-			from != domain->id ? domain_name(sync, from) : NULL,
-			group_json(sync, route->installed->group));
-	}
-	const struct bridge_reject *rule = routes_reject(sync, domain, route->learned);
-	const char *state = rule != NULL                          ? "rejected"
-			    : route->learned->place == PLACE_HELD ? "held"
-								  : "accepted";
-	json_t *json = route_json(
-		domain, text, state, "bgp", NULL, learned_json(sync, domain->id, route->learned));
-	if (rule != NULL) {
-		json_object_set_new(json, "rule", json_string(rule->rule));
-		json_object_set_new(json, "object", json_string(rule->object));
+	ip_prefix_format(&info->prefix, text);
+	json_t *json = route_json(domain, text, state_of_route(info), info->origin,
+		info->from != domain->id ? domain_name(sync, info->from) : NULL,
+		hops_json(sync, info));
+	json_object_set_new(json, "since", json_u64(info->since));
+	if (info->rule != NULL) {
+		json_object_set_new(json, "rule", json_string(info->rule->name));
+		json_object_set_new(json, "object", json_string(info->rule->object));
 	}
 	return json;
 }
@@ -190,33 +138,64 @@ static bool asked_for(const struct listing *l, const struct ip_prefix *prefix, c
 {
 	if (l->within && !ip_prefix_contains(&l->prefix, prefix))
 		return false;
-	return l->state != NULL ? strcmp(l->state, state) == 0 : strcmp(state, "advertised") != 0;
+	return l->state == NULL || strcmp(l->state, state) == 0;
 }
 
-static void list_known(struct listing *l, const struct desired_domain *domain)
+static void list_domains(struct listing *l);
+
+static void on_later(evutil_socket_t fd, short events, void *arg)
 {
-	struct known_list list = known_routes(l->sync, domain->id);
-
-	for (size_t i = 0; i < list.count && !page_full(&l->page); i++) {
-		struct ip_prefix prefix = prefix_of_key(&list.item[i].key);
-		json_t *json = known_json(l->sync, domain, &list.item[i]);
-		if (asked_for(l, &prefix, json_string_value(json_object_get(json, "state"))) &&
-			page_wants(&l->page))
-			json_array_append(l->page.items, json);
-		json_decref(json);
-	}
-	free(list.item);
+	list_domains(arg);
 }
 
+// The first one that may be on the page.
+static bool first_route(struct listing *l, uint32_t id, struct route_info *info)
+{
+	if (l->begun)
+		return domain_next(l->sync->domains, id, &l->last, info);
+	if (!l->within)
+		return domain_next(l->sync->domains, id, NULL, info);
+	return domain_route(l->sync->domains, id, &l->prefix, info) ||
+	       domain_next(l->sync->domains, id, &l->prefix, info);
+}
+
+// True: that was all of this domain, or the page is full. False: the turn is over, on_later() goes on.
+static bool list_known(struct listing *l, const struct desired_domain *domain)
+{
+	const struct timeval now = {0, 0};
+	uint64_t end = clock_ns() + SLICE_NS;
+	struct route_info info;
+	bool more = first_route(l, domain->id, &info);
+
+	for (unsigned int i = 0; more; i++) {
+		if (l->within && !ip_prefix_contains(&l->prefix, &info.prefix))
+			return true; // those inside stand together
+		l->begun = true;
+		l->last = info.prefix;
+		if (asked_for(l, &info.prefix, state_of_route(&info)))
+			add_item(l, known_json(l->sync, domain, &info));
+		if (l->full)
+			return true;
+		if (i % 64 == 63 && clock_ns() > end &&
+			event_base_once(l->sync->base, -1, EV_TIMEOUT, on_later, l, &now) == 0)
+			return false;
+		more = domain_next(l->sync->domains, domain->id, &l->last, &info);
+	}
+	return true;
+}
+
+// Of the underlay; a few, in the order of the configuration.
 static void list_static(struct listing *l, const struct desired_domain *domain)
 {
 	const struct desired *desired = l->sync->desired;
 
-	for (unsigned int i = 0; i < desired->statics.count; i++) {
+	for (unsigned int i = 0; i < desired->statics.count && !l->full; i++) {
 		const struct bridge_static *route = &desired->statics.item[i];
 		struct ip_address via;
 		char text[IP_TEXT_MAX];
-		if (!asked_for(l, &route->prefix, "installed") || !page_wants(&l->page))
+		if (l->begun && ip_prefix_compare(&route->prefix, &l->last) <= 0)
+			continue; // sorted by the model
+		if (!asked_for(l, &route->prefix, "installed"))
 			continue;
 		const struct desired_interface *core = desired_underlay(desired, &route->via, &via);
 		const struct neighbor *neighbor =
@@ -226,15 +205,13 @@ static void list_static(struct listing *l, const struct desired_domain *domain)
 		json_array_append_new(
 			hops, nexthop_json(l->sync, core != NULL ? core->id : 0, &route->via, 1,
 				      neighbor != NULL && neighbor->state == NEIGHBOR_USABLE));
-		json_array_append_new(
-			l->page.items, route_json(domain, ip_prefix_format(&route->prefix, text),
-					       "installed", "static", NULL, hops));
+		l->last = route->prefix;
+		add_item(l, route_json(domain, ip_prefix_format(&route->prefix, text), "installed",
+				    "static", NULL, hops));
 	}
 }
 
 // --- asking the speakers -------------------------------------------------------------------------------
-
-static void list_domains(struct listing *l);
 
 static void add_answer(struct listing *l, const struct desired_domain *domain, const json_t *row,
 	const char *state)
@@ -243,7 +220,9 @@ static void add_answer(struct listing *l, const struct desired_domain *domain, c
 	struct ip_prefix prefix;
 
 	if (text == NULL || ip_prefix_parse(text, &prefix) != 0 || !asked_for(l, &prefix, state) ||
-		!page_wants(&l->page))
+		l->full)
+		return;
+	if (l->seen++ < l->skip)
 		return;
 	bool rejected = strcmp(state, "rejected") == 0;
 	json_t *json = route_json(
@@ -252,13 +231,13 @@ static void add_answer(struct listing *l, const struct desired_domain *domain, c
 		json_object_set(json, "rule", json_object_get(row, "rule"));
 		json_object_set(json, "object", json_object_get(row, "object"));
 	}
-	json_array_append_new(l->page.items, json);
+	add_item(l, json);
 }
 
 static void on_answer(void *ctx, struct json_t *array, const struct api_error *error)
 {
 	struct listing *l = ctx;
-	const struct desired_domain *domain = desired_domain(l->sync->desired, l->asked);
+	const struct desired_domain *domain = desired_domain(l->sync->desired, l->domain);
 	bool advertised = l->state != NULL && strcmp(l->state, "advertised") == 0;
 	size_t i;
 	json_t *row;
@@ -278,44 +257,60 @@ static bool ask_speaker(struct listing *l, const struct desired_domain *domain)
 
 	if (l->state != NULL && !advertised && strcmp(l->state, "rejected") != 0)
 		return false;
-	for (; l->session < domain->attachments && !page_full(&l->page); l->session++) {
-		l->asked = domain->id;
+	for (; l->session < domain->attachments && !l->full; l->session++)
 		if (bridge_ask(l->sync->bridge, domain->attachment[l->session],
 			    advertised ? BRIDGE_ADVERTISED : BRIDGE_FILTERED, on_answer, l) == 0)
 			return true;
-	}
 	return false;
+}
+
+static void next_domain(struct listing *l, uint32_t id)
+{
+	l->domain = id;
+	l->begun = l->asking = false;
+	l->session = 0;
+	l->skip = l->seen = 0;
+}
+
+// False: it goes on in another turn.
+static bool list_domain(struct listing *l, const struct desired_domain *domain)
+{
+	if (l->state != NULL && strcmp(l->state, "advertised") == 0)
+		l->asking = true;
+	if (!l->asking) {
+		if (domain->kind == DOMAIN_UNDERLAY)
+			list_static(l, domain);
+		else if (!list_known(l, domain))
+			return false;
+		if (l->full)
+			return true;
+		l->asking = true;
+	}
+	return !ask_speaker(l, domain);
 }
 
 static void list_domains(struct listing *l)
 {
 	const struct desired *desired = l->sync->desired;
 
-	for (unsigned int i = 0; i < desired->domains.count; i++) {
+	for (unsigned int i = 0; i < desired->domains.count && !l->full; i++) {
 		const struct desired_domain *domain = &desired->domains.item[i];
-		if (domain->id < l->next_domain || !selection_has(&l->selection, domain) ||
-			page_full(&l->page))
+		if (domain->id < l->domain || !selection_has(&l->selection, domain))
 			continue;
-		if (domain->id != l->asked) {
-			l->session = 0;
-			l->asked = domain->id;
-			if (domain->kind == DOMAIN_UNDERLAY)
-				list_static(l, domain);
-			else
-				list_known(l, domain);
-		}
-		l->next_domain = domain->id;
-		if (ask_speaker(l, domain))
+		if (domain->id != l->domain)
+			next_domain(l, domain->id);
+		if (!list_domain(l, domain))
 			return;
-		l->next_domain = domain->id + 1;
+		if (!l->full)
+			next_domain(l, domain->id + 1);
 	}
-	page_reply(&l->page, l->call);
+	rpc_reply_list(l->call, l->items, l->full ? l->next : NULL);
 	free(l);
 }
 
 static bool list_parameters(struct listing *l, struct rpc_call *call)
 {
-	const char *prefix = rpc_string(call, "prefix");
+	const char *prefix = rpc_string(call, "prefix"), *cursor = rpc_string(call, "cursor");
 	struct api_error error;
 
 	l->state = rpc_string(call, "state");
@@ -330,6 +325,12 @@ static bool list_parameters(struct listing *l, struct rpc_call *call)
 	l->within = prefix != NULL;
 	if (l->within && ip_prefix_parse(prefix, &l->prefix) != 0) {
 		api_fail(&error, API_USAGE, "10.1.0.0/16", "\"%.64s\" is not a prefix", prefix);
+		rpc_fail(call, &error);
+		return false;
+	}
+	if (cursor != NULL && !cursor_parse(l, cursor)) {
+		api_fail(&error, API_USAGE, "use the \"next\" of the page before",
+			"\"%.32s\" is not a cursor", cursor);
 		rpc_fail(call, &error);
 		return false;
 	}
@@ -348,34 +349,30 @@ void method_route_list(struct rpc_call *call)
 		abort();
 	l->call = call;
 	l->sync = sync;
-	if (!selection_start(&l->selection, call) || !list_parameters(l, call) ||
-		!page_start(&l->page, call)) {
+	if (!selection_start(&l->selection, call) || !list_parameters(l, call)) {
 		free(l);
 		return;
 	}
+	l->items = json_array();
+	l->limit = rpc_limit(call);
 	list_domains(l);
 }
 
 // --- route.get -----------------------------------------------------------------------------------------
 
+// The longest prefix that covers the address and is in the data plane.
 static json_t *get_json(const struct sync *sync, const struct desired_domain *domain,
 	const struct ip_address *address, const char *text)
 {
-	struct known_list list = known_routes(sync, domain->id);
-	const struct known_route *best = NULL;
+	struct route_info info;
+	bool found = false;
 
-	for (size_t i = 0; i < list.count; i++) {
-		struct ip_prefix prefix = prefix_of_key(&list.item[i].key);
-		if (list.item[i].installed != NULL &&
-			ip_prefix_contains_address(&prefix, address) &&
-			is_there(sync, domain->id, &list.item[i].key) &&
-			(best == NULL || prefix.len > best->key.len))
-			best = &list.item[i];
+	for (int len = ip_bits(address->family); len >= 0 && !found; len--) {
+		const struct ip_prefix prefix = ip_prefix_of(address, (uint8_t)len);
+		found = domain_route(sync->domains, domain->id, &prefix, &info) && info.there;
 	}
-	json_t *json = json_pack("{s:s, s:s, s:o}", "domain", domain->name, "address", text,
-		"route", best != NULL ? known_json(sync, domain, best) : json_null());
-	free(list.item);
-	return json;
+	return json_pack("{s:s, s:s, s:o}", "domain", domain->name, "address", text, "route",
+		found ? known_json(sync, domain, &info) : json_null());
 }
 
 void method_route_get(struct rpc_call *call)
@@ -409,38 +406,30 @@ void method_route_get(struct rpc_call *call)
 
 // --- route.summary -------------------------------------------------------------------------------------
 
-struct rejected_count {
-	const struct sync *sync;
-	const struct desired_domain *domain;
-	unsigned int count;
-};
-
-static void count_one(void *ctx, void *entry)
+struct domain_counts counts_of(const struct sync *sync, uint32_t id)
 {
-	struct rejected_count *count = ctx;
-	count->count += routes_reject(count->sync, count->domain, entry) != NULL;
-}
+	struct domain_counts all = {0};
+	struct domain_status status;
 
-unsigned int count_rejected(const struct sync *sync, const struct desired_domain *domain)
-{
-	struct rejected_count count = {.sync = sync, .domain = domain};
-	const struct domain *state = table_find(&sync->domains, &domain->id);
-
-	if (state != NULL && domain->kind == DOMAIN_PEERING)
-		table_each(&state->learned, count_one, &count);
-	return count.count;
+	if (!domain_status(sync->domains, id, &status))
+		return all;
+	for (unsigned int i = 0; i < 2; i++) {
+		all.learned += status.count[i].learned;
+		all.taken += status.count[i].taken;
+		all.held += status.count[i].held;
+		all.refused += status.count[i].refused;
+		all.installed += status.count[i].installed;
+	}
+	return all;
 }
 
 static json_t *summary_json(const struct sync *sync, const struct desired_domain *domain)
 {
-	const struct domain *state = table_find(&sync->domains, &domain->id);
-	unsigned int ours = count_rejected(sync, domain), filtered = 0, advertised = 0;
-	unsigned int learned = state != NULL && domain->kind == DOMAIN_PEERING
-				       ? (unsigned int)state->learned.count
-				       : 0;
-	unsigned int installed = state != NULL ? (unsigned int)state->installed.count : 0;
-	unsigned int held = state != NULL ? limit_held(state) : 0;
+	struct domain_counts all = counts_of(sync, domain->id);
+	struct domain_status status = {0};
+	unsigned int filtered = 0, advertised = 0;
 
+	domain_status(sync->domains, domain->id, &status);
 	for (unsigned int i = 0; i < domain->attachments; i++) {
 		const struct realised *session =
 			table_find(&sync->realised, &domain->attachment[i]);
@@ -448,12 +437,14 @@ static json_t *summary_json(const struct sync *sync, const struct desired_domain
 		advertised += session != NULL ? session->session.exported : 0;
 	}
 	if (domain->kind == DOMAIN_UNDERLAY)
-		installed = sync->desired->statics.count;
+		all.installed = sync->desired->statics.count;
 	return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:o}", "domain", domain->name,
-		"learned", (int)(learned + filtered), "accepted", (int)(learned - ours - held),
-		"rejected", (int)(ours + filtered), "held", (int)held, "installed", (int)installed,
-		"advertised", (int)advertised, "limit", (int)limit_of(sync, domain), "bytes",
-		json_integer(state != NULL ? (json_int_t)state->stats.bytes : 0));
+		"learned", (int)(all.learned + filtered), "accepted",
+		(int)(all.learned - all.refused - all.held), "rejected",
+		(int)(all.refused + filtered), "held", (int)all.held, "installed",
+		(int)all.installed, "advertised", (int)advertised, "limit",
+		domain->kind == DOMAIN_PEERING ? (int)status.limit[0] : 0, "bytes",
+		json_integer((json_int_t)status.bytes));
 }
 
 static void answer_summary(void *ctx)

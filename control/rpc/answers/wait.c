@@ -24,23 +24,34 @@ struct wait {
 
 static bool is_told(const struct sync *sync, uint64_t revision)
 {
-	return sync->desired != NULL && dataplane_revision(sync->dataplane) >= revision &&
-	       dataplane_idle(sync->dataplane);
+	return dataplane_revision(sync->dataplane) >= revision && dataplane_idle(sync->dataplane);
+}
+
+static bool is_refused(const struct sync *sync)
+{
+	return !TAILQ_EMPTY(&sync->records.failures) || sync->records.routes_failed > 0;
 }
 
 static json_t *refused_json(struct sync *sync)
 {
 	json_t *refused = json_array();
 	const struct record *record;
+	const struct route *route;
 	char object[256];
 
 	TAILQ_FOREACH (record, &sync->records.failures, failure) {
 		if (json_array_size(refused) == REFUSED_SHOWN)
 			break;
 		sync_describe(sync, record, object, sizeof(object));
-		json_array_append_new(refused,
-			json_pack("{s:s, s:s}", "object", object, "message",
-				strerror(-record->error)));
+		json_array_append_new(refused, json_pack("{s:s, s:s}", "object", object, "message",
+						       strerror(-record->error)));
+	}
+	TAILQ_FOREACH (route, &sync->records.route_failures, queue) {
+		if (json_array_size(refused) >= REFUSED_SHOWN)
+			break;
+		sync_describe_route(sync, route, object, sizeof(object));
+		json_array_append_new(refused, json_pack("{s:s, s:s}", "object", object, "message",
+						       strerror(-route->error)));
 	}
 	return refused;
 }
@@ -48,7 +59,7 @@ static json_t *refused_json(struct sync *sync)
 static void answer(struct wait *wait)
 {
 	struct sync *sync = wait->call->ctx;
-	bool complete = is_told(sync, wait->revision) && TAILQ_EMPTY(&sync->records.failures);
+	bool complete = is_told(sync, wait->revision) && !is_refused(sync);
 
 	rpc_reply(wait->call,
 		json_pack("{s:o, s:b, s:s, s:o}", "revision",
@@ -72,8 +83,8 @@ static void look(evutil_socket_t fd, short events, void *arg)
 	struct sync *sync = wait->call->ctx;
 	const struct timeval soon = {0, LOOK_MS * 1000};
 
-	if ((is_told(sync, wait->revision) && TAILQ_EMPTY(&sync->records.failures)) ||
-		is_hopeless(sync) || clock_ns() >= wait->until)
+	if ((is_told(sync, wait->revision) && !is_refused(sync)) || is_hopeless(sync) ||
+		clock_ns() >= wait->until)
 		answer(wait);
 	else
 		event_add(wait->look, &soon);

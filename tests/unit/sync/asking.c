@@ -3,7 +3,7 @@
 
 #include "tests/unit/sync/asking.h"
 
-#include "control/rpc/rpc.h"
+#include "control/rpc/answers/methods.h"
 
 #include <unistd.h>
 
@@ -109,7 +109,7 @@ void asking_again(void)
 
 int asking_start(void **state)
 {
-	options = (struct sync_options){.event = on_event, .route_limit = LIMIT};
+	options = (struct domains_options){.event = on_event, .route_limit = LIMIT};
 	events = json_array();
 	running_start(state);
 	serve();
@@ -121,7 +121,7 @@ int asking_stop(void **state)
 	close(client);
 	rpc_server_destroy(server);
 	running_stop(state);
-	options = (struct sync_options){0};
+	options = (struct domains_options){0};
 	json_decref(events);
 	return 0;
 }

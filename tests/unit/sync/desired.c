@@ -133,9 +133,10 @@ static const char *rule_for(const struct desired *desired, const char *domain, c
 	struct ip_prefix parsed;
 
 	assert_int_equal(ip_prefix_parse(prefix, &parsed), 0);
-	const struct bridge_reject *rule =
-		precedence_reject(peering->rejects.item, peering->rejects.count, &parsed);
-	return rule != NULL ? rule->rule : "accepted";
+	for (unsigned int i = 0; i < peering->rejects.count; i++)
+		if (ip_prefix_contains(&peering->rejects.item[i].prefix, &parsed))
+			return peering->rejects.item[i].rule;
+	return "accepted";
 }
 
 static void test_what_never_gets_in(void **state)

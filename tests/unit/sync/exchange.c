@@ -158,7 +158,7 @@ static void test_a_cycle_longer_than_a_message(void **state)
 static void test_places_changed_while_control_was_dead(void **state)
 {
 	start_with(3);
-	sync_destroy(running);
+	stop_sync();
 	unsigned int first = tags[0];
 	tags[0] = tags[1];
 	tags[1] = tags[2];

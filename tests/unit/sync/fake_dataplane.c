@@ -14,6 +14,14 @@
 static size_t name_of(uint16_t type, const void *value, uint8_t name[64])
 {
 	struct record_key key = record_key_of(type, value);
+	struct wire_route route;
+
+	if (type == WIRE_ROUTE_SET) {
+		memcpy(&route, value, sizeof(route));
+		route.group = route.origin = 0;
+		memcpy(name, &route, sizeof(route));
+		return sizeof(route);
+	}
 	memcpy(name, &key, sizeof(key));
 	return sizeof(key);
 }

@@ -10,6 +10,7 @@
 #include "control/node.h"
 #include "control/publication.h"
 #include "control/store/store.h"
+#include "control/domain/state.h"
 #include "control/sync/state.h"
 
 #include <setjmp.h>
@@ -58,8 +59,8 @@ struct fake_bridge {
 		bridge_answer done;
 		void *ctx;
 	} clear[8];
-	unsigned int foreign; // namespaces that another store has marked
-	bool too_many;        // refuse a sweep that is not forced
+	unsigned int foreign;                // namespaces that another store has marked
+	bool too_many;                       // refuse a sweep that is not forced
 	int refuse_clear;                    // answer to the next one, 0 = do it
 	char refuse_domain[64];              // host name of a domain that cannot be made, "" = none
 	int refuse_neighbor, refuse_peering; // answer until it is 0 again
@@ -88,7 +89,7 @@ struct fake_dataplane {
 	uint64_t instance, written, unchanged, deleted, swept, refused, messages;
 	unsigned int exchanges;
 	bool exchanging;
-	uint16_t squatter; // this outer tag belongs to somebody who does not go, 0 = none
+	uint16_t squatter;  // this outer tag belongs to somebody who does not go, 0 = none
 	unsigned int hosts; // descriptors received
 	unsigned int count;
 	struct fake_record record[8192];

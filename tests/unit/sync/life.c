@@ -117,11 +117,11 @@ static void test_a_gone_domain_leaves_nothing_here(void **state)
 	publish();
 	WAIT(fake_find(&fake, WIRE_VRF_SET, gone) == NULL);
 	settle();
-	assert_null(table_find(&running->domains, &gone));
+	assert_null(domain_find(running->domains, gone));
 	assert_null(table_find(&running->records.vrfs, &gone));
 	// A late word about it is about nothing.
 	bridge_says_route(gone, "10.1.0.0/16", "169.254.10.1", true);
-	assert_null(table_find(&running->domains, &gone));
+	assert_null(domain_find(running->domains, gone));
 	assert_int_equal(state_of(), DATAPLANE_SYNCED);
 }
 
@@ -131,10 +131,10 @@ static void restart_with_a_sick_one(void)
 {
 	configure_second();
 	publish();
-	const char *host = desired_domain_named(running->desired, SECOND)->host_name;
+	const char *host = desired_domain_named(desired(), SECOND)->host_name;
 	char refused[64];
 	snprintf(refused, sizeof(refused), "%s", host);
-	sync_destroy(running);
+	stop_sync();
 	fake_stop(&fake);
 	fake_reset(&fake);
 	start_sync_refusing(refused);
@@ -143,10 +143,10 @@ static void restart_with_a_sick_one(void)
 	bridge_says_neighbor(interface("core0"), "192.0.2.2", true);
 	bridge_says_neighbor(interface("acme-01/private"), "169.254.10.1", true);
 	bridge_says_route(vrf(ACME), "10.1.0.0/16", "169.254.10.1", true);
-	for (unsigned int i = 0; i < running->desired->domains.count; i++)
-		if (running->desired->domains.item[i].id != vrf(SECOND))
+	for (unsigned int i = 0; i < desired()->domains.count; i++)
+		if (desired()->domains.item[i].id != vrf(SECOND))
 			fake_bridge.callbacks.synced(
-				fake_bridge.callbacks.ctx, running->desired->domains.item[i].id);
+				fake_bridge.callbacks.ctx, desired()->domains.item[i].id);
 }
 
 static void test_a_sick_peering_withholds_no_route(void **state)
@@ -159,7 +159,7 @@ static void test_a_sick_peering_withholds_no_route(void **state)
 	assert_true(problem_of(SECOND, "what it brought stays for now"));
 	assert_int_equal(state_of(), DATAPLANE_REPLAYING);
 	// It takes longer than a speaker's restart: from then on it is empty.
-	sync_domain(running, vrf(SECOND))->waiting -= 120000000000u;
+	domain_find(running->domains, vrf(SECOND))->since -= 120000000000u;
 	WAIT(state_of() == DATAPLANE_SYNCED);
 	assert_true(problem_of(SECOND, "it counts as empty"));
 	// There is room: it is made, its session and neighbor come with it.
@@ -177,7 +177,7 @@ static void test_a_session_that_is_down_is_not_waited_for(void **state)
 {
 	restart_with_a_sick_one();
 	fake_bridge.refuse_domain[0] = '\0';
-	WAIT(sync_domain(running, vrf(SECOND))->realised);
+	WAIT(domain_find(running->domains, vrf(SECOND))->state == DOMAIN_FILLING);
 	turns(20);
 	assert_int_equal(state_of(), DATAPLANE_REPLAYING);
 	bridge_says_session(interface("acme-02/private"), "connect");
@@ -194,9 +194,9 @@ static void test_what_a_waiting_one_brought_stays(void **state)
 	WAIT(fake_route(&fake, vrf(VNET), "10.2.0.0/16") != NULL);
 	uint64_t swept = fake.swept;
 	char refused[64];
-	snprintf(refused, sizeof(refused), "%s",
-		desired_domain_named(running->desired, SECOND)->host_name);
-	sync_destroy(running);
+	snprintf(
+		refused, sizeof(refused), "%s", desired_domain_named(desired(), SECOND)->host_name);
+	stop_sync();
 	start_sync_refusing(refused);
 	asking_again();
 	bridge_says_neighbor(interface("core0"), "192.0.2.2", true);
@@ -204,15 +204,15 @@ static void test_what_a_waiting_one_brought_stays(void **state)
 	bridge_says_route(vrf(ACME), "10.1.0.0/16", "169.254.10.1", true);
 	bridge_says_route(vrf(ACME), "10.3.0.0/16", "169.254.10.1", true);
 	bridge_says_route(vrf(GLOBEX), "10.1.0.0/16", "169.254.10.1", true);
-	for (unsigned int i = 0; i < running->desired->domains.count; i++)
-		if (running->desired->domains.item[i].id != vrf(SECOND))
+	for (unsigned int i = 0; i < desired()->domains.count; i++)
+		if (desired()->domains.item[i].id != vrf(SECOND))
 			fake_bridge.callbacks.synced(
-				fake_bridge.callbacks.ctx, running->desired->domains.item[i].id);
+				fake_bridge.callbacks.ctx, desired()->domains.item[i].id);
 	WAIT(fake_route(&fake, vrf(VNET), "10.3.0.0/16") != NULL); // what is new goes in
 	turns(50);
 	assert_int_equal(fake.swept, swept);
 	assert_non_null(fake_route(&fake, vrf(VNET), "10.2.0.0/16"));
-	sync_domain(running, vrf(SECOND))->waiting -= 120000000000u;
+	domain_find(running->domains, vrf(SECOND))->since -= 120000000000u;
 	WAIT(state_of() == DATAPLANE_SYNCED);
 	assert_null(fake_route(&fake, vrf(VNET), "10.2.0.0/16"));
 	assert_non_null(fake_route(&fake, vrf(VNET), "10.1.0.0/16"));
@@ -222,7 +222,7 @@ static void test_what_a_waiting_one_brought_stays(void **state)
 
 static void test_a_failed_neighbor_is_tried_again(void **state)
 {
-	sync_destroy(running);
+	stop_sync();
 	start_sync();
 	asking_again();
 	fake_bridge.refuse_neighbor = -ENOBUFS;
@@ -235,7 +235,7 @@ static void test_a_failed_neighbor_is_tried_again(void **state)
 
 static void test_a_failed_peering_is_tried_again(void **state)
 {
-	sync_destroy(running);
+	stop_sync();
 	start_sync();
 	asking_again();
 	fake_bridge.refuse_peering = -ENOENT;

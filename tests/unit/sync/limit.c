@@ -3,7 +3,7 @@
 
 #include "tests/unit/sync/asking.h"
 
-static const char *prefix_of(unsigned int i)
+static const char *text_of(unsigned int i)
 {
 	static char text[32];
 	snprintf(text, sizeof(text), "10.50.%u.0/24", i);
@@ -12,13 +12,13 @@ static const char *prefix_of(unsigned int i)
 
 static void say(unsigned int i, bool present)
 {
-	bridge_says_route(vrf(ACME), prefix_of(i), "169.254.10.1", present);
+	bridge_says_route(vrf(ACME), text_of(i), "169.254.10.1", present);
 }
 
 static bool is_in(unsigned int i)
 {
-	bool here = fake_route(&fake, vrf(ACME), prefix_of(i)) != NULL;
-	bool there = fake_route(&fake, vrf("vnet/acme-prod"), prefix_of(i)) != NULL;
+	bool here = fake_route(&fake, vrf(ACME), text_of(i)) != NULL;
+	bool there = fake_route(&fake, vrf("vnet/acme-prod"), text_of(i)) != NULL;
 	assert_int_equal(here, there);
 	return here;
 }
@@ -109,7 +109,7 @@ static void test_free_places_go_to_the_lowest(void **state)
 	settle();
 	assert_true(is_in(6));
 	assert_true(is_in(7));
-	assert_null(fake_route(&fake, vrf(ACME), prefix_of(1)));
+	assert_null(fake_route(&fake, vrf(ACME), text_of(1)));
 	assert_summary(LIMIT, 9);
 	for (unsigned int i = 0; i < 20; i++)
 		say(i, false);
@@ -148,14 +148,14 @@ static void test_ipv6_has_places_of_its_own(void **state)
 {
 	for (unsigned int i = 0; i < 20; i++)
 		say(i, true);
-	struct domain *domain = sync_domain(running, vrf(ACME));
-	assert_int_equal(domain->places[0].taken, LIMIT);
-	struct learned six = {.key = {.family = WIRE_IPV6, .len = 64, .addr = {0x20, 1}}};
+	struct domain *domain = domain_find(running->domains, vrf(ACME));
+	assert_int_equal(domain->count[0].taken, LIMIT);
+	struct prefix six = {.route = {.key = {.family = WIRE_IPV6, .len = 64, .addr = {0x20, 1}}}};
 	limit_judge(domain, &six, true);
-	assert_ptr_equal(limit_next(domain, LIMIT), &six);
-	assert_null(limit_next(domain, LIMIT));
+	assert_ptr_equal(limit_next(domain), &six);
+	assert_null(limit_next(domain));
 	limit_leave(domain, &six);
-	assert_int_equal(domain->places[1].taken, 0);
+	assert_int_equal(domain->count[1].taken, 0);
 	settle();
 }
 

@@ -23,9 +23,9 @@ static int setup_lab(void **state)
 
 static const struct desired_limiter *limiter(const char *name)
 {
-	for (unsigned int i = 0; i < running->desired->limiters.count; i++)
-		if (strcmp(running->desired->limiters.item[i].name, name) == 0)
-			return &running->desired->limiters.item[i];
+	for (unsigned int i = 0; i < desired()->limiters.count; i++)
+		if (strcmp(desired()->limiters.item[i].name, name) == 0)
+			return &desired()->limiters.item[i];
 	fail_msg("no limiter %s", name);
 	return NULL;
 }
@@ -292,7 +292,7 @@ static void put_both_here(void)
 static void test_clear_is_for_all_sessions(void **state)
 {
 	put_both_here();
-	assert_int_equal(desired_domain_named(running->desired, ACME)->attachments, 2);
+	assert_int_equal(desired_domain_named(desired(), ACME)->attachments, 2);
 	const char *params = "{\"peering\":\"acme-01/private\"}";
 	ask("peering.clear", params);
 	WAIT(fake_bridge.clears == 2);

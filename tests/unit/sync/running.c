@@ -12,7 +12,8 @@ struct fake_dataplane fake;
 struct event_base *base;
 struct node *node;
 struct sync *running;
-struct sync_options options;
+static struct domains *domains;
+struct domains_options options;
 char path[96];
 
 double running_now(void)
@@ -33,16 +34,28 @@ enum dataplane_state state_of(void)
 	return dataplane_status(running->dataplane)->state;
 }
 
+const struct desired *desired(void)
+{
+	return sync_desired(running);
+}
+
+void stop_sync(void)
+{
+	domains_destroy(domains);
+	domains = NULL;
+	running = NULL;
+}
+
 uint32_t vrf(const char *name)
 {
-	return desired_domain_named(running->desired, name)->id;
+	return desired_domain_named(desired(), name)->id;
 }
 
 uint32_t interface(const char *name)
 {
-	for (unsigned int i = 0; i < running->desired->interfaces.count; i++)
-		if (strcmp(running->desired->interfaces.item[i].name, name) == 0)
-			return running->desired->interfaces.item[i].id;
+	for (unsigned int i = 0; i < desired()->interfaces.count; i++)
+		if (strcmp(desired()->interfaces.item[i].name, name) == 0)
+			return desired()->interfaces.item[i].id;
 	fail_msg("no interface %s", name);
 	return 0;
 }
@@ -57,16 +70,17 @@ void start_sync_refusing(const char *host)
 	options.base = base;
 	options.node = node;
 	struct api_error error = {0};
-	assert_int_equal(sync_create(&running, &options, &error), 0);
+	assert_int_equal(domains_create(&domains, &options, &error), 0);
+	running = domains_sync(domains);
 	snprintf(fake_bridge.refuse_domain, sizeof(fake_bridge.refuse_domain), "%s", host);
-	sync_publish(running, configuration_publish(&configuration));
+	publish();
 }
 
 void say_synced(void)
 {
-	for (unsigned int i = 0; i < running->desired->domains.count; i++)
+	for (unsigned int i = 0; i < desired()->domains.count; i++)
 		fake_bridge.callbacks.synced(
-			fake_bridge.callbacks.ctx, running->desired->domains.item[i].id);
+			fake_bridge.callbacks.ctx, desired()->domains.item[i].id);
 }
 
 void say_all(void)
@@ -96,8 +110,7 @@ int running_start(void **state)
 
 int running_stop(void **state)
 {
-	sync_destroy(running);
-	running = NULL;
+	stop_sync();
 	fake_stop(&fake);
 	event_base_free(base);
 	free_node(node);
@@ -107,18 +120,19 @@ int running_stop(void **state)
 
 void publish(void)
 {
-	sync_publish(running, configuration_publish(&configuration));
+	domains_publish(domains, configuration_publish(&configuration));
+	WAIT(domains_idle(domains));
 }
 
 void restart_sync(void)
 {
-	sync_destroy(running);
+	stop_sync();
 	start_sync();
 }
 
 void settle(void)
 {
-	WAIT(running->records.pending == 0);
+	WAIT(domains_idle(domains) && running->records.pending == 0);
 	for (unsigned int i = 0; i < 20; i++)
 		turn();
 }

@@ -15,15 +15,17 @@ extern struct configuration configuration;
 extern struct fake_dataplane fake;
 extern struct event_base *base;
 extern struct node *node;
-extern struct sync *running;
-extern struct sync_options options; // of the next start; base and node are filled in
-extern char path[96];               // of the data plane's socket
+extern struct sync *running;           // the ledger's side of it
+extern struct domains_options options; // of the next start; base and node are filled in
+extern char path[96];                  // of the data plane's socket
 
 int running_start(void **state); // cmocka's setup and teardown
 int running_stop(void **state);
 void start_sync(void);
 void start_sync_refusing(const char *host); // a domain of this host name cannot be made
+void stop_sync(void);
 void restart_sync(void);
+const struct desired *desired(void);
 void publish(void); // what was configured
 
 double running_now(void);

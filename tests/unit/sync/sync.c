@@ -163,14 +163,14 @@ static void test_a_refused_record_stops_nobody(void **state)
 {
 	fake.refuse_type = WIRE_ROUTE_SET;
 	bridge_says_route(vrf(ACME), "10.88.0.0/16", "169.254.10.1", true);
-	WAIT(!TAILQ_EMPTY(&running->records.failures));
+	WAIT(running->records.routes_failed > 0);
 	configuration_edit(&configuration, "bandwidth: 50mbps", "bandwidth: 200mbps");
 	unsigned int limiters = fake.set_messages[WIRE_LIMITER_SET];
 	publish();
 	WAIT(fake.set_messages[WIRE_LIMITER_SET] == limiters + 2);
 	fake.refuse_type = 0;
 	WAIT(fake_route(&fake, vrf(ACME), "10.88.0.0/16") != NULL); // tried again by itself
-	WAIT(TAILQ_EMPTY(&running->records.failures));
+	WAIT(running->records.routes_failed == 0);
 }
 
 // --- restarts ------------------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ static void test_interruptions_at_any_point(void **state)
 
 static void test_the_other_edge_has_its_own_half(void **state)
 {
-	sync_destroy(running);
+	stop_sync();
 	fake_stop(&fake);
 	fake_reset(&fake);
 	node->edge = "west";
@@ -315,7 +315,7 @@ static void test_what_another_store_has_marked_is_left_alone(void **state)
 {
 	uint64_t written = fake.written;
 
-	sync_destroy(running);
+	stop_sync();
 	fake_hang_up(&fake);
 	fake_bridge.foreign = 3;
 	start_sync();
@@ -335,12 +335,12 @@ static void test_an_edge_that_the_model_does_not_have(void **state)
 {
 	struct node *right = node;
 
-	sync_destroy(running);
+	stop_sync();
 	fake_hang_up(&fake);
 	node = make_node("esat", path);
 	start_sync();
 	stays_held("\"esat\"");
-	sync_destroy(running);
+	stop_sync();
 	free_node(node);
 	node = right;
 	start_sync();
@@ -352,7 +352,7 @@ static void test_an_edge_that_the_model_does_not_have(void **state)
 
 static void test_the_kernel_is_swept_after_the_data_plane_accepted(void **state)
 {
-	sync_destroy(running);
+	stop_sync();
 	fake_hang_up(&fake);
 	fake.refuse_begin = -ESTALE;
 	start_sync();

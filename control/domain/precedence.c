@@ -3,13 +3,8 @@
 // the decision is between routes of equal prefix: what the system itself provides beats what somebody
 // announces, and of several routes that BGP offers in one domain the lowest kernel metric wins. Routes to
 // the same prefix that come from several connected peerings share the traffic by their weights.
-//
-// A customer must not be able to move a destination that is not his: a learned route that is equal to or
-// inside a vNet's prefix, a peering subnet or an outer address is refused, whatever the speaker's filter
-// let through. The default route and other shorter prefixes are routes like any other, they cover nothing
-// that has a route of its own.
 
-#include "control/sync/precedence.h"
+#include "control/domain/precedence.h"
 
 #include <stddef.h>
 
@@ -56,15 +51,4 @@ unsigned int precedence_choose(struct candidate *candidate, unsigned int count)
 		candidate[kept++] = winner;
 	}
 	return kept;
-}
-
-const struct bridge_reject *precedence_reject(
-	const struct bridge_reject *rule, unsigned int rules, const struct ip_prefix *prefix)
-{
-	for (unsigned int i = 0; i < rules; i++) {
-		if (rule[i].more_specifics ? ip_prefix_contains(&rule[i].prefix, prefix)
-					   : ip_prefix_compare(&rule[i].prefix, prefix) == 0)
-			return &rule[i];
-	}
-	return NULL;
 }

@@ -8,7 +8,7 @@
 // after the data plane has accepted our configuration with its own checks (another store, an older revision, too
 // many interfaces at once), and then by the bridge's own.
 
-#include "control/sync/state.h"
+#include "control/domain/state.h"
 
 #include "control/base/log.h"
 #include "control/model/model.h"
@@ -22,7 +22,7 @@ static void judge_edge(const struct sync *sync, struct hold *hold)
 {
 	const char *edge = sync->node->edge;
 
-	if (model_edge(sync->desired->publication->model, edge) != NULL)
+	if (model_edge(fragments_publication(sync->domains->fragments)->model, edge) != NULL)
 		return;
 	snprintf(hold->message, sizeof(hold->message),
 		"edge \"%s\" of the node file is not in the model: nothing is touched", edge);
@@ -74,13 +74,7 @@ static bool too_early(const struct sync *sync)
 	if (sync->swept || !sync->hold.open || sync->hold.sweep_message[0] != '\0' ||
 		!sync->settled || !dataplane_accepted(sync->dataplane))
 		return true;
-	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
-		const struct desired_interface *wanted = &sync->desired->interfaces.item[i];
-		const struct realised *realised = table_find(&sync->realised, &wanted->id);
-		if (wanted->kind != INTERFACE_TUNNEL && (realised == NULL || !realised->interface))
-			return true;
-	}
-	return false;
+	return !sync->domains->applied || !interfaces_all_made(sync->domains);
 }
 
 void hold_sweep(struct sync *sync)
@@ -88,7 +82,7 @@ void hold_sweep(struct sync *sync)
 	struct bridge_sweep sweep = {.force = sync->hold.force};
 	struct api_error error = {0};
 
-	if (sync->desired == NULL || too_early(sync))
+	if (too_early(sync))
 		return;
 	if (bridge_sweep(sync->bridge, &sweep, &error) == 0) {
 		sync->swept = true;
@@ -123,5 +117,5 @@ void hold_adopt(struct sync *sync)
 	sync->hold.adopted = true;
 	sync->hold.force = !sync->swept;
 	dataplane_force(sync->dataplane);
-	sync_publish(sync, publication_ref(sync->desired->publication));
+	domains_go(sync->domains);
 }

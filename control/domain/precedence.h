@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef SYNC_PRECEDENCE_H
-#define SYNC_PRECEDENCE_H
+#ifndef DOMAIN_PRECEDENCE_H
+#define DOMAIN_PRECEDENCE_H
 
-// Which route wins for one prefix of one routing domain, and which never gets in.
+// Which route wins for one prefix of one routing domain.
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "control/bridge/bridge.h"
 #include "control/base/ip.h"
 
 // In order of precedence at equal length. Travels as `origin` of wire_route, so a number keeps its meaning.
 enum origin {
 	ORIGIN_NONE,
 	ORIGIN_CONNECTED = 1,  // a customer's router on its link
-	ORIGIN_VNET = 2,       // a vNet's own prefix, in its own domain
-	ORIGIN_CONNECTION = 3, // a vNet's prefix in the domain of a connected peering
+	ORIGIN_VNET = 2,       // a domain's own prefix, in that domain
+	ORIGIN_CONNECTION = 3, // the own prefix of a domain that this one is joined to
 	ORIGIN_BGP = 4,        // learned in this domain
-	ORIGIN_JOINED = 5,     // learned in a connected peering's domain
+	ORIGIN_JOINED = 5,     // learned in a domain that this one is joined to
 };
 const char *origin_name(enum origin origin); // as methods.h has it
 
@@ -28,13 +27,10 @@ struct candidate {
 	uint32_t interface;    // out of this
 	struct ip_address via; // family 0 on a tunnel
 	uint16_t weight;
+	uint64_t account; // counter of what goes this way, 0 = none
 };
 
 // Sorts the winners to the front and returns how many they are: the members of one next-hop group.
 unsigned int precedence_choose(struct candidate *candidate, unsigned int count);
-
-// The first rule that keeps a learned prefix out, NULL when none does.
-const struct bridge_reject *precedence_reject(
-	const struct bridge_reject *rule, unsigned int rules, const struct ip_prefix *prefix);
 
 #endif

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What is known here, for people: names of records, the state and numbers of domains, their routes one by one. Numbers are
+// kept where they change; a route costs a search in its domain's tree.
+
+#include "control/domain/state.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *name_of_interface(const struct sync *sync, uint32_t id)
+{
+	const struct realised *realised = table_find(&sync->realised, &id);
+	const struct tunnel *tunnel = table_find(&sync->tunnels, &id);
+
+	return realised != NULL ? realised->wanted->name
+	       : tunnel != NULL ? tunnel->wanted->name
+				: "(deleted)";
+}
+
+static const char *name_of_domain(const struct sync *sync, uint32_t id)
+{
+	const struct domain *domain = domain_find(sync->domains, id);
+	return domain != NULL && domain->wanted != NULL ? domain->wanted->name : "(deleted)";
+}
+
+void sync_describe(const struct sync *sync, const struct record *record, char *text, size_t size)
+{
+	struct ip_address address = {.family = (uint8_t)record->key.family};
+	const struct limiter *limiter;
+	char shown[IP_TEXT_MAX];
+
+	memcpy(address.bytes, record->key.addr, sizeof(address.bytes));
+	switch (record->key.type) {
+	case WIRE_VRF_SET:
+		snprintf(text, size, "domain %s", name_of_domain(sync, record->key.id));
+		break;
+	case WIRE_INTERFACE_SET:
+		snprintf(text, size, "interface %s", name_of_interface(sync, record->key.id));
+		break;
+	case WIRE_LOCAL_SET:
+		snprintf(text, size, "address %s in %s", ip_address_format(&address, shown),
+			name_of_domain(sync, record->key.id));
+		break;
+	case WIRE_LIMITER_SET:
+		limiter = table_find(&sync->domains->limiters, &record->key.id);
+		if (limiter != NULL)
+			snprintf(text, size, "limiter %s", limiter->wanted->name);
+		else
+			snprintf(text, size, "limiter %u", record->key.id);
+		break;
+	default:
+		snprintf(text, size, "next hop %u of type %u", record->key.id, record->key.type);
+	}
+}
+
+void sync_describe_route(
+	const struct sync *sync, const struct route *route, char *text, size_t size)
+{
+	const struct ip_prefix prefix = prefix_of(&route->key);
+	char shown[IP_TEXT_MAX];
+
+	snprintf(text, size, "route %s in %s", ip_prefix_format(&prefix, shown),
+		name_of_domain(sync, route->vrf->id));
+}
+
+// --- domains ---------------------------------------------------------------------------------------------
+
+bool domain_status(const struct domains *domains, uint32_t id, struct domain_status *status)
+{
+	const struct domain *domain = domain_find(domains, id);
+
+	if (domain == NULL)
+		return false;
+	*status = (struct domain_status){
+		.state = domain->state,
+		.source = domain_source(domain),
+		.error = domain->error,
+		.count = {domain->count[0], domain->count[1]},
+		.limit = {limit_of(domain, 0), limit_of(domain, 1)},
+		.there = domain->vrf != NULL ? domain->vrf->there : 0,
+		.crowded = domain->crowded,
+		.bytes = domain->stats.bytes,
+	};
+	return true;
+}
+
+void domains_counts(const struct domains *domains, struct domain_counts *all)
+{
+	const struct domain_counts *a = &domains->count[0], *b = &domains->count[1];
+
+	*all = (struct domain_counts){
+		.learned = a->learned + b->learned,
+		.taken = a->taken + b->taken,
+		.held = a->held + b->held,
+		.refused = a->refused + b->refused,
+		.installed = a->installed + b->installed,
+	};
+}
+
+// --- routes ----------------------------------------------------------------------------------------------
+
+static bool is_usable(const struct sync *sync, const struct path *path)
+{
+	if (path->to == NULL)
+		return tunnel_state(sync, path->key.interface) == NEIGHBOR_USABLE;
+	return path->to->state == NEIGHBOR_USABLE && !path->out->down;
+}
+
+static void tell_group(const struct sync *sync, const struct group *group, struct route_info *info)
+{
+	for (unsigned int i = 0; i < group->key.count; i++) {
+		const struct path *path = group->path[i];
+		struct route_hop *hop = &info->hop[info->hops++];
+		*hop = (struct route_hop){
+			.interface = path->key.interface,
+			.weight = group->key.weight[i],
+			.usable = is_usable(sync, path),
+		};
+		if (path->to == NULL)
+			continue;
+		hop->via.family = path->to->key.family;
+		memcpy(hop->via.bytes, path->to->key.addr, sizeof(hop->via.bytes));
+	}
+}
+
+static void tell_learned(
+	const struct domain *domain, const struct prefix *prefix, struct route_info *info)
+{
+	for (unsigned int i = 0; i < learned_count(prefix); i++) {
+		const struct hop_set *set = learned_at(prefix, i)->hops;
+		for (unsigned int j = 0; set != NULL && j < set->key.count && info->hops < 64;
+			j++) {
+			const struct intent_interface *out =
+				attachment_to(domain, &set->key.hop[j].via);
+			info->hop[info->hops++] = (struct route_hop){
+				.interface = out != NULL ? out->id : 0,
+				.via = set->key.hop[j].via,
+				.weight = set->key.hop[j].weight,
+				.usable = out != NULL,
+			};
+		}
+	}
+}
+
+static void tell(const struct domain *domain, const struct prefix *prefix, struct route_info *info)
+{
+	const struct sync *sync = &domain->domains->sync;
+
+	info->prefix = prefix_of(&prefix->route.key);
+	info->since = prefix->since;
+	info->learned = prefix_learned(prefix);
+	info->installed = prefix->group != NULL;
+	info->there = info->installed && route_is_there(&sync->records, &prefix->route);
+	info->held = prefix_place(prefix) == PLACE_HELD;
+	info->rule = NULL;
+	info->from = info->installed ? prefix->from : domain->id;
+	info->hops = 0;
+	if (info->installed) {
+		info->origin = origin_name((enum origin)prefix->route.origin);
+		tell_group(sync, prefix->group, info);
+		return;
+	}
+	info->origin = "bgp";
+	if (prefix_place(prefix) == PLACE_REFUSED)
+		info->rule = decide_rejecting(domain, prefix);
+	tell_learned(domain, prefix, info);
+}
+
+bool domain_next(const struct domains *domains, uint32_t id, const struct ip_prefix *after,
+	struct route_info *info)
+{
+	const struct domain *domain = domain_find(domains, id);
+	struct route_key key;
+
+	if (domain == NULL)
+		return false;
+	if (after != NULL)
+		key = key_of(after);
+	const struct prefix *prefix = prefix_next(domain, after != NULL ? &key : NULL);
+	while (prefix != NULL && !prefix_learned(prefix) && prefix->group == NULL)
+		prefix = prefix_next(domain, &prefix->route.key); // it is leaving the data plane
+	if (prefix == NULL)
+		return false;
+	tell(domain, prefix, info);
+	return true;
+}
+
+bool domain_route(const struct domains *domains, uint32_t id, const struct ip_prefix *prefix,
+	struct route_info *info)
+{
+	const struct domain *domain = domain_find(domains, id);
+	const struct route_key key = key_of(prefix);
+	const struct prefix *found = domain != NULL ? prefix_find(domain, &key) : NULL;
+
+	if (found == NULL || (!prefix_learned(found) && found->group == NULL))
+		return false;
+	tell(domain, found, info);
+	return true;
+}

@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Where configuration, kernel and data plane meet. This file only joins the others:
+//
+//	publication  -> fragment.c    what changed, one object after the other
+//	             -> domain.c, join.c, interface.c, underlay.c   what it means here and in the kernel
+//	             -> configure.c, decide.c   the data plane's half, into the ledger (sync/records.c, sync/route.c)
+//	ledger       -> sync/dataplane.c   over the wire
+//	bridge says: a route, a neighbor, a session     -> decide.c, next hops, announcements
+//	data plane says: a port, a neighbor is needed   -> paths, carriers, MAC addresses, a probe
+//
+// Next-hop ids are those that the data plane already has for equal content, so the ledger is filled only when
+// the first connection has been read back (`ready`). Until then the kernel's half goes ahead alone.
+
+#include "control/domain/state.h"
+
+#include "control/base/log.h"
+#include "control/node.h"
+#include "control/publication.h"
+
+#include <event2/event.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define GRACE_S      3   // for neighbors to be heard of after start
+#define OUR_PROTOCOL 157 // RTPROT of the routes we announce
+
+struct sync *domains_sync(struct domains *domains)
+{
+	return &domains->sync;
+}
+
+bool domains_idle(const struct domains *domains)
+{
+	return TAILQ_EMPTY(&domains->jobs);
+}
+
+// --- from the bridge -------------------------------------------------------------------------------------
+
+static void on_neighbor(
+	void *ctx, uint32_t interface, const struct ip_address *address, const uint8_t *mac)
+{
+	struct domains *domains = ctx;
+	const struct realised *realised = table_find(&domains->sync.realised, &interface);
+
+	nexthops_neighbor(&domains->sync.hops, interface, address,
+		mac != NULL ? NEIGHBOR_USABLE : NEIGHBOR_FAILED, mac);
+	if (realised != NULL && realised->wanted->kind == INTENT_CORE) {
+		work_add(domains, JOB_TUNNELS, NULL, NULL);
+		work_now(domains);
+	}
+}
+
+static void on_session(void *ctx, uint32_t peering, const struct bridge_session *session)
+{
+	struct domains *domains = ctx;
+	struct realised *realised = table_find(&domains->sync.realised, &peering);
+
+	if (realised == NULL)
+		return;
+	const struct bridge_session old = realised->session;
+	realised->heard = true;
+	realised->session = *session;
+	event_session(&domains->sync, realised->wanted, &old, session);
+	struct domain *domain = domain_find(domains, realised->wanted->domain);
+	struct end *end;
+	if (domain == NULL || strcmp(old.state, session->state) == 0)
+		return;
+	domain_known(domain);
+	LIST_FOREACH (end, &domain->ends, entry)
+		domain_known(end->peer->domain);
+}
+
+// --- from the data plane ---------------------------------------------------------------------------------
+
+static void forget_had(void *ctx, void *entry)
+{
+	((struct domain *)entry)->had_routes = false;
+}
+
+static void on_connected(void *ctx, const struct wire_hello *hello, int stats)
+{
+	struct domains *domains = ctx;
+	struct sync *sync = &domains->sync;
+
+	if (sync->instance != 0 && sync->instance != hello->instance)
+		table_each(&domains->domains, forget_had, NULL); // this one starts with nothing
+	sync->instance = hello->instance;
+	counters_attach(sync, stats);
+}
+
+static void on_disconnected(void *ctx)
+{
+	counters_detach(&((struct domains *)ctx)->sync);
+}
+
+static bool is_full(const struct domain *domain, const struct wire_vrf_stats *stats)
+{
+	return stats->routes4 >= limit_of(domain, 0) || stats->routes6 >= limit_of(domain, 1);
+}
+
+static bool on_found(void *ctx, uint16_t type, const void *record)
+{
+	struct domains *domains = ctx;
+	const struct wire_vrf_stats *stats = record;
+	const struct wire_route *route = record;
+
+	if (type == WIRE_VRF_STATS) { // of a full one: which routes have the places
+		struct domain *domain = domain_get(domains, stats->vrf);
+		domain->had_routes = stats->routes4 + stats->routes6 > 0;
+		return is_full(domain, stats);
+	}
+	if (type != WIRE_ROUTE_SET)
+		nexthops_adopt(&domains->sync.hops, type, record);
+	else if (route->origin == ORIGIN_BGP)
+		limit_keep(domain_get(domains, route->vrf), route);
+	return false;
+}
+
+// --- filling the ledger for the first time, in slices ----------------------------------------------------
+
+static void fill_domain(void *ctx, void *entry)
+{
+	struct domain *domain = entry;
+
+	if (!domain_is_up(domain))
+		return;
+	configure_domain(ctx, domain->wanted);
+	domain_known(domain);
+	decide_own(domain, domain->wanted);
+	decide_attachments(domain);
+	work_add(ctx, JOB_REVIEW, NULL, domain);
+}
+
+static void fill_interface(void *ctx, void *entry)
+{
+	configure_interface(ctx, ((struct realised *)entry)->wanted);
+}
+
+static void fill_limiter(void *ctx, void *entry)
+{
+	configure_limiter(ctx, ((struct limiter *)entry)->wanted);
+}
+
+bool fill_step(struct domains *domains, struct job *job)
+{
+	const struct {
+		const struct table *table;
+		void (*visit)(void *ctx, void *entry);
+	} parts[] = {
+		{&domains->limiters, fill_limiter},
+		{&domains->sync.realised, fill_interface},
+		{&domains->domains, fill_domain},
+	};
+
+	if (table_slice(parts[job->port].table, &job->slot, 32, parts[job->port].visit, domains))
+		return false;
+	job->slot = 0;
+	return ++job->port == sizeof(parts) / sizeof(parts[0]);
+}
+
+static void on_ready(void *ctx)
+{
+	struct domains *domains = ctx;
+
+	domains->sync.ready = true;
+	work_add(domains, JOB_FILL, NULL, NULL);
+	underlay_changed(domains);
+	work_now(domains);
+}
+
+static void on_port(void *ctx, const struct wire_port *port)
+{
+	struct domains *domains = ctx;
+	struct sync *sync = &domains->sync;
+
+	if (port->port >= PORTS_MAX)
+		return;
+	struct port_state *state = &sync->port[port->port];
+	bool moved = !state->known || state->last.up != port->up;
+	if (moved)
+		state->since = (uint64_t)time(NULL);
+	bool changed = !state->known || memcmp(&state->last, port, sizeof(*port)) != 0;
+	state->known = true;
+	state->last = *port;
+	if (!changed)
+		return;
+	log_info("domain", "port", log_number("port", port->port), log_text("name", port->name),
+		log_number("up", port->up));
+	if (moved)
+		event_port(sync, port->port);
+	work_add(domains, JOB_PATHS, NULL, NULL)->port = port->port;
+	work_add(domains, JOB_CARRIERS, NULL, NULL)->port = port->port;
+	work_add(domains, JOB_TUNNELS, NULL, NULL);
+	work_now(domains);
+}
+
+static void on_needed(void *ctx, const struct wire_needed *needed)
+{
+	struct sync *sync = &((struct domains *)ctx)->sync;
+	const struct neighbor *neighbor = nexthops_neighbor_by_id(&sync->hops, needed->neighbor);
+
+	if (neighbor == NULL || neighbor->key.interface != needed->interface)
+		return;
+	struct ip_address address = {.family = neighbor->key.family};
+	memcpy(address.bytes, neighbor->key.addr, sizeof(neighbor->key.addr));
+	bridge_neighbor_probe(sync->bridge, needed->interface, &address);
+}
+
+static void on_episode(void *ctx, const struct wire_episode *episode)
+{
+	counters_episode(&((struct domains *)ctx)->sync, episode);
+}
+
+static int on_queue(void *ctx, uint32_t interface, int *fd)
+{
+	struct sync *sync = &((struct domains *)ctx)->sync;
+	struct api_error error = {0};
+	int result = bridge_interface_queue(sync->bridge, interface, fd, &error);
+
+	if (result != 0)
+		log_error("domain", "no host queue", log_number("interface", interface),
+			log_text("error", error.message));
+	return result;
+}
+
+static void on_vrf_stats(void *ctx, const struct wire_vrf_stats *stats)
+{
+	struct domain *domain = domain_find(ctx, stats->vrf);
+
+	if (domain != NULL)
+		domain->stats = *stats;
+}
+
+static void on_describe(void *ctx, const struct record *record, char *text, size_t size)
+{
+	sync_describe(ctx, record, text, size);
+}
+
+static void on_describe_route(void *ctx, const struct route *route, char *text, size_t size)
+{
+	sync_describe_route(ctx, route, text, size);
+}
+
+static void on_changed(void *ctx)
+{
+	struct domains *domains = ctx;
+	dataplane_wake(domains->sync.dataplane);
+}
+
+// --- the ledger's routes are ours ------------------------------------------------------------------------
+
+static struct route *next_route(void *owner, const struct route_key *after)
+{
+	struct prefix *prefix = prefix_next(owner, after);
+	return prefix != NULL ? &prefix->route : NULL;
+}
+
+static void on_released(void *owner, struct route *route)
+{
+	prefix_drop(owner, (struct prefix *)route); // its first member
+}
+
+// --- from the main thread --------------------------------------------------------------------------------
+
+static void put(void *ctx, void *entry)
+{
+	domain_put(entry);
+}
+
+void domains_applied(struct domains *domains)
+{
+	const struct publication *publication = fragments_publication(domains->fragments);
+
+	if (!domains->applied)
+		table_each(&domains->domains, put, NULL);
+	domains->applied = true;
+	dataplane_identity(domains->sync.dataplane, publication->store, publication->revision);
+	hold_sweep(&domains->sync);
+}
+
+void domains_publish(struct domains *domains, struct publication *publication)
+{
+	fragments_update(domains->fragments, publication);
+	bridge_owner_set(domains->sync.bridge, publication->store, domains->sync.node->edge);
+	publication_unref(publication);
+	domains_go(domains);
+}
+
+// Once nothing holds us back, what was published since then and before is carried out.
+void domains_go(struct domains *domains)
+{
+	if (!hold_judge(&domains->sync))
+		return;
+	work_add(domains, JOB_FRAGMENTS, NULL, NULL);
+	work_now(domains);
+}
+
+const struct desired *sync_desired(struct sync *sync)
+{
+	struct domains *domains = sync->domains;
+	const struct publication *newest = fragments_publication(domains->fragments);
+
+	if (newest == NULL || (sync->desired != NULL && sync->desired->publication == newest &&
+				      domains->shown_whole))
+		return sync->desired;
+	desired_free(sync->desired);
+	domains->shown_whole = !fragments_pending(domains->fragments);
+	sync->desired = desired_assemble(
+		domains->fragments, (struct publication *)newest, sync->node->edge);
+	return sync->desired;
+}
+
+// --- life ------------------------------------------------------------------------------------------------
+
+static void on_work(evutil_socket_t fd, short events, void *arg)
+{
+	work_now(arg);
+}
+
+static void on_grace(evutil_socket_t fd, short events, void *arg)
+{
+	struct domains *domains = arg;
+
+	domains->sync.settled = true;
+	work_add(domains, JOB_TUNNELS, NULL, NULL);
+	work_now(domains);
+	hold_sweep(&domains->sync);
+}
+
+static void on_tick(evutil_socket_t fd, short events, void *arg)
+{
+	struct domains *domains = arg;
+
+	counters_tick(&domains->sync);
+	domains_retry(domains);
+	interfaces_retry(domains);
+	hold_sweep(&domains->sync);
+}
+
+static int create_bridge(struct domains *domains, struct api_error *error)
+{
+	static const enum bridge_mode mode[] = {
+		[HOST_DOMAIN_NETNS] = BRIDGE_NETNS,
+		[HOST_DOMAIN_TABLE] = BRIDGE_TABLE,
+		[HOST_DOMAIN_VRF] = BRIDGE_VRF,
+	};
+	const struct node *node = domains->sync.node;
+	const struct bridge_options options = {
+		.base = domains->sync.base,
+		.mode = mode[node->host_domain],
+		.prefix = node->kernel_prefix,
+		.run_dir = node->run_dir,
+		.launcher = node->speaker != NULL ? node->speaker : "",
+		.local_protocol = OUR_PROTOCOL,
+		.callbacks = {domains, routes_learned, domain_synced, on_neighbor, on_session},
+	};
+	return bridge_create(&domains->sync.bridge, &options, error);
+}
+
+static int start(struct domains *domains, struct api_error *error)
+{
+	const struct dataplane_callbacks callbacks = {domains, on_connected, on_disconnected,
+		on_found, on_ready, on_port, on_needed, on_vrf_stats, on_episode, on_queue,
+		on_describe, on_describe_route};
+	const struct timeval grace = {GRACE_S, 0}, second = {1, 0};
+	struct event_base *base = domains->sync.base;
+
+	int result = dataplane_create(&domains->sync.dataplane, base,
+		domains->sync.node->dataplane.socket, &domains->sync.records, &callbacks);
+	if (result == 0)
+		result = create_bridge(domains, error);
+	if (result != 0)
+		return result;
+	domains->work = evtimer_new(base, on_work, domains);
+	domains->grace = evtimer_new(base, on_grace, domains);
+	domains->tick = event_new(base, -1, EV_PERSIST, on_tick, domains);
+	if (domains->work == NULL || domains->grace == NULL || domains->tick == NULL ||
+		event_add(domains->grace, &grace) != 0 || event_add(domains->tick, &second) != 0)
+		return -ENOMEM;
+	return 0;
+}
+
+int domains_create(
+	struct domains **out, const struct domains_options *options, struct api_error *error)
+{
+	struct domains *domains = calloc(1, sizeof(*domains));
+	if (domains == NULL)
+		return -ENOMEM;
+	struct sync *sync = &domains->sync;
+	sync->base = options->base;
+	sync->node = options->node;
+	sync->domains = domains;
+	sync->route_limit = options->route_limit;
+	sync->event = options->event;
+	sync->event_ctx = options->event_ctx;
+	sync->started = (uint64_t)time(NULL);
+	sync->realised = TABLE_OF(struct realised, id);
+	sync->tunnels = TABLE_OF(struct tunnel, id);
+	domains->domains = TABLE_OF(struct domain, id);
+	domains->limiters = TABLE_OF(struct limiter, id);
+	domains->hop_sets = TABLE_OF(struct hop_set, key);
+	TAILQ_INIT(&domains->unsettled);
+	TAILQ_INIT(&domains->jobs);
+	domains->view = node_view_create(options->node);
+	domains->fragments = fragments_create(domains->view);
+	records_init(&sync->records, on_changed, domains);
+	sync->records.owner = (struct route_owner){next_route, on_released};
+	nexthops_init(&sync->hops, &sync->records);
+	int result = start(domains, error);
+	if (result != 0) {
+		domains_destroy(domains);
+		return result;
+	}
+	*out = domains;
+	return 0;
+}
+
+static void free_domain(void *ctx, void *entry)
+{
+	struct domain *domain = entry;
+	struct end *end;
+
+	limit_free(domain);
+	prefixes_free(domain);
+	while ((end = LIST_FIRST(&domain->ends)) != NULL) {
+		LIST_REMOVE(end, entry);
+		LIST_REMOVE(end->peer, entry);
+		fragment_unref(end->memory[0].fragment);
+		free(end->memory);
+	}
+	fragment_unref(domain->fragment);
+	free(domain->attachments.item);
+	free(domain);
+}
+
+static void free_realised(void *ctx, void *entry)
+{
+	fragment_unref(((struct realised *)entry)->fragment);
+	free(entry);
+}
+
+static void free_tunnel(void *ctx, void *entry)
+{
+	fragment_unref(((struct tunnel *)entry)->fragment);
+	free(entry);
+}
+
+static void free_limiter(void *ctx, void *entry)
+{
+	fragment_unref(((struct limiter *)entry)->fragment);
+	free(entry);
+}
+
+static void free_plain(void *ctx, void *entry)
+{
+	free(entry);
+}
+
+static void keep(void *owner, struct route *route)
+{
+}
+
+void domains_destroy(struct domains *domains)
+{
+	struct sync *sync = &domains->sync;
+
+	if (domains == NULL)
+		return;
+	sync->records.owner.released = keep; // all goes at once
+	dataplane_destroy(sync->dataplane);
+	if (sync->bridge != NULL)
+		bridge_destroy(sync->bridge);
+	counters_detach(sync);
+	struct event *const timers[] = {domains->work, domains->grace, domains->tick};
+	for (unsigned int i = 0; i < sizeof(timers) / sizeof(timers[0]); i++)
+		if (timers[i] != NULL)
+			event_free(timers[i]);
+	work_free(domains);
+	table_clear(&domains->domains, free_domain, NULL);
+	table_clear(&domains->hop_sets, free_plain, NULL);
+	table_clear(&domains->limiters, free_limiter, NULL);
+	table_clear(&sync->episodes, free_plain, NULL);
+	table_clear(&sync->realised, free_realised, NULL);
+	table_clear(&sync->tunnels, free_tunnel, NULL);
+	free(domains->candidates.item);
+	free(domains->cores.item);
+	nexthops_free(&sync->hops);
+	records_free(&sync->records);
+	desired_free(sync->desired);
+	fragments_destroy(domains->fragments);
+	free(domains->view);
+	free(domains);
+}

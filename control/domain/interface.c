@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Host interfaces: devices in the kernel for attachments and core ports, the neighbor behind an attachment and the BGP
+// session over it.
+//
+// A host interface carries the MAC address of its port, which only the data plane knows, so it is made when the port has been
+// heard of; its session and neighbor come with it. What failed is tried again once a second.
+
+#include "control/domain/state.h"
+
+#include "control/base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SPEAKER_LIMIT 20000 // prefixes per family at which the speaker itself gives up
+
+// --- making ----------------------------------------------------------------------------------------------
+
+// The rules about prefixes, as the bridge takes them.
+static struct bridge_reject *rejects_of(const struct policy *policy, unsigned int *count)
+{
+	struct {
+		unsigned int count;
+		struct bridge_reject *item;
+	} all = {0, NULL};
+
+	for (unsigned int i = 0; i < policy->sets; i++) {
+		unsigned int rules;
+		const struct policy_rule *rule = policy_set_rules(policy->set[i], &rules);
+		for (unsigned int j = 0; j < rules; j++)
+			for (unsigned int k = 0; k < rule[j].match.prefixes; k++)
+				*(struct bridge_reject *)APPEND(all) = (struct bridge_reject){
+					.prefix = rule[j].match.prefix[k].prefix,
+					.more_specifics = true,
+					.rule = rule[j].name,
+					.object = rule[j].object};
+	}
+	*count = all.count;
+	return all.item;
+}
+
+static int set_peering(
+	struct domains *domains, const struct intent_interface *wanted, struct api_error *error)
+{
+	const struct domain *domain = domain_find(domains, wanted->domain);
+	unsigned int rejects = 0;
+
+	if (domain == NULL || domain->wanted == NULL)
+		return -ENOENT;
+	struct bridge_reject *reject = rejects_of(&domain->wanted->import, &rejects);
+	const struct bridge_peering declared = {
+		.id = wanted->id,
+		.domain = wanted->domain,
+		.interface = wanted->id,
+		.name = wanted->name,
+		.enabled = wanted->session.enabled,
+		.local = wanted->local,
+		.remote = wanted->remote,
+		.local_asn = wanted->session.local_asn,
+		.remote_asn = wanted->session.remote_asn,
+		.password = wanted->session.password,
+		.hold = wanted->session.hold,
+		.keepalive = wanted->session.keepalive,
+		.connect = wanted->session.connect,
+		.error_wait = wanted->session.error_wait,
+		.memory_limit = SPEAKER_LIMIT,
+		.reject = reject,
+		.rejects = rejects,
+	};
+	int result = bridge_peering_set(domains->sync.bridge, &declared, error);
+	free(reject);
+	return result;
+}
+
+static bool port_is_up(const struct domains *domains, const struct intent_interface *wanted)
+{
+	return domains->sync.port[wanted->port].last.up != 0 && wanted->up;
+}
+
+void interface_path(struct domains *domains, const struct realised *realised)
+{
+	if (domains->sync.port[realised->wanted->port].known)
+		nexthops_interface(
+			&domains->sync.hops, realised->id, port_is_up(domains, realised->wanted));
+}
+
+static int set_device(struct domains *domains, struct realised *realised, struct api_error *error)
+{
+	const struct intent_interface *wanted = realised->wanted;
+	char name[16];
+	struct bridge_interface declared = {
+		.id = wanted->id,
+		.domain = wanted->domain,
+		.name = name,
+		.mtu = wanted->mtu,
+		.addresses = 1,
+		.address[0] = {wanted->local, wanted->len},
+	};
+
+	snprintf(name, sizeof(name), "cv%u", wanted->id);
+	memcpy(declared.mac, realised->mac, sizeof(declared.mac));
+	int result = bridge_interface_set(domains->sync.bridge, &declared, error);
+	if (result == 0 && !realised->interface) {
+		realised->interface = true;
+		dataplane_host(domains->sync.dataplane, wanted->id, true);
+	}
+	return result;
+}
+
+static void set_carrier(struct domains *domains, struct realised *realised)
+{
+	bool up = port_is_up(domains, realised->wanted);
+
+	if (!realised->interface || (realised->carrier_known && realised->carrier == up))
+		return;
+	realised->carrier_known = true;
+	realised->carrier = up;
+	bridge_interface_carrier(domains->sync.bridge, realised->id, up);
+}
+
+static int realise(struct domains *domains, struct realised *realised, struct api_error *error)
+{
+	const struct intent_interface *wanted = realised->wanted;
+	int result = set_device(domains, realised, error);
+
+	if (result != 0)
+		return result;
+	interface_path(domains, realised);
+	set_carrier(domains, realised);
+	if (wanted->kind != INTENT_ATTACHMENT)
+		return 0;
+	nexthops_expect(&domains->sync.hops, wanted->id, &wanted->remote);
+	result = bridge_neighbor_set(domains->sync.bridge, wanted->id, &wanted->remote);
+	if (result != 0)
+		return result;
+	result = set_peering(domains, wanted, error);
+	realised->peering = realised->peering || result == 0;
+	return result;
+}
+
+static void try(struct domains *domains, struct realised *realised)
+{
+	const struct port_state *port = &domains->sync.port[realised->wanted->port];
+	struct api_error error = {0};
+
+	if (!port->known)
+		return;
+	memcpy(realised->mac, port->last.mac, sizeof(realised->mac));
+	int result = realise(domains, realised, &error);
+	if (result != 0 && error.message[0] == '\0')
+		snprintf(error.message, sizeof(error.message), "%s", strerror(-result));
+	if (result != 0 && strcmp(realised->error, error.message) != 0)
+		log_error("domain", error.message, log_text("interface", realised->wanted->name));
+	snprintf(realised->error, sizeof(realised->error), "%s", result != 0 ? error.message : "");
+}
+
+static bool is_unfinished(const struct domains *domains, const struct realised *realised)
+{
+	const struct port_state *port = &domains->sync.port[realised->wanted->port];
+
+	return !realised->interface || realised->error[0] != '\0' ||
+	       memcmp(realised->mac, port->last.mac, sizeof(realised->mac)) != 0;
+}
+
+static void retry(void *ctx, void *entry)
+{
+	if (is_unfinished(ctx, entry))
+		try(ctx, entry);
+}
+
+void interfaces_retry(struct domains *domains)
+{
+	table_each(&domains->sync.realised, retry, domains);
+}
+
+void interface_carrier(struct domains *domains, struct realised *realised)
+{
+	if (is_unfinished(domains, realised))
+		try(domains, realised);
+	else
+		set_carrier(domains, realised);
+}
+
+static void look_unmade(void *ctx, void *entry)
+{
+	const struct realised *realised = entry;
+	bool *all = ctx;
+	*all = *all && realised->interface;
+}
+
+bool interfaces_all_made(const struct domains *domains)
+{
+	bool all = true;
+	table_each(&domains->sync.realised, look_unmade, &all);
+	return all;
+}
+
+// --- beginning and end -----------------------------------------------------------------------------------
+
+static void join_domain(struct domains *domains, const struct intent_interface *wanted)
+{
+	struct domain *domain = domain_get(domains, wanted->domain);
+
+	if (wanted->kind == INTENT_ATTACHMENT)
+		*(const struct intent_interface **)APPEND(domain->attachments) = wanted;
+	else if (wanted->kind == INTENT_CORE)
+		*(const struct intent_interface **)APPEND(domains->cores) = wanted;
+	else if (domain->out == 0 ||
+		 (domain->wanted != NULL && strcmp(wanted->name, domain->wanted->name) == 0))
+		domain->out = wanted->id;
+}
+
+#define REMOVE(list, wanted)                                                     \
+	do {                                                                     \
+		for (unsigned int i_ = 0; i_ < (list).count; i_++)               \
+			if ((list).item[i_]->id == (wanted)->id)                 \
+				(list).item[i_--] = (list).item[--(list).count]; \
+	} while (0)
+
+static void leave_domain(struct domains *domains, const struct intent_interface *was)
+{
+	struct domain *domain = domain_find(domains, was->domain);
+
+	if (domain != NULL)
+		REMOVE(domain->attachments, was);
+	REMOVE(domains->cores, was);
+	if (domain != NULL && domain->out == was->id)
+		domain->out = 0;
+}
+
+// The domain's routes lead elsewhere now.
+static void review(struct domains *domains, const struct intent_interface *wanted)
+{
+	struct domain *domain = domain_find(domains, wanted->domain);
+	struct ip_prefix host;
+
+	if (domain == NULL)
+		return;
+	if (wanted->kind == INTENT_ATTACHMENT) {
+		host = ip_prefix_of(&wanted->remote, ip_bits(wanted->remote.family));
+		struct route_key key = key_of(&host);
+		decide(domain, &key);
+		work_add(domains, JOB_REVIEW, NULL, domain);
+	} else if (wanted->kind == INTENT_TUNNEL) {
+		decide_own(domain, domain->wanted);
+	}
+	domain_put(domain);
+}
+
+static bool text_equal(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool session_equal(const struct intent_session *a, const struct intent_session *b)
+{
+	return a->enabled == b->enabled && a->local_asn == b->local_asn &&
+	       a->remote_asn == b->remote_asn && text_equal(a->password, b->password) &&
+	       a->hold == b->hold && a->keepalive == b->keepalive && a->connect == b->connect &&
+	       a->error_wait == b->error_wait;
+}
+
+// An object that kept its id but not its domain or its neighbor is made anew.
+static bool must_remake(const struct intent_interface *a, const struct intent_interface *b)
+{
+	return a->domain != b->domain || a->kind != b->kind ||
+	       ip_address_compare(&a->remote, &b->remote) != 0;
+}
+
+// Whether the kernel's half is as before; limiters and tags are the data plane's alone.
+static bool host_equal(const struct intent_interface *a, const struct intent_interface *b)
+{
+	return ip_address_compare(&a->local, &b->local) == 0 && a->len == b->len &&
+	       a->mtu == b->mtu && a->port == b->port && a->up == b->up &&
+	       strcmp(a->name, b->name) == 0 && session_equal(&a->session, &b->session);
+}
+
+static void hold(struct realised *realised, const struct intent_interface *wanted,
+	const struct fragment *fragment)
+{
+	const struct fragment *held = realised->fragment;
+
+	realised->wanted = wanted;
+	realised->fragment = fragment_ref(fragment);
+	fragment_unref(held);
+}
+
+static void set_host(struct domains *domains, const struct intent_interface *wanted,
+	const struct fragment *fragment, bool host_changed)
+{
+	struct realised *realised = table_find(&domains->sync.realised, &wanted->id);
+
+	if (wanted->port >= PORTS_MAX)
+		return;
+	if (realised == NULL) {
+		realised = calloc(1, sizeof(*realised));
+		if (realised == NULL)
+			abort();
+		realised->id = wanted->id;
+		table_add(&domains->sync.realised, realised);
+		LIST_INSERT_HEAD(&domains->sync.port[wanted->port].interfaces, realised, of_port);
+		host_changed = true;
+	} else if (realised->wanted->port != wanted->port) {
+		work_skip(domains, realised);
+		LIST_REMOVE(realised, of_port);
+		LIST_INSERT_HEAD(&domains->sync.port[wanted->port].interfaces, realised, of_port);
+	}
+	hold(realised, wanted, fragment);
+	if (host_changed)
+		try(domains, realised);
+}
+
+// The import policy of the domain is the session's filter.
+void interface_filter(struct domain *domain)
+{
+	for (unsigned int i = 0; i < domain->attachments.count; i++) {
+		struct realised *realised = table_find(
+			&domain->domains->sync.realised, &domain->attachments.item[i]->id);
+		if (realised != NULL)
+			try(domain->domains, realised);
+	}
+}
+
+void interface_set(struct domains *domains, const struct intent_interface *wanted,
+	const struct intent_interface *was, const struct fragment *fragment)
+{
+	if (was != NULL && must_remake(was, wanted)) {
+		interface_unset(domains, was);
+		was = NULL;
+	}
+	bool moved = was == NULL || was->domain != wanted->domain;
+	if (was != NULL)
+		leave_domain(domains, was);
+	join_domain(domains, wanted);
+	if (was != NULL && !moved && wanted->kind != INTENT_TUNNEL) {
+		const struct wire_local old = local_record(was), new = local_record(wanted);
+		if (memcmp(&old, &new, sizeof(old)) != 0)
+			unconfigure_local(domains, was);
+	}
+	if (wanted->kind == INTENT_TUNNEL) {
+		tunnel_set(domains, wanted, fragment);
+	} else {
+		configure_interface(domains, wanted);
+		set_host(domains, wanted, fragment, was == NULL || !host_equal(was, wanted));
+	}
+	if (wanted->kind == INTENT_CORE)
+		underlay_changed(domains);
+	if (moved)
+		review(domains, wanted);
+}
+
+void interface_unset(struct domains *domains, const struct intent_interface *was)
+{
+	struct realised *realised = table_find(&domains->sync.realised, &was->id);
+	struct sync *sync = &domains->sync;
+
+	leave_domain(domains, was);
+	review(domains, was);
+	unconfigure_interface(domains, was);
+	if (was->kind == INTENT_TUNNEL)
+		tunnel_unset(domains, was->id);
+	if (was->kind == INTENT_CORE)
+		underlay_changed(domains);
+	if (realised == NULL)
+		return;
+	dataplane_host(sync->dataplane, was->id, false);
+	if (realised->peering)
+		bridge_peering_delete(sync->bridge, was->id);
+	if (was->kind == INTENT_ATTACHMENT)
+		bridge_neighbor_delete(sync->bridge, was->id, &was->remote);
+	nexthops_forget(&sync->hops, was->id, NULL);
+	if (realised->interface)
+		bridge_interface_delete(sync->bridge, was->id);
+	nexthops_interface(&sync->hops, was->id, true);
+	work_skip(domains, realised);
+	LIST_REMOVE(realised, of_port);
+	table_remove(&sync->realised, realised);
+	fragment_unref(realised->fragment);
+	free(realised);
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which way a tunnel's outer packets leave: gateway -> static underlay route or core subnet -> core neighbor. Workers
+// do not recurse; the answer is a next-hop group that the tunnel's interface names, shared by all tunnels that leave the same
+// way. The neighbor coming and going changes its record and the group's path, not the tunnel; only another way (a changed
+// static route) changes the tunnel's record.
+//
+// Whether a tunnel can be used is looked at again for all of them, in slices, when a core port or neighbor came or went;
+// where the answer is another than before, what it leads to is announced again.
+
+#include "control/domain/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// The core interface and next hop by which an address is reached, longest prefix first. NULL = none.
+static const struct intent_interface *way_to(
+	const struct domains *domains, const struct ip_address *address, struct ip_address *via)
+{
+	const struct domain *underlay = domain_find(domains, INTENT_UNDERLAY_ID);
+	const struct intent_interface *best = NULL;
+	int len = -1;
+
+	*via = *address;
+	for (unsigned int i = 0; i < domains->cores.count; i++) {
+		const struct intent_interface *core = domains->cores.item[i];
+		const struct ip_prefix subnet = ip_prefix_of(&core->local, core->len);
+		if (core->local.family == address->family &&
+			ip_prefix_contains_address(&subnet, address) && core->len > len) {
+			best = core;
+			len = core->len;
+		}
+	}
+	if (underlay == NULL || underlay->wanted == NULL)
+		return best;
+	for (unsigned int i = 0; i < underlay->wanted->routes.count; i++) {
+		const struct intent_route *route = &underlay->wanted->routes.item[i];
+		struct ip_address ignored;
+		if (!ip_prefix_contains_address(&route->prefix, address) ||
+			route->prefix.len <= len)
+			continue;
+		const struct domains direct = {.domains = {.count = 0}, .cores = domains->cores};
+		const struct intent_interface *core = way_to(&direct, &route->via, &ignored);
+		if (core == NULL)
+			continue;
+		best = core;
+		len = route->prefix.len;
+		*via = route->via;
+	}
+	return best;
+}
+
+// The ledger's record of the tunnel, with the group filled in.
+static void write_tunnel(struct domains *domains, struct tunnel *tunnel)
+{
+	struct wire_interface record = interface_record(tunnel->wanted);
+	struct group *old = tunnel->group, *new = NULL;
+
+	if (tunnel->core != 0)
+		new = group_get(&domains->sync.hops,
+			&(struct hop){.interface = tunnel->core, .via = &tunnel->via, .weight = 1},
+			1);
+	record.underlay = new != NULL ? new->id : 0;
+	record_want(&domains->sync.records, WIRE_INTERFACE_SET, RANK_TUNNEL, &record);
+	tunnel->group = new;
+	group_put(&domains->sync.hops, old);
+}
+
+struct usage {
+	uint32_t core;
+	const struct ip_address *via;
+	bool used;
+};
+
+static void look_at_tunnel(void *ctx, void *entry)
+{
+	struct usage *usage = ctx;
+	const struct tunnel *tunnel = entry;
+	if (tunnel->core == usage->core && ip_address_compare(&tunnel->via, usage->via) == 0)
+		usage->used = true;
+}
+
+// A tunnel goes another way now; the kernel need not resolve what nobody uses.
+static void leave_neighbor(struct domains *domains, uint32_t core, const struct ip_address *via)
+{
+	struct usage usage = {.core = core, .via = via};
+
+	table_each(&domains->sync.tunnels, look_at_tunnel, &usage);
+	if (usage.used)
+		return;
+	bridge_neighbor_delete(domains->sync.bridge, core, via);
+	nexthops_forget(&domains->sync.hops, core, via);
+}
+
+static void expect_neighbor(struct domains *domains, const struct tunnel *tunnel)
+{
+	const struct realised *core = table_find(&domains->sync.realised, &tunnel->core);
+
+	if (tunnel->core == 0 || core == NULL || !core->interface)
+		return;
+	if (nexthops_expect(&domains->sync.hops, tunnel->core, &tunnel->via))
+		bridge_neighbor_set(domains->sync.bridge, tunnel->core, &tunnel->via);
+}
+
+static void find_way(struct domains *domains, struct tunnel *tunnel)
+{
+	struct ip_address via;
+	const struct intent_interface *core = way_to(domains, &tunnel->wanted->tunnel.remote, &via);
+	uint32_t old_core = tunnel->core;
+	struct ip_address old_via = tunnel->via;
+
+	tunnel->core = core != NULL ? core->id : 0;
+	tunnel->via = via;
+	if (old_core != 0 && (old_core != tunnel->core || ip_address_compare(&old_via, &via) != 0))
+		leave_neighbor(domains, old_core, &old_via);
+	if (domains->sync.ready)
+		write_tunnel(domains, tunnel);
+	expect_neighbor(domains, tunnel);
+}
+
+static void look_at_state(struct domains *domains, struct tunnel *tunnel)
+{
+	struct domain *domain = domain_find(domains, tunnel->wanted->domain);
+	enum neighbor_state state = tunnel_state(&domains->sync, tunnel->id);
+
+	if (state == tunnel->announced && tunnel->was_announced)
+		return;
+	tunnel->announced = state;
+	tunnel->was_announced = true;
+	if (domain != NULL)
+		announce_joined(domain);
+}
+
+void tunnel_set(struct domains *domains, const struct intent_interface *wanted,
+	const struct fragment *fragment)
+{
+	struct tunnel *tunnel = table_find(&domains->sync.tunnels, &wanted->id);
+
+	if (tunnel == NULL) {
+		tunnel = calloc(1, sizeof(*tunnel));
+		if (tunnel == NULL)
+			abort();
+		tunnel->id = wanted->id;
+		table_add(&domains->sync.tunnels, tunnel);
+	}
+	const struct fragment *held = tunnel->fragment;
+	tunnel->wanted = wanted;
+	tunnel->fragment = fragment_ref(fragment);
+	fragment_unref(held);
+	find_way(domains, tunnel);
+	look_at_state(domains, tunnel);
+}
+
+void tunnel_unset(struct domains *domains, uint32_t id)
+{
+	struct tunnel *tunnel = table_find(&domains->sync.tunnels, &id);
+
+	if (tunnel == NULL)
+		return;
+	table_remove(&domains->sync.tunnels, tunnel);
+	if (tunnel->group != NULL)
+		group_put(&domains->sync.hops, tunnel->group);
+	if (tunnel->core != 0)
+		leave_neighbor(domains, tunnel->core, &tunnel->via);
+	fragment_unref(tunnel->fragment);
+	free(tunnel);
+}
+
+struct looking {
+	struct domains *domains;
+	bool ways; // else states only
+};
+
+static void look(void *ctx, void *entry)
+{
+	struct looking *looking = ctx;
+	struct tunnel *tunnel = entry;
+
+	if (looking->ways)
+		find_way(looking->domains, tunnel);
+	else
+		expect_neighbor(looking->domains, tunnel);
+	look_at_state(looking->domains, tunnel);
+}
+
+bool tunnels_step(struct domains *domains, struct job *job)
+{
+	struct looking looking = {domains, job->kind == JOB_WAYS};
+	return !table_slice(&domains->sync.tunnels, &job->slot, 64, look, &looking);
+}
+
+enum neighbor_state tunnel_state(const struct sync *sync, uint32_t interface)
+{
+	const struct tunnel *tunnel = table_find(&sync->tunnels, &interface);
+
+	if (tunnel == NULL || tunnel->core == 0)
+		return NEIGHBOR_FAILED;
+	const struct realised *core = table_find(&sync->realised, &tunnel->core);
+	if (core == NULL)
+		return NEIGHBOR_FAILED;
+	const struct port_state *port = &sync->port[core->wanted->port];
+	if (port->known && !port->last.up)
+		return NEIGHBOR_FAILED;
+	const struct neighbor *neighbor =
+		nexthops_neighbor_find(&sync->hops, tunnel->core, &tunnel->via);
+	if (neighbor == NULL || neighbor->state == NEIGHBOR_UNKNOWN)
+		return sync->settled ? NEIGHBOR_FAILED : NEIGHBOR_UNKNOWN;
+	return neighbor->state;
+}
