@@ -43,7 +43,7 @@ struct packet {
 	uint8_t family;    // 4 or 6
 	uint8_t tos;       // or traffic class
 	uint8_t flags;     // PACKET_*
-	uint8_t pending; // with PACKET_PENDING: enum drop_reason if the packet turns out to be for us
+	uint8_t pending; // with PACKET_PENDING: enum drop_reason if the packet turns out to be for us; dropped: why
 };
 _Static_assert(sizeof(struct packet) == 32, "packet");
 
@@ -64,9 +64,10 @@ struct run {
 };
 
 struct burst {
-	uint32_t alive; // bit i: packet i goes on
-	uint32_t gre;   // bit i: GRE on a core interface, for decap
-	unsigned count; // packets, living and dead
+	uint32_t alive;  // bit i: packet i goes on
+	uint32_t gre;    // bit i: GRE on a core interface, for decap
+	unsigned count;  // packets, living and dead
+	uint32_t traced; // bit i: what becomes of packet i is told, see struct worker
 	unsigned runs;
 	struct run run[BURST]; // found by classify, cut anew by decap
 	struct rte_mbuf *mbuf[BURST];
@@ -140,6 +141,21 @@ struct rx_queue {
 enum tx_drop { TX_DROP_FULL, TX_DROP_DOWN, TX_DROP_NO_BUFFER, TX_DROP_RESTART };
 
 struct wheel;
+struct worker;
+
+enum trace_stage {
+	TRACE_CLASSIFY,
+	TRACE_DECAP,
+	TRACE_LOOKUP,
+	TRACE_GUARD,
+	TRACE_POLICE,
+	TRACE_OUTPUT,
+};
+
+struct trace {
+	uint32_t (*pick)(struct worker *w);
+	void (*stage)(struct worker *w, enum trace_stage stage);
+};
 
 struct worker {
 	uint64_t now; // TSC ticks, set once per turn
@@ -167,6 +183,12 @@ struct worker {
 	uint64_t events_lost;
 	uint64_t departure[BURST]; // likewise, units
 	uint32_t queued;           // likewise, packets that must not overtake a parked one
+
+	// To follow packets: with it set, `pick` says after classify which ones of a burst, and `stage` is called for a burst
+	// that has some after each stage, before the dead are freed. A packet that has just left the living either
+	// ended, and packet.pending is its enum drop_reason, or went to local, the wheel or a port. It is seen until the burst is
+	// cut.
+	const struct trace *trace;
 
 	uint64_t tx_ports;   // bit p: tx[p] has something
 	unsigned dead_count; // packets to be freed at the end

@@ -159,32 +159,29 @@ static inline bool is_gre(const uint8_t *ip, const struct packet *p)
 	return likely(p->family == 4) ? ip[9] == PROTOCOL_GRE : is_gre6(ip, p);
 }
 
-// What is wrong with all frames of a run.
-static inline enum drop_reason check_run(
-	const struct port *port, const struct run *r, const struct frame *f, uint8_t flags)
-{
-	if (r->in == port->unclassified)
-		return f->key == MAP_NONE ? DROP_FRAME_TRUNCATED : DROP_VLAN_UNKNOWN;
-	return flags & WIRE_INTERFACE_UP ? HEADER_OK : DROP_INTERFACE_DOWN;
-}
-
 // What is not an IPv4 packet to our MAC with nothing wrong. False: it is settled.
-static __rte_noinline bool take_odd(struct worker *w, unsigned i, const struct interface *in,
-	uint16_t type, enum drop_reason bad)
+static __rte_noinline bool take_odd(
+	struct worker *w, const struct port *port, unsigned i, const struct frame *f)
 {
 	const struct rte_mbuf *m = w->burst.mbuf[i];
 	struct packet *p = &w->burst.packet[i];
+	const struct interface *in = &w->tables->interface[p->in];
 	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-	bool ip = type == ETHERTYPE_IPV4 || type == ETHERTYPE_IPV6;
+	const uint16_t type = f->ethertype;
+	const bool ip = type == ETHERTYPE_IPV4 || type == ETHERTYPE_IPV6;
+	enum drop_reason bad = HEADER_OK;
 	p->length = 0;
-	if (mac_word(data) != mac_word(in->mac)) {
+	if (mac_word(data) != mac_word(in->mac))
 		p->flags |= PACKET_GROUP;
-		if (bad == HEADER_OK && !is_group(data, type))
-			bad = DROP_MAC_FOREIGN;
-	}
-	if (bad == HEADER_OK && ip)
+	if (p->in == port->unclassified)
+		bad = f->key == MAP_NONE ? DROP_FRAME_TRUNCATED : DROP_VLAN_UNKNOWN;
+	else if (!(in->flags & WIRE_INTERFACE_UP))
+		bad = DROP_INTERFACE_DOWN;
+	else if ((p->flags & PACKET_GROUP) && !is_group(data, type))
+		bad = DROP_MAC_FOREIGN;
+	else if (ip)
 		bad = check_header(p, data + p->l3, m->data_len - p->l3, type == ETHERTYPE_IPV4);
-	else if (bad == HEADER_OK && type != ETHERTYPE_ARP)
+	else if (type != ETHERTYPE_ARP)
 		bad = DROP_ETHERTYPE;
 	if (bad != HEADER_OK)
 		burst_drop(w, i, bad);
@@ -193,7 +190,7 @@ static __rte_noinline bool take_odd(struct worker *w, unsigned i, const struct i
 	return bad == HEADER_OK && ip;
 }
 
-static void take_run(
+static inline void take_run(
 	struct worker *w, const struct port *port, struct run *r, const struct frame *f)
 {
 	struct burst *b = &w->burst;
@@ -201,12 +198,11 @@ static void take_run(
 	const uint64_t mac = mac_word(in->mac);
 	const uint32_t slot = r->in, vrf = in->vrf;
 	const uint16_t l3 = f->l3;
-	const enum drop_reason wrong = check_run(port, r, f, in->flags);
-	const bool core = in->flags & WIRE_INTERFACE_CORE;
-	const bool plain = wrong == HEADER_OK && f->ethertype == ETHERTYPE_IPV4;
-	const uint8_t flags = in->flags & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0;
+	const uint8_t of = in->flags; // 0 of a port's unclassified one
+	const bool core = of & WIRE_INTERFACE_CORE;
+	const bool plain = (of & WIRE_INTERFACE_UP) && f->ethertype == ETHERTYPE_IPV4;
+	const uint8_t flags = of & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0;
 	uint64_t bytes = 0;
-	uint32_t gre = 0;
 	r->vrf = vrf;
 	FOR_EACH (i, r->mask) {
 		struct rte_mbuf *m = b->mbuf[i];
@@ -222,7 +218,7 @@ static void take_run(
 			p->length = (uint16_t)length;
 			p->family = 4;
 			p->tos = ip[1];
-		} else if (!take_odd(w, i, in, f->ethertype, wrong)) {
+		} else if (!take_odd(w, port, i, f)) {
 			bytes += p->length;
 			continue;
 		} else {
@@ -231,9 +227,8 @@ static void take_run(
 		bytes += length;
 		burst_trim(m, l3 + length);
 		if (core)
-			gre |= (uint32_t)is_gre(ip, p) << i;
+			b->gre |= (uint32_t)is_gre(ip, p) << i;
 	}
-	b->gre |= gre;
 	count_rx(w, slot, (unsigned)__builtin_popcount(r->mask), bytes);
 }
 

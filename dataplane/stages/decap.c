@@ -75,12 +75,17 @@ static inline enum drop_reason read_gre(const uint8_t *ip, const struct packet *
 	const uint8_t *gre = ip + header;
 	if (unlikely(fragment))
 		return DROP_FRAGMENT;
-	if (unlikely(p->length < header + 4))
+	if (unlikely(p->length < header + 4)) // the flags at least
 		return DROP_GRE_HEADER;
 	unsigned flags = load_be16(gre);
-	unsigned bytes = 4 + ((flags & GRE_CHECKSUM) ? 4 : 0) + ((flags & GRE_KEY) ? 4 : 0) +
-			 ((flags & GRE_SEQUENCE) ? 4 : 0);
-	if (unlikely((flags & GRE_REFUSED) || p->length < header + bytes))
+	unsigned bytes = 8;
+	if (unlikely(flags != GRE_KEY)) { // which is what most have
+		bytes = 4 + ((flags & GRE_CHECKSUM) ? 4 : 0) + ((flags & GRE_KEY) ? 4 : 0) +
+			((flags & GRE_SEQUENCE) ? 4 : 0);
+		if (flags & GRE_REFUSED)
+			return DROP_GRE_HEADER;
+	}
+	if (unlikely(p->length < header + bytes))
 		return DROP_GRE_HEADER;
 	if (unlikely(flags & GRE_CHECKSUM)) {
 		if (!checksum_ok(gre, p->length - header))
@@ -171,7 +176,7 @@ static __rte_noinline enum drop_reason enter_odd(
 }
 
 // The packets of one outer header as their tunnel's.
-static void enter(struct worker *w, const struct gre *g)
+static inline void enter(struct worker *w, const struct gre *g)
 {
 	struct burst *b = &w->burst;
 	const struct interface *tunnel = &w->tables->interface[g->slot];
@@ -269,37 +274,40 @@ static void find_all(struct worker *w, struct gre *gre, unsigned n)
 	}
 }
 
-static void take_in(struct worker *w, struct gre *g)
+// Takes the packets of one outer header in, if there is a tunnel for them. Returns which.
+static inline uint32_t take_in(struct worker *w, struct gre *g)
 {
 	struct burst *b = &w->burst;
 	const struct tables *t = w->tables;
-	if (g->slot != MAP_NONE && !same_triple(&t->interface[g->slot], g))
+	if (g->slot != MAP_NONE && unlikely(!same_triple(&t->interface[g->slot], g)))
 		g->slot = find_tunnel(t, map_array(&t->tunnels), g);
 	if (unlikely(g->slot == MAP_NONE || !carried(g))) {
 		FOR_EACH (i, g->mask)
 			refuse(&b->packet[i],
 				g->slot == MAP_NONE ? DROP_TUNNEL_UNKNOWN : DROP_GRE_PROTOCOL);
-		return;
+		return 0;
 	}
 	w->hot[g->core].decapsulated += (unsigned)__builtin_popcount(g->mask);
 	enter(w, g);
+	return g->mask;
 }
 
-void stage_decap(struct worker *w)
+bool stage_decap(struct worker *w)
 {
 	struct burst *b = &w->burst;
 	struct gre gre[BURST];
+	uint32_t in = 0;
 	unsigned n = read_all(w, gre);
 	find_all(w, gre, n);
 	for (unsigned k = 0; k < n; k++)
-		take_in(w, &gre[k]);
-	// The runs anew. Mostly all of the burst is of one tunnel.
-	if (n == 1 && gre[0].mask == b->alive && gre[0].slot != MAP_NONE && carried(&gre[0])) {
-		b->run[0] = (struct run){.in = gre[0].slot,
-			.vrf = w->tables->interface[gre[0].slot].vrf,
-			.mask = b->alive};
-		b->runs = 1;
-	} else {
-		burst_cut(b);
-	}
+		in |= take_in(w, &gre[k]);
+	if (unlikely(in != (uint32_t)((1ull << b->count) - 1) || in != b->alive))
+		return false;
+	// All of the burst came out of tunnels: the runs are known.
+	b->runs = n;
+	for (unsigned k = 0; k < n; k++)
+		b->run[k] = (struct run){.in = gre[k].slot,
+			.vrf = w->tables->interface[gre[k].slot].vrf,
+			.mask = gre[k].mask};
+	return true;
 }

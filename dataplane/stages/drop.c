@@ -35,6 +35,7 @@ void burst_drop_icmp(
 		return;
 	}
 	w->sparse[w->burst.packet[i].in].drops[drop]++;
+	w->burst.packet[i].pending = (uint8_t)drop;
 	w->burst.alive &= ~(1u << i);
 }
 

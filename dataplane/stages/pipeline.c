@@ -25,8 +25,10 @@
 void burst_cut(struct burst *b)
 {
 	unsigned n = 0;
+	uint32_t traced = 0;
 	b->runs = 0;
 	FOR_EACH (i, b->alive) {
+		traced |= (b->traced >> i & 1) << n;
 		if (i != n) {
 			b->mbuf[n] = b->mbuf[i];
 			b->packet[n] = b->packet[i];
@@ -36,6 +38,13 @@ void burst_cut(struct burst *b)
 	}
 	b->count = n;
 	b->alive = (uint32_t)((1ull << n) - 1);
+	b->traced = traced;
+}
+
+static inline void trace(struct worker *w, enum trace_stage stage)
+{
+	if (unlikely(w->burst.traced != 0))
+		w->trace->stage(w, stage);
 }
 
 static bool has_gaps(const struct burst *b)
@@ -50,21 +59,29 @@ static void run_from(struct worker *w, enum entrance entrance)
 	struct burst *b = &w->burst;
 	switch (entrance) {
 	case ENTER_DECAP:
-		if (b->gre != 0)
-			stage_decap(w);
-		else if (unlikely(has_gaps(b)))
+		if (b->gre != 0) {
+			bool cut = stage_decap(w);
+			trace(w, TRACE_DECAP);
+			if (unlikely(!cut))
+				burst_cut(b);
+		} else if (unlikely(has_gaps(b))) {
 			burst_cut(b);
+		}
 		// fall through
 	case ENTER_LOOKUP:
 		stage_lookup(w);
+		trace(w, TRACE_LOOKUP);
 		stage_local(w);
 		stage_guard(w);
+		trace(w, TRACE_GUARD);
 		stage_police(w);
+		trace(w, TRACE_POLICE);
 		if (unlikely(has_gaps(b)))
 			burst_cut(b);
 		// fall through
 	case ENTER_OUTPUT:
 		stage_output(w);
+		trace(w, TRACE_OUTPUT);
 	}
 	stage_tx(w);
 	stage_drop(w);
@@ -87,6 +104,10 @@ static unsigned run_port(struct worker *w, const struct rx_queue *q)
 	unsigned n = q->port->rx(q->port, q->queue, w->burst.mbuf, BURST);
 	if (n != 0) {
 		stage_classify(w, q->port, n);
+		if (unlikely(w->trace != NULL)) {
+			w->burst.traced = w->trace->pick(w);
+			trace(w, TRACE_CLASSIFY);
+		}
 		run_from(w, ENTER_DECAP);
 	}
 	return n;

@@ -14,7 +14,8 @@
 #include <assert.h>
 
 void stage_classify(struct worker *w, const struct port *port, unsigned n);
-void stage_decap(struct worker *w); // if burst.gre is not 0; leaves no gaps
+bool stage_decap(
+	struct worker *w); // if burst.gre is not 0; false: burst_cut() has to find the runs
 void stage_lookup(struct worker *w);
 void stage_local(struct worker *w);
 void stage_guard(struct worker *w);
@@ -42,6 +43,7 @@ static inline void burst_open(struct burst *b)
 	b->runs = 0;
 	b->alive = 0;
 	b->gre = 0;
+	b->traced = 0;
 }
 
 static inline void bury(struct worker *w, struct rte_mbuf *m)
@@ -55,6 +57,7 @@ static inline void burst_drop(struct worker *w, unsigned i, enum drop_reason rea
 {
 	struct burst *b = &w->burst;
 	w->sparse[b->packet[i].in].drops[reason]++;
+	b->packet[i].pending = (uint8_t)reason;
 	b->alive &= ~(1u << i);
 	bury(w, b->mbuf[i]);
 }

@@ -3,6 +3,7 @@
 // The way itself: from an attachment into a tunnel and back, byte by byte, for every kind of attachment, IPv4 and IPv6,
 // with three customers whose addresses are the same.
 
+#include "dataplane/worker.h"
 #include "tests/packet/packet.h"
 
 // A packet of `payload` bytes as it stands on the customer's side, `hops` hops after it was sent.
@@ -233,6 +234,59 @@ static void full_bursts_keep_order(void **state)
 	}
 }
 
+static char followed[8][32];
+static unsigned followed_stages;
+
+static uint32_t pick_odd(struct worker *w)
+{
+	return 0xaaaaaaaa & (uint32_t)((1ull << w->burst.count) - 1);
+}
+
+// One letter for each packet that is followed: alive, or a digit for its drop reason.
+static void follow(struct worker *w, enum trace_stage stage)
+{
+	const struct burst *b = &w->burst;
+	char *to = followed[followed_stages++];
+	*to++ = "cdlgpo"[stage];
+	for (unsigned i = 0; i < b->count; i++) {
+		if (b->traced >> i & 1)
+			*to++ = stage == TRACE_OUTPUT                 ? 'o'
+				: b->alive >> i & 1                   ? 'a'
+				: b->packet[i].pending == DROP_SOURCE ? 's'
+				: b->packet[i].pending == DROP_TTL    ? 't'
+								      : '?';
+	}
+	*to = 0;
+}
+
+// What becomes of the packets that are followed, stage by stage, also where others around them leave the burst.
+static void packets_are_followed(void **state)
+{
+	struct rig *rig = *state;
+	static const struct trace tracing = {.pick = pick_odd, .stage = follow};
+	static const char *const want[] = {"caaa", "laat", "gast", "past", "oo"};
+	struct frame f;
+	rig->dp->worker[0]->trace = &tracing;
+	followed_stages = 0;
+	for (unsigned i = 0; i < 6; i++) {
+		struct ipv4 h = ipv4_up;
+		h.ttl = i == 5 || i == 0 ? 1 : 64;
+		h.source = i == 3 ? IP4(10, 9, 0, 1) : ON_PREMISES; // from within the vNet
+		frame_payload(&f, 40);
+		frame_ipv4(&f, &h);
+		frame_attachment(&f, ACME, 0x0800, true);
+		rig_send(rig, 0, &f);
+	}
+	worker_turn(rig->dp->worker[0], rig_now);
+	rig->dp->worker[0]->trace = NULL;
+	for (unsigned i = 0; i < followed_stages; i++)
+		printf("%s ", followed[i]);
+	printf("\n");
+	assert_int_equal(followed_stages, 5);
+	for (unsigned i = 0; i < 5; i++)
+		assert_string_equal(followed[i], want[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -245,6 +299,7 @@ int main(void)
 		PACKET_TEST(priority_tag_counts_as_none),
 		PACKET_TEST(customers_gre_is_payload),
 		PACKET_TEST(full_bursts_keep_order),
+		PACKET_TEST(packets_are_followed),
 	};
 	rig_eal();
 	return cmocka_run_group_tests(tests, NULL, NULL);
