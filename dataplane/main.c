@@ -157,7 +157,7 @@ static int take_socket_and_place(struct program *p)
 {
 	const struct options *o = &p->options;
 	struct stats_config config = stats_config(p);
-	char path[256], note[768];
+	char path[256], note[768] = "";
 	int err;
 
 	err = wire_listen(o->socket, o->uid, &p->listener);

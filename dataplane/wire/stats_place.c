@@ -316,11 +316,21 @@ static int has_room(const char *mount, uint64_t bytes)
 	       access(mount, W_OK | X_OK) == 0;
 }
 
-static int is_tmpfs(const char *path)
+// Nobody else rules it.
+static int is_ours(const struct stat *st)
+{
+	return S_ISDIR(st->st_mode) && (st->st_uid == geteuid() || st->st_uid == 0) &&
+	       (st->st_mode & 022) == 0;
+}
+
+// Also the socket's directory, so not ours to make.
+static int is_tmpfs_of_ours(const char *path)
 {
 	struct statfs fs;
+	struct stat st;
 
-	return statfs(path, &fs) == 0 && fs.f_type == TMPFS;
+	return statfs(path, &fs) == 0 && fs.f_type == TMPFS && lstat(path, &st) == 0 &&
+	       is_ours(&st);
 }
 
 static void add_hugetlbfs(struct candidates *c, uint64_t bytes)
@@ -344,20 +354,32 @@ static int is_segment(const char *path)
 	return lstat(path, &st) == 0 && not_ours(&st) == NULL && st.st_size > 0;
 }
 
+// Whoever may write where our directory goes may have put something else there. Root can take it
+// away; for others stats_place_open() says what is wrong.
+static void clear_way(const char *path)
+{
+	char directory[128], aside[144];
+	struct stat st;
+
+	snprintf(directory, sizeof(directory), "%.*s", (int)(strrchr(path, '/') - path), path);
+	snprintf(aside, sizeof(aside), "%s.unusable", directory);
+	if (lstat(directory, &st) == 0 && !is_ours(&st))
+		rename(directory, aside);
+}
+
 int stats_place_default(uint64_t bytes, char *path, size_t size)
 {
 	struct candidates c = {.count = 0};
 	unsigned best = 0;
 
 	add_hugetlbfs(&c, bytes);
-	add_candidate(&c,
-		is_tmpfs("/run/culvert") || (access("/run/culvert", F_OK) != 0 && is_tmpfs("/run")),
-		"%s/culvert/" FILE_NAME, "/run");
+	add_candidate(&c, is_tmpfs_of_ours("/run/culvert"), "%s/" FILE_NAME, "/run/culvert");
 	add_candidate(&c, 1, "%s/culvert-%u/" FILE_NAME, "/dev/shm");
 	while (best < c.count && !is_segment(c.at[best].path))
 		best++;
 	if (best == c.count)
 		for (best = 0; !c.at[best].room;)
 			best++;
+	clear_way(c.at[best].path);
 	return snprintf(path, size, "%s", c.at[best].path) < (int)size ? 0 : -ENAMETOOLONG;
 }

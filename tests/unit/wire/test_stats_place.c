@@ -3,17 +3,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "dataplane/wire/stats_file.h"
+#include "dataplane/wire/stats_place.h"
 
 static char directory[64], path[80], unusable[96], note[768];
 
@@ -206,6 +210,43 @@ static void test_the_directory_is_made(void **state)
 	stats_close(s);
 }
 
+// With a /dev/shm of its own, so that nobody's segment is in the way. 0 = as it should be.
+static int try_default(void)
+{
+	char where[256], mine[64];
+	struct stat st;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		mount("none", "/dev/shm", "tmpfs", 0, "mode=1777") < 0)
+		return 77;
+	if (stats_place_default(1ull << 60, where, sizeof(where)) != 0) // no hugetlbfs has that
+		return 1;
+	snprintf(mine, sizeof(mine), "/dev/shm/culvert-%u", geteuid());
+	if (strncmp(where, mine, strlen(mine)) != 0)
+		return 77; // this machine has a place elsewhere
+	if (mkdir(mine, 0777) < 0 || chown(mine, 65534, 65534) < 0)
+		return 2;
+	if (stats_place_default(1ull << 60, where, sizeof(where)) != 0 || lstat(mine, &st) == 0 ||
+		strncmp(where, mine, strlen(mine)) != 0)
+		return 3;
+	return 0;
+}
+
+// Nobody said where: a directory of ours, also where somebody else was first.
+static void test_the_default(void **state)
+{
+	pid_t child = fork();
+	int status;
+
+	if (child == 0)
+		_exit(try_default());
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_directory, remove_directory)
@@ -221,6 +262,7 @@ int main(void)
 		TEST(test_a_directory_that_is_a_link),
 		TEST(test_what_cannot_be_set_aside),
 		TEST(test_the_directory_is_made),
+		TEST(test_the_default),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
