@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Fragments and what they were made from.
 //
-// For each object whose noun realises something there is a slot with its fragment, and for each input that a fragment's
-// realise function looked at there is a node with the slots that looked (links in both directions, so that a slot that is
-// rebuilt leaves its nodes in the time of its own inputs, however many others look at the same). A publication is
-// compared with the one before by pointer; each object that differs marks its own slot and the slots at the nodes
-// that it can matter to: by its name, as a child of the objects in front of each "/" of its name, as one of its noun.
-// Marked slots wait in a queue; each call rebuilds one.
+// For each object whose noun realises something there is a slot with its fragment, and for each
+// input that a fragment's realise function looked at there is a node with the slots that looked
+// (links in both directions, so that a slot that is rebuilt leaves its nodes in the time of its own
+// inputs, however many others look at the same). A publication is compared with the one before by
+// pointer; each object that differs marks its own slot and the slots at the nodes that it can
+// matter to: by its name, as a child of the objects in front of each "/" of its name, as one of its
+// noun. Marked slots wait in a queue; each call rebuilds one.
 //
-// Sets of policy rules are shared: an equal one that a fragment here holds is used again. They are counted here, by
-// the policies that name them, since a set alone does not tell whether anybody but the table still wants it.
+// Sets of policy rules are shared: an equal one that a fragment here holds is used again. They are
+// counted here, by the policies that name them, since a set alone does not tell whether anybody but
+// the table still wants it.
 
 #include "control/publication.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-// The life of a publication: made by service.c on the main thread, read by sync/ on the route thread,
-// freed by whoever lets go of it last.
+// The life of a publication: made by service.c on the main thread, read by sync/ on the route
+// thread, freed by whoever lets go of it last.
 
 #include "control/publication.h"
 

@@ -2,8 +2,9 @@
 #ifndef PUBLICATION_H
 #define PUBLICATION_H
 
-// What the main thread hands to the route thread after each commit: one consistent state of everything that
-// is configured. Immutable and reference-counted, so no thread ever waits for another to read it.
+// What the main thread hands to the route thread after each commit: one consistent state of
+// everything that is configured. Immutable and reference-counted, so no thread ever waits for
+// another to read it.
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,7 +20,8 @@ struct publication {
 	struct ids *ids;
 	uint8_t store[16]; // uuid of the store
 	uint64_t revision; // of `model`
-	// What this version's rules have against the model, although it is in force; NULL = nothing.
+	// What this version's rules have against the model, although it is in force; NULL =
+	// nothing.
 	struct findings *problems;
 };
 
@@ -39,19 +41,21 @@ struct publication *publication_take(struct publication_slot *slot);
 
 // --- fragments -------------------------------------------------------------------------------------------
 
-// What the configuration means for this edge, kept in one fragment for each object (control/model/intent.h). A new
-// publication rebuilds only the fragments whose inputs are other objects than before. Used by one thread.
+// What the configuration means for this edge, kept in one fragment for each object
+// (control/model/intent.h). A new publication rebuilds only the fragments whose inputs are other
+// objects than before. Used by one thread.
 struct fragment;
 struct fragments;
 struct node_view;
 
 struct fragments *fragments_create(const struct node_view *node); // borrowed
 void fragments_destroy(struct fragments *fragments);              // NULL is fine
-// The configuration is now this one; takes a reference of its own. Costs what changed and a glance at the rest.
+// The configuration is now this one; takes a reference of its own. Costs what changed and a glance
+// at the rest.
 void fragments_update(struct fragments *fragments, struct publication *publication);
-// Rebuilds the next fragment that may have changed. *old and *new are what it was and what it is; NULL = it means nothing
-// here; the same twice = nothing came of it. Borrowed: *new until it is replaced, *old until the next call. False: all
-// is as the publication says.
+// Rebuilds the next fragment that may have changed. *old and *new are what it was and what it is;
+// NULL = it means nothing here; the same twice = nothing came of it. Borrowed: *new until it is
+// replaced, *old until the next call. False: all is as the publication says.
 bool fragments_next(
 	struct fragments *fragments, const struct fragment **old, const struct fragment **new);
 bool fragments_pending(

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 // The model and the queue of changes to it.
 //
-// A change goes main (validate) -> store (commit) -> main (publish, answer). One is under way at a time, the
-// others wait in a queue: each is validated against the outcome of the one before, so two users cannot both
-// take the last VLAN tag. Validation of single objects is incremental and done in place; a whole file is
-// parsed on the store thread, against the immutable snapshot, so that the main loop keeps its few
-// milliseconds. A crash anywhere leaves either the old or the new state in the store, and nothing that the
-// store does not hold has ever been published.
+// A change goes main (validate) -> store (commit) -> main (publish, answer). One is under way at a
+// time, the others wait in a queue: each is validated against the outcome of the one before, so two
+// users cannot both take the last VLAN tag. Validation of single objects is incremental and done in
+// place; a whole file is parsed on the store thread, against the immutable snapshot, so that the
+// main loop keeps its few milliseconds. A crash anywhere leaves either the old or the new state in
+// the store, and nothing that the store does not hold has ever been published.
 //
 // A change that was refused leaves a line in the audit, too: who tried what is as interesting.
 
 #include "control/service.h"
 
-#include "control/base/log.h"
 #include "control/model/model.h"
 #include "control/node.h"
+#include "control/problems.h"
 #include "control/publication.h"
 #include "control/store/store.h"
 #include "control/thread.h"
@@ -53,10 +53,7 @@ struct service {
 	struct service_options options;
 	struct store *store; // store thread
 	struct publication *current;
-	// What could not be read of the stored model as it stands there, until it is written anew. `loaded` is what was made
-	// of it then. NULL = nothing. Store thread, once the service runs.
-	struct findings *unread;
-	struct model *loaded;
+	struct problems problems;            // store thread, once the service runs
 	TAILQ_HEAD(requests, request) queue; // the first is under way
 	struct {
 		void (*fn)(void *ctx, uint64_t revision);
@@ -234,47 +231,6 @@ static void committed(void *arg)
 	finish(request);
 }
 
-// --- what was stored and is not liked any more ---------------------------------------------------------------
-
-// The object that a finding is about: "circuit acme-ams-01: bandwidth".
-static const struct object *blamed(const struct model *model, const struct finding *finding)
-{
-	char noun_name[32], name[OBJECT_NAME_MAX];
-
-	if (sscanf(finding->path, "%31s %159[^:]", noun_name, name) != 2)
-		return NULL;
-	const struct noun *noun = noun_find(noun_name);
-	return noun != NULL ? model_find(model, noun->id, name) : NULL;
-}
-
-static void copy_finding(struct findings *to, const struct finding *finding)
-{
-	if (to->count < FINDINGS_MAX)
-		to->item[to->count++] = *finding;
-	else
-		to->more++;
-}
-
-// NULL = there is none. `before`: whether there was any; else nothing is looked at, a change breaks nothing.
-static struct findings *problems_of(struct service *service, const struct model *model, bool before)
-{
-	struct findings *problems = before ? calloc(1, sizeof(*problems)) : NULL;
-
-	if (problems == NULL)
-		return NULL;
-	model_check(model, problems);
-	for (unsigned int i = 0; service->unread != NULL && i < service->unread->count; i++) {
-		const struct finding *finding = &service->unread->item[i];
-		if (blamed(model, finding) == blamed(service->loaded, finding))
-			copy_finding(problems, finding);
-	}
-	if (problems->count == 0) {
-		free(problems);
-		problems = NULL;
-	}
-	return problems;
-}
-
 // Store thread.
 static void commit(void *arg)
 {
@@ -293,15 +249,16 @@ static void commit(void *arg)
 		api_fail(&request->error, API_INTERNAL, "see culvertd's log",
 			"the change could not be stored: %s", strerror(-error));
 	if (error == 0)
-		request->problems =
-			problems_of(request->service, request->new, request->had_problems);
+		request->problems = problems_after(
+			&request->service->problems, request->new, request->had_problems);
 	post(request->service->options.main, committed, request);
 }
 
 #define DELETES_MAX   16 // more of them, and
 #define DELETES_TENTH 10 // more than one in so many: asks whether it is meant
 
-// A file that was cut off, or is another one, is valid and says that most of what there is should go.
+// A file that was cut off, or is another one, is valid and says that most of what there is should
+// go.
 static void ask_about_deletes(struct request *request)
 {
 	struct model_diff *diff = model_diff(request->old, request->new);
@@ -467,24 +424,6 @@ void service_list(struct service *service, enum service_list what, uint64_t befo
 
 // --- life ----------------------------------------------------------------------------------------------
 
-// What the tables of fields, and not the rules, had against the stored text: the snapshot does not show it.
-static void keep_unread(struct service *service, const struct findings *findings)
-{
-	struct findings *unread = calloc(1, sizeof(*unread));
-
-	if (unread == NULL)
-		abort();
-	for (unsigned int i = 0; i < findings->count; i++) {
-		log_warning("store", findings->item[i].message,
-			log_text("rule", findings->item[i].rule),
-			log_text("object", findings->item[i].path));
-		if (findings->item[i].code == API_INVALID)
-			copy_finding(unread, &findings->item[i]);
-	}
-	service->unread = unread;
-	service->loaded = model_ref(service->current->model);
-}
-
 static int load(struct service *service, struct api_error *error)
 {
 	const struct node *node = service->options.node;
@@ -507,7 +446,7 @@ static int load(struct service *service, struct api_error *error)
 		result = service->current != NULL ? 0 : -ENOMEM;
 	}
 	if (result == 0 && findings->count > 0) {
-		keep_unread(service, findings);
+		problems_keep(&service->problems, service->current->model, findings);
 		service->current->problems = findings;
 		findings = NULL;
 	}
@@ -543,8 +482,7 @@ void service_destroy(struct service *service)
 		request_free(request);
 	}
 	publication_unref(service->current);
-	model_unref(service->loaded);
-	free(service->unread);
+	problems_clear(&service->problems);
 	store_close(service->store);
 	free(service);
 }

@@ -2,10 +2,10 @@
 #ifndef SERVICE_H
 #define SERVICE_H
 
-// The main thread's state: the model as it is now, and the one way to change it. A change is validated on
-// the main thread, committed on the store thread in one transaction, then published to the route thread,
-// and only then answered. Changes are taken one after the other in the order they were asked for, each
-// against the outcome of the one before.
+// The main thread's state: the model as it is now, and the one way to change it. A change is
+// validated on the main thread, committed on the store thread in one transaction, then published to
+// the route thread, and only then answered. Changes are taken one after the other in the order they
+// were asked for, each against the outcome of the one before.
 //
 // All functions run on the main thread unless they say otherwise.
 
@@ -27,7 +27,8 @@ struct thread;
 struct service_options {
 	const struct node *node;
 	struct thread *main, *route, *store; // made, not started
-	// Hands a new state to the route thread (the reference goes with it); called on the main thread.
+	// Hands a new state to the route thread (the reference goes with it); called on the main
+	// thread.
 	void (*publish)(void *ctx, struct publication *publication);
 	void *ctx;
 };
@@ -35,12 +36,14 @@ struct service_options {
 // Opens the store and loads the model; publishes it. Before the threads are started.
 int service_create(
 	struct service **service, const struct service_options *options, struct api_error *error);
-// After the threads have ended and thread_drain() has handled what was left in all their mailboxes. NULL is fine.
+// After the threads have ended and thread_drain() has handled what was left in all their mailboxes.
+// NULL is fine.
 void service_destroy(struct service *service);
 
 // --- reading -------------------------------------------------------------------------------------------
 
-// The current snapshot. Borrowed: valid until the next turn of the main loop; model_ref() to keep it.
+// The current snapshot. Borrowed: valid until the next turn of the main loop; model_ref() to keep
+// it.
 const struct model *service_model(const struct service *service);
 uint64_t service_revision(const struct service *service);
 const uint8_t *service_store_uuid(const struct service *service); // 16 bytes
@@ -55,9 +58,11 @@ struct service_result {
 	uint64_t revision; // of the model after the change (of the current one when it was refused)
 	bool changed; // false: everything was already so (or it was only a check), nothing was committed
 	struct json_t *diff; // what a change does: model_diff's JSON array; NULL when refused
-	// API_NONE when it was done. Otherwise the first of `errors`, ready to be the answer's error.
+	// API_NONE when it was done. Otherwise the first of `errors`, ready to be the answer's
+	// error.
 	struct api_error error;
-	// Every finding of the validation: [{"path", "rule", "message", "hint"}...]; NULL when there is none.
+	// Every finding of the validation: [{"path", "rule", "message", "hint"}...]; NULL when
+	// there is none.
 	struct json_t *errors;
 };
 // *result and what it points to belong to the service and are gone after the call.
@@ -78,19 +83,21 @@ struct service_change {
 void service_change(
 	struct service *service, const struct service_change *change, service_done done, void *ctx);
 
-// The same for a whole model as YAML (`config check`, `config apply`): afterwards the model is what the
-// file says, objects that it does not name are deleted. change->changes is ignored. text is borrowed.
+// The same for a whole model as YAML (`config check`, `config apply`): afterwards the model is what
+// the file says, objects that it does not name are deleted. change->changes is ignored. text is
+// borrowed.
 void service_apply(struct service *service, const struct service_change *change, const char *text,
 	size_t length, const char *file_name, service_done done, void *ctx);
 
 // --- the store's lists -----------------------------------------------------------------------------------
 
-// store_audit_list() and store_history(): asked on the store thread, answered on the main thread, newest first.
+// store_audit_list() and store_history(): asked on the store thread, answered on the main thread,
+// newest first.
 enum service_list { SERVICE_AUDIT, SERVICE_HISTORY };
 // rows is borrowed; NULL = the store cannot be read.
 typedef void (*service_rows)(void *ctx, struct json_t *rows);
-// At most `limit` rows older than `before` (an id or a revision; 0 = from the newest). done is called exactly
-// once, never before service_list returns.
+// At most `limit` rows older than `before` (an id or a revision; 0 = from the newest). done is
+// called exactly once, never before service_list returns.
 void service_list(struct service *service, enum service_list list, uint64_t before,
 	unsigned int limit, service_rows done, void *ctx);
 

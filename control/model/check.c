@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Whether a new snapshot is right. What holds for every noun is here: references exist, what is immutable
-// stays, what may only be raised is not lowered. What a noun means is in the rules beside its table.
+// Whether a new snapshot is right. What holds for every noun is here: references exist, what is
+// immutable stays, what may only be raised is not lowered. What a noun means is in the rules beside
+// its table.
 //
-// Only what an edit can have touched is looked at again, found through the index: the object, who refers to
-// it when it goes, and what its noun says (touches): the circuit it is part of with all its links, peerings and
-// connections; everything for a port or an edge, which are few and seldom change. The oracle is the same check
-// over everything: tests/unit/model compares the two on random changes.
+// Only what an edit can have touched is looked at again, found through the index: the object, who
+// refers to it when it goes, and what its noun says (touches): the circuit it is part of with all
+// its links, peerings and connections; everything for a port or an edge, which are few and seldom
+// change. The oracle is the same check over everything: tests/unit/model compares the two on random
+// changes.
 //
-// Rules judge changes. What was wrong already (a newer version has a rule more, the node file says another host
-// domain) is found by the same look at the old snapshot and not held against a change that leaves it as it is.
+// Rules judge changes. What was wrong already (a newer version has a rule more, the node file says
+// another host domain) is found by the same look at the old snapshot and not held against a change
+// that leaves it as it is.
 
 #include "control/model/model_internal.h"
 
@@ -353,7 +356,8 @@ int check_run(struct check *check)
 	sort_touched(check);
 	look(check);
 	if (check->findings->count && check->edits) {
-		// Only what the change breaks is held against it. Most changes break nothing and never come here.
+		// Only what the change breaks is held against it. Most changes break nothing and
+		// never come here.
 		collect_known(check);
 		if (check->known_count) {
 			memset(check->findings, 0, sizeof(*check->findings));

@@ -2,8 +2,8 @@
 #ifndef MODEL_CIRCUIT_H
 #define MODEL_CIRCUIT_H
 
-// A circuit: one customer's contract. Its links, peerings and connections are objects of their own, named
-// "CIRCUIT/...".
+// A circuit: one customer's contract. Its links, peerings and connections are objects of their own,
+// named "CIRCUIT/...".
 
 #include "control/model/model.h"
 
@@ -27,8 +27,8 @@ struct circuit {
 };
 
 struct check;
-// Everything that the circuit consists of is looked at again, and the ports that its links are on: what the parts of a
-// circuit touch.
+// Everything that the circuit consists of is looked at again, and the ports that its links are on:
+// what the parts of a circuit touch.
 void circuit_touch(struct check *check, const char *circuit);
 // Name of the circuit's customer, NULL = there is no such circuit.
 const char *circuit_customer(const struct model *model, const char *circuit);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Exits. An exit is an interface of its vNet's routing domain, of class internet: nothing that came in by an attachment
-// leaves by it. It has an owner of its own, so that what it brings in does not pass for the vNet's: with the source
-// check on, nothing comes in by it until a route of the domain leads out by it.
+// Exits. An exit is an interface of its vNet's routing domain, of class internet: nothing that came
+// in by an attachment leaves by it. It has an owner of its own, so that what it brings in does not
+// pass for the vNet's: with the source check on, nothing comes in by it until a route of the domain
+// leads out by it.
 
 #include "control/model/exit.h"
 #include "control/model/intent.h"

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A whole model at once: from a configuration file, and from the store's objects. Both become edits against
-// the snapshot there was, so that what is equal stays the same object and a diff costs what differs.
+// A whole model at once: from a configuration file, and from the store's objects. Both become edits
+// against the snapshot there was, so that what is equal stays the same object and a diff costs what
+// differs.
 //
-// The file has a section for each noun; links, peerings and connections stand inside their circuit, ports
-// inside their edge, and take that reference from where they stand.
+// The file has a section for each noun; links, peerings and connections stand inside their circuit,
+// ports inside their edge, and take that reference from where they stand.
 
 #include "control/model/change.h"
 
@@ -118,7 +119,8 @@ static int read_object(struct load *load, const struct noun *noun, const struct 
 	unsigned int read = reader->findings->count + reader->findings->more;
 	fields_require(reader, &noun->fields, tree, object, given);
 	bool missing = reader->findings->count + reader->findings->more != read;
-	// A stored object goes on with what could be read of it, unless that is not enough to be one.
+	// A stored object goes on with what could be read of it, unless that is not enough to be
+	// one.
 	if (missing || reader->failed || (reader->stored ? reader->lost : read != before)) {
 		object_unref(object);
 		return reader->failed ? -ENOMEM : 0;
@@ -202,8 +204,8 @@ static int read_file(struct load *load, const struct tree *tree)
 				finding_hint(finding, "did you mean \"%s\"?", near);
 		}
 	}
-	// Also keeps an empty file from emptying the model. One that was cut off between two items cannot be told by its form:
-	// whoever applies it asks when so much would go (service.c).
+	// Also keeps an empty file from emptying the model. One that was cut off between two items
+	// cannot be told by its form: whoever applies it asks when so much would go (service.c).
 	if (!version && !rc) {
 		reader->what[0] = reader->path[0] = '\0';
 		finding_hint(reader_complain(reader, "version", &tree->place, "version",
@@ -264,7 +266,8 @@ static int add_edit(struct edits *edits, const struct noun *noun, const struct o
 	return 0;
 }
 
-// Edits from the old snapshot to the entries, which are sorted. An entry equal to its old object becomes it.
+// Edits from the old snapshot to the entries, which are sorted. An entry equal to its old object
+// becomes it.
 static int compare_with_old(struct load *load, struct edits *edits)
 {
 	unsigned int e = 0;
@@ -304,8 +307,8 @@ static int compare_with_old(struct load *load, struct edits *edits)
 	return 0;
 }
 
-// The stored objects as a snapshot, whatever this version has to say against them: that is listed, and judged again
-// only where a change touches it.
+// The stored objects as a snapshot, whatever this version has to say against them: that is listed,
+// and judged again only where a change touches it.
 static int finish_stored(struct load *load, struct edits *edits, struct model **out)
 {
 	struct model *model = edits->count ? model_apply(load->old, edits) : model_ref(load->old);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A fragment's memory and comparison. There are as many fragments as objects, most of them a few hundred bytes: strings
-// lie in one block that grows, names are borrowed from the objects, which are held.
+// A fragment's memory and comparison. There are as many fragments as objects, most of them a few
+// hundred bytes: strings lie in one block that grows, names are borrowed from the objects, which
+// are held.
 
 #include "control/model/fragment.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The snapshot of all ids that travels with a snapshot of the model: a sorted array of shared keys, so that a commit
-// makes a new one by copying pointers, and whoever holds an old one sees the numbers as they were.
+// The snapshot of all ids that travels with a snapshot of the model: a sorted array of shared keys,
+// so that a commit makes a new one by copying pointers, and whoever holds an old one sees the
+// numbers as they were.
 
 #include "control/model/ids.h"
 

@@ -2,9 +2,10 @@
 #ifndef MODEL_IDS_H
 #define MODEL_IDS_H
 
-// Numbers that the data plane, the kernel and the stats segment know objects by. They come with the object, stay the
-// same over restarts, and are not given to another object before a quarantine is over: the store gives and keeps them
-// (control/store/ids.c). Which object needs which its noun says: struct noun, ids. Keys in use:
+// Numbers that the data plane, the kernel and the stats segment know objects by. They come with the
+// object, stay the same over restarts, and are not given to another object before a quarantine is
+// over: the store gives and keeps them (control/store/ids.c). Which object needs which its noun
+// says: struct noun, ids. Keys in use:
 //	VRF        "underlay" (always 1), "peering/CIRCUIT/TYPE", "vnet/VNET"
 //	INTERFACE  "port/EDGE/PORT" (core ports), "attachment/CIRCUIT/TYPE/ROLE", "tunnel/VNET/EDGE",
 //	           "exit/EXIT/EDGE"

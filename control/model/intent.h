@@ -2,13 +2,15 @@
 #ifndef MODEL_INTENT_H
 #define MODEL_INTENT_H
 
-// What the model means for one edge, as plain structs that know neither wire nor kernel: the agreement between the
-// nouns, which fill them (struct noun, realise), and domain/ and sync/, which carry them out.
+// What the model means for one edge, as plain structs that know neither wire nor kernel: the
+// agreement between the nouns, which fill them (struct noun, realise), and domain/ and sync/, which
+// carry them out.
 //
-// The meaning of each object stands in a fragment of its own: a peering's is its routing domain and its attachments, a
-// link's its two limiters, a connection's a join. A fragment names what lies in others by id only (the VRF of a join's ends,
-// the limiters of an attachment), and the other may come later, or never. Realise functions look at other objects through the
-// functions below alone; each look is recorded, so that whoever keeps the fragments (control/publication.h) knows exactly
+// The meaning of each object stands in a fragment of its own: a peering's is its routing domain and
+// its attachments, a link's its two limiters, a connection's a join. A fragment names what lies in
+// others by id only (the VRF of a join's ends, the limiters of an attachment), and the other may
+// come later, or never. Realise functions look at other objects through the functions below alone;
+// each look is recorded, so that whoever keeps the fragments (control/publication.h) knows exactly
 // which of them a change of which object touches, and nobody keeps a list of that by hand.
 
 #include <stdbool.h>
@@ -154,7 +156,8 @@ enum input_kind {
 struct realise_hooks {
 	void (*input)(void *ctx, enum input_kind kind, enum noun_id noun,
 		const char *name); // may be NULL
-	// The set that is kept for an equal one; takes the reference over and returns one. May be NULL: nothing is shared.
+	// The set that is kept for an equal one; takes the reference over and returns one. May be
+	// NULL: nothing is shared.
 	struct policy_set *(*intern)(void *ctx, struct policy_set *set);
 	void *ctx;
 };
@@ -193,7 +196,8 @@ void realise_problem(struct realise *realise, const char *object, const char *hi
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
 const char *realise_text(struct realise *realise, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-// Adds a set to a policy of the fragment, shared with whoever has an equal one. Takes the reference over.
+// Adds a set to a policy of the fragment, shared with whoever has an equal one. Takes the reference
+// over.
 void realise_policy(struct realise *realise, struct policy *policy, struct policy_set *set);
 
 #endif

@@ -22,8 +22,8 @@ struct link { // object.name is "CIRCUIT/ROLE"
 };
 
 struct peering;
-// The VLAN stack of a peering's attachment on this link, outermost first: the link's tags, then the peering's
-// C-tag. Returns how many, 0..2. peering may be NULL.
+// The VLAN stack of a peering's attachment on this link, outermost first: the link's tags, then the
+// peering's C-tag. Returns how many, 0..2. peering may be NULL.
 unsigned int link_vlans(const struct link *link, const struct peering *peering, uint16_t vlan[2]);
 // The full name "EDGE/PORT" of the link's port.
 const char *link_port_name(const struct link *link, char name[OBJECT_NAME_MAX]);

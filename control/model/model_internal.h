@@ -16,7 +16,8 @@ struct objects {                 // sorted by name
 	const struct object *item[];
 };
 
-// Sorted by hash. Several objects may stand under one hash, also by accident: who looks up compares.
+// Sorted by hash. Several objects may stand under one hash, also by accident: who looks up
+// compares.
 struct index_entry {
 	uint64_t hash;
 	const struct object *object;
@@ -51,7 +52,8 @@ uint64_t key_text(const char *what, const char *text);
 
 // All entries of an object: references and the noun's own keys.
 void index_object(struct index_sink *sink, const struct object *object);
-// A new index: old without what is in `gone`, with what is in `come`; both are sorted in place. NULL = no memory.
+// A new index: old without what is in `gone`, with what is in `come`; both are sorted in place.
+// NULL = no memory.
 struct index *index_merge(
 	const struct index *old, struct index_sink *gone, struct index_sink *come);
 void index_unref(struct index *index);
@@ -68,7 +70,8 @@ void *object_fields(const struct object *object);
 // Target name of a reference field, "" when it is not set.
 const char *reference_target(const struct fields *fields, const struct field *field,
 	const void *object, char name[OBJECT_NAME_MAX]);
-// Calls fn for every reference of the object, those in lists of structs too, until it returns non-zero.
+// Calls fn for every reference of the object, those in lists of structs too, until it returns
+// non-zero.
 int object_references(const struct object *object,
 	int (*fn)(void *ctx, const struct field *field, const char *target), void *ctx);
 
@@ -106,17 +109,24 @@ struct reader {
 	char what[OBJECT_NAME_MAX + 64]; // who the sentences are about: circuit "acme-ams-01"
 	char path[192];
 };
-// Reads the members of `map` into object. *given gets a bit for each field of the table that was there and not null.
-// old is the object as it was, or NULL. noun tells which other keys (sections of children) are right; may be NULL.
+// Reads the members of `map` into object. *given gets a bit for each field of the table that was
+// there and not null. old is the object as it was, or NULL. noun tells which other keys (sections
+// of children) are right; may be NULL.
 void fields_read(struct reader *reader, const struct fields *fields, const struct tree *map,
 	void *object, const void *old, const struct noun *noun, uint64_t *given);
-// What depends on other fields, once all have been read: defaults of those not given, and that none is given which there
-// is not as the others are.
+// What depends on other fields, once all have been read: defaults of those not given, and that none
+// is given which there is not as the others are.
 void fields_settle(struct reader *reader, const struct fields *fields, const struct tree *map,
 	void *object, uint64_t given);
 // Finds fault with required fields that are missing.
 void fields_require(struct reader *reader, const struct fields *fields, const struct tree *map,
 	const void *object, uint64_t given);
+// A secret in one of its forms; old is what it was, or NULL (secret.c).
+void secret_read(struct reader *reader, const struct field *field, const struct tree *tree,
+	struct secret *secret, const struct secret *old);
+// A finding about a field's value; tree->text is quoted.
+void reader_wrong_value(struct reader *reader, const struct field *field, const struct tree *tree,
+	const char *error);
 // A finding at a place of the file.
 struct finding *reader_complain(struct reader *reader, const char *rule, const struct place *place,
 	const char *field, const char *format, ...) __attribute__((format(printf, 5, 6)));
@@ -142,7 +152,8 @@ struct check {
 	unsigned int touched_count, touched_room;
 	bool failed; // out of memory
 	bool broken; // the object at hand refers to what is not there
-	// What was wrong before the change is no reason to refuse it: hashes of those findings, sorted.
+	// What was wrong before the change is no reason to refuse it: hashes of those findings,
+	// sorted.
 	uint64_t *known;
 	unsigned int known_count, known_room;
 	bool collecting, only_deletes;
@@ -159,7 +170,8 @@ struct finding *refuse(struct check *check, const struct object *object, const c
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
 void finding_hint(struct finding *finding, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-// Of two objects that cannot both be: is it `mine` that is to blame? True for exactly one of the two calls.
+// Of two objects that cannot both be: is it `mine` that is to blame? True for exactly one of the
+// two calls.
 bool blame(const struct check *check, const struct object *mine, const struct object *other);
 
 #endif

@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A tree (YAML or JSON) into the struct of a noun, by its table of fields. Goes on after an error, so that a
-// file's mistakes are shown together; the caller throws the object away when there was any.
+// A tree (YAML or JSON) into the struct of a noun, by its table of fields. Goes on after an error,
+// so that a file's mistakes are shown together; the caller throws the object away when there was
+// any.
 
 #include "control/model/model_internal.h"
 
-#include <sodium.h>
-#include <sys/random.h>
-
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define LIST_MAX   4096u // elements of one list
-#define SECRET_MAX 80u   // TCP_MD5SIG_MAXKEYLEN
+#define LIST_MAX 4096u // elements of one list
 
 struct finding *reader_complain(struct reader *reader, const char *rule, const struct place *place,
 	const char *field, const char *format, ...)
@@ -56,156 +51,12 @@ static void unknown_key(struct reader *reader, const struct fields *fields, cons
 		finding_hint(finding, "did you mean \"%s\"?", near);
 }
 
-static void wrong_value(struct reader *reader, const struct field *field, const struct tree *tree,
+void reader_wrong_value(struct reader *reader, const struct field *field, const struct tree *tree,
 	const char *error)
 {
 	reader_complain(reader, "value", &tree->place, field->name, "%s%s%s: %s%.80s%s%s",
 		field->name, reader->what[0] ? " of " : "", reader->what, tree->text ? "\"" : "",
 		tree->text ? tree->text : "", tree->text ? "\" " : "", error);
-}
-
-// --- secrets -------------------------------------------------------------------------------------------
-
-static void new_fingerprint(char text[SECRET_FINGERPRINT])
-{
-	uint64_t random = 0;
-
-	while (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		continue;
-	snprintf(text, SECRET_FINGERPRINT, "%016llx", (unsigned long long)random);
-}
-
-// One line of a file, without its end. NULL: *error says why not.
-static char *read_secret(const char *path, char error[FIELD_ERROR_MAX])
-{
-	char *text = calloc(1, SECRET_MAX + 3);
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	ssize_t length = fd < 0 || !text ? -1 : read(fd, text, SECRET_MAX + 2);
-
-	if (length < 0)
-		snprintf(error, FIELD_ERROR_MAX, "cannot read %.128s: %s", path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	if (length < 0) {
-		free(text);
-		return NULL;
-	}
-	if (length > 0 && text[length - 1] == '\n')
-		text[--length] = '\0';
-	if (strlen(text) != (size_t)length) {
-		snprintf(error, FIELD_ERROR_MAX, "%.128s holds a NUL character", path);
-		free(text);
-		return NULL;
-	}
-	return text;
-}
-
-// What a speaker's configuration can hold between quotes.
-static bool secret_fits(const char *text, char error[FIELD_ERROR_MAX])
-{
-	size_t length = strlen(text);
-
-	if (length == 0 || length > SECRET_MAX) {
-		snprintf(error, FIELD_ERROR_MAX, "must have 1 to %u characters, not %zu",
-			SECRET_MAX, length);
-		return false;
-	}
-	for (const char *c = text; *c; c++) {
-		if (*c >= 0x20 && *c <= 0x7e && *c != '"' && *c != '\\')
-			continue;
-		snprintf(error, FIELD_ERROR_MAX,
-			"may only hold printable ASCII characters without \" and \\ (character %zu "
-			"is not)",
-			(size_t)(c - text) + 1);
-		return false;
-	}
-	return true;
-}
-
-static char *secret_text(
-	struct reader *reader, const struct tree *way, const struct secret *old, char *error)
-{
-	char path[512];
-
-	if (!strcmp(way->key, "value") && !reader->from_file)
-		return strdup(way->text);
-	if (!strcmp(way->key, "file") && reader->from_file)
-		return read_secret(way->text, error);
-	if (!strcmp(way->key, "credential") && reader->from_file) {
-		const char *directory = getenv("CREDENTIALS_DIRECTORY");
-		if (!directory || strchr(way->text, '/') || way->text[0] == '.') {
-			snprintf(error, FIELD_ERROR_MAX,
-				"credential \"%.64s\" is not one that the service manager gave",
-				way->text);
-			return NULL;
-		}
-		snprintf(path, sizeof(path), "%s/%s", directory, way->text);
-		return read_secret(path, error);
-	}
-	if (!strcmp(way->key, "keep")) {
-		char *text = NULL;
-		if (reader->secret)
-			text = reader->secret(reader->ctx, way->text);
-		else if (old && old->text && !strcmp(old->fingerprint, way->text))
-			text = strdup(old->text);
-		if (!text)
-			snprintf(error, FIELD_ERROR_MAX,
-				"no secret with fingerprint \"%.32s\" is known here; give it anew",
-				way->text);
-		return text;
-	}
-	snprintf(error, FIELD_ERROR_MAX,
-		reader->from_file
-			? "must be {file: PATH}, {credential: NAME} or {keep: FINGERPRINT}"
-			: "must be {\"value\": TEXT} or {\"keep\": FINGERPRINT}");
-	return NULL;
-}
-
-// What is kept of a text that is never needed again. The texts are made up by us and long, so that they need no salt.
-static char *secret_hash(char *text)
-{
-	uint8_t hash[32];
-	char *hex = calloc(1, 4 + 2 * sizeof(hash));
-
-	if (!hex)
-		abort();
-	crypto_generichash(hash, sizeof(hash), (const uint8_t *)text, strlen(text), NULL, 0);
-	memcpy(hex, "b2:", 3);
-	sodium_bin2hex(hex + 3, 1 + 2 * sizeof(hash), hash, sizeof(hash));
-	explicit_bzero(text, strlen(text));
-	free(text);
-	return hex;
-}
-
-static void secret_read(struct reader *reader, const struct field *field, const struct tree *tree,
-	struct secret *secret, const struct secret *old)
-{
-	char error[FIELD_ERROR_MAX] = "";
-	const struct tree *way = tree->child;
-	struct tree nowhere = {.place = tree->place}; // a finding never quotes what may be a secret
-
-	if (tree->type != TREE_MAP || tree->count != 1 || way->type != TREE_SCALAR) {
-		wrong_value(reader, field, &nowhere,
-			reader->from_file ? "must be {file: PATH}, {credential: NAME} or {keep: "
-					    "FINGERPRINT}, never clear text"
-					  : "must be {\"value\": TEXT} or {\"keep\": FINGERPRINT}");
-		return;
-	}
-	char *text = secret_text(reader, way, old, error);
-	if (!text || !secret_fits(text, error)) {
-		free(text);
-		wrong_value(reader, field, &nowhere, error[0] ? error : "not enough memory");
-		return;
-	}
-	if (field->flags & FIELD_HASH_ONLY && strcmp(way->key, "keep") && !reader->stored)
-		text = secret_hash(text);
-	secret->text = text;
-	if (!strcmp(way->key, "keep"))
-		snprintf(secret->fingerprint, sizeof(secret->fingerprint), "%s", way->text);
-	else if (old && old->text && !strcmp(old->text, text))
-		memcpy(secret->fingerprint, old->fingerprint, sizeof(secret->fingerprint));
-	else
-		new_fingerprint(secret->fingerprint);
 }
 
 // --- values --------------------------------------------------------------------------------------------
@@ -219,7 +70,7 @@ static void struct_read(
 	uint64_t given = 0;
 
 	if (tree->type != TREE_MAP) {
-		wrong_value(reader, field, tree, "must be a map of fields");
+		reader_wrong_value(reader, field, tree, "must be a map of fields");
 		return;
 	}
 	fields_read(reader, field->fields, tree, value, NULL, NULL, &given);
@@ -243,7 +94,8 @@ static void map_key(
 
 // --- elements that come and go -----------------------------------------------------------------------------
 
-// Index of the element of the list that is the same one: by the merge key if there is one, else by value.
+// Index of the element of the list that is the same one: by the merge key if there is one, else by
+// value.
 static unsigned int element_of(
 	const struct field *field, const struct list *list, const void *element)
 {
@@ -292,7 +144,7 @@ static void element_remove(struct reader *reader, const struct field *field,
 	unsigned int at = element_of(field, list, element);
 
 	if (at == list->count) {
-		wrong_value(reader, field, tree, "is not in the list");
+		reader_wrong_value(reader, field, tree, "is not in the list");
 		return;
 	}
 	field_free(&whole, (char *)list->item + at * size);
@@ -304,7 +156,8 @@ static void element_remove(struct reader *reader, const struct field *field,
 	}
 }
 
-// One element to add, or enough of one to find it: of a struct the merge key, as {key: value} or as the value alone.
+// One element to add, or enough of one to find it: of a struct the merge key, as {key: value} or as
+// the value alone.
 static bool element_read(struct reader *reader, const struct field *field, const struct tree *item,
 	bool remove, void *element)
 {
@@ -320,7 +173,7 @@ static bool element_read(struct reader *reader, const struct field *field, const
 	} else if (item->type == TREE_MAP) {
 		fields_read(reader, field->fields, item, element, NULL, NULL, &given);
 		if (!(given & UINT64_C(1) << (key - field->fields->item)))
-			wrong_value(reader, field, item, "does not say which");
+			reader_wrong_value(reader, field, item, "does not say which");
 	} else {
 		value_read(reader, key, item, field_at(key, element), NULL);
 	}
@@ -348,7 +201,7 @@ static void list_edit(struct reader *reader, const struct field *field, const st
 	uint64_t element[64];
 
 	if (field_element_size(field) > sizeof(element)) {
-		wrong_value(reader, field, tree, "must be a list");
+		reader_wrong_value(reader, field, tree, "must be a list");
 		return;
 	}
 	if (old && field_copy(field, list, old))
@@ -370,7 +223,7 @@ static void list_edit(struct reader *reader, const struct field *field, const st
 		}
 	}
 	if (list->count > LIST_MAX)
-		wrong_value(reader, field, tree, "has too many elements");
+		reader_wrong_value(reader, field, tree, "has too many elements");
 }
 
 static void list_read(struct reader *reader, const struct field *field, const struct tree *tree,
@@ -386,11 +239,11 @@ static void list_read(struct reader *reader, const struct field *field, const st
 	}
 	bool map = field->flags & FIELD_MAP;
 	if (tree->type != (map ? TREE_MAP : TREE_LIST)) {
-		wrong_value(reader, field, tree, map ? "must be a map" : "must be a list");
+		reader_wrong_value(reader, field, tree, map ? "must be a map" : "must be a list");
 		return;
 	}
 	if (tree->count > LIST_MAX) {
-		wrong_value(reader, field, tree, "has too many elements");
+		reader_wrong_value(reader, field, tree, "has too many elements");
 		return;
 	}
 	if (tree->count == 0)
@@ -418,8 +271,8 @@ static void list_read(struct reader *reader, const struct field *field, const st
 	memcpy(reader->what, what, sizeof(what));
 }
 
-// A value that this version would not take any more: what can be held is, so that it goes on working; what cannot
-// becomes the default, or costs the object if it has none.
+// A value that this version would not take any more: what can be held is, so that it goes on
+// working; what cannot becomes the default, or costs the object if it has none.
 static void stored_value(
 	struct reader *reader, const struct field *field, const struct tree *tree, void *value)
 {
@@ -455,7 +308,7 @@ static void value_read(struct reader *reader, const struct field *field, const s
 		break;
 	}
 	if (tree->type != TREE_SCALAR) {
-		wrong_value(reader, field, tree,
+		reader_wrong_value(reader, field, tree,
 			tree->type == TREE_NULL ? "has no value" : "must be a single value");
 		return;
 	}
@@ -463,7 +316,7 @@ static void value_read(struct reader *reader, const struct field *field, const s
 	if (rc == -ENOMEM) {
 		reader->failed = true;
 	} else if (rc) {
-		wrong_value(reader, field, tree, error);
+		reader_wrong_value(reader, field, tree, error);
 		if (reader->stored)
 			stored_value(reader, field, tree, value);
 	}
@@ -498,7 +351,8 @@ void fields_read(struct reader *reader, const struct fields *fields, const struc
 		}
 		*given |= bit;
 		if (field->flags & FIELD_STATUS && !reader->stored) {
-			wrong_value(reader, field, member, "is what the system says, not to be set");
+			reader_wrong_value(
+				reader, field, member, "is what the system says, not to be set");
 			continue;
 		}
 		value_read(reader, field, member, value, old ? field_at(field, old) : NULL);
@@ -523,10 +377,10 @@ static void hidden_value(struct reader *reader, const struct fields *fields,
 	for (const char *const *value = field->visible.values; *value; value++)
 		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s",
 			value == field->visible.values ? "" : ", ", *value);
-	finding_hint(reader_complain(reader, "not-visible", place_of(map, field), field->name,
-			     "%s%s%s is only there with %s %s", field->name,
-			     reader->what[0] ? " of " : "", reader->what, field->visible.field,
-			     list),
+	finding_hint(
+		reader_complain(reader, "not-visible", place_of(map, field), field->name,
+			"%s%s%s is only there with %s %s", field->name,
+			reader->what[0] ? " of " : "", reader->what, field->visible.field, list),
 		"leave %s out", field->name);
 }
 

@@ -136,7 +136,8 @@ static void subnet_per_link(struct check *check, const struct object *object)
 	}
 }
 
-// With host domain `table` all peerings share one network stack; with `netns` and `vrf` each has its own.
+// With host domain `table` all peerings share one network stack; with `netns` and `vrf` each has
+// its own.
 static void subnet_unique(struct check *check, const struct object *object)
 {
 	const struct peering *peering = (const struct peering *)object;
@@ -314,8 +315,8 @@ static void realise_attachment(
 	realise_session(&interface->session, peering, link);
 }
 
-// What the customer may not announce into it: the prefixes and tunnel ends of what it is joined to, its own subnets, the
-// outer addresses of all edges; and no next hop but his routers on this edge.
+// What the customer may not announce into it: the prefixes and tunnel ends of what it is joined to,
+// its own subnets, the outer addresses of all edges; and no next hop but his routers on this edge.
 static void realise_import(struct realise *realise, const struct peering *peering,
 	const struct ip_address *router, unsigned int routers, struct policy *import)
 {

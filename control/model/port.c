@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Ports: where customers' frames and the core's GRE packets come in. A core port carries our address in the
-// underlay; a customer port says which rates are sold on it and how much in all.
+// Ports: where customers' frames and the core's GRE packets come in. A core port carries our
+// address in the underlay; a customer port says which rates are sold on it and how much in all.
 
 #include "control/model/port.h"
 #include "control/model/circuit.h"

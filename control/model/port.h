@@ -21,7 +21,8 @@ struct port { // object.name is "EDGE/PORT"
 
 struct policy_set;
 struct realise;
-// Refuses the outer addresses of all edges: a set of rules that every customer shares. The one reference is the caller's.
+// Refuses the outer addresses of all edges: a set of rules that every customer shares. The one
+// reference is the caller's.
 struct policy_set *port_refuse(struct realise *realise);
 
 extern const struct noun port_noun;

@@ -2,7 +2,8 @@
 #ifndef MODEL_PRICE_H
 #define MODEL_PRICE_H
 
-// A price list: what circuits at a location cost. Data only, what it comes to is worked out by whoever makes a bill.
+// A price list: what circuits at a location cost. Data only, what it comes to is worked out by
+// whoever makes a bill.
 
 #include "control/model/model.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Building one fragment: what the realise functions of the nouns look with and write into. Every look at another object
-// is reported to the caller with what was asked for, not with what was found: a name that does not exist yet is as
-// much an input as one that does.
+// Building one fragment: what the realise functions of the nouns look with and write into. Every
+// look at another object is reported to the caller with what was asked for, not with what was
+// found: a name that does not exist yet is as much an input as one that does.
 
 #include "control/model/intent.h"
 
@@ -120,8 +120,8 @@ const char *realise_text(struct realise *realise, const char *format, ...)
 
 #define HOST_NAME_MAX_LENGTH 39 // stands in paths of unix sockets
 
-// What an operator finds in `ip netns`: the object's name, or when that is too long as much of it as there is room
-// for and the id.
+// What an operator finds in `ip netns`: the object's name, or when that is too long as much of it
+// as there is room for and the id.
 static const char *host_name(struct realise *realise, const struct intent_domain *domain)
 {
 	char *name = (char *)(uintptr_t)(strlen(domain->object) <= HOST_NAME_MAX_LENGTH

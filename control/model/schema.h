@@ -2,10 +2,10 @@
 #ifndef MODEL_SCHEMA_H
 #define MODEL_SCHEMA_H
 
-// One descriptor table per noun (and per node file section). Everything that knows a field knows it from
-// here: parsing and printing as JSON and YAML, comparison and diff, JSON schema, the CLI's flags and
-// completion (through rpc.describe), the manual's tables, sealing of secrets. Adding a field is one line in
-// the noun's table and one member in its struct.
+// One descriptor table per noun (and per node file section). Everything that knows a field knows it
+// from here: parsing and printing as JSON and YAML, comparison and diff, JSON schema, the CLI's
+// flags and completion (through rpc.describe), the manual's tables, sealing of secrets. Adding a
+// field is one line in the noun's table and one member in its struct.
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -66,8 +66,8 @@ struct mac {
 	bool set;
 };
 
-// The fingerprint is a random token given when the secret is first stored: it says whether two secrets are
-// the same one and tells nothing about the text.
+// The fingerprint is a random token given when the secret is first stored: it says whether two
+// secrets are the same one and tells nothing about the text.
 #define SECRET_FINGERPRINT 17
 struct secret {
 	char fingerprint[SECRET_FINGERPRINT]; // 16 hex digits, "" = no secret
@@ -82,8 +82,8 @@ struct secret {
 	(1u << 4) // made up when not given at creation (UUID); kept when not given later
 // SECRET: its text is told once by whoever sets it and never needed again; only a hash is kept
 #define FIELD_HASH_ONLY (1u << 7)
-// Neither is part of what a configuration asks for: a workflow field moves by transitions and, absent in a file, stays
-// as it is; a status field is what the system says, which nobody sets.
+// Neither is part of what a configuration asks for: a workflow field moves by transitions and,
+// absent in a file, stays as it is; a status field is what the system says, which nobody sets.
 #define FIELD_WORKFLOW (1u << 8)
 #define FIELD_STATUS   (1u << 9)
 #define FIELD_DETAIL (1u << 6) // not a column of lists, where there are many
@@ -165,16 +165,16 @@ struct noun {
 	const struct rule *rules; // name NULL at the end
 	// Calls index_key() for what has to be found or unique besides references; NULL = nothing.
 	void (*keys)(struct index_sink *sink, const struct object *object);
-	// Name of the customer whose the object is, borrowed from the snapshot. NULL = nobody's, what an edge or a port is;
-	// also when what it hangs on is not there.
+	// Name of the customer whose the object is, borrowed from the snapshot. NULL = nobody's,
+	// what an edge or a port is; also when what it hangs on is not there.
 	const char *(*customer_of)(const struct model *model, const struct object *object);
 	// Calls id_needed() for every number the object is known by outside the model; NULL = none.
 	void (*ids)(struct id_sink *sink, const struct object *object);
-	// Calls check_touch() for what else has to be looked at again when `object` came, changed or goes, besides the
-	// object and (when it goes) who refers to it; NULL = nothing.
+	// Calls check_touch() for what else has to be looked at again when `object` came, changed
+	// or goes, besides the object and (when it goes) who refers to it; NULL = nothing.
 	void (*touches)(struct check *check, const struct object *object);
-	// What the object means on this edge, added to the fragment that `realise` fills; NULL = nothing. See
-	// control/model/intent.h. Runs on any thread.
+	// What the object means on this edge, added to the fragment that `realise` fills; NULL =
+	// nothing. See control/model/intent.h. Runs on any thread.
 	void (*realise)(struct realise *realise, const struct object *object);
 	enum effect removal; // what deleting one does to traffic
 	const char *help;
@@ -185,9 +185,9 @@ const struct noun *noun_find(const char *name); // by name, NULL = none
 const struct field *field_find(const struct fields *fields, const char *name);
 const char *field_kind_name(enum field_kind kind);
 
-// One scalar. text is what stands in YAML; JSON strings, integers and booleans are taken as their text.
-// error gets what is wrong ("needs a unit, such as 100mbps"). Returns 0 or -EINVAL. *value is what field->kind
-// says and owns nothing before.
+// One scalar. text is what stands in YAML; JSON strings, integers and booleans are taken as their
+// text. error gets what is wrong ("needs a unit, such as 100mbps"). Returns 0 or -EINVAL. *value is
+// what field->kind says and owns nothing before.
 #define FIELD_ERROR_MAX 256
 int field_parse(
 	const struct field *field, const char *text, void *value, char error[FIELD_ERROR_MAX]);
@@ -212,16 +212,18 @@ void fields_free(
 // A new object with every set field. Secrets appear as {"keep": fingerprint}.
 struct json_t *fields_json(const struct fields *fields, const void *object);
 
-// For rpc.describe: {"circuit": {"help", "section", "parent", "key": [..], "fields": [{"name", "kind", "example",
-// "flags": [..], "default", "values", "min", "max", "target", "within", "element", "fields", "effect", "help"}..],
-// "schema": a JSON schema (draft 2020-12) of one object}, ...}. A new reference.
+// For rpc.describe: {"circuit": {"help", "section", "parent", "key": [..], "fields": [{"name",
+// "kind", "example", "flags": [..], "default", "values", "min", "max", "target", "within",
+// "element", "fields", "effect", "help"}..], "schema": a JSON schema (draft 2020-12) of one
+// object}, ...}. A new reference.
 struct json_t *schema_describe(void);
 // JSON schema of a whole configuration file. A new reference.
 struct json_t *schema_file(void);
 // The manual's table of one noun, as scdoc text.
 void schema_manual(const struct noun *noun, FILE *out);
 
-// The nearest of the field names (or of `names`, NULL at the end), for "did you mean"; NULL = none is near.
+// The nearest of the field names (or of `names`, NULL at the end), for "did you mean"; NULL = none
+// is near.
 const char *did_you_mean(const char *word, const char *const *names);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Tunnels. The triple (outer source, outer destination, key) decides whose packet it is when it comes back from the core:
-// that it is unique, over all that own tunnels, is what isolation rests on.
+// Tunnels. The triple (outer source, outer destination, key) decides whose packet it is when it
+// comes back from the core: that it is unique, over all that own tunnels, is what isolation rests
+// on.
 
 #include "control/model/tunnel.h"
 #include "control/model/intent.h"

@@ -2,8 +2,9 @@
 #ifndef MODEL_TUNNEL_H
 #define MODEL_TUNNEL_H
 
-// GRE tunnels, a field of every noun that has some: LIST of struct gre_tunnel, described by gre_tunnel_fields. The
-// functions below find that field by its table, so that a noun with tunnels names it once, in its own table.
+// GRE tunnels, a field of every noun that has some: LIST of struct gre_tunnel, described by
+// gre_tunnel_fields. The functions below find that field by its table, so that a noun with tunnels
+// names it once, in its own table.
 
 #include "control/model/model.h"
 
@@ -51,8 +52,8 @@ void tunnel_triple(struct check *check, const struct object *object);
 
 // The ids of its interfaces: INTERFACE "PREFIX/NAME/EDGE".
 void tunnel_ids(struct id_sink *sink, const struct object *object, const char *prefix);
-// The interface of the tunnel from this edge; name, domain and owner are left to the caller. NULL = there is none here, or a
-// problem says why it cannot be.
+// The interface of the tunnel from this edge; name, domain and owner are left to the caller. NULL =
+// there is none here, or a problem says why it cannot be.
 struct intent_interface *tunnel_realise(
 	struct realise *realise, const struct object *object, const char *prefix);
 

@@ -2,7 +2,8 @@
 #ifndef MODEL_VNET_H
 #define MODEL_VNET_H
 
-// A customer's virtual network in the cloud: a routing domain of its own, with a GRE tunnel from each edge.
+// A customer's virtual network in the cloud: a routing domain of its own, with a GRE tunnel from
+// each edge.
 
 #include "control/model/model.h"
 #include "control/model/tunnel.h"
@@ -16,8 +17,8 @@ struct vnet {
 };
 
 struct policy_set;
-// Refuses the vNet's prefixes, all that lies inside them, and its tunnel ends: for whoever is joined to it. The one
-// reference is the caller's.
+// Refuses the vNet's prefixes, all that lies inside them, and its tunnel ends: for whoever is
+// joined to it. The one reference is the caller's.
 struct policy_set *vnet_refuse(const struct vnet *vnet);
 
 extern const struct noun vnet_noun;

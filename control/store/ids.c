@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Ids. Each object needs a few numbers under which the data plane, the kernel and the stats segment know its
-// parts. They live in the store because they must survive every restart: with other numbers a replay would
-// rewrite the network and counters would change hands. A number whose object is gone waits out a quarantine,
-// so that whatever still carries it (a packet in a ring, a kernel table not yet swept) cannot reach the next owner.
+// Ids. Each object needs a few numbers under which the data plane, the kernel and the stats segment
+// know its parts. They live in the store because they must survive every restart: with other
+// numbers a replay would rewrite the network and counters would change hands. A number whose object
+// is gone waits out a quarantine, so that whatever still carries it (a packet in a ring, a kernel
+// table not yet swept) cannot reach the next owner.
 
 #include "control/store/store_internal.h"
 
@@ -50,7 +51,8 @@ int ids_load(struct store *store)
 
 int ids_seed(struct store *store)
 {
-	// Another store must not give out the same uids: the stats segment may still hold counters under them.
+	// Another store must not give out the same uids: the stats segment may still hold counters
+	// under them.
 	int64_t first = (int64_t)(1 + randombytes_uniform(0x7ffffffe)) << 32;
 
 	return execute(store, "INSERT INTO ids (class, id, uid, key) VALUES (?, 1, ?, 'underlay')",

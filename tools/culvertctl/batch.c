@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Several objects in one revision: a file of commands, and a circuit with all that it consists of. What is typed becomes
-// a list of changes for model.change, which takes all of them or none; nobody sees a half-built circuit, and a mistake in
-// the last line leaves nothing behind.
+// Several objects in one revision: a file of commands, and a circuit with all that it consists of.
+// What is typed becomes a list of changes for model.change, which takes all of them or none; nobody
+// sees a half-built circuit, and a mistake in the last line leaves nothing behind.
 
 #include "tools/culvertctl/command.h"
 
@@ -71,7 +71,8 @@ static int link_change(
 	return 0;
 }
 
-// "private,peer-asn=65001,..." -> peering CIRCUIT/private; "acme-prod,weight=2" -> connection CIRCUIT/acme-prod
+// "private,peer-asn=65001,..." -> peering CIRCUIT/private; "acme-prod,weight=2" -> connection
+// CIRCUIT/acme-prod
 static int part_change(const char *circuit, const char *noun, const char *flag, const char *text,
 	json_t **change, struct api_error *error)
 {
@@ -123,7 +124,8 @@ int run_circuit_create(struct context *context)
 
 // --- a file of commands ------------------------------------------------------------------------------------
 
-// Cuts the line into words in place. Quotes hold words together, # begins a comment. -EINVAL: a quote is not closed.
+// Cuts the line into words in place. Quotes hold words together, # begins a comment. -EINVAL: a
+// quote is not closed.
 static int split(char *line, char **words, int *count)
 {
 	char *from = line, *to = line;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The table of commands. A new command is a row here and, if no existing function prints what it answers, a
-// function. Parsing, help, completion and culvertctl(8) follow by themselves.
+// The table of commands. A new command is a row here and, if no existing function prints what it
+// answers, a function. Parsing, help, completion and culvertctl(8) follow by themselves.
 
 #include "tools/culvertctl/command.h"
 
@@ -38,7 +38,8 @@ const struct flag global_flags[] = {
 	{TEXT("vnet", "NAME"), .help = "only of this vNet", .complete = "vnet"}, \
 	{TEXT("domain", "DOMAIN"), .help = "only this routing domain, as peering/acme-ams-01/private or underlay"}
 
-// list and show differ from noun to noun, the writing verbs do not. CHANGE_COMMANDS is for nouns with a create of their own.
+// list and show differ from noun to noun, the writing verbs do not. CHANGE_COMMANDS is for nouns
+// with a create of their own.
 #define WRITE_COMMANDS(noun_name) \
 	{.noun = noun_name, .verb = "create", .method = noun_name ".create", .argument = "NAME", .param = "name", \
 		.help = "make a new " noun_name, .fields = FIELDS_CREATE, .run = run_write, \
@@ -109,7 +110,8 @@ static const struct column history_columns[] = {
 	{"REVISION", "revision", SHOW_TEXT}, {"TIME", "time", SHOW_TIME}, {"ACTOR", "actor", SHOW_TEXT},
 	{"VERB", "verb", SHOW_TEXT}, {"OBJECTS", "objects", SHOW_TEXT}, {0}};
 
-// Nouns without rows of their own below have theirs from the schema, columns included (tools/devtools/print-fields).
+// Nouns without rows of their own below have theirs from the schema, columns included
+// (tools/devtools/print-fields).
 #include "noun-commands.inc"
 
 const struct command commands[] = {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What single nouns refuse and mean, beyond what test_change.c has of those that a circuit is made of.
+// What single nouns refuse and mean, beyond what test_change.c has of those that a circuit is made
+// of.
 
 #include "control/model/exit.h"
 #include "control/model/intent.h"
@@ -61,7 +62,8 @@ static void test_exit(void **state)
 	struct model *model = base();
 	struct findings findings;
 
-	// A triple is one owner's, whatever kind of owner: acme-prod has (192.0.2.1, 192.0.2.40, 7001).
+	// A triple is one owner's, whatever kind of owner: acme-prod has (192.0.2.1, 192.0.2.40,
+	// 7001).
 	refused(model, EXIT("web", "acme-prod", "192.0.2.40", "7001"), "tunnel-triple");
 	refused(model, EXIT("web", "acme-prod", "192.0.2.1", "9"), "tunnel-addresses");
 	struct model *next =

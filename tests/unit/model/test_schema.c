@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One field more, in one table, and it is everywhere: in YAML both ways, in JSON both ways, in the diff with
-// its effect, in the store's form, in rpc.describe, in JSON Schema and in the manual. This program links a
-// list of nouns of its own, in which a customer has a colour.
+// One field more, in one table, and it is everywhere: in YAML both ways, in JSON both ways, in the
+// diff with its effect, in the store's form, in rpc.describe, in JSON Schema and in the manual.
+// This program links a list of nouns of its own, in which a customer has a colour.
 
 #include "control/model/customer.h"
 #include "tests/unit/model/base.h"
@@ -165,8 +165,8 @@ static void test_fields_that_depend(void **state)
 	model_unref(empty);
 }
 
-// A file that does not name where a workflow stands leaves it there; nobody sets what the system says; of a text that is
-// told once a hash stays.
+// A file that does not name where a workflow stands leaves it there; nobody sets what the system
+// says; of a text that is told once a hash stays.
 static void test_fields_of_other_classes(void **state)
 {
 	struct model_options options = {0};

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Fragments against their oracle. Random edits of everything that a configuration holds, taken by the model or refused
-// by it; after each the fragments that were rebuilt, because an input of theirs is another object than before, are equal to
-// those of a build from nothing. Whoever follows the changes that are given out holds the same, too.
+// Fragments against their oracle. Random edits of everything that a configuration holds, taken by
+// the model or refused by it; after each the fragments that were rebuilt, because an input of
+// theirs is another object than before, are equal to those of a build from nothing. Whoever follows
+// the changes that are given out holds the same, too.
 
 #include "control/base/array.h"
 #include "control/model/intent.h"
@@ -407,7 +408,8 @@ static unsigned int built_by(const char *change_json)
 
 #define LARGE 500
 
-// A change costs what it touches, also in a model of a thousand circuits and vNets; an equal rule set exists once.
+// A change costs what it touches, also in a model of a thousand circuits and vNets; an equal rule
+// set exists once.
 static void test_cost_of_one_edit(void **state)
 {
 	struct fragments_counters counters;
@@ -455,7 +457,8 @@ static void test_cost_of_one_edit(void **state)
 		continue;
 	fragments_counters(fragments, &counters);
 	assert_int_equal(counters.held, 2 + 1 + LARGE * 4); // core0, core9's problem, the edge
-	// of each vNet, of each peering's own subnet; the outer addresses and the next hop are one each
+	// of each vNet, of each peering's own subnet; the outer addresses and the next hop are one
+	// each
 	assert_int_equal(counters.sets, LARGE * 2 + 2);
 
 	assert_in_range(built_by("[{\"op\":\"set\",\"noun\":\"circuit\",\"name\":\"c7\",\"fields\":"

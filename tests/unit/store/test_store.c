@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The store: what was committed is there after a restart, ids stay and are not given out again too soon,
-// secrets are unreadable in the file, and a file that is not ours, damaged or newer is refused.
+// The store: what was committed is there after a restart, ids stay and are not given out again too
+// soon, secrets are unreadable in the file, and a file that is not ours, damaged or newer is
+// refused.
 
 #include "control/model/circuit.h"
 #include "control/model/peering.h"
@@ -341,8 +342,9 @@ static void test_wrong_options(void **state)
 	drop(&s);
 }
 
-// Objects as another version may have written them: a field that there is not any more, a value out of what is sold
-// today or out of the field's range, a required field missing, a noun that nobody knows.
+// Objects as another version may have written them: a field that there is not any more, a value out
+// of what is sold today or out of the field's range, a required field missing, a noun that nobody
+// knows.
 static void test_what_another_version_wrote(void **state)
 {
 	struct store *store = open_store(0);

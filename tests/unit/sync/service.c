@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The queue of changes on real threads and a real store: in order, one transaction each, published before they are
-// answered, refused ones without a trace in the model, everything there again after a restart.
+// The queue of changes on real threads and a real store: in order, one transaction each, published
+// before they are answered, refused ones without a trace in the model, everything there again after
+// a restart.
 
 #include "control/service.h"
 #include "control/thread.h"
@@ -320,8 +321,8 @@ static void sql(const struct world *world, const char *text)
 	sqlite3_close(db);
 }
 
-// What an older version stored and this one would not take is in force, listed with each publication, no obstacle to other
-// changes, and off the list once it is mended.
+// What an older version stored and this one would not take is in force, listed with each
+// publication, no obstacle to other changes, and off the list once it is mended.
 static void test_problems_of_the_stored_model(void **state)
 {
 	struct world *world = *state;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a change of the configuration costs the route thread before anything is sent: fragments of N circuits with links,
-// peerings, connections and vNets (../model/generate.h) are built from nothing, then follow single changes, 200 in a
-// row, and 1,000 that come faster than they are taken. Thread CPU time; median, least and most of the runs.
+// What a change of the configuration costs the route thread before anything is sent: fragments of N
+// circuits with links, peerings, connections and vNets (../model/generate.h) are built from
+// nothing, then follow single changes, 200 in a row, and 1,000 that come faster than they are
+// taken. Thread CPU time; median, least and most of the runs.
 //
 //	bench-publication [CIRCUITS [RUNS]]		default 10000 5
 
@@ -65,7 +66,7 @@ static struct publication *first(const char *text)
 	struct findings findings = {0};
 	struct api_error error = {0};
 	struct store *store;
-	struct ids *ids;
+	struct ids *ids = NULL;
 	uint64_t revision;
 
 	if (mkdtemp(directory) == NULL)
