@@ -49,6 +49,30 @@ static void make_times(json_t *value)
 			make_times(member);
 }
 
+// Sets all of them to 0; returns how many there are.
+static unsigned int clear_times(json_t *value)
+{
+	unsigned int count = 0;
+	const char *key;
+	json_t *member;
+	size_t i;
+
+	if (json_is_object(value)) {
+		json_t *since = json_object_get(value, "since");
+
+		if (json_is_integer(since)) {
+			json_integer_set(since, 0);
+			count++;
+		}
+		json_object_foreach (value, key, member)
+			count += clear_times(member);
+	}
+	if (json_is_array(value))
+		json_array_foreach (value, i, member)
+			count += clear_times(member);
+	return count;
+}
+
 static void canned(struct rpc_call *call)
 {
 	json_t *answer = json_deep_copy(json_object_get(answers, call->method->name));
@@ -195,9 +219,8 @@ static void test_json_is_the_answer(void **state)
 		assert_int_equal(run(words, out, sizeof(out)), 0);
 		printed = json_loads(out, 0, NULL);
 		assert_non_null(printed);
-		// A second may have passed since: only the times may differ.
-		make_times(printed);
-		make_times(expected);
+		// Seconds may have passed since: only the times may differ.
+		assert_int_equal(clear_times(printed), clear_times(expected));
 		if (!json_equal(printed, expected))
 			assert_string_equal(out, "");
 		json_decref(printed);
