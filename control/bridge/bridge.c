@@ -5,7 +5,6 @@
 //	mirror, reconcile                kernel routes -> changes, reported once
 //	neighbor, install, interface     what we put into the kernel
 //	space                            namespaces and domains
-//	birdc, render, speaker, session, ask   BGP daemons
 //	sweep                            what an earlier life left behind
 // Everything runs on the route thread's event loop and nothing blocks it: requests that the kernel answers at
 // once are made on the spot, everything else is an event.
@@ -15,10 +14,8 @@
 #include "control/bridge/mirror.h"
 #include "control/bridge/reconcile.h"
 #include "control/bridge/space.h"
-#include "control/bridge/speaker.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,8 +73,7 @@ static int copy_options(struct bridge *bridge, const struct bridge_options *opti
 	bridge->callbacks = options->callbacks;
 	bridge->prefix = strdup(options->prefix);
 	bridge->run_dir = strdup(options->run_dir);
-	bridge->launcher = strdup(options->launcher ? options->launcher : "");
-	return bridge->prefix && bridge->run_dir && bridge->launcher ? 0 : -ENOMEM;
+	return bridge->prefix && bridge->run_dir ? 0 : -ENOMEM;
 }
 
 static struct event_buffers *buffers_new(void)
@@ -114,7 +110,6 @@ int bridge_create(
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	signal(SIGPIPE, SIG_IGN); // a daemon may go away while it is being written to
 	struct bridge *bridge = calloc(1, sizeof(*bridge));
 	if (bridge == NULL || copy_options(bridge, options))
 		goto no_memory;
@@ -140,10 +135,6 @@ void bridge_destroy(struct bridge *bridge)
 		return;
 	if (bridge->tick)
 		event_free(bridge->tick);
-	LIST_FOREACH (space, &bridge->spaces, entry)
-		if (space->speaker)
-			speaker_close(space->speaker);
-	speakers_forget_endings(bridge);
 	while ((interface = idmap_next(&bridge->interfaces, &cursor)) != NULL)
 		interface_free(interface);
 	cursor = 0;
@@ -153,12 +144,10 @@ void bridge_destroy(struct bridge *bridge)
 		space_close(space);
 	idmap_free(&bridge->interfaces);
 	idmap_free(&bridge->domains);
-	idmap_free(&bridge->peerings);
 	hops_free(&bridge->hops);
 	free(bridge->buffers);
 	free(bridge->prefix);
 	free(bridge->run_dir);
-	free(bridge->launcher);
 	free(bridge);
 }
 

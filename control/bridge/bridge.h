@@ -2,13 +2,12 @@
 #ifndef BRIDGE_H
 #define BRIDGE_H
 
-// The routing bridge: everything culvertd does to this host's kernel and to BGP speakers. It turns a
-// declared set of routing domains, host interfaces, neighbors, announcements and BGP peerings into kernel
-// objects and speaker configuration, and reports what the kernel and the speakers say. It decides nothing
-// about precedence and knows no circuit; sync/ does.
+// The routing bridge: everything culvertd does to this host's kernel. It turns a declared set of routing domains,
+// host interfaces, neighbors and static routes into kernel objects, and reports what the kernel says. It decides
+// nothing about precedence, knows no circuit and no BGP daemon; those are others'.
 //
 // All functions and callbacks run on the route thread. Functions only record what is wanted and do what can
-// be done at once; what has to wait (a speaker's answer) is done from the event loop and seen in a callback.
+// be done at once; what has to wait is done from the event loop and seen in a callback.
 // Ids are those of the store's id table, the same numbers as on the wire. Setting twice is harmless: objects
 // left by an earlier culvertd are adopted, ours that nobody declared again are removed by bridge_sweep().
 
@@ -19,7 +18,6 @@
 #include "control/base/ip.h"
 
 struct event_base;
-struct json_t;
 
 enum bridge_mode { BRIDGE_NETNS, BRIDGE_TABLE, BRIDGE_VRF };
 
@@ -29,20 +27,13 @@ struct bridge_route {
 	struct ip_prefix prefix;
 	uint8_t protocol; // RTPROT_*
 	uint32_t metric;
-	bool blackhole;   // blackhole, unreachable or prohibit
+	bool blackhole;     // blackhole, unreachable or prohibit
 	unsigned int count; // next hops, 0 when blackhole
 	struct bridge_nexthop {
 		struct ip_address via;
 		uint32_t interface; // id of the host interface, 0 = one we did not make
 		uint16_t weight;    // 1..256
 	} nexthop[16];
-};
-
-struct bridge_session {
-	char state[16];  // "established", "connect", "active", "idle", "down", ... lower case
-	char detail[128]; // last error as the speaker tells it, or ""
-	uint64_t since;   // CLOCK_REALTIME seconds of the last change
-	uint32_t imported, filtered, exported;
 };
 
 // A callback may call any function of the bridge but those that delete a domain or an interface.
@@ -55,36 +46,44 @@ struct bridge_callbacks {
 	// bridge_domain_set() made the domain, or was reported as gone, is absent.
 	void (*synced)(void *ctx, uint32_t domain);
 	// A managed neighbor became usable (mac given) or unusable (mac NULL).
-	void (*neighbor)(void *ctx, uint32_t interface, const struct ip_address *address, const uint8_t *mac);
-	// Session state of a peering changed.
-	void (*session)(void *ctx, uint32_t peering, const struct bridge_session *session);
+	void (*neighbor)(void *ctx, uint32_t interface, const struct ip_address *address,
+		const uint8_t *mac);
 };
 
 struct bridge_options {
 	struct event_base *base;
 	enum bridge_mode mode;
-	const char *prefix;     // of every name made in the kernel, e.g. "culvert" -> netns "culvert-acme..."
-	const char *run_dir;    // speakers' configuration, control sockets, pid files: RUN/bird/DOMAIN/
-	const char *launcher;   // command that starts a speaker: LAUNCHER start|stop DIR NETNS ("" = do not)
-	uint32_t local_protocol; // RTPROT of the routes we announce
+	const char *
+		prefix; // of every name made in the kernel, e.g. "culvert" -> netns "culvert-acme..."
+	const char *run_dir;    // whose the namespaces are: RUN/marks/NETNS
+	uint32_t local_protocol; // RTPROT of the routes and rules that are ours
 	struct bridge_callbacks callbacks;
 	uint32_t check_interval; // s between drift checks, 0 = 60
 	uint32_t receive_buffer; // bytes for netlink events per namespace, 0 = 64 MiB
 };
 
 struct bridge;
-int bridge_create(struct bridge **bridge, const struct bridge_options *options, struct api_error *error);
-// Leaves kernel objects and speakers as they are: traffic and sessions outlive us.
+int bridge_create(
+	struct bridge **bridge, const struct bridge_options *options, struct api_error *error);
+// Leaves kernel objects as they are: traffic and sessions outlive us.
 void bridge_destroy(struct bridge *bridge);
 
-// Routing domains. In mode netns a namespace and a speaker each; in mode table one of both for all, and a
-// kernel table each. Domain BRIDGE_UNDERLAY has no speaker.
+// Routing domains. In mode netns a namespace each; in mode table one for all, and a kernel table each.
 struct bridge_domain {
 	uint32_t id;
 	const char *name; // unique, [a-z0-9-], used in names of namespaces and files
 };
-int bridge_domain_set(struct bridge *bridge, const struct bridge_domain *domain, struct api_error *error);
+int bridge_domain_set(
+	struct bridge *bridge, const struct bridge_domain *domain, struct api_error *error);
 void bridge_domain_delete(struct bridge *bridge, uint32_t id);
+// Where a domain lives in the kernel; valid until the domain goes. -ENOENT.
+struct bridge_place {
+	const char *netns; // its name in /run/netns
+	int netns_fd;
+	bool shared;           // by all domains but the underlay
+	uint32_t kernel_table; // of its learned routes
+};
+int bridge_domain_place(const struct bridge *bridge, uint32_t id, struct bridge_place *place);
 
 // Host interfaces: TAP for Ethernet interfaces, TUN for GRE. Multi-queue; the bridge keeps a detached queue.
 struct bridge_interface {
@@ -92,7 +91,7 @@ struct bridge_interface {
 	uint32_t domain;
 	const char *name; // at most 15 bytes
 	bool tun;
-	uint8_t mac[6];   // TAP
+	uint8_t mac[6]; // TAP
 	uint16_t mtu;
 	unsigned int addresses; // 0..4
 	struct bridge_interface_address {
@@ -100,7 +99,8 @@ struct bridge_interface {
 		uint8_t len;
 	} address[4];
 };
-int bridge_interface_set(struct bridge *bridge, const struct bridge_interface *interface, struct api_error *error);
+int bridge_interface_set(
+	struct bridge *bridge, const struct bridge_interface *interface, struct api_error *error);
 void bridge_interface_delete(struct bridge *bridge, uint32_t id);
 // A new attached queue for the data plane; the caller owns and closes *fd once it has been sent.
 int bridge_interface_queue(struct bridge *bridge, uint32_t id, int *fd, struct api_error *error);
@@ -108,56 +108,21 @@ int bridge_interface_queue(struct bridge *bridge, uint32_t id, int *fd, struct a
 void bridge_interface_carrier(struct bridge *bridge, uint32_t id, bool up);
 
 // Managed neighbors (NTF_EXT_MANAGED): the kernel keeps resolving them.
-int bridge_neighbor_set(struct bridge *bridge, uint32_t interface, const struct ip_address *address);
-void bridge_neighbor_delete(struct bridge *bridge, uint32_t interface, const struct ip_address *address);
+int bridge_neighbor_set(
+	struct bridge *bridge, uint32_t interface, const struct ip_address *address);
+void bridge_neighbor_delete(
+	struct bridge *bridge, uint32_t interface, const struct ip_address *address);
 // Ask the kernel to resolve now (the data plane dropped a packet for want of it).
-void bridge_neighbor_probe(struct bridge *bridge, uint32_t interface, const struct ip_address *address);
+void bridge_neighbor_probe(
+	struct bridge *bridge, uint32_t interface, const struct ip_address *address);
 
 // Static kernel routes of the underlay, so that the host stack can answer over it. Replaces the whole set.
 struct bridge_static {
 	struct ip_prefix prefix;
 	struct ip_address via;
 };
-int bridge_static_set(struct bridge *bridge, uint32_t domain, const struct bridge_static *routes, unsigned int count);
-
-// Prefixes announced to the customer of this domain. Replaces the whole set.
-int bridge_announce(struct bridge *bridge, uint32_t domain, const struct ip_prefix *prefixes, unsigned int count);
-
-// A BGP peering. `reject` is the rule table its import filter is rendered from, first match wins; the same
-// table names the rule of each rejected route.
-struct bridge_reject {
-	struct ip_prefix prefix;
-	bool more_specifics; // the prefix and everything inside it; else exactly it
-	const char *rule;    // "vnet-prefix", "peering-subnet", "outer-address", ... shown to the user
-	const char *object;  // whose it is, for the sentence shown to the user
-};
-struct bridge_peering {
-	uint32_t id;
-	uint32_t domain;
-	uint32_t interface;
-	const char *name;
-	bool enabled;
-	struct ip_address local, remote;
-	uint32_t local_asn, remote_asn;
-	const char *password; // NULL = none; printable ASCII without quote and backslash
-	uint16_t hold, keepalive;    // s, 0 = default
-	uint16_t connect, error_wait; // s, 0 = default
-	uint32_t memory_limit; // prefixes at which the speaker itself gives up, per family
-	const struct bridge_reject *reject;
-	unsigned int rejects;
-};
-int bridge_peering_set(struct bridge *bridge, const struct bridge_peering *peering, struct api_error *error);
-void bridge_peering_delete(struct bridge *bridge, uint32_t id);
-// Asynchronous. -ENOENT (no such peering) or -ENOTCONN (its speaker does not answer): done is not called.
-// Otherwise done is called once, from the event loop: it gets a JSON array (a new reference) or NULL and an error.
-//   filtered:   [{"prefix", "rule", "object", "from"}]
-//   advertised: [{"prefix"}]
-//   received:   [{"prefix", "as_path", "via"}]
-enum bridge_question { BRIDGE_FILTERED, BRIDGE_ADVERTISED, BRIDGE_RECEIVED };
-typedef void (*bridge_answer)(void *ctx, struct json_t *array, const struct api_error *error);
-int bridge_ask(struct bridge *bridge, uint32_t peering, enum bridge_question question, bridge_answer done, void *ctx);
-// Close the session and let it come up again; soft = route refresh only.
-int bridge_peering_clear(struct bridge *bridge, uint32_t peering, bool soft, bridge_answer done, void *ctx);
+int bridge_static_set(struct bridge *bridge, uint32_t domain, const struct bridge_static *routes,
+	unsigned int count);
 
 // Whose the kernel's objects are: each namespace of ours has a file in RUN/marks with the store, the edge and its
 // number. Told before the first domain is set; else the owner has no name.
@@ -173,8 +138,8 @@ void bridge_claims(struct bridge *bridge, struct bridge_claims *claims);
 // Makes all that is marked ours. Without it nothing of a foreign mark is used or removed: bridge_domain_set() fails.
 void bridge_adopt(struct bridge *bridge);
 
-// Removes what is ours (marked namespaces; in those, tun devices, managed neighbors and what has our protocol number;
-// speakers in our run directory) and has not been declared since bridge_create. Refused, with nothing touched:
+// Removes what is ours (marked namespaces; in those, tun devices, managed neighbors and what has our protocol number)
+// and has not been declared since bridge_create. Refused, with nothing touched:
 // -ESTALE when there are foreign marks; -EPERM when more than 10 % and more than 16 of the host interfaces or of
 // the domains would go at once, those apart that `deleted` knows.
 struct bridge_sweep {
@@ -191,7 +156,6 @@ void bridge_sweep_preview(struct bridge *bridge, struct bridge_sweep *sweep);
 struct bridge_counters {
 	uint64_t route_messages, overruns, resyncs, dumps;
 	uint64_t drift; // differences a periodic dump found against the mirror; must stay 0
-	uint64_t quarantined; // peerings whose configuration the speaker refused
 };
 void bridge_counters(const struct bridge *bridge, struct bridge_counters *counters);
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What we put into the kernel's routing tables, all under our own protocol number: announcements, as blackhole
-// routes that the speaker takes up (nothing is ever forwarded by the kernel, so a blackhole is an honest form);
-// static routes of the underlay; and, where all domains share a namespace, the rules that keep them apart.
+// What we put into the kernel's routing tables, all under our own protocol number: static routes of the underlay; and,
+// where all domains share a namespace, the rules that keep them apart.
 //
 // Rules of a shared namespace, IPv4: a packet that comes in on a domain's device is looked up in that domain's
 // table and nowhere else, so only the domain's own addresses are local to it; what leaves with a domain's
@@ -21,52 +20,6 @@
 #include <linux/rtnetlink.h>
 
 enum { RULE_IN = 100, RULE_IN_END = 200, RULE_FROM = 300 };
-
-static struct kernel_route announcement(const struct domain *domain, const struct ip_prefix *prefix)
-{
-	return (struct kernel_route){
-		.table = domain->table,
-		.protocol = domain->space->bridge->local_protocol,
-		.prefix = prefix,
-	};
-}
-
-static bool listed(const struct ip_prefix *prefix, const struct ip_prefix *list, unsigned int count)
-{
-	for (unsigned int i = 0; i < count; i++)
-		if (ip_prefix_compare(prefix, &list[i]) == 0)
-			return true;
-	return false;
-}
-
-int bridge_announce(
-	struct bridge *bridge, uint32_t id, const struct ip_prefix *prefixes, unsigned int count)
-{
-	struct domain *domain = idmap_get(&bridge->domains, id);
-	int result = 0;
-
-	if (domain == NULL)
-		return -ENOENT;
-	struct ip_prefix *copy = malloc((count ? count : 1) * sizeof(*copy));
-	if (copy == NULL)
-		return -ENOMEM;
-	if (count)
-		memcpy(copy, prefixes, count * sizeof(*copy));
-	for (unsigned int i = 0; i < count; i++) {
-		struct kernel_route route = announcement(domain, &copy[i]);
-		int err = kernel_route_set(&domain->space->command, &route);
-		result = err ? err : result;
-	}
-	for (unsigned int i = 0; i < domain->announcements; i++) {
-		struct kernel_route route = announcement(domain, &domain->announced[i]);
-		if (!listed(&domain->announced[i], copy, count))
-			kernel_route_delete(&domain->space->command, &route);
-	}
-	free(domain->announced);
-	domain->announced = copy;
-	domain->announcements = count;
-	return result;
-}
 
 static struct kernel_route static_of(const struct domain *domain, const struct bridge_static *entry)
 {
@@ -223,6 +176,5 @@ void remove_rules(struct host_interface *interface)
 
 void install_remove_all(struct domain *domain)
 {
-	bridge_announce(domain->space->bridge, domain->id, NULL, 0);
 	bridge_static_set(domain->space->bridge, domain->id, NULL, 0);
 }

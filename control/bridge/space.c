@@ -9,7 +9,6 @@
 #include "control/bridge/kernel.h"
 #include "control/bridge/mirror.h"
 #include "control/bridge/netns.h"
-#include "control/bridge/speaker.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -157,12 +156,8 @@ static int domain_add(struct domain *domain, struct api_error *error)
 		domain->space->mark_old = true; // one file for all: with the next tick
 	else
 		guard_write(domain->space);
-	if (domain->id != BRIDGE_UNDERLAY && domain->space->speaker == NULL)
-		err = speaker_create(
-			domain->space, domain->space->shared ? "domains" : domain->name, error);
-	if (err == 0)
-		mirror_resync(domain->space);
-	return err;
+	mirror_resync(domain->space);
+	return 0;
 }
 
 // A domain that could not be added is not there: the next bridge_domain_set() makes it from the beginning.
@@ -226,7 +221,6 @@ void domain_free(struct domain *domain)
 	space->mark_old = true;
 	idmap_remove(&space->tables, domain->table);
 	idmap_remove(&space->bridge->domains, domain->id);
-	free(domain->announced);
 	free(domain->statics);
 	free(domain->name);
 	free(domain);
@@ -236,27 +230,29 @@ void bridge_domain_delete(struct bridge *bridge, uint32_t id)
 {
 	struct domain *domain = idmap_get(&bridge->domains, id);
 	struct host_interface *interface;
-	struct peering *peering;
 	uint32_t cursor = 0;
 
 	if (domain == NULL)
 		return;
-	while ((peering = idmap_next(&bridge->peerings, &cursor)) != NULL)
-		if (peering->domain == domain)
-			bridge_peering_delete(bridge, peering->declared.id);
-	cursor = 0;
 	while ((interface = idmap_next(&bridge->interfaces, &cursor)) != NULL)
 		if (interface->domain == domain)
 			interface_delete(interface);
 	install_remove_all(domain);
 	struct space *space = domain->space;
 	domain_free(domain);
-	if (!TAILQ_EMPTY(&space->domains)) {
-		speaker_changed(space->speaker);
-		return;
-	}
-	if (space->speaker)
-		speaker_stop(space->speaker);
-	space->speaker = NULL;
-	space_remove(space);
+	if (TAILQ_EMPTY(&space->domains))
+		space_remove(space);
+}
+
+int bridge_domain_place(const struct bridge *bridge, uint32_t id, struct bridge_place *place)
+{
+	const struct domain *domain = idmap_get(&bridge->domains, id);
+
+	if (domain == NULL)
+		return -ENOENT;
+	*place = (struct bridge_place){.netns = domain->space->name,
+		.netns_fd = domain->space->fd,
+		.shared = domain->space->shared,
+		.kernel_table = domain->table};
+	return 0;
 }

@@ -19,7 +19,6 @@
 struct event;
 struct event_base;
 struct mirror;
-struct speaker;
 
 // glibc's sys/queue.h lacks these.
 #ifndef TAILQ_FOREACH_SAFE
@@ -48,7 +47,6 @@ struct space {
 	uint32_t domain_count, interface_count;
 	struct netlink command; // for requests answered at once
 	struct mirror *mirror;
-	struct speaker *speaker; // NULL for the underlay
 	struct idmap links;      // ifindex -> struct link
 	struct idmap tables;     // kernel table -> struct domain
 	TAILQ_HEAD(domain_list, domain) domains;
@@ -69,11 +67,9 @@ struct domain {
 	char *name;
 	struct space *space;
 	TAILQ_ENTRY(domain) entry;
-	uint32_t table; // kernel table of its learned and announced routes
+	uint32_t table; // kernel table of its learned routes
 	enum domain_sync sync;
 	struct routes routes;
-	struct ip_prefix *announced;
-	unsigned int announcements;
 	struct static_route {
 		struct bridge_static route;
 		bool installed;
@@ -99,23 +95,10 @@ struct host_interface {
 	LIST_HEAD(neighbor_list, neighbor) neighbors;
 };
 
-struct peering {
-	struct bridge_peering declared; // every pointer owned
-	struct domain *domain;
-	TAILQ_ENTRY(peering) entry; // of the speaker
-	char *text;                 // rendered
-	char *installed;            // text of the file the speaker has
-	bool quarantined;           // refused by the speaker until declared anew with another text
-	char refusal[128];
-	bool reported;
-	unsigned int polled; // number of the last poll that showed it
-	struct bridge_session session;
-};
-
 struct bridge {
 	struct event_base *base;
 	enum bridge_mode mode;
-	char *prefix, *run_dir, *launcher;
+	char *prefix, *run_dir;
 	char store[40], edge[64]; // whose marks are ours
 	uint8_t local_protocol;
 	uint32_t check_interval;
@@ -123,12 +106,10 @@ struct bridge {
 	struct bridge_callbacks callbacks;
 	struct bridge_counters counters;
 	LIST_HEAD(space_list, space) spaces;
-	LIST_HEAD(ending_list, ending) endings; // speakers being stopped
-	struct idmap domains, interfaces, peerings;
+	struct idmap domains, interfaces;
 	struct hops hops;
 	struct event *tick; // once a second
 	uint64_t ticks;
-	bool swept;                    // bridge_sweep has run: what is not declared is not wanted
 	bool managed_refused;          // this kernel has no managed neighbors
 	struct event_buffers *buffers; // for reading netlink events, shared by all mirrors
 };

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What an earlier life left behind and nobody has declared since. Only what is marked as ours (guard.c) is looked
 // at: namespaces with our mark; inside them, devices of the tun driver, managed neighbors, and routes and rules with our
-// protocol number; speakers' directories in our run directory. It runs when everything wanted has been declared, so
+// protocol number. It runs when everything wanted has been declared, so
 // "not declared" means "not wanted" -- unless the declaration itself was wrong: a half-restored store, an edge with
 // another's name. So first all that would go is counted, and too much of it at once is refused as a whole. What
 // the store's own history says was deleted does not count: a crash between the commit and us is no accident.
+// Nothing of today makes a blackhole route (an earlier version announced by them): one of ours is never wanted.
 
 #include "control/bridge/guard.h"
 #include "control/bridge/kernel.h"
 #include "control/bridge/netns.h"
 #include "control/bridge/space.h"
-#include "control/bridge/speaker.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -89,10 +89,6 @@ static void link_object(void *ctx, const struct nlmsghdr *header)
 static bool route_declared(
 	const struct domain *domain, const struct ip_prefix *prefix, bool blackhole)
 {
-	if (blackhole)
-		for (unsigned int i = 0; i < domain->announcements; i++)
-			if (ip_prefix_compare(&domain->announced[i], prefix) == 0)
-				return true;
 	for (unsigned int i = 0; !blackhole && i < domain->static_count; i++)
 		if (ip_prefix_compare(&domain->statics[i].route.prefix, prefix) == 0)
 			return true;
@@ -197,28 +193,6 @@ static void sweep_space(struct space *space)
 	}
 	netlink_dump(&space->command, RTM_GETNEIGH, &ndm, sizeof(ndm), neighbor_object, &doomed);
 	remove_doomed(&doomed, "neighbors");
-}
-
-// ---- speakers
-
-static void sweep_directories(struct bridge *bridge)
-{
-	char path[512], netns[512];
-	const struct dirent *entry;
-
-	snprintf(path, sizeof(path), "%s/bird", bridge->run_dir);
-	DIR *directory = opendir(path);
-	while (directory && (entry = readdir(directory)) != NULL) {
-		snprintf(netns, sizeof(netns), "%s-%.200s", bridge->prefix, entry->d_name);
-		const struct space *space = space_named(bridge, netns);
-		if (entry->d_name[0] == '.' || (space && space->speaker))
-			continue;
-		snprintf(path, sizeof(path), "%s/bird/%.200s", bridge->run_dir, entry->d_name);
-		bridge_log("info", "msg=\"swept\" what=speaker directory=%s", path);
-		speaker_stop_directory(bridge, path, netns);
-	}
-	if (directory)
-		closedir(directory);
 }
 
 // ---- the count, and the whole
@@ -355,8 +329,6 @@ int bridge_sweep(struct bridge *bridge, struct bridge_sweep *sweep, struct api_e
 	count_all(bridge, sweep, &count);
 	int err = refusal(bridge, sweep, &count, error);
 	if (err == 0) {
-		bridge->swept = true;
-		sweep_directories(bridge);
 		for (unsigned int i = 0; i < count.names; i++) {
 			int removed = netns_remove(count.name[i]);
 			mark_remove(bridge->run_dir, count.name[i]);
@@ -366,7 +338,6 @@ int bridge_sweep(struct bridge *bridge, struct bridge_sweep *sweep, struct api_e
 		LIST_FOREACH (space, &bridge->spaces, entry) {
 			if (!space->found)
 				sweep_space(space);
-			speaker_changed(space->speaker);
 		}
 	}
 	count_free(&count);

@@ -1,48 +1,41 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What is announced to the routers of a domain: the own prefixes of every domain it is joined to that can be reached, as
-// far as the join's policy lets them in.
+// far as the join's policy lets them in. Each is a group of its own, which the speaker announces or withdraws as a whole.
 
 #include "control/domain/state.h"
 
 #include <stdlib.h>
 
-struct announcement {
-	unsigned int count;
-	struct ip_prefix *item;
-	uint64_t hash;
-	bool undecided; // what an earlier culvertd announced stays until we know better
-};
-
-static void add(struct announcement *all, const struct ip_prefix *prefix)
-{
-	const struct route_key key = key_of(prefix);
-
-	for (unsigned int i = 0; i < sizeof(key); i++)
-		all->hash = (all->hash ^ ((const uint8_t *)&key)[i]) * 1099511628211u;
-	*(struct ip_prefix *)APPEND(*all) = *prefix;
-}
-
-static void add_end(struct announcement *all, const struct end *end)
+// The own prefixes of the domain at the other end, announced while they can be reached. Of a tunnel that has not been
+// heard of yet, what an earlier culvertd announced stays.
+static bool group_of(struct speaker_group *group, const struct end *end)
 {
 	const struct domain *other = end->peer->domain;
+	struct speaker_announcement *list;
 
 	if (!domain_is_up(other) || other->wanted->prefixes.count == 0)
-		return;
+		return false;
+	list = calloc(other->wanted->prefixes.count, sizeof(*list));
+	if (list == NULL)
+		abort();
 	enum neighbor_state state = tunnel_state(&other->domains->sync, other->out);
-	all->undecided = all->undecided || state == NEIGHBOR_UNKNOWN;
-	if (state != NEIGHBOR_USABLE)
-		return;
+	*group = (struct speaker_group){.id = other->id, .list = list};
+	group->state = state == NEIGHBOR_UNKNOWN  ? SPEAKER_AS_BEFORE
+		       : state == NEIGHBOR_USABLE ? SPEAKER_ANNOUNCED
+						  : SPEAKER_WITHDRAWN;
 	for (unsigned int i = 0; i < other->wanted->prefixes.count; i++) {
 		const struct policy_route route = {
 			.prefix = other->wanted->prefixes.item[i], .origin = POLICY_OWN};
 		if (end->import == NULL || policy_rejecting(end->import, &route) == NULL)
-			add(all, &route.prefix);
+			list[group->count++].prefix = route.prefix;
 	}
+	return true;
 }
 
 void announce(struct domain *domain)
 {
-	struct announcement all = {.hash = 14695981039346656037u};
+	struct speaker_group *groups;
+	unsigned int room = 1, count = 0;
 	const struct end *end;
 
 	if (domain->state != DOMAIN_FILLING && domain->state != DOMAIN_LIVE)
@@ -50,14 +43,16 @@ void announce(struct domain *domain)
 	if (domain->attachments.count == 0)
 		return; // nobody listens
 	LIST_FOREACH (end, &domain->ends, entry)
-		add_end(&all, end);
-	if (!all.undecided && (!domain->announced_known || domain->announced != all.hash) &&
-		bridge_announce(domain->domains->sync.bridge, domain->id, all.item, all.count) ==
-			0) {
-		domain->announced_known = true;
-		domain->announced = all.hash;
-	}
-	free(all.item);
+		room++;
+	groups = calloc(room, sizeof(*groups));
+	if (groups == NULL)
+		abort();
+	LIST_FOREACH (end, &domain->ends, entry)
+		count += group_of(&groups[count], end);
+	speakers_announce(domain->domains->sync.speakers, domain->id, groups, count);
+	for (unsigned int i = 0; i < count; i++)
+		free((struct speaker_announcement *)groups[i].list);
+	free(groups);
 }
 
 void announce_joined(struct domain *domain)

@@ -27,7 +27,7 @@ const struct intent_interface *attachment_to(
 const struct policy_rule *decide_rejecting(const struct domain *domain, const struct prefix *prefix)
 {
 	struct policy_route route = {
-		.prefix = prefix_of(&prefix->route.key), .origin = POLICY_LEARNED};
+		.prefix = prefix_of(&prefix->route.key), .origin = POLICY_LEARNED, .partial = true};
 	const struct policy_rule *rule = &policy_not_allowed;
 
 	if (domain->wanted == NULL)

@@ -100,6 +100,9 @@ static bool has_kernel_half(const struct intent_domain *wanted)
 static void set_statics(struct domain *domain)
 {
 	const struct intent_domain *wanted = domain->wanted;
+
+	if (wanted->kind != INTENT_UNDERLAY)
+		return; // a hand-off's are its speaker's
 	struct bridge_static *route = calloc(wanted->routes.count + 1, sizeof(*route));
 
 	if (route == NULL)
@@ -115,11 +118,31 @@ static void set_statics(struct domain *domain)
 static void made(struct domain *domain)
 {
 	domain->life++;
-	domain->announced_known = false;
 	set_state(domain, DOMAIN_FILLING);
-	if (domain->wanted->routes.count > 0)
-		set_statics(domain);
+	set_statics(domain);
 	work_add(domain->domains, JOB_ANNOUNCE, domain, NULL);
+}
+
+// The speaker of a domain whose kernel half is there. Where the model says what lies behind a customer no BGP is spoken.
+static int set_speaker(const struct domain *domain, struct api_error *error)
+{
+	const struct intent_domain *wanted = domain->wanted;
+	struct bridge_place place;
+	int result = bridge_domain_place(domain->domains->sync.bridge, domain->id, &place);
+
+	if (result != 0 || wanted->kind == INTENT_UNDERLAY)
+		return result;
+	const struct speaker_domain declared = {
+		.id = domain->id,
+		.kind = wanted->routes.count > 0 ? SPEAKER_STATIC : SPEAKER_BIRD,
+		.name = wanted->host_name,
+		.instance = place.shared ? "domains" : wanted->host_name,
+		.shared = place.shared,
+		.netns = place.netns,
+		.netns_fd = place.netns_fd,
+		.kernel_table = place.kernel_table,
+	};
+	return speakers_domain_set(domain->domains->sync.speakers, &declared, error);
 }
 
 static void make(struct domain *domain)
@@ -128,6 +151,8 @@ static void make(struct domain *domain)
 	struct api_error error = {0};
 	int result = bridge_domain_set(domain->domains->sync.bridge, &declared, &error);
 
+	if (result == 0)
+		result = set_speaker(domain, &error);
 	if (result != 0 && error.message[0] == '\0')
 		snprintf(error.message, sizeof(error.message), "%s", strerror(-result));
 	if (result != 0 && strcmp(domain->error, error.message) != 0)
@@ -213,10 +238,11 @@ static void end_life(struct domain *domain)
 	struct end *end;
 
 	unconfigure_domain(domains, domain->id);
+	speakers_domain_delete(domains->sync.speakers, domain->id);
 	if (domain->state >= DOMAIN_FILLING && has_kernel_half(domain->wanted))
 		bridge_domain_delete(domains->sync.bridge, domain->id);
 	domain->error[0] = '\0';
-	domain->announced_known = domain->had_routes = false;
+	domain->had_routes = false;
 	memset(&domain->stats, 0, sizeof(domain->stats));
 	set_state(domain, DOMAIN_GOING);
 	records_vrf_gone(&domains->sync.records, domain->vrf);
@@ -277,10 +303,12 @@ static void change(struct domain *domain, const struct intent_domain *old)
 		interface_filter(domain);
 		work_add(domains, JOB_REVIEW, NULL, domain);
 	}
-	if (!routes_equal(old, domain->wanted)) {
+	if (!routes_equal(old, domain->wanted) && domain->wanted->kind == INTENT_UNDERLAY) {
 		if (domain->state >= DOMAIN_FILLING)
 			set_statics(domain);
 		underlay_changed(domains);
+	} else if (!routes_equal(old, domain->wanted)) {
+		interface_filter(domain); // its sessions bring them
 	}
 }
 
@@ -291,10 +319,12 @@ void domain_set(struct domains *domains, const struct intent_domain *wanted,
 	const struct intent_domain *old = domain->wanted;
 	const struct fragment *held = domain->fragment;
 	bool same = old != NULL && strcmp(old->name, wanted->name) == 0 &&
-		    strcmp(old->host_name, wanted->host_name) == 0;
+		    strcmp(old->host_name, wanted->host_name) == 0 &&
+		    (old->kind == INTENT_UNDERLAY ||
+			    (old->routes.count > 0) == (wanted->routes.count > 0));
 
 	if (old != NULL && !same && domain_is_up(domain))
-		end_life(domain); // another one has the number
+		end_life(domain); // another one has the number, or it speaks BGP no more
 	domain->wanted = wanted;
 	domain->fragment = fragment_ref(fragment);
 	if (domain->state == DOMAIN_GOING)
@@ -321,7 +351,7 @@ static bool sessions_down(const struct domain *domain)
 			&domain->domains->sync.realised, &domain->attachments.item[i]->id);
 		if (realised == NULL || !realised->heard)
 			continue;
-		if (strcmp(realised->session.state, "established") == 0)
+		if (speaker_state_up(realised->session.state))
 			return false;
 		heard++;
 	}

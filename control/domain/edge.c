@@ -26,7 +26,8 @@
 #include <time.h>
 
 #define GRACE_S      3   // for neighbors to be heard of after start
-#define OUR_PROTOCOL 157 // RTPROT of the routes we announce
+#define OUR_PROTOCOL 157 // RTPROT of the routes and rules that are ours
+#define STATIC_ROUTE 4   // RTPROT_STATIC: of what a speaker without a daemon says
 
 struct sync *domains_sync(struct domains *domains)
 {
@@ -54,14 +55,14 @@ static void on_neighbor(
 	}
 }
 
-static void on_session(void *ctx, uint32_t peering, const struct bridge_session *session)
+static void on_session(void *ctx, uint32_t peering, const struct speaker_state *session)
 {
 	struct domains *domains = ctx;
 	struct realised *realised = table_find(&domains->sync.realised, &peering);
 
 	if (realised == NULL)
 		return;
-	const struct bridge_session old = realised->session;
+	const struct speaker_state old = realised->session;
 	realised->heard = true;
 	realised->session = *session;
 	event_session(&domains->sync, realised->wanted, &old, session);
@@ -72,6 +73,17 @@ static void on_session(void *ctx, uint32_t peering, const struct bridge_session 
 	domain_known(domain);
 	LIST_FOREACH (end, &domain->ends, entry)
 		domain_known(end->peer->domain);
+}
+
+// Of a speaker without a daemon: as if the kernel had said it.
+static void on_static(void *ctx, uint32_t domain, const struct policy_route *route, bool present)
+{
+	const struct bridge_route learned = {.prefix = route->prefix,
+		.protocol = STATIC_ROUTE,
+		.count = 1,
+		.nexthop[0] = {.via = route->next_hop, .weight = 1}};
+
+	routes_learned(ctx, domain, &learned, present);
 }
 
 // --- from the data plane ---------------------------------------------------------------------------------
@@ -354,11 +366,32 @@ static int create_bridge(struct domains *domains, struct api_error *error)
 		.mode = mode[node->host_domain],
 		.prefix = node->kernel_prefix,
 		.run_dir = node->run_dir,
-		.launcher = node->speaker != NULL ? node->speaker : "",
 		.local_protocol = OUR_PROTOCOL,
-		.callbacks = {domains, routes_learned, domain_synced, on_neighbor, on_session},
+		.callbacks = {domains, routes_learned, domain_synced, on_neighbor},
 	};
 	return bridge_create(&domains->sync.bridge, &options, error);
+}
+
+// Own prefixes, and what a join with attributes brings; never what another session of the domain learned.
+static void create_policy(struct domains *domains)
+{
+	const struct policy_rule announce = {
+		.match = {.origins = POLICY_OWN | POLICY_JOINED}, .action = POLICY_ACCEPT};
+
+	domains->announced.otherwise = POLICY_REJECT;
+	policy_add(&domains->announced, policy_set_build(&announce, 1));
+}
+
+static int create_speakers(struct domains *domains, struct api_error *error)
+{
+	const struct node *node = domains->sync.node;
+	const struct speakers_options options = {
+		.base = domains->sync.base,
+		.run_dir = node->run_dir,
+		.launcher = node->speaker,
+		.callbacks = {.ctx = domains, .session = on_session, .route = on_static},
+	};
+	return speakers_create(&domains->sync.speakers, &options, error);
 }
 
 static int start(struct domains *domains, struct api_error *error)
@@ -373,6 +406,8 @@ static int start(struct domains *domains, struct api_error *error)
 		domains->sync.node->dataplane.socket, &domains->sync.records, &callbacks);
 	if (result == 0)
 		result = create_bridge(domains, error);
+	if (result == 0)
+		result = create_speakers(domains, error);
 	if (result != 0)
 		return result;
 	domains->work = evtimer_new(base, on_work, domains);
@@ -410,6 +445,7 @@ int domains_create(
 	records_init(&sync->records, on_changed, domains);
 	sync->records.owner = (struct route_owner){next_route, on_released};
 	nexthops_init(&sync->hops, &sync->records);
+	create_policy(domains);
 	int result = start(domains, error);
 	if (result != 0) {
 		domains_destroy(domains);
@@ -472,8 +508,10 @@ void domains_destroy(struct domains *domains)
 		return;
 	sync->records.owner.released = keep; // all goes at once
 	dataplane_destroy(sync->dataplane);
+	speakers_destroy(sync->speakers);
 	if (sync->bridge != NULL)
 		bridge_destroy(sync->bridge);
+	policy_clear(&domains->announced);
 	counters_detach(sync);
 	struct event *const timers[] = {domains->work, domains->grace, domains->tick};
 	for (unsigned int i = 0; i < sizeof(timers) / sizeof(timers[0]); i++)

@@ -86,6 +86,7 @@ void hold_sweep(struct sync *sync)
 		return;
 	if (bridge_sweep(sync->bridge, &sweep, &error) == 0) {
 		sync->swept = true;
+		speakers_sweep(sync->speakers);
 		sync->hold.force = false;
 		return;
 	}

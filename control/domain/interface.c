@@ -18,42 +18,22 @@
 
 // --- making ----------------------------------------------------------------------------------------------
 
-// The rules about prefixes, as the bridge takes them.
-static struct bridge_reject *rejects_of(const struct policy *policy, unsigned int *count)
-{
-	struct {
-		unsigned int count;
-		struct bridge_reject *item;
-	} all = {0, NULL};
-
-	for (unsigned int i = 0; i < policy->sets; i++) {
-		unsigned int rules;
-		const struct policy_rule *rule = policy_set_rules(policy->set[i], &rules);
-		for (unsigned int j = 0; j < rules; j++)
-			for (unsigned int k = 0; k < rule[j].match.prefixes; k++)
-				*(struct bridge_reject *)APPEND(all) = (struct bridge_reject){
-					.prefix = rule[j].match.prefix[k].prefix,
-					.more_specifics = true,
-					.rule = rule[j].name,
-					.object = rule[j].object};
-	}
-	*count = all.count;
-	return all.item;
-}
-
-static int set_peering(
+static int set_session(
 	struct domains *domains, const struct intent_interface *wanted, struct api_error *error)
 {
 	const struct domain *domain = domain_find(domains, wanted->domain);
-	unsigned int rejects = 0;
 
 	if (domain == NULL || domain->wanted == NULL)
 		return -ENOENT;
-	struct bridge_reject *reject = rejects_of(&domain->wanted->import, &rejects);
-	const struct bridge_peering declared = {
+	const struct intent_domain *of = domain->wanted;
+	struct ip_prefix *route = calloc(of->routes.count + 1, sizeof(*route));
+	if (route == NULL)
+		abort();
+	for (unsigned int i = 0; i < of->routes.count; i++)
+		route[i] = of->routes.item[i].prefix;
+	const struct speaker_session declared = {
 		.id = wanted->id,
 		.domain = wanted->domain,
-		.interface = wanted->id,
 		.name = wanted->name,
 		.enabled = wanted->session.enabled,
 		.local = wanted->local,
@@ -66,11 +46,13 @@ static int set_peering(
 		.connect = wanted->session.connect,
 		.error_wait = wanted->session.error_wait,
 		.memory_limit = SPEAKER_LIMIT,
-		.reject = reject,
-		.rejects = rejects,
+		.import = &of->import,
+		.export = &domains->announced,
+		.route = route,
+		.routes = of->routes.count,
 	};
-	int result = bridge_peering_set(domains->sync.bridge, &declared, error);
-	free(reject);
+	int result = speakers_session_set(domains->sync.speakers, &declared, error);
+	free(route);
 	return result;
 }
 
@@ -135,7 +117,7 @@ static int realise(struct domains *domains, struct realised *realised, struct ap
 	result = bridge_neighbor_set(domains->sync.bridge, wanted->id, &wanted->remote);
 	if (result != 0)
 		return result;
-	result = set_peering(domains, wanted, error);
+	result = set_session(domains, wanted, error);
 	realised->peering = realised->peering || result == 0;
 	return result;
 }
@@ -367,7 +349,7 @@ void interface_unset(struct domains *domains, const struct intent_interface *was
 		return;
 	dataplane_host(sync->dataplane, was->id, false);
 	if (realised->peering)
-		bridge_peering_delete(sync->bridge, was->id);
+		speakers_session_delete(sync->speakers, was->id);
 	if (was->kind == INTENT_ATTACHMENT)
 		bridge_neighbor_delete(sync->bridge, was->id, &was->remote);
 	nexthops_forget(&sync->hops, was->id, NULL);

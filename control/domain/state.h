@@ -11,6 +11,7 @@
 #include "control/domain/domain.h"
 #include "control/domain/precedence.h"
 #include "control/model/intent.h"
+#include "control/speakers/speaker.h"
 #include "control/sync/state.h"
 
 #define ROUTE_LIMIT 4000 // of a domain without a limit in its policy, for each family
@@ -128,8 +129,6 @@ struct domain {
 	LIST_HEAD(, end) ends;
 	LIST_OF(const struct intent_interface *) attachments;
 	uint32_t out; // interface that its own prefixes lead out of, 0 = none
-	bool announced_known;
-	uint64_t announced; // hash of what was announced last
 	struct wire_vrf_stats stats;
 };
 
@@ -189,6 +188,7 @@ struct domains {
 		struct candidate *item;
 	} candidates; // of the decision that is being made
 	struct domain_counts count[2];
+	struct policy announced; // what every session tells
 	bool applied;     // the first publication, as a whole
 	bool shown_whole; // sync.desired was made of all its fragments
 };

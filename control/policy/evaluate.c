@@ -109,25 +109,36 @@ static bool length_fits(const struct policy_route *route, const struct policy_ma
 	       (match->as_length_max == 0 || route->as_path_length <= match->as_length_max);
 }
 
-static bool matches(const struct policy_match *match, const struct policy_route *route)
+enum answer { NO, MAYBE, YES };
+
+static bool attributes_match(const struct policy_match *match, const struct policy_route *route)
 {
-	if (match->family != 0 && match->family != route->prefix.address.family)
-		return false;
-	if (match->origins != 0 && (match->origins & route->origin) == 0)
-		return false;
-	if ((match->blackhole && !route->blackhole) || !length_fits(route, match))
-		return false;
-	if (match->prefixes > 0 && !covered(match, &route->prefix))
+	if (!length_fits(route, match) || (match->larges > 0 && !any_large(route, match)))
 		return false;
 	if (match->communities > 0 && !any_number(route->community, route->communities,
 					      match->community, match->communities))
 		return false;
-	if (match->larges > 0 && !any_large(route, match))
-		return false;
-	if (match->as_contain > 0 && !any_number(route->as_path, route->as_path_length,
-					     match->as_contains, match->as_contain))
-		return false;
-	return match->foreign == 0 || is_foreign(route, match);
+	return match->as_contain == 0 || any_number(route->as_path, route->as_path_length,
+						 match->as_contains, match->as_contain);
+}
+
+static enum answer matches(const struct policy_match *match, const struct policy_route *route)
+{
+	if (match->family != 0 && match->family != route->prefix.address.family)
+		return NO;
+	if (match->origins != 0 && (match->origins & route->origin) == 0)
+		return NO;
+	if (match->blackhole && !route->blackhole)
+		return NO;
+	if (match->prefixes > 0 && !covered(match, &route->prefix))
+		return NO;
+	if (match->foreign > 0 && !is_foreign(route, match))
+		return NO;
+	if (route->partial &&
+		(match->as_length_min > 0 || match->as_length_max > 0 || match->communities > 0 ||
+			match->larges > 0 || match->as_contain > 0))
+		return MAYBE;
+	return attributes_match(match, route) ? YES : NO;
 }
 
 // --- changing
@@ -249,7 +260,8 @@ static bool run_set(const struct policy_set *set, struct policy_verdict *verdict
 	const struct policy_rule *rules = policy_set_rules(set, &count);
 
 	for (unsigned int i = 0; i < count; i++) {
-		if (!matches(&rules[i].match, &verdict->route))
+		enum answer answer = matches(&rules[i].match, &verdict->route);
+		if (answer == NO || (answer == MAYBE && rules[i].action != POLICY_ACCEPT))
 			continue;
 		if (rules[i].action != POLICY_REJECT)
 			apply(verdict, &rules[i].change);

@@ -36,6 +36,9 @@ struct policy_route {
 	struct ip_address next_hop; // as BGP has it; family 0 = none
 	enum policy_origin origin;  // 0 = unknown: no match on the origin holds
 	bool blackhole;             // leads nowhere
+	// AS path and communities are not known, as of a route that the kernel tells: the speaker has judged by them
+	// already. A rule that asks for them may hold or not, and the route is refused only if it is so or so.
+	bool partial;
 	bool has_med;
 	uint32_t med;
 	uint32_t local_pref;     // 0 = none

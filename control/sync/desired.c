@@ -40,24 +40,6 @@ static void add_problem(struct desired *desired, const struct intent_problem *in
 
 // --- domains -------------------------------------------------------------------------------------------
 
-// The rules about prefixes; next hops are looked at in routes.c.
-static void add_rejects(struct desired_domain *domain, const struct policy_set *set)
-{
-	unsigned int count;
-	const struct policy_rule *rule = policy_set_rules(set, &count);
-
-	for (unsigned int i = 0; i < count; i++) {
-		for (unsigned int p = 0; p < rule[i].match.prefixes; p++) {
-			const struct policy_prefix *match = &rule[i].match.prefix[p];
-			struct bridge_reject *reject = APPEND(domain->rejects);
-			reject->prefix = match->prefix;
-			reject->more_specifics = true;
-			reject->rule = rule[i].name;
-			reject->object = rule[i].object;
-		}
-	}
-}
-
 static void add_domain(struct desired *desired, const struct intent_domain *intent)
 {
 	static const enum domain_kind kinds[] = {
@@ -79,9 +61,8 @@ static void add_domain(struct desired *desired, const struct intent_domain *inte
 	COPY(domain->record.name, "%s", intent->object);
 	for (unsigned int i = 0; i < intent->prefixes.count; i++)
 		*(struct ip_prefix *)APPEND(domain->prefixes) = intent->prefixes.item[i];
-	for (unsigned int i = 0; i < intent->import.sets; i++)
-		add_rejects(domain, intent->import.set[i]);
-	for (unsigned int i = 0; i < intent->routes.count; i++) {
+	policy_copy(&domain->import, &intent->import);
+	for (unsigned int i = 0; intent->kind == INTENT_UNDERLAY && i < intent->routes.count; i++) {
 		struct bridge_static *route = APPEND(desired->statics);
 		route->prefix = intent->routes.item[i].prefix;
 		route->via = intent->routes.item[i].via;
@@ -328,7 +309,7 @@ void desired_free(struct desired *desired)
 	for (unsigned int i = 0; i < desired->domains.count; i++) {
 		free(desired->domains.item[i].joins.item);
 		free(desired->domains.item[i].prefixes.item);
-		free(desired->domains.item[i].rejects.item);
+		policy_clear(&desired->domains.item[i].import);
 	}
 	for (unsigned int i = 0; i < desired->fragments.count; i++)
 		fragment_unref(desired->fragments.item[i]);
@@ -412,20 +393,4 @@ const struct desired_interface *desired_underlay(
 bool desired_text_equal(const char *a, const char *b)
 {
 	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-bool desired_rejects_equal(const struct desired_domain *a, const struct desired_domain *b)
-{
-	if (a->rejects.count != b->rejects.count)
-		return false;
-	for (unsigned int i = 0; i < a->rejects.count; i++) {
-		const struct bridge_reject *left = &a->rejects.item[i],
-					   *right = &b->rejects.item[i];
-		if (ip_prefix_compare(&left->prefix, &right->prefix) != 0 ||
-			left->more_specifics != right->more_specifics ||
-			!desired_text_equal(left->rule, right->rule) ||
-			!desired_text_equal(left->object, right->object))
-			return false;
-	}
-	return true;
 }

@@ -11,6 +11,7 @@
 #include "control/bridge/bridge.h"
 #include "control/model/model.h"
 #include "control/model/schema.h"
+#include "control/policy/policy.h"
 #include "dataplane/wire/types.h"
 
 struct fragment;
@@ -39,8 +40,7 @@ struct desired_domain {
 	struct wire_vrf record;
 	LIST_OF(struct join) joins;
 	LIST_OF(struct ip_prefix) prefixes; // of a vNet
-	LIST_OF(struct bridge_reject)
-	rejects;                // of a peering; rule and object are held by `fragments`
+	struct policy import;               // of a peering: what its sessions let in
 	uint32_t tunnel;        // of a vNet: its interface
 	uint32_t attachment[2]; // of a peering: its interfaces
 	unsigned int attachments;
@@ -104,7 +104,5 @@ const struct desired_interface *desired_underlay(
 	const struct desired *desired, const struct ip_address *address, struct ip_address *via);
 
 bool desired_text_equal(const char *a, const char *b); // NULL equals NULL only
-// Whether two domains have the same table of rules.
-bool desired_rejects_equal(const struct desired_domain *a, const struct desired_domain *b);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "control/base/table.h"
 #include "control/bridge/bridge.h"
+#include "control/speakers/speaker.h"
 #include "control/sync/dataplane.h"
 #include "control/sync/desired.h"
 #include "control/sync/groups.h"
@@ -37,7 +38,7 @@ struct realised {
 	uint8_t mac[6];
 	char error[512];
 	bool heard;
-	struct bridge_session session;
+	struct speaker_state session;
 };
 
 struct tunnel {
@@ -80,6 +81,7 @@ struct sync {
 	struct event_base *base;
 	const struct node *node;
 	struct bridge *bridge;
+	struct speakers *speakers;
 	struct dataplane *dataplane;
 	struct records records;
 	struct hops hops;
@@ -118,7 +120,7 @@ enum neighbor_state tunnel_state(const struct sync *sync, uint32_t interface);
 
 // events.c: told to whoever subscribed. A state that is as it was is no event.
 void event_session(struct sync *sync, const struct intent_interface *interface,
-	const struct bridge_session *old, const struct bridge_session *new);
+	const struct speaker_state *old, const struct speaker_state *new);
 void event_port(struct sync *sync, uint32_t port);
 
 // counters.c

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The routing bridge without a culvertd around it: one JSON object a line on standard input is a call, one a line
+// The routing bridge and the speakers without a culvertd around them: one JSON object a line on standard input is a call, one a line
 // on standard output is an answer ({"done": ..}) or a callback ({"event": ..}). Queues of host interfaces go out
 // over a unix socket whose number is the second argument, so that the test can play the data plane and survive
 // this process.
 //	bridge-drive OPTIONS-JSON FD
 
 #include "control/bridge/bridge.h"
+#include "tests/net/drive.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 
 struct drive {
 	struct bridge *bridge;
+	struct speakers *speakers;
 	struct event_base *base;
 	int fds; // where queues are sent
 	size_t filled;
@@ -30,7 +32,7 @@ struct drive {
 	char line[1 << 20];
 };
 
-static void say(json_t *object)
+void drive_say(json_t *object)
 {
 	char *text = json_dumps(object, JSON_COMPACT);
 
@@ -58,14 +60,14 @@ static void on_route(void *ctx, uint32_t domain, const struct bridge_route *rout
 		json_decref(hops);
 		return;
 	}
-	say(json_pack("{s:s,s:I,s:s,s:b,s:i,s:b,s:o}", "event", "route", "domain",
+	drive_say(json_pack("{s:s,s:I,s:s,s:b,s:i,s:b,s:o}", "event", "route", "domain",
 		(json_int_t)domain, "prefix", ip_prefix_format(&route->prefix, prefix), "present",
 		present, "protocol", route->protocol, "blackhole", route->blackhole, "hops", hops));
 }
 
 static void on_synced(void *ctx, uint32_t domain)
 {
-	say(json_pack("{s:s,s:I}", "event", "synced", "domain", (json_int_t)domain));
+	drive_say(json_pack("{s:s,s:I}", "event", "synced", "domain", (json_int_t)domain));
 }
 
 static void on_neighbor(
@@ -76,38 +78,24 @@ static void on_neighbor(
 	if (mac)
 		snprintf(hex, sizeof(hex), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
 			mac[3], mac[4], mac[5]);
-	say(json_pack("{s:s,s:I,s:s,s:s}", "event", "neighbor", "interface", (json_int_t)interface,
-		"address", ip_address_format(address, text), "mac", hex));
+	drive_say(json_pack("{s:s,s:I,s:s,s:s}", "event", "neighbor", "interface",
+		(json_int_t)interface, "address", ip_address_format(address, text), "mac", hex));
 }
 
-static void on_session(void *ctx, uint32_t peering, const struct bridge_session *session)
-{
-	say(json_pack("{s:s,s:I,s:s,s:s,s:I,s:I,s:I,s:I}", "event", "session", "peering",
-		(json_int_t)peering, "state", session->state, "detail", session->detail, "since",
-		(json_int_t)session->since, "imported", (json_int_t)session->imported, "filtered",
-		(json_int_t)session->filtered, "exported", (json_int_t)session->exported));
-}
-
-static void on_answer(void *ctx, json_t *array, const struct api_error *error)
-{
-	say(json_pack("{s:s,s:o?,s:s}", "event", "answer", "array", array, "error",
-		error ? error->message : ""));
-}
-
-static uint32_t number(const json_t *call, const char *name)
+uint32_t drive_number(const json_t *call, const char *name)
 {
 	return (uint32_t)json_integer_value(json_object_get(call, name));
 }
 
-static const char *text(const json_t *call, const char *name)
+const char *drive_text(const json_t *call, const char *name)
 {
 	return json_string_value(json_object_get(call, name));
 }
 
-static struct ip_address address_of(const json_t *call, const char *name)
+struct ip_address drive_address(const json_t *call, const char *name)
 {
 	struct ip_address address = {0};
-	const char *value = text(call, name);
+	const char *value = drive_text(call, name);
 
 	if (value && ip_address_parse(value, &address))
 		abort();
@@ -117,11 +105,11 @@ static struct ip_address address_of(const json_t *call, const char *name)
 static int do_interface(struct drive *drive, const json_t *call, struct api_error *error)
 {
 	struct bridge_interface interface = {
-		.id = number(call, "id"),
-		.domain = number(call, "domain"),
-		.name = text(call, "name"),
+		.id = drive_number(call, "id"),
+		.domain = drive_number(call, "domain"),
+		.name = drive_text(call, "name"),
 		.tun = json_is_true(json_object_get(call, "tun")),
-		.mac = {2, 0, 0, 0, 0, (uint8_t)number(call, "id")},
+		.mac = {2, 0, 0, 0, 0, (uint8_t)drive_number(call, "id")},
 		.mtu = 1500,
 	};
 	const json_t *list = json_object_get(call, "addresses");
@@ -139,7 +127,7 @@ static int do_interface(struct drive *drive, const json_t *call, struct api_erro
 static int do_queue(struct drive *drive, const json_t *call, struct api_error *error)
 {
 	int fd;
-	int err = bridge_interface_queue(drive->bridge, number(call, "id"), &fd, error);
+	int err = bridge_interface_queue(drive->bridge, drive_number(call, "id"), &fd, error);
 
 	if (err)
 		return err;
@@ -159,19 +147,6 @@ static int do_queue(struct drive *drive, const json_t *call, struct api_error *e
 	return err;
 }
 
-static int do_announce(struct drive *drive, const json_t *call)
-{
-	struct ip_prefix prefixes[64];
-	const json_t *list = json_object_get(call, "prefixes");
-	unsigned int count = 0;
-
-	for (; count < json_array_size(list) && count < 64; count++)
-		if (ip_prefix_parse(
-			    json_string_value(json_array_get(list, count)), &prefixes[count]))
-			abort();
-	return bridge_announce(drive->bridge, number(call, "domain"), prefixes, count);
-}
-
 static int do_static(struct drive *drive, const json_t *call)
 {
 	struct bridge_static routes[64];
@@ -180,56 +155,48 @@ static int do_static(struct drive *drive, const json_t *call)
 
 	for (; count < json_array_size(list) && count < 64; count++) {
 		const json_t *route = json_array_get(list, count);
-		routes[count].via = address_of(route, "via");
-		if (ip_prefix_parse(text(route, "prefix"), &routes[count].prefix))
+		routes[count].via = drive_address(route, "via");
+		if (ip_prefix_parse(drive_text(route, "prefix"), &routes[count].prefix))
 			abort();
 	}
-	return bridge_static_set(drive->bridge, number(call, "domain"), routes, count);
+	return bridge_static_set(drive->bridge, drive_number(call, "domain"), routes, count);
 }
 
-static int do_peering(struct drive *drive, const json_t *call, struct api_error *error)
+// As culvertd does it: the speaker lives where the bridge has put the domain.
+static int do_domain(struct drive *drive, const json_t *call, struct api_error *error)
 {
-	struct bridge_reject reject[64];
-	const json_t *list = json_object_get(call, "rejects");
-	struct bridge_peering peering = {
-		.id = number(call, "id"),
-		.domain = number(call, "domain"),
-		.interface = number(call, "interface"),
-		.name = text(call, "name"),
-		.enabled = !json_is_false(json_object_get(call, "enabled")),
-		.local = address_of(call, "local"),
-		.remote = address_of(call, "remote"),
-		.local_asn = number(call, "local_asn"),
-		.remote_asn = number(call, "remote_asn"),
-		.password = text(call, "password"),
-		.connect = 1,
-		.error_wait = 1,
-		.memory_limit = number(call, "memory_limit"),
-		.reject = reject,
-	};
+	const struct bridge_domain domain = {drive_number(call, "id"), drive_text(call, "name")};
+	struct bridge_place place;
+	int err = bridge_domain_set(drive->bridge, &domain, error);
 
-	for (; peering.rejects < json_array_size(list) && peering.rejects < 64; peering.rejects++) {
-		const json_t *rule = json_array_get(list, peering.rejects);
-		reject[peering.rejects] = (struct bridge_reject){
-			.more_specifics = json_is_true(json_object_get(rule, "more")),
-			.rule = text(rule, "rule"),
-			.object = text(rule, "object")};
-		if (ip_prefix_parse(text(rule, "prefix"), &reject[peering.rejects].prefix))
-			abort();
-	}
-	return bridge_peering_set(drive->bridge, &peering, error);
+	if (err == 0)
+		err = bridge_domain_place(drive->bridge, domain.id, &place);
+	if (err != 0 || domain.id == BRIDGE_UNDERLAY)
+		return err;
+	const struct speaker_domain served = {.id = domain.id,
+		.kind = json_is_true(json_object_get(call, "static")) ? SPEAKER_STATIC
+								      : SPEAKER_BIRD,
+		.name = domain.name,
+		.instance = place.shared ? "domains" : domain.name,
+		.shared = place.shared,
+		.netns = place.netns,
+		.netns_fd = place.netns_fd,
+		.kernel_table = place.kernel_table};
+	return speakers_domain_set(drive->speakers, &served, error);
 }
 
 static void do_counters(struct drive *drive)
 {
+	struct speaker_counters speakers;
 	struct bridge_counters c;
 
 	bridge_counters(drive->bridge, &c);
-	say(json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "event", "counters", "messages",
-		(json_int_t)c.route_messages, "overruns", (json_int_t)c.overruns, "resyncs",
-		(json_int_t)c.resyncs, "dumps", (json_int_t)c.dumps, "drift", (json_int_t)c.drift,
-		"quarantined", (json_int_t)c.quarantined, "present", (json_int_t)drive->present,
-		"absent", (json_int_t)drive->absent, "longest_us",
+	speakers_counters(drive->speakers, &speakers);
+	drive_say(json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "event", "counters",
+		"messages", (json_int_t)c.route_messages, "overruns", (json_int_t)c.overruns,
+		"resyncs", (json_int_t)c.resyncs, "dumps", (json_int_t)c.dumps, "drift",
+		(json_int_t)c.drift, "quarantined", (json_int_t)speakers.quarantined, "present",
+		(json_int_t)drive->present, "absent", (json_int_t)drive->absent, "longest_us",
 		(json_int_t)(drive->longest / 1000)));
 	drive->longest = 0;
 }
@@ -251,7 +218,10 @@ static int do_sweep(struct drive *drive, const json_t *call, struct api_error *e
 		.ctx = (json_t *)call};
 	int err = bridge_sweep(drive->bridge, &sweep, error);
 
-	say(json_pack("{s:s,s:I,s:I}", "event", "swept", "domains", (json_int_t)sweep.domains,
+	if (err == 0)
+		speakers_sweep(drive->speakers);
+
+	drive_say(json_pack("{s:s,s:I,s:I}", "event", "swept", "domains", (json_int_t)sweep.domains,
 		"interfaces", (json_int_t)sweep.interfaces));
 	return err;
 }
@@ -260,8 +230,8 @@ static void do_owner(struct drive *drive, const json_t *call)
 {
 	uint8_t store[16];
 
-	memset(store, (int)number(call, "store"), sizeof(store));
-	bridge_owner_set(drive->bridge, store, text(call, "edge"));
+	memset(store, (int)drive_number(call, "store"), sizeof(store));
+	bridge_owner_set(drive->bridge, store, drive_text(call, "edge"));
 }
 
 static void do_claims(struct drive *drive)
@@ -269,7 +239,7 @@ static void do_claims(struct drive *drive)
 	struct bridge_claims claims;
 
 	bridge_claims(drive->bridge, &claims);
-	say(json_pack("{s:s,s:I,s:I,s:I,s:I,s:s}", "event", "claims", "ours",
+	drive_say(json_pack("{s:s,s:I,s:I,s:I,s:I,s:s}", "event", "claims", "ours",
 		(json_int_t)claims.ours, "foreign", (json_int_t)claims.foreign, "domains",
 		(json_int_t)claims.domains, "interfaces", (json_int_t)claims.interfaces, "edge",
 		claims.edge));
@@ -277,16 +247,16 @@ static void do_claims(struct drive *drive)
 
 static int call_one(struct drive *drive, const json_t *call, struct api_error *error)
 {
-	const char *what = text(call, "do");
+	const char *what = drive_text(call, "do");
 	struct bridge *bridge = drive->bridge;
-	uint32_t id = number(call, "id");
-	struct ip_address address = address_of(call, "address");
+	uint32_t id = drive_number(call, "id");
+	struct ip_address address = drive_address(call, "address");
 
 	if (strcmp(what, "domain") == 0)
-		return bridge_domain_set(
-			bridge, &(struct bridge_domain){id, text(call, "name")}, error);
+		return do_domain(drive, call, error);
 	if (strcmp(what, "domain-delete") == 0)
-		return bridge_domain_delete(bridge, id), 0;
+		return speakers_domain_delete(drive->speakers, id),
+		       bridge_domain_delete(bridge, id), 0;
 	if (strcmp(what, "interface") == 0)
 		return do_interface(drive, call, error);
 	if (strcmp(what, "interface-delete") == 0)
@@ -303,20 +273,8 @@ static int call_one(struct drive *drive, const json_t *call, struct api_error *e
 		return bridge_neighbor_delete(bridge, id, &address), 0;
 	if (strcmp(what, "neighbor-probe") == 0)
 		return bridge_neighbor_probe(bridge, id, &address), 0;
-	if (strcmp(what, "announce") == 0)
-		return do_announce(drive, call);
 	if (strcmp(what, "static") == 0)
 		return do_static(drive, call);
-	if (strcmp(what, "peering") == 0)
-		return do_peering(drive, call, error);
-	if (strcmp(what, "peering-delete") == 0)
-		return bridge_peering_delete(bridge, id), 0;
-	if (strcmp(what, "ask") == 0)
-		return bridge_ask(bridge, id, (enum bridge_question)number(call, "question"),
-			on_answer, drive);
-	if (strcmp(what, "clear") == 0)
-		return bridge_peering_clear(
-			bridge, id, json_is_true(json_object_get(call, "soft")), on_answer, drive);
 	if (strcmp(what, "sweep") == 0)
 		return do_sweep(drive, call, error);
 	if (strcmp(what, "owner") == 0)
@@ -328,8 +286,8 @@ static int call_one(struct drive *drive, const json_t *call, struct api_error *e
 	if (strcmp(what, "counters") == 0)
 		return do_counters(drive), 0;
 	if (strcmp(what, "stop-reading") == 0) // the loop is kept busy: netlink events pile up
-		return usleep(number(call, "us")), 0;
-	abort();
+		return usleep(drive_number(call, "us")), 0;
+	return drive_speakers(drive->speakers, call, error);
 }
 
 static void on_input(evutil_socket_t fd, short what, void *ctx)
@@ -351,8 +309,8 @@ static void on_input(evutil_socket_t fd, short what, void *ctx)
 		if (call == NULL)
 			abort();
 		int result = call_one(drive, call, &error);
-		say(json_pack("{s:s,s:i,s:s}", "done", text(call, "do"), "result", result, "error",
-			error.message));
+		drive_say(json_pack("{s:s,s:i,s:s}", "done", drive_text(call, "do"), "result",
+			result, "error", error.message));
 		json_decref(call);
 		drive->filled -= (size_t)(newline + 1 - drive->line);
 		memmove(drive->line, newline + 1, drive->filled + 1);
@@ -382,21 +340,21 @@ int main(int argc, char **argv)
 	drive->quiet = json_is_true(json_object_get(given, "quiet"));
 	struct bridge_options options = {
 		.base = drive->base,
-		.mode = (enum bridge_mode)number(given, "mode"),
-		.prefix = text(given, "prefix"),
-		.run_dir = text(given, "run_dir"),
-		.launcher = text(given, "launcher"),
+		.mode = (enum bridge_mode)drive_number(given, "mode"),
+		.prefix = drive_text(given, "prefix"),
+		.run_dir = drive_text(given, "run_dir"),
 		.local_protocol = 67,
-		.callbacks = {drive, on_route, on_synced, on_neighbor, on_session},
-		.check_interval = number(given, "check_interval"),
-		.receive_buffer = number(given, "receive_buffer"),
+		.callbacks = {drive, on_route, on_synced, on_neighbor},
+		.check_interval = drive_number(given, "check_interval"),
+		.receive_buffer = drive_number(given, "receive_buffer"),
 	};
-	if (bridge_create(&drive->bridge, &options, &error)) {
-		say(json_pack(
+	if (bridge_create(&drive->bridge, &options, &error) ||
+		drive_speakers_create(&drive->speakers, drive->base, given, &error)) {
+		drive_say(json_pack(
 			"{s:s,s:i,s:s}", "done", "create", "result", -1, "error", error.message));
 		return 1;
 	}
-	say(json_pack("{s:s,s:i,s:s}", "done", "create", "result", 0, "error", ""));
+	drive_say(json_pack("{s:s,s:i,s:s}", "done", "create", "result", 0, "error", ""));
 	struct event *input =
 		event_new(drive->base, STDIN_FILENO, EV_READ | EV_PERSIST, on_input, drive);
 	event_add(input, NULL);
@@ -411,6 +369,7 @@ int main(int argc, char **argv)
 			drive->longest = took;
 	}
 	event_free(input);
+	speakers_destroy(drive->speakers);
 	bridge_destroy(drive->bridge);
 	event_base_free(drive->base);
 	json_decref(given);

@@ -62,15 +62,16 @@ def changes(lab, number):
 
 
 def speaker_pids(lab):
-    """BIRDs of the edge, by what they are run with; none may be left from before a kill, none started twice."""
+    """BIRDs of the edge, by where they run; none may be left from before a kill, none started twice."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open(f"/proc/{pid}/cmdline") as f:
-                words = f.read().split("\0")
+            with open(f"/proc/{pid}/comm") as f:
+                name = f.read()
+            where = os.readlink(f"/proc/{pid}/cwd")
         except OSError:
             continue
-        if words[0].endswith("bird") and any(w.startswith(lab.dir + "/run/bird/") for w in words):
+        if name == "bird\n" and where.startswith(lab.dir + "/run/bird/"):
             found.append(int(pid))
     return found
 

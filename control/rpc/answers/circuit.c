@@ -72,7 +72,7 @@ static const char *session_detail(
 
 static bool is_established(const char *session)
 {
-	return strcmp(session, "established") == 0;
+	return speaker_state_up(session);
 }
 
 // Prefixes of an attachment's peering that wait for a place.
@@ -373,11 +373,10 @@ static void one_less(struct clearing *clearing)
 	free(clearing);
 }
 
-static void on_cleared(void *ctx, struct json_t *array, const struct api_error *error)
+static void on_cleared(void *ctx, const struct api_error *error)
 {
 	struct clearing *clearing = ctx;
 
-	json_decref(array);
 	if (error == NULL || error->code == API_NONE) {
 		clearing->cleared++;
 	} else {
@@ -404,7 +403,7 @@ void method_peering_clear(struct rpc_call *call)
 	api_fail(&clearing->error, API_REFUSED, "culvertctl circuit status",
 		"peering \"%s\" has no session on this edge", rpc_string(call, "peering"));
 	for (unsigned int i = 0; domain != NULL && i < domain->attachments; i++) {
-		if (bridge_peering_clear(sync->bridge, domain->attachment[i],
+		if (speakers_clear(sync->speakers, domain->attachment[i],
 			    rpc_boolean(call, "soft", false), on_cleared, clearing) == 0)
 			clearing->pending++;
 		else

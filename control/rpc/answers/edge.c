@@ -79,14 +79,16 @@ static json_t *dataplane_json(const struct sync *sync)
 static json_t *bridge_json(const struct sync *sync)
 {
 	static const char *const modes[] = {"netns", "table", "vrf"};
+	struct speaker_counters speakers = {0};
 	struct bridge_counters c = {0};
 
 	bridge_counters(sync->bridge, &c);
+	speakers_counters(sync->speakers, &speakers);
 	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "mode",
 		modes[sync->node->host_domain], "route_messages", json_u64(c.route_messages),
 		"overruns", json_u64(c.overruns), "resyncs", json_u64(c.resyncs), "dumps",
 		json_u64(c.dumps), "drift", json_u64(c.drift), "quarantined",
-		json_u64(c.quarantined));
+		json_u64(speakers.quarantined));
 }
 
 static void add_problem(json_t *problems, const char *object, const char *message, const char *hint)
@@ -131,7 +133,7 @@ static void add_sessions(const struct sync *sync, json_t *result, json_t *proble
 		if (interface->kind != INTERFACE_ATTACHMENT || !interface->enabled)
 			continue;
 		if (realised != NULL && realised->heard &&
-			strcmp(realised->session.state, "established") == 0)
+			speaker_state_up(realised->session.state))
 			established++;
 		else
 			down++;

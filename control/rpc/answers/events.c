@@ -18,21 +18,21 @@ static void tell(struct sync *sync, const char *topic, json_t *data)
 		json_decref(data);
 }
 
-static bool is_up(const struct bridge_session *session)
+static bool is_up(const struct speaker_state *session)
 {
-	return strcmp(session->state, "established") == 0;
+	return speaker_state_up(session->state);
 }
 
 // A session that goes down and comes up between two looks is known by its time. What it tries while it is down
 // (connect, active, idle) is nobody's news.
-static bool is_news(const struct bridge_session *old, const struct bridge_session *new)
+static bool is_news(const struct speaker_state *old, const struct speaker_state *new)
 {
 	return old->state[0] == '\0' || is_up(old) != is_up(new) ||
 	       (is_up(new) && old->since != new->since);
 }
 
 void event_session(struct sync *sync, const struct intent_interface *interface,
-	const struct bridge_session *old, const struct bridge_session *new)
+	const struct speaker_state *old, const struct speaker_state *new)
 {
 	if (!is_news(old, new))
 		return;

@@ -213,39 +213,37 @@ static void list_static(struct listing *l, const struct desired_domain *domain)
 
 // --- asking the speakers -------------------------------------------------------------------------------
 
-static void add_answer(struct listing *l, const struct desired_domain *domain, const json_t *row,
-	const char *state)
+static bool asks_advertised(const struct listing *l)
 {
-	const char *text = json_string_value(json_object_get(row, "prefix"));
-	struct ip_prefix prefix;
+	return l->state != NULL && strcmp(l->state, "advertised") == 0;
+}
 
-	if (text == NULL || ip_prefix_parse(text, &prefix) != 0 || !asked_for(l, &prefix, state) ||
-		l->full)
+static void on_row(void *ctx, const struct policy_route *route, const struct policy_rule *rule)
+{
+	struct listing *l = ctx;
+	const struct desired_domain *domain = desired_domain(l->sync->desired, l->domain);
+	bool rejected = !asks_advertised(l);
+	const char *state = rejected ? "rejected" : "advertised";
+	char text[IP_TEXT_MAX];
+
+	if (domain == NULL || !asked_for(l, &route->prefix, state) || l->full)
 		return;
 	if (l->seen++ < l->skip)
 		return;
-	bool rejected = strcmp(state, "rejected") == 0;
-	json_t *json = route_json(
-		domain, text, state, rejected ? "bgp" : "connection", NULL, json_array());
+	json_t *json = route_json(domain, ip_prefix_format(&route->prefix, text), state,
+		rejected ? "bgp" : "connection", NULL, json_array());
 	if (rejected) {
-		json_object_set(json, "rule", json_object_get(row, "rule"));
-		json_object_set(json, "object", json_object_get(row, "object"));
+		json_object_set_new(
+			json, "rule", json_string(rule != NULL ? rule->name : "unknown"));
+		json_object_set_new(json, "object", json_string(rule != NULL ? rule->object : ""));
 	}
 	add_item(l, json);
 }
 
-static void on_answer(void *ctx, struct json_t *array, const struct api_error *error)
+static void on_answer(void *ctx, const struct api_error *error)
 {
 	struct listing *l = ctx;
-	const struct desired_domain *domain = desired_domain(l->sync->desired, l->domain);
-	bool advertised = l->state != NULL && strcmp(l->state, "advertised") == 0;
-	size_t i;
-	json_t *row;
 
-	if (domain != NULL && array != NULL)
-		json_array_foreach (array, i, row)
-			add_answer(l, domain, row, advertised ? "advertised" : "rejected");
-	json_decref(array);
 	l->session++;
 	list_domains(l);
 }
@@ -253,13 +251,14 @@ static void on_answer(void *ctx, struct json_t *array, const struct api_error *e
 // True: a question is under way, on_answer goes on.
 static bool ask_speaker(struct listing *l, const struct desired_domain *domain)
 {
-	bool advertised = l->state != NULL && strcmp(l->state, "advertised") == 0;
+	bool advertised = asks_advertised(l);
 
 	if (l->state != NULL && !advertised && strcmp(l->state, "rejected") != 0)
 		return false;
 	for (; l->session < domain->attachments && !l->full; l->session++)
-		if (bridge_ask(l->sync->bridge, domain->attachment[l->session],
-			    advertised ? BRIDGE_ADVERTISED : BRIDGE_FILTERED, on_answer, l) == 0)
+		if (speakers_ask(l->sync->speakers, domain->attachment[l->session],
+			    advertised ? SPEAKER_ADVERTISED : SPEAKER_FILTERED, on_row, on_answer,
+			    l) == 0)
 			return true;
 	return false;
 }

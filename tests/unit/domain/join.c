@@ -73,7 +73,7 @@ static void test_two_vnets(void **state)
 	free(yaml);
 	publish();
 	settle();
-	unsigned int announced = fake_bridge.announced[vrf(ACME)];
+	unsigned int announced = fake_speakers.announced[vrf(ACME)];
 	join_set(
 		running->domains, vrf(ACME_VNET), vrf(GLOBEX_VNET), 1, NULL, &closed, "peer", NULL);
 	settle();
@@ -83,7 +83,7 @@ static void test_two_vnets(void **state)
 	settle();
 	assert_int_equal(path_of(ACME_VNET, "10.9.0.0/16")->interface, interface(GLOBEX_VNET));
 	assert_null(fake_route(&fake, vrf(ACME), "10.9.0.0/16")); // through one join only
-	assert_int_equal(fake_bridge.announced[vrf(ACME)], announced);
+	assert_int_equal(fake_speakers.announced[vrf(ACME)], announced);
 	join_unset(running->domains, vrf(GLOBEX_VNET), vrf(ACME_VNET), "peer"); // from either end
 	settle();
 	assert_null(fake_route(&fake, vrf(GLOBEX_VNET), "10.7.0.0/16"));
@@ -96,16 +96,16 @@ static void test_a_policy_of_the_join_is_asked_when_announcing(void **state)
 {
 	struct policy closed = {.otherwise = POLICY_REJECT};
 
-	assert_int_equal(fake_bridge.announced[vrf(ACME)], 1);
+	assert_int_equal(fake_speakers.announced[vrf(ACME)], 1);
 	join_set(running->domains, vrf(ACME), vrf(GLOBEX_VNET), 1, NULL, NULL, "other", NULL);
 	settle();
-	assert_int_equal(fake_bridge.announced[vrf(ACME)], 2);
+	assert_int_equal(fake_speakers.announced[vrf(ACME)], 2);
 	join_set(running->domains, vrf(ACME), vrf(GLOBEX_VNET), 1, NULL, &closed, "other", NULL);
 	settle();
-	assert_int_equal(fake_bridge.announced[vrf(ACME)], 1);
+	assert_int_equal(fake_speakers.announced[vrf(ACME)], 1);
 	join_unset(running->domains, vrf(ACME), vrf(GLOBEX_VNET), "other");
 	settle();
-	assert_int_equal(fake_bridge.announced[vrf(ACME)], 1);
+	assert_int_equal(fake_speakers.announced[vrf(ACME)], 1);
 }
 
 static void test_a_join_waits_for_its_domains(void **state)

@@ -238,6 +238,28 @@ static void order_and_end(void **state)
 	assert_string_equal(judge(&policy, &route), "not-allowed");
 }
 
+// A route of which only prefix and next hop are known is refused when that is certain.
+static void partial(void **state)
+{
+	const uint32_t tag[] = {7};
+	const struct policy_prefix inside = {.prefix = prefix("10.0.0.0/8"), .le = 32};
+	const struct policy_rule rules[] = {
+		{.match = {.as_length_min = 3}, .action = POLICY_REJECT, .name = "long"},
+		{.match = {.prefix = &inside, .prefixes = 1, .community = tag, .communities = 1},
+			.action = POLICY_ACCEPT},
+		{.action = POLICY_REJECT, .name = "untagged"},
+	};
+	struct policy policy = policy_of(rules, 3, POLICY_ACCEPT);
+	struct policy_route route = {.prefix = prefix("10.1.0.0/16"), .partial = true};
+
+	assert_string_equal(judge(&policy, &route), "accept");
+	route.prefix = prefix("11.0.0.0/8");
+	assert_string_equal(judge(&policy, &route), "untagged");
+	route.partial = false;
+	assert_string_equal(judge(&policy, &route), "untagged");
+	policy_clear(&policy);
+}
+
 static void drain(void **state)
 {
 	struct policy policy = {.otherwise = POLICY_ACCEPT};
@@ -375,6 +397,7 @@ int main(void)
 		cmocka_unit_test(attributes),
 		cmocka_unit_test(changes),
 		cmocka_unit_test(order_and_end),
+		cmocka_unit_test(partial),
 		cmocka_unit_test(drain),
 		cmocka_unit_test(equality),
 		cmocka_unit_test(random_lists),

@@ -133,10 +133,9 @@ static const char *rule_for(const struct desired *desired, const char *domain, c
 	struct ip_prefix parsed;
 
 	assert_int_equal(ip_prefix_parse(prefix, &parsed), 0);
-	for (unsigned int i = 0; i < peering->rejects.count; i++)
-		if (ip_prefix_contains(&peering->rejects.item[i].prefix, &parsed))
-			return peering->rejects.item[i].rule;
-	return "accepted";
+	const struct policy_route route = {.prefix = parsed, .origin = POLICY_LEARNED};
+	const struct policy_rule *rule = policy_rejecting(&peering->import, &route);
+	return rule != NULL ? rule->name : "accepted";
 }
 
 static void test_what_never_gets_in(void **state)

@@ -105,45 +105,9 @@ int bridge_static_set(struct bridge *bridge, uint32_t domain, const struct bridg
 	return 0;
 }
 
-int bridge_announce(struct bridge *bridge, uint32_t domain, const struct ip_prefix *prefixes,
-	unsigned int count)
+int bridge_domain_place(const struct bridge *bridge, uint32_t id, struct bridge_place *place)
 {
-	fake_bridge.announcements++;
-	fake_bridge.announced[domain] = count;
-	return 0;
-}
-
-int bridge_peering_set(
-	struct bridge *bridge, const struct bridge_peering *peering, struct api_error *error)
-{
-	if (fake_bridge.refuse_peering != 0)
-		return fake_bridge.refuse_peering;
-	fake_bridge.peerings++;
-	return 0;
-}
-
-void bridge_peering_delete(struct bridge *bridge, uint32_t id)
-{
-	fake_bridge.peerings--;
-}
-
-int bridge_ask(struct bridge *bridge, uint32_t peering, enum bridge_question question,
-	bridge_answer done, void *ctx)
-{
-	return -ENOENT;
-}
-
-int bridge_peering_clear(
-	struct bridge *bridge, uint32_t peering, bool soft, bridge_answer done, void *ctx)
-{
-	int refused = fake_bridge.refuse_clear;
-
-	fake_bridge.refuse_clear = 0;
-	if (refused != 0)
-		return refused;
-	assert_true(fake_bridge.clears < 8);
-	fake_bridge.clear[fake_bridge.clears].done = done;
-	fake_bridge.clear[fake_bridge.clears++].ctx = ctx;
+	*place = (struct bridge_place){.netns = "fake", .netns_fd = -1, .kernel_table = 254};
 	return 0;
 }
 
@@ -188,14 +152,6 @@ void bridge_says_route(uint32_t domain, const char *prefix, const char *via, boo
 	assert_int_equal(ip_address_parse(via, &route.nexthop[0].via), 0);
 	route.nexthop[0].weight = 1;
 	fake_bridge.callbacks.route(fake_bridge.callbacks.ctx, domain, &route, present);
-}
-
-void bridge_says_session(uint32_t peering, const char *state)
-{
-	struct bridge_session session = {.since = 1};
-
-	snprintf(session.state, sizeof(session.state), "%s", state);
-	fake_bridge.callbacks.session(fake_bridge.callbacks.ctx, peering, &session);
 }
 
 void bridge_says_neighbor(uint32_t interface, const char *text, bool usable)

@@ -6,6 +6,7 @@
 // memory, a bridge that only remembers, and a data plane that is a map behind the wire contract.
 
 #include "control/bridge/bridge.h"
+#include "control/speakers/speaker.h"
 #include "control/model/model.h"
 #include "control/node.h"
 #include "control/publication.h"
@@ -51,19 +52,11 @@ void free_node(struct node *node);
 struct fake_bridge {
 	struct bridge_callbacks callbacks;
 	bool exists;
-	unsigned int interface_sets, interfaces, peerings, domains, sweeps, probes, carriers;
-	unsigned int announced[FAKE_OBJECTS]; // prefixes by domain, as last announced
-	unsigned int announcements;
-	unsigned int clears; // questions to clear a session, for the test to answer
-	struct {
-		bridge_answer done;
-		void *ctx;
-	} clear[8];
-	unsigned int foreign;                // namespaces that another store has marked
-	bool too_many;                       // refuse a sweep that is not forced
-	int refuse_clear;                    // answer to the next one, 0 = do it
-	char refuse_domain[64];              // host name of a domain that cannot be made, "" = none
-	int refuse_neighbor, refuse_peering; // answer until it is 0 again
+	unsigned int interface_sets, interfaces, domains, sweeps, probes, carriers;
+	unsigned int foreign;   // namespaces that another store has marked
+	bool too_many;          // refuse a sweep that is not forced
+	char refuse_domain[64]; // host name of a domain that cannot be made, "" = none
+	int refuse_neighbor;    // answer until it is 0 again
 	bool carrier[FAKE_OBJECTS], domain_there[FAKE_OBJECTS];
 	char interface_name[FAKE_OBJECTS][16];
 	uint32_t interface_domain[FAKE_OBJECTS];
@@ -71,8 +64,26 @@ struct fake_bridge {
 };
 extern struct fake_bridge fake_bridge;
 void bridge_says_route(uint32_t domain, const char *prefix, const char *via, bool present);
-void bridge_says_session(uint32_t peering, const char *state);
 void bridge_says_neighbor(uint32_t interface, const char *address, bool usable);
+
+// --- the fake speakers: link-time substitute for control/speakers --------------------------------------------
+
+struct fake_speakers {
+	struct speaker_callbacks callbacks;
+	unsigned int sessions, sweeps;
+	unsigned int announced[FAKE_OBJECTS]; // prefixes by domain, as last announced
+	unsigned int clears; // questions to clear a session, for the test to answer
+	struct {
+		speaker_done done;
+		void *ctx;
+	} clear[8];
+	int refuse_clear;   // answer to the next one, 0 = do it
+	int refuse_domain;  // answer until it is 0 again
+	int refuse_session; // answer until it is 0 again
+	bool domain_there[FAKE_OBJECTS], session_there[FAKE_OBJECTS];
+};
+extern struct fake_speakers fake_speakers;
+void speaker_says_session(uint32_t session, const char *state);
 
 // --- the fake data plane -------------------------------------------------------------------------------
 

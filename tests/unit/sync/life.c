@@ -164,8 +164,8 @@ static void test_a_sick_peering_withholds_no_route(void **state)
 	assert_true(problem_of(SECOND, "it counts as empty"));
 	// There is room: it is made, its session and neighbor come with it.
 	fake_bridge.refuse_domain[0] = '\0';
-	unsigned int peerings = fake_bridge.peerings;
-	WAIT(fake_bridge.peerings == peerings + 1);
+	unsigned int peerings = fake_speakers.sessions;
+	WAIT(fake_speakers.sessions == peerings + 1);
 	fake_bridge.callbacks.synced(fake_bridge.callbacks.ctx, vrf(SECOND));
 	WAIT(!problem_of(SECOND, ""));
 	bridge_says_route(vrf(SECOND), "10.2.0.0/16", "169.254.20.1", true);
@@ -180,7 +180,7 @@ static void test_a_session_that_is_down_is_not_waited_for(void **state)
 	WAIT(domain_find(running->domains, vrf(SECOND))->state == DOMAIN_FILLING);
 	turns(20);
 	assert_int_equal(state_of(), DATAPLANE_REPLAYING);
-	bridge_says_session(interface("acme-02/private"), "connect");
+	speaker_says_session(interface("acme-02/private"), "connect");
 	WAIT(state_of() == DATAPLANE_SYNCED);
 }
 
@@ -227,9 +227,9 @@ static void test_a_failed_neighbor_is_tried_again(void **state)
 	asking_again();
 	fake_bridge.refuse_neighbor = -ENOBUFS;
 	WAIT(problem_of("acme-01/private", "No buffer space"));
-	assert_int_equal(fake_bridge.peerings, 0);
+	assert_int_equal(fake_speakers.sessions, 0);
 	fake_bridge.refuse_neighbor = 0;
-	WAIT(fake_bridge.peerings == 2);
+	WAIT(fake_speakers.sessions == 2);
 	WAIT(!problem_of("acme-01/private", "No buffer space"));
 }
 
@@ -238,11 +238,11 @@ static void test_a_failed_peering_is_tried_again(void **state)
 	stop_sync();
 	start_sync();
 	asking_again();
-	fake_bridge.refuse_peering = -ENOENT;
+	fake_speakers.refuse_session = -ENOENT;
 	WAIT(problem_of("acme-01/private", "No such file"));
 	publish(); // nothing changed, and nothing is forgotten
-	fake_bridge.refuse_peering = 0;
-	WAIT(fake_bridge.peerings == 2);
+	fake_speakers.refuse_session = 0;
+	WAIT(fake_speakers.sessions == 2);
 	WAIT(!problem_of("acme-01/private", "No such file"));
 }
 

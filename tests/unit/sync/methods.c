@@ -274,7 +274,7 @@ static void test_a_version_without_an_end(void **state)
 static void answer_clear(unsigned int i, enum api_code code)
 {
 	struct api_error error = {.code = code, .message = "no"};
-	fake_bridge.clear[i].done(fake_bridge.clear[i].ctx, NULL, &error);
+	fake_speakers.clear[i].done(fake_speakers.clear[i].ctx, &error);
 }
 
 // Both links end on this edge, as a lab may have it.
@@ -295,7 +295,7 @@ static void test_clear_is_for_all_sessions(void **state)
 	assert_int_equal(desired_domain_named(desired(), ACME)->attachments, 2);
 	const char *params = "{\"peering\":\"acme-01/private\"}";
 	ask("peering.clear", params);
-	WAIT(fake_bridge.clears == 2);
+	WAIT(fake_speakers.clears == 2);
 	answer_clear(1, API_NONE);
 	answer_clear(0, API_NONE);
 	json_t *whole = get_answer();
@@ -303,16 +303,16 @@ static void test_clear_is_for_all_sessions(void **state)
 	assert_int_equal(number(json_object_get(whole, "result"), "failed"), 0);
 	json_decref(whole);
 	// One does not answer.
-	fake_bridge.refuse_clear = -ENOTCONN;
+	fake_speakers.refuse_clear = -ENOTCONN;
 	ask("peering.clear", params);
-	WAIT(fake_bridge.clears == 3);
+	WAIT(fake_speakers.clears == 3);
 	answer_clear(2, API_NONE);
 	whole = get_answer();
 	assert_int_equal(number(json_object_get(whole, "result"), "cleared"), 1);
 	assert_int_equal(number(json_object_get(whole, "result"), "failed"), 1);
 	json_decref(whole);
 	ask("peering.clear", params);
-	WAIT(fake_bridge.clears == 5);
+	WAIT(fake_speakers.clears == 5);
 	answer_clear(3, API_REFUSED);
 	answer_clear(4, API_REFUSED);
 	whole = get_answer();
@@ -335,18 +335,18 @@ static void test_sessions_and_ports_are_events(void **state)
 {
 	assert_int_equal(json_array_size(events), 3); // the ports
 	assert_event("port", "port", "core0", "up");
-	bridge_says_session(interface("acme-01/private"), "established");
+	speaker_says_session(interface("acme-01/private"), "established");
 	assert_event("session", "peering", "acme-01/private", "established");
-	bridge_says_session(interface("acme-01/private"), "established"); // counters
+	speaker_says_session(interface("acme-01/private"), "established"); // counters
 	assert_int_equal(json_array_size(events), 4);
-	bridge_says_session(interface("acme-01/private"), "idle");
+	speaker_says_session(interface("acme-01/private"), "idle");
 	assert_event("session", "peering", "acme-01/private", "idle");
-	bridge_says_session(interface("acme-01/private"), "connect"); // still down
+	speaker_says_session(interface("acme-01/private"), "connect"); // still down
 	assert_int_equal(json_array_size(events), 5);
 	const json_t *last = json_array_get(events, 4);
 	assert_string_equal(json_string_value(json_object_get(last, "was")), "established");
 	assert_string_equal(json_string_value(json_object_get(last, "link")), "primary");
-	bridge_says_session(4242, "idle"); // nobody's
+	speaker_says_session(4242, "idle"); // nobody's
 	const struct wire_port port = {.port = 1, .mtu = 1500, .mac = {2, 0, 0, 0, 0, 1}};
 	fake_send(&fake, WIRE_PORT, &port);
 	WAIT(json_array_size(events) == 6);

@@ -26,7 +26,7 @@ static void test_everything_is_installed(void **state)
 	assert_int_equal(fake_count(&fake, WIRE_NEIGHBOR_SET), 3);
 	assert_int_equal(fake.hosts, 3); // TAPs of two attachments and the core port
 	assert_int_equal(fake_bridge.interfaces, 3);
-	assert_int_equal(fake_bridge.peerings, 2);
+	assert_int_equal(fake_speakers.sessions, 2);
 	const struct wire_interface *tunnel =
 		fake_find(&fake, WIRE_INTERFACE_SET, interface("vnet/acme-prod"));
 	assert_int_not_equal(tunnel->underlay, 0);
@@ -44,7 +44,7 @@ static void test_everything_is_installed(void **state)
 		path_to = only_path(fake_route(&fake, vrf(own[i][1]), "10.9.0.0/16"));
 		assert_int_equal(path_to->interface, interface(own[i][1]));
 	}
-	assert_int_equal(fake_bridge.announced[vrf(ACME)], 1);
+	assert_int_equal(fake_speakers.announced[vrf(ACME)], 1);
 }
 
 static void test_a_route_comes_and_goes(void **state)
@@ -92,16 +92,16 @@ static void test_a_neighbor_is_one_store(void **state)
 	assert_int_equal(fake.written, written + 2); // neighbor and path
 	bridge_says_neighbor(id, "169.254.10.1", true);
 	WAIT(to->up == 1);
-	assert_int_equal(fake_bridge.announced[vrf(ACME)], 1); // the tunnel was up all the time
+	assert_int_equal(fake_speakers.announced[vrf(ACME)], 1); // the tunnel was up all the time
 }
 
 static void test_a_tunnel_down_is_not_announced(void **state)
 {
 	bridge_says_neighbor(interface("core0"), "192.0.2.2", false);
-	assert_int_equal(fake_bridge.announced[vrf(ACME)], 0);
-	assert_int_equal(fake_bridge.announced[vrf(GLOBEX)], 0);
+	assert_int_equal(fake_speakers.announced[vrf(ACME)], 0);
+	assert_int_equal(fake_speakers.announced[vrf(GLOBEX)], 0);
 	bridge_says_neighbor(interface("core0"), "192.0.2.2", true);
-	assert_int_equal(fake_bridge.announced[vrf(ACME)], 1);
+	assert_int_equal(fake_speakers.announced[vrf(ACME)], 1);
 }
 
 static void test_a_port_takes_its_carriers_along(void **state)
@@ -151,7 +151,7 @@ static void test_a_circuit_goes_without_a_trace(void **state)
 	assert_int_equal(fake_count(&fake, WIRE_LOCAL_SET), 2);
 	assert_int_equal(fake_count(&fake, WIRE_NEIGHBOR_SET), 2);
 	assert_int_equal(fake_bridge.interfaces, 2);
-	assert_int_equal(fake_bridge.peerings, 1);
+	assert_int_equal(fake_speakers.sessions, 1);
 	assert_non_null(fake_route(&fake, vrf(ACME), "10.1.0.0/16"));
 	configuration_apply(&configuration, base_yaml);
 	publish();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef BRIDGE_FILES_H
-#define BRIDGE_FILES_H
+#ifndef SPEAKERS_FILES_H
+#define SPEAKERS_FILES_H
 
 // Small files of a speaker's directory. Path pieces are joined as DIRECTORY/NAME.
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef BRIDGE_CHILD_H
-#define BRIDGE_CHILD_H
+#ifndef SPEAKERS_CHILD_H
+#define SPEAKERS_CHILD_H
 
 // Short-lived commands, started and waited for without stopping the event loop.
 

@@ -5,7 +5,7 @@
 // time, the others queue. A daemon that does not answer for twenty seconds is taken for dead: the connection is
 // closed, all commands fail, and whoever owns us decides what next.
 
-#include "control/bridge/birdc.h"
+#include "control/speakers/bird/birdc.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -200,6 +200,23 @@ void birdc_connect(struct birdc *birdc)
 bool birdc_ready(const struct birdc *birdc)
 {
 	return birdc->ready;
+}
+
+void birdc_drop(struct birdc *birdc)
+{
+	if (birdc->stream)
+		lost(birdc);
+}
+
+int birdc_pid(const struct birdc *birdc)
+{
+	struct ucred peer = {0};
+	socklen_t size = sizeof(peer);
+
+	if (!birdc->ready || getsockopt(bufferevent_getfd(birdc->stream), SOL_SOCKET, SO_PEERCRED,
+				     &peer, &size) != 0)
+		return 0;
+	return peer.pid;
 }
 
 int birdc_command(

@@ -2,7 +2,7 @@
 // The control-socket client against a scripted daemon in the same event loop: answers in pieces, continuation
 // lines, errors, a daemon that hangs up, one that speaks nonsense, one that is not there.
 
-#include "control/bridge/birdc.h"
+#include "control/speakers/bird/birdc.h"
 
 #include <errno.h>
 #include <setjmp.h>

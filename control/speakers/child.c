@@ -3,7 +3,7 @@
 // The end of one is seen through a pidfd, so no SIGCHLD handler is needed and nobody else's children are reaped;
 // stderr is a pipe that is read once the command is over (a daemon it left behind may hold the other end open).
 
-#include "control/bridge/child.h"
+#include "control/speakers/child.h"
 
 #include <errno.h>
 #include <fcntl.h>

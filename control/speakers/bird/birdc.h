@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef BRIDGE_BIRDC_H
-#define BRIDGE_BIRDC_H
+#ifndef BIRD_BIRDC_H
+#define BIRD_BIRDC_H
 
 // A client of BIRD's control socket: commands in order, answers line by line, nothing ever waited for.
 
@@ -21,6 +21,9 @@ struct birdc *birdc_create(struct event_base *base, const char *path, birdc_stat
 void birdc_destroy(struct birdc *birdc);
 void birdc_connect(struct birdc *birdc); // harmless when connected or connecting
 bool birdc_ready(const struct birdc *birdc);
+// Gives the connection up, if there is one: as when the daemon had closed it.
+void birdc_drop(struct birdc *birdc);
+int birdc_pid(const struct birdc *birdc); // of the daemon, 0 = not known
 // 0, or -ENOTCONN and done is not called.
 int birdc_command(
 	struct birdc *birdc, const char *command, birdc_line line, birdc_done done, void *ctx);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A speaker's directory holds bird.conf, one peering-ID.conf a peering, and what the daemon itself makes (control
-// socket, pid file, log). Passwords stand in it, so it is 0750 and files are 0640. A new text is written beside
-// the old one and renamed over it, after it has been checked. Only names of that pattern are ever removed.
+// A speaker's directory holds bird.conf, a domain-ID.conf for each domain, a peering-ID.conf for each session, and
+// what the daemon itself makes (control socket, pid file, log). Passwords stand in it, so it is 0750 and files are
+// 0640; the launcher gives the directory to the daemon's group, and its files inherit that. A new text is written
+// beside the old one and renamed over it, after it has been checked. Only names of that pattern are ever removed.
 
-#include "control/bridge/files.h"
+#include "control/speakers/files.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -103,6 +104,7 @@ void files_remove_all(const char *directory)
 
 	while (open_directory && (entry = readdir(open_directory)) != NULL)
 		if (strncmp(entry->d_name, "bird.", 5) == 0 ||
+			strncmp(entry->d_name, "domain-", 7) == 0 ||
 			strncmp(entry->d_name, "peering-", 8) == 0)
 			files_remove(directory, entry->d_name);
 	if (open_directory)

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef BIRD_BIRD_H
+#define BIRD_BIRD_H
+
+// Inside control/speakers/bird: one BIRD of one instance.
+
+#include <stdio.h>
+
+#include "control/speakers/bird/birdc.h"
+#include "control/speakers/state.h"
+
+struct bird_reader;
+
+struct bird {
+	struct birdc *control;
+	struct event *settle; // timer: the daemon is asked whether it is done
+	struct child *checker, *launcher;
+	struct bird_reader *reader; // of session states
+	bool written;               // the daemon may start: its files are complete
+	bool told;                  // the daemon has read the files as they are
+	bool connected;             // it has been, in our life
+	bool polling;               // `show protocols` is on its way
+	bool in_progress;           // heard while asking: the change is still under way
+	unsigned int polls;
+	uint64_t launched; // clock of the last start, ns
+};
+
+// config.c: the instance's files. 0 or -errno.
+int config_write(struct speaker *speaker); // renders what is stale, writes new files beside the old
+int config_commit(struct speaker *speaker); // the new files have been checked and take effect
+int config_toggle(
+	struct speaker *speaker, struct served_domain *domain); // only groups' states changed
+bool config_announces(const struct speaker *speaker, const struct served_domain *domain,
+	uint32_t group); // the file of an earlier life does
+void config_forget(struct speaker *speaker, const struct served_domain *domain,
+	const struct served_session *session);
+void config_lost(struct speaker *speaker); // somebody removed them
+// The file of an earlier life that the complaint names goes. False: it names none.
+bool config_drop_leftover(const struct speaker *speaker, const char *complaint);
+
+// session.c
+struct bird_reader *session_reader_new(void);
+void session_poll(struct speaker *speaker);
+
+// ask.c
+int bird_ask(struct speaker *speaker, struct served_session *session,
+	enum speaker_question question, speaker_row row, speaker_done done, void *ctx);
+int bird_clear(struct speaker *speaker, struct served_session *session, bool soft,
+	speaker_done done, void *ctx);
+
+#endif

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The files of one BIRD: which there are, and how new ones take the place of old ones. A new text is first written as
+// NAME.new, with a bird.conf.new that includes it; only when the daemon's own parser has accepted them all are they
+// renamed, included files first. So what lies there under its final name is always a configuration that was accepted
+// as a whole, whenever the daemon or culvertd may die. One exception: whether a group is announced is a word in its
+// domain's file that needs no parser, and is written in place at once.
+//
+// Of each text only a digest is kept: what is wanted, and what lies under the final name. Only what was declared anew
+// is rendered. Files of an earlier life that nobody has declared yet stay included until speakers_sweep().
+
+#include "control/speakers/bird/bird.h"
+
+#include "control/base/array.h"
+#include "control/speakers/bird/render.h"
+#include "control/speakers/files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_BYTES = 48 };
+
+// What the files are of.
+enum part { PART_DOMAIN, PART_SESSION };
+static const char *const stem[] = {[PART_DOMAIN] = "domain", [PART_SESSION] = "peering"};
+
+static void file_name(char name[NAME_BYTES], enum part part, uint32_t id, const char *suffix)
+{
+	snprintf(name, NAME_BYTES, "%s-%u.conf%s", stem[part], id, suffix);
+}
+
+static void digest(uint8_t out[16], const char *text)
+{
+	crypto_generichash(out, 16, (const unsigned char *)text, strlen(text), NULL, 0);
+}
+
+// --- one file
+
+static void look(const struct speaker *speaker, struct speaker_file *file, const char *name)
+{
+	if (file->looked)
+		return;
+	file->looked = true;
+	char *text = files_read(speaker->directory, name);
+	file->there = text != NULL;
+	if (text != NULL)
+		digest(file->installed, text);
+	free(text);
+}
+
+// Takes the text over. 0 or -errno.
+static int write_new(const struct speaker *speaker, struct speaker_file *file, enum part part,
+	uint32_t id, char *text)
+{
+	char name[NAME_BYTES];
+	uint8_t before[16];
+	int err = 0;
+
+	if (text == NULL)
+		return -ENOMEM;
+	file_name(name, part, id, "");
+	look(speaker, file, name);
+	memcpy(before, file->wanted, sizeof(before));
+	digest(file->wanted, text);
+	file->rendered = true;
+	// Another text deserves another try, the same does not.
+	if (memcmp(before, file->wanted, sizeof(before)) != 0)
+		file->refused = false;
+	file_name(name, part, id, ".new");
+	if (speaker_file_is_new(file))
+		err = files_write(speaker->directory, name, text);
+	file->stale = err != 0;
+	free(text);
+	return err;
+}
+
+static int rename_new(
+	const struct speaker *speaker, struct speaker_file *file, enum part part, uint32_t id)
+{
+	char from[NAME_BYTES], to[NAME_BYTES];
+
+	if (!speaker_file_is_new(file))
+		return 0;
+	file_name(from, part, id, ".new");
+	file_name(to, part, id, "");
+	int err = files_rename(speaker->directory, from, to);
+	if (err != 0) {
+		file->stale = true; // somebody took it away: written anew
+		return err;
+	}
+	memcpy(file->installed, file->wanted, sizeof(file->installed));
+	file->there = true;
+	return 0;
+}
+
+// --- which files the main file includes
+
+struct includes {
+	unsigned int count;
+	char **item;
+};
+
+static void include(struct includes *list, const char *name)
+{
+	char **place = APPEND(*list);
+
+	*place = strdup(name);
+	if (*place == NULL)
+		abort();
+}
+
+static void free_includes(struct includes *list)
+{
+	for (unsigned int i = 0; i < list->count; i++)
+		free(list->item[i]);
+	free(list->item);
+}
+
+static bool declared(const struct speaker *speaker, enum part part, uint32_t id)
+{
+	struct speakers *speakers = speaker->speakers;
+
+	return part == PART_DOMAIN ? served_domain(speakers, id) != NULL
+				   : served_session(speakers, id) != NULL;
+}
+
+// "peering-7.conf" of this part; not "peering-7.conf.new" nor "peering-07.conf".
+static bool name_of_part(const char *text, enum part part, uint32_t *id)
+{
+	char format[24], expected[NAME_BYTES];
+
+	snprintf(format, sizeof(format), "%s-", stem[part]);
+	if (strncmp(text, format, strlen(format)) != 0)
+		return false;
+	*id = (uint32_t)strtoul(text + strlen(format), NULL, 10);
+	file_name(expected, part, *id, "");
+	return strcmp(text, expected) == 0;
+}
+
+static void include_leftovers(const struct speaker *speaker, enum part part, struct includes *list)
+{
+	DIR *directory = speaker->speakers->swept ? NULL : opendir(speaker->directory);
+	const struct dirent *entry;
+	uint32_t id;
+
+	while (directory != NULL && (entry = readdir(directory)) != NULL)
+		if (name_of_part(entry->d_name, part, &id) && !declared(speaker, part, id))
+			include(list, entry->d_name);
+	if (directory != NULL)
+		closedir(directory);
+}
+
+static void include_file(struct includes *list, const struct speaker_file *file, enum part part,
+	uint32_t id, bool fresh)
+{
+	char name[NAME_BYTES];
+
+	if (!speaker_file_is_new(file) && !file->there)
+		return; // quarantined, and nothing good to fall back on
+	file_name(name, part, id, speaker_file_is_new(file) && fresh ? ".new" : "");
+	include(list, name);
+}
+
+// The main file's text. fresh: what is new is included under its temporary name.
+static char *main_text(const struct speaker *speaker, bool fresh)
+{
+	struct includes domains = {0}, sessions = {0};
+	const struct served_session *session;
+	const struct served_domain *domain;
+
+	TAILQ_FOREACH (domain, &speaker->domains, link)
+		include_file(&domains, &domain->file, PART_DOMAIN, domain->id, fresh);
+	TAILQ_FOREACH (session, &speaker->sessions, link)
+		include_file(&sessions, &session->file, PART_SESSION, session->id, fresh);
+	include_leftovers(speaker, PART_DOMAIN, &domains);
+	include_leftovers(speaker, PART_SESSION, &sessions);
+	char *text =
+		render_main(speaker, fresh ? NULL : "bird.log", (const char *const *)domains.item,
+			domains.count, (const char *const *)sessions.item, sessions.count);
+	free_includes(&domains);
+	free_includes(&sessions);
+	return text;
+}
+
+static int write_main(const struct speaker *speaker, bool fresh)
+{
+	char *text = main_text(speaker, fresh);
+	int err = text != NULL ? files_write(speaker->directory, "bird.conf.new", text) : -ENOMEM;
+
+	free(text);
+	return err;
+}
+
+// --- the steps
+
+static int write_domains(struct speaker *speaker)
+{
+	struct served_domain *domain;
+	int err = 0;
+
+	TAILQ_FOREACH (domain, &speaker->domains, link)
+		if (domain->file.stale && err == 0)
+			err = write_new(speaker, &domain->file, PART_DOMAIN, domain->id,
+				render_domain(domain));
+	return err;
+}
+
+int config_write(struct speaker *speaker)
+{
+	struct served_session *session;
+	int err = files_make_directory(speaker->directory);
+
+	if (err == 0)
+		err = write_domains(speaker);
+	TAILQ_FOREACH (session, &speaker->sessions, link)
+		if (session->file.stale && err == 0)
+			err = write_new(speaker, &session->file, PART_SESSION, session->id,
+				render_session(session));
+	return err != 0 ? err : write_main(speaker, true);
+}
+
+int config_commit(struct speaker *speaker)
+{
+	struct served_session *session;
+	struct served_domain *domain;
+	// What was toggled while the parser read: the word of now, not the one it saw.
+	int err = write_domains(speaker);
+
+	TAILQ_FOREACH (domain, &speaker->domains, link)
+		if (err == 0)
+			err = rename_new(speaker, &domain->file, PART_DOMAIN, domain->id);
+	TAILQ_FOREACH (session, &speaker->sessions, link)
+		if (err == 0)
+			err = rename_new(speaker, &session->file, PART_SESSION, session->id);
+	if (err == 0)
+		err = write_main(speaker, false);
+	if (err == 0)
+		err = files_rename(speaker->directory, "bird.conf.new", "bird.conf");
+	return err;
+}
+
+int config_toggle(struct speaker *speaker, struct served_domain *domain)
+{
+	int err = write_new(speaker, &domain->file, PART_DOMAIN, domain->id, render_domain(domain));
+
+	return err != 0 ? err : rename_new(speaker, &domain->file, PART_DOMAIN, domain->id);
+}
+
+bool config_announces(
+	const struct speaker *speaker, const struct served_domain *domain, uint32_t group)
+{
+	static const char open[] = " {\n", disabled[] = "\tdisabled;";
+	char name[NAME_BYTES], protocol[40];
+	bool found = false;
+
+	file_name(name, PART_DOMAIN, domain->id, "");
+	char *text = files_read(speaker->directory, name);
+	for (uint8_t family = 4; text != NULL && family <= 6 && !found; family += 2) {
+		render_group(protocol, domain->id, group, family);
+		const char *at = strstr(text, protocol);
+		if (at == NULL)
+			continue;
+		at += strlen(protocol);
+		found = strncmp(at, open, strlen(open)) == 0 &&
+			strncmp(at + strlen(open), disabled, strlen(disabled)) != 0;
+	}
+	free(text);
+	return found;
+}
+
+// --- what goes
+
+void config_forget(struct speaker *speaker, const struct served_domain *domain,
+	const struct served_session *session)
+{
+	char name[NAME_BYTES];
+
+	// The running daemon has read it already; without the file it is no leftover of an earlier life either.
+	if (session != NULL)
+		file_name(name, PART_SESSION, session->id, "");
+	else
+		file_name(name, PART_DOMAIN, domain->id, "");
+	files_remove(speaker->directory, name);
+}
+
+void config_lost(struct speaker *speaker)
+{
+	struct served_session *session;
+	struct served_domain *domain;
+
+	TAILQ_FOREACH (domain, &speaker->domains, link)
+		domain->file.there = false, domain->file.stale = true;
+	TAILQ_FOREACH (session, &speaker->sessions, link)
+		session->file.there = false, session->file.stale = true;
+}
+
+bool config_drop_leftover(const struct speaker *speaker, const char *complaint)
+{
+	char name[NAME_BYTES];
+	uint32_t id;
+
+	for (enum part part = PART_DOMAIN; part <= PART_SESSION; part++) {
+		snprintf(name, sizeof(name), "%s-", stem[part]);
+		const char *at = strstr(complaint, name);
+		if (at == NULL)
+			continue;
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, ":, \r\n"), at);
+		if (!name_of_part(name, part, &id) || declared(speaker, part, id))
+			continue;
+		files_remove(speaker->directory, name);
+		return true;
+	}
+	return false;
+}

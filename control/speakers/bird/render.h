@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef BIRD_RENDER_H
+#define BIRD_RENDER_H
+
+// BIRD configuration as text. Texts are malloc'ed, NULL = no memory.
+
+#include <stdio.h>
+
+#include "control/speakers/state.h"
+
+// What cannot be put into a configuration without breaking it, or makes no session. 0 or an error.
+int render_accepts(const struct speaker_session *session, struct api_error *error);
+char *render_session(const struct served_session *session);
+char *render_domain(const struct served_domain *domain); // tables, kernel protocols, announcements
+// The main file: what is said once, the includes (names in the same directory) and joins. `log` is NULL for a text
+// that is only checked: the parser opens the log it finds.
+char *render_main(const struct speaker *speaker, const char *log, const char *const *domain,
+	unsigned int domains, const char *const *session, unsigned int sessions);
+void render_table(char name[24], uint32_t domain, uint8_t family);                 // "d7v4"
+void render_group(char name[40], uint32_t domain, uint32_t group, uint8_t family); // "a7g9v4"
+
+// filter.c: a policy as the statements of a filter of this family; the last one decides. `accept` is what is done with
+// a route that may pass: "accept;".
+void filter_render(FILE *out, const struct policy *policy, uint8_t family, const char *accept);
+
+#endif

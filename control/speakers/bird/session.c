@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Session states, as BIRD tells them: once a second `show protocols`, with all details for a daemon of few
+// sessions, and for one of many only every tenth time (its answer is thirty lines a session). BIRD has no
+// notifications, and one answer shows all sessions, so a poll is cheap. A change is reported once.
+//
+// A session that is wanted and that BIRD has disabled for want of a listening socket (another daemon held the port when
+// it started) is enabled again: by itself BIRD does not try twice.
+
+#include "control/speakers/bird/bird.h"
+
+#include "control/base/log.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { FEW_SESSIONS = 50, DETAILS_EVERY = 10, ENABLE_EVERY = 3 };
+
+struct bird_reader {
+	struct served_session *session; // whose lines are being read, NULL = nobody's
+	bool details, down;
+	struct speaker_state state;
+};
+
+struct bird_reader *session_reader_new(void)
+{
+	return calloc(1, sizeof(struct bird_reader));
+}
+
+static void enable_again(const struct bird *bird, const struct served_session *session)
+{
+	char command[32];
+
+	if (bird->polls % ENABLE_EVERY != 0)
+		return;
+	snprintf(command, sizeof(command), "enable p%u", session->id);
+	log_warning("speakers", "session without a listening socket is enabled again",
+		log_text("session", session->declared.name));
+	birdc_command(bird->control, command, NULL, NULL, NULL);
+}
+
+static void flush(const struct bird *bird)
+{
+	struct bird_reader *reader = bird->reader;
+	struct served_session *session = reader->session;
+
+	reader->session = NULL;
+	if (session == NULL)
+		return;
+	if (reader->down && session->declared.enabled && !session->file.refused &&
+		strstr(reader->state.detail, "No listening socket") != NULL)
+		enable_again(bird, session);
+	speaker_report(session, &reader->state);
+}
+
+static void lower(char *to, size_t size, const char *from)
+{
+	size_t i;
+
+	for (i = 0; i + 1 < size && from[i] != '\0' && !isspace((unsigned char)from[i]); i++)
+		to[i] = (char)tolower((unsigned char)from[i]);
+	to[i] = '\0';
+}
+
+static uint64_t time_of(const char *date, const char *clock)
+{
+	struct tm tm = {.tm_isdst = -1};
+
+	if (sscanf(date, "%d-%d-%d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday) != 3 ||
+		sscanf(clock, "%d:%d:%d", &tm.tm_hour, &tm.tm_min, &tm.tm_sec) != 3)
+		return 0;
+	tm.tm_year -= 1900;
+	tm.tm_mon -= 1;
+	return (uint64_t)mktime(&tm);
+}
+
+// "p7  BGP  ---  up  2026-11-21 02:24:46  Established   "
+static void header_line(struct speaker *speaker, const char *text)
+{
+	struct bird *bird = speaker->own;
+	struct bird_reader *reader = bird->reader;
+	char state[16] = "", date[16] = "", clock[16] = "";
+	unsigned int id;
+	int used = 0;
+
+	flush(bird);
+	if (sscanf(text, "p%u BGP %*s %15s %15s %15s %n", &id, state, date, clock, &used) < 4 ||
+		used == 0)
+		return;
+	struct served_session *session = served_session(speaker->speakers, id);
+	if (session == NULL || session->domain->speaker != speaker)
+		return;
+	struct speaker_state *shown = &reader->state;
+	*shown = (struct speaker_state){.since = time_of(date, clock)};
+	reader->session = session;
+	reader->down = strcmp(state, "down") == 0;
+	session->polled = bird->polls;
+	const char *info = text + used;
+	lower(shown->state, sizeof(shown->state), *info != '\0' ? info : state);
+	if (reader->down)
+		snprintf(shown->state, sizeof(shown->state), "down");
+	info += strcspn(info, " ");
+	info += strspn(info, " ");
+	if (strcmp(shown->state, "established") != 0)
+		snprintf(shown->detail, sizeof(shown->detail), "%.*s", (int)strcspn(info, "\r\n"),
+			info);
+	if (!reader->details) {
+		shown->imported = session->state.imported;
+		shown->filtered = session->state.filtered;
+		shown->exported = session->state.exported;
+	}
+}
+
+static void detail_line(struct bird_reader *reader, const char *text)
+{
+	struct speaker_state *shown = &reader->state;
+	unsigned int imported, filtered, exported;
+
+	text += strspn(text, " ");
+	if (strncmp(text, "Routes:", 7) == 0 &&
+		sscanf(text + 7, " %u imported, %u filtered, %u exported", &imported, &filtered,
+			&exported) == 3) {
+		shown->imported += imported;
+		shown->filtered += filtered;
+		shown->exported += exported;
+	} else if (strncmp(text, "Last error:", 11) == 0 &&
+		   strcmp(shown->state, "established") != 0) {
+		text += 11;
+		snprintf(shown->detail, sizeof(shown->detail), "%s", text + strspn(text, " "));
+	}
+}
+
+static void on_line(void *ctx, unsigned int code, const char *text)
+{
+	struct speaker *speaker = ctx;
+	struct bird *bird = speaker->own;
+
+	if (code == 1002)
+		header_line(speaker, text);
+	else if (code == 1006 && bird->reader->session != NULL)
+		detail_line(bird->reader, text);
+}
+
+static void on_done(void *ctx, int error, unsigned int code, const char *text)
+{
+	struct speaker *speaker = ctx;
+	struct bird *bird = speaker->own;
+	struct served_session *session, *next;
+
+	if (error == -ECANCELED)
+		return;
+	bird->polling = false;
+	if (error != 0) {
+		bird->reader->session = NULL;
+		return;
+	}
+	flush(bird);
+	// Whom the daemon does not know (yet, or any more).
+	TAILQ_FOREACH_SAFE(session, &speaker->sessions, link, next)
+	{
+		const struct speaker_state state = {.state = "down"};
+		if (session->polled != bird->polls)
+			speaker_report(session, &state);
+	}
+}
+
+void session_poll(struct speaker *speaker)
+{
+	struct bird *bird = speaker->own;
+	struct served_session *session;
+	unsigned int count = 0;
+
+	if (bird->polling || TAILQ_EMPTY(&speaker->sessions))
+		return;
+	TAILQ_FOREACH (session, &speaker->sessions, link)
+		count++;
+	bird->polls++;
+	bird->reader->details = count <= FEW_SESSIONS || bird->polls % DETAILS_EVERY == 1;
+	bird->reader->session = NULL;
+	const char *command =
+		bird->reader->details ? "show protocols all \"p*\"" : "show protocols \"p*\"";
+	bird->polling = birdc_command(bird->control, command, on_line, on_done, speaker) == 0;
+}

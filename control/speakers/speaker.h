@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef SPEAKER_H
+#define SPEAKER_H
+
+// Speakers: who talks to the customers' routers on behalf of a routing domain. Declared sessions, policies and own
+// announcements go in; session states and, when asked for, routes with their attributes come out. What a session
+// learned comes by the kernel's table (bridge/), except from a speaker without a daemon, which reports it here.
+//
+// Behind this header stand struct speaker_ops (state.h): BIRD (speakers/bird/), and routes from the model where no BGP
+// is spoken (speakers/static/). A speaker serves one instance: one routing domain, or all that share a namespace.
+//
+// All functions and callbacks run on the route thread. Functions only record what is wanted; what comes of it is seen
+// in the session callback. Setting twice is harmless. Ids are those of the store's id table.
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "control/api/error.h"
+#include "control/policy/policy.h"
+
+struct event_base;
+struct speakers;
+
+struct speaker_state {
+	char state
+		[16]; // "established", "connect", "active", "idle", "down", ..; "static" without BGP
+	char detail
+		[128];  // last error as the speaker tells it, or why it refuses the session, or ""
+	uint64_t since; // CLOCK_REALTIME seconds of the last change
+	uint32_t imported, filtered, exported;
+};
+
+// Routes cross such a session.
+static inline bool speaker_state_up(const char *state)
+{
+	return strcmp(state, "established") == 0 || strcmp(state, "static") == 0;
+}
+
+// A callback may call any function of this header but those that delete a domain or a session, or end it all.
+struct speaker_callbacks {
+	void *ctx;
+	// State of a session changed.
+	void (*session)(void *ctx, uint32_t session, const struct speaker_state *state);
+	// The daemon that serves this domain was started anew; what it had learned it learns again. May be NULL.
+	void (*restarted)(void *ctx, uint32_t domain);
+	// A speaker without a daemon has a route, or has it no more. No policy has judged it. May be NULL.
+	void (*route)(void *ctx, uint32_t domain, const struct policy_route *route, bool present);
+};
+
+struct speakers_options {
+	struct event_base *base;
+	const char *run_dir; // configuration, control sockets, pid files: RUN/bird/INSTANCE/
+	const char *
+		launcher; // starts and stops daemons: LAUNCHER start|stop DIR NETNS; NULL or "" = do not
+	struct speaker_callbacks callbacks;
+};
+
+int speakers_create(struct speakers **speakers, const struct speakers_options *options,
+	struct api_error *error);
+// Daemons go on: sessions outlive us. Questions under way are answered with an error first, and no new one is taken.
+void speakers_destroy(struct speakers *speakers); // NULL is fine
+
+// --- what is served
+
+enum speaker_kind { SPEAKER_BIRD, SPEAKER_STATIC };
+
+struct speaker_domain {
+	uint32_t id;
+	enum speaker_kind kind;
+	const char *name;      // shown in comments
+	const char *instance;  // [a-z0-9-]; domains that name the same one share a speaker
+	bool shared;           // this instance is for many domains
+	const char *netns;     // where its daemon runs: name in /run/netns
+	int netns_fd;          // the namespace that is; duplicated. -1 = not known
+	uint32_t kernel_table; // the daemon's learned routes go there
+};
+// A changed instance, kind or table makes it anew. A new namespace under the same name replaces the daemon.
+int speakers_domain_set(
+	struct speakers *speakers, const struct speaker_domain *domain, struct api_error *error);
+// Its sessions, announcements and joins go with it; with an instance's last domain its daemon and its files.
+void speakers_domain_delete(struct speakers *speakers, uint32_t id);
+
+// A session. Its import policy judges what the far end announces, its export policy what is told to it; both see
+// routes of their own family only. A route that they change is seen changed by the far end or the domain's table.
+struct speaker_session {
+	uint32_t id, domain;
+	const char *name;
+	bool enabled;
+	struct ip_address local, remote;
+	uint32_t local_asn, remote_asn;
+	const char *password;         // NULL = none; printable ASCII without quote and backslash
+	uint16_t hold, keepalive;     // s, 0 = default
+	uint16_t connect, error_wait; // s, 0 = default
+	uint32_t memory_limit;        // prefixes at which the speaker itself gives up
+	const struct policy *import, *export; // copied; NULL = everything
+	const struct ip_prefix *route;        // of a speaker without BGP: what lies behind `remote`
+	unsigned int routes;
+};
+int speakers_session_set(
+	struct speakers *speakers, const struct speaker_session *session, struct api_error *error);
+void speakers_session_delete(struct speakers *speakers, uint32_t id);
+
+// What a domain announces, in groups that come and go as a whole (a vNet and its tunnel): a group is announced or
+// withdrawn within milliseconds, without a change of the daemon's configuration. Origin POLICY_OWN, preferred to
+// anything learned. Replaces all groups of the domain.
+struct speaker_announcement {
+	struct ip_prefix prefix;
+	const uint32_t *community;
+	unsigned int communities;
+	const struct policy_large *large;
+	unsigned int larges;
+};
+struct speaker_group {
+	uint32_t id;
+	enum {
+		SPEAKER_WITHDRAWN,
+		SPEAKER_ANNOUNCED,
+		SPEAKER_AS_BEFORE, // it is not known yet: as an earlier culvertd, or this one, left it
+	} state;
+	const struct speaker_announcement *list; // copied
+	unsigned int count;
+};
+int speakers_announce(struct speakers *speakers, uint32_t domain,
+	const struct speaker_group *groups,
+	unsigned int count); // 0 or -ENOENT
+
+// A join that keeps BGP attributes: what was learned in one domain is told to the sessions of the other (origin
+// POLICY_JOINED there, and never told further), if the policy of that direction lets it; NULL lets nothing. Between
+// domains of one instance; else API_REFUSED: a session between two namespaces is not made yet.
+int speakers_join(struct speakers *speakers, uint32_t a, uint32_t b, const struct policy *a_to_b,
+	const struct policy *b_to_a, struct api_error *error);
+void speakers_part(struct speakers *speakers, uint32_t a, uint32_t b);
+
+// --- questions
+
+// One route of the answer. Arrays and pointers live until the function returns. `rule` is that of the session's import
+// policy that refuses it (SPEAKER_FILTERED; NULL: the speaker refused it for a reason of its own).
+typedef void (*speaker_row)(
+	void *ctx, const struct policy_route *route, const struct policy_rule *rule);
+// The end of the answer; error NULL = it is complete. Called once, from the event loop.
+typedef void (*speaker_done)(void *ctx, const struct api_error *error);
+
+enum speaker_question { SPEAKER_FILTERED, SPEAKER_ADVERTISED, SPEAKER_RECEIVED };
+
+// 0, or done is not called: -ENOENT (no such session), -ENOTCONN (its speaker does not answer), -ENOMEM.
+int speakers_ask(struct speakers *speakers, uint32_t session, enum speaker_question question,
+	speaker_row row, speaker_done done, void *ctx);
+// Close the session and let it come up again; soft = route refresh only. Answers as speakers_ask.
+int speakers_clear(
+	struct speakers *speakers, uint32_t session, bool soft, speaker_done done, void *ctx);
+
+// --- what an earlier life left behind
+
+// Stops daemons and removes files of instances, domains and sessions that have not been declared since speakers_create.
+// Until then they stay in use: a restarted culvertd that has declared half of them must not take down the other half.
+void speakers_sweep(struct speakers *speakers);
+
+struct speaker_counters {
+	uint64_t quarantined; // sessions whose configuration the speaker refused
+	uint64_t launches;    // daemons started
+	uint64_t replaced;    // daemons found in another namespace than their domain's
+};
+void speakers_counters(const struct speakers *speakers, struct speaker_counters *counters);
+
+#endif

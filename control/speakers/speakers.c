@@ -1,0 +1,656 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What was declared: domains, sessions, announcements, joins. A declaration is copied whole, checked for what no
+// speaker could use, compared with the one before, and handed to the speaker of its instance, which is made with its
+// first domain and goes with its last. What is the same as before costs nothing: no text is rendered for it.
+//
+// Nothing here can fail for want of a directory or a daemon: those are tried by the steps (steps.c) until they work,
+// and the sessions say what is wrong meanwhile.
+
+#include "control/speakers/state.h"
+
+#include "control/base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+static const struct speaker_ops *const kinds[] = {
+	[SPEAKER_BIRD] = &bird_speaker,
+	[SPEAKER_STATIC] = &static_speaker,
+};
+
+static char *text_copy(const char *text)
+{
+	char *copy = strdup(text != NULL ? text : "");
+
+	if (copy == NULL)
+		abort();
+	return copy;
+}
+
+static void *copy_of(const void *from, size_t bytes)
+{
+	void *copy = malloc(bytes > 0 ? bytes : 1);
+
+	if (copy == NULL)
+		abort();
+	if (bytes > 0)
+		memcpy(copy, from, bytes);
+	return copy;
+}
+
+struct served_session *served_session(struct speakers *speakers, uint32_t id)
+{
+	return table_find(&speakers->sessions, &id);
+}
+
+struct served_domain *served_domain(struct speakers *speakers, uint32_t id)
+{
+	return table_find(&speakers->domains, &id);
+}
+
+// --- states
+
+static bool same_state(const struct speaker_state *a, const struct speaker_state *b)
+{
+	return strcmp(a->state, b->state) == 0 && a->since == b->since &&
+	       strcmp(a->detail, b->detail) == 0 && a->imported == b->imported &&
+	       a->filtered == b->filtered && a->exported == b->exported;
+}
+
+void speaker_report(struct served_session *session, const struct speaker_state *state)
+{
+	struct speakers *speakers = session->domain->speaker->speakers;
+	const struct speaker_callbacks *callbacks = &speakers->callbacks;
+	struct speaker_state shown = *state;
+
+	if (session->domain->speaker->closing)
+		return;
+	if (session->file.refused)
+		snprintf(shown.detail, sizeof(shown.detail), "%s", session->refusal);
+	if (shown.since == 0)
+		shown.since =
+			strcmp(shown.state, session->state.state) == 0 && session->state.since != 0
+				? session->state.since
+				: (uint64_t)time(NULL);
+	if (session->reported && same_state(&shown, &session->state))
+		return;
+	session->reported = true;
+	session->state = shown;
+	callbacks->session(callbacks->ctx, session->id, &shown);
+}
+
+void speaker_report_all(struct speaker *speaker, const char *detail)
+{
+	struct speaker_state state = {.state = "down"};
+	struct served_session *session, *next;
+
+	snprintf(state.detail, sizeof(state.detail), "%s", detail);
+	TAILQ_FOREACH_SAFE(session, &speaker->sessions, link, next)
+	{
+		speaker_report(session, &state);
+	}
+}
+
+// --- speakers
+
+static void speaker_free(struct speaker *speaker)
+{
+	speaker->closing = true;
+	steps_end(speaker);
+	speaker->ops->close(speaker);
+	if (speaker->apply != NULL)
+		event_free(speaker->apply);
+	if (speaker->poll != NULL)
+		event_free(speaker->poll);
+	if (speaker->netns_fd >= 0)
+		close(speaker->netns_fd);
+	LIST_REMOVE(speaker, entry);
+	free(speaker->directory);
+	free(speaker->netns);
+	free(speaker->name);
+	free(speaker);
+}
+
+static void on_poll(evutil_socket_t fd, short what, void *ctx)
+{
+	struct speaker *speaker = ctx;
+
+	if (!speaker_is_ending(speaker->speakers, speaker->directory))
+		speaker->ops->poll(speaker);
+}
+
+static void take_namespace(struct speaker *speaker, const struct speaker_domain *domain)
+{
+	if (speaker->netns == NULL || strcmp(speaker->netns, domain->netns) != 0) {
+		free(speaker->netns);
+		speaker->netns = text_copy(domain->netns);
+	}
+	if (speaker->netns_fd >= 0)
+		close(speaker->netns_fd);
+	speaker->netns_fd =
+		domain->netns_fd >= 0 ? fcntl(domain->netns_fd, F_DUPFD_CLOEXEC, 0) : -1;
+}
+
+static struct speaker *speaker_open(
+	struct speakers *speakers, const struct speaker_domain *domain, struct api_error *error)
+{
+	const struct timeval second = {1, 0};
+	struct speaker *speaker;
+
+	LIST_FOREACH (speaker, &speakers->list, entry)
+		if (speaker->ops == kinds[domain->kind] &&
+			strcmp(speaker->name, domain->instance) == 0)
+			return speaker;
+	speaker = calloc(1, sizeof(*speaker));
+	if (speaker == NULL)
+		abort();
+	speaker->speakers = speakers;
+	speaker->ops = kinds[domain->kind];
+	speaker->name = text_copy(domain->instance);
+	speaker->netns_fd = -1;
+	TAILQ_INIT(&speaker->domains);
+	TAILQ_INIT(&speaker->sessions);
+	TAILQ_INIT(&speaker->joins);
+	LIST_INSERT_HEAD(&speakers->list, speaker, entry);
+	if (asprintf(&speaker->directory, "%s/bird/%s", speakers->run_dir, domain->instance) < 0)
+		abort();
+	speaker->apply = event_new(speakers->base, -1, 0, steps_due, speaker);
+	speaker->poll = event_new(speakers->base, -1, EV_PERSIST, on_poll, speaker);
+	int result = speaker->apply == NULL || speaker->poll == NULL ||
+				     event_add(speaker->poll, &second) != 0
+			     ? -ENOMEM
+			     : speaker->ops->open(speaker);
+	if (result == 0)
+		return speaker;
+	api_fail(error, API_REFUSED, "is the run directory's name short enough?",
+		"speaker directory \"%s\" cannot be used: %s", speaker->directory,
+		strerror(-result));
+	speaker_free(speaker);
+	return NULL;
+}
+
+// --- domains
+
+static bool name_valid(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length > 0 && length <= 64 &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == length;
+}
+
+static bool same_place(const struct served_domain *domain, const struct speaker_domain *declared)
+{
+	return domain->declared.kind == declared->kind &&
+	       domain->declared.kernel_table == declared->kernel_table &&
+	       strcmp(domain->declared.instance, declared->instance) == 0 &&
+	       strcmp(domain->declared.name, declared->name) == 0;
+}
+
+int speakers_domain_set(
+	struct speakers *speakers, const struct speaker_domain *declared, struct api_error *error)
+{
+	struct served_domain *domain = served_domain(speakers, declared->id);
+
+	if (!name_valid(declared->instance))
+		return api_fail(error, API_INVALID, "use a-z, 0-9 and -",
+			"speaker name \"%s\" is not usable", declared->instance);
+	if (domain != NULL && !same_place(domain, declared)) {
+		speakers_domain_delete(speakers, declared->id);
+		domain = NULL;
+	}
+	if (domain != NULL) {
+		take_namespace(domain->speaker, declared);
+		return 0;
+	}
+	struct speaker *speaker = speaker_open(speakers, declared, error);
+	if (speaker == NULL)
+		return -EIO;
+	take_namespace(speaker, declared);
+	domain = calloc(1, sizeof(*domain));
+	if (domain == NULL)
+		abort();
+	domain->id = declared->id;
+	domain->declared = *declared;
+	domain->declared.name = text_copy(declared->name);
+	domain->declared.instance = text_copy(declared->instance);
+	domain->declared.netns = text_copy(declared->netns);
+	domain->speaker = speaker;
+	domain->file.stale = true;
+	TAILQ_INIT(&domain->groups);
+	TAILQ_INSERT_TAIL(&speaker->domains, domain, link);
+	table_add(&speakers->domains, domain);
+	steps_changed(speaker);
+	return 0;
+}
+
+static void free_group(struct served_domain *domain, struct announcement_group *group)
+{
+	TAILQ_REMOVE(&domain->groups, group, entry);
+	for (unsigned int i = 0; i < group->count; i++) {
+		free((uint32_t *)group->list[i].community);
+		free((struct policy_large *)group->list[i].large);
+	}
+	free(group->list);
+	free(group);
+}
+
+static void free_join(struct speaker *speaker, struct speaker_join *join)
+{
+	TAILQ_REMOVE(&speaker->joins, join, link);
+	policy_clear(&join->a_to_b);
+	policy_clear(&join->b_to_a);
+	free(join);
+}
+
+static void free_session(struct served_session *session)
+{
+	struct speaker *speaker = session->domain->speaker;
+
+	TAILQ_REMOVE(&speaker->sessions, session, link);
+	table_remove(&speaker->speakers->sessions, session);
+	policy_clear(&session->import);
+	policy_clear(&session->export);
+	free((char *)session->declared.name);
+	free((char *)session->declared.password);
+	free((struct ip_prefix *)session->declared.route);
+	free(session->own);
+	free(session);
+}
+
+static void free_domain(struct served_domain *domain)
+{
+	struct announcement_group *group;
+
+	while ((group = TAILQ_FIRST(&domain->groups)) != NULL)
+		free_group(domain, group);
+	TAILQ_REMOVE(&domain->speaker->domains, domain, link);
+	table_remove(&domain->speaker->speakers->domains, domain);
+	free((char *)domain->declared.name);
+	free((char *)domain->declared.instance);
+	free((char *)domain->declared.netns);
+	free(domain);
+}
+
+void speakers_domain_delete(struct speakers *speakers, uint32_t id)
+{
+	struct served_domain *domain = served_domain(speakers, id);
+	struct served_session *session, *next;
+	struct speaker_join *join, *next_join;
+
+	if (domain == NULL)
+		return;
+	struct speaker *speaker = domain->speaker;
+	TAILQ_FOREACH_SAFE(session, &speaker->sessions, link, next)
+	{
+		if (session->domain == domain)
+			speakers_session_delete(speakers, session->id);
+	}
+	TAILQ_FOREACH_SAFE(join, &speaker->joins, link, next_join)
+	{
+		if (join->a == domain || join->b == domain)
+			free_join(speaker, join);
+	}
+	speaker->ops->forget(speaker, domain, NULL);
+	free_domain(domain);
+	if (!TAILQ_EMPTY(&speaker->domains)) {
+		steps_changed(speaker);
+		return;
+	}
+	if (speaker->ops != &static_speaker)
+		speaker_end(speakers, speaker->directory, speaker->netns);
+	speaker_free(speaker);
+}
+
+// --- sessions
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool same_session(const struct served_session *session, const struct speaker_session *b)
+{
+	const struct speaker_session *a = &session->declared;
+	static const struct policy everything = {.otherwise = POLICY_ACCEPT};
+
+	return a->enabled == b->enabled && ip_address_compare(&a->local, &b->local) == 0 &&
+	       ip_address_compare(&a->remote, &b->remote) == 0 && a->local_asn == b->local_asn &&
+	       a->remote_asn == b->remote_asn && same_text(a->name, b->name) &&
+	       same_text(a->password, b->password) && a->hold == b->hold &&
+	       a->keepalive == b->keepalive && a->connect == b->connect &&
+	       a->error_wait == b->error_wait && a->memory_limit == b->memory_limit &&
+	       a->routes == b->routes &&
+	       (a->routes == 0 || memcmp(a->route, b->route, a->routes * sizeof(*a->route)) == 0) &&
+	       policy_equal(&session->import, b->import != NULL ? b->import : &everything) &&
+	       policy_equal(&session->export, b->export != NULL ? b->export : &everything);
+}
+
+static void take_declaration(struct served_session *session, const struct speaker_session *declared)
+{
+	static const struct policy everything = {.otherwise = POLICY_ACCEPT};
+	struct speaker_session old = session->declared;
+	struct policy old_import = session->import, old_export = session->export;
+
+	policy_copy(&session->import, declared->import != NULL ? declared->import : &everything);
+	policy_copy(&session->export, declared->export != NULL ? declared->export : &everything);
+	session->declared = *declared;
+	session->declared.name = text_copy(declared->name);
+	session->declared.password =
+		declared->password != NULL ? text_copy(declared->password) : NULL;
+	session->declared.route =
+		copy_of(declared->route, declared->routes * sizeof(*declared->route));
+	session->declared.import = &session->import;
+	session->declared.export = &session->export;
+	policy_clear(&old_import);
+	policy_clear(&old_export);
+	free((char *)old.name);
+	free((char *)old.password);
+	free((struct ip_prefix *)old.route);
+}
+
+int speakers_session_set(
+	struct speakers *speakers, const struct speaker_session *declared, struct api_error *error)
+{
+	struct served_domain *domain = served_domain(speakers, declared->domain);
+	struct served_session *session = served_session(speakers, declared->id);
+
+	if (domain == NULL)
+		return api_fail(error, API_NOT_FOUND, NULL,
+			"session \"%s\" names no domain with a speaker", declared->name);
+	int result = domain->speaker->ops->accepts(declared, error);
+	if (result != 0)
+		return result;
+	if (session != NULL && session->domain != domain) {
+		speakers_session_delete(speakers, declared->id);
+		session = NULL;
+	}
+	if (session != NULL && same_session(session, declared))
+		return 0;
+	if (session == NULL) {
+		session = calloc(1, sizeof(*session));
+		if (session == NULL)
+			abort();
+		session->id = declared->id;
+		session->domain = domain;
+		TAILQ_INSERT_TAIL(&domain->speaker->sessions, session, link);
+		table_add(&speakers->sessions, session);
+	}
+	take_declaration(session, declared);
+	session->file.stale = true;
+	steps_changed(domain->speaker);
+	return 0;
+}
+
+void speakers_session_delete(struct speakers *speakers, uint32_t id)
+{
+	struct served_session *session = served_session(speakers, id);
+
+	if (session == NULL)
+		return;
+	struct speaker *speaker = session->domain->speaker;
+	speaker->ops->forget(speaker, session->domain, session);
+	free_session(session);
+	steps_changed(speaker);
+}
+
+// --- announcements
+
+static struct announcement_group *find_group(struct served_domain *domain, uint32_t id)
+{
+	struct announcement_group *group;
+
+	TAILQ_FOREACH (group, &domain->groups, entry)
+		if (group->id == id)
+			return group;
+	return NULL;
+}
+
+static bool same_list(const struct announcement_group *group,
+	const struct speaker_announcement *list, unsigned int count)
+{
+	if (group->count != count)
+		return false;
+	for (unsigned int i = 0; i < count; i++) {
+		const struct speaker_announcement *a = &group->list[i], *b = &list[i];
+		if (ip_prefix_compare(&a->prefix, &b->prefix) != 0 ||
+			a->communities != b->communities || a->larges != b->larges ||
+			(a->communities > 0 &&
+				memcmp(a->community, b->community,
+					a->communities * sizeof(*a->community)) != 0) ||
+			(a->larges > 0 &&
+				memcmp(a->large, b->large, a->larges * sizeof(*a->large)) != 0))
+			return false;
+	}
+	return true;
+}
+
+static void add_group(
+	struct served_domain *domain, const struct speaker_group *declared, bool was_up)
+{
+	struct announcement_group *group = calloc(1, sizeof(*group));
+	unsigned int count = declared->count;
+
+	if (group == NULL)
+		abort();
+	*group = (struct announcement_group){.id = declared->id, .kept = true, .count = count};
+	group->up = declared->state == SPEAKER_AS_BEFORE ? was_up
+							 : declared->state == SPEAKER_ANNOUNCED;
+	group->list = copy_of(declared->list, count * sizeof(*group->list));
+	for (unsigned int i = 0; i < count; i++) {
+		struct speaker_announcement *one = &group->list[i];
+		one->community = copy_of(one->community, one->communities * sizeof(uint32_t));
+		one->large = copy_of(one->large, one->larges * sizeof(struct policy_large));
+	}
+	TAILQ_INSERT_TAIL(&domain->groups, group, entry);
+}
+
+// True: the configuration is another.
+static bool set_group(struct served_domain *domain, const struct speaker_group *declared)
+{
+	struct announcement_group *group = find_group(domain, declared->id);
+	struct speaker *speaker = domain->speaker;
+	bool up = declared->state == SPEAKER_ANNOUNCED;
+
+	if (group == NULL) {
+		add_group(domain, declared,
+			declared->state == SPEAKER_AS_BEFORE &&
+				speaker->ops->announces(speaker, domain, declared->id));
+		return true;
+	}
+	if (!same_list(group, declared->list, declared->count)) {
+		bool was_up = group->up;
+		free_group(domain, group);
+		add_group(domain, declared, was_up);
+		return true;
+	}
+	group->kept = true;
+	if (declared->state != SPEAKER_AS_BEFORE && group->up != up) {
+		group->up = up;
+		domain->file.stale = true;
+		speaker->ops->toggle(speaker, domain, group);
+	}
+	return false;
+}
+
+int speakers_announce(struct speakers *speakers, uint32_t id, const struct speaker_group *groups,
+	unsigned int count)
+{
+	struct served_domain *domain = served_domain(speakers, id);
+	struct announcement_group *group, *next;
+	bool changed = false;
+
+	if (domain == NULL)
+		return -ENOENT;
+	TAILQ_FOREACH (group, &domain->groups, entry)
+		group->kept = false;
+	for (unsigned int i = 0; i < count; i++)
+		if (groups[i].count > 0)
+			changed = set_group(domain, &groups[i]) || changed;
+	TAILQ_FOREACH_SAFE(group, &domain->groups, entry, next)
+	{
+		if (group->kept)
+			continue;
+		free_group(domain, group);
+		changed = true;
+	}
+	if (changed) {
+		domain->file.stale = true;
+		steps_changed(domain->speaker);
+	}
+	return 0;
+}
+
+// --- joins
+
+static struct speaker_join *find_join(
+	struct speaker *speaker, const struct served_domain *a, const struct served_domain *b)
+{
+	struct speaker_join *join;
+
+	TAILQ_FOREACH (join, &speaker->joins, link)
+		if ((join->a == a && join->b == b) || (join->a == b && join->b == a))
+			return join;
+	return NULL;
+}
+
+int speakers_join(struct speakers *speakers, uint32_t a_id, uint32_t b_id,
+	const struct policy *a_to_b, const struct policy *b_to_a, struct api_error *error)
+{
+	static const struct policy nothing = {.otherwise = POLICY_REJECT};
+	struct served_domain *a = served_domain(speakers, a_id), *b = served_domain(speakers, b_id);
+
+	if (a == NULL || b == NULL || a == b)
+		return api_fail(error, API_NOT_FOUND, NULL,
+			"a join of domains %u and %u names no two domains with a speaker", a_id,
+			b_id);
+	if (a->speaker != b->speaker || a->speaker->ops == &static_speaker)
+		return api_fail(error, API_REFUSED, "set host-domain to table",
+			"domains \"%s\" and \"%s\" cannot be joined with their BGP attributes yet: "
+			"they have not one speaker",
+			a->declared.name, b->declared.name);
+	struct speaker_join *join = find_join(a->speaker, a, b);
+	if (join != NULL)
+		free_join(a->speaker, join);
+	join = calloc(1, sizeof(*join));
+	if (join == NULL)
+		abort();
+	join->a = a;
+	join->b = b;
+	policy_copy(&join->a_to_b, a_to_b != NULL ? a_to_b : &nothing);
+	policy_copy(&join->b_to_a, b_to_a != NULL ? b_to_a : &nothing);
+	TAILQ_INSERT_TAIL(&a->speaker->joins, join, link);
+	steps_changed(a->speaker);
+	return 0;
+}
+
+void speakers_part(struct speakers *speakers, uint32_t a_id, uint32_t b_id)
+{
+	struct served_domain *a = served_domain(speakers, a_id), *b = served_domain(speakers, b_id);
+	struct speaker_join *join = a != NULL && b != NULL ? find_join(a->speaker, a, b) : NULL;
+
+	if (join == NULL)
+		return;
+	free_join(a->speaker, join);
+	steps_changed(a->speaker);
+}
+
+// --- questions
+
+int speakers_ask(struct speakers *speakers, uint32_t id, enum speaker_question question,
+	speaker_row row, speaker_done done, void *ctx)
+{
+	struct served_session *session = served_session(speakers, id);
+
+	if (session == NULL)
+		return -ENOENT;
+	struct speaker *speaker = session->domain->speaker;
+	// Whoever is answered while all ends may ask on.
+	if (speakers->closing || speaker->closing)
+		return -ENOTCONN;
+	return speaker->ops->ask(speaker, session, question, row, done, ctx);
+}
+
+int speakers_clear(struct speakers *speakers, uint32_t id, bool soft, speaker_done done, void *ctx)
+{
+	struct served_session *session = served_session(speakers, id);
+
+	if (session == NULL)
+		return -ENOENT;
+	struct speaker *speaker = session->domain->speaker;
+	if (speakers->closing || speaker->closing)
+		return -ENOTCONN;
+	return speaker->ops->clear(speaker, session, soft, done, ctx);
+}
+
+// --- the whole
+
+int speakers_create(
+	struct speakers **out, const struct speakers_options *options, struct api_error *error)
+{
+	struct speakers *speakers = calloc(1, sizeof(*speakers));
+
+	if (speakers == NULL)
+		return api_fail(error, API_INTERNAL, NULL, "no memory for the speakers");
+	signal(SIGPIPE, SIG_IGN); // a daemon may go away while it is being written to
+	speakers->base = options->base;
+	speakers->run_dir = text_copy(options->run_dir);
+	speakers->launcher = text_copy(options->launcher);
+	speakers->callbacks = options->callbacks;
+	speakers->domains = TABLE_OF(struct served_domain, id);
+	speakers->sessions = TABLE_OF(struct served_session, id);
+	LIST_INIT(&speakers->list);
+	LIST_INIT(&speakers->endings);
+	TAILQ_INIT(&speakers->waiting);
+	*out = speakers;
+	return 0;
+}
+
+static void drop_speaker(struct speaker *speaker)
+{
+	struct served_session *session;
+	struct served_domain *domain;
+	struct speaker_join *join;
+
+	speaker->closing = true;
+	steps_end(speaker);
+	speaker->ops->close(speaker); // answers what waits; sessions are still there to be named
+	while ((join = TAILQ_FIRST(&speaker->joins)) != NULL)
+		free_join(speaker, join);
+	while ((session = TAILQ_FIRST(&speaker->sessions)) != NULL)
+		free_session(session);
+	while ((domain = TAILQ_FIRST(&speaker->domains)) != NULL)
+		free_domain(domain);
+}
+
+void speakers_destroy(struct speakers *speakers)
+{
+	struct speaker *speaker;
+
+	if (speakers == NULL)
+		return;
+	speakers->closing = true;
+	LIST_FOREACH (speaker, &speakers->list, entry)
+		drop_speaker(speaker);
+	while ((speaker = LIST_FIRST(&speakers->list)) != NULL)
+		speaker_free(speaker);
+	speakers_forget_endings(speakers);
+	table_clear(&speakers->domains, NULL, NULL);
+	table_clear(&speakers->sessions, NULL, NULL);
+	free(speakers->run_dir);
+	free(speakers->launcher);
+	free(speakers);
+}
+
+void speakers_counters(const struct speakers *speakers, struct speaker_counters *counters)
+{
+	*counters = speakers->counters;
+}
