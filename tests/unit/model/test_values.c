@@ -34,11 +34,12 @@ static void test_ip(void **state)
 	assert_string_equal(ip_address_format(&address, text), "10.8.1.255");
 }
 
+static const char *const modes[] = {"up", "down", NULL};
+
 #define ZEROS "00000000000000000000000000000000"
 
 static void test_scalars(void **state)
 {
-	static const char *const modes[] = {"up", "down", NULL};
 	static const struct {
 		struct field field;
 		const char *text, *canonical; // NULL: refused
@@ -135,11 +136,60 @@ static void test_scalars(void **state)
 	}
 }
 
+// Whatever is typed is taken or refused, and what is taken prints as something that means the same. Texts are near to right
+// ones: one of those, with characters added, changed, repeated and left out.
+static void test_random_texts(void **state)
+{
+	static const char *const near_right[] = {"2.5gbps", "100mbps", "5ms", "1.5MiB",
+		"4294967295", "-64", "65001", "true", "acme-ams-01", "88a8", "02:00:5e:00:00:01",
+		"192.0.2.1", "10.1.0.0/16", "2001:db8::1/64",
+		"00000000-0000-4000-8000-00000000000a", "down", ""};
+	static const char letters[] = "0123456789.:/-abcdefgmkxMKGiBs% \xff";
+	char error[FIELD_ERROR_MAX], shown[FIELD_TEXT_MAX];
+	unsigned int taken = 0;
+
+	srand(random_seed());
+	for (unsigned int round = 0; round < 200000; round++) {
+		char text[512];
+		size_t length = (size_t)snprintf(text, sizeof(text), "%s",
+			near_right[(size_t)rand() % (sizeof(near_right) / sizeof(near_right[0]))]);
+		for (int changes = rand() % 4; changes > 0; changes--) {
+			size_t at = length ? (size_t)rand() % length : 0;
+			size_t repeat = rand() % 3 ? 1 : (size_t)rand() % 90;
+			char letter =
+				rand() % 3 ? letters[(size_t)rand() % (sizeof(letters) - 1)] : '0';
+			if (rand() % 2 && length) {
+				text[at] = letter;
+			} else if (length + repeat < sizeof(text) - 1) {
+				memmove(text + at + repeat, text + at, length - at + 1);
+				memset(text + at, rand() % 2 && length ? text[at] : letter, repeat);
+				length += repeat;
+			}
+		}
+		struct field field = {.kind = (enum field_kind)(rand() % FIELD_LIST),
+			.flags = FIELD_REQUIRED,
+			.values = modes};
+		uint64_t value[8] = {0}, again[8] = {0};
+		if (field.kind == FIELD_SECRET || field_parse(&field, text, value, error))
+			continue;
+		taken++;
+		snprintf(text, sizeof(text), "%s", field_format(&field, value, shown));
+		if (field_parse(&field, text, again, error) || !field_equal(&field, value, again))
+			fail_msg("%s \"%s\" does not mean the same again",
+				field_kind_name(field.kind), text);
+		field_free(&field, value);
+		field_free(&field, again);
+	}
+	print_message("%u of 200000 taken\n", taken);
+	assert_true(taken > 10000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ip),
 		cmocka_unit_test(test_scalars),
+		cmocka_unit_test(test_random_texts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
