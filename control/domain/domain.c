@@ -288,6 +288,21 @@ static bool prefixes_equal(const struct intent_domain *a, const struct intent_do
 	return true;
 }
 
+// What lies behind a customer with whom no BGP is spoken; with the first and the last such route it is spoken no more, or
+// again.
+static void change_routes(struct domain *domain, const struct intent_domain *old)
+{
+	bool spoken = old->routes.count == 0, speaks = domain->wanted->routes.count == 0;
+	struct api_error error = {0};
+
+	if (domain->state < DOMAIN_FILLING)
+		return; // its sessions come when it is made
+	if (spoken != speaks && set_speaker(domain, &error) != 0)
+		log_error("domain", error.message, log_text("domain", domain->wanted->name));
+	interface_filter(domain);
+	work_add(domain->domains, JOB_ANNOUNCE, domain, NULL);
+}
+
 // The same domain with other contents.
 static void change(struct domain *domain, const struct intent_domain *old)
 {
@@ -308,7 +323,7 @@ static void change(struct domain *domain, const struct intent_domain *old)
 			set_statics(domain);
 		underlay_changed(domains);
 	} else if (!routes_equal(old, domain->wanted)) {
-		interface_filter(domain); // its sessions bring them
+		change_routes(domain, old);
 	}
 }
 
@@ -319,12 +334,10 @@ void domain_set(struct domains *domains, const struct intent_domain *wanted,
 	const struct intent_domain *old = domain->wanted;
 	const struct fragment *held = domain->fragment;
 	bool same = old != NULL && strcmp(old->name, wanted->name) == 0 &&
-		    strcmp(old->host_name, wanted->host_name) == 0 &&
-		    (old->kind == INTENT_UNDERLAY ||
-			    (old->routes.count > 0) == (wanted->routes.count > 0));
+		    strcmp(old->host_name, wanted->host_name) == 0;
 
 	if (old != NULL && !same && domain_is_up(domain))
-		end_life(domain); // another one has the number, or it speaks BGP no more
+		end_life(domain); // another one has the number
 	domain->wanted = wanted;
 	domain->fragment = fragment_ref(fragment);
 	if (domain->state == DOMAIN_GOING)

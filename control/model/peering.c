@@ -49,6 +49,9 @@ static const struct field fields[] = {
 		.effect = EFFECT_HITLESS, .help = "pause after a protocol error"},
 	{"enabled", FIELD_BOOL, 0, OFFSET(enabled), "true", .effect = EFFECT_SESSION,
 		.help = "false keeps its sessions down"},
+	{"routes", FIELD_LIST, 0, OFFSET(routes), .element = FIELD_PREFIX, .effect = EFFECT_SESSION,
+		.help = "networks behind the customer's router, where no BGP is spoken: then the "
+			"customer's side has static routes too"},
 };
 
 const struct ip_prefix *peering_subnet(const struct peering *peering, const struct link *link)
@@ -200,6 +203,31 @@ static void asn_differ(struct check *check, const struct object *object)
 			object->name, peering->peer_asn);
 }
 
+static void routes_family(struct check *check, const struct object *object)
+{
+	const struct peering *peering = (const struct peering *)object;
+	char text[IP_TEXT_MAX];
+
+	for (unsigned int i = 0; i < peering->routes.count; i++) {
+		const struct ip_prefix *route = &peering->routes.item[i];
+		bool twice = false;
+		for (unsigned int j = 0; j < i; j++)
+			twice |= !ip_prefix_compare(route, &peering->routes.item[j]);
+		for (unsigned int s = 0; s < 2; s++) {
+			uint8_t family = subnet_at(peering, s)->address.family;
+			if (family && family != route->address.family)
+				refuse(check, object, "routes",
+					"peering \"%s\": route %s and %s are of different address "
+					"families",
+					object->name, ip_prefix_format(route, text),
+					subnet_names[s]);
+		}
+		if (twice)
+			refuse(check, object, "routes", "peering \"%s\": two routes to %s",
+				object->name, ip_prefix_format(route, text));
+	}
+}
+
 static void timers(struct check *check, const struct object *object)
 {
 	const struct peering *peering = (const struct peering *)object;
@@ -230,6 +258,8 @@ static const struct rule rules[] = {
 	{"subnet-unique", "with host domain table, peering subnets are unique", subnet_unique},
 	{"subnet-underlay", "peering subnets do not overlap those of core ports", subnet_underlay},
 	{"asn-differ", "the customer's AS number is not ours", asn_differ},
+	{"routes-family", "routes of a peering are of its subnets' family, each once",
+		routes_family},
 	{"timers", "timers are whole seconds, keepalive at most a third of hold", timers},
 	{0},
 };
@@ -369,6 +399,10 @@ static void realise(struct realise *realise, const struct object *object)
 	struct intent_domain *domain = realise_domain(realise, INTENT_PEERING, object->name);
 	domain->circuit = circuit->name;
 	domain->customer = circuit->customer;
+	for (unsigned int i = 0; i < peering->routes.count; i++) {
+		struct intent_route *route = APPEND(domain->routes);
+		route->prefix = peering->routes.item[i]; // by whichever of his routers
+	}
 	realise_import(realise, peering, router, routers, &domain->import);
 }
 

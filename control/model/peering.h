@@ -2,7 +2,7 @@
 #ifndef MODEL_PEERING_H
 #define MODEL_PEERING_H
 
-// A peering of a circuit: a routing domain of its own, with a BGP session on each link.
+// A peering of a circuit: a routing domain of its own, with a BGP session on each link, or routes in place of BGP.
 
 #include "control/model/model.h"
 
@@ -22,6 +22,7 @@ struct peering { // object.name is "CIRCUIT/TYPE"
 	struct secret password;
 	uint64_t hold, keepalive, connect, error_wait; // ns
 	bool enabled;
+	LIST_OF(struct ip_prefix) routes; // behind the customer, in place of BGP; none = BGP is spoken
 };
 
 // The subnet on this link, NULL when the peering has none there.

@@ -199,6 +199,21 @@ static void bird_toggle(
 		steps_changed(speaker);
 }
 
+// A session that goes: the far end hears it, and its routes leave the kernel, before the tables themselves go (the kernel
+// protocol leaves behind what it had when it ended).
+static void bird_forget(struct speaker *speaker, const struct served_domain *domain,
+	const struct served_session *session)
+{
+	struct bird *bird = speaker->own;
+	char command[32];
+
+	if (session != NULL) {
+		snprintf(command, sizeof(command), "disable p%u", session->id);
+		birdc_command(bird->control, command, NULL, NULL, NULL);
+	}
+	config_forget(speaker, domain, session);
+}
+
 // --- the daemon itself
 
 static void on_launched(void *ctx, int status, const char *output)
@@ -391,7 +406,7 @@ const struct speaker_ops bird_speaker = {
 	.announces = config_announces,
 	.poll = bird_poll,
 	.toggle = bird_toggle,
-	.forget = config_forget,
+	.forget = bird_forget,
 	.ask = bird_ask,
 	.clear = bird_clear,
 };

@@ -43,18 +43,21 @@ static bool has_route(const struct ip_prefix *list, unsigned int count, const st
 	return false;
 }
 
-// The same prefix behind another session of the domain is that session's.
-static bool elsewhere(const struct served_session *session, const struct ip_prefix *prefix)
+// The same prefix may lie behind another session of the domain: then that one has it now.
+static void tell_gone(const struct served_session *session, const struct ip_prefix *prefix,
+	const struct ip_address *via)
 {
 	const struct served_session *other;
 
 	TAILQ_FOREACH (other, &session->domain->speaker->sessions, link) {
 		const struct reported *reported = other->own;
-		if (other != session && other->domain == session->domain && reported != NULL &&
-			has_route(reported->route, reported->count, prefix))
-			return true;
+		if (other == session || other->domain != session->domain || reported == NULL ||
+			!has_route(reported->route, reported->count, prefix))
+			continue;
+		tell(other, prefix, &reported->via, true);
+		return;
 	}
-	return false;
+	tell(session, prefix, via, false);
 }
 
 static void report_routes(struct served_session *session)
@@ -72,9 +75,8 @@ static void report_routes(struct served_session *session)
 	session->own = new;
 	bool moved = old != NULL && ip_address_compare(&old->via, &new->via) != 0;
 	for (unsigned int i = 0; old != NULL && i < old->count; i++)
-		if (!has_route(new->route, new->count, &old->route[i]) &&
-			!elsewhere(session, &old->route[i]))
-			tell(session, &old->route[i], &old->via, false);
+		if (!has_route(new->route, new->count, &old->route[i]))
+			tell_gone(session, &old->route[i], &old->via);
 	for (unsigned int i = 0; i < new->count; i++)
 		if (old == NULL || moved || !has_route(old->route, old->count, &new->route[i]))
 			tell(session, &new->route[i], &new->via, true);
@@ -171,8 +173,7 @@ static void static_forget(struct speaker *speaker, const struct served_domain *d
 	const struct reported *reported = session != NULL ? session->own : NULL;
 
 	for (unsigned int i = 0; reported != NULL && i < reported->count; i++)
-		if (!elsewhere(session, &reported->route[i]))
-			tell(session, &reported->route[i], &reported->via, false);
+		tell_gone(session, &reported->route[i], &reported->via);
 }
 
 // --- questions, answered in the next turn of the loop

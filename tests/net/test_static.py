@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A customer with whom no BGP is spoken: routes of the model in place of a daemon, through the whole edge, and back."""
+
+import sys
+
+import pytest
+from edge import PREMISES, VNET, host
+from lab import wait_for
+
+from conftest import start_lab
+from test_kills import speaker_pids
+
+
+@pytest.fixture(scope="module", params=["netns", "table"])
+def edge(request, build):
+    lab = start_lab(build, request.param)
+    yield lab
+    if request.session.testsfailed:
+        lab.print_logs(sys.stderr)
+    lab.close()
+
+
+def test_routes_in_place_of_bgp(edge):
+    acme, peering = edge.acme, f"{edge.acme.circuit}/private"
+    birds = len(speaker_pids(edge))
+    edge.ctl("peering", "set", peering, "--routes", f"{PREMISES},10.9.1.0/24")  # the second is the vNet's
+    acme.router.ip("route", "replace", VNET, "via", host(acme.subnet, 2))  # his side's half, by hand
+    wait_for(lambda: edge.session(acme) == "static", 15, "no session, and up")
+    wait_for(lambda: edge.installed(acme, PREMISES), 10, "the model's route installed")
+    wait_for(lambda: edge.reaches_vnet(acme), 10, "traffic to the vNet and back")
+    assert edge.rejected(acme) == {"10.9.1.0/24": "vnet-prefix"}
+    assert edge.circuit_status(acme)["state"] != "down"
+    if edge.host_domain == "netns":
+        wait_for(lambda: len(speaker_pids(edge)) == birds - 1, 15, "his BIRD ends")
+    edge.ctl("peering", "set", peering, "--routes", "10.77.0.0/16")
+    wait_for(lambda: not edge.reaches_vnet(acme), 10, "the other route went")
+    edge.ctl("peering", "set", peering, "--unset", "routes")
+    acme.router.ip("route", "del", VNET, "via", host(acme.subnet, 2))
+    wait_for(lambda: edge.session(acme) == "established", 30, "BGP again")
+    wait_for(lambda: edge.reaches_vnet(acme), 10, "traffic by BGP")
+    assert edge.reaches_vnet(edge.globex)
