@@ -30,7 +30,7 @@
 // host path's ring instead of coming into the burst: at most BURST of each.
 #define DEAD_ROOM (2 * BURST)
 
-// What the stages know of a packet. 32 bytes: two to a cache line.
+// What the stages know of a packet.
 struct packet {
 	uint32_t in;       // interface slot it came in on and is charged to
 	uint32_t out;      // interface slot it leaves by
@@ -38,14 +38,16 @@ struct packet {
 	uint32_t route;    // FIB's answer for the destination
 	uint32_t source;   // FIB's answer for the source, with PACKET_CHECK
 	uint32_t neighbor; // slot of the adjacency
-	uint16_t length;   // of the IP packet
-	uint16_t l3;       // offset of the IP header from the start of the data
-	uint8_t family;    // 4 or 6
-	uint8_t tos;       // or traffic class
-	uint8_t flags;     // PACKET_*
+	uint8_t protocol;  // behind all extension headers
+	uint8_t l4; // bytes from the IP header to it; 0 = not here: a later fragment, or out of sight
+	uint16_t length; // of the IP packet
+	uint16_t l3;     // offset of the IP header from the start of the data
+	uint8_t family;  // 4 or 6
+	uint8_t tos;     // or traffic class
+	uint8_t flags;   // PACKET_*
 	uint8_t pending; // with PACKET_PENDING: enum drop_reason if the packet turns out to be for us; dropped: why
 };
-_Static_assert(sizeof(struct packet) == 32, "packet");
+_Static_assert(sizeof(struct packet) == 36, "packet");
 
 #define PACKET_CHECK    (1u << 0) // the in-interface wants the source checked
 #define PACKET_FRAGMENT (1u << 1) // too large for the way out and may be fragmented
@@ -54,6 +56,7 @@ _Static_assert(sizeof(struct packet) == 32, "packet");
 #define PACKET_FREE     (1u << 4) // an ICMP error of ours: neither checked nor limited, TTL as it is
 #define PACKET_HOST     (1u << 5) // from the host: charged as tx only
 #define PACKET_PAID     (1u << 6) // held back by a shaper, and through the limiters already
+#define PACKET_PART     (1u << 7) // a fragment of a datagram, the first one too
 
 // Neighbors in the burst that came in by one interface. A stage goes through the runs, takes what a run shares once, and then
 // through its packets; a mixed burst is 32 runs of one packet each.

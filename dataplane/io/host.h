@@ -56,9 +56,11 @@ struct host_item {
 	// ICMP: the interface the packet would have left by, if that was known; 0 = it was not.
 	uint32_t out;
 	uint32_t out_generation;
-	uint16_t l3;    // offset of the IP or ARP header in the data
-	uint8_t reason; // enum host_reason
-	uint8_t class;  // filled in by host_punt
+	uint16_t l3;      // offset of the IP or ARP header in the data
+	uint8_t protocol; // HOST_LOCAL: as in struct packet, ...
+	uint8_t l4;       // ... bytes from the IP header to it, 0 = out of sight
+	uint8_t reason;   // enum host_reason
+	uint8_t class;    // filled in by host_punt
 };
 
 enum host_entry_kind {

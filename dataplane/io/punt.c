@@ -38,25 +38,13 @@ static enum host_class classify(const struct host_item *item)
 {
 	const uint8_t *l3 = rte_pktmbuf_mtod_offset(item->mbuf, const uint8_t *, item->l3);
 	uint32_t length = rte_pktmbuf_data_len(item->mbuf) - item->l3;
-	uint32_t l4;
-	uint8_t protocol;
 
 	if (item->reason == HOST_NEIGHBOR)
 		return HOST_ND;
 	if (item->reason != HOST_LOCAL)
 		return HOST_ERROR;
-	if (length < 20)
-		return HOST_OTHER;
-	if (l3[0] >> 4 == 4) {
-		if ((l3[6] & 0x1f) | l3[7]) // not the first fragment
-			return HOST_OTHER;
-		l4 = (l3[0] & 15u) * 4;
-		protocol = l3[9];
-	} else {
-		l4 = 40;
-		protocol = l3[6];
-	}
-	if (length >= l4 + 4 && routing_ports(protocol, l3 + l4))
+	if (item->l4 != 0 && length >= item->l4 + 4u &&
+		routing_ports(item->protocol, l3 + item->l4))
 		return HOST_ROUTING;
 	return HOST_OTHER;
 }

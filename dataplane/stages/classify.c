@@ -147,18 +147,6 @@ static bool is_group(const uint8_t *data, uint16_t type)
 	       (type == ETHERTYPE_IPV4 && (load32(data) & be32(0xffffff00)) == be32(0x01005e00));
 }
 
-static bool is_gre6(const uint8_t *ip, const struct packet *p)
-{
-	struct upper upper;
-	ipv6_upper(ip, p->length, &upper);
-	return upper.protocol == PROTOCOL_GRE;
-}
-
-static inline bool is_gre(const uint8_t *ip, const struct packet *p)
-{
-	return likely(p->family == 4) ? ip[9] == PROTOCOL_GRE : is_gre6(ip, p);
-}
-
 // What is not an IPv4 packet to our MAC with nothing wrong. False: it is settled.
 static __rte_noinline bool take_odd(
 	struct worker *w, const struct port *port, unsigned i, const struct frame *f)
@@ -218,6 +206,7 @@ static inline void take_run(
 			p->length = (uint16_t)length;
 			p->family = 4;
 			p->tos = ip[1];
+			note_l4(p, ip, 20);
 		} else if (!take_odd(w, port, i, f)) {
 			bytes += p->length;
 			continue;
@@ -227,7 +216,7 @@ static inline void take_run(
 		bytes += length;
 		burst_trim(m, l3 + length);
 		if (core)
-			b->gre |= (uint32_t)is_gre(ip, p) << i;
+			b->gre |= (uint32_t)(p->protocol == PROTOCOL_GRE) << i;
 	}
 	count_rx(w, slot, (unsigned)__builtin_popcount(r->mask), bytes);
 }

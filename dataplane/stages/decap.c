@@ -193,10 +193,13 @@ static inline void enter(struct worker *w, const struct gre *g)
 		const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, l3);
 		unsigned length = ipv4_plain(ip, p->length - outer);
 		p->in = slot;
+		// What was sent to many is not forwarded inside either.
+		p->flags = check | (p->flags & PACKET_GROUP);
 		if (likely(plain && length != 0 && ((ip[1] ^ p->tos) & 3) == 0)) {
 			p->length = (uint16_t)length;
 			p->family = 4;
 			p->tos = ip[1];
+			note_l4(p, ip, 20);
 		} else {
 			enum drop_reason bad = enter_odd(m, p, g, up);
 			if (bad != HEADER_OK) {
@@ -208,8 +211,6 @@ static inline void enter(struct worker *w, const struct gre *g)
 		bytes += p->length;
 		p->l3 = (uint16_t)l3;
 		p->vrf = vrf;
-		// What was sent to many is not forwarded inside either.
-		p->flags = check | (p->flags & PACKET_GROUP);
 		burst_trim(m, l3 + p->length);
 	}
 	count_rx(w, slot, (unsigned)__builtin_popcount(g->mask), bytes);

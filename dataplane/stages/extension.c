@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// IPv6 extension headers in front of GRE (RFC 8200 section 4), for classify, which has to find GRE behind them, and for
-// decap, which takes them off with the outer header. On core interfaces only: whatever a customer sends is his.
+// IPv6 extension headers (RFC 8200 section 4): what stands behind them, for all who ask for ports, and for decap, which
+// takes those in front of GRE off with the outer header. A customer's packet is none the worse for any of them.
 //
 // Linux puts a destination option with the tunnel encapsulation limit (RFC 2473) in front of GRE unless told not to.
 // The limit speaks to who would encapsulate the packet once more; we take it out, so that any limit will do, 0 too. A

@@ -37,12 +37,8 @@ static bool as_packet(const struct host_entry *e, struct packet *p)
 	*p = (struct packet){.in = e->slot, .out = e->slot};
 	if (m->nb_segs != 1 || m->data_len < 20)
 		return false;
-	p->family = ip[0] >> 4;
-	enum drop_reason bad = p->family == 4 ? ipv4_check(ip, m->data_len, &p->length)
-					      : ipv6_check(ip, m->data_len, &p->length);
-	if (bad != HEADER_OK)
+	if (check_header(p, ip, m->data_len, ip[0] >> 4 == 4) != HEADER_OK)
 		return false;
-	p->tos = p->family == 4 ? ip[1] : ipv6_class(ip);
 	m->data_len = p->length;
 	m->pkt_len = m->data_len;
 	return true;
@@ -54,7 +50,7 @@ static bool enter_tunnel(struct worker *w, const struct host_entry *e, struct pa
 	const struct interface *i = &t->interface[e->slot];
 	if (i->kind != WIRE_INTERFACE_GRE || !(i->flags & WIRE_INTERFACE_UP) || !as_packet(e, p))
 		return false;
-	p->flags = PACKET_HOST | PACKET_FREE;
+	p->flags |= PACKET_HOST | PACKET_FREE;
 	p->neighbor = underlay_resolve(t, i->underlay, e->mbuf, p);
 	const struct neighbor *n = &t->neighbor[p->neighbor];
 	return p->neighbor != 0 && n->resolved &&
@@ -67,7 +63,7 @@ static bool enter_lookup(struct worker *w, const struct host_entry *e, struct pa
 	if (!as_packet(e, p))
 		return false;
 	p->vrf = w->tables->interface[e->slot].vrf;
-	p->flags = PACKET_FREE;
+	p->flags |= PACKET_FREE;
 	return true;
 }
 

@@ -199,8 +199,7 @@ static inline enum drop_reason ipv6_check(const uint8_t *h, unsigned room, uint1
 	return h[24] != 0xff && ipv6_loopback_or_none(h + 8) ? DROP_MARTIAN : HEADER_OK;
 }
 
-// GRE in front of which IPv6 extension headers stand: what senders do who limit how deep tunnels may nest (RFC 2473
-// section 4.1.1, Linux by default). extension.c
+// What stands behind IPv6 extension headers. extension.c
 struct upper {
 	uint8_t protocol; // of what stands behind the extension headers; EXTENSION_* if one is in the way
 	bool fragment; // of a datagram of several

@@ -19,6 +19,8 @@ static int punt(struct worker *w, unsigned i)
 		.info = l->info[i],
 		.info_generation = interface[l->info[i]].generation,
 		.l3 = p->l3,
+		.l4 = p->l4,
+		.protocol = p->protocol,
 		.reason = l->reason[i],
 	};
 	return host_punt(w->host, &item, w->now);

@@ -26,22 +26,15 @@ uint32_t flow_hash(const struct rte_mbuf *m, const struct packet *p)
 {
 	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, p->l3);
 	uint64_t h;
-	uint8_t protocol;
-	unsigned header;
-	bool whole = true;
 	if (p->family == 4) {
-		protocol = ip[9];
-		header = (ip[0] & 15u) * 4;
-		whole = (load_be16(ip + 6) & 0x3fff) == 0;
-		h = mix(protocol, load64(ip + 12));
+		h = mix(p->protocol, load64(ip + 12));
 	} else {
-		protocol = ip[6];
-		header = 40;
-		h = mix(mix(protocol, load64(ip + 8)), load64(ip + 16));
+		h = mix(mix(p->protocol, load64(ip + 8)), load64(ip + 16));
 		h = mix(mix(h, load64(ip + 24)), load64(ip + 32));
 	}
-	if (whole && has_ports(protocol) && p->length >= header + 4)
-		h = mix(h, load32(ip + header));
+	if (p->l4 != 0 && !(p->flags & PACKET_PART) && has_ports(p->protocol) &&
+		p->length >= p->l4 + 4)
+		h = mix(h, load32(ip + p->l4));
 	return (uint32_t)(mix(h, 0x51ed) >> 32);
 }
 

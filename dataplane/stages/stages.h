@@ -140,8 +140,17 @@ static inline void count_rx(struct worker *w, uint32_t interface, unsigned packe
 	hot->rx_bytes += bytes;
 }
 
-// Checks the IP header at `ip`, of which `room` bytes are there (20 may be read whatever they are), and notes what it says.
-// HEADER_OK, or the reason to drop it.
+// What stands behind an IPv4 header that was checked.
+static inline void note_l4(struct packet *p, const uint8_t *ip, unsigned header)
+{
+	unsigned field = load_be16(ip + 6);
+	p->protocol = ip[9];
+	p->l4 = likely((field & 0x1fff) == 0) ? (uint8_t)header : 0;
+	p->flags |= (field & 0x3fff) != 0 ? PACKET_PART : 0;
+}
+
+// Checks the IP header at `ip`, of which `room` bytes are there (20 may be read whatever they are), and notes what it and what
+// is behind it says. HEADER_OK, or the reason to drop it.
 static inline enum drop_reason check_header(
 	struct packet *p, const uint8_t *ip, unsigned room, bool ipv4)
 {
@@ -150,7 +159,18 @@ static inline enum drop_reason check_header(
 	enum drop_reason bad =
 		ipv4 ? ipv4_check(ip, room, &p->length) : ipv6_check(ip, room, &p->length);
 	p->tos = ipv4 ? ip[1] : bad == HEADER_OK ? ipv6_class(ip) : 0;
-	return bad;
+	if (bad != HEADER_OK)
+		return bad;
+	if (ipv4) {
+		note_l4(p, ip, (ip[0] & 15u) * 4);
+		return HEADER_OK;
+	}
+	struct upper upper;
+	bool seen = ipv6_upper(ip, p->length, &upper) == HEADER_OK && !upper.fragment;
+	p->protocol = upper.protocol;
+	p->l4 = seen ? (uint8_t)upper.at : 0;
+	p->flags |= upper.fragment ? PACKET_PART : 0;
+	return HEADER_OK;
 }
 
 static inline struct group_word group_word(const struct tables *t, uint32_t slot)

@@ -120,6 +120,45 @@ static void flood_of_one_spares_the_other(void **state)
 	close(globex);
 }
 
+// BGP has a class of its own, so that pings do not starve it, also where it stands behind extension headers.
+static void routing_behind_extension_headers(void **state)
+{
+	struct rig *rig = *state;
+	const struct wire_local l = {.vrf = PEERING(ACME),
+		.interface = ATTACHMENT(ACME),
+		.family = WIRE_IPV6,
+		.addr = {0x20, 1, 0xd, 0xb8, 0, 1, [15] = 1}};
+	struct ipv6 h = ipv6_up;
+	int tap = rig_tap(rig, ATTACHMENT(ACME));
+	assert_int_equal(local_set(rig->dp, &l), 0);
+	memcpy(h.destination, l.addr, 16);
+	for (unsigned i = 0; i < 900; i++) {
+		h.protocol = 58;
+		frame_payload(&f, 48);
+		f.data[0] = 128; // a ping
+		if (i == 899) {
+			h.protocol = 60;
+			const uint8_t options[8] = {6, 0, 1, 4};
+			memcpy(f.data, options, 8);
+			f.data[8 + 2] = 0;
+			f.data[8 + 3] = 179;
+		}
+		frame_ipv6(&f, &h);
+		frame_attachment(&f, ACME, 0x86dd, true);
+		rig_send(rig, 0, &f);
+		if (i == 898) {
+			rig_run(rig);
+			assert_true(
+				rig_counts(rig, ATTACHMENT(ACME)).sparse.drops[DROP_HOST_LIMITED] >
+				700);
+		}
+	}
+	uint64_t before = rig_counts(rig, ATTACHMENT(ACME)).hot.to_host;
+	rig_run(rig);
+	assert_int_equal(rig_counts(rig, ATTACHMENT(ACME)).hot.to_host, before + 1);
+	close(tap);
+}
+
 // A machine that was suspended or moved may come back with a clock far behind the one it left with.
 static void clock_that_goes_back(void **state)
 {
@@ -439,6 +478,7 @@ int main(void)
 		PACKET_TEST(arp_and_discovery),
 		PACKET_TEST(no_tap),
 		PACKET_TEST(flood_of_one_spares_the_other),
+		PACKET_TEST(routing_behind_extension_headers),
 		PACKET_TEST(clock_that_goes_back),
 		PACKET_TEST(nothing_to_forward),
 		cmocka_unit_test(outer_ids_of_workers_differ),
