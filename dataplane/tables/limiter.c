@@ -181,9 +181,10 @@ static unsigned cap_packets(struct stats_limiter_word *word, uint64_t now, unsig
 // The dice: packet number k of this worker throws frac(k * golden ratio), the Weyl sequence of
 // lowest discrepancy. As fair as independent throws, but among any few dozen packets the share that
 // is dropped is the right one.
-static inline uint32_t first_throw(const struct stats_limiter_part *part)
+static inline uint32_t next_throw(struct stats_limiter_part *part)
 {
-	return (uint32_t)part->dice * GOLDEN;
+	part->dice = (uint32_t)part->dice + GOLDEN;
+	return (uint32_t)part->dice;
 }
 
 // One comparison at the end and no branch before it: at the limit, where a level lies is as good as
@@ -286,7 +287,7 @@ static __attribute__((noinline)) uint64_t police_group(struct stats_limiter_word
 	struct group g = {.len = len,
 		.candidates = first(n),
 		.departure = departure,
-		.throw = first_throw(part)};
+		.throw = (uint32_t)part->dice};
 	struct bounds b = bounds_of(word, departure != NULL);
 	uint64_t t = load(&word->tat), cost = load(&word->cost), sum, at, passed, q;
 	uint32_t flags = load(&word->flags);
@@ -324,7 +325,7 @@ out:
 			price(let - (unsigned)__builtin_popcountll(passed),
 				load(&word->packet_cost)),
 			__ATOMIC_RELAXED);
-	part->dice += n;
+	part->dice = (uint32_t)part->dice + n * GOLDEN;
 	if (passed == first(n))
 		count_all_passed(part, len, bytes, ef, n);
 	else
@@ -332,52 +333,32 @@ out:
 	return passed;
 }
 
-static inline uint64_t refuse_one(struct stats_limiter_part *part, uint64_t now, uint64_t bytes,
-	unsigned class, uint64_t closed)
-{
-	part->dice++;
-	part->terms = closed | 1;
-	count_limited(part, now, class, 1, bytes);
-	return 0;
-}
-
-// One packet of best effort, or of a limiter without classes: the usual case with many circuits at
-// once.
-static inline uint64_t police_single(struct stats_limiter_word *word,
-	struct stats_limiter_part *part, uint64_t now, uint64_t bytes, unsigned class)
+// One packet of best effort, or of a limiter without classes, of a worker that holds a lease or may take one.
+static __attribute__((noinline)) uint64_t police_lender(struct stats_limiter_word *word,
+	struct stats_limiter_part *part, uint64_t now, uint16_t bytes, unsigned class)
 {
 	uint64_t t = load(&word->tat), cost = load(&word->cost), lo = load(&word->lo);
 	uint64_t hi = load(&word->hi), slope = load(&word->slope);
 	uint64_t quantum = load(&word->quantum), surplus = load(&word->surplus);
-	uint32_t throw = first_throw(part);
+	uint32_t throw = next_throw(part);
 	uint64_t sum = price(bytes, cost), credit = part->credit, ahead = part->expiry - now;
-	uint64_t base = later(t, now), level = base - now, q, pay;
-	bool lender;
+	uint64_t base, level, q, pay;
+	bool lender = ahead > 2 * quantum && ahead < LIMITER_LEASE_AHEAD && quantum >= 8 * sum;
 
-	// Neither a lease to give back nor one to take: with many circuits at their limit, the
-	// usual case.
-	if (!credit && level >= surplus) {
-		if (ramp_refuses(level + sum * 3 / 8, lo, hi, slope, throw))
-			return refuse_one(part, now, bytes, class, base - hi);
-		if (likely(swap(&word->tat, &t, base + sum))) {
-			part->dice++;
-			count_passed(part, class, 1, bytes);
-			return 1;
-		}
-	}
-	lender = ahead > 2 * quantum && ahead < LIMITER_LEASE_AHEAD && quantum >= 8 * sum;
 	do {
 		base = later(t - credit, now);
 		level = base - now;
 		pay = sum;
 		q = lender && level + sum < surplus ? quantum : 0;
 		if (ramp_refuses(level + sum * 3 / 8, lo, hi, slope, throw)) {
-			if (!credit)
-				return refuse_one(part, now, bytes, class, base - hi);
+			if (!credit) {
+				part->terms = (base - hi) | 1;
+				count_limited(part, now, class, 1, bytes);
+				return 0;
+			}
 			pay = 0; // the lease goes back all the same
 		}
 	} while (!swap(&word->tat, &t, base + pay + q));
-	part->dice++;
 	part->credit = q;
 	part->terms = q ? cost : OPEN;
 	part->expiry = now + 4 * quantum;
@@ -389,13 +370,45 @@ static inline uint64_t police_single(struct stats_limiter_word *word,
 	return 1;
 }
 
+// The same with neither a lease to give back nor one to take: with many circuits at their limit, nearly every packet,
+// so this is one straight line that needs no stack, and what is rare is called at its ends.
+static inline uint64_t police_single(struct stats_limiter_word *word,
+	struct stats_limiter_part *part, uint64_t now, uint16_t bytes, unsigned class)
+{
+	uint64_t t = load(&word->tat), base = later(t, now), level = base - now, sum;
+	uint32_t throw;
+
+	if (unlikely(level < load(&word->surplus)))
+		return police_lender(word, part, now, bytes, class);
+	sum = price(bytes, load(&word->cost));
+	throw = (uint32_t)part->dice + GOLDEN;
+	if (ramp_refuses(level + sum * 3 / 8, load(&word->lo), load(&word->hi), load(&word->slope),
+		    throw)) {
+		part->dice = throw;
+		part->terms = (base - load(&word->hi)) | 1;
+		count_limited(part, now, class, 1, bytes);
+		return 0;
+	}
+	if (unlikely(!swap(&word->tat, &t, base + sum)))
+		return police_lender(word, part, now, bytes, class);
+	part->dice = throw;
+	count_passed(part, class, 1, bytes);
+	return 1;
+}
+
+static __attribute__((noinline)) uint64_t police_alone(struct stats_limiter_word *word,
+	struct stats_limiter_part *part, uint64_t now, uint16_t len, unsigned ef)
+{
+	return police_group(word, part, now, &len, len, ef, 1, NULL);
+}
+
 uint64_t limiter_police_one(struct stats_limiter_word *word, struct stats_limiter_part *part,
 	uint64_t now, uint16_t len, unsigned ef)
 {
-	uint32_t flags;
+	uint32_t flags = load(&word->flags);
 
 	limiter_count_window(part, now, len);
-	if (part->credit) {
+	if (unlikely(part->credit != 0)) {
 		uint64_t sum = price(len, part->terms);
 
 		if (sum < part->credit && part->expiry - now < LIMITER_LEASE_AHEAD) {
@@ -407,9 +420,10 @@ uint64_t limiter_police_one(struct stats_limiter_word *word, struct stats_limite
 		count_limited(part, now, 0, 1, len);
 		return 0;
 	}
-	flags = load(&word->flags);
 	if (unlikely(flags & (LIMITER_PACKETS | LIMITER_SHAPE) || (ef && flags & LIMITER_EF)))
-		return police_group(word, part, now, &len, len, ef, 1, NULL);
+		return police_alone(word, part, now, len, ef);
+	if (unlikely(part->credit != 0))
+		return police_lender(word, part, now, len, ef);
 	return police_single(word, part, now, len, ef);
 }
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // bench-limiter: what a verdict costs, beside other limiters in the same run.
 //
-//   bench-limiter [-n repetitions] [-t milliseconds] [-c file.csv] [-1]
+//   bench-limiter [-n repetitions] [-t milliseconds] [-c file.csv] [-1] [-f text]
+//
+// -v: one worker, on a clock of its own that every burst moves on by the same time, so that load and verdicts are the same
+// whatever else the machine does; after a warm-up that ends where the passed share has settled. -1: one worker only; -f: only scenarios whose heading contains the text ("random circuits, overload").
 //
 // Bursts of 32 packets of 64 bytes on the real clock, all of one circuit (hot) or each of a random
 // one of 20,000. Loads: conforming (the contract is far away), boundary (1.1 x the contract, found
@@ -116,14 +119,11 @@ static void *run_worker(void *arg)
 	return NULL;
 }
 
-static void release(struct bench_set *set, const struct rival *rival)
+static void release(struct bench_set *set)
 {
-	// Sizes are those of allocate(); the largest of each kind is unmapped, which is harmless
-	// for the others.
-	(void)rival;
-	munmap(set->shared, set->circuits * 64ul + 64);
+	munmap(set->shared, set->shared_bytes);
 	for (unsigned w = 0; w < 2; w++)
-		munmap(set->own[w], set->circuits * 64ul + 64);
+		munmap(set->own[w], set->own_bytes);
 	free(set->profile);
 }
 
@@ -170,7 +170,7 @@ static struct result measure(const struct rival *rival, enum load load, bool hot
 		result.offered += r[w].packets_per_tick;
 	}
 	pthread_barrier_destroy(&start);
-	release(&set, rival);
+	release(&set);
 	return result;
 }
 
@@ -190,6 +190,8 @@ static uint64_t rate_for(const struct rival *rival, enum load load, bool hot, un
 	return rate < 100000 ? 100000 : rate;
 }
 
+static const char *filter;
+
 struct row {
 	double net[REPS_MAX], passed, interrupted;
 };
@@ -205,7 +207,13 @@ static void scenario(bool hot, enum load load, unsigned workers, unsigned reps, 
 {
 	static struct row row[16];
 	uint64_t rate[16];
+	char heading[80];
 
+	snprintf(heading, sizeof(heading), "%s, %s, %u worker%s",
+		hot ? "one hot circuit" : "20,000 random circuits", load_name[load], workers,
+		workers > 1 ? "s" : "");
+	if (filter && !strstr(heading, filter))
+		return;
 	memset(row, 0, sizeof(row));
 	for (unsigned k = 0; k < rivals_count; k++)
 		rate[k] = rate_for(&rivals[k], load, hot, workers, hz, order);
@@ -224,8 +232,7 @@ static void scenario(bool hot, enum load load, unsigned workers, unsigned reps, 
 			row[k].interrupted += r.interrupted / reps;
 		}
 	}
-	printf("\n%s, %s, %u worker%s\n", hot ? "one hot circuit" : "20,000 random circuits",
-		load_name[load], workers, workers > 1 ? "s" : "");
+	printf("\n%s\n", heading);
 	for (unsigned k = 0; k < rivals_count; k++) {
 		double mid;
 
@@ -243,6 +250,111 @@ static void scenario(bool hot, enum load load, unsigned workers, unsigned reps, 
 				hot ? "hot" : "random", load_name[load], workers, rivals[k].name,
 				mid, row[k].net[0], row[k].net[reps - 1], row[k].passed,
 				row[k].interrupted);
+	}
+	fflush(stdout);
+}
+
+// ---- virtual time
+
+#define VIRTUAL_TICKS 3200u      // a burst: the load of 100 ticks a packet
+#define VIRTUAL_WARM  (1u << 20) // bursts at most
+#define VIRTUAL_LOOK  (1u << 15) // bursts over which the passed share is compared
+
+struct virtual
+{
+	struct bench_set set;
+	uint64_t tsc, at;
+	double cycles[REPS_MAX], passed;
+};
+
+static uint64_t run_virtual(
+	const struct rival *rival, struct virtual *v, const uint32_t *order, unsigned bursts)
+{
+	uint64_t passed = 0;
+
+	for (unsigned b = 0; b < bursts; b++) {
+		v->tsc += VIRTUAL_TICKS;
+		passed += rival->burst(&v->set, 0, order + v->at, v->tsc);
+		v->at = (v->at + BENCH_BURST) & (ORDER - 1);
+	}
+	return passed;
+}
+
+static void warm_up(
+	const struct rival *rival, struct virtual *v, const uint32_t *order, double settled)
+{
+	double share = 0;
+
+	for (unsigned done = 0; done < VIRTUAL_WARM; done += VIRTUAL_LOOK) {
+		share = (double)run_virtual(rival, v, order, VIRTUAL_LOOK) /
+			(VIRTUAL_LOOK * BENCH_BURST);
+		if (share > settled * 0.98 && share < settled * 1.02)
+			break;
+	}
+	v->passed = share;
+}
+
+// Median of the chunks of one repetition: what was interrupted lies above it.
+static double measure_virtual(
+	const struct rival *rival, struct virtual *v, const uint32_t *order, unsigned chunks)
+{
+	static uint32_t chunk[CHUNKS];
+
+	for (unsigned c = 0; c < chunks; c++) {
+		uint64_t start = __rdtsc();
+
+		run_virtual(rival, v, order, CHUNK);
+		chunk[c] = (uint32_t)(__rdtsc() - start);
+	}
+	qsort(chunk, chunks, sizeof(*chunk), compare_u32);
+	return (double)chunk[chunks / 2] / (CHUNK * BENCH_BURST);
+}
+
+static void scenario_virtual(
+	bool hot, enum load load, unsigned reps, uint64_t hz, const uint32_t *order, FILE *csv)
+{
+	static struct virtual v[16];
+	double factor = load == CONFORMING ? 0.5 : load == BOUNDARY ? 1.1 : 10;
+	double offered = (double)hz / VIRTUAL_TICKS * BENCH_BURST * BENCH_BYTES * 8;
+	char heading[80];
+
+	snprintf(heading, sizeof(heading), "%s, %s, virtual time",
+		hot ? "one hot circuit" : "20,000 random circuits", load_name[load]);
+	if (filter && !strstr(heading, filter))
+		return;
+	memset(v, 0, sizeof(v));
+	for (unsigned k = 0; k < rivals_count; k++) {
+		v[k].set = (struct bench_set){.circuits = hot ? 1 : CIRCUITS,
+			.workers = 1,
+			.rate = (uint64_t)(offered / factor / (hot ? 1 : CIRCUITS)),
+			.hz = hz,
+			.used_up = load != CONFORMING};
+		v[k].tsc = __rdtsc();
+		if (rivals[k].create(&v[k].set))
+			exit(1);
+		warm_up(&rivals[k], &v[k], order, k > 0 && factor > 1 ? 1 / factor : 1);
+	}
+	for (unsigned i = 0; i < reps; i++)
+		for (unsigned k = 0; k < rivals_count; k++) {
+			run_virtual(&rivals[k], &v[k], order, 64 * CHUNK); // its lines come back
+			v[k].cycles[i] = measure_virtual(&rivals[k], &v[k], order, 512);
+		}
+	printf("\n%s\n", heading);
+	for (unsigned k = 0; k < rivals_count; k++) {
+		for (unsigned i = 0; i < reps && k > 0; i++)
+			v[k].cycles[i] -= v[0].cycles[i];
+		if (k > 0) {
+			double mid = median(v[k].cycles, reps);
+
+			printf("  %-20s %6.1f [%.1f .. %.1f] cycles/packet net, %.1f %% passed\n",
+				rivals[k].title, mid, v[k].cycles[0], v[k].cycles[reps - 1],
+				v[k].passed * 100);
+			if (csv)
+				fprintf(csv, "%s,%s,virtual,%s,%.2f,%.2f,%.2f,%.4f,0\n",
+					hot ? "hot" : "random", load_name[load], rivals[k].name,
+					mid, v[k].cycles[0], v[k].cycles[reps - 1], v[k].passed);
+		}
+		release(&v[k].set);
 	}
 	fflush(stdout);
 }
@@ -267,15 +379,20 @@ int main(int argc, char **argv)
 	unsigned reps = 7, ms = 40, most = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
 	uint32_t *order[2] = {make_order(false), make_order(true)};
 	FILE *csv = NULL;
+	bool virtual = false;
 	int option;
 
-	while ((option = getopt(argc, argv, "n:t:c:1")) != -1) {
+	while ((option = getopt(argc, argv, "n:t:c:f:1v")) != -1) {
 		if (option == 'n')
 			reps = (unsigned)atoi(optarg);
 		else if (option == 't')
 			ms = (unsigned)atoi(optarg);
 		else if (option == 'c')
 			csv = fopen(optarg, "w");
+		else if (option == 'v')
+			virtual = true;
+		else if (option == 'f')
+			filter = optarg;
 		else if (option == '1')
 			most = 1;
 		else
@@ -290,7 +407,10 @@ int main(int argc, char **argv)
 	printf("TSC %.6f MHz, %u repetitions of %u ms\n", (double)clock.hz / 1e6, reps, ms);
 	if (csv)
 		fprintf(csv, "circuits,load,workers,limiter,median,min,max,passed,interrupted\n");
-	for (unsigned workers = 1; workers <= most; workers++)
+	for (unsigned hot = 2; virtual && hot-- > 0;)
+		for (unsigned load = 0; load < LOADS; load++)
+			scenario_virtual(hot, load, reps, clock.hz, order[hot], csv);
+	for (unsigned workers = 1; !virtual && workers <= most; workers++)
 		for (unsigned hot = 2; hot-- > 0;)
 			for (unsigned load = 0; load < LOADS; load++)
 				scenario(hot, load, workers, reps, ms, clock.hz, order[hot], csv);

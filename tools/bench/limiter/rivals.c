@@ -38,9 +38,11 @@ static void *memory(size_t size)
 
 static int allocate(struct bench_set *set, size_t shared, size_t own)
 {
-	set->shared = memory(shared * set->circuits + 64);
+	set->shared_bytes = shared * set->circuits + 64;
+	set->own_bytes = own * set->circuits + 64;
+	set->shared = memory(set->shared_bytes);
 	for (unsigned w = 0; w < 2; w++)
-		set->own[w] = memory(own * set->circuits + 64);
+		set->own[w] = memory(set->own_bytes);
 	return set->shared && set->own[0] && set->own[1] ? 0 : -ENOMEM;
 }
 

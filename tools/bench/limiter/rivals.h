@@ -6,6 +6,7 @@
 // and limited packets and bytes for each circuit and worker.
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define BENCH_BURST 32u
@@ -19,6 +20,7 @@ struct bench_set { // all circuits of one run
 	bool used_up; // the burst is, at the start
 	void *shared; // by circuit
 	void *own[2]; // by worker, by circuit
+	size_t shared_bytes, own_bytes;
 	void *profile;
 };
 
