@@ -7,7 +7,7 @@
 // The port's rx takes buffers from the pool and copies frames into them, its tx frees them, which is what net_pcap
 // with infinite_rx and net_null do. The same rx and tx without the turn between them is the I/O floor; the
 // difference is what the stages cost. Batches of turns are timed by the TSC and the median taken, so that a busy
-// machine spoils few of them. For work on the stages; the figures that count come from tools/bench/forward.
+// machine spoils few of them. A second pass times each stage the same way: calls, and medians of cycles. For work on the stages; the figures that count come from tools/bench/forward.
 
 #include "dataplane/dataplane.h"
 #include "dataplane/tables/limits.h"
@@ -15,6 +15,7 @@
 #include "dataplane/tables/vrf.h"
 #include "dataplane/worker.h"
 #include "tests/lib/frame.h"
+#include "tools/bench/turn/stages.h"
 
 #include <rte_cycles.h>
 #include <rte_eal.h>
@@ -221,6 +222,38 @@ static double full_turns(void)
 	return (double)(rte_rdtsc() - start) / (TURNS * BURST);
 }
 
+// One batch of turns with every stage timed; cycles a packet of each.
+static void stage_turns(double overhead, double cycles[TIMED_STAGES])
+{
+	memset(stage_cycles, 0, sizeof(stage_cycles));
+	memset(stage_calls, 0, sizeof(stage_calls));
+	stages_timed = true;
+	for (unsigned i = 0; i < TURNS; i++)
+		worker_turn(dp->worker[0], rte_rdtsc());
+	stages_timed = false;
+	for (unsigned s = 0; s < TIMED_STAGES; s++)
+		cycles[s] = ((double)stage_cycles[s] - overhead * (double)stage_calls[s]) /
+			    (TURNS * BURST);
+}
+
+static void print_stages(void)
+{
+	double overhead = stage_overhead(), one[TIMED_STAGES], *all[TIMED_STAGES];
+	for (unsigned s = 0; s < TIMED_STAGES; s++)
+		if ((all[s] = calloc(options.rounds, sizeof(double))) == NULL)
+			exit(1);
+	for (unsigned r = 0; r < options.rounds; r++) {
+		stage_turns(overhead, one);
+		for (unsigned s = 0; s < TIMED_STAGES; s++)
+			all[s][r] = one[s];
+	}
+	for (unsigned s = 0; s < TIMED_STAGES; s++) {
+		if (stage_calls[s] != 0)
+			printf("  %-8s %6.1f\n", stage_names[s], median(all[s], options.rounds));
+		free(all[s]);
+	}
+}
+
 static void read_options(int argc, char **argv)
 {
 	static const struct option list[] = {{"flows", 1, NULL, 'f'}, {"routes", 1, NULL, 'r'},
@@ -314,5 +347,6 @@ int main(int argc, char **argv)
 	double floor = median(io, options.rounds), all = median(full, options.rounds);
 	printf("io %.1f, turn %.1f, above io %.1f cycles per packet; %.1f %% forwarded\n", floor,
 		all, all - floor, 100.0 * (double)forwarded / (double)seen);
+	print_stages();
 	return 0;
 }
