@@ -168,22 +168,6 @@ static void make(struct domain *domain)
 	domain->retry_at = clock_ns() + domain->retry_after;
 }
 
-void domains_retry(struct domains *domains)
-{
-	struct domain *domain, *next;
-	uint64_t now = clock_ns();
-
-	for (domain = TAILQ_FIRST(&domains->unsettled); domain != NULL; domain = next) {
-		next = TAILQ_NEXT(domain, unsettled);
-		if (domain->state == DOMAIN_MAKING && now >= domain->retry_at)
-			make(domain);
-		struct end *end;
-		domain_known(domain);
-		LIST_FOREACH (end, &domain->ends, entry)
-			domain_known(end->peer->domain);
-	}
-}
-
 // --- beginning and end -----------------------------------------------------------------------------------
 
 static void begin(struct domain *domain)
@@ -263,6 +247,8 @@ void domain_unset(struct domains *domains, uint32_t id)
 		return;
 	if (domain_is_up(domain))
 		end_life(domain);
+	else
+		unconfigure_domain(domains, id); // it waited for the end of an earlier life
 	unwant(domain);
 	domain_put(domain);
 }
@@ -400,20 +386,23 @@ void domain_known(struct domain *domain)
 	}
 	records_vrf_guard(&domains->sync.records, domain->vrf, filling && domain->had_routes);
 	// What is known but not decided yet must not be swept.
-	bool decided = domains->applied && TAILQ_EMPTY(&domains->jobs);
+	bool decided = domains->applied && domains->deciding == 0;
 	records_vrf_known(&domains->sync.records, domain->vrf,
 		!waiting && !filling && (decided || domain->vrf->known));
 }
 
-static void known(void *ctx, void *entry)
+static void look(void *ctx, void *entry)
 {
-	domain_known(entry);
+	struct domain *domain = entry;
+
+	if (domain->state == DOMAIN_MAKING && clock_ns() >= domain->retry_at)
+		make(domain);
+	domain_known(domain);
 }
 
-void domains_known(struct domains *domains)
+bool known_step(struct domains *domains, struct job *job)
 {
-	if (domains->sync.ready && domains->sync.records.unswept > 0)
-		table_each(&domains->domains, known, NULL);
+	return !table_slice(&domains->domains, &job->slot, 64, look, NULL);
 }
 
 void domain_synced(void *ctx, uint32_t id)

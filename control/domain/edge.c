@@ -174,13 +174,20 @@ bool fill_step(struct domains *domains, struct job *job)
 	return ++job->port == sizeof(parts) / sizeof(parts[0]);
 }
 
+static void put(void *ctx, void *entry)
+{
+	domain_put(entry);
+}
+
 static void on_ready(void *ctx)
 {
 	struct domains *domains = ctx;
 
 	domains->sync.ready = true;
+	table_each(&domains->domains, put, NULL); // of VRFs that are nobody's
 	work_add(domains, JOB_FILL, NULL, NULL);
 	underlay_changed(domains);
+	work_first(domains, JOB_KNOWN); // what is guarded is so from the first
 	work_now(domains);
 }
 
@@ -206,8 +213,8 @@ static void on_port(void *ctx, const struct wire_port *port)
 		event_port(sync, port->port);
 	work_add(domains, JOB_PATHS, NULL, NULL)->port = port->port;
 	work_add(domains, JOB_CARRIERS, NULL, NULL)->port = port->port;
-	work_add(domains, JOB_TUNNELS, NULL, NULL);
-	work_now(domains);
+	work_add(domains, JOB_TUNNELS, NULL,
+		NULL); // from the next turn on: several ports may go at once
 }
 
 static void on_needed(void *ctx, const struct wire_needed *needed)
@@ -278,17 +285,10 @@ static void on_released(void *owner, struct route *route)
 
 // --- from the main thread --------------------------------------------------------------------------------
 
-static void put(void *ctx, void *entry)
-{
-	domain_put(entry);
-}
-
 void domains_applied(struct domains *domains)
 {
 	const struct publication *publication = fragments_publication(domains->fragments);
 
-	if (!domains->applied)
-		table_each(&domains->domains, put, NULL);
 	domains->applied = true;
 	dataplane_identity(domains->sync.dataplane, publication->store, publication->revision);
 	hold_sweep(&domains->sync);
@@ -348,8 +348,9 @@ static void on_tick(evutil_socket_t fd, short events, void *arg)
 	struct domains *domains = arg;
 
 	counters_tick(&domains->sync);
-	domains_retry(domains);
-	interfaces_retry(domains);
+	if (!TAILQ_EMPTY(&domains->unsettled) || domains->sync.records.unswept > 0)
+		work_add(domains, JOB_KNOWN, NULL, NULL);
+	work_add(domains, JOB_RETRY, NULL, NULL);
 	hold_sweep(&domains->sync);
 }
 

@@ -152,9 +152,9 @@ static void retry(void *ctx, void *entry)
 		try(ctx, entry);
 }
 
-void interfaces_retry(struct domains *domains)
+bool retry_step(struct domains *domains, struct job *job)
 {
-	table_each(&domains->sync.realised, retry, domains);
+	return !table_slice(&domains->sync.realised, &job->slot, 64, retry, domains);
 }
 
 void interface_carrier(struct domains *domains, struct realised *realised)
@@ -189,8 +189,7 @@ static void join_domain(struct domains *domains, const struct intent_interface *
 		*(const struct intent_interface **)APPEND(domain->attachments) = wanted;
 	else if (wanted->kind == INTENT_CORE)
 		*(const struct intent_interface **)APPEND(domains->cores) = wanted;
-	else if (domain->out == 0 ||
-		 (domain->wanted != NULL && strcmp(wanted->name, domain->wanted->name) == 0))
+	else if (!wanted->tunnel.internet) // that is no way to the domain's own prefixes
 		domain->out = wanted->id;
 }
 
@@ -225,6 +224,7 @@ static void review(struct domains *domains, const struct intent_interface *wante
 		struct route_key key = key_of(&host);
 		decide(domain, &key);
 		work_add(domains, JOB_REVIEW, NULL, domain);
+		work_add(domains, JOB_ANNOUNCE, domain, NULL); // somebody listens
 	} else if (wanted->kind == INTENT_TUNNEL) {
 		decide_own(domain, domain->wanted);
 	}

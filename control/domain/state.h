@@ -153,6 +153,8 @@ enum job_kind {
 	JOB_ANNOUNCE,  // of `target`
 	JOB_WAYS,      // of all tunnels
 	JOB_TUNNELS,   // their states are looked at again
+	JOB_KNOWN,     // of all domains: made if it is time, swept if all is known
+	JOB_RETRY,     // interfaces that failed
 };
 struct job {
 	TAILQ_ENTRY(job) queue;
@@ -181,6 +183,7 @@ struct domains {
 	TAILQ_HEAD(, domain) unsettled;
 	TAILQ_HEAD(, job) jobs;
 	struct job *running;
+	unsigned int deciding; // jobs after which routes may be others, or lead elsewhere
 	uint16_t asked;
 	struct event *work, *grace, *tick;
 	struct candidates {
@@ -196,6 +199,7 @@ struct domains {
 // work.c
 struct job *work_add(
 	struct domains *domains, enum job_kind kind, struct domain *target, struct domain *walked);
+void work_first(struct domains *domains, enum job_kind kind); // before what waits
 void work_now(
 	struct domains *domains); // as much as a slice holds, and the rest from the event loop
 void work_skip(struct domains *domains, const struct realised *realised); // it goes
@@ -261,8 +265,7 @@ void domain_unset(struct domains *domains, uint32_t id);
 void domain_synced(void *ctx, uint32_t id); // the kernel has told all
 void domain_ended(struct domain *domain);   // nothing of it is left
 void domain_known(struct domain *domain);   // whether its VRF may be swept
-void domains_known(struct domains *domains);
-void domains_retry(struct domains *domains);
+bool known_step(struct domains *domains, struct job *job);
 enum source domain_source(const struct domain *domain);
 void domain_put(struct domain *domain); // freed if nobody has a use for it
 
@@ -281,7 +284,7 @@ void interface_filter(struct domain *domain); // its import policy is another
 void interface_unset(struct domains *domains, const struct intent_interface *was);
 void interface_carrier(struct domains *domains, struct realised *realised);
 void interface_path(struct domains *domains, const struct realised *realised);
-void interfaces_retry(struct domains *domains);
+bool retry_step(struct domains *domains, struct job *job);
 bool interfaces_all_made(const struct domains *domains);
 
 // underlay.c

@@ -26,6 +26,12 @@ static uint16_t *asked_of(struct domains *domains, const struct job *job)
 				     : &domains->asked;
 }
 
+static bool decides(enum job_kind kind)
+{
+	return kind == JOB_FILL || kind == JOB_FRAGMENTS || kind == JOB_REVIEW ||
+	       kind == JOB_DECIDE || kind == JOB_LIFE || kind == JOB_END || kind == JOB_WAYS;
+}
+
 struct job *work_add(
 	struct domains *domains, enum job_kind kind, struct domain *target, struct domain *walked)
 {
@@ -47,13 +53,26 @@ struct job *work_add(
 		walked->jobs++;
 	if (kind == JOB_REVIEW)
 		walked->reviews++;
+	if (decides(kind)) {
+		domains->deciding++;
+		domains->sync.records.settling = true;
+	}
 	if (kind == JOB_PATHS)
 		TAILQ_INSERT_HEAD(&domains->jobs, job, queue);
 	else
 		TAILQ_INSERT_TAIL(&domains->jobs, job, queue);
-	domains->sync.records.settling = true;
 	event_add(domains->work, &now);
 	return job;
+}
+
+void work_first(struct domains *domains, enum job_kind kind)
+{
+	struct job *job = work_add(domains, kind, NULL, NULL);
+
+	if (job == NULL)
+		return;
+	TAILQ_REMOVE(&domains->jobs, job, queue);
+	TAILQ_INSERT_HEAD(&domains->jobs, job, queue);
 }
 
 static void finish(struct domains *domains, struct job *job)
@@ -63,12 +82,19 @@ static void finish(struct domains *domains, struct job *job)
 	TAILQ_REMOVE(&domains->jobs, job, queue);
 	if (job->kind == JOB_REVIEW)
 		job->walked->reviews--;
+	bool decided = decides(job->kind) && --domains->deciding == 0;
 	free(job);
 	for (unsigned int i = 0; i < 2; i++)
 		if (both[i] != NULL) {
 			both[i]->jobs--;
 			domain_put(both[i]);
 		}
+	if (!decided)
+		return;
+	domains->sync.records.settling = false;
+	dataplane_wake(domains->sync.dataplane);
+	if (domains->sync.records.unswept > 0)
+		work_add(domains, JOB_KNOWN, NULL, NULL);
 }
 
 // --- steps -----------------------------------------------------------------------------------------------
@@ -191,6 +217,10 @@ static bool step(struct domains *domains, struct job *job)
 	case JOB_ANNOUNCE:
 		announce(job->target);
 		return true;
+	case JOB_KNOWN:
+		return known_step(domains, job);
+	case JOB_RETRY:
+		return retry_step(domains, job);
 	case JOB_WAYS:
 	case JOB_TUNNELS:
 		return tunnels_step(domains, job);
@@ -219,13 +249,8 @@ void work_now(struct domains *domains)
 		if (clock_ns() > end_ns)
 			break;
 	}
-	if (!TAILQ_EMPTY(&domains->jobs)) {
+	if (!TAILQ_EMPTY(&domains->jobs))
 		event_add(domains->work, &now);
-		return;
-	}
-	domains->sync.records.settling = false;
-	dataplane_wake(domains->sync.dataplane);
-	domains_known(domains);
 }
 
 void work_free(struct domains *domains)

@@ -9,6 +9,7 @@
 
 #include "control/sync/dataplane_private.h"
 
+#include "control/base/clock.h"
 #include "control/base/log.h"
 
 #include <errno.h>
@@ -337,8 +338,10 @@ static void on_message(struct dataplane *d)
 static void on_readable(evutil_socket_t fd, short events, void *arg)
 {
 	struct dataplane *d = arg;
+	uint64_t end = clock_ns() + TURN_NS;
 
-	for (unsigned int i = 0; i < MESSAGES_PER_TURN && d->link != NULL; i++) {
+	for (unsigned int i = 0; i < MESSAGES_PER_TURN && d->link != NULL && clock_ns() < end;
+		i++) {
 		int got = wire_receive(d->link, &d->in, d->fds, &d->fds_count);
 		if (got == 0)
 			return;

@@ -10,6 +10,7 @@
 #include <event2/event.h>
 
 #define MESSAGES_PER_TURN 64
+#define TURN_NS           2000000u // of the route thread, then others have theirs
 
 enum phase {
 	PHASE_OFF,

@@ -9,6 +9,7 @@
 // A message is taken from the queues only when the window has room, so a slow data plane costs no memory
 // here, and a record that changes meanwhile is sent in its latest form.
 
+#include "control/base/clock.h"
 #include "control/sync/dataplane_private.h"
 
 #include <errno.h>
@@ -404,15 +405,17 @@ static bool send_next(struct dataplane *d)
 void replay_turn(evutil_socket_t fd, short events, void *arg)
 {
 	struct dataplane *d = arg;
+	const struct timeval next_turn = {0, 0};
+	uint64_t end = clock_ns() + TURN_NS;
 
-	for (unsigned int i = 0; i < MESSAGES_PER_TURN; i++) {
+	for (unsigned int i = 0; i < MESSAGES_PER_TURN && clock_ns() < end; i++) {
 		if (d->link == NULL || d->phase < PHASE_CONFIGURATION ||
 			wire_link_window(d->link) == 0 || d->flight_count == WIRE_WINDOW)
 			return; // an answer, or the greeting, wakes us
 		if (!send_next(d))
 			return;
 	}
-	dataplane_wake(d);
+	event_add(d->turn, &next_turn); // a timer: what is activated here would run in this turn
 }
 
 void dataplane_wake(struct dataplane *d)
