@@ -159,6 +159,7 @@ void speakers_sweep(struct speakers *speakers);
 struct speaker_counters {
 	uint64_t quarantined; // sessions whose configuration the speaker refused
 	uint64_t launches;    // daemons started
+	uint64_t rendered;    // texts of sessions and domains
 	uint64_t replaced;    // daemons found in another namespace than their domain's
 };
 void speakers_counters(const struct speakers *speakers, struct speaker_counters *counters);

@@ -150,6 +150,7 @@ def test_unwritable_directory_is_tried_again(build):
         bridge.wait(lambda: "cannot be written" in bridge.sessions.get(700, {}).get("detail", ""), 5, "the session says so")
         os.unlink(os.path.join(rig.run_dir, "bird"))
         wait_for(lambda: birds_of(rig, "acme"), 10, "daemon started")
+        bridge.wait(lambda: bridge.sessions[700]["state"] in ("start", "connect", "active", "idle"), 10, "and it knows the session")
     finally:
         rig.close()
 

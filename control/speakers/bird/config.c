@@ -61,6 +61,7 @@ static int write_new(const struct speaker *speaker, struct speaker_file *file, e
 
 	if (text == NULL)
 		return -ENOMEM;
+	speaker->speakers->counters.rendered++;
 	file_name(name, part, id, "");
 	look(speaker, file, name);
 	memcpy(before, file->wanted, sizeof(before));
