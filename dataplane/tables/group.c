@@ -14,6 +14,7 @@
 #include "dataplane/tables/nexthop.h"
 
 #include "dataplane/tables/fib.h"
+#include "dataplane/tables/links.h"
 #include "dataplane/tables/reclaim.h"
 #include "dataplane/tables/tables.h"
 
@@ -105,10 +106,36 @@ static int check(const struct tables *t, const struct wire_group *r)
 	return 0;
 }
 
-static void use_paths(struct tables *t, const struct wire_group *r, int change)
+static void use_paths(struct tables *t, uint32_t group, const struct wire_group *r)
 {
-	for (uint32_t i = 0; i < r->count; i++)
-		t->path_slots.uses[slots_find(&t->path_slots, r->path[i])] += change;
+	for (uint32_t i = 0; i < r->count; i++) {
+		uint32_t path = slots_find(&t->path_slots, r->path[i]);
+		t->path_slots.uses[path]++;
+		links_add(&t->path_groups, path, GROUP_MEMBER(group, i));
+	}
+}
+
+static void unuse_paths(struct tables *t, uint32_t group, const struct wire_group *r)
+{
+	for (uint32_t i = 0; i < r->count; i++) {
+		uint32_t path = slots_find(&t->path_slots, r->path[i]);
+		t->path_slots.uses[path]--;
+		links_remove(&t->path_groups, path, GROUP_MEMBER(group, i));
+	}
+}
+
+// A group of one path is a copy of that path's entry; of several, a block to choose from.
+static void write_entry(struct tables *t, uint32_t slot)
+{
+	const struct wire_group *r = &t->group_record[slot];
+	struct entry e = {.kind = ENTRY_MULTI,
+		.via = get_word(&t->group[slot]).target,
+		.owner = common_owner(t, r)};
+	if (r->count == 1)
+		e = t->entry[ENTRY_OF_PATH(t, slots_find(&t->path_slots, r->path[0]))];
+	else if (e.owner != 0 && e.owner != OWNER_MIXED)
+		e.flags = ENTRY_VOUCHES;
+	entry_write(&t->entry[slot], &e);
 }
 
 int group_set(struct dataplane *dp, const struct wire_group *r)
@@ -137,15 +164,16 @@ int group_set(struct dataplane *dp, const struct wire_group *r)
 			return error;
 		}
 	} else {
-		use_paths(t, &t->group_record[slot], -1);
+		unuse_paths(t, slot, &t->group_record[slot]);
 	}
-	use_paths(t, r, 1);
+	use_paths(t, slot, r);
 	t->group_record[slot] = *r;
 	if (multi != 0)
 		put_word(dp, slot, GROUP_MULTI, multi);
 	else
 		put_word(dp, slot, GROUP_SINGLE, slots_find(&t->path_slots, r->path[0]));
 	__atomic_store_n(&t->group[slot].owner, common_owner(t, r), __ATOMIC_RELEASE);
+	write_entry(t, slot);
 	dp->written++;
 	return 0;
 }
@@ -201,6 +229,7 @@ unsigned groups_poll(struct dataplane *dp)
 static void delete_slot(struct dataplane *dp, uint32_t slot)
 {
 	struct tables *t = dp->tables;
+	entry_write(&t->entry[slot], &(struct entry){.kind = ENTRY_DROP});
 	put_word(dp, slot, GROUP_DROP, 0);
 	__atomic_store_n(&t->group[slot].owner, 0, __ATOMIC_RELEASE);
 	slots_drop(&t->group_slots, slot);
@@ -215,7 +244,7 @@ int group_delete(struct dataplane *dp, uint32_t id)
 		return -ENOENT;
 	if (t->group_slots.uses[slot] != 0)
 		return -EBUSY;
-	use_paths(t, &t->group_record[slot], -1);
+	unuse_paths(t, slot, &t->group_record[slot]);
 	delete_slot(dp, slot);
 	dp->written++;
 	return 0;
@@ -234,17 +263,15 @@ int group_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_grou
 	return 0;
 }
 
-// The owner of the path's interface changed.
+// The path's entry or the owner of its interface changed.
 void groups_follow_path(struct dataplane *dp, uint32_t path)
 {
 	struct tables *t = dp->tables;
-	if (t->path_slots.uses[path] == 0)
-		return;
-	for (uint32_t slot = 1; slot <= t->group_slots.high; slot++) {
-		if (t->group_slots.id[slot] <= WIRE_GROUP_BLACKHOLE)
-			continue;
+	for (uint32_t m = t->path_groups.first[path]; m != 0; m = t->path_groups.next[m]) {
+		uint32_t slot = m / WIRE_GROUP_PATHS;
 		__atomic_store_n(&t->group[slot].owner, common_owner(t, &t->group_record[slot]),
 			__ATOMIC_RELEASE);
+		write_entry(t, slot);
 	}
 }
 
@@ -257,6 +284,8 @@ int group_local_take(struct dataplane *dp, uint32_t interface, uint32_t *group)
 		if (error != 0)
 			return error;
 		put_word(dp, slot, GROUP_LOCAL, interface);
+		entry_write(&t->entry[slot],
+			&(struct entry){.kind = ENTRY_LOCAL, .via = interface, .out = interface});
 		t->local_group[interface] = slot;
 	}
 	t->local_count[interface]++;

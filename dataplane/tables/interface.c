@@ -88,6 +88,20 @@ static void count_uses(struct tables *t, const struct interface_refs *refs, int 
 	t->group_slots.uses[refs->underlay] += change;
 }
 
+static void use(struct tables *t, uint32_t slot, const struct interface_refs *refs)
+{
+	count_uses(t, refs, 1);
+	links_add(&t->limiter_in_interfaces, refs->limiter_in, slot);
+	links_add(&t->limiter_out_interfaces, refs->limiter_out, slot);
+}
+
+static void unuse(struct tables *t, uint32_t slot, const struct interface_refs *refs)
+{
+	count_uses(t, refs, -1);
+	links_remove(&t->limiter_in_interfaces, refs->limiter_in, slot);
+	links_remove(&t->limiter_out_interfaces, refs->limiter_out, slot);
+}
+
 static int take_slot(struct dataplane *dp, const struct wire_interface *r, uint32_t *slot)
 {
 	struct slots *slots = &dp->tables->interface_slots;
@@ -247,8 +261,9 @@ static bool claim_all(struct dataplane *dp, struct change *change, unsigned coun
 	return good;
 }
 
-static void give_up(struct tables *t, uint32_t slot)
+static void give_up(struct dataplane *dp, uint32_t slot)
 {
+	struct tables *t = dp->tables;
 	const struct wire_interface *r = &t->interface_record[slot];
 	struct interface *i = &t->interface[slot];
 	if (!is_parked(r))
@@ -256,6 +271,7 @@ static void give_up(struct tables *t, uint32_t slot)
 	__atomic_store_n(&i->generation, i->generation + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&i->flags, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&i->out_flags, 0, __ATOMIC_RELEASE);
+	entries_follow_interface(dp, slot);
 }
 
 static void take(struct dataplane *dp, const struct change *c)
@@ -266,9 +282,9 @@ static void take(struct dataplane *dp, const struct change *c)
 	if (!c->fresh) {
 		struct interface_refs before;
 		interface_resolve(dp, record, &before);
-		count_uses(t, &before, -1);
+		unuse(t, c->slot, &before);
 	}
-	count_uses(t, &c->refs, 1);
+	use(t, c->slot, &c->refs);
 	*record = *c->r;
 	if (c->fresh || c->hard)
 		interface_write_hard(dp, c->slot, c->r, &c->refs);
@@ -277,6 +293,7 @@ static void take(struct dataplane *dp, const struct change *c)
 	if (c->hard || (mtu && !c->fresh))
 		neighbors_follow_interface(dp, c->slot, c->hard);
 	interface_write_soft(dp, c->slot, c->r, &c->refs);
+	entries_follow_interface(dp, c->slot);
 	if (c->reserved)
 		map_replace(map_of(t, c->r), c->key, MAP_RESERVED, c->slot);
 }
@@ -292,6 +309,7 @@ void interfaces_follow_port(
 			continue;
 		neighbors_follow_interface(dp, slot, false);
 		__atomic_store_n(&t->interface[slot].mtu, interface_mtu(dp, r), __ATOMIC_RELAXED);
+		entries_follow_interface(dp, slot);
 		changed(ctx, slot);
 	}
 }
@@ -302,7 +320,7 @@ static void apply(struct dataplane *dp, const struct change *change, unsigned co
 	for (unsigned i = 0; i < count; i++) {
 		if (!change[i].hard)
 			continue;
-		give_up(dp->tables, change[i].slot);
+		give_up(dp, change[i].slot);
 		wait = true;
 	}
 	if (wait)
@@ -349,6 +367,7 @@ static void release(void *ctx, uint64_t slot)
 	memset(&t->interface[slot], 0, sizeof(t->interface[slot]));
 	t->interface[slot].generation = generation;
 	t->interface[slot].tenure = tenure;
+	entry_write(&t->entry[ENTRY_OF_INTERFACE(t, slot)], &(struct entry){0});
 	slots_release(&t->interface_slots, (uint32_t)slot);
 }
 
@@ -362,10 +381,10 @@ int interface_delete(struct dataplane *dp, uint32_t id)
 		return -EBUSY;
 	struct interface_refs refs;
 	interface_resolve(dp, &t->interface_record[slot], &refs);
-	give_up(t, slot);
+	give_up(dp, slot);
 	__atomic_store_n(
 		&t->interface[slot].tenure, t->interface[slot].tenure + 1, __ATOMIC_RELEASE);
-	count_uses(t, &refs, -1);
+	unuse(t, slot, &refs);
 	slots_drop(&t->interface_slots, slot);
 	reclaim_defer(dp->reclaim, release, dp, slot);
 	dp->written++;

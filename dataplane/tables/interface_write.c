@@ -128,7 +128,7 @@ static void write_outer(struct interface *i, const struct wire_interface *r)
 	}
 }
 
-static int16_t account(const struct tables *t, uint32_t limiter, unsigned vlans)
+int16_t interface_overhead(const struct tables *t, uint32_t limiter, unsigned vlans)
 {
 	return limiter == 0 ? 0 : (int16_t)limiter_account(&t->limiter_record[limiter], vlans);
 }
@@ -141,9 +141,10 @@ void interface_write_soft(struct dataplane *dp, uint32_t slot, const struct wire
 	struct interface *i = &t->interface[slot];
 	__atomic_store_n(&i->limiter_in, refs->limiter_in, __ATOMIC_RELAXED);
 	__atomic_store_n(&i->limiter_out, refs->limiter_out, __ATOMIC_RELAXED);
-	__atomic_store_n(&i->account_in, account(t, refs->limiter_in, r->vlans), __ATOMIC_RELAXED);
-	__atomic_store_n(
-		&i->account_out, account(t, refs->limiter_out, r->vlans), __ATOMIC_RELAXED);
+	__atomic_store_n(&i->account_in, interface_overhead(t, refs->limiter_in, r->vlans),
+		__ATOMIC_RELAXED);
+	__atomic_store_n(&i->account_out, interface_overhead(t, refs->limiter_out, r->vlans),
+		__ATOMIC_RELAXED);
 	__atomic_store_n(&i->mtu, interface_mtu(dp, r), __ATOMIC_RELAXED);
 	__atomic_store_n(&i->underlay, refs->underlay, __ATOMIC_RELAXED);
 	uint8_t flags = (uint8_t)r->flags;
@@ -179,18 +180,15 @@ void interface_write_hard(struct dataplane *dp, uint32_t slot, const struct wire
 void interfaces_follow_limiter(struct dataplane *dp, uint32_t limiter)
 {
 	struct tables *t = dp->tables;
-	if (t->limiter_slots.uses[limiter] == 0)
-		return;
-	for (uint32_t slot = 1; slot <= t->interface_slots.high; slot++) {
-		struct interface *i = &t->interface[slot];
-		unsigned vlans = t->interface_record[slot].vlans;
-		if (t->interface_slots.id[slot] == 0)
-			continue;
-		if (i->limiter_in == limiter)
-			__atomic_store_n(
-				&i->account_in, account(t, limiter, vlans), __ATOMIC_RELAXED);
-		if (i->limiter_out == limiter)
-			__atomic_store_n(
-				&i->account_out, account(t, limiter, vlans), __ATOMIC_RELAXED);
+	const struct links *in = &t->limiter_in_interfaces, *out = &t->limiter_out_interfaces;
+	for (uint32_t slot = in->first[limiter]; slot != 0; slot = in->next[slot])
+		__atomic_store_n(&t->interface[slot].account_in,
+			interface_overhead(t, limiter, t->interface_record[slot].vlans),
+			__ATOMIC_RELAXED);
+	for (uint32_t slot = out->first[limiter]; slot != 0; slot = out->next[slot]) {
+		__atomic_store_n(&t->interface[slot].account_out,
+			interface_overhead(t, limiter, t->interface_record[slot].vlans),
+			__ATOMIC_RELAXED);
+		entries_follow_interface(dp, slot);
 	}
 }

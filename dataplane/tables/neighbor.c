@@ -10,6 +10,7 @@
 
 #include "dataplane/tables/nexthop.h"
 
+#include "dataplane/tables/links.h"
 #include "dataplane/tables/reclaim.h"
 #include "dataplane/tables/tables.h"
 
@@ -81,6 +82,13 @@ static int check(const struct dataplane *dp, const struct wire_neighbor *r)
 										       : -EINVAL;
 }
 
+static void unuse(struct tables *t, uint32_t slot)
+{
+	uint32_t interface = t->neighbor[slot].interface;
+	t->interface_slots.uses[interface]--;
+	links_remove(&t->interface_neighbors, interface, slot);
+}
+
 int neighbor_set(struct dataplane *dp, const struct wire_neighbor *r)
 {
 	struct tables *t = dp->tables;
@@ -104,13 +112,16 @@ int neighbor_set(struct dataplane *dp, const struct wire_neighbor *r)
 			return -EBUSY;
 		// Workers may still hold what a path named a moment ago.
 		reclaim_wait(dp->reclaim);
-		t->interface_slots.uses[t->neighbor[slot].interface]--;
+		unuse(t, slot);
 	} else {
-		t->interface_slots.uses[interface]--;
+		unuse(t, slot);
 	}
 	t->interface_slots.uses[interface]++;
+	links_add(&t->interface_neighbors, interface, slot);
 	t->neighbor_record[slot] = *r;
 	write_neighbor(dp, slot, r, false);
+	for (uint32_t p = t->neighbor_paths.first[slot]; p != 0; p = t->neighbor_paths.next[p])
+		entries_follow_path(dp, p);
 	dp->written++;
 	return 0;
 }
@@ -131,7 +142,7 @@ int neighbor_delete(struct dataplane *dp, uint32_t id)
 	if (t->neighbor_slots.uses[slot] != 0)
 		return -EBUSY;
 	__atomic_store_n(&t->neighbor[slot].resolved, 0, __ATOMIC_RELEASE);
-	t->interface_slots.uses[t->neighbor[slot].interface]--;
+	unuse(t, slot);
 	slots_drop(&t->neighbor_slots, slot);
 	reclaim_defer(dp->reclaim, release, t, slot);
 	dp->written++;
@@ -155,11 +166,9 @@ int neighbor_dump(
 // The interface's port, tags, MAC or MTU changed; `idle`: it has been down for a grace period.
 void neighbors_follow_interface(struct dataplane *dp, uint32_t interface, bool idle)
 {
-	struct tables *t = dp->tables;
-	for (uint32_t slot = 1; slot <= t->neighbor_slots.high; slot++) {
-		if (t->neighbor_slots.id[slot] != 0 && t->neighbor[slot].interface == interface)
-			write_neighbor(dp, slot, &t->neighbor_record[slot], idle);
-	}
+	const struct links *l = &dp->tables->interface_neighbors;
+	for (uint32_t slot = l->first[interface]; slot != 0; slot = l->next[slot])
+		write_neighbor(dp, slot, &dp->tables->neighbor_record[slot], idle);
 }
 
 bool neighbor_needed(struct dataplane *dp, uint32_t slot, struct wire_needed *needed)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dataplane/tables/entry.h"
 #include "dataplane/wire/types.h"
 
 struct dataplane;
@@ -65,8 +66,6 @@ struct group_word { // read and written as one 64-bit word
 	uint8_t kind;
 	uint8_t pad[3];
 };
-
-#define OWNER_MIXED UINT32_MAX
 
 struct group {
 	uint64_t word;  // struct group_word

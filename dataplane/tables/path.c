@@ -5,6 +5,7 @@
 
 #include "dataplane/tables/nexthop.h"
 
+#include "dataplane/tables/links.h"
 #include "dataplane/tables/reclaim.h"
 #include "dataplane/tables/tables.h"
 
@@ -67,6 +68,24 @@ static void account_drop(struct dataplane *dp, uint32_t slot)
 		reclaim_defer(dp->reclaim, account_release, dp, slot);
 }
 
+static void use(struct tables *t, uint32_t path, uint32_t interface, uint32_t neighbor)
+{
+	t->path_interface[path] = interface;
+	t->path_neighbor[path] = neighbor;
+	t->interface_slots.uses[interface]++;
+	t->neighbor_slots.uses[neighbor]++;
+	links_add(&t->interface_paths, interface, path);
+	links_add(&t->neighbor_paths, neighbor, path);
+}
+
+static void unuse(struct tables *t, uint32_t path)
+{
+	t->interface_slots.uses[t->path_interface[path]]--;
+	t->neighbor_slots.uses[t->path_neighbor[path]]--;
+	links_remove(&t->interface_paths, t->path_interface[path], path);
+	links_remove(&t->neighbor_paths, t->path_neighbor[path], path);
+}
+
 int path_set(struct dataplane *dp, const struct wire_path *r)
 {
 	struct tables *t = dp->tables;
@@ -79,27 +98,33 @@ int path_set(struct dataplane *dp, const struct wire_path *r)
 		dp->unchanged++;
 		return 1;
 	}
+	bool fresh = slot == SLOT_NONE;
 	error = account_take(dp, r->account, &account);
 	if (error != 0)
 		return error;
-	if (slot == SLOT_NONE) {
+	if (fresh) {
 		error = slots_take(&t->path_slots, r->path, &slot);
 		if (error != 0) {
 			account_drop(dp, account);
 			return error;
 		}
 	} else {
-		t->interface_slots.uses[t->path[slot].interface]--;
-		t->neighbor_slots.uses[t->path[slot].neighbor]--;
+		unuse(t, slot);
 		account_drop(dp, t->path_account[slot]);
 	}
 	t->path_account[slot] = account;
 	struct path *path = &t->path[slot];
 	t->path_record[slot] = *r;
-	t->interface_slots.uses[interface]++;
-	t->neighbor_slots.uses[neighbor]++;
+	use(t, slot, interface, neighbor);
 	if (path->interface != interface || path->neighbor != neighbor)
 		lead_to(path, interface, neighbor);
+	if (fresh)
+		t->live[slot] = 1;
+	if (!r->up)
+		__atomic_store_n(&t->up[slot], 0, __ATOMIC_RELEASE);
+	entries_follow_path(dp, slot);
+	if (r->up)
+		__atomic_store_n(&t->up[slot], 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&path->up, r->up, __ATOMIC_RELEASE);
 	uint32_t owner = t->interface_record[interface].owner;
 	if (path->owner != owner) {
@@ -114,6 +139,7 @@ static void release(void *ctx, uint64_t slot)
 {
 	struct tables *t = ctx;
 	memset(&t->path[slot], 0, sizeof(t->path[slot]));
+	entry_write(&t->entry[ENTRY_OF_PATH(t, slot)], &(struct entry){0});
 	slots_release(&t->path_slots, (uint32_t)slot);
 }
 
@@ -127,8 +153,8 @@ int path_delete(struct dataplane *dp, uint32_t id)
 		return -EBUSY;
 	struct path *path = &t->path[slot];
 	__atomic_store_n(&path->up, 0, __ATOMIC_RELEASE);
-	t->interface_slots.uses[path->interface]--;
-	t->neighbor_slots.uses[path->neighbor]--;
+	__atomic_store_n(&t->up[slot], 0, __ATOMIC_RELEASE);
+	unuse(t, slot);
 	account_drop(dp, t->path_account[slot]);
 	t->path_account[slot] = 0;
 	slots_drop(&t->path_slots, slot);
@@ -153,14 +179,8 @@ int path_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_path 
 void paths_follow_interface(struct dataplane *dp, uint32_t interface)
 {
 	struct tables *t = dp->tables;
-	for (uint32_t slot = 1; slot <= t->path_slots.high; slot++) {
-		struct path *path = &t->path[slot];
-		if (t->path_slots.id[slot] == 0 || path->interface != interface)
-			continue;
-		uint32_t owner = t->interface_record[interface].owner;
-		if (path->owner == owner)
-			continue;
-		__atomic_store_n(&path->owner, owner, __ATOMIC_RELEASE);
-		groups_follow_path(dp, slot);
-	}
+	uint32_t owner = t->interface_record[interface].owner;
+	const struct links *l = &t->interface_paths;
+	for (uint32_t slot = l->first[interface]; slot != 0; slot = l->next[slot])
+		__atomic_store_n(&t->path[slot].owner, owner, __ATOMIC_RELEASE);
 }

@@ -53,8 +53,15 @@ void *tables_memory(struct tables *tables, size_t bytes)
 	return base;
 }
 
-#define ARRAY(tables, field, n) \
-	(((tables)->field = tables_memory(tables, (size_t)(n) * sizeof(*(tables)->field))) != NULL)
+#define ARRAY_OF(tables, to, n) \
+	(((to) = tables_memory(tables, (size_t)(n) * sizeof(*(to)))) != NULL)
+#define ARRAY(tables, field, n) ARRAY_OF(tables, (tables)->field, n)
+
+static bool make_links(struct tables *t, struct links *l, uint32_t owners, uint32_t members)
+{
+	return ARRAY_OF(t, l->first, owners) && ARRAY_OF(t, l->next, members) &&
+	       ARRAY_OF(t, l->prev, members);
+}
 
 int tables_create(const struct dataplane_config *c, struct reclaim *reclaim, struct tables **out)
 {
@@ -63,6 +70,19 @@ int tables_create(const struct dataplane_config *c, struct reclaim *reclaim, str
 		return -ENOMEM;
 	uint32_t interfaces = c->stats->slots[STATS_INTERFACE];
 	uint32_t limiters = c->stats->slots[STATS_LIMITER];
+	t->path_base = c->groups;
+	t->interface_base = c->groups + c->paths;
+	if (!ARRAY(t, entry, t->interface_base + interfaces) || !ARRAY(t, up, c->paths) ||
+		!ARRAY(t, live, c->paths) || !ARRAY(t, path_interface, c->paths) ||
+		!ARRAY(t, path_neighbor, c->paths) ||
+		!make_links(t, &t->interface_paths, interfaces, c->paths) ||
+		!make_links(t, &t->interface_neighbors, interfaces, c->neighbors) ||
+		!make_links(t, &t->neighbor_paths, c->neighbors, c->paths) ||
+		!make_links(t, &t->path_groups, c->paths, c->groups * WIRE_GROUP_PATHS) ||
+		!make_links(t, &t->limiter_in_interfaces, limiters, interfaces) ||
+		!make_links(t, &t->limiter_out_interfaces, limiters, interfaces))
+		goto fail;
+	t->up[0] = t->live[0] = 1; // of entries that belong to no path
 	if (!ARRAY(t, interface, interfaces) || !ARRAY(t, neighbor, c->neighbors) ||
 		!ARRAY(t, path, c->paths) || !ARRAY(t, group, c->groups) ||
 		!ARRAY(t, multipath, c->groups) || !ARRAY(t, limiter_uid, limiters) ||

@@ -10,7 +10,9 @@
 #include <stdint.h>
 
 #include "dataplane/dataplane.h"
+#include "dataplane/tables/entry.h"
 #include "dataplane/tables/interface.h"
+#include "dataplane/tables/links.h"
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/tables/slots.h"
 
@@ -34,6 +36,12 @@ struct vrf_entry {
 struct tables {
 	// Read by workers.
 	struct interface *interface; // by slot
+	struct entry *
+		entry; // of groups by slot, of paths from path_base on, of interfaces from interface_base on
+	uint32_t path_base;
+	uint32_t interface_base;
+	uint8_t *up;   // by path: as the controller says
+	uint8_t *live; // by path: as the worker that runs BFD for it says; 1 without BFD
 	struct neighbor *neighbor;
 	struct path *path;
 	struct group *group;
@@ -58,12 +66,21 @@ struct tables {
 	uint64_t *limiter_uid; // by slot: whose word this process has in use
 	struct wire_neighbor *neighbor_record;
 	struct wire_path *path_record;
+	uint32_t *path_interface; // by path slot: slots of what it names
+	uint32_t *path_neighbor;
 	uint32_t *path_account; // by path slot: slot of its account, 0 = none
 	uint32_t *account_uses; // by account slot: paths that name it
 	struct wire_group *group_record;
 	struct local_entry *local_entry;
-	uint32_t *local_group;   // by interface slot: its group of kind GROUP_LOCAL, 0 = none
-	uint32_t *local_count;   // by interface slot
+	uint32_t *local_group; // by interface slot: its group of kind GROUP_LOCAL, 0 = none
+	uint32_t *local_count; // by interface slot
+	// Who names a slot; members are slots, of groups GROUP_MEMBER().
+	struct links interface_paths;
+	struct links interface_neighbors;
+	struct links neighbor_paths;
+	struct links path_groups;
+	struct links limiter_in_interfaces;
+	struct links limiter_out_interfaces;
 	struct retired *retired; // group slots whose routes are still being moved away from
 	struct memory *memory;   // every mapping, for tables_destroy()
 };
@@ -74,6 +91,12 @@ void tables_destroy(struct tables *tables);
 
 // Zeroed memory of the tables' own, on huge pages where the kernel has them; NULL without memory.
 void *tables_memory(struct tables *tables, size_t bytes);
+
+#define ENTRY_OF_PATH(t, slot)      ((t)->path_base + (slot))
+#define ENTRY_OF_INTERFACE(t, slot) ((t)->interface_base + (slot))
+
+// A group is in the list of each of its paths.
+#define GROUP_MEMBER(group, i) ((group)*WIRE_GROUP_PATHS + (i))
 
 // The hash of a GRE triple; addresses as they stand in the packet, 4 or 16 bytes each.
 static inline uint32_t tunnel_hash4(uint32_t remote, uint32_t local, uint32_t key, bool keyed)
@@ -99,6 +122,7 @@ static inline uint32_t tunnel_hash6(
 bool wire_addr_is_zero(const uint8_t *addr, unsigned from, unsigned to);
 void neighbors_follow_interface(struct dataplane *dp, uint32_t interface, bool idle);
 void paths_follow_interface(struct dataplane *dp, uint32_t interface);
+int16_t interface_overhead(const struct tables *t, uint32_t limiter, unsigned vlans);
 void groups_follow_path(struct dataplane *dp, uint32_t path);
 int group_local_take(struct dataplane *dp, uint32_t interface, uint32_t *group);
 void group_local_drop(struct dataplane *dp, uint32_t interface);
