@@ -66,6 +66,7 @@ static int add_worker(struct dataplane *dp, unsigned index)
 	w->sparse = stats_sparse(dp->stats, index, 0);
 	w->words = stats_limiter_word(dp->stats, 0);
 	w->parts = stats_limiter_part(dp->stats, index, 0);
+	w->accounts = stats_account(dp->stats, index, 0);
 	w->port = dp->port;
 	w->pool = dp->pool;
 	// Shapers may hold a quarter of the buffers.

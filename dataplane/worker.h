@@ -30,15 +30,16 @@
 // host path's ring instead of coming into the burst: at most BURST of each.
 #define DEAD_ROOM (2 * BURST)
 
-// What the stages know of a packet.
+// What the stages know of a packet. 32 bytes: two to a cache line.
 struct packet {
-	uint32_t in;       // interface slot it came in on and is charged to
-	uint32_t out;      // interface slot it leaves by
-	uint32_t vrf;      // VRF slot it is looked up in
-	uint32_t route;    // FIB's answer for the destination
-	uint32_t source;   // FIB's answer for the source, with PACKET_CHECK
-	uint32_t neighbor; // slot of the adjacency
-	uint8_t protocol;  // behind all extension headers
+	uint32_t in;     // interface slot it came in on and is charged to
+	uint32_t out;    // interface slot it leaves by
+	uint32_t vrf;    // VRF slot it is looked up in
+	uint32_t route;  // FIB's answer for the destination
+	uint32_t source; // FIB's answer for the source, with PACKET_CHECK
+	uint8_t hop;     // place of its way out in worker->hop
+	uint8_t core;    // likewise, of what a tunnel leaves by; else the same
+	uint8_t protocol; // behind all extension headers
 	uint8_t l4; // bytes from the IP header to it; 0 = not here: a later fragment, or out of sight
 	uint16_t length; // of the IP packet
 	uint16_t l3;     // offset of the IP header from the start of the data
@@ -47,7 +48,7 @@ struct packet {
 	uint8_t flags;   // PACKET_*
 	uint8_t pending; // with PACKET_PENDING: enum drop_reason if the packet turns out to be for us; dropped: why
 };
-_Static_assert(sizeof(struct packet) == 36, "packet");
+_Static_assert(sizeof(struct packet) == 32, "packet");
 
 #define PACKET_CHECK    (1u << 0) // the in-interface wants the source checked
 #define PACKET_FRAGMENT (1u << 1) // too large for the way out and may be fragmented
@@ -85,17 +86,23 @@ struct lookup_keys {
 	uint32_t result[2 * BURST];
 };
 
+// Who is charged for a frame that leaves.
+struct charge {
+	uint32_t interface;
+	uint32_t account; // 0 = none
+};
+
 struct tx_list {
 	unsigned count;
 	struct rte_mbuf *mbuf[TX_ROOM];
-	uint32_t interface[TX_ROOM]; // charged for it
-	uint16_t bytes[TX_ROOM];     // of the IP packet
+	struct charge charge[TX_ROOM];
+	uint16_t bytes[TX_ROOM]; // of the IP packet
 };
 
 struct fragment_list {
 	unsigned count;
 	struct rte_mbuf *mbuf[FRAGMENT_ROOM];
-	uint32_t interface[FRAGMENT_ROOM];
+	struct charge charge[FRAGMENT_ROOM];
 	uint16_t bytes[FRAGMENT_ROOM];
 	uint16_t port[FRAGMENT_ROOM];
 };
@@ -168,6 +175,7 @@ struct worker {
 	struct stats_sparse *sparse;      // by interface slot
 	struct stats_limiter_word *words; // by limiter slot, shared
 	struct stats_limiter_part *parts; // by limiter slot
+	struct stats_account *accounts;   // by account slot
 	struct port *const *port;
 	struct host_queue *host;
 	struct rte_mempool *pool;
@@ -177,6 +185,8 @@ struct worker {
 
 	struct burst burst;
 	struct lookup_keys keys; // of lookup
+	unsigned hops;           // of lookup, for all behind it: ways out of this burst, copied
+	struct entry hop[2 * BURST];
 	struct local_list local;
 	struct wheel *wheel; // of struct timer
 	uint32_t parked;     // packets in it ...

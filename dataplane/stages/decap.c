@@ -127,7 +127,7 @@ static inline bool same_triple(const struct interface *i, const struct gre *g)
 		return false;
 	if (g->family == 4)
 		return i->remote4 == load32(ip + 12) && i->local4 == load32(ip + 16);
-	return memcmp(i->outer6 + 24, ip + 8, 16) == 0 && memcmp(i->outer6 + 8, ip + 24, 16) == 0;
+	return memcmp(i->remote6, ip + 8, 16) == 0 && memcmp(i->local6, ip + 24, 16) == 0;
 }
 
 static uint32_t find_tunnel(

@@ -12,14 +12,14 @@
 #include <rte_prefetch.h>
 
 // Several paths of different owners: one of them must be ours.
-static bool any_path_of(const struct tables *t, uint32_t group, uint32_t owner)
+static bool any_path_of(const struct tables *t, const struct entry *entry, uint32_t owner)
 {
-	struct group_word word = group_word(t, group);
-	if (word.kind != GROUP_MULTI)
+	struct entry e;
+	if (!entry_read(entry, &e) || e.kind != ENTRY_MULTI)
 		return false;
-	const struct multipath *m = &t->multipath[word.target];
+	const struct multipath *m = &t->multipath[e.via];
 	for (unsigned i = 0; i < m->count; i++) {
-		if (t->path[m->path[i]].owner == owner)
+		if (t->entry[ENTRY_OF_PATH(t, m->path[i])].owner == owner)
 			return true;
 	}
 	return false;
@@ -30,12 +30,12 @@ static inline bool vouched(const struct worker *w, const struct packet *p)
 	const struct tables *t = w->tables;
 	if (p->source == FIB_NO_ROUTE || (p->source & FIB_DEFAULT))
 		return false;
-	uint32_t group = p->source & FIB_GROUP_MASK;
+	const struct entry *e = &t->entry[p->source & FIB_GROUP_MASK];
 	uint32_t owner = t->interface[p->in].owner;
-	uint32_t of = t->group[group].owner;
+	uint32_t of = __atomic_load_n(&e->owner, __ATOMIC_RELAXED);
 	if (likely(of == owner))
 		return owner != 0;
-	return of == OWNER_MIXED && any_path_of(t, group, owner);
+	return of == OWNER_MIXED && owner != 0 && any_path_of(t, e, owner);
 }
 
 void stage_guard(struct worker *w)
@@ -46,7 +46,7 @@ void stage_guard(struct worker *w)
 		if (!(b->packet[i].flags & PACKET_CHECK))
 			continue;
 		check |= 1u << i;
-		rte_prefetch0(&w->tables->group[b->packet[i].source & FIB_GROUP_MASK]);
+		rte_prefetch0(&w->tables->entry[b->packet[i].source & FIB_GROUP_MASK]);
 	}
 	FOR_EACH (j, check) {
 		if (unlikely(!vouched(w, &b->packet[j])))

@@ -44,17 +44,15 @@ static bool as_packet(const struct host_entry *e, struct packet *p)
 	return true;
 }
 
-static bool enter_tunnel(struct worker *w, const struct host_entry *e, struct packet *p)
+static bool enter_tunnel(struct worker *w, const struct host_entry *e, unsigned at)
 {
-	const struct tables *t = w->tables;
-	const struct interface *i = &t->interface[e->slot];
-	if (i->kind != WIRE_INTERFACE_GRE || !(i->flags & WIRE_INTERFACE_UP) || !as_packet(e, p))
+	struct burst *b = &w->burst;
+	const struct interface *i = &w->tables->interface[e->slot];
+	b->mbuf[at] = e->mbuf;
+	if (i->kind != WIRE_INTERFACE_GRE || !as_packet(e, &b->packet[at]))
 		return false;
-	p->flags |= PACKET_HOST | PACKET_FREE;
-	p->neighbor = underlay_resolve(t, i->underlay, e->mbuf, p);
-	const struct neighbor *n = &t->neighbor[p->neighbor];
-	return p->neighbor != 0 && n->resolved &&
-	       p->length <= RTE_MIN(i->mtu, n->mtu - i->outer_bytes);
+	b->packet[at].flags |= PACKET_HOST | PACKET_FREE;
+	return enter_behind_lookup(w, at);
 }
 
 static bool enter_lookup(struct worker *w, const struct host_entry *e, struct packet *p)
@@ -102,18 +100,17 @@ void burst_of_host(struct worker *w, const struct host_entry *entry, unsigned n)
 {
 	struct burst *b = &w->burst;
 	burst_open(b);
+	w->hops = 0;
 	for (unsigned i = 0; i < n; i++) {
 		const struct host_entry *e = &entry[i];
 		if (e->kind == HOST_ENTER_LOOKUP || is_stale(w, e))
 			continue;
 		if (e->kind == HOST_ENTER_PORT)
 			send_frame(w, e);
-		else if (!enter_tunnel(w, e, &b->packet[b->count]))
+		else if (!enter_tunnel(w, e, b->count))
 			tx_drop(w, e);
-		else {
-			burst_run(b, b->count, e->slot, 0);
-			b->mbuf[b->count++] = e->mbuf;
-		}
+		else
+			burst_run(b, b->count++, e->slot, 0);
 	}
 	b->alive = (uint32_t)((1ull << b->count) - 1);
 }

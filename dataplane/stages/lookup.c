@@ -2,13 +2,14 @@
 
 // Where a packet goes: everything that the routing domain decides, and only that.
 //
-// One bulk pass through the FIB answers for destinations and, where the interface wants it, for sources. The
-// destination's group says: ours (to the host path), dropped, or a path. The path names the way out, an Ethernet
-// interface with its adjacency or a tunnel, whose underlay group names the adjacency. Then TTL and MTU are judged, before
-// anything is charged to a limiter, so that "fragmentation needed" leaves for free. Nothing in the packet is changed
-// here; output does that.
+// One bulk pass through the FIB answers for destinations and, where the interface wants it, for sources. The answer is
+// the index of a forwarding entry, which says all: ours (to the host path), dropped, several paths to choose from, or the
+// way out, an Ethernet interface with its front or a tunnel, whose entry names the one that leads through the core. Each
+// entry of a burst is copied once to worker->hop, and from there on the burst has one view of it, whatever is written
+// meanwhile. Then TTL and MTU are judged, before anything is charged to a limiter, so that "fragmentation needed" leaves
+// for free. Nothing in the packet is changed here; output does that.
 //
-// Each pass ends by prefetching what the next one reads: group, path, interface and adjacency.
+// The first pass ends by prefetching what the second reads, the entries: the only line that a packet's way out costs.
 
 #include "dataplane/stages/stages.h"
 
@@ -41,7 +42,7 @@ static inline void find(struct worker *w, uint32_t mask, uint32_t check, bool ip
 {
 	struct burst *b = &w->burst;
 	struct lookup_keys *keys = &w->keys;
-	const struct group *group = w->tables->group;
+	const struct entry *entry = w->tables->entry;
 	uint32_t last = FIB_NO_ROUTE;
 	unsigned n = add_keys(w, mask, ipv4 ? 16 : 24, 0, ipv4), k = 0;
 	n = add_keys(w, mask & check, ipv4 ? 12 : 8, n, ipv4);
@@ -55,12 +56,12 @@ static inline void find(struct worker *w, uint32_t mask, uint32_t check, bool ip
 		uint32_t route = keys->result[k++];
 		b->packet[i].route = route;
 		if (route != last)
-			rte_prefetch0(&group[(last = route) & FIB_GROUP_MASK]);
+			rte_prefetch0(&entry[(last = route) & FIB_GROUP_MASK]);
 	}
 	FOR_EACH (j, mask & check) {
 		uint32_t route = keys->result[k++];
 		b->packet[j].source = route;
-		rte_prefetch0(&group[route & FIB_GROUP_MASK]);
+		rte_prefetch0(&entry[route & FIB_GROUP_MASK]);
 	}
 }
 
@@ -89,71 +90,115 @@ static bool stays_on_link(struct worker *w, unsigned i)
 	return false;
 }
 
-// What the last packet's way was; most of a burst goes one way, and then it need not be found again.
-struct way {
-	uint32_t route; // FIB's answer; FIB_NO_ROUTE = nothing remembered
+#define NOTHING (FIB_FOUND | GROUP_NONE) // what the FIB never answers
+
+// Where the last packet went; most of a burst goes one way, and then it need not be found again.
+struct last {
+	uint32_t route; // FIB's answer; NOTHING: none is remembered
 	uint32_t out;
-	uint32_t via;      // neighbor the path names, 0 on tunnels
-	uint32_t neighbor; // adjacency; 0 = nothing remembered
-	unsigned mtu;
-	uint32_t underlay; // group of one path that led to `core`; 0 = nothing remembered
-	uint32_t core;     // adjacency
+	uint8_t hop; // places in worker->hop
+	uint8_t core;
+	bool open;         // all below is known
+	unsigned mtu;      // what fits
+	uint32_t underlay; // the core's entry of one path that led to `via`; 0 = nothing remembered
+	uint8_t via;
 };
 
-// The group's verdict. Leaves the way out in packet->out and ->neighbor (0 on tunnels), or settles the packet.
-static __rte_noinline void take_path(struct worker *w, unsigned i, struct way *way)
+// Of the path that the packet takes: `*shared` by all of this answer. NULL: there is none that is up. p->out says where
+// it would have led, if that is one place.
+static const struct entry *take_path(struct worker *w, unsigned i, uint32_t index, bool *shared)
 {
 	struct burst *b = &w->burst;
-	struct packet *p = &b->packet[i];
 	const struct tables *t = w->tables;
+	struct entry *e = &w->hop[w->hops];
+	if (unlikely(!entry_read(&t->entry[index], e)))
+		return NULL;
+	*shared = e->kind != ENTRY_MULTI;
+	if (unlikely(!*shared)) {
+		uint32_t path = block_select(t, e->via, b->mbuf[i], &b->packet[i]);
+		if (path == 0 || !entry_read(&t->entry[ENTRY_OF_PATH(t, path)], e))
+			return NULL;
+	}
+	return e;
+}
+
+// Not forwarded at all: ours, nobody's, or not to be. Returns whether the packet is settled by that.
+static __rte_noinline bool is_settled(struct worker *w, unsigned i, const struct entry *e)
+{
+	struct packet *p = &w->burst.packet[i];
+	if (e->kind == ENTRY_LOCAL) {
+		if (p->flags & PACKET_PENDING)
+			burst_drop(w, i, p->pending);
+		else
+			burst_to_local(w, i, HOST_LOCAL, e->via);
+		return true;
+	}
+	if (p->flags & PACKET_GROUP)
+		burst_drop(w, i, DROP_MULTICAST);
+	else if (e->kind == ENTRY_DROP)
+		burst_drop(w, i, DROP_BLACKHOLE);
+	else
+		return false;
+	return true;
+}
+
+// The answer's verdict: what is remembered of it leads on, or the packet is settled (false).
+static __rte_noinline bool choose(struct worker *w, unsigned i, struct last *last)
+{
+	struct packet *p = &w->burst.packet[i];
+	const struct tables *t = w->tables;
+	bool shared = false;
+	last->route = NOTHING;
+	last->open = false;
+	p->out = 0;
 	if (unlikely(p->route == FIB_NO_ROUTE)) {
 		if (p->flags & PACKET_GROUP)
 			burst_drop(w, i, DROP_MULTICAST);
 		else
 			burst_drop_icmp(w, i, DROP_NO_ROUTE, HOST_NO_ROUTE, 0);
-		return;
+		return false;
 	}
-	struct group_word word = group_word(t, p->route & FIB_GROUP_MASK);
-	if (unlikely(word.kind == GROUP_LOCAL)) {
-		if (p->flags & PACKET_PENDING)
-			burst_drop(w, i, p->pending);
-		else
-			burst_to_local(w, i, HOST_LOCAL, word.target);
-		return;
-	}
-	if (unlikely(p->flags & PACKET_GROUP)) {
-		burst_drop(w, i, DROP_MULTICAST);
-		return;
-	}
-	if (unlikely(word.kind == GROUP_DROP)) {
-		burst_drop(w, i, DROP_BLACKHOLE);
-		return;
-	}
-	const struct path *path = likely(word.kind == GROUP_SINGLE)
-					  ? &t->path[word.target]
-					  : group_select(t, word, b->mbuf[i], p);
-	if (unlikely(path == NULL || !path->up)) {
-		p->out = path != NULL ? path_way(path).interface : 0;
+	const struct entry *e = take_path(w, i, p->route & FIB_GROUP_MASK, &shared);
+	if (e != NULL && is_settled(w, i, e))
+		return false;
+	if (e != NULL)
+		p->out = e->out;
+	if (unlikely(e == NULL || !path_usable(t, e->path))) {
 		burst_drop_icmp(w, i, DROP_PATH_DOWN, HOST_UNREACHABLE, 0);
-		return;
+		return false;
 	}
-	struct path_way to = path_way(path);
-	p->out = to.interface;
-	p->neighbor = to.neighbor;
-	rte_prefetch0(&t->interface[p->out].limiter_out);
-	rte_prefetch0(&w->hot[p->out]);
-	if (p->neighbor != 0)
-		rte_prefetch0(&t->neighbor[p->neighbor]);
-	way->route = word.kind == GROUP_SINGLE ? p->route : FIB_NO_ROUTE;
-	way->out = p->out;
-	way->via = p->neighbor;
-	way->neighbor = 0;
+	rte_prefetch0(&w->hot[e->out]);
+	if (e->account != 0)
+		rte_prefetch0(&w->accounts[e->account]);
+	last->route = shared ? p->route : NOTHING;
+	last->out = e->out;
+	last->hop = last->core = (uint8_t)w->hops++;
+	return true;
+}
+
+// The adjacency that leads to the far end of the tunnel `e`. False: the packet is settled.
+static bool find_core(struct worker *w, unsigned i, const struct entry *e, struct last *last)
+{
+	bool shared = false;
+	if (likely(e->via == last->underlay && e->via != 0)) {
+		last->core = last->via;
+		return true;
+	}
+	const struct entry *core = e->via != 0 ? take_path(w, i, e->via, &shared) : NULL;
+	if (unlikely(core == NULL || core->kind != ENTRY_L2 || (core->flags & ENTRY_DOWN) ||
+		     !path_usable(w->tables, core->path)))
+		return false;
+	last->core = last->via = (uint8_t)w->hops++;
+	last->underlay = shared ? e->via : 0;
+	if (!shared)
+		last->route = NOTHING;
+	return true;
 }
 
 // Told once until the main thread has heard: in an outage every worker comes by with every packet.
 static void want_neighbor(struct worker *w, uint32_t slot)
 {
-	uint8_t *needed = &w->tables->neighbor[slot].needed;
+	uint8_t *needed = &w->tables->needed[slot];
 	if (__atomic_load_n(needed, __ATOMIC_RELAXED))
 		return;
 	__atomic_store_n(needed, 1, __ATOMIC_RELAXED);
@@ -161,46 +206,24 @@ static void want_neighbor(struct worker *w, uint32_t slot)
 		__atomic_store_n(needed, 0, __ATOMIC_RELAXED);
 }
 
-// The way out must be open. Finds the adjacency and what fits through; 0: the packet is settled.
-static __rte_noinline unsigned take_way(struct worker *w, unsigned i, struct way *way)
+// The way out must be open. Finds what fits through. Otherwise says why not.
+static __rte_noinline enum drop_reason open_way(struct worker *w, unsigned i, struct last *last)
 {
-	struct packet *p = &w->burst.packet[i];
-	const struct tables *t = w->tables;
-	const struct interface *out = &t->interface[p->out];
-	unsigned mtu = out->mtu;
-	bool shared = true; // by all packets that go out here
-	way->out = p->out;
-	way->via = p->neighbor;
-	way->neighbor = 0;
-	if (unlikely(!(out->out_flags & WIRE_INTERFACE_UP))) {
-		burst_drop(w, i, DROP_INTERFACE_DOWN);
-		return 0;
+	const struct entry *e = &w->hop[last->hop], *l2 = e;
+	if (unlikely(e->flags & ENTRY_DOWN))
+		return DROP_INTERFACE_DOWN;
+	if (entry_is_tunnel(e)) {
+		if (unlikely(!find_core(w, i, e, last)))
+			return DROP_TUNNEL_DOWN;
+		l2 = &w->hop[last->core];
 	}
-	if (out->out_kind == WIRE_INTERFACE_GRE) {
-		p->neighbor = way->core;
-		if (unlikely(out->underlay != way->underlay || way->underlay == 0)) {
-			shared = group_word(t, out->underlay).kind == GROUP_SINGLE;
-			p->neighbor = underlay_resolve(t, out->underlay, w->burst.mbuf[i], p);
-			if (unlikely(p->neighbor == 0)) {
-				burst_drop(w, i, DROP_TUNNEL_DOWN);
-				return 0;
-			}
-			way->underlay = shared ? out->underlay : 0;
-			way->core = p->neighbor;
-		}
-		unsigned core = t->neighbor[p->neighbor].mtu - out->outer_bytes;
-		mtu = RTE_MIN(mtu, core);
+	if (unlikely(l2->flags & ENTRY_UNRESOLVED)) {
+		want_neighbor(w, l2->via);
+		return DROP_NEIGHBOR_UNRESOLVED;
 	}
-	if (unlikely(!t->neighbor[p->neighbor].resolved)) {
-		want_neighbor(w, p->neighbor);
-		burst_drop(w, i, DROP_NEIGHBOR_UNRESOLVED);
-		return 0;
-	}
-	if (shared) {
-		way->neighbor = p->neighbor;
-		way->mtu = mtu;
-	}
-	return mtu;
+	last->mtu = entry_mtu(e, l2);
+	last->open = true;
+	return HEADER_OK;
 }
 
 static __rte_noinline void too_large(struct worker *w, unsigned i, unsigned mtu)
@@ -217,31 +240,49 @@ static __rte_noinline void too_large(struct worker *w, unsigned i, unsigned mtu)
 		p->flags |= PACKET_FRAGMENT;
 }
 
-static inline void judge(struct worker *w, unsigned i, struct way *way)
+static inline void send_on(struct worker *w, unsigned i, struct last *last)
 {
 	struct burst *b = &w->burst;
 	struct packet *p = &b->packet[i];
 	const uint8_t *ip = rte_pktmbuf_mtod_offset(b->mbuf[i], const uint8_t *, p->l3);
-	unsigned mtu = way->mtu;
+	enum drop_reason closed;
+	if (unlikely(p->route != last->route || (p->flags & PACKET_GROUP)) && !choose(w, i, last))
+		return;
+	p->out = last->out;
 	// An error of ours starts here; its TTL does not count yet.
 	if (unlikely(ip[p->family == 4 ? 8 : 7] <= 1 && !(p->flags & PACKET_FREE))) {
 		burst_drop_icmp(w, i, DROP_TTL, HOST_TTL, 0);
 		return;
 	}
-	if (likely(p->out == way->out && p->neighbor == way->via && way->neighbor != 0))
-		p->neighbor = way->neighbor;
-	else
-		mtu = take_way(w, i, way);
-	if (unlikely(p->length > mtu) && mtu != 0)
-		too_large(w, i, mtu);
+	if (unlikely(!last->open) && (closed = open_way(w, i, last)) != HEADER_OK) {
+		burst_drop(w, i, closed);
+		return;
+	}
+	p->hop = last->hop;
+	p->core = last->core;
+	if (unlikely(p->length > last->mtu))
+		too_large(w, i, last->mtu);
+}
+
+bool enter_behind_lookup(struct worker *w, unsigned i)
+{
+	struct packet *p = &w->burst.packet[i];
+	struct last last = {.out = p->out, .hop = (uint8_t)w->hops};
+	bool read = entry_read(
+		&w->tables->entry[ENTRY_OF_INTERFACE(w->tables, p->out)], &w->hop[w->hops++]);
+	if (!read || open_way(w, i, &last) != HEADER_OK)
+		return false;
+	p->hop = last.hop;
+	p->core = last.core;
+	return p->length <= last.mtu;
 }
 
 // A burst without gaps and of IPv4 only, which most are: one plain loop. False: it is not one.
-static inline bool find_plain(struct worker *w, uint32_t *varied)
+static inline bool find_plain(struct worker *w)
 {
 	struct burst *b = &w->burst;
 	struct lookup_keys *keys = &w->keys;
-	const struct group *group = w->tables->group;
+	const struct entry *entry = w->tables->entry;
 	unsigned n = b->count, other = 0;
 	uint32_t check = 0;
 	if (n == 0 || n > BURST || b->alive != (uint32_t)((1ull << n) - 1))
@@ -259,19 +300,18 @@ static inline bool find_plain(struct worker *w, uint32_t *varied)
 	unsigned all = add_keys(w, check, 12, n, true), k = n;
 	fib_lookup4(w->fib, keys->vrf, keys->addr4, keys->result, all);
 	uint32_t last = keys->result[0];
-	rte_prefetch0(&group[last & FIB_GROUP_MASK]);
+	rte_prefetch0(&entry[last & FIB_GROUP_MASK]);
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t route = keys->result[i];
 		b->packet[i].route = route;
 		if (route != last)
-			rte_prefetch0(&group[route & FIB_GROUP_MASK]);
-		*varied |= route ^ last;
+			rte_prefetch0(&entry[route & FIB_GROUP_MASK]);
 		last = route;
 	}
 	FOR_EACH (j, check) {
 		uint32_t route = keys->result[k++];
 		b->packet[j].source = route;
-		rte_prefetch0(&group[route & FIB_GROUP_MASK]);
+		rte_prefetch0(&entry[route & FIB_GROUP_MASK]);
 	}
 	return true;
 }
@@ -293,68 +333,13 @@ static void find_mixed(struct worker *w)
 	find(w, ipv6, check, false);
 }
 
-static void fetch_paths(const struct worker *w)
-{
-	const struct burst *b = &w->burst;
-	const struct tables *t = w->tables;
-	uint32_t last = FIB_NO_ROUTE;
-	FOR_EACH (i, b->alive) {
-		uint32_t route = b->packet[i].route;
-		if (route == last)
-			continue;
-		last = route;
-		struct group_word word = group_word(t, route & FIB_GROUP_MASK);
-		if (likely(word.kind == GROUP_SINGLE))
-			rte_prefetch0(&t->path[word.target]);
-		else if (word.kind == GROUP_MULTI)
-			rte_prefetch0(&t->multipath[word.target]);
-	}
-}
-
-static inline void choose(struct worker *w, unsigned i, struct way *way)
-{
-	struct packet *p = &w->burst.packet[i];
-	if (likely(p->route == way->route && p->route != FIB_NO_ROUTE &&
-		    !(p->flags & PACKET_GROUP))) {
-		p->out = way->out;
-		p->neighbor = way->via;
-	} else {
-		take_path(w, i, way);
-	}
-}
-
-// The answer was the same for all, and it leads over one path.
-static inline bool one_way(const struct worker *w, uint32_t varied)
-{
-	uint32_t group = w->burst.packet[0].route & FIB_GROUP_MASK;
-	return varied == 0 && group_word(w->tables, group).kind == GROUP_SINGLE;
-}
-
 void stage_lookup(struct worker *w)
 {
-	struct burst *b = &w->burst;
-	struct way way = {.route = FIB_NO_ROUTE};
-	uint32_t varied = 0;
-
-	if (unlikely(!find_plain(w, &varied))) {
+	struct last last = {.route = NOTHING};
+	w->hops = 0;
+	if (unlikely(!find_plain(w)))
 		find_mixed(w);
-		varied = 1;
-	}
-	if (likely(one_way(
-		    w, varied))) { // one pass: after the first packet nothing is to be fetched
-		FOR_EACH (i, b->alive) {
-			choose(w, i, &way);
-			if (likely(b->alive >> i & 1))
-				judge(w, i, &way);
-		}
-		return;
-	}
-	fetch_paths(w);
-	FOR_EACH (i, b->alive) {
-		choose(w, i, &way);
-	}
-	way.neighbor = 0;
-	FOR_EACH (j, b->alive) {
-		judge(w, j, &way);
+	FOR_EACH (i, w->burst.alive) {
+		send_on(w, i, &last);
 	}
 }

@@ -2,8 +2,8 @@
 
 // The packet gets its new front: TTL, GRE and outer IP header if it leaves by a tunnel, MACs and tags.
 //
-// Everything that can be known beforehand was made when the tables were written: the adjacency holds the frame's
-// front ready to copy, the tunnel holds its outer header but for length, TOS, id and checksum. The outer header
+// Everything that can be known beforehand was made when the tables were written: the entry of an Ethernet way holds the
+// frame's front ready to copy, a tunnel's its outer header's fields and their sum. The outer header
 // takes over DSCP and ECN (RFC 6040, normal mode) and DF of the inner one; what we fragment, we fragment inside, so
 // the far end never has to reassemble outer packets on our account.
 //
@@ -36,83 +36,77 @@ static inline void store32(void *p, uint32_t v)
 
 // The outer IPv4 header, in words as they stand on the wire. Nothing just written is read back in another size: that
 // would stall.
-static inline void put_ipv4(struct worker *w, const struct interface *out, uint8_t *outer,
-	const uint8_t *ip, const struct packet *p, uint16_t length)
+static inline void put_ipv4(struct worker *w, const struct entry *e, uint8_t *outer,
+	const uint8_t *ip, const struct packet *p, uint16_t total)
 {
 	const uint16_t df = be16(IPV4_DF);
-	uint16_t total = be16((uint16_t)(length + out->outer_bytes));
 	uint16_t fragment = p->family == 4 ? load16(ip + 6) & df : df;
 	uint16_t id = fragment != 0 ? 0 : be16(w->ip_id++); // RFC 6864: atomic datagrams need none
 	uint16_t tos = be16(p->tos);
-	uint32_t sum = out->outer_sum + total + id + fragment + tos;
+	uint32_t sum = e->gre4.sum + be16(total) + id + fragment + tos;
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum += sum >> 16;
 	store16(outer, be16(0x4500) | tos);
-	store16(outer + 2, total);
+	store16(outer + 2, be16(total));
 	store16(outer + 4, id);
 	store16(outer + 6, fragment);
-	store16(outer + 8, out->outer_ttl);
+	store16(outer + 8, e->gre4.ttl);
 	store16(outer + 10, (uint16_t)~sum);
-	memcpy(outer + 12, out->outer4, 8);
+	memcpy(outer + 12, e->gre4.address, 8);
 }
 
-static __rte_noinline void put_ipv6(
-	const struct interface *out, uint8_t *outer, const struct packet *p, uint16_t length)
+static __rte_noinline void put_ipv6(const struct worker *w, const struct entry *e, uint8_t *outer,
+	const struct packet *p, uint16_t total)
 {
-	memcpy(outer, out->outer6, 40);
+	store32(outer, be32(0x60000000));
 	ipv6_set_class(outer, p->tos);
-	store16(outer + 4, be16((uint16_t)(length + out->outer_bytes - 40)));
+	store16(outer + 4, be16((uint16_t)(total - 40)));
+	outer[6] = PROTOCOL_GRE;
+	outer[7] = e->gre6.ttl;
+	memcpy(outer + 8, w->tables->interface[e->gre6.local].local6, 16);
+	memcpy(outer + 24, e->gre6.remote, 16);
 }
 
-// Outer header and GRE in front of the packet at `ip`.
-static inline void encap(struct worker *w, const struct interface *out, uint8_t *ip,
-	const struct packet *p, uint16_t length)
+// Outer header and GRE (RFC 2784, 2890) in front of the packet at `ip`.
+static inline void encap(struct worker *w, const struct entry *e, uint8_t *ip,
+	const struct packet *p, uint16_t total)
 {
 	uint8_t *gre = ip - 4;
-	if (likely(out->keyed)) {
-		store32(gre, out->gre_key);
+	uint32_t word = p->family == 4 ? be32(ETHERTYPE_IPV4) : be32(ETHERTYPE_IPV6);
+	if (likely(e->flags & ENTRY_KEY)) {
+		store32(gre, e->kind == ENTRY_GRE4 ? e->gre4.key : e->gre6.key);
+		word |= be32(0x20000000);
 		gre -= 4;
 	}
-	store32(gre, out->gre_word[p->family == 6]);
-	if (likely(out->out_family == WIRE_IPV4))
-		put_ipv4(w, out, gre - 20, ip, p, length);
+	store32(gre, word);
+	if (likely(e->kind == ENTRY_GRE4))
+		put_ipv4(w, e, gre - 20, ip, p, total);
 	else
-		put_ipv6(out, gre - 40, p, length);
+		put_ipv6(w, e, gre - 40, p, total);
 }
 
-// From an IP packet `offset` into an mbuf to the frame on the wire. Returns the adjacency's port.
-static inline uint16_t make_frame(struct worker *w, struct rte_mbuf *m, uint16_t offset,
+// From an IP packet `offset` into an mbuf to the frame on the wire.
+static inline void make_frame(struct worker *w, struct rte_mbuf *m, uint16_t offset,
 	uint16_t length, const struct packet *p)
 {
-	const struct interface *out = &w->tables->interface[p->out];
-	const struct neighbor *n = &w->tables->neighbor[p->neighbor];
+	const struct entry *e = &w->hop[p->hop], *l2 = &w->hop[p->core];
 	uint8_t *ip = rte_pktmbuf_mtod_offset(m, uint8_t *, offset), *l3 = ip;
-	uint8_t current = __atomic_load_n(&n->current, __ATOMIC_ACQUIRE);
-	unsigned l2_bytes = n->length[current], front = l2_bytes;
-	uint8_t family = p->family;
-	if (out->out_kind == WIRE_INTERFACE_GRE) {
-		encap(w, out, ip, p, length);
-		l3 -= out->outer_bytes;
-		front += out->outer_bytes;
-		family = out->out_family;
+	unsigned front = l2->l2.length;
+	bool ipv6 = p->family == 6;
+	if (e != l2) {
+		unsigned outer = entry_outer_bytes(e);
+		encap(w, e, ip, p, (uint16_t)(length + outer));
+		l3 -= outer;
+		front += outer;
+		ipv6 = e->kind == ENTRY_GRE6;
 	}
-	// Copied from the adjacency's end: one size, whatever the tags.
-	memcpy(l3 - REWRITE_MAX, n->rewrite[current], REWRITE_MAX);
-	if (unlikely(family == 6))
+	// Copied from the front's end: one size, whatever the tags.
+	memcpy(l3 - REWRITE_MAX, l2->l2.rewrite, REWRITE_MAX);
+	if (unlikely(ipv6))
 		store16(l3 - 2, be16(ETHERTYPE_IPV6));
 	m->data_off = (uint16_t)(m->data_off + offset - front);
 	m->data_len = (uint16_t)(length + front);
 	m->pkt_len = length + front;
-	return n->port;
-}
-
-static unsigned inner_mtu(const struct worker *w, const struct packet *p)
-{
-	const struct interface *out = &w->tables->interface[p->out];
-	unsigned core = w->tables->neighbor[p->neighbor].mtu;
-	if (out->out_kind != WIRE_INTERFACE_GRE)
-		return out->mtu;
-	return RTE_MIN((unsigned)out->mtu, core - out->outer_bytes);
 }
 
 // Fragments are the one thing here that needs buffers of its own, and one packet becomes many, so they have a list of
@@ -122,7 +116,8 @@ static void send_in_parts(struct worker *w, struct rte_mbuf *m, const struct pac
 {
 	struct fragment_list *list = &w->fragments;
 	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, p->l3);
-	unsigned mtu = inner_mtu(w, p), n = fragment_count(ip, p->length, mtu);
+	const struct entry *e = &w->hop[p->hop], *l2 = &w->hop[p->core];
+	unsigned mtu = entry_mtu(e, l2), n = fragment_count(ip, p->length, mtu);
 	bury(w, m);
 	if (list->count + n > FRAGMENT_ROOM)
 		tx_flush_fragments(w);
@@ -134,17 +129,20 @@ static void send_in_parts(struct worker *w, struct rte_mbuf *m, const struct pac
 	fragment(ip, p->length, mtu, piece);
 	for (unsigned i = 0; i < n; i++) {
 		uint16_t length = piece[i]->data_len;
-		list->interface[list->count] = p->out;
+		make_frame(w, piece[i], 0, length, p);
+		list->charge[list->count] = (struct charge){e->out, e->account};
 		list->bytes[list->count] = length;
-		list->port[list->count++] = make_frame(w, piece[i], 0, length, p);
+		list->port[list->count++] = l2->l2.port;
 	}
 	w->sparse[p->out].extra_fragments += n - 1;
 }
 
 // Appends to the port's list; most of a burst leaves by one port.
-static inline void add(struct worker *w, struct tx_list **list, uint16_t port, struct rte_mbuf *m,
-	const struct packet *p)
+static inline void add(
+	struct worker *w, struct tx_list **list, struct rte_mbuf *m, const struct packet *p)
 {
+	const struct entry *e = &w->hop[p->hop];
+	uint16_t port = w->hop[p->core].l2.port;
 	struct tx_list *l = *list;
 	if (unlikely(l != &w->tx[port])) {
 		l = *list = &w->tx[port];
@@ -153,7 +151,7 @@ static inline void add(struct worker *w, struct tx_list **list, uint16_t port, s
 	// A list is empty when a burst begins, and takes a whole one.
 	unsigned n = l->count++;
 	l->mbuf[n] = m;
-	l->interface[n] = p->out;
+	l->charge[n] = (struct charge){e->out, e->account};
 	l->bytes[n] = p->length;
 }
 
@@ -183,8 +181,8 @@ void stage_output(struct worker *w)
 			send_in_parts(w, m, p);
 			continue;
 		}
-		uint16_t port = make_frame(w, m, p->l3, p->length, p);
-		add(w, &list, port, m, p);
+		make_frame(w, m, p->l3, p->length, p);
+		add(w, &list, m, p);
 	}
 	hot[in].forwarded += forwarded;
 	b->alive = 0;

@@ -62,10 +62,10 @@ struct way_out {
 	int16_t account;
 };
 
-static inline struct way_out out_of(const struct worker *w, uint32_t slot)
+static inline struct way_out out_of(const struct worker *w, unsigned hop)
 {
-	const struct interface *out = &w->tables->interface[slot];
-	return (struct way_out){.limiter = out->limiter_out, .account = out->account_out};
+	const struct entry *e = &w->hop[hop];
+	return (struct way_out){.limiter = e->limiter_out, .account = e->overhead};
 }
 
 // Sorts the living packets of a run by limiter and notes what each is accounted for. Returns which are EF.
@@ -81,9 +81,9 @@ static uint32_t sort_run(
 		const struct packet *p = &b->packet[i];
 		if (unlikely(p->flags & (PACKET_FREE | PACKET_PAID)))
 			continue;
-		if (p->out != last) {
+		if (p->hop != last) {
 			join(w, out, to.limiter, same);
-			to = out_of(w, last = p->out);
+			to = out_of(w, last = p->hop);
 			same = 0;
 		}
 		same |= 1u << i;

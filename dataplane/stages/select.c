@@ -38,46 +38,30 @@ uint32_t flow_hash(const struct rte_mbuf *m, const struct packet *p)
 	return (uint32_t)(mix(h, 0x51ed) >> 32);
 }
 
-static const struct path *deal_again(
-	const struct tables *t, const struct multipath *m, uint32_t hash)
+static uint32_t deal_again(const struct tables *t, const struct multipath *m, uint32_t hash)
 {
 	uint32_t total = 0, sum = 0;
 	for (unsigned i = 0; i < m->count; i++)
-		total += t->path[m->path[i]].up ? m->weight[i] : 0;
+		total += path_usable(t, m->path[i]) ? m->weight[i] : 0;
 	uint32_t share = (uint32_t)((uint64_t)(hash * 0x85ebca6bu) * total >> 32);
 	for (unsigned i = 0; i < m->count; i++) {
-		if (!t->path[m->path[i]].up)
+		if (!path_usable(t, m->path[i]))
 			continue;
 		sum += m->weight[i];
 		if (share < sum)
-			return &t->path[m->path[i]];
+			return m->path[i];
 	}
-	return NULL;
+	return 0;
 }
 
-const struct path *group_select(const struct tables *t, struct group_word word,
-	const struct rte_mbuf *m, const struct packet *p)
+uint32_t block_select(
+	const struct tables *t, uint32_t block, const struct rte_mbuf *m, const struct packet *p)
 {
-	if (word.kind == GROUP_SINGLE)
-		return &t->path[word.target];
-	if (word.kind != GROUP_MULTI)
-		return NULL;
-	const struct multipath *paths = &t->multipath[word.target];
+	const struct multipath *paths = &t->multipath[block];
 	uint32_t hash = flow_hash(m, p);
 	unsigned i = 0;
 	while (i < paths->count - 1 && (hash >> 16) > paths->bound[i])
 		i++;
-	const struct path *path = &t->path[paths->path[i]];
-	return path->up ? path : deal_again(t, paths, hash);
-}
-
-uint32_t underlay_resolve(
-	const struct tables *t, uint32_t group, const struct rte_mbuf *m, const struct packet *p)
-{
-	const struct path *path = group_select(t, group_word(t, group), m, p);
-	if (path == NULL || !path->up)
-		return 0;
-	struct path_way way = path_way(path);
-	const struct interface *core = &t->interface[way.interface];
-	return core->out_flags & WIRE_INTERFACE_UP ? way.neighbor : 0;
+	uint32_t path = paths->path[i];
+	return path_usable(t, path) ? path : deal_again(t, paths, hash);
 }

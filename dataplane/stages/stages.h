@@ -97,13 +97,12 @@ static inline void burst_to_local(struct worker *w, unsigned i, unsigned reason,
 void burst_drop_icmp(
 	struct worker *w, unsigned i, enum drop_reason drop, unsigned reason, uint32_t info);
 
-// A path of a group for this flow, NULL when all are down. `hash` is asked for only if there is a choice.
-const struct path *group_select(const struct tables *t, struct group_word word,
-	const struct rte_mbuf *m, const struct packet *p);
+// What enters at output: finds the way of a packet into the tunnel p->out. False: it is closed, or too narrow.
+bool enter_behind_lookup(struct worker *w, unsigned i);
 
-// The adjacency that leads to a tunnel's far end; 0 = none is up.
-uint32_t underlay_resolve(
-	const struct tables *t, uint32_t group, const struct rte_mbuf *m, const struct packet *p);
+// The path of a block for this flow, 0 when all are down.
+uint32_t block_select(
+	const struct tables *t, uint32_t block, const struct rte_mbuf *m, const struct packet *p);
 
 // Over addresses, protocol and ports of the (inner) packet.
 uint32_t flow_hash(const struct rte_mbuf *m, const struct packet *p);
@@ -119,7 +118,7 @@ static inline void tx_add(
 	if (list->count == TX_ROOM)
 		tx_flush_port(w, port);
 	list->mbuf[list->count] = m;
-	list->interface[list->count] = interface;
+	list->charge[list->count] = (struct charge){.interface = interface};
 	list->bytes[list->count++] = bytes;
 	w->tx_ports |= 1ull << port;
 }
@@ -173,13 +172,10 @@ static inline enum drop_reason check_header(
 	return HEADER_OK;
 }
 
-static inline struct group_word group_word(const struct tables *t, uint32_t slot)
+static inline bool path_usable(const struct tables *t, uint32_t path)
 {
-	union {
-		uint64_t word;
-		struct group_word w;
-	} u = {.word = __atomic_load_n(&t->group[slot].word, __ATOMIC_ACQUIRE)};
-	return u.w;
+	return __atomic_load_n(&t->up[path], __ATOMIC_RELAXED) &
+	       __atomic_load_n(&t->live[path], __ATOMIC_RELAXED);
 }
 
 #define FOR_EACH(i, mask)                                                                      \

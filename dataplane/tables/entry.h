@@ -93,6 +93,15 @@ static inline unsigned entry_outer_bytes(const struct entry *e)
 	return (e->kind == ENTRY_GRE4 ? 24u : 44u) + (e->flags & ENTRY_KEY ? 4u : 0);
 }
 
+// The largest IP packet that `e` takes when it leaves by `l2`, which is `e` itself if it is no tunnel.
+static inline unsigned entry_mtu(const struct entry *e, const struct entry *l2)
+{
+	if (!entry_is_tunnel(e))
+		return e->mtu;
+	unsigned core = l2->mtu - entry_outer_bytes(e);
+	return e->mtu < core ? e->mtu : core;
+}
+
 #define ENTRY_TRIES 4096 // some 100 us: by then the writer is not writing but was put to sleep
 
 // False: the writer did not finish; treat it as down.

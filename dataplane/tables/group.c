@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Next-hop groups: what a route's value names. A group of one path is that path's slot in the group's own word; a
-// group of several names a block with the shares, built aside and published by the store of the word. Selection
-// is in stages/select.h: a flow's hash falls into one share, and only flows of a path that is down are dealt anew
-// among the others, so that the rest stay where they are.
+// Next-hop groups: what a route's value names, and thereby which forwarding entry a packet meets. The entry of a group
+// of one path is a copy of that path's; a group of several names a block with the shares, built aside and published with
+// the entry. Selection is in stages/select.c: a flow's hash falls into one share, and only flows of a path that is down
+// are dealt anew among the others, so that the rest stay where they are.
 //
 // Local addresses are groups too, one per interface that has any, so that the one lookup which finds a route
 // also finds that a packet is for us.
@@ -33,41 +33,25 @@ struct retired {
 	} group[];
 };
 
-static uint64_t make_word(enum group_kind kind, uint32_t target)
-{
-	struct group_word w = {.target = target, .kind = (uint8_t)kind};
-	uint64_t word;
-	memcpy(&word, &w, sizeof(word));
-	return word;
-}
-
-static struct group_word get_word(const struct group *g)
-{
-	struct group_word w;
-	memcpy(&w, &g->word, sizeof(w));
-	return w;
-}
-
 static void release_multipath(void *ctx, uint64_t slot)
 {
 	struct tables *t = ctx;
 	slots_release(&t->multipath_slots, (uint32_t)slot);
 }
 
-static void put_word(struct dataplane *dp, uint32_t slot, enum group_kind kind, uint32_t target)
+// The group's entry no longer names its block, if it had one.
+static void drop_block(struct dataplane *dp, uint32_t block)
 {
-	struct tables *t = dp->tables;
-	struct group_word old = get_word(&t->group[slot]);
-	__atomic_store_n(&t->group[slot].word, make_word(kind, target), __ATOMIC_RELEASE);
-	if (old.kind == GROUP_MULTI)
-		reclaim_defer(dp->reclaim, release_multipath, t, old.target);
+	if (block != 0)
+		reclaim_defer(dp->reclaim, release_multipath, dp->tables, block);
 }
 
 static uint32_t common_owner(const struct tables *t, const struct wire_group *r)
 {
 	uint32_t owner = 0;
 	for (uint32_t i = 0; i < r->count; i++) {
-		uint32_t of = t->path[slots_find(&t->path_slots, r->path[i])].owner;
+		uint32_t path = slots_find(&t->path_slots, r->path[i]);
+		uint32_t of = t->interface_record[t->path_interface[path]].owner;
 		if (i > 0 && of != owner)
 			return OWNER_MIXED;
 		owner = of;
@@ -128,9 +112,8 @@ static void unuse_paths(struct tables *t, uint32_t group, const struct wire_grou
 static void write_entry(struct tables *t, uint32_t slot)
 {
 	const struct wire_group *r = &t->group_record[slot];
-	struct entry e = {.kind = ENTRY_MULTI,
-		.via = get_word(&t->group[slot]).target,
-		.owner = common_owner(t, r)};
+	struct entry e = {
+		.kind = ENTRY_MULTI, .via = t->group_block[slot], .owner = common_owner(t, r)};
 	if (r->count == 1)
 		e = t->entry[ENTRY_OF_PATH(t, slots_find(&t->path_slots, r->path[0]))];
 	else if (e.owner != 0 && e.owner != OWNER_MIXED)
@@ -168,12 +151,10 @@ int group_set(struct dataplane *dp, const struct wire_group *r)
 	}
 	use_paths(t, slot, r);
 	t->group_record[slot] = *r;
-	if (multi != 0)
-		put_word(dp, slot, GROUP_MULTI, multi);
-	else
-		put_word(dp, slot, GROUP_SINGLE, slots_find(&t->path_slots, r->path[0]));
-	__atomic_store_n(&t->group[slot].owner, common_owner(t, r), __ATOMIC_RELEASE);
+	uint32_t before = t->group_block[slot];
+	t->group_block[slot] = multi;
 	write_entry(t, slot);
+	drop_block(dp, before);
 	dp->written++;
 	return 0;
 }
@@ -230,8 +211,8 @@ static void delete_slot(struct dataplane *dp, uint32_t slot)
 {
 	struct tables *t = dp->tables;
 	entry_write(&t->entry[slot], &(struct entry){.kind = ENTRY_DROP});
-	put_word(dp, slot, GROUP_DROP, 0);
-	__atomic_store_n(&t->group[slot].owner, 0, __ATOMIC_RELEASE);
+	drop_block(dp, t->group_block[slot]);
+	t->group_block[slot] = 0;
 	slots_drop(&t->group_slots, slot);
 	retire(dp, slot);
 }
@@ -263,15 +244,12 @@ int group_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_grou
 	return 0;
 }
 
-// The path's entry or the owner of its interface changed.
+// The path's entry changed.
 void groups_follow_path(struct dataplane *dp, uint32_t path)
 {
 	struct tables *t = dp->tables;
 	for (uint32_t m = t->path_groups.first[path]; m != 0; m = t->path_groups.next[m]) {
-		uint32_t slot = m / WIRE_GROUP_PATHS;
-		__atomic_store_n(&t->group[slot].owner, common_owner(t, &t->group_record[slot]),
-			__ATOMIC_RELEASE);
-		write_entry(t, slot);
+		write_entry(t, m / WIRE_GROUP_PATHS);
 	}
 }
 
@@ -283,7 +261,6 @@ int group_local_take(struct dataplane *dp, uint32_t interface, uint32_t *group)
 		int error = slots_take(&t->group_slots, 0, &slot);
 		if (error != 0)
 			return error;
-		put_word(dp, slot, GROUP_LOCAL, interface);
 		entry_write(&t->entry[slot],
 			&(struct entry){.kind = ENTRY_LOCAL, .via = interface, .out = interface});
 		t->local_group[interface] = slot;

@@ -270,7 +270,6 @@ static void give_up(struct dataplane *dp, uint32_t slot)
 		map_remove(map_of(t, r), map_key(r), slot);
 	__atomic_store_n(&i->generation, i->generation + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&i->flags, 0, __ATOMIC_RELEASE);
-	__atomic_store_n(&i->out_flags, 0, __ATOMIC_RELEASE);
 	entries_follow_interface(dp, slot);
 }
 
@@ -278,7 +277,6 @@ static void take(struct dataplane *dp, const struct change *c)
 {
 	struct tables *t = dp->tables;
 	struct wire_interface *record = &t->interface_record[c->slot];
-	bool mtu = c->fresh || record->mtu != c->r->mtu;
 	if (!c->fresh) {
 		struct interface_refs before;
 		interface_resolve(dp, record, &before);
@@ -288,10 +286,6 @@ static void take(struct dataplane *dp, const struct change *c)
 	*record = *c->r;
 	if (c->fresh || c->hard)
 		interface_write_hard(dp, c->slot, c->r, &c->refs);
-	if (c->hard)
-		paths_follow_interface(dp, c->slot);
-	if (c->hard || (mtu && !c->fresh))
-		neighbors_follow_interface(dp, c->slot, c->hard);
 	interface_write_soft(dp, c->slot, c->r, &c->refs);
 	entries_follow_interface(dp, c->slot);
 	if (c->reserved)
@@ -307,7 +301,6 @@ void interfaces_follow_port(
 		if (r == NULL || r->kind != WIRE_INTERFACE_ETHERNET || r->port != port ||
 			t->interface[slot].mtu == interface_mtu(dp, r))
 			continue;
-		neighbors_follow_interface(dp, slot, false);
 		__atomic_store_n(&t->interface[slot].mtu, interface_mtu(dp, r), __ATOMIC_RELAXED);
 		entries_follow_interface(dp, slot);
 		changed(ctx, slot);

@@ -2,9 +2,9 @@
 #ifndef TABLES_INTERFACE_H
 #define TABLES_INTERFACE_H
 
-// Interfaces: attachments (port, VLAN stack) and GRE tunnels. The slot is the one of the counters in the stats
-// segment. Line 0 is what a packet coming in meets, line 1 what a packet going out meets, line 2 serves
-// IPv6 outer headers only.
+// Interfaces: attachments (port, VLAN stack) and GRE tunnels, as a packet meets them that comes in; what one going out
+// needs is in the forwarding entries. The slot is the one of the counters in the stats segment. Line 0 is all there is to
+// read but for tunnels over IPv6.
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,7 +18,6 @@ struct port;
 #define INTERFACE_SLOT_NONE 0u
 
 struct interface {
-	// Line 0: in
 	uint32_t vrf;        // slot; 0 = not an interface (free, or a port's unclassified)
 	uint32_t owner;      // as on the wire
 	uint32_t limiter_in; // limiter slot, 0 = none
@@ -34,34 +33,18 @@ struct interface {
 	uint32_t key;       // host order
 	uint32_t id;        // wire id
 	int16_t account_in; // added to an IP packet's length for limiter_in
-	int16_t pad0;
+	uint16_t mtu;       // largest IP packet
 	// Grows when the interface is deleted, not when it is changed: as long as it is the same the slot counts for
 	// the same object, so what was parked for an earlier shape of it is charged to it all the same.
 	uint32_t tenure;
 	int16_t pad1[4];
 
-	// Line 1: out
-	uint32_t limiter_out __attribute__((aligned(64)));
-	uint32_t underlay; // GRE: group slot that reaches the far end, 0 = down
-	uint16_t mtu;
-	uint16_t outer_bytes; // GRE: outer IP + GRE header
-	uint32_t outer_sum;   // GRE over IPv4: sum of the outer header but length, TOS, id, DF
-	uint8_t out_flags;    // copy of flags
-	uint8_t out_kind;     // copy of kind
-	uint8_t out_family;   // copy of family
-	uint8_t keyed;        // GRE
-	uint32_t gre_key;     // network order
-	uint32_t gre_word[2]; // flags and protocol as they stand in the header: of IPv4, of IPv6
-	int16_t account_out;  // as account_in
-	uint16_t outer_ttl;   // GRE over IPv4: TTL and protocol as they stand in the header
-	uint8_t outer4[8];    // GRE over IPv4: both addresses
-	uint8_t pad3[12];
-
-	// Line 2: out and in, IPv6 outer
-	uint8_t outer6[40] __attribute__((aligned(64)));
-	uint8_t pad4[24];
+	// GRE over IPv6, both directions
+	uint8_t remote6[16] __attribute__((aligned(64)));
+	uint8_t local6[16];
+	uint8_t pad2[32];
 };
-_Static_assert(sizeof(struct interface) == 192, "interface");
+_Static_assert(sizeof(struct interface) == 128, "interface");
 
 int interface_set(struct dataplane *dp, const struct wire_interface *r);
 // Several as one change, of interfaces that are new, changed or as they are: error[i] is what setting record i would

@@ -11,7 +11,6 @@
 #include "dataplane/tables/tables.h"
 #include "dataplane/tables/vrf.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
@@ -86,48 +85,6 @@ int interface_resolve(
 	return 0;
 }
 
-static uint16_t load_word(const uint8_t *at)
-{
-	uint16_t word;
-	memcpy(&word, at, 2);
-	return word;
-}
-
-static void write_outer4(struct interface *i, const struct wire_interface *r)
-{
-	const uint8_t ttl[2] = {r->ttl, 47};
-	memcpy(&i->remote4, r->remote, 4);
-	memcpy(&i->local4, r->local, 4);
-	memcpy(i->outer4, r->local, 4);
-	memcpy(i->outer4 + 4, r->remote, 4);
-	i->outer_ttl = load_word(ttl);
-	i->outer_sum = htobe16(0x4500) + i->outer_ttl;
-	for (unsigned at = 0; at < 8; at += 2)
-		i->outer_sum += load_word(i->outer4 + at);
-}
-
-// Outer headers (RFC 2784, 2890): all that does not depend on the packet.
-static void write_outer(struct interface *i, const struct wire_interface *r)
-{
-	static const uint16_t protocol[2] = {0x0800, 0x86dd};
-	bool keyed = r->flags & WIRE_INTERFACE_KEY;
-	i->keyed = keyed;
-	i->gre_key = htobe32(r->key);
-	for (unsigned of = 0; of < 2; of++)
-		i->gre_word[of] = htobe32((keyed ? 0x20000000u : 0) | protocol[of]);
-	i->outer_bytes = (r->family == WIRE_IPV4 ? 20 : 40) + (keyed ? 8 : 4);
-	if (r->family == WIRE_IPV4) {
-		write_outer4(i, r);
-	} else {
-		memset(i->outer6, 0, sizeof(i->outer6));
-		i->outer6[0] = 0x60;
-		i->outer6[6] = 47;
-		i->outer6[7] = r->ttl;
-		memcpy(i->outer6 + 8, r->local, 16);
-		memcpy(i->outer6 + 24, r->remote, 16);
-	}
-}
-
 int16_t interface_overhead(const struct tables *t, uint32_t limiter, unsigned vlans)
 {
 	return limiter == 0 ? 0 : (int16_t)limiter_account(&t->limiter_record[limiter], vlans);
@@ -140,18 +97,13 @@ void interface_write_soft(struct dataplane *dp, uint32_t slot, const struct wire
 	const struct tables *t = dp->tables;
 	struct interface *i = &t->interface[slot];
 	__atomic_store_n(&i->limiter_in, refs->limiter_in, __ATOMIC_RELAXED);
-	__atomic_store_n(&i->limiter_out, refs->limiter_out, __ATOMIC_RELAXED);
 	__atomic_store_n(&i->account_in, interface_overhead(t, refs->limiter_in, r->vlans),
 		__ATOMIC_RELAXED);
-	__atomic_store_n(&i->account_out, interface_overhead(t, refs->limiter_out, r->vlans),
-		__ATOMIC_RELAXED);
 	__atomic_store_n(&i->mtu, interface_mtu(dp, r), __ATOMIC_RELAXED);
-	__atomic_store_n(&i->underlay, refs->underlay, __ATOMIC_RELAXED);
 	uint8_t flags = (uint8_t)r->flags;
 	if (flags & WIRE_INTERFACE_PARKED)
 		flags &= (uint8_t)~WIRE_INTERFACE_UP;
 	__atomic_store_n(&i->flags, flags, __ATOMIC_RELEASE);
-	__atomic_store_n(&i->out_flags, flags, __ATOMIC_RELEASE);
 }
 
 // What no worker may see change.
@@ -163,13 +115,16 @@ void interface_write_hard(struct dataplane *dp, uint32_t slot, const struct wire
 	i->vrf = refs->vrf;
 	i->owner = r->owner;
 	i->id = r->interface;
-	i->kind = i->out_kind = r->kind;
-	i->family = i->out_family = r->family;
+	i->kind = r->kind;
+	i->family = r->family;
 	i->key = r->key;
 	i->port = (uint16_t)r->port;
 	i->l2_bytes = 0;
 	if (r->kind == WIRE_INTERFACE_GRE) {
-		write_outer(i, r);
+		memcpy(&i->remote4, r->remote, 4);
+		memcpy(&i->local4, r->local, 4);
+		memcpy(i->remote6, r->remote, 16);
+		memcpy(i->local6, r->local, 16);
 		return;
 	}
 	i->l2_bytes = 14 + 4 * r->vlans;
@@ -186,9 +141,6 @@ void interfaces_follow_limiter(struct dataplane *dp, uint32_t limiter)
 			interface_overhead(t, limiter, t->interface_record[slot].vlans),
 			__ATOMIC_RELAXED);
 	for (uint32_t slot = out->first[limiter]; slot != 0; slot = out->next[slot]) {
-		__atomic_store_n(&t->interface[slot].account_out,
-			interface_overhead(t, limiter, t->interface_record[slot].vlans),
-			__ATOMIC_RELAXED);
 		entries_follow_interface(dp, slot);
 	}
 }

@@ -2,8 +2,9 @@
 #ifndef TABLES_NEXTHOP_H
 #define TABLES_NEXTHOP_H
 
-// Route -> group -> path -> (interface, neighbor). Groups are shared and indirect: a path that goes down is one
-// store in the path, whatever number of routes lead over it (BGP PIC). A path's interface may be of any VRF.
+// Route -> group -> path -> (interface, neighbor), as the controller names them; what workers make of it is one
+// forwarding entry (entry.h). Groups are shared and indirect: a path that goes down is one store, whatever number of
+// routes lead over it (BGP PIC). A path's interface may be of any VRF.
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,66 +14,10 @@
 
 struct dataplane;
 
-// Neighbor = adjacency: everything in front of the IP packet, ready to be copied. Two copies, of which
-// `current` is read; the other is written and, after grace, becomes current by one store.
-#define REWRITE_MAX 24u
-
-struct neighbor {
-	uint8_t rewrite[2][REWRITE_MAX]; // right-aligned: MACs, tags, IPv4 ethertype
-	uint32_t interface;              // slot
-	uint16_t port;
-	uint16_t mtu;      // largest IP packet: the interface's
-	uint8_t length[2]; // of each rewrite
-	uint8_t current;
-	uint8_t resolved;
-	uint8_t needed; // set by workers that found it unresolved, cleared by the main thread
-	uint8_t pad[3];
-} __attribute__((aligned(64)));
-_Static_assert(sizeof(struct neighbor) == 64, "neighbor");
-
-struct path {
-	uint32_t interface; // slot, one store with neighbor
-	uint32_t neighbor;  // slot, 0 = point to point
-	uint32_t owner;     // of the interface
-	uint8_t up;
-	uint8_t pad[3];
-} __attribute__((aligned(16)));
-
-// Where a path leads: one load, as it is one store, so that nobody meets the interface of one way and the neighbor
-// of another.
-struct path_way {
-	uint32_t interface;
-	uint32_t neighbor;
-};
-
-static inline struct path_way path_way(const struct path *path)
-{
-	union {
-		uint64_t word;
-		struct path_way way;
-	} u = {.word = __atomic_load_n((const uint64_t *)(const void *)path, __ATOMIC_ACQUIRE)};
-	return u.way;
-}
-
-// What the FIB's answer indexes.
-#define GROUP_NONE      0u // slot: never answered
+#define GROUP_NONE      0u // slot: never answered by the FIB
 #define GROUP_BLACKHOLE 1u // slot
 
-enum group_kind { GROUP_DROP, GROUP_SINGLE, GROUP_MULTI, GROUP_LOCAL };
-
-struct group_word { // read and written as one 64-bit word
-	uint32_t
-		target; // single: path slot; multi: index of a struct multipath; local: interface slot
-	uint8_t kind;
-	uint8_t pad[3];
-};
-
-struct group {
-	uint64_t word;  // struct group_word
-	uint32_t owner; // of all its paths' interfaces, OWNER_MIXED if they differ, 0 = none
-	uint32_t pad;
-} __attribute__((aligned(16)));
-
+// What an entry of kind ENTRY_MULTI names. Written aside, never changed, freed after grace.
 struct multipath {
 	uint16_t bound[WIRE_GROUP_PATHS]; // cumulative share of 2^16 - 1, ascending
 	uint32_t path[WIRE_GROUP_PATHS];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Paths: one way out each. `up` is the store that moves every route behind a failed link or session at once;
-// where a path leads is another single store, of interface and neighbor together.
+// Paths: one way out each. up[] is the store that moves every route behind a failed link or session at once; where a
+// path leads stands in its entry, and in those of the groups that have no other path.
 
 #include "dataplane/tables/nexthop.h"
 
@@ -11,14 +11,6 @@
 
 #include <errno.h>
 #include <string.h>
-
-static void lead_to(struct path *path, uint32_t interface, uint32_t neighbor)
-{
-	uint32_t pair[2] = {interface, neighbor};
-	uint64_t word;
-	memcpy(&word, pair, sizeof(word));
-	__atomic_store_n((uint64_t *)(void *)path, word, __ATOMIC_RELEASE);
-}
 
 static int resolve(const struct dataplane *dp, const struct wire_path *r, uint32_t *interface,
 	uint32_t *neighbor)
@@ -33,7 +25,7 @@ static int resolve(const struct dataplane *dp, const struct wire_path *r, uint32
 	bool ethernet = t->interface_record[*interface].kind == WIRE_INTERFACE_ETHERNET;
 	if (ethernet != (r->neighbor != 0))
 		return -EINVAL;
-	if (ethernet && t->neighbor[*neighbor].interface != *interface)
+	if (ethernet && t->neighbor_interface[*neighbor] != *interface)
 		return -EINVAL;
 	return 0;
 }
@@ -113,24 +105,16 @@ int path_set(struct dataplane *dp, const struct wire_path *r)
 		account_drop(dp, t->path_account[slot]);
 	}
 	t->path_account[slot] = account;
-	struct path *path = &t->path[slot];
 	t->path_record[slot] = *r;
 	use(t, slot, interface, neighbor);
-	if (path->interface != interface || path->neighbor != neighbor)
-		lead_to(path, interface, neighbor);
 	if (fresh)
 		t->live[slot] = 1;
+	// Never up with what it led to before, or not yet.
 	if (!r->up)
 		__atomic_store_n(&t->up[slot], 0, __ATOMIC_RELEASE);
 	entries_follow_path(dp, slot);
 	if (r->up)
 		__atomic_store_n(&t->up[slot], 1, __ATOMIC_RELEASE);
-	__atomic_store_n(&path->up, r->up, __ATOMIC_RELEASE);
-	uint32_t owner = t->interface_record[interface].owner;
-	if (path->owner != owner) {
-		__atomic_store_n(&path->owner, owner, __ATOMIC_RELEASE);
-		groups_follow_path(dp, slot);
-	}
 	dp->written++;
 	return 0;
 }
@@ -138,7 +122,6 @@ int path_set(struct dataplane *dp, const struct wire_path *r)
 static void release(void *ctx, uint64_t slot)
 {
 	struct tables *t = ctx;
-	memset(&t->path[slot], 0, sizeof(t->path[slot]));
 	entry_write(&t->entry[ENTRY_OF_PATH(t, slot)], &(struct entry){0});
 	slots_release(&t->path_slots, (uint32_t)slot);
 }
@@ -151,8 +134,6 @@ int path_delete(struct dataplane *dp, uint32_t id)
 		return -ENOENT;
 	if (t->path_slots.uses[slot] != 0)
 		return -EBUSY;
-	struct path *path = &t->path[slot];
-	__atomic_store_n(&path->up, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&t->up[slot], 0, __ATOMIC_RELEASE);
 	unuse(t, slot);
 	account_drop(dp, t->path_account[slot]);
@@ -174,13 +155,4 @@ int path_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_path 
 			return stop;
 	}
 	return 0;
-}
-
-void paths_follow_interface(struct dataplane *dp, uint32_t interface)
-{
-	struct tables *t = dp->tables;
-	uint32_t owner = t->interface_record[interface].owner;
-	const struct links *l = &t->interface_paths;
-	for (uint32_t slot = l->first[interface]; slot != 0; slot = l->next[slot])
-		__atomic_store_n(&t->path[slot].owner, owner, __ATOMIC_RELEASE);
 }

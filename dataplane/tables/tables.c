@@ -76,15 +76,14 @@ int tables_create(const struct dataplane_config *c, struct reclaim *reclaim, str
 		!ARRAY(t, live, c->paths) || !ARRAY(t, path_interface, c->paths) ||
 		!ARRAY(t, path_neighbor, c->paths) ||
 		!make_links(t, &t->interface_paths, interfaces, c->paths) ||
-		!make_links(t, &t->interface_neighbors, interfaces, c->neighbors) ||
 		!make_links(t, &t->neighbor_paths, c->neighbors, c->paths) ||
 		!make_links(t, &t->path_groups, c->paths, c->groups * WIRE_GROUP_PATHS) ||
 		!make_links(t, &t->limiter_in_interfaces, limiters, interfaces) ||
 		!make_links(t, &t->limiter_out_interfaces, limiters, interfaces))
 		goto fail;
 	t->up[0] = t->live[0] = 1; // of entries that belong to no path
-	if (!ARRAY(t, interface, interfaces) || !ARRAY(t, neighbor, c->neighbors) ||
-		!ARRAY(t, path, c->paths) || !ARRAY(t, group, c->groups) ||
+	if (!ARRAY(t, interface, interfaces) || !ARRAY(t, needed, c->neighbors) ||
+		!ARRAY(t, neighbor_interface, c->neighbors) || !ARRAY(t, group_block, c->groups) ||
 		!ARRAY(t, multipath, c->groups) || !ARRAY(t, limiter_uid, limiters) ||
 		!ARRAY(t, vrf_entry, c->vrfs) || !ARRAY(t, interface_record, interfaces) ||
 		!ARRAY(t, limiter_record, limiters) || !ARRAY(t, neighbor_record, c->neighbors) ||
@@ -106,7 +105,7 @@ int tables_create(const struct dataplane_config *c, struct reclaim *reclaim, str
 	uint32_t blackhole;
 	if (slots_take(&t->group_slots, WIRE_GROUP_BLACKHOLE, &blackhole) != 0)
 		goto fail;
-	t->group_slots.uses[blackhole] = 1; // never deleted; its word is 0 = GROUP_DROP
+	t->group_slots.uses[blackhole] = 1; // never deleted; its entry is 0 = ENTRY_DROP
 	*out = t;
 	return 0;
 fail:

@@ -42,13 +42,11 @@ struct tables {
 	uint32_t interface_base;
 	uint8_t *up;   // by path: as the controller says
 	uint8_t *live; // by path: as the worker that runs BFD for it says; 1 without BFD
-	struct neighbor *neighbor;
-	struct path *path;
-	struct group *group;
-	struct multipath *multipath;
-	struct map vlans;   // VLAN_KEY, 0 for no tag -> interface slot
-	struct map tunnels; // hash of the triple -> interface slot
-	uint32_t shaped;    // limiters that shape; 0 spares the police stage to ask each
+	struct multipath *multipath; // blocks of entries of kind ENTRY_MULTI
+	uint8_t *needed;             // by neighbor: a worker told that packets want it
+	struct map vlans;            // VLAN_KEY, 0 for no tag -> interface slot
+	struct map tunnels;          // hash of the triple -> interface slot
+	uint32_t shaped;             // limiters that shape; 0 spares the police stage to ask each
 
 	// The writer's.
 	struct slots vrf_slots;
@@ -65,18 +63,19 @@ struct tables {
 	struct wire_limiter *limiter_record;
 	uint64_t *limiter_uid; // by slot: whose word this process has in use
 	struct wire_neighbor *neighbor_record;
+	uint32_t *neighbor_interface; // by neighbor slot
 	struct wire_path *path_record;
 	uint32_t *path_interface; // by path slot: slots of what it names
 	uint32_t *path_neighbor;
 	uint32_t *path_account; // by path slot: slot of its account, 0 = none
 	uint32_t *account_uses; // by account slot: paths that name it
 	struct wire_group *group_record;
+	uint32_t *group_block; // by group slot: of several paths, 0 = none
 	struct local_entry *local_entry;
 	uint32_t *local_group; // by interface slot: its group of kind GROUP_LOCAL, 0 = none
 	uint32_t *local_count; // by interface slot
 	// Who names a slot; members are slots, of groups GROUP_MEMBER().
 	struct links interface_paths;
-	struct links interface_neighbors;
 	struct links neighbor_paths;
 	struct links path_groups;
 	struct links limiter_in_interfaces;
@@ -120,8 +119,6 @@ static inline uint32_t tunnel_hash6(
 
 // Between the tables.
 bool wire_addr_is_zero(const uint8_t *addr, unsigned from, unsigned to);
-void neighbors_follow_interface(struct dataplane *dp, uint32_t interface, bool idle);
-void paths_follow_interface(struct dataplane *dp, uint32_t interface);
 int16_t interface_overhead(const struct tables *t, uint32_t limiter, unsigned vlans);
 void groups_follow_path(struct dataplane *dp, uint32_t path);
 int group_local_take(struct dataplane *dp, uint32_t interface, uint32_t *group);

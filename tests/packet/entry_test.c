@@ -290,6 +290,84 @@ static void entries_follow_everything(void **state)
 	}
 }
 
+// What leaves by a path counts for its account: packets as they leave, fragments each, what the port does not take not at
+// all; down and up are two accounts, and another path of the same interface is a third.
+
+static void set_account(struct rig *rig, uint32_t path, uint64_t account)
+{
+	const struct wire_path p = {.path = path,
+		.interface = path,
+		.neighbor = path % 10 == 0 ? path : 0,
+		.up = 1,
+		.account = account};
+	assert_int_equal(path_set(rig->dp, &p), 0);
+}
+
+static void expect_account(struct rig *rig, uint64_t account, uint64_t packets, uint64_t bytes)
+{
+	struct stats_account sum;
+	int64_t slot = stats_find(rig->stats, STATS_ACCOUNT, account);
+	rig_run(rig);
+	assert_true(slot > 0);
+	assert_int_equal(stats_sum_account(rig->stats, (uint32_t)slot, &sum), 0);
+	assert_int_equal(sum.packets, packets);
+	assert_int_equal(sum.bytes, bytes);
+}
+
+static void send_up(struct rig *rig, unsigned bytes, unsigned n)
+{
+	static struct frame f;
+	for (unsigned i = 0; i < n; i++) {
+		frame_payload(&f, bytes - 20);
+		frame_ipv4(&f, &ipv4_up);
+		frame_attachment(&f, ACME, 0x0800, true);
+		rig_send(rig, 0, &f);
+	}
+}
+
+static void send_down(struct rig *rig, unsigned bytes)
+{
+	static struct frame f;
+	const struct ipv4 outer = outer_down(ACME);
+	frame_payload(&f, bytes - 20);
+	frame_ipv4(&f, &ipv4_down);
+	frame_tunnel(&f, ACME, 0x0800, &outer);
+	frame_core(&f, false);
+	rig_send(rig, 1, &f);
+}
+
+static void accounts_count_what_leaves(void **state)
+{
+	struct rig *rig = *state;
+	set_account(rig, TUNNEL(ACME), 9001);
+	set_account(rig, ATTACHMENT(ACME), 9002);
+	send_up(rig, 100, 5);
+	send_down(rig, 200);
+	expect_account(rig, 9001, 5, 500);
+	expect_account(rig, 9002, 1, 200);
+	// 1,472 bytes fit into the tunnel: two fragments of 1,468 and 52.
+	send_up(rig, 1500, 1);
+	expect_account(rig, 9001, 7, 500 + 1500 + 20);
+	rig->port[1].room = 2;
+	send_up(rig, 100, 5);
+	expect_account(rig, 9001, 9, 2020 + 200);
+	rig->port[1].room = RIG_QUEUE;
+	// The path changes its account, and one of a group of two counts for itself.
+	set_account(rig, TUNNEL(ACME), 9003);
+	send_up(rig, 100, 1);
+	expect_account(rig, 9003, 1, 100);
+	const struct wire_path other = {
+		.path = 77, .interface = TUNNEL(ACME), .up = 1, .account = 9004};
+	const struct wire_group both = {
+		.group = TUNNEL(ACME), .count = 2, .path = {TUNNEL(ACME), 77}, .weight = {1, 1}};
+	assert_int_equal(path_set(rig->dp, &other), 0);
+	assert_int_equal(group_set(rig->dp, &both), 0);
+	set_path(rig, TUNNEL(ACME), TUNNEL(ACME), 0, false);
+	send_up(rig, 100, 3);
+	expect_account(rig, 9004, 3, 300);
+	assert_int_equal(rig_counts(rig, TUNNEL(ACME)).hot.tx_packets, 5 + 2 + 2 + 1 + 3);
+}
+
 // Copied whole or not at all, whatever the writer does meanwhile.
 struct writer {
 	struct entry entry;
@@ -341,6 +419,7 @@ int main(void)
 		PACKET_TEST(what_entries_say),
 		PACKET_TEST(one_change_writes_what_names_it),
 		PACKET_TEST(entries_follow_everything),
+		PACKET_TEST(accounts_count_what_leaves),
 		cmocka_unit_test(copies_are_whole),
 	};
 	rig_eal();

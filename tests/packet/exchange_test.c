@@ -150,7 +150,7 @@ static void exchange_halfway(struct rig *rig, struct writer *w, pthread_t *threa
 	for (unsigned i = 0; i < w->count; i++) {
 		const struct interface *in =
 			interface_at(rig->dp, interface_find(rig->dp, w->r[i].interface));
-		while (__atomic_load_n(&in->out_flags, __ATOMIC_ACQUIRE) != 0)
+		while (__atomic_load_n(&in->flags, __ATOMIC_ACQUIRE) != 0)
 			sched_yield();
 	}
 }
