@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The controller's messages, applied in order to the tables.
 //
-// A message is applied as it is read; each record stands for itself, and the ACK names those that
-// were refused. The ACK waits until no worker can still hold what the message deleted or replaced
+// A message is applied as it is read, in slices: a turn of the main loop takes CONTROL_SLICE records, fewer if
+// some of them had to wait for grace, and goes on in the next turn, whatever a message holds and however many of
+// them there are. Only an exchange is one piece. Each record stands for itself, and the ACK names those that were refused. The ACK waits until no worker can still hold what the message deleted or replaced
 // (and until the FIB has settled), so a controller that saw it may give an id, an address or a
 // customer's key to somebody else. ACKs go out in order; when WIRE_WINDOW of them wait, nothing
 // more is read, which is all the flow control there is.
@@ -31,12 +32,14 @@
 #include "dataplane/tables/vrf.h"
 #include "dataplane/wire/link.h"
 
-#define MESSAGES_PER_TURN 16u
+#define LISTENER_PERIOD 1000000000u // ns
+#define WAITS_PER_TURN  4u          // grace periods waited for on the spot, each a worker's turn
 
 struct ack {
 	uint64_t seq;
 	uint64_t settle; // FIB work to be done first
 	uint64_t token;  // then this grace period
+	bool open;       // the message is not applied to its end
 	bool settling;
 	bool grace;
 	uint32_t failures;
@@ -49,9 +52,15 @@ struct control {
 	struct sweeps *sweeps;
 	struct events *events;
 	struct wire_link *link;
+	bool deaf;            // the listener is left alone until the next look at it
+	int listener_error;   // of the last look
+	uint64_t listener_at; // next look, CLOCK_MONOTONIC ns
 	bool greeted;
 	bool trusted;
-	bool locals_changed;
+	// The message being applied, its ACK (the last of the ring), and how far.
+	struct ack *current;
+	uint32_t at;
+	uint64_t written;            // dp->written before it
 	struct ack ack[WIRE_WINDOW]; // ring
 	unsigned ack_first;
 	unsigned ack_count;
@@ -63,6 +72,14 @@ struct control {
 
 // --- the link ---
 
+static void close_descriptors(struct control *c)
+{
+	for (unsigned i = 0; i < c->fds_count; i++)
+		if (c->fds[i] >= 0)
+			close(c->fds[i]);
+	c->fds_count = 0;
+}
+
 static void hang_up(struct control *c, const char *why)
 {
 	if (!c->link)
@@ -71,6 +88,8 @@ static void hang_up(struct control *c, const char *why)
 	wire_link_close(c->link);
 	c->link = NULL;
 	c->greeted = false;
+	c->current = NULL;
+	close_descriptors(c);
 	for (; c->ack_count; c->ack_count--) {
 		free(c->ack[c->ack_first].failure);
 		c->ack_first = (c->ack_first + 1) % WIRE_WINDOW;
@@ -91,12 +110,17 @@ static unsigned accept_next(struct control *c)
 	struct wire_link *link;
 	int err;
 
-	if (!c->config.listener)
+	if (!c->config.listener || c->deaf)
 		return 0;
 	err = wire_accept(c->config.listener, c->link, &link);
 	if (err == -EBUSY || err == -EPERM)
 		log_warn("controller refused", "reason=\"%s\"",
 			err == -EBUSY ? "there is one already" : "wrong user");
+	if (err && err != -EBUSY && err != -EPERM && err != -EAGAIN) {
+		// It waits, and the listener stays readable: not to be asked again in every turn.
+		c->deaf = true;
+		log_warn("controller waits", "error=\"%s\"", strerror(-err));
+	}
 	if (err)
 		return 0;
 	control_adopt(c, link);
@@ -144,6 +168,8 @@ static void fail(struct ack *a, uint32_t index, int error)
 
 static bool ripe(struct control *c, struct ack *a)
 {
+	if (a->open)
+		return false;
 	if (a->settling) {
 		if (!fib_settled(c->dp->fib, a->settle))
 			return false;
@@ -371,7 +397,6 @@ static int sweep(struct control *c, const struct wire_end *r)
 	unsigned deleted;
 	int err = sweeps_end(c->sweeps, r, &deleted);
 
-	c->locals_changed = true;
 	if (err)
 		log_warn("sweep refused", "scope=%u vrf=%u error=\"%s\"", r->scope, r->vrf,
 			strerror(-err));
@@ -422,10 +447,8 @@ static int apply(struct control *c, uint16_t type, const void *r)
 	case WIRE_LIMITER_DELETE:
 		return limiter_delete(c->dp, id->id);
 	case WIRE_LOCAL_SET:
-		c->locals_changed = true;
 		return local_set(c->dp, r);
 	case WIRE_LOCAL_DELETE:
-		c->locals_changed = true;
 		return local_delete(c->dp, r);
 	case WIRE_NEIGHBOR_SET:
 		return neighbor_set(c->dp, r);
@@ -454,102 +477,111 @@ static int apply(struct control *c, uint16_t type, const void *r)
 	}
 }
 
-static void apply_records(struct control *c, struct ack *a, uint16_t type, uint16_t size)
+static void apply_record(struct control *c, uint16_t type, uint16_t size)
 {
-	for (uint32_t i = 0; i < c->in.header.count; i++) {
-		const void *record = wire_message_record(&c->in, i, size);
-		int err = wire_record_check(type, record);
+	const void *record = wire_message_record(&c->in, c->at, size);
+	int err = wire_record_check(type, record);
 
-		if (c->trusted)
-			sweeps_note(c->sweeps, type, record);
-		if (!err)
-			err = apply(c, type, record);
-		if (err < 0)
-			fail(a, i, err);
-	}
+	if (c->trusted)
+		sweeps_note(c->sweeps, type, record);
+	if (!err)
+		err = apply(c, type, record);
+	if (err < 0)
+		fail(c->current, c->at, err);
 }
 
-static void apply_message(struct control *c)
+// Applies up to `budget` records of the message in hand; returns how many. The message is done when c->current is NULL.
+static unsigned apply_slice(struct control *c, unsigned budget)
 {
 	uint16_t type = c->in.header.type, size = wire_type_info(type)->size;
-	uint64_t written = c->dp->written;
+	uint64_t waits = reclaim_waits(c->dp->reclaim);
+	struct ack *a = c->current;
+	uint32_t from = c->at;
+
+	if (type == WIRE_INTERFACE_EXCHANGE) {
+		exchange_interfaces(c, a);
+		c->at = c->in.header.count;
+	}
+	while (c->current && c->at < c->in.header.count && c->at - from < budget &&
+		reclaim_waits(c->dp->reclaim) - waits < WAITS_PER_TURN) {
+		apply_record(c, type, size);
+		c->at++;
+	}
+	if (!c->current) // a dump that could not be sent ended the link
+		return c->at - from;
+	if (c->at < c->in.header.count)
+		return reclaim_waits(c->dp->reclaim) - waits < WAITS_PER_TURN ? c->at - from
+									      : budget;
+	if (c->dp->written != c->written) {
+		a->grace = true;
+		a->settling = true;
+		a->settle = fib_settle_token(c->dp->fib);
+	}
+	a->open = false;
+	c->current = NULL;
+	close_descriptors(c);
+	return c->at - from;
+}
+
+static void start_message(struct control *c)
+{
+	uint16_t type = c->in.header.type, size = wire_type_info(type)->size;
 	struct ack *a;
 
 	if (type == WIRE_HELLO && c->in.header.count == 1 &&
 		!wire_record_check(type, wire_message_record(&c->in, 0, size))) {
 		greet(c, wire_message_record(&c->in, 0, size));
+		close_descriptors(c);
 		return;
 	}
 	a = new_ack(c, c->in.header.seq);
 	if (!c->greeted || type == WIRE_HELLO) {
 		fail(a, UINT32_MAX, type == WIRE_HELLO ? -EINVAL : -EPERM);
+		close_descriptors(c);
 		return;
 	}
-	if (type == WIRE_INTERFACE_EXCHANGE)
-		exchange_interfaces(c, a);
-	else
-		apply_records(c, a, type, size);
-	if (c->dp->written == written)
-		return;
-	a->grace = true;
-	a->settling = true;
-	a->settle = fib_settle_token(c->dp->fib);
+	a->open = true;
+	c->current = a;
+	c->at = 0;
+	c->written = c->dp->written;
 }
 
-static void close_descriptors(struct control *c)
+// False: nothing there, or nothing that can be taken now.
+static bool read_message(struct control *c)
 {
-	for (unsigned i = 0; i < c->fds_count; i++)
-		if (c->fds[i] >= 0)
-			close(c->fds[i]);
-	c->fds_count = 0;
-}
+	int got;
 
-static unsigned read_messages(struct control *c)
-{
-	unsigned n = 0;
-
-	while (c->link && n < MESSAGES_PER_TURN && c->ack_count < WIRE_WINDOW) {
-		int got = wire_receive(c->link, &c->in, c->fds, &c->fds_count);
-
-		if (got == 0)
-			break;
-		n++;
-		if (got == -EOPNOTSUPP || got == -EACCES || got == -EPROTO) {
-			fail(new_ack(c, c->in.header.seq), UINT32_MAX, got);
-			if (got != -EPROTO)
-				continue;
+	if (!c->link || c->ack_count == WIRE_WINDOW)
+		return false;
+	got = wire_receive(c->link, &c->in, c->fds, &c->fds_count);
+	if (got == 0)
+		return false;
+	if (got == 1) {
+		start_message(c);
+	} else if (got == -EOPNOTSUPP || got == -EACCES || got == -EPROTO) {
+		fail(new_ack(c, c->in.header.seq), UINT32_MAX, got);
+		if (got == -EPROTO) {
 			send_acks(c);
 			hang_up(c, "another version");
-		} else if (got < 0) {
-			hang_up(c, got == -EPIPE ? "hung up" : "not a message");
-		} else {
-			apply_message(c);
-			close_descriptors(c);
 		}
+	} else {
+		hang_up(c, got == -EPIPE ? "hung up" : "not a message");
+	}
+	return true;
+}
+
+// A slice of what the controller sent.
+static unsigned work(struct control *c)
+{
+	unsigned budget = CONTROL_SLICE, n = 0;
+
+	while (budget > 0 && (c->current || read_message(c))) {
+		unsigned done = c->current ? apply_slice(c, budget) : 0;
+
+		n += 1 + done;
+		budget -= done < budget ? done + 1 > budget ? budget : done + 1 : budget;
 	}
 	return n;
-}
-
-// --- sources of ICMP errors ---
-
-static int note_source(void *ctx, const struct wire_local *r)
-{
-	struct control *c = ctx;
-
-	host_set_source(c->config.host, interface_find(c->dp, r->interface), r->family, r->addr);
-	return 0;
-}
-
-static void note_sources(struct control *c)
-{
-	c->locals_changed = false;
-	if (!c->config.host)
-		return;
-	for (uint32_t slot = 1; slot < c->dp->stats->slots[STATS_INTERFACE]; slot++) {
-		host_set_source(c->config.host, slot, WIRE_IPV4, NULL);
-		host_set_source(c->config.host, slot, WIRE_IPV6, NULL);
-	}
-	local_dump(c->dp, note_source, c);
 }
 
 // --- life ---
@@ -560,9 +592,9 @@ unsigned control_turn(struct control *c)
 
 	if (c->link && wire_link_backlog(c->link) && wire_link_flush(c->link))
 		hang_up(c, "hung up");
-	n += read_messages(c);
-	if (c->locals_changed && (!n || n < MESSAGES_PER_TURN))
-		note_sources(c);
+	n += work(c);
+	if (c->config.host)
+		n += host_follow_locals(c->config.host);
 	n += send_acks(c);
 	return n;
 }
@@ -576,7 +608,7 @@ unsigned control_poll_fds(const struct control *c, struct pollfd *fds)
 {
 	unsigned n = 0;
 
-	if (c->config.listener)
+	if (c->config.listener && !c->deaf)
 		fds[n++] = (struct pollfd){
 			.fd = wire_listener_fd(c->config.listener), .events = POLLIN};
 	if (c->link)
@@ -586,8 +618,28 @@ unsigned control_poll_fds(const struct control *c, struct pollfd *fds)
 	return n;
 }
 
+// Once a second: the socket's file may have been removed under us, with the directory that it was in, and nobody could
+// reach us any more.
+static void look_at_listener(struct control *c, uint64_t now)
+{
+	int err;
+
+	if (!c->config.listener || now < c->listener_at)
+		return;
+	c->listener_at = now + LISTENER_PERIOD;
+	c->deaf = false;
+	err = wire_listener_renew(c->config.listener);
+	if (err == 1)
+		log_warn("control socket", "note=\"its file was gone, made again\"");
+	else if (err && err != c->listener_error)
+		log_warn(
+			"control socket", "note=\"its file is gone\" error=\"%s\"", strerror(-err));
+	c->listener_error = err;
+}
+
 void control_events(struct control *c, uint64_t now)
 {
+	look_at_listener(c, now);
 	if (events_send(c->events, now))
 		hang_up(c, "hung up");
 }

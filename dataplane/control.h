@@ -30,6 +30,9 @@ void control_adopt(struct control *control, struct wire_link *link);
 // What to poll: fills up to 2 entries (listener, link), returns how many.
 unsigned control_poll_fds(const struct control *control, struct pollfd *fds);
 
+// Records applied in one turn at most; 256 of the dearest take about a millisecond.
+#define CONTROL_SLICE 256u
+
 // Reads and applies what is there (bounded), acknowledges what grace has passed for. Returns work
 // done; 0 = idle.
 unsigned control_turn(struct control *control);
@@ -37,7 +40,7 @@ unsigned control_turn(struct control *control);
 // An ACK waits for grace: call control_turn() again soon.
 int control_waiting(const struct control *control);
 
-// Events. `now` is CLOCK_MONOTONIC in ns; call it every 10 ms or so, it keeps its own pace.
+// Events, and once a second a look whether the listener's socket is still there. `now` is CLOCK_MONOTONIC in ns; call it every 10 ms or so, it keeps its own pace.
 void control_events(struct control *control, uint64_t now);
 void control_port_changed(struct control *control, uint32_t port);
 

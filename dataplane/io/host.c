@@ -26,11 +26,13 @@
 
 #include "dataplane/tables/interface.h"
 #include "dataplane/tables/tables.h"
+#include "dataplane/tables/vrf.h"
 
 #define RING_DEFAULT 512u
 #define BURST        32u
 #define READS        16u // frames from one descriptor per turn
 #define EVENTS       64
+#define SOURCES      64u // interfaces whose ICMP sources change under one lock
 
 #define PUNT_RATE_DEFAULT 2000u
 #define ICMP_RATE_DEFAULT 100u
@@ -375,20 +377,34 @@ void host_update(struct host *h, uint32_t slot)
 	pthread_mutex_unlock(&h->lock);
 }
 
-void host_set_source(struct host *h, uint32_t slot, unsigned family, const uint8_t *addr)
+unsigned host_follow_locals(struct host *h)
 {
-	struct host_interface *i;
+	struct host_source source[SOURCES];
+	unsigned n = 0;
 
-	if (!slot || slot >= h->slots)
-		return;
-	i = &h->interface[slot];
-	if (addr && family == WIRE_IPV6 && addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80)
-		return;
+	while (n < SOURCES && local_changed(h->dp, &source[n].slot)) {
+		struct host_source *s = &source[n++];
+
+		s->has[0] = local_of(h->dp, s->slot, WIRE_IPV4, s->source4);
+		s->has[1] = local_of(h->dp, s->slot, WIRE_IPV6, s->source6);
+	}
+	if (n)
+		host_set_sources(h, source, n);
+	return n;
+}
+
+void host_set_sources(struct host *h, const struct host_source *source, unsigned n)
+{
 	pthread_mutex_lock(&h->lock);
-	if (addr)
-		memcpy(family == WIRE_IPV4 ? i->source4 : i->source6, addr,
-			family == WIRE_IPV4 ? 4 : 16);
-	i->has_source[family == WIRE_IPV6] = addr != NULL;
+	for (unsigned k = 0; k < n; k++) {
+		const struct host_source *s = &source[k];
+		struct host_interface *i = &h->interface[s->slot < h->slots ? s->slot : 0];
+
+		memcpy(i->source4, s->source4, sizeof(i->source4));
+		memcpy(i->source6, s->source6, sizeof(i->source6));
+		i->has_source[0] = s->has[0];
+		i->has_source[1] = s->has[1];
+	}
 	pthread_mutex_unlock(&h->lock);
 }
 

@@ -118,12 +118,20 @@ int host_unset(struct host *host, uint32_t slot);
 // may have a queue.
 void host_update(struct host *host, uint32_t slot);
 
-// The address ICMP errors about packets of interface `slot` come from; NULL = none. `family` 4 or
-// 6. An IPv6 address of the link only is none: it cannot be heard from further away. Without one,
-// as on the tunnels of a vNet, IPv4 uses 192.0.0.8 (RFC 7600 4.8); IPv6 the address of the
-// interface the packet would have left by, and if that is not known or has none, nothing is sent
-// and `icmp-source` counted.
-void host_set_source(struct host *host, uint32_t slot, unsigned family, const uint8_t *addr);
+// The addresses ICMP errors about packets of an interface come from: those of ours that others can hear, read again from
+// the table of local addresses for interfaces that gained or lost one. As many as fit into one turn are changed under one
+// lock, and no other interface is without its source meanwhile. Returns how many. An interface without one, as
+// the tunnels of a vNet are, uses 192.0.0.8 in IPv4 (RFC 7600 4.8); in IPv6 the address of the interface the
+// packet would have left by, and if that is not known or has none, nothing is sent and `icmp-source` counted.
+unsigned host_follow_locals(struct host *host);
+
+struct host_source {
+	uint32_t slot;
+	bool has[2]; // IPv4, IPv6
+	uint8_t source4[4];
+	uint8_t source6[16];
+};
+void host_set_sources(struct host *host, const struct host_source *source, unsigned n);
 
 // A bounded amount of work: rings to descriptors, descriptors to rings. Returns packets moved; 0 =
 // idle.

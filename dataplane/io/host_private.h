@@ -57,7 +57,7 @@ struct host {
 };
 
 // Builds the ICMP error about the IP packet at `packet` (`length` bytes in one piece), from the
-// IPv4 or IPv6 address `source`; NULL = none, see host_set_source(). Returns NULL when RFC 1812
+// IPv4 or IPv6 address `source`; NULL = none, see host_set_sources(). Returns NULL when RFC 1812
 // 4.3.2.7 or RFC 4443 2.4(e) forbid one (*why = DROP_COUNT), or the reason why it cannot be sent.
 struct rte_mbuf *icmp_error(struct host *host, const uint8_t *source, const uint8_t *packet,
 	uint32_t length, const struct host_item *item, enum drop_reason *why);

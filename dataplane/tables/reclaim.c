@@ -30,6 +30,7 @@ struct reclaim {
 	size_t size;       // power of two
 	size_t first;
 	size_t count;
+	uint64_t waits;
 };
 
 int reclaim_create(unsigned readers, struct reclaim **out)
@@ -128,9 +129,15 @@ bool reclaim_done(struct reclaim *r, uint64_t token)
 
 void reclaim_wait(struct reclaim *r)
 {
+	r->waits++;
 	rte_rcu_qsbr_synchronize(r->qsbr, RTE_QSBR_THRID_INVALID);
 	while (r->count > 0)
 		run(r);
+}
+
+uint64_t reclaim_waits(const struct reclaim *r)
+{
+	return r->waits;
 }
 
 size_t reclaim_pending(const struct reclaim *r)

@@ -32,6 +32,9 @@ bool reclaim_done(struct reclaim *reclaim, uint64_t token);
 // Wait for a grace period and run everything pending: only for rare changes of a record in place.
 void reclaim_wait(struct reclaim *reclaim);
 
+// How often that has been done.
+uint64_t reclaim_waits(const struct reclaim *reclaim);
+
 size_t reclaim_pending(const struct reclaim *reclaim);
 
 #endif

@@ -76,6 +76,8 @@ int tables_create(const struct dataplane_config *c, struct reclaim *reclaim, str
 		!ARRAY(t, live, c->paths) || !ARRAY(t, path_interface, c->paths) ||
 		!ARRAY(t, path_neighbor, c->paths) ||
 		!make_links(t, &t->interface_paths, interfaces, c->paths) ||
+		!make_links(t, &t->interface_locals, interfaces, c->locals) ||
+		!ARRAY(t, local_changes, interfaces) || !ARRAY(t, local_dirty, interfaces) ||
 		!make_links(t, &t->neighbor_paths, c->neighbors, c->paths) ||
 		!make_links(t, &t->path_groups, c->paths, c->groups * WIRE_GROUP_PATHS) ||
 		!make_links(t, &t->limiter_in_interfaces, limiters, interfaces) ||

@@ -73,6 +73,10 @@ struct tables {
 	uint32_t *group_block; // by group slot: of several paths, 0 = none
 	struct local_entry *local_entry;
 	uint32_t *local_group; // by interface slot: its group of kind GROUP_LOCAL, 0 = none
+	struct links interface_locals;
+	uint32_t *local_changes; // interfaces whose addresses changed since local_changed() said so
+	uint32_t local_change_count;
+	uint8_t *local_dirty;  // by interface slot: it is among them
 	uint32_t *local_count; // by interface slot
 	// Who names a slot; members are slots, of groups GROUP_MEMBER().
 	struct links interface_paths;

@@ -164,6 +164,58 @@ static void limit_again(struct dataplane *dp, uint32_t vrf, int change)
 	fib_vrf_limits(dp->fib, vrf, &limits);
 }
 
+// The address is one of the interface's from now on, or no longer.
+
+static void note_change(struct tables *t, uint32_t interface)
+{
+	if (t->local_dirty[interface])
+		return;
+	t->local_dirty[interface] = 1;
+	t->local_changes[t->local_change_count++] = interface;
+}
+
+static void attach(struct tables *t, uint32_t slot)
+{
+	uint32_t interface = t->local_entry[slot].interface;
+	t->interface_slots.uses[interface]++;
+	links_add(&t->interface_locals, interface, slot);
+	note_change(t, interface);
+}
+
+static void detach(struct tables *t, uint32_t slot)
+{
+	uint32_t interface = t->local_entry[slot].interface;
+	t->interface_slots.uses[interface]--;
+	links_remove(&t->interface_locals, interface, slot);
+	note_change(t, interface);
+}
+
+bool local_changed(struct dataplane *dp, uint32_t *interface)
+{
+	struct tables *t = dp->tables;
+	if (t->local_change_count == 0)
+		return false;
+	*interface = t->local_changes[--t->local_change_count];
+	t->local_dirty[*interface] = 0;
+	return true;
+}
+
+bool local_of(const struct dataplane *dp, uint32_t interface, uint8_t family, uint8_t *addr)
+{
+	const struct tables *t = dp->tables;
+	const struct links *l = &t->interface_locals;
+	for (uint32_t slot = l->first[interface]; slot != 0; slot = l->next[slot]) {
+		const struct wire_local *r = &t->local_entry[slot].record;
+		bool of_the_link =
+			family == WIRE_IPV6 && r->addr[0] == 0xfe && (r->addr[1] & 0xc0) == 0x80;
+		if (r->family != family || of_the_link)
+			continue;
+		memcpy(addr, r->addr, family == WIRE_IPV4 ? 4 : 16);
+		return true;
+	}
+	return false;
+}
+
 static int local_change(struct dataplane *dp, uint32_t slot, const struct wire_local *r)
 {
 	struct tables *t = dp->tables;
@@ -183,10 +235,10 @@ static int local_change(struct dataplane *dp, uint32_t slot, const struct wire_l
 		return error;
 	}
 	group_local_drop(dp, l->interface);
-	t->interface_slots.uses[l->interface]--;
-	t->interface_slots.uses[interface]++;
+	detach(t, slot);
 	l->interface = interface;
 	l->record = *r;
+	attach(t, slot);
 	dp->written++;
 	return 0;
 }
@@ -245,7 +297,7 @@ int local_set(struct dataplane *dp, const struct wire_local *r)
 	if (error != 0)
 		return error;
 	t->vrf_slots.uses[vrf]++;
-	t->interface_slots.uses[interface]++;
+	attach(t, slot);
 	dp->written++;
 	return 0;
 }
@@ -265,7 +317,7 @@ int local_delete(struct dataplane *dp, const struct wire_local *r)
 		return error;
 	limit_again(dp, vrf, -1);
 	group_local_drop(dp, l->interface);
-	t->interface_slots.uses[l->interface]--;
+	detach(t, slot);
 	t->vrf_slots.uses[vrf]--;
 	map_remove(&t->local_map, local_hash(vrf, l->record.addr), slot);
 	slots_release(&t->local_slots, slot);

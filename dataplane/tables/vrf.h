@@ -2,6 +2,7 @@
 #ifndef TABLES_VRF_H
 #define TABLES_VRF_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dataplane/wire/types.h"
@@ -31,6 +32,10 @@ int route_dump(struct dataplane *dp, uint32_t vrf, int (*cb)(void *ctx, const st
 // Addresses of ours.
 int local_set(struct dataplane *dp, const struct wire_local *r);
 int local_delete(struct dataplane *dp, const struct wire_local *r); // interface ignored
+// Which interfaces' addresses changed: one at a time, each once until it changes again. False: none is left.
+bool local_changed(struct dataplane *dp, uint32_t *interface);
+// An address of the interface at this slot that others can hear, of 4 or 16 bytes. False: it has none of the family.
+bool local_of(const struct dataplane *dp, uint32_t interface, uint8_t family, uint8_t *addr);
 int local_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_local *r), void *ctx);
 
 #endif

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,8 @@
 struct wire_listener {
 	int fd;
 	uid_t uid;
+	dev_t device; // of the socket's file, to know it again
+	ino_t inode;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 };
 
@@ -92,53 +95,83 @@ static int remove_abandoned(const struct sockaddr_un *a)
 	return unlink(a->sun_path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+// Binds a socket at the listener's path and listens; the listener is as before on error.
+static int bind_at(struct wire_listener *l)
+{
+	struct sockaddr_un a;
+	struct stat st;
+	int fd, err = address(l->path, &a);
+
+	if (!err)
+		err = remove_abandoned(&a);
+	if (err)
+		return err;
+	fd = new_socket();
+	if (fd < 0)
+		return fd;
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	if (chmod(l->path, 0660) < 0 || lstat(l->path, &st) < 0 || listen(fd, 8) < 0) {
+		err = -errno;
+		unlink(l->path);
+		close(fd);
+		return err;
+	}
+	l->fd = fd;
+	l->device = st.st_dev;
+	l->inode = st.st_ino;
+	return 0;
+}
+
 int wire_listen(const char *path, uid_t uid, struct wire_listener **listener)
 {
-	struct wire_listener *l;
-	struct sockaddr_un a;
+	struct wire_listener *l = calloc(1, sizeof(*l));
 	int err;
 
-	err = address(path, &a);
-	if (err)
-		return err;
-	err = remove_abandoned(&a);
-	if (err)
-		return err;
-	l = calloc(1, sizeof(*l));
 	if (l == NULL)
 		return -ENOMEM;
 	l->uid = uid;
-	memcpy(l->path, a.sun_path, sizeof(l->path));
-	l->fd = new_socket();
-	if (l->fd < 0) {
-		err = l->fd;
-		goto fail;
+	err = strlen(path) < sizeof(l->path) ? 0 : -ENAMETOOLONG;
+	if (!err) {
+		strcpy(l->path, path);
+		err = bind_at(l);
 	}
-	if (bind(l->fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
-		err = -errno;
-		goto fail_close;
-	}
-	if (chmod(path, 0660) < 0 || listen(l->fd, 8) < 0) {
-		err = -errno;
-		goto fail_unlink;
-	}
-	*listener = l;
-	return 0;
-
-fail_unlink:
-	unlink(path);
-fail_close:
-	close(l->fd);
-fail:
-	free(l);
+	if (err)
+		free(l);
+	else
+		*listener = l;
 	return err;
+}
+
+static bool is_ours(const struct wire_listener *l)
+{
+	struct stat st;
+
+	return lstat(l->path, &st) == 0 && st.st_dev == l->device && st.st_ino == l->inode;
+}
+
+int wire_listener_renew(struct wire_listener *l)
+{
+	int old = l->fd, err;
+
+	if (is_ours(l))
+		return 0;
+	err = bind_at(l);
+	if (err)
+		return err;
+	close(old);
+	return 1;
 }
 
 void wire_listener_close(struct wire_listener *l)
 {
 	if (l == NULL)
 		return;
-	unlink(l->path);
+	if (is_ours(l)) // else it is another data plane's by now
+		unlink(l->path);
 	close(l->fd);
 	free(l);
 }

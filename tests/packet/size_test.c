@@ -3,6 +3,7 @@
 // MTU and TTL: what is fragmented, what is refused and with which word to the sender.
 
 #include "dataplane/tables/interface.h"
+#include "dataplane/tables/vrf.h"
 #include "tests/packet/packet.h"
 
 static struct frame f;
@@ -203,6 +204,21 @@ static void no_more_than_the_port_carries(void **state)
 	rig_expect_nothing(rig);
 }
 
+static void set_source6(struct rig *rig, uint32_t interface, const uint8_t addr[16])
+{
+	struct host_source s = {.slot = interface_find(rig->dp, interface), .has = {false, true}};
+	memcpy(s.source6, addr, 16);
+	host_set_sources(rig->host, &s, 1);
+}
+
+static void set_local6(struct rig *rig, const uint8_t addr[16])
+{
+	struct wire_local r = {
+		.vrf = PEERING(ACME), .interface = ATTACHMENT(ACME), .family = WIRE_IPV6};
+	memcpy(r.addr, addr, 16);
+	assert_int_equal(local_set(rig->dp, &r), 0);
+}
+
 // As much of the packet as 576 and 1280 bytes allow (RFC 1812 4.3.2.3, RFC 4443 2.4 c), as it came.
 static void errors_quote_the_packet(void **state)
 {
@@ -226,7 +242,7 @@ static void errors_quote_the_packet(void **state)
 		assert_memory_equal(f.data + 18 + 16, sent + 12, 4); // to its source
 	}
 	const uint8_t source[16] = {0x20, 1, 0xd, 0xb8, 0xff, [15] = 1};
-	host_set_source(rig->host, interface_find(rig->dp, ATTACHMENT(ACME)), 6, source);
+	set_source6(rig, ATTACHMENT(ACME), source);
 	for (unsigned size = 1231; size < 1500; size += size < 1234 ? 1 : 266) {
 		struct ipv6 h = ipv6_up;
 		h.hop_limit = 1;
@@ -277,7 +293,7 @@ static void ipv6_too_big(void **state)
 {
 	struct rig *rig = *state;
 	const uint8_t source[16] = {0x20, 1, 0xd, 0xb8, 0xff, [15] = 1};
-	host_set_source(rig->host, interface_find(rig->dp, ATTACHMENT(ACME)), 6, source);
+	set_source6(rig, ATTACHMENT(ACME), source);
 	frame_payload(&f, 1500 - 40);
 	frame_ipv6(&f, &ipv6_up);
 	frame_attachment(&f, ACME, 0x86dd, true);
@@ -331,13 +347,17 @@ static void ipv6_errors_towards_a_vnet(void **state)
 	struct wire_interface r = get_interface(rig, ATTACHMENT(ACME));
 	r.mtu = 1300;
 	set_interface(rig, &r);
-	host_set_source(rig->host, attachment, 6, of_the_link);
+	uint8_t heard[16];
+	set_local6(rig, of_the_link);
+	assert_false(local_of(rig->dp, attachment, WIRE_IPV6, heard));
 	send_down6(rig, 1400, 64, 1);
 	rig_expect_drop(rig, TUNNEL(ACME), DROP_MTU, 1);
 	rig_expect_drop(rig, TUNNEL(ACME), DROP_ICMP_SOURCE, 1);
 	rig_expect_nothing(rig);
 
-	host_set_source(rig->host, attachment, 6, source);
+	set_local6(rig, source);
+	assert_true(local_of(rig->dp, attachment, WIRE_IPV6, heard));
+	host_follow_locals(rig->host);
 	send_down6(rig, 1400, 64, 1);
 	expect_icmp6_down(rig, source, 2, 0); // packet too big
 	const uint8_t *ip = f.data + 14 + 28;
@@ -376,7 +396,7 @@ static void errors_about_errors(void **state)
 {
 	struct rig *rig = *state;
 	const uint8_t source[16] = {0x20, 1, 0xd, 0xb8, 0xff, [15] = 1};
-	host_set_source(rig->host, interface_find(rig->dp, ATTACHMENT(ACME)), 6, source);
+	set_source6(rig, ATTACHMENT(ACME), source);
 	for (unsigned headers = 0; headers < 4; headers++) {
 		send_icmp6(rig, 1, headers);
 		send_icmp6(rig, 137, headers);

@@ -2,14 +2,19 @@
 // The controller's messages against real tables: results per record, ACK after grace, and the rules
 // of sweeps. No EAL, no port of a device, no packet.
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -53,11 +58,13 @@ static void connect_controller(void)
 
 static _Alignas(64) char no_pool[4096]; // no packet, no buffer
 
-static int set_up(void **state)
+static int make_bench(uint32_t interfaces, uint64_t fib_bytes)
 {
-	struct stats_config stats = {
-		.interfaces = 256, .limiters = 64, .workers = 1, .hz = 1000000000};
-	struct dataplane_config config = {.workers = 1, .hz = 1000000000, .fib_bytes = 16u << 20};
+	struct stats_config stats = {.interfaces = interfaces,
+		.limiters = interfaces / 4,
+		.workers = 1,
+		.hz = 1000000000};
+	struct dataplane_config config = {.workers = 1, .hz = 1000000000, .fib_bytes = fib_bytes};
 	struct host_config host = {.workers = 1, .hz = 1000000000};
 	char note[256];
 
@@ -76,6 +83,16 @@ static int set_up(void **state)
 		return -1;
 	connect_controller();
 	return 0;
+}
+
+static int set_up(void **state)
+{
+	return make_bench(256, 16u << 20);
+}
+
+static int set_up_large(void **state)
+{
+	return make_bench(32768, 1u << 30);
 }
 
 static int tear_down(void **state)
@@ -430,6 +447,325 @@ static void test_accounts_live_with_their_paths(void **state)
 	assert_int_equal(result(WIRE_PATH_SET, &p[0]), -EINVAL);
 }
 
+// However much a message holds, a turn takes CONTROL_SLICE records of it.
+static void test_turns_are_bounded(void **state)
+{
+	static struct wire_vrf vrf[600];
+	uint64_t seq;
+
+	hello(b.store, 1);
+	for (uint32_t i = 0; i < 600; i++)
+		vrf[i].vrf = 1 + i;
+	assert_int_equal(next_message(), 1); // of the port
+	seq = send_records(WIRE_VRF_SET, vrf, 600, NULL, 0);
+	control_turn(b.control);
+	assert_in_range(b.dp->written, 1, CONTROL_SLICE);
+	assert_int_equal(wire_receive(b.link, &message, fds, &fds_count), 0); // no ACK of a part
+	control_turn(b.control);
+	assert_in_range(b.dp->written, CONTROL_SLICE, 2 * CONTROL_SLICE);
+	assert_int_equal(acknowledged(seq), 0);
+	assert_int_equal(b.dp->written, 600);
+	// A controller that goes in the middle: what is applied stays, the rest is void, the next one is served.
+	for (uint32_t i = 0; i < 600; i++)
+		vrf[i].vrf = 1001 + i;
+	send_records(WIRE_VRF_SET, vrf, 600, NULL, 0);
+	control_turn(b.control);
+	wire_link_close(b.link);
+	connect_controller();
+	hello(b.store, 1);
+	assert_in_range(b.dp->written, 601, 600 + CONTROL_SLICE);
+	assert_int_equal(set_vrf(5000), 0);
+}
+
+static uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t); // others may run in between
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+// The bench with a socket of its own, for what happens before there is a link.
+static char directory[64], path[96];
+static struct wire_listener *listener;
+
+static int set_up_listener(void **state)
+{
+	strcpy(directory, "/tmp/culvert-control-XXXXXX");
+	if (set_up(state) || !mkdtemp(directory))
+		return -1;
+	snprintf(path, sizeof(path), "%s/s", directory);
+	if (wire_listen(path, getuid(), &listener))
+		return -1;
+	wire_link_close(b.link);
+	b.link = NULL;
+	turn();
+	control_destroy(b.control);
+	return control_create(
+		&(struct control_config){.dp = b.dp, .host = b.host, .listener = listener},
+		&b.control);
+}
+
+static int tear_down_listener(void **state)
+{
+	int err = tear_down(state);
+
+	wire_listener_close(listener);
+	rmdir(directory);
+	return err;
+}
+
+static bool listens(void)
+{
+	struct pollfd poll_fds[2];
+	unsigned n = control_poll_fds(b.control, poll_fds);
+
+	for (unsigned i = 0; i < n; i++)
+		if (poll_fds[i].fd == wire_listener_fd(listener))
+			return true;
+	return false;
+}
+
+#define SECOND 1000000000ull
+
+// No descriptor for the newcomer: he waits, and the listener, which stays readable, is not polled meanwhile.
+static void test_without_descriptors_it_does_not_spin(void **state)
+{
+	struct rlimit before, none;
+	uint64_t now = SECOND;
+
+	control_events(b.control, now);
+	assert_int_equal(wire_connect(path, &b.link), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 3; // all that are open are open; no other one
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_true(listens());
+	control_turn(b.control);
+	bool spins = listens();
+	control_events(b.control, now += 2 * SECOND);
+	control_turn(b.control);
+	bool again = listens();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_false(spins);
+	assert_false(again);
+	control_events(b.control, now += 2 * SECOND);
+	assert_true(listens());
+	hello(b.store, 1);
+}
+
+// The file or its directory is removed under a running data plane: made again at the next look, by the same name.
+static void test_removed_socket_is_made_again(void **state)
+{
+	uint64_t now = SECOND;
+	struct wire_listener *other;
+	struct stat st;
+
+	control_events(b.control, now);
+	assert_int_equal(unlink(path), 0);
+	control_events(b.control, now += SECOND / 2); // not in every turn
+	assert_int_equal(stat(path, &st), -1);
+	control_events(b.control, now += SECOND);
+	assert_int_equal(wire_connect(path, &b.link), 0);
+	hello(b.store, 1);
+	assert_int_equal(set_vrf(1), 0);
+	// With the link that it had it goes on.
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(directory), 0);
+	control_events(b.control, now += SECOND);
+	assert_int_equal(set_vrf(2), 0);
+	assert_int_equal(mkdir(directory, 0700), 0);
+	control_events(b.control, now += SECOND);
+	assert_int_equal(stat(path, &st), 0);
+	wire_link_close(b.link);
+	assert_int_equal(wire_connect(path, &b.link), 0);
+	hello(b.store, 1);
+	// Somebody else's by now: left alone, also at the end.
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(wire_listen(path, getuid(), &other), 0);
+	assert_int_equal(stat(path, &st), 0);
+	ino_t theirs = st.st_ino;
+	control_events(b.control, now += SECOND);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_ino, theirs);
+	wire_listener_close(other);
+	control_events(b.control, now += SECOND);
+	assert_true(listens());
+}
+
+// Every lock that this process takes is counted on its way.
+static unsigned locks;
+
+int pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+	static int (*real)(pthread_mutex_t *);
+
+	if (!real)
+		real = (int (*)(pthread_mutex_t *))(uintptr_t)dlsym(
+			RTLD_NEXT, "pthread_mutex_lock");
+	locks++;
+	return real(mutex);
+}
+
+// The host path's mutex, which its thread holds for whole turns, is taken once for all addresses that change in a
+// turn, and not at all by the end of a sweep that changes none.
+static void test_addresses_take_one_lock(void **state)
+{
+	struct wire_interface r[32];
+	struct wire_local l[32];
+
+	hello(b.store, 1);
+	assert_int_equal(set_vrf(CORE), 0);
+	for (uint32_t i = 0; i < 32; i++) {
+		r[i] = interface(1 + i);
+		l[i] = (struct wire_local){.vrf = CORE,
+			.interface = 1 + i,
+			.addr = {10, 0, 0, (uint8_t)(1 + i)},
+			.family = WIRE_IPV4};
+	}
+	assert_int_equal(call(WIRE_INTERFACE_SET, r, 32), 0);
+	locks = 0;
+	assert_int_equal(call(WIRE_LOCAL_SET, l, 32), 0);
+	assert_int_equal(locks, 1);
+	assert_int_equal(begin(WIRE_SCOPE_ROUTES, CORE, 1, 0), 0);
+	assert_int_equal(end(WIRE_SCOPE_ROUTES, CORE, 0), 0);
+	assert_int_equal(call(WIRE_LOCAL_SET, l, 32), 0); // as they are
+	assert_int_equal(locks, 1);
+	l[0].interface = 2; // two interfaces' addresses change
+	assert_int_equal(call(WIRE_LOCAL_SET, l, 1), 0);
+	assert_int_equal(locks, 2);
+}
+
+// What raising many circuits takes, turn by turn.
+struct raising {
+	uint64_t longest; // ns
+	uint64_t all;
+	unsigned turns;
+	unsigned acks;
+};
+
+static void raise_turn(struct raising *x)
+{
+	uint64_t before = b.dp->written + b.dp->unchanged, at = clock_ns(), took;
+
+	control_turn(b.control);
+	dataplane_poll(b.dp);
+	took = clock_ns() - at;
+	assert_true(b.dp->written + b.dp->unchanged - before <= CONTROL_SLICE);
+	x->longest = took > x->longest ? took : x->longest;
+	x->all += took;
+	x->turns++;
+	while (wire_receive(b.link, &message, fds, &fds_count) == 1) {
+		if (message.header.type != WIRE_ACK)
+			continue;
+		assert_int_equal(message.header.count, 0);
+		x->acks++;
+	}
+}
+
+static void raise_all(
+	struct raising *x, uint16_t type, void (*make)(void *record, uint32_t id), uint32_t count)
+{
+	struct wire_message m;
+	uint8_t record[128];
+	unsigned sent = 0;
+
+	x->acks = 0;
+	for (uint32_t id = 1; id <= count;) {
+		wire_message_start(&m, type, 0);
+		for (; id <= count; id++) {
+			memset(record, 0, sizeof(record));
+			make(record, id);
+			if (wire_message_add(&m, record))
+				break;
+		}
+		while (!wire_link_window(b.link))
+			raise_turn(x);
+		assert_int_equal(wire_send(b.link, &m, NULL, 0), 0);
+		sent++;
+	}
+	while (x->acks < sent)
+		raise_turn(x);
+}
+
+#define MANY 10000u
+
+static void make_vrf(void *record, uint32_t id)
+{
+	*(struct wire_vrf *)record = (struct wire_vrf){.vrf = id};
+}
+
+static void make_interface(void *record, uint32_t id)
+{
+	struct wire_interface r = interface(id);
+
+	r.vrf = id;
+	r.owner = id;
+	r.vlans = 2;
+	r.vlan[0] = (uint16_t)(1 + id / 4000);
+	r.vlan[1] = (uint16_t)(1 + id % 4000);
+	memcpy(record, &r, sizeof(r));
+}
+
+static void make_neighbor(void *record, uint32_t id)
+{
+	*(struct wire_neighbor *)record = (struct wire_neighbor){.neighbor = id,
+		.interface = id,
+		.addr = {169, 254, 10, 1},
+		.mac = {2, 1},
+		.family = WIRE_IPV4,
+		.state = WIRE_NEIGHBOR_RESOLVED};
+}
+
+static void make_path(void *record, uint32_t id)
+{
+	*(struct wire_path *)record = (struct wire_path){
+		.path = id, .interface = id, .neighbor = id, .up = 1, .account = 100000 + id};
+}
+
+static void make_group(void *record, uint32_t id)
+{
+	*(struct wire_group *)record =
+		(struct wire_group){.group = 1 + id, .count = 1, .path = {id}, .weight = {1}};
+}
+
+static void make_local(void *record, uint32_t id)
+{
+	*(struct wire_local *)record = (struct wire_local){
+		.vrf = id, .interface = id, .addr = {169, 254, 10, 2}, .family = WIRE_IPV4};
+}
+
+static void make_route(void *record, uint32_t id)
+{
+	*(struct wire_route *)record = (struct wire_route){
+		.vrf = id, .group = 1 + id, .addr = {10}, .family = WIRE_IPV4, .len = 8};
+}
+
+// 10,000 attachments with all that hangs on them, at once; then each changes its MTU, which reaches its entries.
+static void make_other(void *record, uint32_t id)
+{
+	make_interface(record, id);
+	((struct wire_interface *)record)->mtu = 1400;
+}
+
+static void test_many_circuits_at_once(void **state)
+{
+	struct raising x = {0};
+
+	hello(b.store, 1);
+	raise_all(&x, WIRE_VRF_SET, make_vrf, MANY);
+	raise_all(&x, WIRE_INTERFACE_SET, make_interface, MANY);
+	raise_all(&x, WIRE_NEIGHBOR_SET, make_neighbor, MANY);
+	raise_all(&x, WIRE_PATH_SET, make_path, MANY);
+	raise_all(&x, WIRE_GROUP_SET, make_group, MANY);
+	raise_all(&x, WIRE_LOCAL_SET, make_local, MANY);
+	raise_all(&x, WIRE_ROUTE_SET, make_route, MANY);
+	raise_all(&x, WIRE_INTERFACE_SET, make_other, MANY);
+	assert_int_equal(b.dp->written, 8 * MANY);
+	printf("%u circuits: %.0f ms in %u turns, the longest %.2f ms\n", MANY, (double)x.all / 1e6,
+		x.turns, (double)x.longest / 1e6);
+}
+
 static void test_large_sweep_needs_force(void **state)
 {
 	configure(40);
@@ -616,6 +952,14 @@ int main(void)
 		TEST(test_refused_record_keeps_its_old_object),
 		TEST(test_exchange_is_one_change),
 		TEST(test_accounts_live_with_their_paths),
+		TEST(test_turns_are_bounded),
+		TEST(test_addresses_take_one_lock),
+		cmocka_unit_test_setup_teardown(test_without_descriptors_it_does_not_spin,
+			set_up_listener, tear_down_listener),
+		cmocka_unit_test_setup_teardown(
+			test_removed_socket_is_made_again, set_up_listener, tear_down_listener),
+		cmocka_unit_test_setup_teardown(
+			test_many_circuits_at_once, set_up_large, tear_down),
 		TEST(test_large_sweep_needs_force),
 		TEST(test_foreign_and_older_stores),
 		TEST(test_revision_follows_the_controller),
