@@ -30,8 +30,10 @@
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/tables/reclaim.h"
 #include "dataplane/tables/vrf.h"
+#include "dataplane/tables/walk.h"
 #include "dataplane/wire/link.h"
 
+#define UNFINISHED      2           // of apply()
 #define LISTENER_PERIOD 1000000000u // ns
 #define WAITS_PER_TURN  4u          // grace periods waited for on the spot, each a worker's turn
 
@@ -61,6 +63,9 @@ struct control {
 	struct ack *current;
 	uint32_t at;
 	uint64_t written;            // dp->written before it
+	bool resumed;                // the record at hand has been begun
+	struct walk walk;            // of a DUMP
+	uint64_t dumped;             // records
 	struct ack ack[WIRE_WINDOW]; // ring
 	unsigned ack_first;
 	unsigned ack_count;
@@ -233,87 +238,41 @@ static void greet(struct control *c, const struct wire_hello *theirs)
 
 // --- DUMP ---
 
-struct dump {
-	struct control *control;
-	uint64_t count;
-	int err;
-};
-
 static int dump_record(void *ctx, const void *record)
 {
-	struct dump *d = ctx;
-	struct control *c = d->control;
+	struct control *c = ctx;
 	uint16_t type = c->out.header.type;
-
-	if (wire_message_add(&c->out, record) == 0) {
-		d->count++;
-		return 0;
-	}
-	d->err = wire_send(c->link, &c->out, NULL, 0);
-	wire_message_start(&c->out, type, c->in.header.seq);
-	wire_message_add(&c->out, record);
-	d->count++;
-	return d->err;
-}
-
-#define DUMPER(name)                                                   \
-	static int dump_##name(void *ctx, const struct wire_##name *r) \
-	{                                                              \
-		return dump_record(ctx, r);                            \
-	}
-DUMPER(vrf)
-DUMPER(interface)
-DUMPER(limiter)
-DUMPER(local)
-DUMPER(neighbor)
-DUMPER(path)
-DUMPER(group)
-DUMPER(route)
-DUMPER(vrf_stats)
-
-static int dump_type(struct control *c, const struct wire_dump *r, struct dump *d)
-{
-	switch (r->type) {
-	case WIRE_VRF_SET:
-		return vrf_dump(c->dp, dump_vrf, d);
-	case WIRE_INTERFACE_SET:
-		return interface_dump(c->dp, dump_interface, d);
-	case WIRE_LIMITER_SET:
-		return limiter_dump(c->dp, dump_limiter, d);
-	case WIRE_LOCAL_SET:
-		return local_dump(c->dp, dump_local, d);
-	case WIRE_NEIGHBOR_SET:
-		return neighbor_dump(c->dp, dump_neighbor, d);
-	case WIRE_PATH_SET:
-		return path_dump(c->dp, dump_path, d);
-	case WIRE_GROUP_SET:
-		return group_dump(c->dp, dump_group, d);
-	case WIRE_ROUTE_SET:
-		if (r->vrf && !vrf_find(c->dp, r->vrf))
-			return -ENOENT;
-		return route_dump(c->dp, r->vrf, dump_route, d);
-	case WIRE_VRF_STATS:
-		return vrf_stats_dump(c->dp, dump_vrf_stats, d);
-	default:
-		return -EINVAL;
-	}
-}
-
-static int dump(struct control *c, const struct wire_dump *r)
-{
-	struct dump d = {.control = c};
-	struct wire_dump_end end;
 	int err;
 
+	c->dumped++;
+	if (wire_message_add(&c->out, record) == 0)
+		return 0;
+	err = wire_send(c->link, &c->out, NULL, 0);
+	wire_message_start(&c->out, type, c->in.header.seq);
+	wire_message_add(&c->out, record);
+	return err;
+}
+
+// A slice of the answer; the first one begins it.
+static int dump(struct control *c, const struct wire_dump *r, unsigned budget)
+{
+	int done;
+
+	if (!c->resumed) {
+		if (r->type > UINT16_MAX || walk_start(&c->walk, (uint16_t)r->type, r->vrf))
+			return -EINVAL;
+		if (r->type == WIRE_ROUTE_SET && r->vrf && !vrf_find(c->dp, r->vrf))
+			return -ENOENT;
+		c->dumped = 0;
+	}
 	wire_message_start(&c->out, (uint16_t)r->type, c->in.header.seq);
-	err = dump_type(c, r, &d);
-	if (!err && c->out.header.count)
-		err = wire_send(c->link, &c->out, NULL, 0);
-	if (err)
-		return err;
-	end.count = d.count;
+	done = walk_slice(c->dp, &c->walk, budget, dump_record, c);
+	if (done >= 0 && c->out.header.count && wire_send(c->link, &c->out, NULL, 0))
+		return -EPIPE;
+	if (done != 1)
+		return done == 0 ? UNFINISHED : done;
 	wire_message_start(&c->out, WIRE_DUMP_END, c->in.header.seq);
-	wire_message_add(&c->out, &end);
+	wire_message_add(&c->out, &(struct wire_dump_end){.count = c->dumped});
 	return wire_send(c->link, &c->out, NULL, 0);
 }
 
@@ -392,11 +351,13 @@ static int delete_interface(struct control *c, uint32_t id)
 	return err;
 }
 
-static int sweep(struct control *c, const struct wire_end *r)
+static int sweep(struct control *c, const struct wire_end *r, unsigned budget)
 {
 	unsigned deleted;
-	int err = sweeps_end(c->sweeps, r, &deleted);
+	int err = sweeps_end(c->sweeps, r, budget, &deleted);
 
+	if (err == SWEEPS_MORE)
+		return UNFINISHED;
 	if (err)
 		log_warn("sweep refused", "scope=%u vrf=%u error=\"%s\"", r->scope, r->vrf,
 			strerror(-err));
@@ -416,8 +377,8 @@ static int begin(struct control *c, const struct wire_begin *r)
 	return err;
 }
 
-// One record. 0 or 1 = applied, else refused.
-static int apply(struct control *c, uint16_t type, const void *r)
+// One record. 0 or 1 = applied, UNFINISHED = a part of it, else refused.
+static int apply(struct control *c, uint16_t type, const void *r, unsigned budget)
 {
 	const struct wire_id *id = r;
 
@@ -425,9 +386,9 @@ static int apply(struct control *c, uint16_t type, const void *r)
 	case WIRE_BEGIN:
 		return begin(c, r);
 	case WIRE_END:
-		return c->trusted ? sweep(c, r) : -ESTALE;
+		return c->trusted ? sweep(c, r, budget) : -ESTALE;
 	case WIRE_DUMP:
-		return dump(c, r);
+		return dump(c, r, budget);
 	default:
 		break;
 	}
@@ -477,41 +438,31 @@ static int apply(struct control *c, uint16_t type, const void *r)
 	}
 }
 
-static void apply_record(struct control *c, uint16_t type, uint16_t size)
+// Returns what it counts for.
+static unsigned apply_record(struct control *c, unsigned budget)
 {
+	uint16_t type = c->in.header.type, size = wire_type_info(type)->size;
 	const void *record = wire_message_record(&c->in, c->at, size);
 	int err = wire_record_check(type, record);
 
-	if (c->trusted)
+	if (c->trusted && !c->resumed)
 		sweeps_note(c->sweeps, type, record);
 	if (!err)
-		err = apply(c, type, record);
+		err = apply(c, type, record, budget);
+	c->resumed = err == UNFINISHED;
+	if (c->resumed)
+		return budget;
 	if (err < 0)
 		fail(c->current, c->at, err);
+	c->at++;
+	return type == WIRE_DUMP || type == WIRE_END ? budget
+						     : 1; // they look at as much as they may
 }
 
-// Applies up to `budget` records of the message in hand; returns how many. The message is done when c->current is NULL.
-static unsigned apply_slice(struct control *c, unsigned budget)
+static void finish_message(struct control *c)
 {
-	uint16_t type = c->in.header.type, size = wire_type_info(type)->size;
-	uint64_t waits = reclaim_waits(c->dp->reclaim);
 	struct ack *a = c->current;
-	uint32_t from = c->at;
 
-	if (type == WIRE_INTERFACE_EXCHANGE) {
-		exchange_interfaces(c, a);
-		c->at = c->in.header.count;
-	}
-	while (c->current && c->at < c->in.header.count && c->at - from < budget &&
-		reclaim_waits(c->dp->reclaim) - waits < WAITS_PER_TURN) {
-		apply_record(c, type, size);
-		c->at++;
-	}
-	if (!c->current) // a dump that could not be sent ended the link
-		return c->at - from;
-	if (c->at < c->in.header.count)
-		return reclaim_waits(c->dp->reclaim) - waits < WAITS_PER_TURN ? c->at - from
-									      : budget;
 	if (c->dp->written != c->written) {
 		a->grace = true;
 		a->settling = true;
@@ -520,7 +471,28 @@ static unsigned apply_slice(struct control *c, unsigned budget)
 	a->open = false;
 	c->current = NULL;
 	close_descriptors(c);
-	return c->at - from;
+}
+
+// Applies records of the message in hand for `budget`; returns what is used of it. The message is done when c->current is
+// NULL.
+static unsigned apply_slice(struct control *c, unsigned budget)
+{
+	uint64_t waits = reclaim_waits(c->dp->reclaim);
+	unsigned used = 0;
+
+	if (c->in.header.type == WIRE_INTERFACE_EXCHANGE) {
+		exchange_interfaces(c, c->current);
+		c->at = c->in.header.count;
+		used = budget;
+	}
+	while (c->at < c->in.header.count && used < budget) {
+		if (reclaim_waits(c->dp->reclaim) - waits >= WAITS_PER_TURN)
+			return budget;
+		used += apply_record(c, budget - used);
+	}
+	if (c->at == c->in.header.count)
+		finish_message(c);
+	return used;
 }
 
 static void start_message(struct control *c)
@@ -543,6 +515,7 @@ static void start_message(struct control *c)
 	a->open = true;
 	c->current = a;
 	c->at = 0;
+	c->resumed = false;
 	c->written = c->dp->written;
 }
 
@@ -576,10 +549,10 @@ static unsigned work(struct control *c)
 	unsigned budget = CONTROL_SLICE, n = 0;
 
 	while (budget > 0 && (c->current || read_message(c))) {
-		unsigned done = c->current ? apply_slice(c, budget) : 0;
+		unsigned used = c->current ? apply_slice(c, budget) : 0;
 
-		n += 1 + done;
-		budget -= done < budget ? done + 1 > budget ? budget : done + 1 : budget;
+		n += 1 + used;
+		budget -= used < budget ? 1 + used > budget ? budget : 1 + used : budget;
 	}
 	return n;
 }

@@ -9,8 +9,11 @@
 //
 // Deletion needs order: an interface that a path uses cannot go. Configuration is swept before
 // routes and next hops are, so what is still in use then is remembered as doomed and tried again
-// after each later END; a SET that names it takes it off the list. The routes of a doomed VRF go at
-// once.
+// at each later END of configuration or next hops; a SET that names it takes it off the list. The
+// routes of a doomed VRF go at once.
+//
+// An END may have a million objects to look at, so it is done in slices (tables/walk.h); nothing else
+// of the controller's is applied until it is done.
 
 #include "dataplane/sweep.h"
 
@@ -24,9 +27,17 @@
 #include "dataplane/tables/limits.h"
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/tables/vrf.h"
+#include "dataplane/tables/walk.h"
 
 #define FREE_INTERFACES 16u // a sweep of so many needs no force
+#define VRFS_PER_SLICE  64u
 #define SHARE           10u // nor does one of a tenth
+
+struct list { // of marks
+	struct mark *mark;
+	size_t count;
+	size_t room;
+};
 
 struct sweep {
 	struct sweep *next;
@@ -36,12 +47,15 @@ struct sweep {
 	bool broken; // no memory for a mark
 	uint64_t arrived;
 	struct marks marks;
-};
-
-struct list { // of marks
-	struct mark *mark;
-	size_t count;
-	size_t room;
+	// From END on:
+	const struct step *step;
+	struct walk walk;
+	size_t lost;      // interfaces
+	size_t tried;     // of the doomed
+	size_t kept;      // of those
+	struct list vrfs; // that go: their routes go first
+	size_t vrfs_done;
+	unsigned deleted;
 };
 
 struct sweeps {
@@ -52,14 +66,6 @@ struct sweeps {
 	bool configured;
 	struct sweep *open;
 	struct list doomed;
-};
-
-// Collects what a dump names and a sweep does not.
-struct collector {
-	const struct marks *keep; // NULL = nothing
-	struct list list;
-	uint16_t type;
-	int err;
 };
 
 static int append(struct list *l, const struct mark *m)
@@ -75,69 +81,6 @@ static int append(struct list *l, const struct mark *m)
 	}
 	l->mark[l->count++] = *m;
 	return 0;
-}
-
-static int collect(struct collector *c, uint16_t type, const void *record)
-{
-	struct mark m = mark_of(type, record);
-
-	if (c->keep && marks_have(c->keep, &m))
-		return 0;
-	c->err = append(&c->list, &m);
-	return c->err;
-}
-
-#define COLLECT(name, TYPE)                                               \
-	static int collect_##name(void *ctx, const struct wire_##name *r) \
-	{                                                                 \
-		return collect(ctx, WIRE_##TYPE##_SET, r);                \
-	}
-COLLECT(vrf, VRF)
-COLLECT(interface, INTERFACE)
-COLLECT(limiter, LIMITER)
-COLLECT(local, LOCAL)
-COLLECT(neighbor, NEIGHBOR)
-COLLECT(path, PATH)
-COLLECT(group, GROUP)
-COLLECT(route, ROUTE)
-
-// Everything of `type` (routes: of one VRF) that `keep` does not name. The caller frees the list.
-static int unmarked(struct dataplane *dp, uint16_t type, uint32_t vrf, const struct marks *keep,
-	struct list *list)
-{
-	struct collector c = {.keep = keep};
-
-	switch (type) {
-	case WIRE_VRF_SET:
-		vrf_dump(dp, collect_vrf, &c);
-		break;
-	case WIRE_INTERFACE_SET:
-		interface_dump(dp, collect_interface, &c);
-		break;
-	case WIRE_LIMITER_SET:
-		limiter_dump(dp, collect_limiter, &c);
-		break;
-	case WIRE_LOCAL_SET:
-		local_dump(dp, collect_local, &c);
-		break;
-	case WIRE_NEIGHBOR_SET:
-		neighbor_dump(dp, collect_neighbor, &c);
-		break;
-	case WIRE_PATH_SET:
-		path_dump(dp, collect_path, &c);
-		break;
-	case WIRE_GROUP_SET:
-		group_dump(dp, collect_group, &c);
-		break;
-	case WIRE_ROUTE_SET:
-		route_dump(dp, vrf, collect_route, &c);
-		break;
-	}
-	if (c.err)
-		free(c.list.mark);
-	else
-		*list = c.list;
-	return c.err;
 }
 
 static int delete (struct sweeps *s, const struct mark *m)
@@ -173,33 +116,151 @@ static int delete (struct sweeps *s, const struct mark *m)
 	}
 }
 
-// Deletes all of a list. What is in use goes to `doomed` when there is one.
-static unsigned delete_all(struct sweeps *s, const struct list *list, struct list *doomed)
+// --- what an END does, in slices ---
+
+// Steps of a sweep. Each is a walk over the objects of one type, of which those without a mark are counted (and
+// the sweep is given up if they are too many), noted, or deleted.
+enum what { COUNT, NOTE_VRFS, DELETE_THEIR_ROUTES, DELETE_ROUTES, DELETE, RETRY, LAST };
+
+struct step {
+	enum what what;
+	uint16_t type;
+};
+
+static const struct step configuration_steps[] = {
+	{COUNT, WIRE_INTERFACE_SET},
+	{NOTE_VRFS, WIRE_VRF_SET},
+	{DELETE_THEIR_ROUTES, WIRE_ROUTE_SET},
+	{DELETE, WIRE_LOCAL_SET},
+	{DELETE, WIRE_INTERFACE_SET},
+	{DELETE, WIRE_LIMITER_SET},
+	{DELETE, WIRE_VRF_SET},
+	{RETRY, WIRE_VRF_SET},
+	{LAST, 0},
+};
+
+static const struct step route_steps[] = {{DELETE_ROUTES, WIRE_ROUTE_SET}, {LAST, 0}};
+
+static const struct step nexthop_steps[] = {
+	{DELETE, WIRE_GROUP_SET},
+	{DELETE, WIRE_PATH_SET},
+	{DELETE, WIRE_NEIGHBOR_SET},
+	{RETRY, WIRE_VRF_SET},
+	{LAST, 0},
+};
+
+// One slice of one step.
+struct slice {
+	struct sweeps *sweeps;
+	struct sweep *sweep;
+	struct list list; // of routes, which cannot be deleted while they are walked
+	bool doom;        // what is in use now goes later
+};
+
+static int visit(void *ctx, const void *record)
 {
-	unsigned deleted = 0;
+	struct slice *x = ctx;
+	struct sweep *w = x->sweep;
+	struct mark m = mark_of(w->step->type, record);
+	int err;
 
-	for (size_t i = 0; i < list->count; i++) {
-		int err = delete (s, &list->mark[i]);
-
-		if (!err)
-			deleted++;
-		else if (doomed && err != -ENOENT)
-			append(doomed, &list->mark[i]);
+	if (w->step->what != DELETE_THEIR_ROUTES && marks_have(&w->marks, &m))
+		return 0;
+	switch (w->step->what) {
+	case COUNT:
+		w->lost++;
+		return 0;
+	case NOTE_VRFS:
+		return append(&w->vrfs, &m);
+	case DELETE:
+		err = delete (x->sweeps, &m);
+		w->deleted += err == 0;
+		return err && err != -ENOENT && x->doom ? append(&x->sweeps->doomed, &m) : 0;
+	default:
+		return append(&x->list, &m);
 	}
-	return deleted;
 }
 
-static unsigned sweep_type(struct sweeps *s, uint16_t type, uint32_t vrf, const struct marks *keep,
-	struct list *doomed)
+static void delete_listed(struct slice *x)
 {
-	struct list list = {0};
-	unsigned deleted;
+	for (size_t i = 0; i < x->list.count; i++)
+		x->sweep->deleted += delete (x->sweeps, &x->list.mark[i]) == 0;
+	free(x->list.mark);
+	x->list = (struct list){0};
+}
 
-	if (unmarked(s->dp, type, vrf, keep, &list))
-		return 0;
-	deleted = delete_all(s, &list, doomed);
-	free(list.mark);
-	return deleted;
+// Swept objects that were still in use are tried again, `budget` of them; those that still are move together at the list's
+// front.
+static bool retry(struct sweeps *s, struct sweep *w, unsigned budget)
+{
+	struct list *l = &s->doomed;
+
+	for (; budget > 0 && w->tried < l->count; budget--) {
+		struct mark m = l->mark[w->tried++];
+		int err = delete (s, &m);
+
+		w->deleted += err == 0;
+		if (err && err != -ENOENT)
+			l->mark[w->kept++] = m;
+	}
+	return w->tried == l->count;
+}
+
+// Also in the middle of it: no mark may stand in the list twice.
+static void end_retry(struct sweeps *s, struct sweep *w)
+{
+	struct list *l = &s->doomed;
+
+	if (w->tried == w->kept)
+		return;
+	memmove(&l->mark[w->kept], &l->mark[w->tried], (l->count - w->tried) * sizeof(*l->mark));
+	l->count -= w->tried - w->kept;
+}
+
+static void start_step(struct sweep *w)
+{
+	const struct step *step = w->step;
+	uint32_t vrf = w->vrf;
+
+	if (step->what == DELETE_THEIR_ROUTES)
+		vrf = w->vrfs_done < w->vrfs.count ? w->vrfs.mark[w->vrfs_done].id : UINT32_MAX;
+	walk_start(&w->walk, step->type, step->type == WIRE_ROUTE_SET ? vrf : 0);
+}
+
+// Of the VRFs that go, one after the other: with few routes several of them in a slice.
+static int delete_their_routes(struct slice *x, unsigned budget)
+{
+	struct sweep *w = x->sweep;
+
+	for (unsigned i = 0; i < VRFS_PER_SLICE && w->vrfs_done < w->vrfs.count; i++) {
+		int done = walk_slice(x->sweeps->dp, &w->walk, budget, visit, x);
+
+		budget -= x->list.count;
+		delete_listed(x);
+		if (done != 1 || budget == 0)
+			return done < 0 ? done : 0;
+		w->vrfs_done++;
+		start_step(w);
+	}
+	return w->vrfs_done == w->vrfs.count;
+}
+
+// 1 = the step is done, 0 = it is not, or what it found.
+static int step_slice(struct sweeps *s, struct sweep *w, unsigned budget)
+{
+	struct slice x = {.sweeps = s, .sweep = w, .doom = w->scope == WIRE_SCOPE_CONFIGURATION};
+	int done;
+
+	if (w->step->what == RETRY)
+		return retry(s, w, budget);
+	if (w->step->what == DELETE_THEIR_ROUTES)
+		return delete_their_routes(&x, budget);
+	done = walk_slice(s->dp, &w->walk, budget, visit, &x);
+	delete_listed(&x);
+	if (done == 1 && w->step->what == COUNT && !w->force && w->lost > FREE_INTERFACES &&
+		w->lost * SHARE > interface_count(s->dp))
+		return -EPERM;
+	return done;
 }
 
 // --- open sweeps ---
@@ -233,12 +294,14 @@ static struct sweep **find(struct sweeps *s, uint32_t scope, uint32_t vrf)
 	return at;
 }
 
-static void drop(struct sweep **at)
+static void drop(struct sweeps *s, struct sweep **at)
 {
 	struct sweep *w = *at;
 
+	end_retry(s, w);
 	*at = w->next;
 	marks_clear(&w->marks);
+	free(w->vrfs.mark);
 	free(w);
 }
 
@@ -256,7 +319,7 @@ int sweeps_begin(struct sweeps *s, const struct wire_begin *b)
 		return -ENOMEM;
 	at = find(s, b->scope, b->vrf);
 	if (*at)
-		drop(at);
+		drop(s, at);
 	w->scope = b->scope;
 	w->vrf = b->vrf;
 	w->force = b->flags & WIRE_FORCE;
@@ -297,43 +360,31 @@ void sweeps_note(struct sweeps *s, uint16_t type, const void *record)
 		w->broken = true;
 }
 
-static int sweep_configuration(struct sweeps *s, struct sweep *w, unsigned *deleted)
+static int start_end(struct sweep *w, const struct wire_end *e)
 {
-	uint32_t interfaces = interface_count(s->dp);
-	struct list gone = {0}, vrfs = {0};
-	size_t lost;
-
-	if (unmarked(s->dp, WIRE_INTERFACE_SET, 0, &w->marks, &gone))
+	if (w->broken)
 		return -ENOMEM;
-	lost = gone.count;
-	free(gone.mark);
-	if (!w->force && lost > FREE_INTERFACES && lost * SHARE > interfaces)
-		return -EPERM;
-	if (unmarked(s->dp, WIRE_VRF_SET, 0, &w->marks, &vrfs))
-		return -ENOMEM;
-	for (size_t i = 0; i < vrfs.count; i++)
-		*deleted += sweep_type(s, WIRE_ROUTE_SET, vrfs.mark[i].id, NULL, NULL);
-	free(vrfs.mark);
-	*deleted += sweep_type(s, WIRE_LOCAL_SET, 0, &w->marks, &s->doomed);
-	*deleted += sweep_type(s, WIRE_INTERFACE_SET, 0, &w->marks, &s->doomed);
-	*deleted += sweep_type(s, WIRE_LIMITER_SET, 0, &w->marks, &s->doomed);
-	*deleted += sweep_type(s, WIRE_VRF_SET, 0, &w->marks, &s->doomed);
-	stats_sweep(s->dp->stats, STATS_INTERFACE); // counters of objects of an earlier run
-	stats_sweep(s->dp->stats, STATS_LIMITER);
+	if (w->arrived != e->count)
+		return -EBADMSG;
+	w->step = w->scope == WIRE_SCOPE_CONFIGURATION ? configuration_steps
+		  : w->scope == WIRE_SCOPE_ROUTES      ? route_steps
+						       : nexthop_steps;
+	start_step(w);
 	return 0;
 }
 
-static unsigned sweep_nexthops(struct sweeps *s, struct sweep *w)
+// Counters of objects of an earlier run that nobody named in this one.
+static void sweep_counters(struct stats_segment *stats, uint32_t scope)
 {
-	unsigned deleted = 0;
-
-	for (uint16_t type = WIRE_GROUP_SET; type >= WIRE_NEIGHBOR_SET; type -= 2)
-		deleted += sweep_type(s, type, 0, &w->marks, NULL);
-	stats_sweep(s->dp->stats, STATS_ACCOUNT); // that no path of this run names
-	return deleted;
+	if (scope == WIRE_SCOPE_CONFIGURATION) {
+		stats_sweep(stats, STATS_INTERFACE);
+		stats_sweep(stats, STATS_LIMITER);
+	} else if (scope == WIRE_SCOPE_NEXTHOPS) {
+		stats_sweep(stats, STATS_ACCOUNT);
+	}
 }
 
-int sweeps_end(struct sweeps *s, const struct wire_end *e, unsigned *deleted)
+int sweeps_end(struct sweeps *s, const struct wire_end *e, unsigned budget, unsigned *deleted)
 {
 	struct sweep **at = find(s, e->scope, e->vrf), *w = *at;
 	int err = 0;
@@ -341,39 +392,29 @@ int sweeps_end(struct sweeps *s, const struct wire_end *e, unsigned *deleted)
 	*deleted = 0;
 	if (!w)
 		return -ENOENT;
-	if (w->broken)
-		err = -ENOMEM;
-	else if (w->arrived != e->count)
-		err = -EBADMSG;
-	else if (w->scope == WIRE_SCOPE_CONFIGURATION)
-		err = sweep_configuration(s, w, deleted);
-	else if (w->scope == WIRE_SCOPE_ROUTES)
-		*deleted = sweep_type(s, WIRE_ROUTE_SET, w->vrf, &w->marks, NULL);
-	else
-		*deleted = sweep_nexthops(s, w);
-	drop(find(s, e->scope, e->vrf));
+	if (!w->step)
+		err = start_end(w, e);
+	if (!err && w->step->what != LAST)
+		err = step_slice(s, w, budget);
+	if (err == 1) {
+		w->step++;
+		if (w->step->what != LAST)
+			start_step(w);
+		err = 0;
+	}
+	if (!err && w->step->what != LAST)
+		return SWEEPS_MORE;
 	if (!err)
-		*deleted += sweeps_retry(s);
+		sweep_counters(s->dp->stats, w->scope);
+	*deleted = w->deleted;
+	drop(s, find(s, e->scope, e->vrf));
 	return err;
-}
-
-unsigned sweeps_retry(struct sweeps *s)
-{
-	struct list doomed = s->doomed;
-	unsigned deleted;
-
-	if (!doomed.count)
-		return 0;
-	s->doomed = (struct list){0};
-	deleted = delete_all(s, &doomed, &s->doomed);
-	free(doomed.mark);
-	return deleted;
 }
 
 void sweeps_abandon(struct sweeps *s)
 {
 	while (s->open)
-		drop(&s->open);
+		drop(s, &s->open);
 }
 
 // --- who may ---

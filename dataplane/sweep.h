@@ -29,11 +29,11 @@ int sweeps_begin(struct sweeps *sweeps, const struct wire_begin *begin);
 // Before a SET record is applied, accepted or not.
 void sweeps_note(struct sweeps *sweeps, uint16_t type, const void *record);
 
-// Sweeps. *deleted is the number of objects deleted.
-int sweeps_end(struct sweeps *sweeps, const struct wire_end *end, unsigned *deleted);
-
-// Swept objects that were still in use: tried again. Returns how many went.
-unsigned sweeps_retry(struct sweeps *sweeps);
+// Sweeps, looking at `budget` objects or so. SWEEPS_MORE: not done, call it again with the same END; else it is, and
+// *deleted is the number of objects deleted.
+#define SWEEPS_MORE 1
+int sweeps_end(
+	struct sweeps *sweeps, const struct wire_end *end, unsigned budget, unsigned *deleted);
 
 // The controller is gone: open sweeps are void.
 void sweeps_abandon(struct sweeps *sweeps);

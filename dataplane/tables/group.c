@@ -231,19 +231,6 @@ int group_delete(struct dataplane *dp, uint32_t id)
 	return 0;
 }
 
-int group_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_group *r), void *ctx)
-{
-	struct tables *t = dp->tables;
-	for (uint32_t slot = 1; slot <= t->group_slots.high; slot++) {
-		if (t->group_slots.id[slot] <= WIRE_GROUP_BLACKHOLE)
-			continue;
-		int stop = cb(ctx, &t->group_record[slot]);
-		if (stop != 0)
-			return stop;
-	}
-	return 0;
-}
-
 // The path's entry changed.
 void groups_follow_path(struct dataplane *dp, uint32_t path)
 {
@@ -279,24 +266,3 @@ void group_local_drop(struct dataplane *dp, uint32_t interface)
 	t->local_group[interface] = 0;
 }
 
-unsigned nexthop_sweep(struct dataplane *dp)
-{
-	struct tables *t = dp->tables;
-	unsigned swept = 0;
-	for (uint32_t slot = 1; slot <= t->group_slots.high; slot++) {
-		uint32_t id = t->group_slots.id[slot];
-		if (id > WIRE_GROUP_BLACKHOLE && t->group_slots.uses[slot] == 0)
-			swept += group_delete(dp, id) == 0;
-	}
-	for (uint32_t slot = 1; slot <= t->path_slots.high; slot++) {
-		uint32_t id = t->path_slots.id[slot];
-		if (id != 0 && t->path_slots.uses[slot] == 0)
-			swept += path_delete(dp, id) == 0;
-	}
-	for (uint32_t slot = 1; slot <= t->neighbor_slots.high; slot++) {
-		uint32_t id = t->neighbor_slots.id[slot];
-		if (id != 0 && t->neighbor_slots.uses[slot] == 0)
-			swept += neighbor_delete(dp, id) == 0;
-	}
-	return swept;
-}

@@ -384,20 +384,6 @@ int interface_delete(struct dataplane *dp, uint32_t id)
 	return 0;
 }
 
-int interface_dump(
-	struct dataplane *dp, int (*cb)(void *ctx, const struct wire_interface *r), void *ctx)
-{
-	struct tables *t = dp->tables;
-	for (uint32_t slot = 1; slot <= t->interface_slots.high; slot++) {
-		if (t->interface_slots.id[slot] == 0)
-			continue;
-		int stop = cb(ctx, &t->interface_record[slot]);
-		if (stop != 0)
-			return stop;
-	}
-	return 0;
-}
-
 int interface_add_unclassified(struct dataplane *dp, uint32_t port, uint32_t *slot)
 {
 	int64_t found = stats_slot(dp->stats, STATS_INTERFACE, STATS_UNCLASSIFIED(port));

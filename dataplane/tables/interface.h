@@ -56,8 +56,6 @@ int interface_exchange(
 	struct dataplane *dp, const struct wire_interface *record, unsigned count, int *error);
 int interface_delete(
 	struct dataplane *dp, uint32_t id); // -EBUSY: neighbors, paths or local addresses use it
-int interface_dump(
-	struct dataplane *dp, int (*cb)(void *ctx, const struct wire_interface *r), void *ctx);
 uint32_t interface_find(const struct dataplane *dp, uint32_t id); // slot, 0 = none
 uint32_t interface_count(const struct dataplane *dp);
 

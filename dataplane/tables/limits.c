@@ -104,20 +104,6 @@ int limiter_delete(struct dataplane *dp, uint32_t id)
 	return 0;
 }
 
-int limiter_dump(
-	struct dataplane *dp, int (*cb)(void *ctx, const struct wire_limiter *r), void *ctx)
-{
-	struct tables *t = dp->tables;
-	for (uint32_t slot = 1; slot <= t->limiter_slots.high; slot++) {
-		if (t->limiter_slots.id[slot] == 0)
-			continue;
-		int stop = cb(ctx, &t->limiter_record[slot]);
-		if (stop != 0)
-			return stop;
-	}
-	return 0;
-}
-
 void limiters_retime(struct dataplane *dp, uint64_t hz)
 {
 	struct tables *t = dp->tables;

@@ -12,9 +12,7 @@
 struct dataplane;
 
 int limiter_set(struct dataplane *dp, const struct wire_limiter *r);
-int limiter_delete(struct dataplane *dp, uint32_t id); // -EBUSY: an interface names it
-int limiter_dump(
-	struct dataplane *dp, int (*cb)(void *ctx, const struct wire_limiter *r), void *ctx);
+int limiter_delete(struct dataplane *dp, uint32_t id);          // -EBUSY: an interface names it
 uint32_t limiter_find(const struct dataplane *dp, uint32_t id); // slot, 0 = none
 
 // The clock's frequency was corrected: every limiter is written anew. Changes dp->hz.

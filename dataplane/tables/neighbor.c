@@ -85,20 +85,6 @@ int neighbor_delete(struct dataplane *dp, uint32_t id)
 	return 0;
 }
 
-int neighbor_dump(
-	struct dataplane *dp, int (*cb)(void *ctx, const struct wire_neighbor *r), void *ctx)
-{
-	struct tables *t = dp->tables;
-	for (uint32_t slot = 1; slot <= t->neighbor_slots.high; slot++) {
-		if (t->neighbor_slots.id[slot] == 0)
-			continue;
-		int stop = cb(ctx, &t->neighbor_record[slot]);
-		if (stop != 0)
-			return stop;
-	}
-	return 0;
-}
-
 bool neighbor_needed(struct dataplane *dp, uint32_t slot, struct wire_needed *needed)
 {
 	struct tables *t = dp->tables;

@@ -27,21 +27,14 @@ struct multipath {
 
 int neighbor_set(struct dataplane *dp, const struct wire_neighbor *r);
 int neighbor_delete(struct dataplane *dp, uint32_t id); // -EBUSY: a path uses it
-int neighbor_dump(
-	struct dataplane *dp, int (*cb)(void *ctx, const struct wire_neighbor *r), void *ctx);
 // A worker told that packets want the neighbor at `slot` (EVENT_NEEDED): true and what it is, and workers tell again from now
 // on; false: it is gone, or was told of already.
 bool neighbor_needed(struct dataplane *dp, uint32_t slot, struct wire_needed *needed);
 
 int path_set(struct dataplane *dp, const struct wire_path *r);
 int path_delete(struct dataplane *dp, uint32_t id); // -EBUSY: a group uses it
-int path_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_path *r), void *ctx);
 
 int group_set(struct dataplane *dp, const struct wire_group *r);
 int group_delete(struct dataplane *dp, uint32_t id); // -EBUSY: a route or tunnel uses it
-int group_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_group *r), void *ctx);
-
-// Sweep of WIRE_SCOPE_NEXTHOPS: deletes groups no route or tunnel uses, then paths, then neighbors; returns how many.
-unsigned nexthop_sweep(struct dataplane *dp);
 
 #endif

@@ -144,15 +144,3 @@ int path_delete(struct dataplane *dp, uint32_t id)
 	return 0;
 }
 
-int path_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_path *r), void *ctx)
-{
-	struct tables *t = dp->tables;
-	for (uint32_t slot = 1; slot <= t->path_slots.high; slot++) {
-		if (t->path_slots.id[slot] == 0)
-			continue;
-		int stop = cb(ctx, &t->path_record[slot]);
-		if (stop != 0)
-			return stop;
-	}
-	return 0;
-}

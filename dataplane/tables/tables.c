@@ -3,6 +3,9 @@
 // Memory of the tables. Everything is one array per table, indexed by slot, mapped at its full size from the start
 // and touched as slots are used: no array ever moves, so a worker that holds a slot needs no lock to reach what
 // it names. Nothing here comes from the EAL; packets are all it is asked for.
+//
+// What workers read with every packet lies on huge pages. The writer's own does not: a huge page is cleared when
+// it is first touched, and a record that is the first of its kind touches a dozen arrays in one turn.
 
 #include "dataplane/tables/tables.h"
 
@@ -22,7 +25,7 @@ struct memory {
 #define HUGE_BYTES ((size_t)2 << 20)
 
 // A mapping that begins at a huge page, so that the slots in front, which are taken first, lie in one.
-static void *map_aligned(size_t bytes)
+static void *map_aligned(size_t bytes, bool huge)
 {
 	char *base = mmap(NULL, bytes + HUGE_BYTES, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -33,17 +36,17 @@ static void *map_aligned(size_t bytes)
 		munmap(base, front);
 	if (front != HUGE_BYTES)
 		munmap(base + front + bytes, HUGE_BYTES - front);
-	madvise(base + front, bytes, MADV_HUGEPAGE);
+	madvise(base + front, bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	return base + front;
 }
 
-void *tables_memory(struct tables *tables, size_t bytes)
+static void *new_array(struct tables *tables, size_t bytes, bool huge)
 {
 	struct memory *m = malloc(sizeof(*m));
 	if (m == NULL)
 		return NULL;
 	bytes = (bytes + 4095) & ~(size_t)4095;
-	void *base = map_aligned(bytes);
+	void *base = map_aligned(bytes, huge);
 	if (base == NULL) {
 		free(m);
 		return NULL;
@@ -54,8 +57,10 @@ void *tables_memory(struct tables *tables, size_t bytes)
 }
 
 #define ARRAY_OF(tables, to, n) \
-	(((to) = tables_memory(tables, (size_t)(n) * sizeof(*(to)))) != NULL)
+	(((to) = new_array(tables, (size_t)(n) * sizeof(*(to)), false)) != NULL)
 #define ARRAY(tables, field, n) ARRAY_OF(tables, (tables)->field, n)
+#define HUGE_ARRAY(t, field, n) \
+	(((t)->field = new_array(t, (size_t)(n) * sizeof(*(t)->field), true)) != NULL)
 
 static bool make_links(struct tables *t, struct links *l, uint32_t owners, uint32_t members)
 {
@@ -72,7 +77,7 @@ int tables_create(const struct dataplane_config *c, struct reclaim *reclaim, str
 	uint32_t limiters = c->stats->slots[STATS_LIMITER];
 	t->path_base = c->groups;
 	t->interface_base = c->groups + c->paths;
-	if (!ARRAY(t, entry, t->interface_base + interfaces) || !ARRAY(t, up, c->paths) ||
+	if (!HUGE_ARRAY(t, entry, t->interface_base + interfaces) || !ARRAY(t, up, c->paths) ||
 		!ARRAY(t, live, c->paths) || !ARRAY(t, path_interface, c->paths) ||
 		!ARRAY(t, path_neighbor, c->paths) ||
 		!make_links(t, &t->interface_paths, interfaces, c->paths) ||
@@ -84,9 +89,9 @@ int tables_create(const struct dataplane_config *c, struct reclaim *reclaim, str
 		!make_links(t, &t->limiter_out_interfaces, limiters, interfaces))
 		goto fail;
 	t->up[0] = t->live[0] = 1; // of entries that belong to no path
-	if (!ARRAY(t, interface, interfaces) || !ARRAY(t, needed, c->neighbors) ||
+	if (!HUGE_ARRAY(t, interface, interfaces) || !ARRAY(t, needed, c->neighbors) ||
 		!ARRAY(t, neighbor_interface, c->neighbors) || !ARRAY(t, group_block, c->groups) ||
-		!ARRAY(t, multipath, c->groups) || !ARRAY(t, limiter_uid, limiters) ||
+		!HUGE_ARRAY(t, multipath, c->groups) || !ARRAY(t, limiter_uid, limiters) ||
 		!ARRAY(t, vrf_entry, c->vrfs) || !ARRAY(t, interface_record, interfaces) ||
 		!ARRAY(t, limiter_record, limiters) || !ARRAY(t, neighbor_record, c->neighbors) ||
 		!ARRAY(t, path_record, c->paths) || !ARRAY(t, path_account, c->paths) ||

@@ -92,9 +92,6 @@ int tables_create(
 	const struct dataplane_config *config, struct reclaim *reclaim, struct tables **tables);
 void tables_destroy(struct tables *tables);
 
-// Zeroed memory of the tables' own, on huge pages where the kernel has them; NULL without memory.
-void *tables_memory(struct tables *tables, size_t bytes);
-
 #define ENTRY_OF_PATH(t, slot)      ((t)->path_base + (slot))
 #define ENTRY_OF_INTERFACE(t, slot) ((t)->interface_base + (slot))
 

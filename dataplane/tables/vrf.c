@@ -83,37 +83,17 @@ int vrf_delete(struct dataplane *dp, uint32_t id)
 	return 0;
 }
 
-int vrf_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_vrf *r), void *ctx)
+bool vrf_stats_of(const struct dataplane *dp, uint32_t slot, struct wire_vrf_stats *r)
 {
-	struct tables *t = dp->tables;
-	for (uint32_t slot = 1; slot <= t->vrf_slots.high; slot++) {
-		if (t->vrf_slots.id[slot] == 0)
-			continue;
-		int stop = cb(ctx, &t->vrf_entry[slot].record);
-		if (stop != 0)
-			return stop;
-	}
-	return 0;
-}
-
-int vrf_stats_dump(
-	struct dataplane *dp, int (*cb)(void *ctx, const struct wire_vrf_stats *r), void *ctx)
-{
-	struct tables *t = dp->tables;
-	for (uint32_t slot = 1; slot <= t->vrf_slots.high; slot++) {
-		struct fib_vrf_stats stats;
-		if (t->vrf_slots.id[slot] == 0 || fib_vrf_stats(dp->fib, slot, &stats) != 0)
-			continue;
-		struct wire_vrf_stats r = {.vrf = t->vrf_slots.id[slot],
-			.routes4 = stats.routes4,
-			.routes6 = stats.routes6,
-			.bytes = stats.bytes,
-			.shadow_bytes = stats.shadow_bytes};
-		int stop = cb(ctx, &r);
-		if (stop != 0)
-			return stop;
-	}
-	return 0;
+	struct fib_vrf_stats stats;
+	if (fib_vrf_stats(dp->fib, slot, &stats) != 0)
+		return false;
+	*r = (struct wire_vrf_stats){.vrf = dp->tables->vrf_slots.id[slot],
+		.routes4 = stats.routes4,
+		.routes6 = stats.routes6,
+		.bytes = stats.bytes,
+		.shadow_bytes = stats.shadow_bytes};
+	return true;
 }
 
 // Local addresses
@@ -325,19 +305,6 @@ int local_delete(struct dataplane *dp, const struct wire_local *r)
 	return 0;
 }
 
-int local_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_local *r), void *ctx)
-{
-	struct tables *t = dp->tables;
-	for (uint32_t slot = 1; slot <= t->local_slots.high; slot++) {
-		if (!t->local_slots.busy[slot])
-			continue;
-		int stop = cb(ctx, &t->local_entry[slot].record);
-		if (stop != 0)
-			return stop;
-	}
-	return 0;
-}
-
 // Routes
 
 static struct fib_route to_fib(const struct wire_route *r, uint32_t group)
@@ -465,20 +432,10 @@ static int dump_route(void *ctx, const struct fib_route *route)
 	return d->cb(d->ctx, &r);
 }
 
-int route_dump(struct dataplane *dp, uint32_t vrf, int (*cb)(void *ctx, const struct wire_route *r),
-	void *ctx)
+int route_dump_from(struct dataplane *dp, uint32_t vrf, uint8_t family,
+	const struct fib_route *after, int (*cb)(void *ctx, const struct wire_route *r), void *ctx)
 {
-	struct tables *t = dp->tables;
-	for (uint32_t slot = 1; slot <= t->vrf_slots.high; slot++) {
-		uint32_t id = t->vrf_slots.id[slot];
-		if (id == 0 || (vrf != 0 && vrf != id))
-			continue;
-		struct dump d = {.dp = dp, .vrf = slot, .cb = cb, .ctx = ctx};
-		int stop = fib_dump(dp->fib, slot, FIB_IPV4, NULL, dump_route, &d);
-		if (stop == 0)
-			stop = fib_dump(dp->fib, slot, FIB_IPV6, NULL, dump_route, &d);
-		if (stop != 0)
-			return stop;
-	}
-	return 0;
+	struct dump d = {.dp = dp, .vrf = vrf, .cb = cb, .ctx = ctx};
+	return fib_dump(dp->fib, vrf, family, after, dump_route, &d);
 }
+

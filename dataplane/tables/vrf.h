@@ -8,26 +8,25 @@
 #include "dataplane/wire/types.h"
 
 struct dataplane;
+struct fib_route;
 
 // All X_set in tables/: 1 = was so already, 0 = written, else -errno and nothing changed (wire/link.h says what
-// each means). All X_delete: 0 or -errno; what workers may hold is freed after grace. All X_dump call
-// cb(ctx, record) for each object until it returns nonzero, which is then returned.
+// each means). All X_delete: 0 or -errno; what workers may hold is freed after grace. What is there is read
+// by walks (walk.h).
 
 int vrf_set(struct dataplane *dp, const struct wire_vrf *r);
 int vrf_delete(
 	struct dataplane *dp, uint32_t id); // -EBUSY: has interfaces, routes or local addresses
-int vrf_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_vrf *r), void *ctx);
-int vrf_stats_dump(
-	struct dataplane *dp, int (*cb)(void *ctx, const struct wire_vrf_stats *r), void *ctx);
+bool vrf_stats_of(const struct dataplane *dp, uint32_t slot, struct wire_vrf_stats *r);
 uint32_t vrf_find(const struct dataplane *dp, uint32_t id); // slot, 0 = none
 
 // Routes. An address of ours wins over a route to exactly it; that route is kept and comes back with the
 // address's deletion.
 int route_set(struct dataplane *dp, const struct wire_route *r);
 int route_delete(struct dataplane *dp, const struct wire_route *r);
-// Of one VRF (0 = all).
-int route_dump(struct dataplane *dp, uint32_t vrf, int (*cb)(void *ctx, const struct wire_route *r),
-	void *ctx);
+// Of the VRF at a slot, behind `after` (NULL: from the first).
+int route_dump_from(struct dataplane *dp, uint32_t vrf, uint8_t family,
+	const struct fib_route *after, int (*cb)(void *ctx, const struct wire_route *r), void *ctx);
 
 // Addresses of ours.
 int local_set(struct dataplane *dp, const struct wire_local *r);
@@ -36,6 +35,5 @@ int local_delete(struct dataplane *dp, const struct wire_local *r); // interface
 bool local_changed(struct dataplane *dp, uint32_t *interface);
 // An address of the interface at this slot that others can hear, of 4 or 16 bytes. False: it has none of the family.
 bool local_of(const struct dataplane *dp, uint32_t interface, uint8_t family, uint8_t *addr);
-int local_dump(struct dataplane *dp, int (*cb)(void *ctx, const struct wire_local *r), void *ctx);
 
 #endif

@@ -27,6 +27,7 @@
 #include "dataplane/log.h"
 #include "dataplane/tables/interface.h"
 #include "dataplane/tables/tables.h"
+#include "dataplane/tables/walk.h"
 #include "dataplane/wire/link.h"
 #include "tests/unit/wire/samples.h"
 
@@ -204,20 +205,20 @@ static bool same_entrance(const struct wire_interface *a, const struct wire_inte
 	       !memcmp(a->remote, b->remote, 16);
 }
 
-static int count_same(void *ctx, const struct wire_interface *r)
+static int count_same(void *ctx, const void *record)
 {
-	const struct wire_interface *one = ctx;
+	const struct wire_interface *one = ctx, *r = record;
 
 	must(one->interface == r->interface || !same_entrance(one, r),
 		"two interfaces have one entrance");
 	return 0;
 }
 
-static int compare_all(void *ctx, const struct wire_interface *r)
+static int compare_all(void *ctx, const void *record)
 {
-	struct wire_interface copy = *r;
+	struct wire_interface copy = *(const struct wire_interface *)record;
 
-	return interface_dump(dp, count_same, &copy);
+	return walk_all(dp, WIRE_INTERFACE_SET, 0, count_same, &copy);
 }
 
 static void check_tables(void)
@@ -225,7 +226,7 @@ static void check_tables(void)
 	const struct tables *t = dp->tables;
 	uint32_t named = 0;
 
-	interface_dump(dp, compare_all, NULL);
+	walk_all(dp, WIRE_INTERFACE_SET, 0, compare_all, NULL);
 	for (uint32_t slot = 1; slot <= t->interface_slots.high; slot++)
 		named += t->interface_slots.id[slot] != 0 &&
 			 !(t->interface_record[slot].flags & WIRE_INTERFACE_PARKED);

@@ -10,6 +10,7 @@
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/tables/vrf.h"
+#include "dataplane/tables/walk.h"
 #include "tests/packet/packet.h"
 
 #define LIMITERS 4u
@@ -220,9 +221,10 @@ static uint32_t owner_of(const struct rig *rig, const struct wire_group *g)
 	return owner;
 }
 
-static int check_path(void *ctx, const struct wire_path *r)
+static int check_path(void *ctx, const void *record)
 {
 	const struct rig *rig = ctx;
+	const struct wire_path *r = record;
 	const struct tables *t = rig->dp->tables;
 	uint32_t slot = slots_find(&t->path_slots, r->path);
 	uint32_t out = interface_find(rig->dp, r->interface);
@@ -245,9 +247,10 @@ static int check_path(void *ctx, const struct wire_path *r)
 	return 0;
 }
 
-static int check_group(void *ctx, const struct wire_group *r)
+static int check_group(void *ctx, const void *record)
 {
 	const struct rig *rig = ctx;
+	const struct wire_group *r = record;
 	const struct entry *e = group_entry(rig, r->group);
 	if (r->count == 1) {
 		assert_same(e, path_entry(rig, r->path[0]));
@@ -268,8 +271,8 @@ static void entries_follow_everything(void **state)
 	uint64_t rounds = rig_scale(20000);
 	for (uint64_t i = 0; i < rounds; i++) {
 		change[below(&x, 6)](&x);
-		path_dump(rig->dp, check_path, rig);
-		group_dump(rig->dp, check_group, rig);
+		walk_all(rig->dp, WIRE_PATH_SET, 0, check_path, rig);
+		walk_all(rig->dp, WIRE_GROUP_SET, 0, check_group, rig);
 		dataplane_poll(rig->dp);
 	}
 	printf("%lu of %lu changes taken\n", (unsigned long)x.taken, (unsigned long)rounds);

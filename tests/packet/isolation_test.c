@@ -15,6 +15,7 @@
 #include "dataplane/tables/interface.h"
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/tables/vrf.h"
+#include "dataplane/tables/walk.h"
 
 #include <stdio.h>
 
@@ -243,6 +244,26 @@ static void delete_route(struct shadow *s, unsigned owner, bool vnet, struct rou
 	r->live = false;
 }
 
+// What is in use stays.
+
+static int delete_group(void *ctx, const void *record)
+{
+	group_delete(ctx, ((const struct wire_group *)record)->group);
+	return 0;
+}
+
+static int delete_path(void *ctx, const void *record)
+{
+	path_delete(ctx, ((const struct wire_path *)record)->path);
+	return 0;
+}
+
+static int delete_neighbor(void *ctx, const void *record)
+{
+	neighbor_delete(ctx, ((const struct wire_neighbor *)record)->neighbor);
+	return 0;
+}
+
 static void remove_exit(struct shadow *s, unsigned e)
 {
 	struct dataplane *dp = s->rig->dp;
@@ -253,7 +274,10 @@ static void remove_exit(struct shadow *s, unsigned e)
 				delete_route(s, o, i / ROUTES, r);
 		}
 	}
-	nexthop_sweep(dp); // groups of several paths
+	// Groups of several paths, and what they leave idle.
+	walk_all(dp, WIRE_GROUP_SET, 0, delete_group, dp);
+	walk_all(dp, WIRE_PATH_SET, 0, delete_path, dp);
+	walk_all(dp, WIRE_NEIGHBOR_SET, 0, delete_neighbor, dp);
 	if (path_delete(dp, FIRST_ID + e) == -EBUSY)
 		fail_msg("path in use");
 	if (!s->exit[e].gre)

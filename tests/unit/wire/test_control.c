@@ -25,7 +25,9 @@
 #include "dataplane/dataplane.h"
 #include "dataplane/io/host.h"
 #include "dataplane/tables/interface.h"
+#include "dataplane/tables/tables.h"
 #include "dataplane/tables/vrf.h"
+#include "dataplane/tables/walk.h"
 #include "dataplane/wire/link.h"
 
 #define CORE 1u // VRF of the underlay
@@ -218,7 +220,7 @@ static struct wire_route route(uint32_t vrf, uint8_t third)
 		.len = 24};
 }
 
-static int count_route(void *ctx, const struct wire_route *r)
+static int count_route(void *ctx, const void *record)
 {
 	++*(unsigned *)ctx;
 	return 0;
@@ -228,7 +230,7 @@ static unsigned routes(uint32_t vrf)
 {
 	unsigned n = 0;
 
-	route_dump(b.dp, vrf, count_route, &n);
+	walk_all(b.dp, WIRE_ROUTE_SET, vrf, count_route, &n);
 	return n;
 }
 
@@ -748,6 +750,74 @@ static void make_other(void *record, uint32_t id)
 	((struct wire_interface *)record)->mtu = 1400;
 }
 
+// Read-back and a sweep of all that, in slices too.
+
+static void await(struct raising *x, uint64_t seq, unsigned *records, uint64_t *told)
+{
+	for (x->acks = 0; x->acks == 0;) {
+		uint64_t before = b.dp->written, at = clock_ns(), took;
+
+		control_turn(b.control);
+		dataplane_poll(b.dp);
+		took = clock_ns() - at;
+		x->longest = took > x->longest ? took : x->longest;
+		x->all += took;
+		x->turns++;
+		assert_true(b.dp->written - before <= CONTROL_SLICE);
+		for (unsigned seen = 0; wire_receive(b.link, &message, fds, &fds_count) == 1;) {
+			if (message.header.type == WIRE_ACK && message.header.seq == seq)
+				x->acks = 1 + message.header.count;
+			if (message.header.type == WIRE_DUMP_END)
+				*told = ((const struct wire_dump_end *)wire_message_record(
+						 &message, 0, sizeof(struct wire_dump_end)))
+						->count;
+			if (message.header.type == WIRE_ROUTE_SET) {
+				*records += message.header.count;
+				seen += message.header.count;
+				assert_true(seen <= CONTROL_SLICE);
+			}
+		}
+	}
+	assert_int_equal(x->acks, 1);
+}
+
+static void read_all_back(void)
+{
+	struct raising x = {0};
+	const struct wire_dump r = {.type = WIRE_ROUTE_SET};
+	unsigned records = 0;
+	uint64_t told = 0;
+
+	await(&x, send_records(WIRE_DUMP, &r, 1, NULL, 0), &records, &told);
+	assert_int_equal(records, MANY);
+	assert_int_equal(told, MANY);
+	assert_true(x.turns >= MANY / CONTROL_SLICE);
+	printf("read back: %.0f ms in %u turns, the longest %.2f ms\n", (double)x.all / 1e6,
+		x.turns, (double)x.longest / 1e6);
+}
+
+static void sweep_all(void)
+{
+	static const uint32_t scope[] = {WIRE_SCOPE_CONFIGURATION, WIRE_SCOPE_NEXTHOPS};
+	struct raising x = {0};
+	unsigned records = 0;
+	uint64_t told = 0;
+
+	for (unsigned i = 0; i < 2; i++) {
+		const struct wire_end r = {.scope = scope[i]};
+
+		assert_int_equal(begin(scope[i], 0, 1, WIRE_FORCE), 0);
+		await(&x, send_records(WIRE_END, &r, 1, NULL, 0), &records, &told);
+	}
+	assert_int_equal(interface_count(b.dp), 0);
+	assert_int_equal(b.dp->tables->path_slots.used + b.dp->tables->neighbor_slots.used, 0);
+	turn();
+	assert_int_equal(b.dp->tables->vrf_slots.used, 0);
+	assert_int_equal(b.dp->tables->group_slots.used, 1); // the black hole
+	printf("swept: %.0f ms in %u turns, the longest %.2f ms\n", (double)x.all / 1e6, x.turns,
+		(double)x.longest / 1e6);
+}
+
 static void test_many_circuits_at_once(void **state)
 {
 	struct raising x = {0};
@@ -764,6 +834,8 @@ static void test_many_circuits_at_once(void **state)
 	assert_int_equal(b.dp->written, 8 * MANY);
 	printf("%u circuits: %.0f ms in %u turns, the longest %.2f ms\n", MANY, (double)x.all / 1e6,
 		x.turns, (double)x.longest / 1e6);
+	read_all_back();
+	sweep_all();
 }
 
 static void test_large_sweep_needs_force(void **state)
