@@ -18,48 +18,21 @@
 
 #include <rte_prefetch.h>
 
-// One key for each packet of `mask`: the address `at` bytes into its IP header.
-static inline unsigned add_keys(struct worker *w, uint32_t mask, unsigned at, unsigned n, bool ipv4)
+// The answers of one pass: destinations first, sources behind them. The entries they name are on their way from here.
+static inline void note_answers(struct worker *w, uint32_t mask, uint32_t check)
 {
 	struct burst *b = &w->burst;
-	struct lookup_keys *keys = &w->keys;
-	FOR_EACH (i, mask) {
-		const struct packet *p = &b->packet[i];
-		const uint8_t *addr =
-			rte_pktmbuf_mtod_offset(b->mbuf[i], const uint8_t *, p->l3 + at);
-		keys->vrf[n] = p->vrf;
-		if (ipv4)
-			keys->addr4[n] = load_be32(addr);
-		else
-			keys->addr6[n] = addr;
-		n++;
-	}
-	return n;
-}
-
-// Destinations first, sources behind them: at most FIB_BULK keys in one pass.
-static inline void find(struct worker *w, uint32_t mask, uint32_t check, bool ipv4)
-{
-	struct burst *b = &w->burst;
-	struct lookup_keys *keys = &w->keys;
+	const uint32_t *result = w->keys.result;
 	const struct entry *entry = w->tables->entry;
 	uint32_t last = FIB_NO_ROUTE;
-	unsigned n = add_keys(w, mask, ipv4 ? 16 : 24, 0, ipv4), k = 0;
-	n = add_keys(w, mask & check, ipv4 ? 12 : 8, n, ipv4);
-	if (n == 0)
-		return;
-	if (ipv4)
-		fib_lookup4(w->fib, keys->vrf, keys->addr4, keys->result, n);
-	else
-		fib_lookup6(w->fib, keys->vrf, keys->addr6, keys->result, n);
 	FOR_EACH (i, mask) {
-		uint32_t route = keys->result[k++];
+		uint32_t route = *result++;
 		b->packet[i].route = route;
 		if (route != last)
 			rte_prefetch0(&entry[(last = route) & FIB_GROUP_MASK]);
 	}
-	FOR_EACH (j, mask & check) {
-		uint32_t route = keys->result[k++];
+	FOR_EACH (j, check) {
+		uint32_t route = *result++;
 		b->packet[j].source = route;
 		rte_prefetch0(&entry[route & FIB_GROUP_MASK]);
 	}
@@ -277,68 +250,68 @@ bool enter_behind_lookup(struct worker *w, unsigned i)
 	return p->length <= last.mtu;
 }
 
-// A burst without gaps and of IPv4 only, which most are: one plain loop. False: it is not one.
-static inline bool find_plain(struct worker *w)
+static inline const uint8_t *ip_of(const struct burst *b, unsigned i)
+{
+	return rte_pktmbuf_mtod_offset(b->mbuf[i], const uint8_t *, b->packet[i].l3);
+}
+
+static __rte_noinline void find6(struct worker *w, uint32_t mask, uint32_t check)
 {
 	struct burst *b = &w->burst;
 	struct lookup_keys *keys = &w->keys;
-	const struct entry *entry = w->tables->entry;
-	unsigned n = b->count, other = 0;
-	uint32_t check = 0;
-	if (n == 0 || n > BURST || b->alive != (uint32_t)((1ull << n) - 1))
-		return false;
-	for (unsigned i = 0; i < n; i++) {
-		const struct packet *p = &b->packet[i];
-		const uint8_t *ip = rte_pktmbuf_mtod_offset(b->mbuf[i], const uint8_t *, p->l3);
-		other |= p->family ^ 4u;
-		check |= (uint32_t)(p->flags & PACKET_CHECK) << i;
-		keys->vrf[i] = p->vrf;
-		keys->addr4[i] = load_be32(ip + 16);
+	unsigned n = 0;
+	FOR_EACH (i, mask) {
+		if (stays_on_link(w, i))
+			mask &= ~(1u << i);
 	}
-	if (other != 0)
-		return false;
-	unsigned all = add_keys(w, check, 12, n, true), k = n;
-	fib_lookup4(w->fib, keys->vrf, keys->addr4, keys->result, all);
-	uint32_t last = keys->result[0];
-	rte_prefetch0(&entry[last & FIB_GROUP_MASK]);
-	for (unsigned i = 0; i < n; i++) {
-		uint32_t route = keys->result[i];
-		b->packet[i].route = route;
-		if (route != last)
-			rte_prefetch0(&entry[route & FIB_GROUP_MASK]);
-		last = route;
+	FOR_EACH (j, mask) {
+		keys->vrf[n] = b->packet[j].vrf;
+		keys->addr6[n++] = ip_of(b, j) + 24;
 	}
-	FOR_EACH (j, check) {
-		uint32_t route = keys->result[k++];
-		b->packet[j].source = route;
-		rte_prefetch0(&entry[route & FIB_GROUP_MASK]);
+	FOR_EACH (k, mask & check) {
+		keys->vrf[n] = b->packet[k].vrf;
+		keys->addr6[n++] = ip_of(b, k) + 8;
 	}
-	return true;
+	if (n != 0)
+		fib_lookup6(w->fib, keys->vrf, keys->addr6, keys->result, n);
+	note_answers(w, mask, mask & check);
 }
 
-static void find_mixed(struct worker *w)
+// At most FIB_BULK keys in one pass, for all runs: the larger a bulk is, the less a key costs.
+static inline void find(struct worker *w)
 {
 	struct burst *b = &w->burst;
+	struct lookup_keys *keys = &w->keys;
 	uint32_t ipv6 = 0, check = 0;
-	FOR_EACH (i, b->alive) {
-		const struct packet *p = &b->packet[i];
-		check |= (uint32_t)(p->flags & PACKET_CHECK) << i;
-		ipv6 |= (uint32_t)(p->family == 6) << i;
+	unsigned n = 0;
+	for (unsigned r = 0; r < b->runs; r++) {
+		const uint32_t vrf = b->run[r].vrf;
+		FOR_EACH (i, b->run[r].mask & b->alive) {
+			const struct packet *p = &b->packet[i];
+			check |= (uint32_t)(p->flags & PACKET_CHECK) << i;
+			ipv6 |= (uint32_t)(p->family == 6) << i;
+			keys->vrf[n] = vrf;
+			keys->addr4[n] = load_be32(ip_of(b, i) + 16);
+			n += p->family == 4;
+		}
 	}
-	find(w, b->alive & ~ipv6, check, true);
-	FOR_EACH (j, ipv6) {
-		if (stays_on_link(w, j))
-			ipv6 &= ~(1u << j);
+	uint32_t ipv4 = b->alive & ~ipv6;
+	FOR_EACH (j, ipv4 & check) {
+		keys->vrf[n] = b->packet[j].vrf;
+		keys->addr4[n++] = load_be32(ip_of(b, j) + 12);
 	}
-	find(w, ipv6, check, false);
+	if (likely(n != 0))
+		fib_lookup4(w->fib, keys->vrf, keys->addr4, keys->result, n);
+	note_answers(w, ipv4, ipv4 & check);
+	if (unlikely(ipv6 != 0))
+		find6(w, ipv6, check);
 }
 
 void stage_lookup(struct worker *w)
 {
 	struct last last = {.route = NOTHING};
 	w->hops = 0;
-	if (unlikely(!find_plain(w)))
-		find_mixed(w);
+	find(w);
 	FOR_EACH (i, w->burst.alive) {
 		send_on(w, i, &last);
 	}

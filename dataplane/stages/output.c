@@ -17,6 +17,8 @@
 
 #include <rte_common.h>
 
+#include <limits.h>
+
 static inline void decrement_ttl(uint8_t *ip, uint8_t family)
 {
 	if (likely(family == 4)) {
@@ -85,39 +87,54 @@ static inline void encap(struct worker *w, const struct entry *e, uint8_t *ip,
 		put_ipv6(w, e, gre - 40, p, total);
 }
 
-// From an IP packet `offset` into an mbuf to the frame on the wire.
-static inline void make_frame(struct worker *w, struct rte_mbuf *m, uint16_t offset,
-	uint16_t length, const struct packet *p)
+// What packets that go one way share.
+struct way {
+	const struct entry *e;
+	const struct entry *l2; // e itself, or what a tunnel leaves by
+	struct tx_list *list;   // of its port
+	unsigned outer;         // bytes of outer IP and GRE header; 0: no tunnel
+	unsigned front;         // bytes of all in front of the packet
+	bool outer6;
+};
+
+static struct way way_of(struct worker *w, const struct packet *p)
 {
-	const struct entry *e = &w->hop[p->hop], *l2 = &w->hop[p->core];
-	uint8_t *ip = rte_pktmbuf_mtod_offset(m, uint8_t *, offset), *l3 = ip;
-	unsigned front = l2->l2.length;
-	bool ipv6 = p->family == 6;
-	if (e != l2) {
-		unsigned outer = entry_outer_bytes(e);
-		encap(w, e, ip, p, (uint16_t)(length + outer));
-		l3 -= outer;
-		front += outer;
-		ipv6 = e->kind == ENTRY_GRE6;
-	}
+	struct way way = {.e = &w->hop[p->hop], .l2 = &w->hop[p->core]};
+	if (way.e != way.l2)
+		way.outer = entry_outer_bytes(way.e);
+	way.outer6 = way.e->kind == ENTRY_GRE6;
+	way.front = way.outer + way.l2->l2.length;
+	way.list = &w->tx[way.l2->l2.port];
+	w->tx_ports |= 1ull << way.l2->l2.port;
+	return way;
+}
+
+// From an IP packet `offset` into an mbuf to the frame on the wire.
+static inline void make_frame(struct worker *w, const struct way *way, struct rte_mbuf *m,
+	uint16_t offset, uint16_t length, const struct packet *p)
+{
+	uint8_t *ip = rte_pktmbuf_mtod_offset(m, uint8_t *, offset), *l3 = ip - way->outer;
+	if (way->outer != 0)
+		encap(w, way->e, ip, p, (uint16_t)(length + way->outer));
 	// Copied from the front's end: one size, whatever the tags.
-	memcpy(l3 - REWRITE_MAX, l2->l2.rewrite, REWRITE_MAX);
-	if (unlikely(ipv6))
+	memcpy(l3 - REWRITE_MAX, way->l2->l2.rewrite, REWRITE_MAX);
+	if (unlikely(way->outer != 0 ? way->outer6 : p->family == 6))
 		store16(l3 - 2, be16(ETHERTYPE_IPV6));
-	m->data_off = (uint16_t)(m->data_off + offset - front);
-	m->data_len = (uint16_t)(length + front);
-	m->pkt_len = length + front;
+	m->data_off = (uint16_t)(m->data_off + offset - way->front);
+	m->data_len = (uint16_t)(length + way->front);
+	m->pkt_len = length + way->front;
 }
 
 // Fragments are the one thing here that needs buffers of its own, and one packet becomes many, so they have a list of
 // their own with a fixed room, which is sent when it is full. All or nothing: a packet that cannot be sent whole is not sent
 // in part.
-static void send_in_parts(struct worker *w, struct rte_mbuf *m, const struct packet *p)
+static void send_in_parts(
+	struct worker *w, const struct way *way, struct rte_mbuf *m, const struct packet *p)
 {
 	struct fragment_list *list = &w->fragments;
 	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, p->l3);
-	const struct entry *e = &w->hop[p->hop], *l2 = &w->hop[p->core];
-	unsigned mtu = entry_mtu(e, l2), n = fragment_count(ip, p->length, mtu);
+	const struct entry *e = way->e;
+	unsigned mtu = entry_mtu(e, way->l2), n = fragment_count(ip, p->length, mtu);
 	bury(w, m);
 	if (list->count + n > FRAGMENT_ROOM)
 		tx_flush_fragments(w);
@@ -129,29 +146,21 @@ static void send_in_parts(struct worker *w, struct rte_mbuf *m, const struct pac
 	fragment(ip, p->length, mtu, piece);
 	for (unsigned i = 0; i < n; i++) {
 		uint16_t length = piece[i]->data_len;
-		make_frame(w, piece[i], 0, length, p);
+		make_frame(w, way, piece[i], 0, length, p);
 		list->charge[list->count] = (struct charge){e->out, e->account};
 		list->bytes[list->count] = length;
-		list->port[list->count++] = l2->l2.port;
+		list->port[list->count++] = way->l2->l2.port;
 	}
 	w->sparse[p->out].extra_fragments += n - 1;
 }
 
-// Appends to the port's list; most of a burst leaves by one port.
-static inline void add(
-	struct worker *w, struct tx_list **list, struct rte_mbuf *m, const struct packet *p)
+// A list is empty when a burst begins, and takes a whole one.
+static inline void add(const struct way *way, struct rte_mbuf *m, const struct packet *p)
 {
-	const struct entry *e = &w->hop[p->hop];
-	uint16_t port = w->hop[p->core].l2.port;
-	struct tx_list *l = *list;
-	if (unlikely(l != &w->tx[port])) {
-		l = *list = &w->tx[port];
-		w->tx_ports |= 1ull << port;
-	}
-	// A list is empty when a burst begins, and takes a whole one.
+	struct tx_list *l = way->list;
 	unsigned n = l->count++;
 	l->mbuf[n] = m;
-	l->charge[n] = (struct charge){e->out, e->account};
+	l->charge[n] = (struct charge){way->e->out, way->e->account};
 	l->bytes[n] = p->length;
 }
 
@@ -159,7 +168,8 @@ void stage_output(struct worker *w)
 {
 	struct burst *b = &w->burst;
 	struct stats_interface *hot = w->hot;
-	struct tx_list *list = NULL;
+	struct way way = {0};
+	unsigned hop = UINT_MAX, core = UINT_MAX;
 	uint32_t in = b->packet[0].in;
 	uint64_t forwarded = 0;
 	if (b->count == 0)
@@ -177,12 +187,17 @@ void stage_output(struct worker *w)
 			forwarded++;
 		if (likely(!(p->flags & PACKET_FREE))) // else it starts here
 			decrement_ttl(rte_pktmbuf_mtod_offset(m, uint8_t *, p->l3), p->family);
+		if (p->hop != hop || p->core != core) {
+			way = way_of(w, p);
+			hop = p->hop;
+			core = p->core;
+		}
 		if (unlikely(p->flags & PACKET_FRAGMENT)) {
-			send_in_parts(w, m, p);
+			send_in_parts(w, &way, m, p);
 			continue;
 		}
-		make_frame(w, m, p->l3, p->length, p);
-		add(w, &list, m, p);
+		make_frame(w, &way, m, p->l3, p->length, p);
+		add(&way, m, p);
 	}
 	hot[in].forwarded += forwarded;
 	b->alive = 0;
