@@ -77,66 +77,66 @@ struct last {
 	uint8_t via;
 };
 
-// Of the path that the packet takes: `*shared` by all of this answer. NULL: there is none that is up. p->out says where
-// it would have led, if that is one place.
-static const struct entry *take_path(struct worker *w, unsigned i, uint32_t index, bool *shared)
+// The entry at `index` goes to the next place of worker->hop. False: it is being written, and its writer does not finish.
+static inline bool read_hop(struct worker *w, uint32_t index)
 {
-	struct burst *b = &w->burst;
-	const struct tables *t = w->tables;
-	struct entry *e = &w->hop[w->hops];
-	if (unlikely(!entry_read(&t->entry[index], e)))
-		return NULL;
-	*shared = e->kind != ENTRY_MULTI;
-	if (unlikely(!*shared)) {
-		uint32_t path = block_select(t, e->via, b->mbuf[i], &b->packet[i]);
-		if (path == 0 || !entry_read(&t->entry[ENTRY_OF_PATH(t, path)], e))
-			return NULL;
-	}
-	return e;
+	return likely(entry_read(&w->tables->entry[index], &w->hop[w->hops]));
 }
 
-// Not forwarded at all: ours, nobody's, or not to be. Returns whether the packet is settled by that.
-static __rte_noinline bool is_settled(struct worker *w, unsigned i, const struct entry *e)
+// Several paths: the packet's one takes the place. False: there is none that is up.
+static __rte_noinline bool take_path(struct worker *w, unsigned i)
+{
+	const struct burst *b = &w->burst;
+	uint32_t block = w->hop[w->hops].via;
+	uint32_t path = block_select(w->tables, block, b->mbuf[i], &b->packet[i]);
+	return path != 0 && read_hop(w, ENTRY_OF_PATH(w->tables, path));
+}
+
+// Not forwarded at all: ours, nobody's, or not to be.
+static __rte_noinline void settle(struct worker *w, unsigned i, const struct entry *e)
 {
 	struct packet *p = &w->burst.packet[i];
-	if (e->kind == ENTRY_LOCAL) {
-		if (p->flags & PACKET_PENDING)
-			burst_drop(w, i, p->pending);
-		else
-			burst_to_local(w, i, HOST_LOCAL, e->via);
-		return true;
-	}
-	if (p->flags & PACKET_GROUP)
-		burst_drop(w, i, DROP_MULTICAST);
-	else if (e->kind == ENTRY_DROP)
-		burst_drop(w, i, DROP_BLACKHOLE);
+	if (e->kind == ENTRY_LOCAL && (p->flags & PACKET_PENDING))
+		burst_drop(w, i, p->pending);
+	else if (e->kind == ENTRY_LOCAL)
+		burst_to_local(w, i, HOST_LOCAL, e->via);
 	else
-		return false;
-	return true;
+		burst_drop(w, i, p->flags & PACKET_GROUP ? DROP_MULTICAST : DROP_BLACKHOLE);
+}
+
+static __rte_noinline void no_route(struct worker *w, unsigned i)
+{
+	if (w->burst.packet[i].flags & PACKET_GROUP)
+		burst_drop(w, i, DROP_MULTICAST);
+	else
+		burst_drop_icmp(w, i, DROP_NO_ROUTE, HOST_NO_ROUTE, 0);
 }
 
 // The answer's verdict: what is remembered of it leads on, or the packet is settled (false).
-static __rte_noinline bool choose(struct worker *w, unsigned i, struct last *last)
+static inline bool choose(struct worker *w, unsigned i, struct last *last)
 {
 	struct packet *p = &w->burst.packet[i];
-	const struct tables *t = w->tables;
-	bool shared = false;
+	const struct entry *e = &w->hop[w->hops];
+	bool shared = true;
 	last->route = NOTHING;
 	last->open = false;
-	p->out = 0;
+	p->out = 0; // until it is known
 	if (unlikely(p->route == FIB_NO_ROUTE)) {
-		if (p->flags & PACKET_GROUP)
-			burst_drop(w, i, DROP_MULTICAST);
-		else
-			burst_drop_icmp(w, i, DROP_NO_ROUTE, HOST_NO_ROUTE, 0);
+		no_route(w, i);
 		return false;
 	}
-	const struct entry *e = take_path(w, i, p->route & FIB_GROUP_MASK, &shared);
-	if (e != NULL && is_settled(w, i, e))
+	bool up = read_hop(w, p->route & FIB_GROUP_MASK);
+	if (up && unlikely(e->kind <= ENTRY_LOCAL || (p->flags & PACKET_GROUP))) {
+		settle(w, i, e);
 		return false;
-	if (e != NULL)
+	}
+	if (up && unlikely(e->kind == ENTRY_MULTI)) {
+		shared = false;
+		up = take_path(w, i);
+	}
+	if (likely(up))
 		p->out = e->out;
-	if (unlikely(e == NULL || !path_usable(t, e->path))) {
+	if (unlikely(!up || !path_usable(w->tables, e->path))) {
 		burst_drop_icmp(w, i, DROP_PATH_DOWN, HOST_UNREACHABLE, 0);
 		return false;
 	}
@@ -149,19 +149,18 @@ static __rte_noinline bool choose(struct worker *w, unsigned i, struct last *las
 	return true;
 }
 
-// The adjacency that leads to the far end of the tunnel `e`. False: the packet is settled.
-static bool find_core(struct worker *w, unsigned i, const struct entry *e, struct last *last)
+// What leads to the far end of the tunnel `e`. False: nothing that is open.
+static __rte_noinline bool find_core(
+	struct worker *w, unsigned i, const struct entry *e, struct last *last)
 {
-	bool shared = false;
-	if (likely(e->via == last->underlay && e->via != 0)) {
-		last->core = last->via;
-		return true;
-	}
-	const struct entry *core = e->via != 0 ? take_path(w, i, e->via, &shared) : NULL;
-	if (unlikely(core == NULL || core->kind != ENTRY_L2 || (core->flags & ENTRY_DOWN) ||
-		     !path_usable(w->tables, core->path)))
+	const struct entry *core = &w->hop[w->hops];
+	bool up = e->via != 0 && read_hop(w, e->via), shared = up && core->kind != ENTRY_MULTI;
+	if (up && !shared)
+		up = take_path(w, i);
+	if (!up || core->kind != ENTRY_L2 || (core->flags & ENTRY_DOWN) ||
+		!path_usable(w->tables, core->path))
 		return false;
-	last->core = last->via = (uint8_t)w->hops++;
+	last->via = (uint8_t)w->hops++;
 	last->underlay = shared ? e->via : 0;
 	if (!shared)
 		last->route = NOTHING;
@@ -180,14 +179,15 @@ static void want_neighbor(struct worker *w, uint32_t slot)
 }
 
 // The way out must be open. Finds what fits through. Otherwise says why not.
-static __rte_noinline enum drop_reason open_way(struct worker *w, unsigned i, struct last *last)
+static inline enum drop_reason open_way(struct worker *w, unsigned i, struct last *last)
 {
 	const struct entry *e = &w->hop[last->hop], *l2 = e;
 	if (unlikely(e->flags & ENTRY_DOWN))
 		return DROP_INTERFACE_DOWN;
 	if (entry_is_tunnel(e)) {
-		if (unlikely(!find_core(w, i, e, last)))
+		if (unlikely(e->via != last->underlay || e->via == 0) && !find_core(w, i, e, last))
 			return DROP_TUNNEL_DOWN;
+		last->core = last->via;
 		l2 = &w->hop[last->core];
 	}
 	if (unlikely(l2->flags & ENTRY_UNRESOLVED)) {
