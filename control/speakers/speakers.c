@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What was declared: domains, sessions, announcements, joins. A declaration is copied whole, checked for what no
+// What was declared: domains and sessions (announcements and joins are in announce.c). A declaration is copied whole, checked for what no
 // speaker could use, compared with the one before, and handed to the speaker of its instance, which is made with its
 // first domain and goes with its last. What is the same as before costs nothing: no text is rendered for it.
 //
@@ -35,7 +35,7 @@ static char *text_copy(const char *text)
 	return copy;
 }
 
-static void *copy_of(const void *from, size_t bytes)
+void *speakers_copy(const void *from, size_t bytes)
 {
 	void *copy = malloc(bytes > 0 ? bytes : 1);
 
@@ -232,25 +232,6 @@ int speakers_domain_set(
 	return 0;
 }
 
-static void free_group(struct served_domain *domain, struct announcement_group *group)
-{
-	TAILQ_REMOVE(&domain->groups, group, entry);
-	for (unsigned int i = 0; i < group->count; i++) {
-		free((uint32_t *)group->list[i].community);
-		free((struct policy_large *)group->list[i].large);
-	}
-	free(group->list);
-	free(group);
-}
-
-static void free_join(struct speaker *speaker, struct speaker_join *join)
-{
-	TAILQ_REMOVE(&speaker->joins, join, link);
-	policy_clear(&join->a_to_b);
-	policy_clear(&join->b_to_a);
-	free(join);
-}
-
 static void free_session(struct served_session *session)
 {
 	struct speaker *speaker = session->domain->speaker;
@@ -268,10 +249,7 @@ static void free_session(struct served_session *session)
 
 static void free_domain(struct served_domain *domain)
 {
-	struct announcement_group *group;
-
-	while ((group = TAILQ_FIRST(&domain->groups)) != NULL)
-		free_group(domain, group);
+	groups_free(domain);
 	TAILQ_REMOVE(&domain->speaker->domains, domain, link);
 	table_remove(&domain->speaker->speakers->domains, domain);
 	free((char *)domain->declared.name);
@@ -284,7 +262,6 @@ void speakers_domain_delete(struct speakers *speakers, uint32_t id)
 {
 	struct served_domain *domain = served_domain(speakers, id);
 	struct served_session *session, *next;
-	struct speaker_join *join, *next_join;
 
 	if (domain == NULL)
 		return;
@@ -294,11 +271,7 @@ void speakers_domain_delete(struct speakers *speakers, uint32_t id)
 		if (session->domain == domain)
 			speakers_session_delete(speakers, session->id);
 	}
-	TAILQ_FOREACH_SAFE(join, &speaker->joins, link, next_join)
-	{
-		if (join->a == domain || join->b == domain)
-			free_join(speaker, join);
-	}
+	joins_free(speaker, domain);
 	speaker->ops->forget(speaker, domain, NULL);
 	free_domain(domain);
 	if (!TAILQ_EMPTY(&speaker->domains)) {
@@ -347,7 +320,7 @@ static void take_declaration(struct served_session *session, const struct speake
 	session->declared.password =
 		declared->password != NULL ? text_copy(declared->password) : NULL;
 	session->declared.route =
-		copy_of(declared->route, declared->routes * sizeof(*declared->route));
+		speakers_copy(declared->route, declared->routes * sizeof(*declared->route));
 	session->declared.import = &session->import;
 	session->declared.export = &session->export;
 	policy_clear(&old_import);
@@ -400,167 +373,6 @@ void speakers_session_delete(struct speakers *speakers, uint32_t id)
 	speaker->ops->forget(speaker, session->domain, session);
 	free_session(session);
 	steps_changed(speaker);
-}
-
-// --- announcements
-
-static struct announcement_group *find_group(struct served_domain *domain, uint32_t id)
-{
-	struct announcement_group *group;
-
-	TAILQ_FOREACH (group, &domain->groups, entry)
-		if (group->id == id)
-			return group;
-	return NULL;
-}
-
-static bool same_list(const struct announcement_group *group,
-	const struct speaker_announcement *list, unsigned int count)
-{
-	if (group->count != count)
-		return false;
-	for (unsigned int i = 0; i < count; i++) {
-		const struct speaker_announcement *a = &group->list[i], *b = &list[i];
-		if (ip_prefix_compare(&a->prefix, &b->prefix) != 0 ||
-			a->communities != b->communities || a->larges != b->larges ||
-			(a->communities > 0 &&
-				memcmp(a->community, b->community,
-					a->communities * sizeof(*a->community)) != 0) ||
-			(a->larges > 0 &&
-				memcmp(a->large, b->large, a->larges * sizeof(*a->large)) != 0))
-			return false;
-	}
-	return true;
-}
-
-static void add_group(
-	struct served_domain *domain, const struct speaker_group *declared, bool was_up)
-{
-	struct announcement_group *group = calloc(1, sizeof(*group));
-	unsigned int count = declared->count;
-
-	if (group == NULL)
-		abort();
-	*group = (struct announcement_group){.id = declared->id, .kept = true, .count = count};
-	group->up = declared->state == SPEAKER_AS_BEFORE ? was_up
-							 : declared->state == SPEAKER_ANNOUNCED;
-	group->list = copy_of(declared->list, count * sizeof(*group->list));
-	for (unsigned int i = 0; i < count; i++) {
-		struct speaker_announcement *one = &group->list[i];
-		one->community = copy_of(one->community, one->communities * sizeof(uint32_t));
-		one->large = copy_of(one->large, one->larges * sizeof(struct policy_large));
-	}
-	TAILQ_INSERT_TAIL(&domain->groups, group, entry);
-}
-
-// True: the configuration is another.
-static bool set_group(struct served_domain *domain, const struct speaker_group *declared)
-{
-	struct announcement_group *group = find_group(domain, declared->id);
-	struct speaker *speaker = domain->speaker;
-	bool up = declared->state == SPEAKER_ANNOUNCED;
-
-	if (group == NULL) {
-		add_group(domain, declared,
-			declared->state == SPEAKER_AS_BEFORE &&
-				speaker->ops->announces(speaker, domain, declared->id));
-		return true;
-	}
-	if (!same_list(group, declared->list, declared->count)) {
-		bool was_up = group->up;
-		free_group(domain, group);
-		add_group(domain, declared, was_up);
-		return true;
-	}
-	group->kept = true;
-	if (declared->state != SPEAKER_AS_BEFORE && group->up != up) {
-		group->up = up;
-		domain->file.stale = true;
-		speaker->ops->toggle(speaker, domain, group);
-	}
-	return false;
-}
-
-int speakers_announce(struct speakers *speakers, uint32_t id, const struct speaker_group *groups,
-	unsigned int count)
-{
-	struct served_domain *domain = served_domain(speakers, id);
-	struct announcement_group *group, *next;
-	bool changed = false;
-
-	if (domain == NULL)
-		return -ENOENT;
-	TAILQ_FOREACH (group, &domain->groups, entry)
-		group->kept = false;
-	for (unsigned int i = 0; i < count; i++)
-		if (groups[i].count > 0)
-			changed = set_group(domain, &groups[i]) || changed;
-	TAILQ_FOREACH_SAFE(group, &domain->groups, entry, next)
-	{
-		if (group->kept)
-			continue;
-		free_group(domain, group);
-		changed = true;
-	}
-	if (changed) {
-		domain->file.stale = true;
-		steps_changed(domain->speaker);
-	}
-	return 0;
-}
-
-// --- joins
-
-static struct speaker_join *find_join(
-	struct speaker *speaker, const struct served_domain *a, const struct served_domain *b)
-{
-	struct speaker_join *join;
-
-	TAILQ_FOREACH (join, &speaker->joins, link)
-		if ((join->a == a && join->b == b) || (join->a == b && join->b == a))
-			return join;
-	return NULL;
-}
-
-int speakers_join(struct speakers *speakers, uint32_t a_id, uint32_t b_id,
-	const struct policy *a_to_b, const struct policy *b_to_a, struct api_error *error)
-{
-	static const struct policy nothing = {.otherwise = POLICY_REJECT};
-	struct served_domain *a = served_domain(speakers, a_id), *b = served_domain(speakers, b_id);
-
-	if (a == NULL || b == NULL || a == b)
-		return api_fail(error, API_NOT_FOUND, NULL,
-			"a join of domains %u and %u names no two domains with a speaker", a_id,
-			b_id);
-	if (a->speaker != b->speaker || a->speaker->ops == &static_speaker)
-		return api_fail(error, API_REFUSED, "set host-domain to table",
-			"domains \"%s\" and \"%s\" cannot be joined with their BGP attributes yet: "
-			"they have not one speaker",
-			a->declared.name, b->declared.name);
-	struct speaker_join *join = find_join(a->speaker, a, b);
-	if (join != NULL)
-		free_join(a->speaker, join);
-	join = calloc(1, sizeof(*join));
-	if (join == NULL)
-		abort();
-	join->a = a;
-	join->b = b;
-	policy_copy(&join->a_to_b, a_to_b != NULL ? a_to_b : &nothing);
-	policy_copy(&join->b_to_a, b_to_a != NULL ? b_to_a : &nothing);
-	TAILQ_INSERT_TAIL(&a->speaker->joins, join, link);
-	steps_changed(a->speaker);
-	return 0;
-}
-
-void speakers_part(struct speakers *speakers, uint32_t a_id, uint32_t b_id)
-{
-	struct served_domain *a = served_domain(speakers, a_id), *b = served_domain(speakers, b_id);
-	struct speaker_join *join = a != NULL && b != NULL ? find_join(a->speaker, a, b) : NULL;
-
-	if (join == NULL)
-		return;
-	free_join(a->speaker, join);
-	steps_changed(a->speaker);
 }
 
 // --- questions
@@ -618,13 +430,11 @@ static void drop_speaker(struct speaker *speaker)
 {
 	struct served_session *session;
 	struct served_domain *domain;
-	struct speaker_join *join;
 
 	speaker->closing = true;
 	steps_end(speaker);
 	speaker->ops->close(speaker); // answers what waits; sessions are still there to be named
-	while ((join = TAILQ_FIRST(&speaker->joins)) != NULL)
-		free_join(speaker, join);
+	joins_free(speaker, NULL);
 	while ((session = TAILQ_FIRST(&speaker->sessions)) != NULL)
 		free_session(session);
 	while ((domain = TAILQ_FIRST(&speaker->domains)) != NULL)

@@ -161,6 +161,12 @@ struct served_domain *served_domain(struct speakers *speakers, uint32_t id);
 void speaker_report(struct served_session *session, const struct speaker_state *state);
 void speaker_report_all(struct speaker *speaker, const char *detail); // all are down
 
+void *speakers_copy(const void *from, size_t bytes); // malloc'ed, never NULL
+
+// announce.c
+void groups_free(struct served_domain *domain);
+void joins_free(struct speaker *speaker, const struct served_domain *domain); // of it; NULL = all
+
 // steps.c: from what is declared to what the daemon runs
 void steps_changed(struct speaker *speaker); // something declared is not in effect
 void steps_due(int fd, short what, void *ctx);

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a domain announces, in groups that come and go as a whole, and joins that keep attributes. A group whose prefixes are
+// as before and only comes or goes is the kind's to carry out at once (speaker_ops.toggle); everything else is a change of
+// what is rendered.
+
+#include "control/speakers/state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+// --- groups
+
+static void free_group(struct served_domain *domain, struct announcement_group *group)
+{
+	TAILQ_REMOVE(&domain->groups, group, entry);
+	for (unsigned int i = 0; i < group->count; i++) {
+		free((uint32_t *)group->list[i].community);
+		free((struct policy_large *)group->list[i].large);
+	}
+	free(group->list);
+	free(group);
+}
+
+void groups_free(struct served_domain *domain)
+{
+	struct announcement_group *group;
+
+	while ((group = TAILQ_FIRST(&domain->groups)) != NULL)
+		free_group(domain, group);
+}
+
+static struct announcement_group *find_group(struct served_domain *domain, uint32_t id)
+{
+	struct announcement_group *group;
+
+	TAILQ_FOREACH (group, &domain->groups, entry)
+		if (group->id == id)
+			return group;
+	return NULL;
+}
+
+static bool same_list(const struct announcement_group *group,
+	const struct speaker_announcement *list, unsigned int count)
+{
+	if (group->count != count)
+		return false;
+	for (unsigned int i = 0; i < count; i++) {
+		const struct speaker_announcement *a = &group->list[i], *b = &list[i];
+		if (ip_prefix_compare(&a->prefix, &b->prefix) != 0 ||
+			a->communities != b->communities || a->larges != b->larges ||
+			(a->communities > 0 &&
+				memcmp(a->community, b->community,
+					a->communities * sizeof(*a->community)) != 0) ||
+			(a->larges > 0 &&
+				memcmp(a->large, b->large, a->larges * sizeof(*a->large)) != 0))
+			return false;
+	}
+	return true;
+}
+
+static void add_group(
+	struct served_domain *domain, const struct speaker_group *declared, bool was_up)
+{
+	struct announcement_group *group = calloc(1, sizeof(*group));
+	unsigned int count = declared->count;
+
+	if (group == NULL)
+		abort();
+	*group = (struct announcement_group){.id = declared->id, .kept = true, .count = count};
+	group->up = declared->state == SPEAKER_AS_BEFORE ? was_up
+							 : declared->state == SPEAKER_ANNOUNCED;
+	group->list = speakers_copy(declared->list, count * sizeof(*group->list));
+	for (unsigned int i = 0; i < count; i++) {
+		struct speaker_announcement *one = &group->list[i];
+		one->community = speakers_copy(one->community, one->communities * sizeof(uint32_t));
+		one->large = speakers_copy(one->large, one->larges * sizeof(struct policy_large));
+	}
+	TAILQ_INSERT_TAIL(&domain->groups, group, entry);
+}
+
+// True: the configuration is another.
+static bool set_group(struct served_domain *domain, const struct speaker_group *declared)
+{
+	struct announcement_group *group = find_group(domain, declared->id);
+	struct speaker *speaker = domain->speaker;
+	bool up = declared->state == SPEAKER_ANNOUNCED;
+
+	if (group == NULL) {
+		add_group(domain, declared,
+			declared->state == SPEAKER_AS_BEFORE &&
+				speaker->ops->announces(speaker, domain, declared->id));
+		return true;
+	}
+	if (!same_list(group, declared->list, declared->count)) {
+		bool was_up = group->up;
+		free_group(domain, group);
+		add_group(domain, declared, was_up);
+		return true;
+	}
+	group->kept = true;
+	if (declared->state != SPEAKER_AS_BEFORE && group->up != up) {
+		group->up = up;
+		domain->file.stale = true;
+		speaker->ops->toggle(speaker, domain, group);
+	}
+	return false;
+}
+
+int speakers_announce(struct speakers *speakers, uint32_t id, const struct speaker_group *groups,
+	unsigned int count)
+{
+	struct served_domain *domain = served_domain(speakers, id);
+	struct announcement_group *group, *next;
+	bool changed = false;
+
+	if (domain == NULL)
+		return -ENOENT;
+	TAILQ_FOREACH (group, &domain->groups, entry)
+		group->kept = false;
+	for (unsigned int i = 0; i < count; i++)
+		if (groups[i].count > 0)
+			changed = set_group(domain, &groups[i]) || changed;
+	TAILQ_FOREACH_SAFE(group, &domain->groups, entry, next)
+	{
+		if (group->kept)
+			continue;
+		free_group(domain, group);
+		changed = true;
+	}
+	if (changed) {
+		domain->file.stale = true;
+		steps_changed(domain->speaker);
+	}
+	return 0;
+}
+
+// --- joins
+
+static void free_join(struct speaker *speaker, struct speaker_join *join)
+{
+	TAILQ_REMOVE(&speaker->joins, join, link);
+	policy_clear(&join->a_to_b);
+	policy_clear(&join->b_to_a);
+	free(join);
+}
+
+void joins_free(struct speaker *speaker, const struct served_domain *domain)
+{
+	struct speaker_join *join, *next;
+
+	TAILQ_FOREACH_SAFE(join, &speaker->joins, link, next)
+	{
+		if (domain == NULL || join->a == domain || join->b == domain)
+			free_join(speaker, join);
+	}
+}
+
+static struct speaker_join *find_join(
+	struct speaker *speaker, const struct served_domain *a, const struct served_domain *b)
+{
+	struct speaker_join *join;
+
+	TAILQ_FOREACH (join, &speaker->joins, link)
+		if ((join->a == a && join->b == b) || (join->a == b && join->b == a))
+			return join;
+	return NULL;
+}
+
+int speakers_join(struct speakers *speakers, uint32_t a_id, uint32_t b_id,
+	const struct policy *a_to_b, const struct policy *b_to_a, struct api_error *error)
+{
+	static const struct policy nothing = {.otherwise = POLICY_REJECT};
+	struct served_domain *a = served_domain(speakers, a_id), *b = served_domain(speakers, b_id);
+
+	if (a == NULL || b == NULL || a == b)
+		return api_fail(error, API_NOT_FOUND, NULL,
+			"a join of domains %u and %u names no two domains with a speaker", a_id,
+			b_id);
+	if (a->speaker != b->speaker || a->speaker->ops == &static_speaker)
+		return api_fail(error, API_REFUSED, "set host-domain to table",
+			"domains \"%s\" and \"%s\" cannot be joined with their BGP attributes yet: "
+			"they have not one speaker",
+			a->declared.name, b->declared.name);
+	struct speaker_join *join = find_join(a->speaker, a, b);
+	if (join != NULL)
+		free_join(a->speaker, join);
+	join = calloc(1, sizeof(*join));
+	if (join == NULL)
+		abort();
+	join->a = a;
+	join->b = b;
+	policy_copy(&join->a_to_b, a_to_b != NULL ? a_to_b : &nothing);
+	policy_copy(&join->b_to_a, b_to_a != NULL ? b_to_a : &nothing);
+	TAILQ_INSERT_TAIL(&a->speaker->joins, join, link);
+	steps_changed(a->speaker);
+	return 0;
+}
+
+void speakers_part(struct speakers *speakers, uint32_t a_id, uint32_t b_id)
+{
+	struct served_domain *a = served_domain(speakers, a_id), *b = served_domain(speakers, b_id);
+	struct speaker_join *join = a != NULL && b != NULL ? find_join(a->speaker, a, b) : NULL;
+
+	if (join == NULL)
+		return;
+	free_join(a->speaker, join);
+	steps_changed(a->speaker);
+}
