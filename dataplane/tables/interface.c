@@ -88,8 +88,18 @@ static void count_uses(struct tables *t, const struct interface_refs *refs, int 
 	t->group_slots.uses[refs->underlay] += change;
 }
 
+// The list of the record's port; tunnels are in none.
+static uint32_t port_owner(const struct tables *t, uint32_t slot)
+{
+	const struct wire_interface *r = &t->interface_record[slot];
+	return r->kind == WIRE_INTERFACE_ETHERNET ? r->port + 1 : 0;
+}
+
+// What the record in the table refers to, is referred to by it from here on, or no longer.
+
 static void use(struct tables *t, uint32_t slot, const struct interface_refs *refs)
 {
+	links_add(&t->port_interfaces, port_owner(t, slot), slot);
 	count_uses(t, refs, 1);
 	links_add(&t->limiter_in_interfaces, refs->limiter_in, slot);
 	links_add(&t->limiter_out_interfaces, refs->limiter_out, slot);
@@ -97,6 +107,7 @@ static void use(struct tables *t, uint32_t slot, const struct interface_refs *re
 
 static void unuse(struct tables *t, uint32_t slot, const struct interface_refs *refs)
 {
+	links_remove(&t->port_interfaces, port_owner(t, slot), slot);
 	count_uses(t, refs, -1);
 	links_remove(&t->limiter_in_interfaces, refs->limiter_in, slot);
 	links_remove(&t->limiter_out_interfaces, refs->limiter_out, slot);
@@ -282,8 +293,8 @@ static void take(struct dataplane *dp, const struct change *c)
 		interface_resolve(dp, record, &before);
 		unuse(t, c->slot, &before);
 	}
-	use(t, c->slot, &c->refs);
 	*record = *c->r;
+	use(t, c->slot, &c->refs);
 	if (c->fresh || c->hard)
 		interface_write_hard(dp, c->slot, c->r, &c->refs);
 	interface_write_soft(dp, c->slot, c->r, &c->refs);
@@ -296,12 +307,12 @@ void interfaces_follow_port(
 	struct dataplane *dp, uint32_t port, void (*changed)(void *ctx, uint32_t slot), void *ctx)
 {
 	struct tables *t = dp->tables;
-	for (uint32_t slot = 1; slot <= t->interface_slots.high; slot++) {
-		const struct wire_interface *r = interface_record(dp, slot);
-		if (r == NULL || r->kind != WIRE_INTERFACE_ETHERNET || r->port != port ||
-			t->interface[slot].mtu == interface_mtu(dp, r))
+	const struct links *l = &t->port_interfaces;
+	for (uint32_t slot = l->first[port + 1]; slot != 0; slot = l->next[slot]) {
+		uint16_t mtu = interface_mtu(dp, &t->interface_record[slot]);
+		if (t->interface[slot].mtu == mtu)
 			continue;
-		__atomic_store_n(&t->interface[slot].mtu, interface_mtu(dp, r), __ATOMIC_RELAXED);
+		__atomic_store_n(&t->interface[slot].mtu, mtu, __ATOMIC_RELAXED);
 		entries_follow_interface(dp, slot);
 		changed(ctx, slot);
 	}

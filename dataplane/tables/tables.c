@@ -80,6 +80,7 @@ int tables_create(const struct dataplane_config *c, struct reclaim *reclaim, str
 	if (!HUGE_ARRAY(t, entry, t->interface_base + interfaces) || !ARRAY(t, up, c->paths) ||
 		!ARRAY(t, live, c->paths) || !ARRAY(t, path_interface, c->paths) ||
 		!ARRAY(t, path_neighbor, c->paths) ||
+		!make_links(t, &t->port_interfaces, PORT_MAX + 1, interfaces) ||
 		!make_links(t, &t->interface_paths, interfaces, c->paths) ||
 		!make_links(t, &t->interface_locals, interfaces, c->locals) ||
 		!ARRAY(t, local_changes, interfaces) || !ARRAY(t, local_dirty, interfaces) ||

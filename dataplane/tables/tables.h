@@ -79,6 +79,7 @@ struct tables {
 	uint8_t *local_dirty;  // by interface slot: it is among them
 	uint32_t *local_count; // by interface slot
 	// Who names a slot; members are slots, of groups GROUP_MEMBER().
+	struct links port_interfaces; // by port + 1
 	struct links interface_paths;
 	struct links neighbor_paths;
 	struct links path_groups;
