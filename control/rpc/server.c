@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // The server: the socket file, who is let in, the tables of methods, the clock. One tick watches over all
-// clients while there are any; an idle culvertd wakes up for none of this.
+// clients while there are any. Once a second the socket's file is looked at: a server without one is deaf, and somebody
+// who tidied up in /run is no reason to restart.
 //
 // Who has no role is told so and never occupies a place. Places are limited per user and in all, and the last
 // ones are kept for administrators, so that no other user's connections lock them out.
@@ -9,11 +10,13 @@
 #include "control/rpc/server.h"
 
 #include "control/api/methods.h"
+#include "control/base/log.h"
 
 #include <event2/event.h>
 #include <jansson.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,6 +197,19 @@ static bool somebody_listens(const struct sockaddr_un *address)
 	return answer;
 }
 
+// The socket's directory, when only the last part of it is missing. Its end is seen when binding.
+static void make_directory(const char *path)
+{
+	char directory[PATH_MAX];
+
+	snprintf(directory, sizeof(directory), "%s", path);
+	char *slash = strrchr(directory, '/');
+	if (slash != NULL && slash != directory) {
+		*slash = '\0';
+		mkdir(directory, 0755);
+	}
+}
+
 static int listen_at(struct rpc_server *server, const char *path, struct api_error *error)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -211,6 +227,7 @@ static int listen_at(struct rpc_server *server, const char *path, struct api_err
 				"another culvertd listens on %s", path);
 		unlink(path);
 	}
+	make_directory(path);
 	server->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	// The mode given before bind() is the file's from its first moment, less the umask.
 	if (server->listener < 0 || fchmod(server->listener, mode) < 0 ||
@@ -218,7 +235,8 @@ static int listen_at(struct rpc_server *server, const char *path, struct api_err
 		return api_fail(error, API_REFUSED,
 			"does its directory exist, and may culvertd write there?",
 			"cannot make the control socket %s: %s", path, strerror(errno));
-	server->path = strdup(path);
+	if (server->path == NULL)
+		server->path = strdup(path);
 	if (server->path == NULL || stat(path, &status) < 0 || chmod(path, mode) < 0 ||
 		(server->options.group != 0 && chown(path, (uid_t)-1, server->options.group) < 0) ||
 		listen(server->listener, BACKLOG) < 0)
@@ -230,6 +248,52 @@ static int listen_at(struct rpc_server *server, const char *path, struct api_err
 	if (server->acceptable == NULL)
 		return api_fail(error, API_INTERNAL, NULL, "out of memory");
 	event_add(server->acceptable, NULL);
+	return 0;
+}
+
+// A new socket under the old name; a bound socket cannot be given its name back. Who waits at the old one is let in.
+static void listen_again(struct rpc_server *server)
+{
+	struct event *acceptable = server->acceptable;
+	int listener = server->listener;
+	struct api_error error = {0};
+
+	server->acceptable = NULL;
+	server->listener = -1;
+	if (listen_at(server, server->path, &error) != 0) {
+		if (server->listener >= 0)
+			close(server->listener);
+		server->listener = listener;
+		server->acceptable = acceptable;
+		if (!server->path_lost)
+			log_error("rpc", error.message, log_text("hint", error.hint));
+		server->path_lost = true;
+		return;
+	}
+	server->path_lost = false;
+	log_warning("rpc", "the control socket's file was gone, and is there again",
+		log_text("path", server->path));
+	on_acceptable(listener, 0, server);
+	event_free(acceptable);
+	close(listener);
+}
+
+static void on_watch(evutil_socket_t fd, short what, void *ctx)
+{
+	struct rpc_server *server = ctx;
+	struct stat status;
+
+	if (lstat(server->path, &status) != 0 && (errno == ENOENT || errno == ENOTDIR))
+		listen_again(server);
+}
+
+static int watch(struct rpc_server *server, struct api_error *error)
+{
+	const struct timeval second = {.tv_sec = 1};
+
+	server->watch = event_new(server->options.base, -1, EV_PERSIST, on_watch, server);
+	if (server->watch == NULL || event_add(server->watch, &second) != 0)
+		return api_fail(error, API_INTERNAL, NULL, "out of memory");
 	return 0;
 }
 
@@ -290,6 +354,8 @@ int rpc_server_create(
 		ret = rpc_server_add(server, builtin_methods, server);
 	if (ret == 0 && options->path != NULL)
 		ret = listen_at(server, options->path, error);
+	if (ret == 0 && options->path != NULL)
+		ret = watch(server, error);
 	if (ret < 0) {
 		rpc_server_destroy(server);
 		return ret;
@@ -315,6 +381,8 @@ void rpc_server_destroy(struct rpc_server *server)
 		event_free(server->acceptable);
 	if (server->tick != NULL)
 		event_free(server->tick);
+	if (server->watch != NULL)
+		event_free(server->watch);
 	// Only our own file: a successor may have put its own in the place.
 	if (server->path != NULL && lstat(server->path, &status) == 0 &&
 		status.st_ino == server->path_inode)

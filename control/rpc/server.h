@@ -77,6 +77,8 @@ struct rpc_server {
 	gid_t overflow_gid;
 	char *path;
 	uint64_t path_inode;
+	struct event *watch; // once a second: is the file still there?
+	bool path_lost;      // it is not, and cannot be made again
 	int listener;
 	struct event *acceptable;
 	struct event *tick; // armed while there are clients
