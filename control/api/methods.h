@@ -113,6 +113,7 @@
 //                "records": {"sent": 812, "written": 800, "unchanged": 12, "refused": 0, "pending": 0},
 //                "installed": {"interfaces": 6, "vrfs": 5, "routes": 42, "nexthops": 8, "tunnels": 2, "limiters": 4}},
 //  "bridge": {"mode": "netns", "route_messages": 91, "overruns": 0, "resyncs": 0, "dumps": 5, "drift": 0,
+//             "drift_last": "",                // what was put back last, "route 10.9.0.0/16 table 254 removed"
 //             "quarantined": 0},
 //  "circuits": {"up": 1, "degraded": 1, "down": 0, "disabled": 0},
 //  "sessions": {"established": 2, "down": 0},

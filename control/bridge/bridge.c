@@ -4,15 +4,16 @@
 //	decode, hops, routes             a route message; what a million of them are stored in
 //	mirror, reconcile                kernel routes -> changes, reported once
 //	neighbor, install, interface     what we put into the kernel
+//	held, repair                     what keeps it there
 //	space                            namespaces and domains
-//	sweep                            what an earlier life left behind
+//	mark, guard, sweep               whose it is, and what an earlier life left behind
 // Everything runs on the route thread's event loop and nothing blocks it: requests that the kernel answers at
 // once are made on the spot, everything else is an event.
 
-#include "control/bridge/guard.h"
 #include "control/bridge/kernel.h"
 #include "control/bridge/mirror.h"
 #include "control/bridge/reconcile.h"
+#include "control/bridge/repair.h"
 #include "control/bridge/space.h"
 
 #include <errno.h>
@@ -42,21 +43,9 @@ void bridge_log(const char *level, const char *format, ...)
 static void on_tick(evutil_socket_t fd, short what, void *ctx)
 {
 	struct bridge *bridge = ctx;
-	struct host_interface *interface;
-	struct domain *domain;
 	struct space *space;
-	uint32_t cursor = 0;
 
-	while ((interface = idmap_next(&bridge->interfaces, &cursor)) != NULL) {
-		if (interface->ifindex == 0)
-			interface_restore(interface, NULL);
-		neighbors_retry(bridge, interface);
-	}
-	cursor = 0;
-	while ((domain = idmap_next(&bridge->domains, &cursor)) != NULL)
-		install_statics(domain);
-	LIST_FOREACH (space, &bridge->spaces, entry)
-		guard_check(space);
+	repair_round(bridge);
 	if (++bridge->ticks % bridge->check_interval == 0)
 		LIST_FOREACH (space, &bridge->spaces, entry)
 			mirror_check(space);
@@ -115,7 +104,8 @@ int bridge_create(
 		goto no_memory;
 	bridge->buffers = buffers_new();
 	bridge->tick = event_new(bridge->base, -1, EV_PERSIST, on_tick, bridge);
-	if (bridge->buffers == NULL || bridge->tick == NULL || event_add(bridge->tick, &second))
+	if (repair_start(bridge) || bridge->buffers == NULL || bridge->tick == NULL ||
+		event_add(bridge->tick, &second))
 		goto no_memory;
 	*out = bridge;
 	return 0;
@@ -142,6 +132,7 @@ void bridge_destroy(struct bridge *bridge)
 		domain_free(domain);
 	while ((space = LIST_FIRST(&bridge->spaces)) != NULL)
 		space_close(space);
+	repair_stop(bridge);
 	idmap_free(&bridge->interfaces);
 	idmap_free(&bridge->domains);
 	hops_free(&bridge->hops);

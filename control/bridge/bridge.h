@@ -48,6 +48,8 @@ struct bridge_callbacks {
 	// A managed neighbor became usable (mac given) or unusable (mac NULL).
 	void (*neighbor)(void *ctx, uint32_t interface, const struct ip_address *address,
 		const uint8_t *mac);
+	// A host interface that somebody deleted was made again: whoever had a queue of it needs a new one. May be NULL.
+	void (*interface_made)(void *ctx, uint32_t interface);
 };
 
 struct bridge_options {
@@ -104,7 +106,7 @@ int bridge_interface_set(
 void bridge_interface_delete(struct bridge *bridge, uint32_t id);
 // A new attached queue for the data plane; the caller owns and closes *fd once it has been sent.
 int bridge_interface_queue(struct bridge *bridge, uint32_t id, int *fd, struct api_error *error);
-// Carrier follows the port. Down invalidates the routes over it at once.
+// Carrier follows the port, within a few turns of the loop. Down invalidates the routes over it.
 void bridge_interface_carrier(struct bridge *bridge, uint32_t id, bool up);
 
 // Managed neighbors (NTF_EXT_MANAGED): the kernel keeps resolving them.
@@ -155,7 +157,10 @@ void bridge_sweep_preview(struct bridge *bridge, struct bridge_sweep *sweep);
 
 struct bridge_counters {
 	uint64_t route_messages, overruns, resyncs, dumps;
-	uint64_t drift; // differences a periodic dump found against the mirror; must stay 0
+	// Differences found and mended: of a periodic dump against the mirror, and of what we put into the kernel against
+	// what is there. Stays 0 unless somebody else works in our namespaces.
+	uint64_t drift;
+	char drift_last[128]; // the last of them, "" = none
 };
 void bridge_counters(const struct bridge *bridge, struct bridge_counters *counters);
 

@@ -2,13 +2,14 @@
 // Host interfaces: a TAP or TUN device in its domain's namespace, with the port's MAC, an MTU and our addresses.
 // Setting one makes the device or adopts it: if the data plane of an earlier life still holds a queue, the
 // device, its addresses and the sessions over it are all still there and only what differs is changed.
-// A device that someone deletes under us is made again with the next tick.
+// A device that someone deletes under us is made again (repair.c).
 
 #include "control/bridge/space.h"
 
 #include "control/bridge/kernel.h"
 #include "control/bridge/mirror.h"
 #include "control/bridge/netns.h"
+#include "control/bridge/repair.h"
 #include "control/bridge/tap.h"
 
 #include <errno.h>
@@ -18,58 +19,61 @@
 #include <unistd.h>
 
 // IPv6 on a device: neighbor discovery wants a link-local address where we have one at all; else all is quiet.
-static void quiet(const struct bridge_interface *declared)
+unsigned int interface_settings(const struct bridge_interface *declared)
 {
+	static const char *const off[] = {"ipv4/conf/%s/forwarding", "ipv6/conf/%s/forwarding"};
 	char path[96];
 	bool v6 = false;
+	unsigned int wrong = 0;
 
 	for (unsigned int i = 0; i < declared->addresses; i++)
 		v6 = v6 || declared->address[i].address.family == 6;
 	snprintf(path, sizeof(path), "ipv6/conf/%s/disable_ipv6", declared->name);
-	netns_sysctl(path, v6 ? "0" : "1");
+	wrong += (unsigned int)netns_keep(path, v6 ? "0" : "1");
+	for (unsigned int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), off[i], declared->name);
+		wrong += (unsigned int)netns_keep(path, "0");
+	}
+	return wrong;
 }
 
-// Opens a queue inside the namespace and prepares the device's settings that are reached by name only.
-static int open_queue(const struct host_interface *interface, bool prepare, int *fd)
+// Opens a queue inside the namespace. *fresh (may be NULL): the device was made by that.
+static int open_queue(const struct host_interface *interface, int *fd, bool *fresh)
 {
 	int back;
 	int err = netns_enter(interface->domain->space->fd, &back);
 
 	if (err)
 		return err;
-	err = tap_open(interface->name, interface->declared.tun, fd);
-	if (err == 0 && prepare)
-		quiet(&interface->declared);
+	err = tap_open(interface->name, interface->declared.tun, fd, fresh);
+	if (err == 0 && fresh)
+		interface_settings(&interface->declared);
 	netns_leave(back);
 	return err;
 }
 
-// The device's settings, as declared.
-static int configure(struct host_interface *interface)
+// The device's settings, as declared. `fresh`: it has none yet.
+static int configure(struct host_interface *interface, bool fresh)
 {
 	const struct bridge_interface *declared = &interface->declared;
 	struct netlink *command = &interface->domain->space->command;
 	struct kernel_link link;
-	int back;
-	int err = netns_enter(interface->domain->space->fd, &back);
+	int err = kernel_link_get(command, interface->name, &link);
 
 	if (err)
 		return err;
-	quiet(declared);
-	netns_leave(back);
-	err = kernel_link_get(command, interface->name, &link);
-	if (err)
-		return err;
-	bool same = link.up && link.mtu == declared->mtu &&
+	if (fresh)
+		kernel_link_one_queue(command, link.index); // without it all works, only dearer
+	bool same = link.up && link.mtu == declared->mtu && !(link.noarp && !declared->tun) &&
 		    (declared->tun || memcmp(link.mac, declared->mac, 6) == 0);
 	if (!same)
 		err = kernel_link_set(
 			command, link.index, declared->tun ? NULL : declared->mac, declared->mtu);
 	if (err == 0)
-		err = kernel_addresses_set(
+		err = (fresh ? kernel_addresses_add : kernel_addresses_set)(
 			command, link.index, declared->address, declared->addresses);
 	interface->ifindex = (uint32_t)link.index;
-	if (err == 0)
+	if (err >= 0)
 		err = install_rules(interface);
 	return err;
 }
@@ -79,7 +83,6 @@ static void name_link(struct host_interface *interface)
 {
 	struct space *space = interface->domain->space;
 	struct link *link = mirror_link(space, interface->ifindex);
-	struct domain *domain;
 
 	if (link == NULL)
 		return;
@@ -87,20 +90,21 @@ static void name_link(struct host_interface *interface)
 		link->interface = interface;
 		mirror_link_named(space, link);
 	}
-	TAILQ_FOREACH (domain, &space->domains, entry)
-		install_statics(domain);
+	space->retry = true; // static routes over it
+	if (!TAILQ_EMPTY(&space->held.waiting))
+		repair_soon(space->bridge);
 }
 
 int interface_restore(struct host_interface *interface, struct api_error *error)
 {
 	int fd;
 	const char *what = "made";
+	bool fresh = false;
+	int err = open_queue(interface, &fd, &fresh);
 
-	if (interface->anchor >= 0)
-		close(interface->anchor);
-	interface->anchor = -1;
-	int err = open_queue(interface, true, &fd);
 	if (err == 0) {
+		if (interface->anchor >= 0)
+			close(interface->anchor); // not before: it may be the device's last queue
 		interface->anchor = fd;
 		if (!interface->carrier)
 			err = tap_carrier(fd, false);
@@ -110,7 +114,7 @@ int interface_restore(struct host_interface *interface, struct api_error *error)
 	}
 	if (err == 0) {
 		what = "configured";
-		err = configure(interface);
+		err = configure(interface, fresh);
 	}
 	if (err)
 		return api_fail(error, API_REFUSED,
@@ -118,6 +122,7 @@ int interface_restore(struct host_interface *interface, struct api_error *error)
 							: NULL,
 			"host interface \"%s\" cannot be %s: %s", interface->name, what,
 			strerror(-err));
+	interface->made = true;
 	name_link(interface);
 	return 0;
 }
@@ -128,6 +133,19 @@ static bool same_device(
 	return strcmp(interface->name, declared->name) == 0 &&
 	       interface->declared.tun == declared->tun &&
 	       interface->declared.domain == declared->domain;
+}
+
+static bool same_addresses(
+	const struct host_interface *interface, const struct bridge_interface *declared)
+{
+	const struct bridge_interface *mine = &interface->declared;
+
+	for (unsigned int i = 0; i < mine->addresses && i < declared->addresses; i++)
+		if (mine->address[i].len != declared->address[i].len ||
+			ip_address_compare(
+				&mine->address[i].address, &declared->address[i].address) != 0)
+			return false;
+	return mine->addresses == declared->addresses;
 }
 
 int bridge_interface_set(
@@ -161,14 +179,14 @@ int bridge_interface_set(
 		interface->carrier = true;
 		interface->domain = domain;
 		memcpy(interface->name, declared->name, len + 1);
-	} else {
+	} else if (!same_addresses(interface, declared)) {
 		remove_rules(interface);
 	}
 	interface->declared = *declared;
 	interface->declared.name = interface->name;
 	if (fresh || interface->ifindex == 0)
 		return interface_restore(interface, error);
-	int err = configure(interface);
+	int err = configure(interface, false);
 	if (err)
 		return api_fail(error, API_REFUSED, NULL,
 			"host interface \"%s\" cannot be configured: %s", interface->name,
@@ -185,6 +203,7 @@ void interface_free(struct host_interface *interface)
 		link->interface = NULL;
 	if (interface->anchor >= 0)
 		close(interface->anchor);
+	repair_forget_interface(interface);
 	neighbors_free(interface);
 	space->interface_count--;
 	space->mark_old = true;
@@ -220,7 +239,7 @@ int bridge_interface_queue(struct bridge *bridge, uint32_t id, int *fd, struct a
 		if (err)
 			return err;
 	}
-	int err = open_queue(interface, false, fd);
+	int err = open_queue(interface, fd, NULL);
 	if (err == 0 && !interface->carrier) {
 		err = tap_carrier(*fd, false); // attaching has raised it
 		if (err) {
@@ -235,23 +254,30 @@ int bridge_interface_queue(struct bridge *bridge, uint32_t id, int *fd, struct a
 	return 0;
 }
 
+void host_carrier_apply(struct host_interface *interface)
+{
+	struct space *space = interface->domain->space;
+	struct link *link = idmap_get(&space->links, interface->ifindex);
+
+	interface->carrier_due = false;
+	if (interface->anchor < 0)
+		return;
+	int err = tap_carrier(interface->anchor, interface->carrier);
+	// EPERM: no queue is attached (yet). The one that will be brings the carrier with it.
+	if (err && !(interface->carrier && err == -EPERM))
+		bridge_log("warning", "msg=\"cannot set carrier\" interface=%s errno=%d",
+			interface->name, -err);
+	// Up is taken from the kernel's message, when there are routes to look at; down from here.
+	if (link && !interface->carrier)
+		mirror_link_down(space, link);
+}
+
 void bridge_interface_carrier(struct bridge *bridge, uint32_t id, bool up)
 {
 	struct host_interface *interface = idmap_get(&bridge->interfaces, id);
-	struct link *link;
 
 	if (interface == NULL)
 		return;
 	interface->carrier = up;
-	if (interface->anchor < 0)
-		return;
-	int err = tap_carrier(interface->anchor, up);
-	// EPERM: no queue is attached (yet). The one that will be brings the carrier with it.
-	if (err && !(up && err == -EPERM))
-		bridge_log("warning", "msg=\"cannot set carrier\" interface=%s errno=%d",
-			interface->name, -err);
-	// Up is taken from the kernel's message, when there are routes to look at; down at once.
-	link = idmap_get(&interface->domain->space->links, interface->ifindex);
-	if (link && !up)
-		mirror_link_down(interface->domain->space, link);
+	repair_carrier(interface); // a port takes thousands along: not in this turn
 }

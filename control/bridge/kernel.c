@@ -15,6 +15,7 @@
 #include <linux/if_arp.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 
 #ifndef IFF_LOWER_UP
@@ -31,6 +32,7 @@ bool kernel_link_parse(const struct nlmsghdr *header, struct kernel_link *link)
 		return false;
 	link->index = ifi->ifi_index;
 	link->up = ifi->ifi_flags & IFF_UP;
+	link->noarp = ifi->ifi_flags & IFF_NOARP;
 	link->running = (ifi->ifi_flags & (IFF_UP | IFF_LOWER_UP)) == (IFF_UP | IFF_LOWER_UP);
 	if (attr[IFLA_IFNAME])
 		netlink_text(attr[IFLA_IFNAME], link->name, sizeof(link->name));
@@ -64,9 +66,22 @@ int kernel_link_get(struct netlink *netlink, const char *name, struct kernel_lin
 	return err ? err : link->index == 0 ? -ENODEV : 0;
 }
 
+int kernel_link_at(struct netlink *netlink, int index, struct kernel_link *link)
+{
+	struct ifinfomsg ifi = {.ifi_index = index};
+	struct netlink_message message;
+
+	*link = (struct kernel_link){0};
+	int err = netlink_get(netlink, netlink_begin(&message, RTM_GETLINK, 0, &ifi, sizeof(ifi)),
+		link_object, link);
+	return err ? err : link->index == 0 ? -ENODEV : 0;
+}
+
 int kernel_link_set(struct netlink *netlink, int index, const uint8_t *mac, uint16_t mtu)
 {
-	struct ifinfomsg ifi = {.ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+	struct ifinfomsg ifi = {.ifi_index = index,
+		.ifi_flags = IFF_UP,
+		.ifi_change = IFF_UP | (mac ? IFF_NOARP : 0)};
 	struct netlink_message message;
 	struct nlmsghdr *request = netlink_begin(&message, RTM_NEWLINK, 0, &ifi, sizeof(ifi));
 
@@ -74,6 +89,42 @@ int kernel_link_set(struct netlink *netlink, int index, const uint8_t *mac, uint
 		mnl_attr_put(request, IFLA_ADDRESS, 6, mac);
 	if (mtu)
 		mnl_attr_put_u32(request, IFLA_MTU, mtu);
+	return netlink_request(netlink, request);
+}
+
+static int set_flags(struct netlink *netlink, int index, unsigned int flags, const char *name)
+{
+	struct ifinfomsg ifi = {
+		.ifi_index = index, .ifi_flags = flags, .ifi_change = name ? 0 : IFF_UP};
+	struct netlink_message message;
+	struct nlmsghdr *request = netlink_begin(&message, RTM_NEWLINK, 0, &ifi, sizeof(ifi));
+
+	if (name)
+		mnl_attr_put_strz(request, IFLA_IFNAME, name);
+	return netlink_request(netlink, request);
+}
+
+int kernel_link_rename(struct netlink *netlink, int index, const char *name)
+{
+	int err = set_flags(netlink, index, 0, name);
+
+	if (err != -EBUSY)
+		return err;
+	err = set_flags(netlink, index, 0, NULL);
+	if (err == 0)
+		err = set_flags(netlink, index, 0, name);
+	int up = set_flags(netlink, index, IFF_UP, NULL);
+	return err ? err : up;
+}
+
+int kernel_link_one_queue(struct netlink *netlink, int index)
+{
+	struct tcmsg tcm = {.tcm_family = AF_UNSPEC, .tcm_ifindex = index, .tcm_parent = TC_H_ROOT};
+	struct netlink_message message;
+	struct nlmsghdr *request = netlink_begin(
+		&message, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, &tcm, sizeof(tcm));
+
+	mnl_attr_put_strz(request, TCA_KIND, "pfifo");
 	return netlink_request(netlink, request);
 }
 
@@ -144,13 +195,30 @@ int kernel_addresses_set(struct netlink *netlink, int index,
 	struct address_list have = {.index = index};
 	struct ifaddrmsg ifa = {.ifa_index = (unsigned int)index};
 	int err = netlink_dump(netlink, RTM_GETADDR, &ifa, sizeof(ifa), address_object, &have);
+	int changes = 0;
+
+	for (unsigned int i = 0; err == 0 && i < count; i++) {
+		if (address_in(&address[i], have.address, have.count))
+			continue;
+		err = address_change(netlink, RTM_NEWADDR, index, &address[i]);
+		changes++;
+	}
+	for (unsigned int i = 0; err == 0 && i < have.count; i++) {
+		if (address_in(&have.address[i], address, count))
+			continue;
+		err = address_change(netlink, RTM_DELADDR, index, &have.address[i]);
+		changes++;
+	}
+	return err ? err : changes;
+}
+
+int kernel_addresses_add(struct netlink *netlink, int index,
+	const struct bridge_interface_address *address, unsigned int count)
+{
+	int err = 0;
 
 	for (unsigned int i = 0; err == 0 && i < count; i++)
-		if (!address_in(&address[i], have.address, have.count))
-			err = address_change(netlink, RTM_NEWADDR, index, &address[i]);
-	for (unsigned int i = 0; err == 0 && i < have.count; i++)
-		if (!address_in(&have.address[i], address, count))
-			err = address_change(netlink, RTM_DELADDR, index, &have.address[i]);
+		err = address_change(netlink, RTM_NEWADDR, index, &address[i]);
 	return err;
 }
 
@@ -186,6 +254,14 @@ int kernel_route_set(struct netlink *netlink, const struct kernel_route *route)
 		route_message(&message, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route));
 }
 
+int kernel_route_add(struct netlink *netlink, const struct kernel_route *route)
+{
+	struct netlink_message message;
+
+	return netlink_request(
+		netlink, route_message(&message, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, route));
+}
+
 int kernel_route_delete(struct netlink *netlink, const struct kernel_route *route)
 {
 	struct netlink_message message;
@@ -201,37 +277,74 @@ static struct nlmsghdr *rule_message(
 		.family = ip_af(rule->family),
 		.action = rule->action,
 		.table = RT_TABLE_UNSPEC,
-		.src_len = rule->from ? ip_bits(rule->family) : 0,
+		.src_len = rule->from.address.family ? rule->from.len : 0,
+		.dst_len = rule->to.address.family ? rule->to.len : 0,
+		.flags = rule->invert ? FIB_RULE_INVERT : 0,
 	};
 	struct nlmsghdr *request = netlink_begin(message, type, flags, &frh, sizeof(frh));
 
 	mnl_attr_put_u32(request, FRA_PRIORITY, rule->priority);
 	if (rule->table)
 		mnl_attr_put_u32(request, FRA_TABLE, rule->table);
+	if (rule->target)
+		mnl_attr_put_u32(request, FRA_GOTO, rule->target);
 	if (rule->iif)
 		mnl_attr_put_strz(request, FRA_IIFNAME, rule->iif);
-	if (rule->from)
-		netlink_put_address(request, FRA_SRC, rule->from);
+	if (rule->from.address.family)
+		netlink_put_address(request, FRA_SRC, &rule->from.address);
+	if (rule->to.address.family)
+		netlink_put_address(request, FRA_DST, &rule->to.address);
 	if (rule->protocol)
 		mnl_attr_put_u8(request, FRA_PROTOCOL, rule->protocol);
 	return request;
 }
 
-int kernel_rule_set(struct netlink *netlink, const struct kernel_rule *rule)
+bool kernel_rule_parse(const struct nlmsghdr *header, struct kernel_rule *rule, char *iif)
+{
+	const struct nlattr *attr[FRA_MAX + 1];
+	const struct fib_rule_hdr *frh = mnl_nlmsg_get_payload(header);
+
+	*rule = (struct kernel_rule){0};
+	if (!netlink_parse(header, sizeof(*frh), attr, FRA_MAX))
+		return false;
+	rule->family = frh->family == AF_INET6 ? 6 : 4;
+	rule->action = frh->action;
+	rule->invert = frh->flags & FIB_RULE_INVERT;
+	rule->table = attr[FRA_TABLE] ? mnl_attr_get_u32(attr[FRA_TABLE]) : frh->table;
+	if (attr[FRA_PRIORITY])
+		rule->priority = mnl_attr_get_u32(attr[FRA_PRIORITY]);
+	if (attr[FRA_GOTO])
+		rule->target = mnl_attr_get_u32(attr[FRA_GOTO]);
+	if (attr[FRA_PROTOCOL])
+		rule->protocol = mnl_attr_get_u8(attr[FRA_PROTOCOL]);
+	if (netlink_address(attr[FRA_SRC], frh->family, &rule->from.address))
+		rule->from.len = frh->src_len;
+	else
+		rule->from = (struct ip_prefix){0};
+	if (netlink_address(attr[FRA_DST], frh->family, &rule->to.address))
+		rule->to.len = frh->dst_len;
+	else
+		rule->to = (struct ip_prefix){0};
+	if (attr[FRA_IIFNAME] && iif) {
+		netlink_text(attr[FRA_IIFNAME], iif, 16);
+		rule->iif = iif;
+	}
+	return true;
+}
+
+int kernel_rule_add(struct netlink *netlink, const struct kernel_rule *rule)
 {
 	struct netlink_message message;
-	int err = netlink_request(
-		netlink, rule_message(&message, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, rule));
 
-	return err == -EEXIST ? 0 : err;
+	return netlink_request(
+		netlink, rule_message(&message, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, rule));
 }
 
 int kernel_rule_delete(struct netlink *netlink, const struct kernel_rule *rule)
 {
 	struct netlink_message message;
-	int err = netlink_request(netlink, rule_message(&message, RTM_DELRULE, 0, rule));
 
-	return err == -ENOENT ? 0 : err;
+	return netlink_request(netlink, rule_message(&message, RTM_DELRULE, 0, rule));
 }
 
 int kernel_neighbor_set(

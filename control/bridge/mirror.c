@@ -17,6 +17,7 @@
 #include "control/bridge/kernel.h"
 #include "control/bridge/netns.h"
 #include "control/bridge/reconcile.h"
+#include "control/bridge/repair.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -25,7 +26,9 @@
 
 #include <event2/event.h>
 #include <libmnl/libmnl.h>
+#include <linux/if_addr.h>
 #include <linux/neighbour.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 
 enum { DEFAULT_BUFFER = 64 << 20, INTERRUPTED_MAX = 5 };
@@ -61,11 +64,9 @@ struct link *mirror_link(struct space *space, uint32_t ifindex)
 
 static void link_up(struct space *space, struct link *link)
 {
-	struct domain *domain;
-
 	link->running = true;
-	TAILQ_FOREACH (domain, &space->domains, entry)
-		install_statics(domain);
+	space->retry = true; // routes over it can be put in now
+	repair_soon(space->bridge);
 	if (link->interface)
 		neighbors_retry(space->bridge, link->interface);
 	mirror_resync(space);
@@ -78,7 +79,7 @@ void mirror_link_down(struct space *space, struct link *link)
 	link->running = false;
 	if (link->interface)
 		neighbors_down(link->interface);
-	install_forget(space, link->ifindex);
+	held_lost(space, (int)link->ifindex);
 	reconcile_job(space->mirror, JOB_INVALIDATE, link->ifindex,
 		link->interface ? link->interface->domain : NULL);
 }
@@ -87,6 +88,52 @@ void mirror_link_named(struct space *space, struct link *link)
 {
 	reconcile_job(space->mirror, JOB_RENAME, link->ifindex,
 		link->interface ? link->interface->domain : NULL);
+}
+
+// Not as declared, by what the message says; it may be old.
+static bool interface_differs(
+	const struct host_interface *interface, const struct kernel_link *seen)
+{
+	const struct bridge_interface *declared = &interface->declared;
+
+	return !seen->up || seen->mtu != declared->mtu ||
+	       strcmp(seen->name, interface->name) != 0 ||
+	       (!declared->tun && (seen->noarp || memcmp(seen->mac, declared->mac, 6) != 0));
+}
+
+static void doubt(struct space *space, struct host_interface *interface)
+{
+	if (interface)
+		repair_interface(interface);
+	else
+		space->doubted = true;
+}
+
+static void address_message(struct space *space, const struct nlmsghdr *header)
+{
+	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(header);
+	const struct link *link = idmap_get(&space->links, ifa->ifa_index);
+	const struct nlattr *attr[IFA_MAX + 1];
+	struct ip_address address;
+	bool declared = false;
+
+	if (header->nlmsg_type == RTM_DELADDR) {
+		// With an address go the routes that used it, silently. Which ones only a dump tells.
+		held_lost(space, (int)ifa->ifa_index);
+		mirror_resync(space);
+	}
+	if (link == NULL || link->interface == NULL || ifa->ifa_scope == RT_SCOPE_LINK ||
+		!netlink_parse(header, sizeof(*ifa), attr, IFA_MAX) ||
+		!netlink_address(attr[IFA_LOCAL] ? attr[IFA_LOCAL] : attr[IFA_ADDRESS],
+			ifa->ifa_family, &address))
+		return;
+	const struct bridge_interface *wanted = &link->interface->declared;
+	for (unsigned int i = 0; i < wanted->addresses; i++)
+		declared = declared ||
+			   (wanted->address[i].len == ifa->ifa_prefixlen &&
+				   ip_address_compare(&wanted->address[i].address, &address) == 0);
+	if (declared == (header->nlmsg_type == RTM_DELADDR))
+		repair_interface(link->interface);
 }
 
 static void link_message(struct space *space, const struct nlmsghdr *header, bool dump)
@@ -100,8 +147,11 @@ static void link_message(struct space *space, const struct nlmsghdr *header, boo
 		if (link == NULL)
 			return;
 		mirror_link_down(space, link);
-		if (link->interface)
+		// It may have been made again before its end was heard of.
+		if (link->interface && link->interface->ifindex == link->ifindex) {
 			link->interface->ifindex = 0;
+			repair_interface(link->interface);
+		}
 		idmap_remove(&space->links, link->ifindex);
 		free(link);
 		return;
@@ -110,6 +160,9 @@ static void link_message(struct space *space, const struct nlmsghdr *header, boo
 	if (link == NULL || (dump && link->seen))
 		return;
 	link->seen = link->seen || !dump;
+	if (link->interface ? interface_differs(link->interface, &seen)
+			    : strcmp(seen.name, "lo") == 0 && !seen.up)
+		doubt(space, link->interface);
 	if (link->running == seen.running)
 		return;
 	if (seen.running)
@@ -124,17 +177,25 @@ static void message(struct space *space, const struct nlmsghdr *header, bool dum
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
 		space->bridge->counters.route_messages++;
+		if (!dump)
+			held_message(space, header);
 		reconcile_route(space->mirror, header, dump);
 		break;
 	case RTM_NEWLINK:
 	case RTM_DELLINK:
 		link_message(space, header, dump);
 		break;
+	case RTM_NEWADDR:
 	case RTM_DELADDR:
-		// With an address go the routes that used it, silently. Which ones only a dump tells.
-		install_forget(space,
-			((const struct ifaddrmsg *)mnl_nlmsg_get_payload(header))->ifa_index);
-		mirror_resync(space);
+		address_message(space, header);
+		break;
+	case RTM_NEWRULE:
+	case RTM_DELRULE:
+		held_message(space, header);
+		space->doubted = true;
+		break;
+	case RTM_NEWNETCONF:
+		space->doubted = true;
 		break;
 	case RTM_NEWNEIGH:
 	case RTM_DELNEIGH:
@@ -157,6 +218,8 @@ static void overrun(struct mirror *mirror)
 	TAILQ_FOREACH (domain, &space->domains, entry)
 		domain->sync = DOMAIN_WAITING;
 	mirror->overrun = true;
+	space->doubted = true;
+	held_doubt_all(space);
 }
 
 // Reads events until there are none (true), the time is over, or a job wants to be done first (false).
@@ -423,7 +486,8 @@ void mirror_check(struct space *space)
 int mirror_create(struct space *space)
 {
 	static const unsigned int groups[] = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR,
-		RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE};
+		RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,
+		RTNLGRP_IPV6_RULE, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF};
 	struct mirror *mirror = calloc(1, sizeof(*mirror));
 	struct event_base *base = space->bridge->base;
 	int buffer = space->bridge->receive_buffer;

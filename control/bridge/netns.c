@@ -176,8 +176,59 @@ int netns_sysctl(const char *path, const char *value)
 	return err;
 }
 
-void netns_harden(bool shared)
+int netns_keep(const char *path, const char *value)
 {
+	char full[256], have[16];
+
+	snprintf(full, sizeof(full), "/proc/sys/net/%s", path);
+	int fd = open(full, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0; // a kernel without IPv6 lacks some
+	ssize_t n = read(fd, have, sizeof(have) - 1);
+	close(fd);
+	if (n <= 0)
+		return 0;
+	have[n] = '\0';
+	have[strcspn(have, "\n")] = '\0';
+	return strcmp(have, value) != 0 && netns_sysctl(path, value) == 0;
+}
+
+enum netns_name netns_check(const char *name, int fd)
+{
+	struct stat mine;
+	uint64_t device, inode;
+
+	if (netns_number(name, &device, &inode) != 0)
+		return NETNS_GONE;
+	if (fstat(fd, &mine) != 0 || (device == mine.st_dev && inode == mine.st_ino))
+		return NETNS_THERE;
+	return NETNS_OTHER;
+}
+
+int netns_bind(const char *name, int fd)
+{
+	char path[512], from[64];
+	int err = make_directory();
+
+	if (err)
+		return err;
+	path_of(path, sizeof(path), name);
+	snprintf(from, sizeof(from), "/proc/self/fd/%d", fd);
+	int file = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	if (file < 0)
+		return -errno;
+	close(file);
+	if (mount(from, path, "none", MS_BIND, NULL) == 0)
+		return 0;
+	err = -errno;
+	unlink(path);
+	return err;
+}
+
+unsigned int netns_harden(bool shared, const char **what)
+{
+	unsigned int wrong = 0;
+
 	// In a shared namespace (host domain table) a packet must come in where the answer would go out;
 	// alone in a namespace there is nobody to mistake it for, and a neighbor may well be asymmetric.
 	const char *reverse = shared ? "1" : "0";
@@ -207,7 +258,12 @@ void netns_harden(bool shared)
 		{"ipv6/neigh/default/retrans_time_ms", "500"},
 	};
 
-	for (unsigned int i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
-		netns_sysctl(
-			settings[i].path, settings[i].value); // a kernel without IPv6 lacks some
+	for (unsigned int i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+		if (netns_keep(settings[i].path, settings[i].value) == 0)
+			continue;
+		wrong++;
+		if (what)
+			*what = settings[i].path;
+	}
+	return wrong;
 }

@@ -21,7 +21,15 @@ int netns_enter(int fd, int *back);
 void netns_leave(int back);
 // Writes /proc/sys/net/<path> of the calling thread's namespace. 0 or -errno.
 int netns_sysctl(const char *path, const char *value);
-// What a host domain needs: lo up is the caller's; here forwarding off, ARP strict, IPv6 quiet.
-void netns_harden(bool shared);
+// The same when it is not so already. 1 = it was written, 0 = nothing to do, also where there is no such setting.
+int netns_keep(const char *path, const char *value);
+// What a host domain needs: lo up is the caller's; here forwarding off, ARP strict, IPv6 quiet. Returns how many
+// settings were not so, *what (may be NULL) the path of one.
+unsigned int netns_harden(bool shared, const char **what);
+
+// Whether the name still leads to the namespace that fd is.
+enum netns_name { NETNS_THERE, NETNS_GONE, NETNS_OTHER };
+enum netns_name netns_check(const char *name, int fd);
+int netns_bind(const char *name, int fd); // gives it the name, which nobody has
 
 #endif

@@ -9,6 +9,7 @@
 #include "control/bridge/kernel.h"
 #include "control/bridge/mirror.h"
 #include "control/bridge/netns.h"
+#include "control/bridge/repair.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,19 +20,14 @@
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 
-enum { TABLE_BASE = 10000, RULE_LOCAL = 1000 };
+enum { TABLE_BASE = 10000 };
 
-// In a shared namespace our rules stand before the kernel's own local table.
-static int move_local_rule(struct netlink *command)
+bool space_local_rule(struct space *space)
 {
-	struct kernel_rule local = {.priority = RULE_LOCAL,
-		.table = RT_TABLE_LOCAL,
-		.family = 4,
-		.action = FR_ACT_TO_TBL};
-	int err = kernel_rule_set(command, &local);
+	const struct kernel_rule first = {
+		.priority = 0, .table = RT_TABLE_LOCAL, .family = 4, .action = FR_ACT_TO_TBL};
 
-	local.priority = 0;
-	return err ? err : kernel_rule_delete(command, &local);
+	return kernel_rule_delete(&space->command, &first) == 0;
 }
 
 // The part of opening a namespace that happens inside it.
@@ -43,13 +39,15 @@ static int prepare(struct space *space)
 
 	if (err)
 		return err;
-	netns_harden(space->shared);
+	netns_harden(space->shared, NULL);
 	err = netlink_open(&space->command, 0);
 	netns_leave(back);
 	if (err == 0 && kernel_link_get(&space->command, "lo", &lo) == 0 && !lo.up)
 		err = kernel_link_set(&space->command, lo.index, NULL, 0);
+	if (err == 0)
+		err = install_first(space);
 	if (err == 0 && space->shared)
-		err = move_local_rule(&space->command);
+		space_local_rule(space); // ours stand before it
 	return err;
 }
 
@@ -70,6 +68,7 @@ struct space *space_open(
 	space->shared = shared;
 	space->name = strdup(name);
 	TAILQ_INIT(&space->domains);
+	held_init(&space->held);
 	int err = space->name ? netns_open(name, &space->fd, &made) : -ENOMEM;
 	LIST_INSERT_HEAD(&bridge->spaces, space, entry);
 	if (err == 0 && guard_space(space, made, error)) {
@@ -107,7 +106,9 @@ const struct space *space_named(const struct bridge *bridge, const char *name)
 
 void space_close(struct space *space)
 {
+	repair_forget_space(space);
 	mirror_destroy(space);
+	held_free(&space->held);
 	netlink_close(&space->command);
 	idmap_free(&space->tables);
 	if (space->fd >= 0)

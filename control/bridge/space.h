@@ -14,7 +14,12 @@ void space_close(struct space *space);  // leaves it in the kernel
 void space_remove(struct space *space); // takes its name away, and with it everything in it
 void domain_free(struct domain *domain);
 void interface_free(struct host_interface *interface);
+// Takes the kernel's own first rule away, which would go before ours. True: it was there.
+bool space_local_rule(struct space *space);
 void interface_delete(struct host_interface *interface); // from the kernel too
+// Settings of a device that are reached by its name, inside its namespace. Returns how many were wrong.
+unsigned int interface_settings(const struct bridge_interface *declared);
+void host_carrier_apply(struct host_interface *interface); // as wanted
 int interface_restore(
 	struct host_interface *interface, struct api_error *error); // makes a device that went
 

@@ -11,6 +11,7 @@
 
 #include "control/base/clock.h"
 #include "control/bridge/bridge.h"
+#include "control/bridge/held.h"
 #include "control/bridge/hops.h"
 #include "control/bridge/idmap.h"
 #include "control/bridge/netlink.h"
@@ -44,6 +45,10 @@ struct space {
 	bool found;     // was there without our mark: used, nothing in it is swept
 	bool mark_old;  // its mark is to be written
 	int mark_error; // of the last attempt to
+	bool retry;      // of what waits in `held`, this second
+	bool doubted;    // its settings are to be looked at
+	bool name_taken; // somebody else's namespace has it, or it cannot be bound
+	struct held_list held; // our routes and rules
 	uint32_t domain_count, interface_count;
 	struct netlink command; // for requests answered at once
 	struct mirror *mirror;
@@ -70,10 +75,7 @@ struct domain {
 	uint32_t table; // kernel table of its learned routes
 	enum domain_sync sync;
 	struct routes routes;
-	struct static_route {
-		struct bridge_static route;
-		bool installed;
-	} * statics;
+	struct bridge_static *statics;
 	unsigned int static_count;
 };
 
@@ -92,6 +94,12 @@ struct host_interface {
 	uint32_t ifindex; // 0 = the device is gone
 	int anchor;       // detached queue
 	bool carrier;     // wanted; attaching a queue raises the device's
+	bool made;        // there was a device: when it is not there, somebody took it
+	bool ruled;       // its rules are held (shared namespace)
+	bool suspect;     // in the list of those to be looked at (repair.c), for its carrier or as a whole
+	bool carrier_due, doubt;
+	uint32_t looked; // round that looked at it last
+	TAILQ_ENTRY(host_interface) suspects;
 	LIST_HEAD(neighbor_list, neighbor) neighbors;
 };
 
@@ -110,6 +118,13 @@ struct bridge {
 	struct hops hops;
 	struct event *tick; // once a second
 	uint64_t ticks;
+	struct event *slice; // repair.c: what is looked at
+	TAILQ_HEAD(suspect_list, host_interface) suspects;
+	struct space *round; // next to be looked at this second; NULL = done
+	uint64_t round_index, round_period;
+	bool round_devices; // devices are still to be looked at this second
+	uint32_t round_cursor, looking, looks_left;
+	unsigned int lines; // of the log about repairs, this second
 	bool managed_refused;          // this kernel has no managed neighbors
 	struct event_buffers *buffers; // for reading netlink events, shared by all mirrors
 };
@@ -128,10 +143,9 @@ void neighbors_retry(struct bridge *bridge, struct host_interface *interface);
 void neighbors_free(struct host_interface *interface);
 
 // install.c
-void install_statics(struct domain *domain); // those that are not in yet
-void install_forget(
-	struct space *space, uint32_t ifindex); // the kernel may have dropped routes over it
+int install_first(struct space *space); // what a namespace has before its domains
 int install_rules(struct host_interface *interface);
+void install_lost(struct host_interface *interface); // the kernel has dropped its routes
 void remove_rules(struct host_interface *interface);
 void install_remove_all(struct domain *domain);
 

@@ -86,61 +86,26 @@ static void link_object(void *ctx, const struct nlmsghdr *header)
 	doom(doomed, netlink_begin(&message, RTM_DELLINK, 0, &ifi, sizeof(ifi)), RTM_DELLINK);
 }
 
-static bool route_declared(
-	const struct domain *domain, const struct ip_prefix *prefix, bool blackhole)
-{
-	for (unsigned int i = 0; !blackhole && i < domain->static_count; i++)
-		if (ip_prefix_compare(&domain->statics[i].route.prefix, prefix) == 0)
-			return true;
-	return false;
-}
-
 static void route_object(void *ctx, const struct nlmsghdr *header)
 {
 	struct doomed *doomed = ctx;
 	const struct rtmsg *rtm = mnl_nlmsg_get_payload(header);
-	const struct nlattr *attr[RTA_MAX + 1];
-	struct ip_prefix prefix = {.len = rtm->rtm_dst_len};
 
-	if (header->nlmsg_type != RTM_NEWROUTE ||
-		rtm->rtm_protocol != doomed->space->bridge->local_protocol)
-		return;
-	if (!netlink_parse(header, sizeof(*rtm), attr, RTA_MAX))
-		return;
-	prefix.address.family = rtm->rtm_family == AF_INET6 ? 6 : 4;
-	if (rtm->rtm_dst_len && !netlink_address(attr[RTA_DST], rtm->rtm_family, &prefix.address))
-		return;
-	uint32_t table = attr[RTA_TABLE] ? mnl_attr_get_u32(attr[RTA_TABLE]) : rtm->rtm_table;
-	const struct domain *domain = idmap_get(&doomed->space->tables, table);
-	if (domain && rtm->rtm_type != RTN_BLACKHOLE && !attr[RTA_GATEWAY])
-		return; // of a host interface; it goes with that
-	if (domain == NULL || !route_declared(domain, &prefix, rtm->rtm_type == RTN_BLACKHOLE))
+	if (header->nlmsg_type == RTM_NEWROUTE &&
+		rtm->rtm_protocol == doomed->space->bridge->local_protocol &&
+		!held_has(doomed->space, header))
 		doom(doomed, header, RTM_DELROUTE);
 }
 
 static void rule_object(void *ctx, const struct nlmsghdr *header)
 {
 	struct doomed *doomed = ctx;
-	const struct nlattr *attr[FRA_MAX + 1];
-	const struct fib_rule_hdr *frh = mnl_nlmsg_get_payload(header);
-	struct host_interface *interface;
-	struct ip_address from;
-	uint32_t cursor = 0;
+	struct kernel_rule rule;
 
-	if (!netlink_parse(header, sizeof(*frh), attr, FRA_MAX) || !attr[FRA_PROTOCOL] ||
-		mnl_attr_get_u8(attr[FRA_PROTOCOL]) != doomed->space->bridge->local_protocol)
-		return;
-	bool has_from = netlink_address(attr[FRA_SRC], frh->family, &from);
-	while ((interface = idmap_next(&doomed->space->bridge->interfaces, &cursor)) != NULL) {
-		if (interface->domain->space != doomed->space)
-			continue;
-		if (netlink_text_is(attr[FRA_IIFNAME], interface->name))
-			return;
-		for (unsigned int i = 0; has_from && i < interface->declared.addresses; i++)
-			if (ip_address_compare(&interface->declared.address[i].address, &from) == 0)
-				return;
-	}
-	doom(doomed, header, RTM_DELRULE);
+	if (kernel_rule_parse(header, &rule, NULL) &&
+		rule.protocol == doomed->space->bridge->local_protocol &&
+		!held_has(doomed->space, header))
+		doom(doomed, header, RTM_DELRULE);
 }
 
 static void neighbor_object(void *ctx, const struct nlmsghdr *header)

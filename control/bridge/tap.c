@@ -19,7 +19,7 @@
 #include <linux/if.h>
 #include <linux/if_tun.h>
 
-int tap_open(const char *name, bool tun, int *fd)
+int tap_open(const char *name, bool tun, int *fd, bool *made)
 {
 	struct ifreq request = {.ifr_flags = IFF_NO_PI | IFF_MULTI_QUEUE};
 	size_t len = strlen(name);
@@ -31,6 +31,14 @@ int tap_open(const char *name, bool tun, int *fd)
 	*fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (*fd < 0)
 		return -errno;
+	if (made) {
+		// EBUSY: it exists, the descriptor is as before.
+		request.ifr_flags |= (short)IFF_TUN_EXCL;
+		*made = ioctl(*fd, TUNSETIFF, &request) == 0;
+		if (*made)
+			return 0;
+		request.ifr_flags &= (short)~IFF_TUN_EXCL;
+	}
 	if (ioctl(*fd, TUNSETIFF, &request)) {
 		int err = -errno;
 		close(*fd);

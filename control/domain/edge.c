@@ -86,6 +86,13 @@ static void on_static(void *ctx, uint32_t domain, const struct policy_route *rou
 	routes_learned(ctx, domain, &learned, present);
 }
 
+// Its device is another one: the data plane's queue leads nowhere.
+static void on_interface_made(void *ctx, uint32_t interface)
+{
+	struct domains *domains = ctx;
+	dataplane_host(domains->sync.dataplane, interface, true);
+}
+
 // --- from the data plane ---------------------------------------------------------------------------------
 
 static void forget_had(void *ctx, void *entry)
@@ -368,7 +375,8 @@ static int create_bridge(struct domains *domains, struct api_error *error)
 		.prefix = node->kernel_prefix,
 		.run_dir = node->run_dir,
 		.local_protocol = OUR_PROTOCOL,
-		.callbacks = {domains, routes_learned, domain_synced, on_neighbor},
+		.callbacks = {domains, routes_learned, domain_synced, on_neighbor,
+			on_interface_made},
 	};
 	return bridge_create(&domains->sync.bridge, &options, error);
 }

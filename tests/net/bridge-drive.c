@@ -82,6 +82,11 @@ static void on_neighbor(
 		(json_int_t)interface, "address", ip_address_format(address, text), "mac", hex));
 }
 
+static void on_interface_made(void *ctx, uint32_t interface)
+{
+	drive_say(json_pack("{s:s,s:I}", "event", "made", "interface", (json_int_t)interface));
+}
+
 uint32_t drive_number(const json_t *call, const char *name)
 {
 	return (uint32_t)json_integer_value(json_object_get(call, name));
@@ -192,12 +197,12 @@ static void do_counters(struct drive *drive)
 
 	bridge_counters(drive->bridge, &c);
 	speakers_counters(drive->speakers, &speakers);
-	drive_say(json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "event", "counters",
-		"messages", (json_int_t)c.route_messages, "overruns", (json_int_t)c.overruns,
-		"resyncs", (json_int_t)c.resyncs, "dumps", (json_int_t)c.dumps, "drift",
-		(json_int_t)c.drift, "quarantined", (json_int_t)speakers.quarantined, "present",
-		(json_int_t)drive->present, "absent", (json_int_t)drive->absent, "longest_us",
-		(json_int_t)(drive->longest / 1000)));
+	drive_say(json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "event", "counters",
+		"drift_last", c.drift_last, "messages", (json_int_t)c.route_messages, "overruns",
+		(json_int_t)c.overruns, "resyncs", (json_int_t)c.resyncs, "dumps",
+		(json_int_t)c.dumps, "drift", (json_int_t)c.drift, "quarantined",
+		(json_int_t)speakers.quarantined, "present", (json_int_t)drive->present, "absent",
+		(json_int_t)drive->absent, "longest_us", (json_int_t)(drive->longest / 1000)));
 	drive->longest = 0;
 }
 
@@ -344,7 +349,7 @@ int main(int argc, char **argv)
 		.prefix = drive_text(given, "prefix"),
 		.run_dir = drive_text(given, "run_dir"),
 		.local_protocol = 67,
-		.callbacks = {drive, on_route, on_synced, on_neighbor},
+		.callbacks = {drive, on_route, on_synced, on_neighbor, on_interface_made},
 		.check_interval = drive_number(given, "check_interval"),
 		.receive_buffer = drive_number(given, "receive_buffer"),
 	};

@@ -344,9 +344,7 @@ def test_underlay_statics(tap_only):
 
     wait_for(there, 3, "installed with the interface")
     run("ip", "-n", ns, "link", "set", "u0", "down")
-    assert not there()
-    run("ip", "-n", ns, "link", "set", "u0", "up")
-    wait_for(there, 3, "installed again")
+    wait_for(lambda: ",UP" in run("ip", "-n", ns, "link", "show", "u0").stdout and there(), 5, "up and installed again")
     bridge.call("static", domain=1, routes=[])
     assert not there()
     os.close(hold)

@@ -90,6 +90,8 @@ int run_status(struct context *context)
 		"bridge", get_text(bridge, "mode"), get_number(bridge, "drift"),
 		get_number(bridge, "overruns"), get_number(bridge, "resyncs"),
 		get_number(bridge, "quarantined"));
+	if (*get_text(bridge, "drift_last") != '\0')
+		printf("%-10s  last put back: %s\n", "", get_text(bridge, "drift_last"));
 	print_problems(json_object_get(result, "problems"));
 	json_decref(result);
 	return 0;

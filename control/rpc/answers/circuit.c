@@ -133,7 +133,8 @@ static enum link_state link_state(
 		return STATE_DOWN;
 	}
 	enum dataplane_state dataplane = dataplane_status(sync->dataplane)->state;
-	if (dataplane == DATAPLANE_DOWN || dataplane == DATAPLANE_REFUSED) {
+	if (dataplane == DATAPLANE_DOWN || dataplane == DATAPLANE_REFUSED ||
+		dataplane == DATAPLANE_HELD) {
 		snprintf(reason, size, "the data plane %s",
 			dataplane == DATAPLANE_DOWN ? "does not run" : "refuses the configuration");
 		return STATE_DOWN;

@@ -74,7 +74,7 @@ static void answer(struct wait *wait)
 static bool is_hopeless(const struct sync *sync)
 {
 	enum dataplane_state state = dataplane_status(sync->dataplane)->state;
-	return state == DATAPLANE_DOWN || state == DATAPLANE_REFUSED;
+	return state == DATAPLANE_DOWN || state == DATAPLANE_REFUSED || state == DATAPLANE_HELD;
 }
 
 static void look(evutil_socket_t fd, short events, void *arg)
