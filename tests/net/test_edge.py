@@ -3,7 +3,7 @@
 
 import json
 
-from edge import EDGE_CORE, VNET, host
+from edge import EDGE_CORE, PREMISES, VNET, host
 from lab import run, wait_for
 
 
@@ -15,6 +15,19 @@ def test_each_customer_reaches_its_own_vnet(edge):
     for c in edge.customers:
         assert edge.ping(c, 10, 0.01) == 10
         assert edge.whose_vnet(c) == c.vnet
+
+
+def test_packets_of_full_size_pass_with_all_their_tags(edge):
+    """1500 bytes of IP, the customer's tags on top: to us, and in BGP updates that fill their segments."""
+    for c in edge.customers:
+        done = c.router.run("ping", "-n", "-q", "-M", "do", "-s", "1472", "-c", "3", "-i", "0.05", "-w", "5", host(c.subnet, 2), check=False)
+        assert " 3 received" in done.stdout, f"{c.name}: {done.stdout}"
+    c = edge.globex  # two tags
+    many = [f"10.{100 + i // 256}.{i % 256}.0/24" for i in range(1100)]
+    edge.announce(c, [PREMISES, *many])
+    wait_for(lambda: edge.own_peering(c)["accepted"] == 1101, 20, "1,101 routes over two tags")
+    edge.announce(c, [PREMISES])
+    wait_for(lambda: edge.own_peering(c)["accepted"] == 1, 20, "one route again")
 
 
 def test_nothing_crosses_between_customers(edge):

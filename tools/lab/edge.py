@@ -57,7 +57,7 @@ protocol static premises {{
 {statics}
 }}
 protocol kernel {{
-	ipv4 {{ import none; export where source = RTS_BGP; }};
+	ipv4 {{ import none; export filter {{ if source != RTS_BGP then reject; krt_mtu = 1500; accept; }}; }};
 	scan time 5;
 }}
 protocol bgp edge {{
@@ -102,9 +102,11 @@ class EdgeLab(Lab):
 
     def _make_customer(self, c):
         c.router = self.netns(c.name)
-        self.link(self.edge, c.port, c.router, "eth0")
+        # Room for the tags: what is sold are IP packets of 1500 bytes, and a veth drops what is longer than its MTU and one tag.
+        self.link(self.edge, c.port, c.router, "eth0", mtu=1500 + 4 * len(c.vlans))
         c.router.tag("eth0", c.vlans)
         c.router.ip("addr", "add", host(c.subnet, 1) + "/30", "dev", "eth0")
+        c.router.ip("route", "replace", c.subnet, "dev", "eth0", "proto", "kernel", "scope", "link", "src", host(c.subnet, 1), "mtu", 1500)
         c.router.ip("addr", "add", PREMISES_HOST + "/32", "dev", "lo")
 
     def _make_gateway(self, c):
