@@ -24,7 +24,7 @@ static void draw_key(void)
 	crypto_shorthash_keygen(hash_key);
 }
 
-static uint64_t hash_bytes(const void *data, size_t size)
+uint64_t table_hash(const void *data, size_t size)
 {
 	uint64_t hash;
 
@@ -71,7 +71,7 @@ void *table_find(const struct table *table, const void *key)
 {
 	if (table->count == 0)
 		return NULL;
-	uint64_t hash = hash_bytes(key, table->key_size);
+	uint64_t hash = table_hash(key, table->key_size);
 	for (struct entry *entry = *bucket_of(table, hash); entry != NULL; entry = entry->next)
 		if (entry->hash == hash && memcmp(key_of(table, entry), key, table->key_size) == 0)
 			return entry;
@@ -132,7 +132,7 @@ void table_add(struct table *table, void *added)
 
 	if (table->count >= table->buckets)
 		grow(table);
-	entry->hash = hash_bytes(key_of(table, entry), table->key_size);
+	entry->hash = table_hash(key_of(table, entry), table->key_size);
 	struct entry **bucket = bucket_of(table, entry->hash);
 	entry->next = *bucket;
 	*bucket = entry;

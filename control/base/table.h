@@ -26,6 +26,9 @@ struct table {
 	((struct table){       \
 		.key_offset = offsetof(type, member), .key_size = sizeof(((type *)0)->member)})
 
+// The hash itself, for tables of another shape: keyed, another one in each process.
+uint64_t table_hash(const void *data, size_t size);
+
 void *table_find(const struct table *table, const void *key); // NULL = none
 // Its key is not in yet. Running out of memory ends the process: a desired state with holes is worse than a restart.
 void table_add(struct table *table, void *entry);

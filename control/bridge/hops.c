@@ -5,20 +5,22 @@
 
 #include "control/bridge/hops.h"
 
+#include "control/base/table.h"
+
 #include <stdlib.h>
 #include <string.h>
 
+// Keyed: with a third party's next hop a customer chooses addresses.
 static uint32_t hash_of(const struct hop *hop, uint32_t count)
 {
-	uint32_t h = 2166136261u;
+	uint8_t packed[HOPS_MAX][22];
 
 	for (uint32_t i = 0; i < count; i++) {
-		h = (h ^ hop[i].ifindex) * 16777619u;
-		h = (h ^ hop[i].weight) * 16777619u;
-		for (unsigned int b = 0; b < 16; b++)
-			h = (h ^ hop[i].via.bytes[b]) * 16777619u;
+		memcpy(packed[i], hop[i].via.bytes, 16);
+		memcpy(packed[i] + 16, &hop[i].weight, 2);
+		memcpy(packed[i] + 18, &hop[i].ifindex, 4);
 	}
-	return h;
+	return (uint32_t)table_hash(packed, count * sizeof(packed[0]));
 }
 
 static bool same(const struct hop_set *set, const struct hop *hop, uint32_t count)

@@ -10,23 +10,22 @@
 
 #include "control/bridge/routes.h"
 
+#include "control/base/table.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 enum { PAGE = 128, SEGMENT = 256 };
 
+// Keyed: customers choose their prefixes.
 static uint32_t hash_of(const uint8_t address[16], uint8_t len, bool v6)
 {
-	uint64_t a, b;
+	uint8_t prefix[18];
 
-	memcpy(&a, address, 8);
-	memcpy(&b, address + 8, 8);
-	uint64_t h = (a ^ (b * 0x9e3779b97f4a7c15u)) + ((uint64_t)len << 1 | v6);
-	h ^= h >> 32;
-	h *= 0xd6e8feb86659fd93u;
-	h ^= h >> 32;
-	h *= 0xd6e8feb86659fd93u;
-	return (uint32_t)(h ^ h >> 32);
+	memcpy(prefix, address, 16);
+	prefix[16] = len;
+	prefix[17] = v6;
+	return (uint32_t)table_hash(prefix, sizeof(prefix));
 }
 
 static struct route *at(const struct routes *routes, uint32_t place)

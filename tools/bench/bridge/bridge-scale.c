@@ -191,7 +191,7 @@ static void settle(struct bench *bench, const char *what)
 
 	while (bench->synced < bench->count || wall_ms() - quiet < 500) {
 		double turn = cpu_ms();
-		event_base_loop(bench->base, EVLOOP_NONBLOCK);
+		event_base_loop(bench->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		turn = cpu_ms() - turn;
 		longest = turn > longest ? turn : longest;
 		if (turn > 0.1)
