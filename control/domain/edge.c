@@ -127,6 +127,10 @@ static bool on_found(void *ctx, uint16_t type, const void *record)
 	const struct wire_vrf_stats *stats = record;
 	const struct wire_route *route = record;
 
+	if (type == WIRE_INTERFACE_SET) {
+		hold_found(&domains->sync, record);
+		return false;
+	}
 	if (type == WIRE_VRF_STATS) { // of a full one: which routes have the places
 		struct domain *domain = domain_get(domains, stats->vrf);
 		domain->had_routes = stats->routes4 + stats->routes6 > 0;
@@ -191,6 +195,7 @@ static void on_ready(void *ctx)
 	struct domains *domains = ctx;
 
 	domains->sync.ready = true;
+	hold_ready(&domains->sync);
 	table_each(&domains->domains, put, NULL); // of VRFs that are nobody's
 	work_add(domains, JOB_FILL, NULL, NULL);
 	underlay_changed(domains);

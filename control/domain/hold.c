@@ -11,6 +11,7 @@
 #include "control/domain/state.h"
 
 #include "control/base/log.h"
+#include "control/model/ids.h"
 #include "control/model/model.h"
 #include "control/node.h"
 #include "control/publication.h"
@@ -77,9 +78,55 @@ static bool too_early(const struct sync *sync)
 	return !sync->domains->applied || !interfaces_all_made(sync->domains);
 }
 
+static const struct ids *history(const struct sync *sync)
+{
+	return fragments_publication(sync->domains->fragments)->ids;
+}
+
+// Whether the store's history names the deletion of what lies in the kernel.
+static bool was_deleted(void *ctx, uint32_t domain, const char *interface)
+{
+	unsigned int id;
+
+	if (domain != 0)
+		return ids_gone(history(ctx), ID_VRF, domain);
+	return sscanf(interface, "cv%u", &id) == 1 && ids_gone(history(ctx), ID_INTERFACE, id);
+}
+
+void hold_found(struct sync *sync, const struct wire_interface *record)
+{
+	struct hold *hold = &sync->hold;
+
+	hold->found++;
+	if (table_find(&sync->realised, &record->interface) != NULL ||
+		table_find(&sync->tunnels, &record->interface) != NULL)
+		return;
+	hold->going++;
+	hold->unexplained += !ids_gone(history(sync), ID_INTERFACE, record->interface);
+}
+
+// The data plane refuses a large sweep, since it knows no history. When ours explains it - we died between a commit and
+// its consequences - it is told to go ahead. Another store or a later revision is refused by it before that.
+void hold_ready(struct sync *sync)
+{
+	const struct hold *hold = &sync->hold;
+	const struct publication *mine = fragments_publication(sync->domains->fragments);
+	const struct wire_hello *hello = &dataplane_status(sync->dataplane)->hello;
+	bool large = hold->going > 16 && (uint64_t)hold->going * 10 > hold->found;
+	bool dubious = hold->unexplained > 16 && (uint64_t)hold->unexplained * 10 > hold->found;
+
+	if (!large || dubious || hello->revision > mine->revision ||
+		memcmp(hello->store, mine->store, sizeof(hello->store)) != 0)
+		return;
+	log_info("sync", "interfaces that were deleted while we were not there",
+		log_number("count", hold->going));
+	dataplane_force(sync->dataplane);
+}
+
 void hold_sweep(struct sync *sync)
 {
-	struct bridge_sweep sweep = {.force = sync->hold.force};
+	struct bridge_sweep sweep = {
+		.force = sync->hold.force, .deleted = was_deleted, .ctx = sync};
 	struct api_error error = {0};
 
 	if (too_early(sync))
@@ -97,7 +144,7 @@ void hold_sweep(struct sync *sync)
 
 void hold_preview(struct sync *sync, struct adoption *adoption)
 {
-	struct bridge_sweep sweep = {0};
+	struct bridge_sweep sweep = {.deleted = was_deleted, .ctx = sync};
 
 	*adoption = (struct adoption){
 		.needed = !sync->hold.open || sync->hold.sweep_message[0] != '\0' ||

@@ -53,9 +53,40 @@ struct ids *ids_new(unsigned int room)
 
 	if (ids) {
 		ids->references = 1;
+		ids->past = NULL;
 		ids->count = 0;
 	}
 	return ids;
+}
+
+struct ids_past *ids_past_ref(struct ids_past *past)
+{
+	if (past)
+		__atomic_add_fetch(&past->references, 1, __ATOMIC_RELAXED);
+	return past;
+}
+
+void ids_past_unref(struct ids_past *past)
+{
+	if (past && __atomic_sub_fetch(&past->references, 1, __ATOMIC_ACQ_REL) == 0)
+		free(past);
+}
+
+bool ids_gone(const struct ids *ids, enum id_class class, uint32_t id)
+{
+	unsigned int low = 0, high = ids->past ? ids->past->count : 0;
+
+	while (low < high) {
+		unsigned int middle = low + (high - low) / 2;
+		uint32_t at = ids->past->item[middle].class, number = ids->past->item[middle].id;
+		if (at == class && number == id)
+			return true;
+		if (at < class || (at == class && number < id))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
 }
 
 struct ids *ids_ref(const struct ids *ids)
@@ -74,6 +105,7 @@ void ids_unref(const struct ids *ids)
 		return;
 	for (unsigned int i = 0; i < mine->count; i++)
 		id_key_unref(mine->item[i]);
+	ids_past_unref(mine->past);
 	free(mine);
 }
 

@@ -38,6 +38,10 @@ bool ids_get(const struct ids *ids, enum id_class class, const char *key, struct
 struct id ids_of(const struct ids *ids, enum id_class class, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+// Whether the store released this number before it was opened: what still bears it belonged to an object that was deleted,
+// and is not there by a mistake of whoever asks.
+bool ids_gone(const struct ids *ids, enum id_class class, uint32_t id);
+
 // --- making snapshots: the store -----------------------------------------------------------------------
 
 struct id_key {                  // immutable, shared by snapshots
@@ -51,12 +55,23 @@ struct id_key *id_key_ref(struct id_key *key);
 void id_key_unref(struct id_key *key);
 int id_key_compare(const struct id_key *a, const struct id_key *b); // by class, then key
 
+struct ids_past {                // immutable, shared by snapshots
+	unsigned int references; // atomic
+	unsigned int count;
+	struct {
+		uint32_t class, id;
+	} item[]; // sorted
+};
+
 struct ids {
 	unsigned int references; // atomic
+	struct ids_past *past;   // NULL = nothing was ever released
 	unsigned int count;
 	struct id_key *item[]; // sorted, a reference each
 };
-struct ids *ids_new(unsigned int room); // empty; NULL = no memory
+struct ids_past *ids_past_ref(struct ids_past *past); // NULL is fine
+void ids_past_unref(struct ids_past *past);           // NULL is fine
+struct ids *ids_new(unsigned int room);               // empty; NULL = no memory
 struct id_key *ids_find(const struct ids *ids, enum id_class class, const char *key); // NULL = none
 
 // For struct noun, ids: the object needs a number under this key.

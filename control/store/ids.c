@@ -17,6 +17,27 @@ static int compare_items(const void *a, const void *b)
 	return id_key_compare(*(struct id_key *const *)a, *(struct id_key *const *)b);
 }
 
+// What was released: its number may still be found where we were not asked to clean up.
+static struct ids_past *load_past(struct store *store)
+{
+	int64_t count = query_integer(store, 0, "SELECT count(*) FROM ids WHERE key IS NULL", "");
+	struct ids_past *past =
+		count > 0 ? malloc(sizeof(*past) + (size_t)count * sizeof(past->item[0])) : NULL;
+
+	if (past == NULL)
+		return NULL; // nothing is explained then, and a sweep asks
+	sqlite3_stmt *row =
+		query(store, "SELECT class, id FROM ids WHERE key IS NULL ORDER BY class, id", "");
+	past->references = 1;
+	past->count = 0;
+	while (row && past->count < count && sqlite3_step(row) == SQLITE_ROW) {
+		past->item[past->count].class = (uint32_t)sqlite3_column_int64(row, 0);
+		past->item[past->count++].id = (uint32_t)sqlite3_column_int64(row, 1);
+	}
+	finish(row);
+	return past;
+}
+
 int ids_load(struct store *store)
 {
 	int64_t count =
@@ -42,6 +63,7 @@ int ids_load(struct store *store)
 		ids_unref(ids);
 		return -EIO;
 	}
+	ids->past = load_past(store);
 	ids_unref(store->ids);
 	store->ids = ids;
 	return 0;
@@ -215,6 +237,7 @@ int ids_commit(struct store *store, struct ids_change *change)
 			ids->item[ids->count++] = id_key_ref(old->item[o++]);
 		}
 	}
+	ids->past = ids_past_ref(old->past);
 	ids_discard(change);
 	ids_unref(old);
 	store->ids = ids;

@@ -81,10 +81,10 @@ static bool read_back(struct dataplane *d, uint32_t type, uint32_t vrf)
 void replay_read(struct dataplane *d)
 {
 	static const uint32_t types[] = {
-		WIRE_NEIGHBOR_SET, WIRE_PATH_SET, WIRE_GROUP_SET, WIRE_VRF_STATS};
+		WIRE_INTERFACE_SET, WIRE_NEIGHBOR_SET, WIRE_PATH_SET, WIRE_GROUP_SET, WIRE_VRF_STATS};
 
 	d->read_vrfs = 0;
-	for (unsigned int i = 0; i < 4; i++)
+	for (unsigned int i = 0; i < 5; i++)
 		if (!read_back(d, types[i], 0))
 			return;
 }

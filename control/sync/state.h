@@ -58,6 +58,8 @@ struct hold {
 	bool open;                    // nothing does
 	bool adopted;                 // an administrator has said so
 	bool force;                   // the next sweep of the kernel may take any number
+	// Interfaces that the data plane had when we came: all, not configured, and without a deletion in the store's history.
+	unsigned int found, going, unexplained;
 	char message[256], hint[256]; // why not
 	char sweep_message[512],
 		sweep_hint[256]; // why the kernel is not swept; "" = it was, or will be
@@ -113,6 +115,8 @@ void sync_describe_route(
 // domain/hold.c. False: nothing may be told to anybody.
 bool hold_judge(struct sync *sync);
 void hold_sweep(struct sync *sync); // the kernel, once, when it is time
+void hold_found(struct sync *sync, const struct wire_interface *record); // the data plane has it
+void hold_ready(struct sync *sync);                                      // ... and that was all
 void hold_preview(struct sync *sync, struct adoption *adoption);
 void hold_adopt(struct sync *sync);
 // Whether packets reach the far end of a tunnel's next hop.

@@ -245,6 +245,16 @@ static void test_quarantine(void **state)
 	commit(store, &s, changed(s.model, without_link));
 	store_close(store);
 
+	// What was released is remembered as the past of its owner's number, also while it may not be given out.
+	store = open_store(3600);
+	drop(&s);
+	s = load_store(store);
+	assert_true(ids_gone(s.ids, ID_LIMITER, first.id));
+	assert_true(ids_gone(s.ids, ID_LIMITER, second.id));
+	assert_false(ids_gone(s.ids, ID_VRF, vrf.id));
+	assert_false(ids_gone(s.ids, ID_LIMITER, 10000)); // never given
+	store_close(store);
+
 	// Two hours later the numbers are free again, the uid is not.
 	sql("UPDATE ids SET released = released - 7200 WHERE key IS NULL");
 	store = open_store(3600);

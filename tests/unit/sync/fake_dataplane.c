@@ -253,6 +253,7 @@ static int begin(struct fake_dataplane *fake, const struct wire_begin *record)
 	memcpy(fake->store, record->store, sizeof(fake->store));
 	fake->revision = record->revision;
 	fake->sweep.open = true;
+	fake->sweep.force = record->flags & WIRE_FORCE;
 	fake->sweep.scope = record->scope;
 	fake->sweep.vrf = record->vrf;
 	fake->sweep.arrived = 0;
@@ -288,6 +289,14 @@ static int end(struct fake_dataplane *fake, const struct wire_end *record)
 	if (record->count != fake->sweep.arrived || record->scope != fake->sweep.scope ||
 		record->vrf != fake->sweep.vrf)
 		return -EBADMSG;
+	unsigned int going = 0, all = 0;
+	for (unsigned int i = 0; i < fake->count; i++) {
+		all += fake->record[i].type == WIRE_INTERFACE_SET;
+		going += fake->record[i].type == WIRE_INTERFACE_SET && !fake->record[i].marked;
+	}
+	if (fake->guard && !fake->sweep.force && record->scope == WIRE_SCOPE_CONFIGURATION &&
+		going > 16 && going * 10 > all)
+		return -EPERM;
 	for (unsigned int i = 0; i < fake->count; i++)
 		if (!fake->record[i].marked &&
 			in_scope(fake, fake->record[i].type, fake->record[i].value))

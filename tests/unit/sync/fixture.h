@@ -6,6 +6,7 @@
 // memory, a bridge that only remembers, and a data plane that is a map behind the wire contract.
 
 #include "control/bridge/bridge.h"
+#include "control/model/ids.h"
 #include "control/speakers/speaker.h"
 #include "control/model/model.h"
 #include "control/node.h"
@@ -108,9 +109,11 @@ struct fake_dataplane {
 	uint64_t revision;
 	struct {
 		bool open;
+		bool force;
 		uint32_t scope, vrf;
 		uint64_t arrived;
 	} sweep;
+	bool guard;       // refuse to delete more than 10 % and 16 interfaces, as the real one does
 	int refuse_begin; // answer to BEGIN, 0 = take it
 	int refuse_type;  // SETs of this type are refused with ENOSPC
 	bool port_down;

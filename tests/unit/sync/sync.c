@@ -350,6 +350,51 @@ static void test_an_edge_that_the_model_does_not_have(void **state)
 	assert_int_equal(state_of(), DATAPLANE_SYNCED);
 }
 
+enum { OLD = 40, OLD_COUNT = 20 };
+
+// Interfaces that the data plane has and nobody configures.
+static void plant_old(void)
+{
+	const struct wire_interface *like =
+		fake_find(&fake, WIRE_INTERFACE_SET, interface("acme-01/private"));
+
+	for (unsigned int i = 0; i < OLD_COUNT; i++) {
+		struct fake_record *record = &fake.record[fake.count++];
+		struct wire_interface old = *like;
+		old.interface = OLD + i;
+		old.uid += 1000 + i;
+		old.vlan[0] = (uint16_t)(2000 + i);
+		*record = (struct fake_record){.type = WIRE_INTERFACE_SET};
+		memcpy(record->value, &old, sizeof(old));
+	}
+}
+
+static void test_many_deletions_that_history_explains(void **state)
+{
+	struct ids_past *past = calloc(1, sizeof(*past) + OLD_COUNT * sizeof(past->item[0]));
+
+	fake.guard = true;
+	plant_old();
+	stop_sync();
+	fake_hang_up(&fake);
+	start_sync();
+	WAIT(state_of() == DATAPLANE_REFUSED); // nobody deleted them
+	assert_int_equal(fake_bridge.sweeps, 0);
+	stop_sync();
+	fake_hang_up(&fake);
+	past->references = 1;
+	past->count = OLD_COUNT;
+	for (unsigned int i = 0; i < OLD_COUNT; i++) {
+		past->item[i].class = ID_INTERFACE;
+		past->item[i].id = OLD + i;
+	}
+	configuration.ids->past = past;
+	start_sync();
+	say_all();
+	WAIT(state_of() == DATAPLANE_SYNCED);
+	assert_null(fake_find(&fake, WIRE_INTERFACE_SET, OLD));
+}
+
 static void test_the_kernel_is_swept_after_the_data_plane_accepted(void **state)
 {
 	stop_sync();
@@ -432,6 +477,7 @@ int main(void)
 		TEST(test_a_foreign_data_plane_refuses),
 		TEST(test_what_another_store_has_marked_is_left_alone),
 		TEST(test_an_edge_that_the_model_does_not_have),
+		TEST(test_many_deletions_that_history_explains),
 		TEST(test_the_kernel_is_swept_after_the_data_plane_accepted),
 		TEST(test_lies_end_the_connection),
 		TEST(test_status_is_answered_by_a_dying_data_plane),
