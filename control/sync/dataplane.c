@@ -220,7 +220,8 @@ static void answer_hosts(struct dataplane *d, const struct flight *flight,
 // An error of a message that is not about records.
 static void answer_other(struct dataplane *d, const struct flight *flight, int error)
 {
-	if (error == 0 && flight->type == WIRE_END) { // the first is the configuration's
+	// The first that is sent in that phase or after it is the configuration's.
+	if (error == 0 && flight->type == WIRE_END && d->phase > PHASE_CONFIGURATION) {
 		d->accepted = true;
 		d->force = false;
 	}

@@ -12,6 +12,8 @@
 #include "control/base/clock.h"
 #include "control/sync/dataplane_private.h"
 
+#include "control/base/log.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,8 +82,8 @@ static bool read_back(struct dataplane *d, uint32_t type, uint32_t vrf)
 
 void replay_read(struct dataplane *d)
 {
-	static const uint32_t types[] = {
-		WIRE_INTERFACE_SET, WIRE_NEIGHBOR_SET, WIRE_PATH_SET, WIRE_GROUP_SET, WIRE_VRF_STATS};
+	static const uint32_t types[] = {WIRE_INTERFACE_SET, WIRE_NEIGHBOR_SET, WIRE_PATH_SET,
+		WIRE_GROUP_SET, WIRE_VRF_STATS};
 
 	d->read_vrfs = 0;
 	for (unsigned int i = 0; i < 5; i++)
@@ -422,9 +424,31 @@ void dataplane_wake(struct dataplane *d)
 {
 	event_active(d->turn, EV_TIMEOUT, 0);
 }
+// What another store has configured is taken away before ours comes: the same numbers stand for other objects there, with
+// counters of their own. A core interface waits for the neighbors on it, these for the groups of tunnels, and these for the
+// tunnels: so both scopes are swept in turn.
+static bool clear_another_store(struct dataplane *d)
+{
+	static const uint32_t scopes[] = {WIRE_SCOPE_CONFIGURATION, WIRE_SCOPE_NEXTHOPS,
+		WIRE_SCOPE_CONFIGURATION, WIRE_SCOPE_NEXTHOPS, WIRE_SCOPE_CONFIGURATION};
+	static const uint8_t none[16] = {0};
+	const uint8_t *theirs = d->status.hello.store;
+
+	if (!d->force || memcmp(theirs, none, sizeof(none)) == 0 ||
+		memcmp(theirs, d->store, sizeof(d->store)) == 0)
+		return true;
+	log_info("sync", "what another store configured in the data plane is taken away");
+	for (unsigned int i = 0; i < sizeof(scopes) / sizeof(scopes[0]); i++)
+		if (!send_begin(d, scopes[i], 0) || !send_end(d, scopes[i], 0))
+			return false;
+	return true;
+}
+
 void replay_start(struct dataplane *d)
 {
 	records_restart(d->records);
+	if (!clear_another_store(d))
+		return;
 	d->phase = PHASE_CONFIGURATION;
 	send_begin(d, WIRE_SCOPE_CONFIGURATION, 0);
 	dataplane_wake(d);
