@@ -117,7 +117,7 @@ no_memory:
 void bridge_destroy(struct bridge *bridge)
 {
 	struct host_interface *interface;
-	struct domain *domain;
+	struct host_domain *domain;
 	struct space *space;
 	uint32_t cursor = 0;
 

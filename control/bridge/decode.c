@@ -37,7 +37,7 @@ static bool read_via(const struct nlattr *gateway, const struct nlattr *via, int
 	return true;
 }
 
-static void add_hop(struct decoded_route *route, unsigned int flags, const struct hop *hop)
+static void add_hop(struct decoded_route *route, unsigned int flags, const struct next_hop *hop)
 {
 	if (flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN) || route->count == HOPS_MAX)
 		route->dead++;
@@ -53,7 +53,7 @@ static bool read_multipath(const struct nlattr *multipath, int family, struct de
 	for (; RTNH_OK(rtnh, left);
 		left -= (int)NLMSG_ALIGN(rtnh->rtnh_len), rtnh = RTNH_NEXT(rtnh)) {
 		const struct nlattr *attr[RTA_MAX + 1];
-		struct hop hop = {.weight = (uint16_t)(rtnh->rtnh_hops + 1),
+		struct next_hop hop = {.weight = (uint16_t)(rtnh->rtnh_hops + 1),
 			.ifindex = (uint32_t)rtnh->rtnh_ifindex};
 		netlink_parse_payload(
 			RTNH_DATA(rtnh), rtnh->rtnh_len - RTNH_LENGTH(0), attr, RTA_MAX);
@@ -89,7 +89,7 @@ bool decode_route(const struct nlmsghdr *header, struct decoded_route *route)
 	if (!netlink_parse(header, sizeof(*rtm), attr, RTA_MAX))
 		return false;
 	route->table = attr[RTA_TABLE] ? mnl_attr_get_u32(attr[RTA_TABLE]) : rtm->rtm_table;
-	route->key = (struct route_key){.protocol = rtm->rtm_protocol};
+	route->key = (struct host_route_key){.protocol = rtm->rtm_protocol};
 	route->key.prefix.address.family = rtm->rtm_family == AF_INET6 ? 6 : 4;
 	route->key.prefix.len = rtm->rtm_dst_len;
 	if (rtm->rtm_dst_len > 0 &&
@@ -101,7 +101,7 @@ bool decode_route(const struct nlmsghdr *header, struct decoded_route *route)
 		return true;
 	if (attr[RTA_MULTIPATH])
 		return read_multipath(attr[RTA_MULTIPATH], rtm->rtm_family, route);
-	struct hop hop = {
+	struct next_hop hop = {
 		.weight = 1, .ifindex = attr[RTA_OIF] ? mnl_attr_get_u32(attr[RTA_OIF]) : 0};
 	if (!read_via(attr[RTA_GATEWAY], attr[RTA_VIA], rtm->rtm_family, &hop.via))
 		return false;

@@ -14,11 +14,11 @@ struct nlmsghdr;
 
 struct decoded_route {
 	uint32_t table;
-	struct route_key key;
+	struct host_route_key key;
 	bool blackhole;
 	uint32_t count; // next hops the kernel calls alive
 	uint32_t dead;  // next hops left out: down, or beyond HOPS_MAX
-	struct hop hop[HOPS_MAX];
+	struct next_hop hop[HOPS_MAX];
 };
 
 // False for messages that are no route a mirror could want (local, multicast, cached, malformed).

@@ -42,7 +42,7 @@ bool guard_is_current(const char *name, const struct mark *mark)
 
 static struct mark mark_of(const struct space *space)
 {
-	const struct domain *only = TAILQ_FIRST(&space->domains);
+	const struct host_domain *only = TAILQ_FIRST(&space->domains);
 	struct mark mark = {
 		.found = space->found,
 		.domain = only != NULL && !space->shared ? only->id : 0,

@@ -11,7 +11,7 @@
 #include <string.h>
 
 // Keyed: with a third party's next hop a customer chooses addresses.
-static uint32_t hash_of(const struct hop *hop, uint32_t count)
+static uint32_t hash_of(const struct next_hop *hop, uint32_t count)
 {
 	uint8_t packed[HOPS_MAX][22];
 
@@ -23,7 +23,7 @@ static uint32_t hash_of(const struct hop *hop, uint32_t count)
 	return (uint32_t)table_hash(packed, count * sizeof(packed[0]));
 }
 
-static bool same(const struct hop_set *set, const struct hop *hop, uint32_t count)
+static bool same(const struct next_hop_set *set, const struct next_hop *hop, uint32_t count)
 {
 	if (set->count != count)
 		return false;
@@ -35,18 +35,19 @@ static bool same(const struct hop_set *set, const struct hop *hop, uint32_t coun
 }
 
 // A free id, or 0.
-static uint32_t new_id(struct hops *hops)
+static uint32_t new_id(struct next_hops *hops)
 {
 	if (hops->free == 0) {
 		uint32_t size = hops->size ? hops->size * 2 : 16;
-		struct hop_set **set = realloc(hops->set, size * sizeof(struct hop_set *));
+		struct next_hop_set **set =
+			realloc(hops->set, size * sizeof(struct next_hop_set *));
 		if (set == NULL)
 			return 0;
-		memset(set + hops->size, 0, (size - hops->size) * sizeof(struct hop_set *));
+		memset(set + hops->size, 0, (size - hops->size) * sizeof(struct next_hop_set *));
 		hops->set = set;
 		// The free list is threaded through the empty places themselves.
 		for (uint32_t id = size - 1; id >= hops->size && id > 0; id--) {
-			set[id] = (struct hop_set *)(uintptr_t)(hops->free << 1 | 1);
+			set[id] = (struct next_hop_set *)(uintptr_t)(hops->free << 1 | 1);
 			hops->free = id;
 		}
 		hops->size = size;
@@ -56,7 +57,7 @@ static uint32_t new_id(struct hops *hops)
 	return id;
 }
 
-uint32_t hops_take(struct hops *hops, const struct hop *hop, uint32_t count)
+uint32_t hops_take(struct next_hops *hops, const struct next_hop *hop, uint32_t count)
 {
 	uint32_t hash = hash_of(hop, count);
 	uint32_t *bucket = &hops->bucket[hash % 1024];
@@ -67,7 +68,7 @@ uint32_t hops_take(struct hops *hops, const struct hop *hop, uint32_t count)
 			return id;
 		}
 	}
-	struct hop_set *set = malloc(sizeof(*set) + count * sizeof(*hop));
+	struct next_hop_set *set = malloc(sizeof(*set) + count * sizeof(*hop));
 	if (set == NULL)
 		return 0;
 	uint32_t id = new_id(hops);
@@ -75,35 +76,36 @@ uint32_t hops_take(struct hops *hops, const struct hop *hop, uint32_t count)
 		free(set);
 		return 0;
 	}
-	*set = (struct hop_set){.references = 1, .next = *bucket, .hash = hash, .count = count};
+	*set = (struct next_hop_set){
+		.references = 1, .next = *bucket, .hash = hash, .count = count};
 	memcpy(set->hop, hop, count * sizeof(*hop));
 	hops->set[id] = set;
 	*bucket = id;
 	return id;
 }
 
-void hops_drop(struct hops *hops, uint32_t id)
+void hops_drop(struct next_hops *hops, uint32_t id)
 {
 	if (id == 0 || --hops->set[id]->references > 0)
 		return;
-	struct hop_set *set = hops->set[id];
+	struct next_hop_set *set = hops->set[id];
 	uint32_t *link = &hops->bucket[set->hash % 1024];
 	while (*link != id)
 		link = &hops->set[*link]->next;
 	*link = set->next;
 	free(set);
-	hops->set[id] = (struct hop_set *)(uintptr_t)(hops->free << 1 | 1);
+	hops->set[id] = (struct next_hop_set *)(uintptr_t)(hops->free << 1 | 1);
 	hops->free = id;
 }
 
-const struct hop_set *hops_get(const struct hops *hops, uint32_t id)
+const struct next_hop_set *hops_get(const struct next_hops *hops, uint32_t id)
 {
 	return id ? hops->set[id] : NULL;
 }
 
-bool hops_uses(const struct hops *hops, uint32_t id, uint32_t ifindex)
+bool hops_uses(const struct next_hops *hops, uint32_t id, uint32_t ifindex)
 {
-	const struct hop_set *set = hops_get(hops, id);
+	const struct next_hop_set *set = hops_get(hops, id);
 
 	for (uint32_t i = 0; set && i < set->count; i++)
 		if (set->hop[i].ifindex == ifindex)
@@ -111,11 +113,11 @@ bool hops_uses(const struct hops *hops, uint32_t id, uint32_t ifindex)
 	return false;
 }
 
-void hops_free(struct hops *hops)
+void hops_free(struct next_hops *hops)
 {
 	for (uint32_t id = 1; id < hops->size; id++)
 		if (((uintptr_t)hops->set[id] & 1) == 0)
 			free(hops->set[id]);
 	free(hops->set);
-	*hops = (struct hops){0};
+	*hops = (struct next_hops){0};
 }

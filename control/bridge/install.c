@@ -37,7 +37,7 @@ static bool static_in(
 int bridge_static_set(
 	struct bridge *bridge, uint32_t id, const struct bridge_static *routes, unsigned int count)
 {
-	struct domain *domain = idmap_get(&bridge->domains, id);
+	struct host_domain *domain = idmap_get(&bridge->domains, id);
 
 	if (domain == NULL)
 		return -ENOENT;
@@ -168,7 +168,7 @@ static void domain_routes(const struct host_interface *interface,
 	const struct bridge_interface_address *address, struct ip_prefix prefix[2],
 	struct kernel_route route[2])
 {
-	const struct domain *domain = interface->domain;
+	const struct host_domain *domain = interface->domain;
 
 	prefix[0] = (struct ip_prefix){address->address, ip_bits(address->address.family)};
 	prefix[1] = ip_prefix_of(&address->address, address->len);
@@ -201,7 +201,7 @@ static int address_routes(
 static int address_rules(
 	struct host_interface *interface, const struct bridge_interface_address *address, bool hold)
 {
-	struct domain *domain = interface->domain;
+	struct host_domain *domain = interface->domain;
 	struct space *space = domain->space;
 	bool v4 = address->address.family == 4;
 	struct kernel_route route[2];
@@ -265,7 +265,7 @@ void remove_rules(struct host_interface *interface)
 	interface->ruled = false;
 }
 
-void install_remove_all(struct domain *domain)
+void install_remove_all(struct host_domain *domain)
 {
 	bridge_static_set(domain->space->bridge, domain->id, NULL, 0);
 }

@@ -82,7 +82,7 @@ static int configure(struct host_interface *interface, bool fresh)
 static void name_link(struct host_interface *interface)
 {
 	struct space *space = interface->domain->space;
-	struct link *link = mirror_link(space, interface->ifindex);
+	struct host_link *link = mirror_link(space, interface->ifindex);
 
 	if (link == NULL)
 		return;
@@ -152,7 +152,7 @@ int bridge_interface_set(
 	struct bridge *bridge, const struct bridge_interface *declared, struct api_error *error)
 {
 	struct host_interface *interface = idmap_get(&bridge->interfaces, declared->id);
-	struct domain *domain = idmap_get(&bridge->domains, declared->domain);
+	struct host_domain *domain = idmap_get(&bridge->domains, declared->domain);
 	size_t len = strlen(declared->name);
 
 	if (domain == NULL)
@@ -197,7 +197,7 @@ int bridge_interface_set(
 void interface_free(struct host_interface *interface)
 {
 	struct space *space = interface->domain->space;
-	struct link *link = idmap_get(&space->links, interface->ifindex);
+	struct host_link *link = idmap_get(&space->links, interface->ifindex);
 
 	if (link)
 		link->interface = NULL;
@@ -257,7 +257,7 @@ int bridge_interface_queue(struct bridge *bridge, uint32_t id, int *fd, struct a
 void host_carrier_apply(struct host_interface *interface)
 {
 	struct space *space = interface->domain->space;
-	struct link *link = idmap_get(&space->links, interface->ifindex);
+	struct host_link *link = idmap_get(&space->links, interface->ifindex);
 
 	interface->carrier_due = false;
 	if (interface->anchor < 0)

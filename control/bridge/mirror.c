@@ -43,16 +43,16 @@ static void again_soon(struct event *event)
 	event_add(event, &now);
 }
 
-struct link *mirror_link(struct space *space, uint32_t ifindex)
+struct host_link *mirror_link(struct space *space, uint32_t ifindex)
 {
-	struct link *link = idmap_get(&space->links, ifindex);
+	struct host_link *link = idmap_get(&space->links, ifindex);
 
 	if (link)
 		return link;
 	link = calloc(1, sizeof(*link));
 	if (link == NULL)
 		return NULL;
-	*link = (struct link){.ifindex = ifindex, .running = true};
+	*link = (struct host_link){.ifindex = ifindex, .running = true};
 	if (idmap_set(&space->links, ifindex, link)) {
 		free(link);
 		return NULL;
@@ -62,7 +62,7 @@ struct link *mirror_link(struct space *space, uint32_t ifindex)
 
 // ---- what links and addresses mean for routes
 
-static void link_up(struct space *space, struct link *link)
+static void link_up(struct space *space, struct host_link *link)
 {
 	link->running = true;
 	space->retry = true; // routes over it can be put in now
@@ -72,7 +72,7 @@ static void link_up(struct space *space, struct link *link)
 	mirror_resync(space);
 }
 
-void mirror_link_down(struct space *space, struct link *link)
+void mirror_link_down(struct space *space, struct host_link *link)
 {
 	if (!link->running)
 		return;
@@ -84,7 +84,7 @@ void mirror_link_down(struct space *space, struct link *link)
 		link->interface ? link->interface->domain : NULL);
 }
 
-void mirror_link_named(struct space *space, struct link *link)
+void mirror_link_named(struct space *space, struct host_link *link)
 {
 	reconcile_job(space->mirror, JOB_RENAME, link->ifindex,
 		link->interface ? link->interface->domain : NULL);
@@ -112,7 +112,7 @@ static void doubt(struct space *space, struct host_interface *interface)
 static void address_message(struct space *space, const struct nlmsghdr *header)
 {
 	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(header);
-	const struct link *link = idmap_get(&space->links, ifa->ifa_index);
+	const struct host_link *link = idmap_get(&space->links, ifa->ifa_index);
 	const struct nlattr *attr[IFA_MAX + 1];
 	struct ip_address address;
 	bool declared = false;
@@ -143,7 +143,7 @@ static void link_message(struct space *space, const struct nlmsghdr *header, boo
 	if (!kernel_link_parse(header, &seen))
 		return;
 	if (header->nlmsg_type == RTM_DELLINK) {
-		struct link *link = idmap_get(&space->links, (uint32_t)seen.index);
+		struct host_link *link = idmap_get(&space->links, (uint32_t)seen.index);
 		if (link == NULL)
 			return;
 		mirror_link_down(space, link);
@@ -156,7 +156,7 @@ static void link_message(struct space *space, const struct nlmsghdr *header, boo
 		free(link);
 		return;
 	}
-	struct link *link = mirror_link(space, (uint32_t)seen.index);
+	struct host_link *link = mirror_link(space, (uint32_t)seen.index);
 	if (link == NULL || (dump && link->seen))
 		return;
 	link->seen = link->seen || !dump;
@@ -211,7 +211,7 @@ static void message(struct space *space, const struct nlmsghdr *header, bool dum
 static void overrun(struct mirror *mirror)
 {
 	struct space *space = mirror->space;
-	struct domain *domain;
+	struct host_domain *domain;
 
 	space->bridge->counters.overruns++;
 	bridge_log("warning", "msg=\"netlink overrun, dumping again\" netns=%s", space->name);
@@ -293,7 +293,7 @@ static int request_phase(struct mirror *mirror)
 	struct ifinfomsg ifi = {0};
 	struct ndmsg ndm = {0};
 	uint32_t cursor = 0;
-	struct link *link;
+	struct host_link *link;
 
 	switch (mirror->phase) {
 	case PHASE_LINKS:
@@ -322,7 +322,7 @@ static void dump_stop(struct mirror *mirror)
 void mirror_dump_end(struct mirror *mirror)
 {
 	struct space *space = mirror->space;
-	struct domain *domain, *next;
+	struct host_domain *domain, *next;
 	bool confirm = mirror->purpose == DUMP_CHECK && mirror->suspects > 0;
 
 	mirror->phase = PHASE_IDLE;
@@ -413,7 +413,7 @@ static void on_dump(evutil_socket_t fd, short what, void *ctx)
 static void dump_start(struct mirror *mirror)
 {
 	struct space *space = mirror->space;
-	struct domain *domain;
+	struct host_domain *domain;
 	int back, err;
 
 	dump_stop(mirror);
@@ -527,7 +527,7 @@ void mirror_destroy(struct space *space)
 {
 	struct mirror *mirror = space->mirror;
 	uint32_t cursor = 0;
-	struct link *link;
+	struct host_link *link;
 
 	if (mirror == NULL)
 		return;

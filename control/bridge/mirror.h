@@ -13,10 +13,11 @@ void mirror_resync(struct space *space);
 // A dump that only compares; differences that a second one confirms are counted as drift and repaired.
 void mirror_check(struct space *space);
 // Routes over that device are reported as gone (down), or anew with another interface id (rereport).
-void mirror_link_down(struct space *space, struct link *link);
-void mirror_link_named(struct space *space, struct link *link);
+void mirror_link_down(struct space *space, struct host_link *link);
+void mirror_link_named(struct space *space, struct host_link *link);
 // The domain is about to be freed, its routes with it.
-void mirror_forget(struct domain *domain);
-struct link *mirror_link(struct space *space, uint32_t ifindex); // finds or adds; NULL = no memory
+void mirror_forget(struct host_domain *domain);
+struct host_link *mirror_link(
+	struct space *space, uint32_t ifindex); // finds or adds; NULL = no memory
 
 #endif

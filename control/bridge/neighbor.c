@@ -20,9 +20,10 @@
 
 enum { NUD_USABLE = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT };
 
-static struct neighbor *find(struct host_interface *interface, const struct ip_address *address)
+static struct host_neighbor *find(
+	struct host_interface *interface, const struct ip_address *address)
 {
-	struct neighbor *neighbor;
+	struct host_neighbor *neighbor;
 
 	LIST_FOREACH (neighbor, &interface->neighbors, entry)
 		if (ip_address_compare(&neighbor->address, address) == 0)
@@ -31,7 +32,7 @@ static struct neighbor *find(struct host_interface *interface, const struct ip_a
 }
 
 static void set_state(
-	struct host_interface *interface, struct neighbor *neighbor, const uint8_t *mac)
+	struct host_interface *interface, struct host_neighbor *neighbor, const uint8_t *mac)
 {
 	const struct bridge_callbacks *callbacks = &interface->domain->space->bridge->callbacks;
 
@@ -51,14 +52,14 @@ void neighbor_message(struct space *space, const struct nlmsghdr *header, bool d
 	const struct ndmsg *ndm = mnl_nlmsg_get_payload(header);
 	const struct nlattr *attr[NDA_MAX + 1];
 	struct ip_address address;
-	const struct link *link = idmap_get(&space->links, (uint32_t)ndm->ndm_ifindex);
+	const struct host_link *link = idmap_get(&space->links, (uint32_t)ndm->ndm_ifindex);
 
 	if (link == NULL || link->interface == NULL || LIST_EMPTY(&link->interface->neighbors))
 		return;
 	if (!netlink_parse(header, sizeof(*ndm), attr, NDA_MAX) ||
 		!netlink_address(attr[NDA_DST], ndm->ndm_family, &address))
 		return;
-	struct neighbor *neighbor = find(link->interface, &address);
+	struct host_neighbor *neighbor = find(link->interface, &address);
 	if (neighbor == NULL || (dump && neighbor->seen))
 		return;
 	neighbor->seen = true;
@@ -74,7 +75,7 @@ static void event_object(void *ctx, const struct nlmsghdr *header)
 }
 
 // What the kernel thinks of the neighbor right now.
-static void look(struct host_interface *interface, struct neighbor *neighbor)
+static void look(struct host_interface *interface, struct host_neighbor *neighbor)
 {
 	struct space *space = interface->domain->space;
 	struct ndmsg ndm = {.ndm_family = ip_af(neighbor->address.family),
@@ -87,7 +88,7 @@ static void look(struct host_interface *interface, struct neighbor *neighbor)
 }
 
 int neighbor_start(
-	struct bridge *bridge, struct host_interface *interface, struct neighbor *neighbor)
+	struct bridge *bridge, struct host_interface *interface, struct host_neighbor *neighbor)
 {
 	struct netlink *command = &interface->domain->space->command;
 	int index = (int)interface->ifindex;
@@ -116,7 +117,7 @@ int bridge_neighbor_set(struct bridge *bridge, uint32_t id, const struct ip_addr
 
 	if (interface == NULL)
 		return -ENOENT;
-	struct neighbor *neighbor = find(interface, address);
+	struct host_neighbor *neighbor = find(interface, address);
 	if (neighbor == NULL) {
 		neighbor = calloc(1, sizeof(*neighbor));
 		if (neighbor == NULL)
@@ -130,7 +131,7 @@ int bridge_neighbor_set(struct bridge *bridge, uint32_t id, const struct ip_addr
 void bridge_neighbor_delete(struct bridge *bridge, uint32_t id, const struct ip_address *address)
 {
 	struct host_interface *interface = idmap_get(&bridge->interfaces, id);
-	struct neighbor *neighbor = interface ? find(interface, address) : NULL;
+	struct host_neighbor *neighbor = interface ? find(interface, address) : NULL;
 
 	if (neighbor == NULL)
 		return;
@@ -144,7 +145,7 @@ void bridge_neighbor_delete(struct bridge *bridge, uint32_t id, const struct ip_
 void bridge_neighbor_probe(struct bridge *bridge, uint32_t id, const struct ip_address *address)
 {
 	struct host_interface *interface = idmap_get(&bridge->interfaces, id);
-	struct neighbor *neighbor = interface ? find(interface, address) : NULL;
+	struct host_neighbor *neighbor = interface ? find(interface, address) : NULL;
 
 	if (neighbor == NULL || interface->ifindex == 0)
 		return;
@@ -155,8 +156,8 @@ void bridge_neighbor_probe(struct bridge *bridge, uint32_t id, const struct ip_a
 
 void neighbors_unseen(struct space *space)
 {
-	struct neighbor *neighbor;
-	struct link *link;
+	struct host_neighbor *neighbor;
+	struct host_link *link;
 	uint32_t cursor = 0;
 
 	while ((link = idmap_next(&space->links, &cursor)) != NULL)
@@ -167,8 +168,8 @@ void neighbors_unseen(struct space *space)
 
 void neighbors_seen(struct space *space)
 {
-	struct neighbor *neighbor;
-	struct link *link;
+	struct host_neighbor *neighbor;
+	struct host_link *link;
 	uint32_t cursor = 0;
 
 	while ((link = idmap_next(&space->links, &cursor)) != NULL)
@@ -180,7 +181,7 @@ void neighbors_seen(struct space *space)
 
 void neighbors_down(struct host_interface *interface)
 {
-	struct neighbor *neighbor;
+	struct host_neighbor *neighbor;
 
 	LIST_FOREACH (neighbor, &interface->neighbors, entry)
 		set_state(interface, neighbor, NULL);
@@ -188,8 +189,9 @@ void neighbors_down(struct host_interface *interface)
 
 void neighbors_retry(struct bridge *bridge, struct host_interface *interface)
 {
-	const struct link *link = idmap_get(&interface->domain->space->links, interface->ifindex);
-	struct neighbor *neighbor;
+	const struct host_link *link =
+		idmap_get(&interface->domain->space->links, interface->ifindex);
+	struct host_neighbor *neighbor;
 
 	if (link == NULL || !link->running)
 		return;
@@ -200,7 +202,7 @@ void neighbors_retry(struct bridge *bridge, struct host_interface *interface)
 
 void neighbors_free(struct host_interface *interface)
 {
-	struct neighbor *neighbor;
+	struct host_neighbor *neighbor;
 
 	while ((neighbor = LIST_FIRST(&interface->neighbors)) != NULL) {
 		LIST_REMOVE(neighbor, entry);

@@ -27,21 +27,22 @@ static bool dumping(const struct mirror *mirror)
 	return mirror->phase != PHASE_IDLE;
 }
 
-static void report(struct domain *domain, const struct route *route, bool present)
+static void report(struct host_domain *domain, const struct host_route *route, bool present)
 {
 	struct bridge *bridge = domain->space->bridge;
-	const struct hop_set *set = hops_get(&bridge->hops, route->hops);
+	const struct next_hop_set *set = hops_get(&bridge->hops, route->hops);
 	struct bridge_route shown = {
 		.protocol = route->protocol,
 		.metric = route->metric,
 		.blackhole = route->flags & ROUTE_BLACKHOLE,
 	};
-	struct route_key key;
+	struct host_route_key key;
 
 	route_key_of(route, &key);
 	shown.prefix = key.prefix;
 	for (uint32_t i = 0; set && i < set->count; i++) {
-		const struct link *link = idmap_get(&domain->space->links, set->hop[i].ifindex);
+		const struct host_link *link =
+			idmap_get(&domain->space->links, set->hop[i].ifindex);
 		shown.nexthop[shown.count++] = (struct bridge_nexthop){
 			.via = set->hop[i].via,
 			.interface = link && link->interface ? link->interface->declared.id : 0,
@@ -52,7 +53,7 @@ static void report(struct domain *domain, const struct route *route, bool presen
 }
 
 // Notes a difference (check), or counts one that was noted before (confirmation).
-static void differs(struct mirror *mirror, uint32_t table, const struct route_key *key)
+static void differs(struct mirror *mirror, uint32_t table, const struct host_route_key *key)
 {
 	struct bridge *bridge = mirror->space->bridge;
 
@@ -76,9 +77,9 @@ static void differs(struct mirror *mirror, uint32_t table, const struct route_ke
 }
 
 // Takes the route away from the readers; the place stays while a dump runs.
-static void withdraw(struct mirror *mirror, struct domain *domain, struct route *route)
+static void withdraw(struct mirror *mirror, struct host_domain *domain, struct host_route *route)
 {
-	struct hops *hops = &mirror->space->bridge->hops;
+	struct next_hops *hops = &mirror->space->bridge->hops;
 
 	if (route->flags & ROUTE_GONE)
 		return;
@@ -99,7 +100,7 @@ static void drop_dead_hops(struct space *space, struct decoded_route *decoded)
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < decoded->count; i++) {
-		const struct link *link = idmap_get(&space->links, decoded->hop[i].ifindex);
+		const struct host_link *link = idmap_get(&space->links, decoded->hop[i].ifindex);
 		if (link == NULL || link->running)
 			decoded->hop[kept++] = decoded->hop[i];
 	}
@@ -107,13 +108,13 @@ static void drop_dead_hops(struct space *space, struct decoded_route *decoded)
 }
 
 static void present(
-	struct mirror *mirror, struct domain *domain, struct decoded_route *decoded, bool dump)
+	struct mirror *mirror, struct host_domain *domain, struct decoded_route *decoded, bool dump)
 {
-	struct hops *hops = &mirror->space->bridge->hops;
+	struct next_hops *hops = &mirror->space->bridge->hops;
 	uint8_t blackhole = decoded->blackhole ? ROUTE_BLACKHOLE : 0;
 	bool check = dump && mirror->purpose == DUMP_CHECK;
 	bool added = false;
-	struct route *route = routes_find(&domain->routes, &decoded->key);
+	struct host_route *route = routes_find(&domain->routes, &decoded->key);
 
 	if (route && dump && route->flags & ROUTE_EVENT && route->stamp == mirror->generation)
 		return; // an event since the dump began knows better
@@ -142,9 +143,9 @@ static void present(
 
 // A REPLACE took the place of whatever had this prefix and metric.
 static void displace(
-	struct mirror *mirror, struct domain *domain, const struct decoded_route *decoded)
+	struct mirror *mirror, struct host_domain *domain, const struct decoded_route *decoded)
 {
-	struct route *route = NULL;
+	struct host_route *route = NULL;
 	bool found = true;
 
 	while (found) {
@@ -170,7 +171,7 @@ void reconcile_route(struct mirror *mirror, const struct nlmsghdr *header, bool 
 
 	if (!decode_route(header, &decoded))
 		return;
-	struct domain *domain = idmap_get(&space->tables, decoded.table);
+	struct host_domain *domain = idmap_get(&space->tables, decoded.table);
 	if (domain == NULL)
 		return;
 	if (!dump && header->nlmsg_type == RTM_NEWROUTE && header->nlmsg_flags & NLM_F_REPLACE)
@@ -183,10 +184,10 @@ void reconcile_route(struct mirror *mirror, const struct nlmsghdr *header, bool 
 		present(mirror, domain, &decoded, dump);
 		return;
 	}
-	struct route *route = dump ? NULL : routes_find(&domain->routes, &decoded.key);
+	struct host_route *route = dump ? NULL : routes_find(&domain->routes, &decoded.key);
 	if (route == NULL)
 		return;
-	const struct hop_set *set = hops_get(&space->bridge->hops, route->hops);
+	const struct next_hop_set *set = hops_get(&space->bridge->hops, route->hops);
 	if (header->nlmsg_type == RTM_DELROUTE && set && set->count > named) {
 		mirror_resync(space);
 		return;
@@ -196,21 +197,22 @@ void reconcile_route(struct mirror *mirror, const struct nlmsghdr *header, bool 
 
 // ---- walks
 
-static struct domain *first_domain(const struct mirror *mirror, const struct job *job)
+static struct host_domain *first_domain(const struct mirror *mirror, const struct mirror_job *job)
 {
 	return job->only ? job->only : TAILQ_FIRST(&mirror->space->domains);
 }
 
-void reconcile_job(struct mirror *mirror, enum job_kind kind, uint32_t ifindex, struct domain *only)
+void reconcile_job(
+	struct mirror *mirror, enum job_kind kind, uint32_t ifindex, struct host_domain *only)
 {
 	struct timeval now = {0, 0};
-	struct job *job = calloc(1, sizeof(*job));
+	struct mirror_job *job = calloc(1, sizeof(*job));
 
 	if (job == NULL) { // as good: everything is looked at again
 		mirror_resync(mirror->space);
 		return;
 	}
-	*job = (struct job){.kind = kind, .ifindex = ifindex, .only = only};
+	*job = (struct mirror_job){.kind = kind, .ifindex = ifindex, .only = only};
 	job->domain = first_domain(mirror, job);
 	STAILQ_INSERT_TAIL(&mirror->jobs, job, entry);
 	event_del(mirror->event);
@@ -236,7 +238,7 @@ static void resume(struct mirror *mirror)
 
 void reconcile_drop_jobs(struct mirror *mirror, enum job_kind kind)
 {
-	struct job *job, *next;
+	struct mirror_job *job, *next;
 
 	if (mirror->slice == NULL)
 		return;
@@ -244,16 +246,16 @@ void reconcile_drop_jobs(struct mirror *mirror, enum job_kind kind)
 	{
 		if (kind != JOB_ANY && job->kind != kind)
 			continue;
-		STAILQ_REMOVE(&mirror->jobs, job, job, entry);
+		STAILQ_REMOVE(&mirror->jobs, job, mirror_job, entry);
 		free(job);
 	}
 	resume(mirror);
 }
 
-static bool visit(struct mirror *mirror, const struct job *job, struct route *route)
+static bool visit(struct mirror *mirror, const struct mirror_job *job, struct host_route *route)
 {
-	struct domain *domain = job->domain;
-	struct route_key key;
+	struct host_domain *domain = job->domain;
+	struct host_route_key key;
 
 	switch (job->kind) {
 	case JOB_SWEEP:
@@ -288,14 +290,14 @@ static bool visit(struct mirror *mirror, const struct job *job, struct route *ro
 }
 
 // True when the job is done, false when the time is.
-static bool walk(struct mirror *mirror, struct job *job, uint64_t end)
+static bool walk(struct mirror *mirror, struct mirror_job *job, uint64_t end)
 {
 	unsigned int steps = 0;
 
 	while (job->domain) {
 		struct routes *routes = &job->domain->routes;
 		for (; job->place < routes_places(routes); job->place++) {
-			struct route *route = routes_at(routes, job->place);
+			struct host_route *route = routes_at(routes, job->place);
 			if (route && visit(mirror, job, route))
 				steps += 15;
 			if (++steps >= SLICE_STEP) {
@@ -318,7 +320,7 @@ void reconcile_slice(int fd, short what, void *ctx)
 {
 	struct mirror *mirror = ctx;
 	uint64_t end = clock_ns() + TURN_NS;
-	struct job *job;
+	struct mirror_job *job;
 	struct timeval now = {0, 0};
 
 	while ((job = STAILQ_FIRST(&mirror->jobs)) != NULL) {
@@ -337,11 +339,11 @@ void reconcile_slice(int fd, short what, void *ctx)
 	resume(mirror);
 }
 
-void mirror_forget(struct domain *domain)
+void mirror_forget(struct host_domain *domain)
 {
 	struct mirror *mirror = domain->space->mirror;
-	struct hops *hops = &domain->space->bridge->hops;
-	struct job *job, *next;
+	struct next_hops *hops = &domain->space->bridge->hops;
+	struct mirror_job *job, *next;
 
 	STAILQ_FOREACH_SAFE(job, &mirror->jobs, entry, next)
 	{

@@ -25,12 +25,12 @@ enum job_kind {
 	JOB_ANY,
 };
 
-struct job {
-	STAILQ_ENTRY(job) entry;
+struct mirror_job {
+	STAILQ_ENTRY(mirror_job) entry;
 	enum job_kind kind;
 	uint32_t ifindex;
-	struct domain *only;   // NULL = all domains of the namespace
-	struct domain *domain; // where the walk is; NULL = at the end
+	struct host_domain *only;   // NULL = all domains of the namespace
+	struct host_domain *domain; // where the walk is; NULL = at the end
 	uint32_t place;
 };
 
@@ -48,7 +48,7 @@ struct mirror {
 	struct space *space;
 	struct netlink events, dump;
 	struct event *event, *dump_read, *more, *slice, *start;
-	STAILQ_HEAD(job_list, job) jobs;
+	STAILQ_HEAD(job_list, mirror_job) jobs;
 	enum dump_phase phase;
 	enum dump_purpose purpose, next_purpose;
 	uint8_t generation;         // number of the running dump, or of the last one
@@ -59,7 +59,7 @@ struct mirror {
 	uint32_t suspects; // differences a check found; beyond SUSPECTS_MAX they have no names
 	struct suspect {
 		uint32_t table;
-		struct route_key key;
+		struct host_route_key key;
 	} suspect[SUSPECTS_MAX];
 	int pending; // bytes of chunk not yet looked at
 	char chunk[CHUNK_BYTES] __attribute__((aligned(8)));
@@ -67,7 +67,7 @@ struct mirror {
 
 void reconcile_route(struct mirror *mirror, const struct nlmsghdr *header, bool dump);
 void reconcile_job(
-	struct mirror *mirror, enum job_kind kind, uint32_t ifindex, struct domain *only);
+	struct mirror *mirror, enum job_kind kind, uint32_t ifindex, struct host_domain *only);
 void reconcile_drop_jobs(struct mirror *mirror, enum job_kind kind);
 void reconcile_slice(int fd, short what, void *ctx); // the event loop's callback of mirror->slice
 void mirror_dump_end(struct mirror *mirror);

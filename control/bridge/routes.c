@@ -28,7 +28,7 @@ static uint32_t hash_of(const uint8_t address[16], uint8_t len, bool v6)
 	return (uint32_t)table_hash(prefix, sizeof(prefix));
 }
 
-static struct route *at(const struct routes *routes, uint32_t place)
+static struct host_route *at(const struct routes *routes, uint32_t place)
 {
 	return &routes->page[place / PAGE][place % PAGE];
 }
@@ -48,15 +48,15 @@ static uint32_t bucket_of(const struct routes *routes, uint32_t hash)
 	return bucket < routes->buckets ? bucket : hash & (mask >> 1);
 }
 
-static bool same_prefix(const struct route *route, const struct ip_prefix *prefix)
+static bool same_prefix(const struct host_route *route, const struct ip_prefix *prefix)
 {
 	return route->len == prefix->len &&
 	       !!(route->flags & ROUTE_V6) == (prefix->address.family == 6) &&
 	       memcmp(route->address, prefix->address.bytes, 16) == 0;
 }
 
-struct route *routes_of_prefix(
-	const struct routes *routes, const struct ip_prefix *prefix, struct route *after)
+struct host_route *routes_of_prefix(
+	const struct routes *routes, const struct ip_prefix *prefix, struct host_route *after)
 {
 	uint32_t place;
 
@@ -74,9 +74,9 @@ struct route *routes_of_prefix(
 	return NULL;
 }
 
-struct route *routes_find(const struct routes *routes, const struct route_key *key)
+struct host_route *routes_find(const struct routes *routes, const struct host_route_key *key)
 {
-	struct route *route = NULL;
+	struct host_route *route = NULL;
 
 	while ((route = routes_of_prefix(routes, &key->prefix, route)) != NULL)
 		if (route->metric == key->metric && route->protocol == key->protocol)
@@ -98,12 +98,12 @@ static void *room(void *array, uint32_t used, uint32_t *size)
 
 static bool add_page(struct routes *routes)
 {
-	struct route **page = room(routes->page, routes->pages, &routes->page_room);
+	struct host_route **page = room(routes->page, routes->pages, &routes->page_room);
 
 	if (page == NULL)
 		return false;
 	routes->page = page;
-	page[routes->pages] = calloc(PAGE, sizeof(struct route));
+	page[routes->pages] = calloc(PAGE, sizeof(struct host_route));
 	if (page[routes->pages] == NULL)
 		return false;
 	uint32_t first = routes->pages++ * PAGE;
@@ -139,7 +139,7 @@ static void split(struct routes *routes)
 		half *= 2;
 	uint32_t *link = bucket_at(routes, added - half);
 	while (*link) {
-		struct route *route = at(routes, *link - 1);
+		struct host_route *route = at(routes, *link - 1);
 		if (bucket_of(routes, hash_of(route->address, route->len,
 					      route->flags & ROUTE_V6)) == added) {
 			uint32_t place = *link;
@@ -152,9 +152,9 @@ static void split(struct routes *routes)
 	}
 }
 
-struct route *routes_add(struct routes *routes, const struct route_key *key, bool *added)
+struct host_route *routes_add(struct routes *routes, const struct host_route_key *key, bool *added)
 {
-	struct route *route = routes_find(routes, key);
+	struct host_route *route = routes_find(routes, key);
 	bool v6 = key->prefix.address.family == 6;
 
 	*added = false;
@@ -172,7 +172,7 @@ struct route *routes_add(struct routes *routes, const struct route_key *key, boo
 	uint32_t place = routes->free;
 	route = at(routes, place - 1);
 	routes->free = route->next;
-	*route = (struct route){
+	*route = (struct host_route){
 		.metric = key->metric, .len = key->prefix.len, .protocol = key->protocol};
 	memcpy(route->address, key->prefix.address.bytes, 16);
 	route->flags = ROUTE_USED | (v6 ? ROUTE_V6 : 0);
@@ -185,7 +185,7 @@ struct route *routes_add(struct routes *routes, const struct route_key *key, boo
 	return route;
 }
 
-void routes_remove(struct routes *routes, struct route *route)
+void routes_remove(struct routes *routes, struct host_route *route)
 {
 	uint32_t *link = bucket_at(routes,
 		bucket_of(routes, hash_of(route->address, route->len, route->flags & ROUTE_V6)));
@@ -194,7 +194,7 @@ void routes_remove(struct routes *routes, struct route *route)
 		link = &at(routes, *link - 1)->next;
 	uint32_t place = *link;
 	*link = route->next;
-	*route = (struct route){.next = routes->free};
+	*route = (struct host_route){.next = routes->free};
 	routes->free = place;
 	routes->count--;
 }
@@ -210,9 +210,9 @@ void routes_free(struct routes *routes)
 	*routes = (struct routes){0};
 }
 
-struct route *routes_at(const struct routes *routes, uint32_t place)
+struct host_route *routes_at(const struct routes *routes, uint32_t place)
 {
-	struct route *route = at(routes, place);
+	struct host_route *route = at(routes, place);
 
 	return route->flags & ROUTE_USED ? route : NULL;
 }
@@ -222,9 +222,9 @@ uint32_t routes_places(const struct routes *routes)
 	return routes->pages * PAGE;
 }
 
-void route_key_of(const struct route *route, struct route_key *key)
+void route_key_of(const struct host_route *route, struct host_route_key *key)
 {
-	*key = (struct route_key){.metric = route->metric, .protocol = route->protocol};
+	*key = (struct host_route_key){.metric = route->metric, .protocol = route->protocol};
 	key->prefix.len = route->len;
 	key->prefix.address.family = route->flags & ROUTE_V6 ? 6 : 4;
 	memcpy(key->prefix.address.bytes, route->address, 16);

@@ -18,10 +18,10 @@ enum {
 	ROUTE_EVENT = 16, // last written by an event, of the dump numbered in stamp
 };
 
-struct route {
+struct host_route {
 	uint8_t address[16];
 	uint32_t metric;
-	uint32_t hops; // id in struct hops, 0 = blackhole
+	uint32_t hops; // id in struct next_hops, 0 = blackhole
 	uint32_t next;
 	uint8_t len;
 	uint8_t protocol;
@@ -30,7 +30,7 @@ struct route {
 };
 
 struct routes {
-	struct route **page;
+	struct host_route **page;
 	uint32_t **segment;
 	uint32_t pages, page_room, segments, segment_room;
 	uint32_t
@@ -39,23 +39,23 @@ struct routes {
 	uint32_t count; // routes, ROUTE_GONE ones included
 };
 
-struct route_key {
+struct host_route_key {
 	struct ip_prefix prefix;
 	uint32_t metric;
 	uint8_t protocol;
 };
 
-struct route *routes_find(const struct routes *routes, const struct route_key *key);
+struct host_route *routes_find(const struct routes *routes, const struct host_route_key *key);
 // Finds or adds. *added tells which; a new route has hops 0 and flags ROUTE_USED (| ROUTE_V6). NULL = no memory.
-struct route *routes_add(struct routes *routes, const struct route_key *key, bool *added);
-void routes_remove(struct routes *routes, struct route *route);
+struct host_route *routes_add(struct routes *routes, const struct host_route_key *key, bool *added);
+void routes_remove(struct routes *routes, struct host_route *route);
 void routes_free(struct routes *routes);
 // The other routes of a prefix: start with NULL. Removing the returned one is not allowed before the next call.
-struct route *routes_of_prefix(
-	const struct routes *routes, const struct ip_prefix *prefix, struct route *after);
+struct host_route *routes_of_prefix(
+	const struct routes *routes, const struct ip_prefix *prefix, struct host_route *after);
 // Places are numbered from 0; NULL for an empty place. The end is routes_places().
-struct route *routes_at(const struct routes *routes, uint32_t place);
+struct host_route *routes_at(const struct routes *routes, uint32_t place);
 uint32_t routes_places(const struct routes *routes);
-void route_key_of(const struct route *route, struct route_key *key);
+void route_key_of(const struct host_route *route, struct host_route_key *key);
 
 #endif

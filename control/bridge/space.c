@@ -141,7 +141,7 @@ static bool name_valid(const char *name)
 	return len > 0 && len <= 64 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
 }
 
-static int domain_add(struct domain *domain, struct api_error *error)
+static int domain_add(struct host_domain *domain, struct api_error *error)
 {
 	struct bridge *bridge = domain->space->bridge;
 
@@ -162,7 +162,7 @@ static int domain_add(struct domain *domain, struct api_error *error)
 }
 
 // A domain that could not be added is not there: the next bridge_domain_set() makes it from the beginning.
-static int domain_undo(struct domain *domain, int err)
+static int domain_undo(struct host_domain *domain, int err)
 {
 	struct space *space = domain->space;
 
@@ -176,7 +176,7 @@ static int domain_undo(struct domain *domain, int err)
 int bridge_domain_set(
 	struct bridge *bridge, const struct bridge_domain *declared, struct api_error *error)
 {
-	struct domain *domain = idmap_get(&bridge->domains, declared->id);
+	struct host_domain *domain = idmap_get(&bridge->domains, declared->id);
 	bool shared = bridge->mode == BRIDGE_TABLE && declared->id != BRIDGE_UNDERLAY;
 	char name[128];
 
@@ -211,7 +211,7 @@ int bridge_domain_set(
 	return err == 0 ? 0 : domain_undo(domain, err);
 }
 
-void domain_free(struct domain *domain)
+void domain_free(struct host_domain *domain)
 {
 	struct space *space = domain->space;
 
@@ -229,7 +229,7 @@ void domain_free(struct domain *domain)
 
 void bridge_domain_delete(struct bridge *bridge, uint32_t id)
 {
-	struct domain *domain = idmap_get(&bridge->domains, id);
+	struct host_domain *domain = idmap_get(&bridge->domains, id);
 	struct host_interface *interface;
 	uint32_t cursor = 0;
 
@@ -247,7 +247,7 @@ void bridge_domain_delete(struct bridge *bridge, uint32_t id)
 
 int bridge_domain_place(const struct bridge *bridge, uint32_t id, struct bridge_place *place)
 {
-	const struct domain *domain = idmap_get(&bridge->domains, id);
+	const struct host_domain *domain = idmap_get(&bridge->domains, id);
 
 	if (domain == NULL)
 		return -ENOENT;

@@ -12,7 +12,7 @@ struct space *space_open(
 const struct space *space_named(const struct bridge *bridge, const char *name); // NULL = not open
 void space_close(struct space *space);  // leaves it in the kernel
 void space_remove(struct space *space); // takes its name away, and with it everything in it
-void domain_free(struct domain *domain);
+void domain_free(struct host_domain *domain);
 void interface_free(struct host_interface *interface);
 // Takes the kernel's own first rule away, which would go before ours. True: it was there.
 bool space_local_rule(struct space *space);

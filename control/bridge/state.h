@@ -41,24 +41,24 @@ struct space {
 	LIST_ENTRY(space) entry;
 	char *name; // in /run/netns
 	int fd;
-	bool shared;    // by all customer domains
-	bool found;     // was there without our mark: used, nothing in it is swept
-	bool mark_old;  // its mark is to be written
-	int mark_error; // of the last attempt to
-	bool retry;      // of what waits in `held`, this second
-	bool doubted;    // its settings are to be looked at
-	bool name_taken; // somebody else's namespace has it, or it cannot be bound
+	bool shared;           // by all customer domains
+	bool found;            // was there without our mark: used, nothing in it is swept
+	bool mark_old;         // its mark is to be written
+	int mark_error;        // of the last attempt to
+	bool retry;            // of what waits in `held`, this second
+	bool doubted;          // its settings are to be looked at
+	bool name_taken;       // somebody else's namespace has it, or it cannot be bound
 	struct held_list held; // our routes and rules
 	uint32_t domain_count, interface_count;
 	struct netlink command; // for requests answered at once
 	struct mirror *mirror;
-	struct idmap links;      // ifindex -> struct link
-	struct idmap tables;     // kernel table -> struct domain
-	TAILQ_HEAD(domain_list, domain) domains;
+	struct idmap links;  // ifindex -> struct host_link
+	struct idmap tables; // kernel table -> struct host_domain
+	TAILQ_HEAD(domain_list, host_domain) domains;
 };
 
 // A device of the namespace, ours or not.
-struct link {
+struct host_link {
 	uint32_t ifindex;
 	bool running;
 	bool seen;                        // heard of by an event since the links' dump began
@@ -67,11 +67,11 @@ struct link {
 
 enum domain_sync { DOMAIN_SYNCED, DOMAIN_WAITING, DOMAIN_DUMPING };
 
-struct domain {
+struct host_domain {
 	uint32_t id;
 	char *name;
 	struct space *space;
-	TAILQ_ENTRY(domain) entry;
+	TAILQ_ENTRY(host_domain) entry;
 	uint32_t table; // kernel table of its learned routes
 	enum domain_sync sync;
 	struct routes routes;
@@ -79,8 +79,8 @@ struct domain {
 	unsigned int static_count;
 };
 
-struct neighbor {
-	LIST_ENTRY(neighbor) entry;
+struct host_neighbor {
+	LIST_ENTRY(host_neighbor) entry;
 	struct ip_address address;
 	bool usable;
 	bool seen;
@@ -90,17 +90,17 @@ struct neighbor {
 struct host_interface {
 	struct bridge_interface declared; // name and pointers into this struct
 	char name[16];
-	struct domain *domain;
+	struct host_domain *domain;
 	uint32_t ifindex; // 0 = the device is gone
 	int anchor;       // detached queue
 	bool carrier;     // wanted; attaching a queue raises the device's
 	bool made;        // there was a device: when it is not there, somebody took it
 	bool ruled;       // its rules are held (shared namespace)
-	bool suspect;     // in the list of those to be looked at (repair.c), for its carrier or as a whole
+	bool suspect; // in the list of those to be looked at (repair.c), for its carrier or as a whole
 	bool carrier_due, doubt;
 	uint32_t looked; // round that looked at it last
 	TAILQ_ENTRY(host_interface) suspects;
-	LIST_HEAD(neighbor_list, neighbor) neighbors;
+	LIST_HEAD(neighbor_list, host_neighbor) neighbors;
 };
 
 struct bridge {
@@ -115,7 +115,7 @@ struct bridge {
 	struct bridge_counters counters;
 	LIST_HEAD(space_list, space) spaces;
 	struct idmap domains, interfaces;
-	struct hops hops;
+	struct next_hops hops;
 	struct event *tick; // once a second
 	uint64_t ticks;
 	struct event *slice; // repair.c: what is looked at
@@ -124,7 +124,7 @@ struct bridge {
 	uint64_t round_index, round_period;
 	bool round_devices; // devices are still to be looked at this second
 	uint32_t round_cursor, looking, looks_left;
-	unsigned int lines; // of the log about repairs, this second
+	unsigned int lines;            // of the log about repairs, this second
 	bool managed_refused;          // this kernel has no managed neighbors
 	struct event_buffers *buffers; // for reading netlink events, shared by all mirrors
 };
@@ -134,7 +134,7 @@ void bridge_log(const char *level, const char *format, ...) __attribute__((forma
 
 // neighbor.c
 int neighbor_start(
-	struct bridge *bridge, struct host_interface *interface, struct neighbor *neighbor);
+	struct bridge *bridge, struct host_interface *interface, struct host_neighbor *neighbor);
 void neighbor_message(struct space *space, const struct nlmsghdr *header, bool dump);
 void neighbors_unseen(struct space *space); // before a dump
 void neighbors_seen(struct space *space);   // after it
@@ -147,6 +147,6 @@ int install_first(struct space *space); // what a namespace has before its domai
 int install_rules(struct host_interface *interface);
 void install_lost(struct host_interface *interface); // the kernel has dropped its routes
 void remove_rules(struct host_interface *interface);
-void install_remove_all(struct domain *domain);
+void install_remove_all(struct host_domain *domain);
 
 #endif

@@ -68,7 +68,7 @@ static void remove_doomed(struct doomed *doomed, const char *what)
 
 static bool link_undeclared(const struct space *space, const struct kernel_link *seen)
 {
-	const struct link *link = idmap_get(&space->links, (uint32_t)seen->index);
+	const struct host_link *link = idmap_get(&space->links, (uint32_t)seen->index);
 
 	return seen->tun && (link == NULL || link->interface == NULL);
 }
@@ -112,9 +112,9 @@ static void neighbor_object(void *ctx, const struct nlmsghdr *header)
 {
 	struct doomed *doomed = ctx;
 	const struct ndmsg *ndm = mnl_nlmsg_get_payload(header);
-	const struct link *link = idmap_get(&doomed->space->links, (uint32_t)ndm->ndm_ifindex);
+	const struct host_link *link = idmap_get(&doomed->space->links, (uint32_t)ndm->ndm_ifindex);
 	const struct nlattr *attr[NDA_MAX + 1];
-	const struct neighbor *neighbor;
+	const struct host_neighbor *neighbor;
 	struct ip_address address;
 
 	if (link == NULL || link->interface == NULL ||

@@ -308,7 +308,8 @@ int rpc_server_add(struct rpc_server *server, const struct rpc_method *methods, 
 	for (const struct rpc_method *method = methods; method->name != NULL; method++)
 		if (method_find(server, method->name, &ignored) != NULL)
 			return -EEXIST;
-	server->tables[server->table_count++] = (struct table){.methods = methods, .ctx = ctx};
+	server->tables[server->table_count++] =
+		(struct method_table){.methods = methods, .ctx = ctx};
 	return 0;
 }
 

@@ -58,7 +58,7 @@ struct call {
 	struct json_t *error;
 };
 
-struct table {
+struct method_table {
 	const struct rpc_method *methods;
 	void *ctx;
 };
@@ -84,7 +84,7 @@ struct rpc_server {
 	struct event *tick; // armed while there are clients
 	TAILQ_HEAD(, client) clients;
 	TAILQ_HEAD(, call) calls;
-	struct table tables[16];
+	struct method_table tables[16];
 	unsigned int table_count;
 	struct json_t *more;       // of rpc.describe
 	struct kept_event *events; // ring of limits.events_kept

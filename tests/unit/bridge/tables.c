@@ -64,16 +64,16 @@ static void idmap_against_array(void **ctx)
 	idmap_free(&map);
 }
 
-static struct hop hop_of(uint32_t i)
+static struct next_hop hop_of(uint32_t i)
 {
-	return (struct hop){
+	return (struct next_hop){
 		.via = {.family = 4, .bytes = {10, 0, 0, (uint8_t)i}}, .weight = 1, .ifindex = i};
 }
 
 static void hops_are_shared(void **ctx)
 {
-	struct hops hops = {0};
-	struct hop pair[2] = {hop_of(1), hop_of(2)};
+	struct next_hops hops = {0};
+	struct next_hop pair[2] = {hop_of(1), hop_of(2)};
 
 	uint32_t a = hops_take(&hops, pair, 2);
 	uint32_t b = hops_take(&hops, pair, 1);
@@ -89,7 +89,7 @@ static void hops_are_shared(void **ctx)
 	hops_drop(&hops, b);
 	uint32_t ids[300];
 	for (uint32_t i = 0; i < 300; i++) {
-		struct hop hop = hop_of(i + 1);
+		struct next_hop hop = hop_of(i + 1);
 		ids[i] = hops_take(&hops, &hop, 1);
 		assert_int_not_equal(ids[i], 0);
 		assert_true(ids[i] < 512); // places are used again
@@ -101,9 +101,10 @@ static void hops_are_shared(void **ctx)
 	hops_free(&hops);
 }
 
-static struct route_key key_of(uint32_t i)
+static struct host_route_key key_of(uint32_t i)
 {
-	struct route_key key = {.metric = i % 3 == 0 ? 32 : 1024, .protocol = i % 2 ? 12 : 186};
+	struct host_route_key key = {
+		.metric = i % 3 == 0 ? 32 : 1024, .protocol = i % 2 ? 12 : 186};
 
 	key.prefix.address.family = i % 5 == 0 ? 6 : 4;
 	key.prefix.len = 24;
@@ -114,7 +115,7 @@ static struct route_key key_of(uint32_t i)
 	return key;
 }
 
-static bool same_key(const struct route_key *a, const struct route_key *b)
+static bool same_key(const struct host_route_key *a, const struct host_route_key *b)
 {
 	return a->metric == b->metric && a->protocol == b->protocol &&
 	       ip_prefix_compare(&a->prefix, &b->prefix) == 0;
@@ -130,15 +131,15 @@ static void routes_against_array(void **ctx)
 	memset(oracle, 0, sizeof(oracle));
 	for (uint32_t step = 1; step < STEPS; step++) {
 		uint32_t i = random_below(KEYS);
-		struct route_key key = key_of(i);
+		struct host_route_key key = key_of(i);
 		bool added;
 		// Keys made from different numbers may be equal: the lowest such number stands for all.
 		for (uint32_t j = i / 6 * 6; j < i; j++) {
-			struct route_key other = key_of(j);
+			struct host_route_key other = key_of(j);
 			if (same_key(&other, &key))
 				i = j;
 		}
-		struct route *route = routes_find(&routes, &key);
+		struct host_route *route = routes_find(&routes, &key);
 		assert_int_equal(route ? route->hops : 0, oracle[i]);
 		if (step % 50000 > 30000 || random_below(3) == 0) {
 			if (route)
@@ -153,8 +154,8 @@ static void routes_against_array(void **ctx)
 	for (uint32_t i = 0; i < KEYS; i++)
 		live += oracle[i] != 0;
 	for (uint32_t place = 0; place < routes_places(&routes); place++) {
-		struct route_key key;
-		struct route *route = routes_at(&routes, place);
+		struct host_route_key key;
+		struct host_route *route = routes_at(&routes, place);
 		if (route == NULL)
 			continue;
 		route_key_of(route, &key);
@@ -173,9 +174,9 @@ static void routes_by_the_hundred_thousand(void **ctx)
 	struct routes routes = {0};
 	bool added;
 
-	assert_int_equal(sizeof(struct route), 32);
+	assert_int_equal(sizeof(struct host_route), 32);
 	for (uint32_t i = 0; i < COUNT; i++) {
-		struct route_key key = {.metric = 32, .protocol = 12};
+		struct host_route_key key = {.metric = 32, .protocol = 12};
 		key.prefix.address.family = 4;
 		key.prefix.len = 24;
 		key.prefix.address.bytes[0] = (uint8_t)(i >> 16);
