@@ -8,6 +8,7 @@
 
 #include "control/bridge/state.h"
 
+#include "control/base/log.h"
 #include "control/bridge/kernel.h"
 
 #include <errno.h>
@@ -106,6 +107,12 @@ int neighbor_start(
 		bridge->managed_refused = true;
 		err = kernel_neighbor_set(command, index, &neighbor->address, false);
 	}
+	if (err == -ENOBUFS && !bridge->neighbors_full)
+		log_error("bridge", "the kernel's neighbor table is full",
+			log_text("hint",
+				"sysctl net.ipv4.neigh.default.gc_thresh3 (and ipv6): more "
+				"than there are next hops on this host"));
+	bridge->neighbors_full = err == -ENOBUFS;
 	if (err == 0)
 		look(interface, neighbor);
 	return err == -ENETDOWN ? 0 : err;

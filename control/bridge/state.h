@@ -125,6 +125,7 @@ struct bridge {
 	bool round_devices; // devices are still to be looked at this second
 	uint32_t round_cursor, looking, looks_left;
 	unsigned int lines;            // of the log about repairs, this second
+	bool neighbors_full; // the last neighbor was refused for want of room
 	bool managed_refused;          // this kernel has no managed neighbors
 	struct event_buffers *buffers; // for reading netlink events, shared by all mirrors
 };
