@@ -31,6 +31,7 @@ def rig(request, build):
             bridge.call("interface", id=n, domain=n, name=f"w{n}", addresses=[f"169.254.{n}.2/30", f"fd00:{n}::2/126"])
         bridge.call("sweep")
         rig.queues = [bridge.queue(n) for n in (10, 7, 8)]
+        rig.whole = {}
         yield rig
     finally:
         rig.close()
@@ -51,17 +52,16 @@ def state(rig, netns):
     return sorted(" ".join(line.split()) for line in lines.split("\n"))
 
 
-def put_back(rig, words, *actions, netns=None, kept=None):
-    """Does the actions inside, then all is as it was, and the counter says that something was put right."""
+def put_back(rig, words, *actions, netns=None):
+    """Does the actions inside; then all is as it was in the beginning, and the counter says that something was put right."""
     netns = netns or rig.space("d7")
-    kept = kept or (lambda: state(rig, netns))
-    before, drift = kept(), rig.bridge.counters()["drift"]
+    whole = rig.whole.setdefault(netns, state(rig, netns))
+    drift = rig.bridge.counters()["drift"]
     for action in actions:
         inside(rig, *action.split(), netns=netns)
-    wait_for(lambda: rig.bridge.counters()["drift"] > drift, 5, f"{actions} noticed")
-    wait_for(lambda: kept() == before, 5, f"{actions} put right")
-    last = rig.bridge.counters()["drift_last"]
-    assert any(word in last for word in words), last
+    wait_for(lambda: rig.bridge.counters()["drift"] > drift, 10, f"{actions} noticed")
+    wait_for(lambda: state(rig, netns) == whole, 10, f"{actions} put right")
+    assert any(word in rig.bridge.counters()["drift_last"] for word in words), rig.bridge.counters()["drift_last"]
     with open(os.path.join(rig.dir, "bridge.log")) as f:
         assert any("put back" in line for line in f)
 
