@@ -20,60 +20,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dataplane/control_private.h"
 #include "dataplane/events.h"
 #include "dataplane/io/host.h"
 #include "dataplane/log.h"
-#include "dataplane/sweep.h"
 #include "dataplane/tables/fib.h"
-#include "dataplane/tables/interface.h"
-#include "dataplane/tables/limits.h"
-#include "dataplane/tables/nexthop.h"
 #include "dataplane/tables/reclaim.h"
-#include "dataplane/tables/vrf.h"
-#include "dataplane/tables/walk.h"
 #include "dataplane/wire/link.h"
 
-#define UNFINISHED      2           // of apply()
 #define LISTENER_PERIOD 1000000000u // ns
 #define WAITS_PER_TURN  4u          // grace periods waited for on the spot, each a worker's turn
-
-struct ack {
-	uint64_t seq;
-	uint64_t settle; // FIB work to be done first
-	uint64_t token;  // then this grace period
-	bool open;       // the message is not applied to its end
-	bool settling;
-	bool grace;
-	uint32_t failures;
-	struct wire_failure *failure;
-};
-
-struct control {
-	struct control_config config;
-	struct dataplane *dp;
-	struct sweeps *sweeps;
-	struct events *events;
-	struct wire_link *link;
-	bool deaf;            // the listener is left alone until the next look at it
-	int listener_error;   // of the last look
-	uint64_t listener_at; // next look, CLOCK_MONOTONIC ns
-	bool greeted;
-	bool trusted;
-	// The message being applied, its ACK (the last of the ring), and how far.
-	struct ack *current;
-	uint32_t at;
-	uint64_t written;            // dp->written before it
-	bool resumed;                // the record at hand has been begun
-	struct walk walk;            // of a DUMP
-	uint64_t dumped;             // records
-	struct ack ack[WIRE_WINDOW]; // ring
-	unsigned ack_first;
-	unsigned ack_count;
-	struct wire_message in;
-	struct wire_message out;
-	int fds[WIRE_FDS_MAX];
-	unsigned fds_count;
-};
 
 // --- the link ---
 
@@ -87,7 +43,7 @@ static void close_descriptors(struct control *c)
 
 static void hang_up(struct control *c, const char *why)
 {
-	if (!c->link)
+	if (c->link == NULL)
 		return;
 	log_info("controller gone", "reason=\"%s\"", why);
 	wire_link_close(c->link);
@@ -115,7 +71,7 @@ static unsigned accept_next(struct control *c)
 	struct wire_link *link;
 	int err;
 
-	if (!c->config.listener || c->deaf)
+	if (c->config.listener == NULL || c->deaf)
 		return 0;
 	err = wire_accept(c->config.listener, c->link, &link);
 	if (err == -EBUSY || err == -EPERM)
@@ -157,14 +113,14 @@ static struct ack *new_ack(struct control *c, uint64_t seq)
 	return a;
 }
 
-static void fail(struct ack *a, uint32_t index, int error)
+void control_fail(struct ack *a, uint32_t index, int error)
 {
 	// Doubling at powers of two; without memory the record is still refused, only not listed.
 	if (!(a->failures & (a->failures - 1))) {
 		size_t room = a->failures ? 2 * (size_t)a->failures : 1;
 		struct wire_failure *bigger = realloc(a->failure, room * sizeof(*bigger));
 
-		if (!bigger)
+		if (bigger == NULL)
 			return;
 		a->failure = bigger;
 	}
@@ -236,207 +192,7 @@ static void greet(struct control *c, const struct wire_hello *theirs)
 		(unsigned long long)theirs->revision, c->trusted ? "yes" : "no");
 }
 
-// --- DUMP ---
-
-static int dump_record(void *ctx, const void *record)
-{
-	struct control *c = ctx;
-	uint16_t type = c->out.header.type;
-	int err;
-
-	c->dumped++;
-	if (wire_message_add(&c->out, record) == 0)
-		return 0;
-	err = wire_send(c->link, &c->out, NULL, 0);
-	wire_message_start(&c->out, type, c->in.header.seq);
-	wire_message_add(&c->out, record);
-	return err;
-}
-
-// A slice of the answer; the first one begins it.
-static int dump(struct control *c, const struct wire_dump *r, unsigned budget)
-{
-	int done;
-
-	if (!c->resumed) {
-		if (r->type > UINT16_MAX || walk_start(&c->walk, (uint16_t)r->type, r->vrf))
-			return -EINVAL;
-		if (r->type == WIRE_ROUTE_SET && r->vrf && !vrf_find(c->dp, r->vrf))
-			return -ENOENT;
-		c->dumped = 0;
-	}
-	wire_message_start(&c->out, (uint16_t)r->type, c->in.header.seq);
-	done = walk_slice(c->dp, &c->walk, budget, dump_record, c);
-	if (done >= 0 && c->out.header.count && wire_send(c->link, &c->out, NULL, 0))
-		return -EPIPE;
-	if (done != 1)
-		return done == 0 ? UNFINISHED : done;
-	wire_message_start(&c->out, WIRE_DUMP_END, c->in.header.seq);
-	wire_message_add(&c->out, &(struct wire_dump_end){.count = c->dumped});
-	return wire_send(c->link, &c->out, NULL, 0);
-}
-
-// --- records ---
-
-static int set_host(struct control *c, const struct wire_host *r)
-{
-	uint32_t slot = interface_find(c->dp, r->interface);
-	int fd;
-
-	if (!c->config.host)
-		return -EOPNOTSUPP;
-	if (r->fd >= c->fds_count || c->fds[r->fd] < 0)
-		return -EBADF;
-	if (!slot)
-		return -ENOENT;
-	fd = c->fds[r->fd];
-	c->fds[r->fd] = -1; // the host path's from here on
-	return host_set(c->config.host, slot, interface_at(c->dp, slot)->generation, fd,
-		interface_record(c->dp, slot)->kind == WIRE_INTERFACE_ETHERNET);
-}
-
-static int delete_host(struct control *c, uint32_t id)
-{
-	uint32_t slot = interface_find(c->dp, id);
-
-	return slot && c->config.host ? host_unset(c->config.host, slot) : -ENOENT;
-}
-
-static int set_interface(struct control *c, const struct wire_interface *r)
-{
-	int err = interface_set(c->dp, r);
-
-	if (err == 0 && c->config.host)
-		host_update(c->config.host, interface_find(c->dp, r->interface));
-	return err;
-}
-
-// One change or none: the ACK names what would have failed.
-static void exchange_interfaces(struct control *c, struct ack *a)
-{
-	uint16_t count = c->in.header.count;
-	const struct wire_interface *record =
-		wire_message_record(&c->in, 0, sizeof(struct wire_interface));
-	int *error, result;
-
-	if (!c->trusted) {
-		fail(a, UINT32_MAX, -ESTALE);
-		return;
-	}
-	error = calloc(count + 1u, sizeof(*error));
-	for (uint32_t i = 0; i < count; i++) {
-		sweeps_note(c->sweeps, WIRE_INTERFACE_EXCHANGE, &record[i]);
-		if (error != NULL)
-			error[i] = wire_record_check(WIRE_INTERFACE_EXCHANGE, &record[i]);
-	}
-	result = error != NULL ? interface_exchange(c->dp, record, count, error) : -ENOMEM;
-	if (result == -ENOMEM)
-		fail(a, UINT32_MAX, -ENOMEM);
-	for (uint32_t i = 0; i < count && result == -ECANCELED; i++)
-		if (error[i] < 0)
-			fail(a, i, error[i]);
-	for (uint32_t i = 0; i < count && result == 0 && c->config.host != NULL; i++)
-		if (error[i] == 0)
-			host_update(c->config.host, interface_find(c->dp, record[i].interface));
-	free(error);
-}
-
-static int delete_interface(struct control *c, uint32_t id)
-{
-	uint32_t slot = interface_find(c->dp, id);
-	int err = interface_delete(c->dp, id);
-
-	if (!err && c->config.host)
-		host_unset(c->config.host, slot);
-	return err;
-}
-
-static int sweep(struct control *c, const struct wire_end *r, unsigned budget)
-{
-	unsigned deleted;
-	int err = sweeps_end(c->sweeps, r, budget, &deleted);
-
-	if (err == SWEEPS_MORE)
-		return UNFINISHED;
-	if (err)
-		log_warn("sweep refused", "scope=%u vrf=%u error=\"%s\"", r->scope, r->vrf,
-			strerror(-err));
-	else if (deleted)
-		log_info("swept", "scope=%u vrf=%u deleted=%u", r->scope, r->vrf, deleted);
-	return err;
-}
-
-static int begin(struct control *c, const struct wire_begin *r)
-{
-	int err = sweeps_begin(c->sweeps, r);
-
-	if (!err)
-		c->trusted = true;
-	else if (err == -ESTALE)
-		c->trusted = false;
-	return err;
-}
-
-// One record. 0 or 1 = applied, UNFINISHED = a part of it, else refused.
-static int apply(struct control *c, uint16_t type, const void *r, unsigned budget)
-{
-	const struct wire_id *id = r;
-
-	switch (type) {
-	case WIRE_BEGIN:
-		return begin(c, r);
-	case WIRE_END:
-		return c->trusted ? sweep(c, r, budget) : -ESTALE;
-	case WIRE_DUMP:
-		return dump(c, r, budget);
-	default:
-		break;
-	}
-	if (!c->trusted)
-		return -ESTALE;
-	switch (type) {
-	case WIRE_VRF_SET:
-		return vrf_set(c->dp, r);
-	case WIRE_VRF_DELETE:
-		return vrf_delete(c->dp, id->id);
-	case WIRE_INTERFACE_SET:
-		return set_interface(c, r);
-	case WIRE_INTERFACE_DELETE:
-		return delete_interface(c, id->id);
-	case WIRE_LIMITER_SET:
-		return limiter_set(c->dp, r);
-	case WIRE_LIMITER_DELETE:
-		return limiter_delete(c->dp, id->id);
-	case WIRE_LOCAL_SET:
-		return local_set(c->dp, r);
-	case WIRE_LOCAL_DELETE:
-		return local_delete(c->dp, r);
-	case WIRE_NEIGHBOR_SET:
-		return neighbor_set(c->dp, r);
-	case WIRE_NEIGHBOR_DELETE:
-		return neighbor_delete(c->dp, id->id);
-	case WIRE_PATH_SET:
-		return path_set(c->dp, r);
-	case WIRE_PATH_DELETE:
-		return path_delete(c->dp, id->id);
-	case WIRE_GROUP_SET:
-		return group_set(c->dp, r);
-	case WIRE_GROUP_DELETE:
-		return group_delete(c->dp, id->id);
-	case WIRE_ROUTE_SET:
-		return route_set(c->dp, r);
-	case WIRE_ROUTE_DELETE:
-		return route_delete(c->dp, r);
-	case WIRE_HOST_SET:
-		return set_host(c, r);
-	case WIRE_HOST_DELETE:
-		return delete_host(c, id->id);
-	case WIRE_COUNTERS_RELEASE:
-		return stats_slot_release(c->dp->stats, ((const struct wire_uid *)r)->uid);
-	default:
-		return -EOPNOTSUPP;
-	}
-}
+// --- messages ---
 
 // Returns what it counts for.
 static unsigned apply_record(struct control *c, unsigned budget)
@@ -447,13 +203,13 @@ static unsigned apply_record(struct control *c, unsigned budget)
 
 	if (c->trusted && !c->resumed)
 		sweeps_note(c->sweeps, type, record);
-	if (!err)
-		err = apply(c, type, record, budget);
+	if (err == 0)
+		err = control_apply(c, type, record, budget);
 	c->resumed = err == UNFINISHED;
 	if (c->resumed)
 		return budget;
 	if (err < 0)
-		fail(c->current, c->at, err);
+		control_fail(c->current, c->at, err);
 	c->at++;
 	return type == WIRE_DUMP || type == WIRE_END ? budget
 						     : 1; // they look at as much as they may
@@ -481,7 +237,7 @@ static unsigned apply_slice(struct control *c, unsigned budget)
 	unsigned used = 0;
 
 	if (c->in.header.type == WIRE_INTERFACE_EXCHANGE) {
-		exchange_interfaces(c, c->current);
+		control_exchange(c, c->current);
 		c->at = c->in.header.count;
 		used = budget;
 	}
@@ -508,7 +264,7 @@ static void start_message(struct control *c)
 	}
 	a = new_ack(c, c->in.header.seq);
 	if (!c->greeted || type == WIRE_HELLO) {
-		fail(a, UINT32_MAX, type == WIRE_HELLO ? -EINVAL : -EPERM);
+		control_fail(a, UINT32_MAX, type == WIRE_HELLO ? -EINVAL : -EPERM);
 		close_descriptors(c);
 		return;
 	}
@@ -524,7 +280,7 @@ static bool read_message(struct control *c)
 {
 	int got;
 
-	if (!c->link || c->ack_count == WIRE_WINDOW)
+	if (c->link == NULL || c->ack_count == WIRE_WINDOW)
 		return false;
 	got = wire_receive(c->link, &c->in, c->fds, &c->fds_count);
 	if (got == 0)
@@ -532,7 +288,7 @@ static bool read_message(struct control *c)
 	if (got == 1) {
 		start_message(c);
 	} else if (got == -EOPNOTSUPP || got == -EACCES || got == -EPROTO) {
-		fail(new_ack(c, c->in.header.seq), UINT32_MAX, got);
+		control_fail(new_ack(c, c->in.header.seq), UINT32_MAX, got);
 		if (got == -EPROTO) {
 			send_acks(c);
 			hang_up(c, "another version");
@@ -597,7 +353,7 @@ static void look_at_listener(struct control *c, uint64_t now)
 {
 	int err;
 
-	if (!c->config.listener || now < c->listener_at)
+	if (c->config.listener == NULL || now < c->listener_at)
 		return;
 	c->listener_at = now + LISTENER_PERIOD;
 	c->deaf = false;
@@ -627,12 +383,12 @@ int control_create(const struct control_config *config, struct control **control
 	struct control *c = calloc(1, sizeof(*c));
 	int err = -ENOMEM;
 
-	if (!c)
+	if (c == NULL)
 		return err;
 	c->config = *config;
 	c->dp = config->dp;
 	err = sweeps_create(c->dp, config->host, &c->sweeps);
-	if (!err)
+	if (err == 0)
 		err = events_create(c->dp, &c->events);
 	if (err) {
 		control_destroy(c);
@@ -644,7 +400,7 @@ int control_create(const struct control_config *config, struct control **control
 
 void control_destroy(struct control *c)
 {
-	if (!c)
+	if (c == NULL)
 		return;
 	if (c->events)
 		hang_up(c, "stopping");

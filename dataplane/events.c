@@ -74,7 +74,7 @@ static void add_port(struct events *e, const struct port *p)
 
 void events_port(struct events *e, uint32_t port)
 {
-	if (!e->link || port >= e->dp->ports)
+	if (e->link == NULL || port >= e->dp->ports)
 		return;
 	wire_message_start(&e->message, WIRE_PORT, 0);
 	add_port(e, e->dp->port[port]);
@@ -85,7 +85,7 @@ void events_set_link(struct events *e, struct wire_link *link)
 {
 	e->link = link;
 	e->broken = false;
-	if (!link)
+	if (link == NULL)
 		return;
 	wire_message_start(&e->message, WIRE_PORT, 0);
 	for (uint32_t i = 0; i < e->dp->ports; i++)
@@ -159,7 +159,7 @@ int events_send(struct events *e, uint64_t now)
 		e->episode_at = now + EPISODE_PERIOD;
 		look_at_limiters(e);
 	}
-	if (!e->link)
+	if (e->link == NULL)
 		return 0;
 	if (now >= e->told_at && wire_link_backlog(e->link) < BACKLOG_LIMIT) {
 		e->told_at = now + TOLD_PERIOD;
@@ -173,11 +173,11 @@ int events_create(struct dataplane *dp, struct events **events)
 	const struct stats_segment *s = dp->stats;
 	struct events *e = calloc(1, sizeof(*e));
 
-	if (!e)
+	if (e == NULL)
 		return -ENOMEM;
 	e->dp = dp;
 	e->watched = calloc(s->slots[STATS_LIMITER], sizeof(*e->watched));
-	if (!e->watched) {
+	if (e->watched == NULL) {
 		free(e);
 		return -ENOMEM;
 	}
@@ -187,7 +187,7 @@ int events_create(struct dataplane *dp, struct events **events)
 
 void events_destroy(struct events *e)
 {
-	if (!e)
+	if (e == NULL)
 		return;
 	free(e->watched);
 	free(e);

@@ -36,7 +36,7 @@ static int grow(struct marks *s)
 	struct marks bigger = {.capacity = s->capacity ? 2 * s->capacity : 64};
 
 	bigger.mark = calloc(bigger.capacity, sizeof(*bigger.mark));
-	if (!bigger.mark)
+	if (bigger.mark == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->capacity; i++)
 		if (s->mark[i].type)

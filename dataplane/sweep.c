@@ -74,7 +74,7 @@ static int append(struct list *l, const struct mark *m)
 		size_t room = l->room ? 2 * l->room : 64;
 		struct mark *bigger = realloc(l->mark, room * sizeof(*bigger));
 
-		if (!bigger)
+		if (bigger == NULL)
 			return -ENOMEM;
 		l->mark = bigger;
 		l->room = room;
@@ -98,7 +98,7 @@ static int delete (struct sweeps *s, const struct mark *m)
 	case WIRE_INTERFACE_SET:
 		slot = interface_find(s->dp, m->id);
 		err = interface_delete(s->dp, m->id);
-		if (!err && s->host)
+		if (err == 0 && s->host)
 			host_unset(s->host, slot);
 		return err;
 	case WIRE_LIMITER_SET:
@@ -315,7 +315,7 @@ int sweeps_begin(struct sweeps *s, const struct wire_begin *b)
 	if (!(b->flags & WIRE_FORCE) && !sweeps_trusted(s, b->store, b->revision))
 		return -ESTALE;
 	w = calloc(1, sizeof(*w));
-	if (!w)
+	if (w == NULL)
 		return -ENOMEM;
 	at = find(s, b->scope, b->vrf);
 	if (*at)
@@ -334,7 +334,7 @@ int sweeps_begin(struct sweeps *s, const struct wire_begin *b)
 static void reprieve(struct list *doomed, const struct mark *m)
 {
 	for (size_t i = 0; i < doomed->count; i++)
-		if (!memcmp(&doomed->mark[i], m, sizeof(*m))) {
+		if (memcmp(&doomed->mark[i], m, sizeof(*m)) == 0) {
 			memmove(&doomed->mark[i], &doomed->mark[i + 1],
 				(doomed->count - i - 1) * sizeof(*m));
 			doomed->count--;
@@ -353,7 +353,7 @@ void sweeps_note(struct sweeps *s, uint16_t type, const void *record)
 	if (s->doomed.count)
 		reprieve(&s->doomed, &m);
 	w = *find(s, scope, scope == WIRE_SCOPE_ROUTES ? m.id : 0);
-	if (!w)
+	if (w == NULL)
 		return;
 	w->arrived++;
 	if (marks_add(&w->marks, &m))
@@ -390,11 +390,11 @@ int sweeps_end(struct sweeps *s, const struct wire_end *e, unsigned budget, unsi
 	int err = 0;
 
 	*deleted = 0;
-	if (!w)
+	if (w == NULL)
 		return -ENOENT;
-	if (!w->step)
+	if (w->step == NULL)
 		err = start_end(w, e);
-	if (!err && w->step->what != LAST)
+	if (err == 0 && w->step->what != LAST)
 		err = step_slice(s, w, budget);
 	if (err == 1) {
 		w->step++;
@@ -402,9 +402,9 @@ int sweeps_end(struct sweeps *s, const struct wire_end *e, unsigned budget, unsi
 			start_step(w);
 		err = 0;
 	}
-	if (!err && w->step->what != LAST)
+	if (err == 0 && w->step->what != LAST)
 		return SWEEPS_MORE;
-	if (!err)
+	if (err == 0)
 		sweep_counters(s->dp->stats, w->scope);
 	*deleted = w->deleted;
 	drop(s, find(s, e->scope, e->vrf));
@@ -421,7 +421,7 @@ void sweeps_abandon(struct sweeps *s)
 
 bool sweeps_trusted(const struct sweeps *s, const uint8_t store[16], uint64_t revision)
 {
-	return !s->configured || (!memcmp(store, s->store, 16) && revision >= s->revision);
+	return !s->configured || (memcmp(store, s->store, 16) == 0 && revision >= s->revision);
 }
 
 void sweeps_follow(struct sweeps *s, const uint8_t store[16], uint64_t revision)
@@ -444,7 +444,7 @@ int sweeps_create(struct dataplane *dp, struct host *host, struct sweeps **sweep
 {
 	struct sweeps *s = calloc(1, sizeof(*s));
 
-	if (!s)
+	if (s == NULL)
 		return -ENOMEM;
 	s->dp = dp;
 	s->host = host;
@@ -454,7 +454,7 @@ int sweeps_create(struct dataplane *dp, struct host *host, struct sweeps **sweep
 
 void sweeps_destroy(struct sweeps *s)
 {
-	if (!s)
+	if (s == NULL)
 		return;
 	sweeps_abandon(s);
 	free(s->doomed.mark);
