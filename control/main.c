@@ -40,6 +40,7 @@ struct daemon {
 	struct service *service;
 	struct publication_slot published; // for the route thread
 	struct domains *domains;
+	struct health *health;
 	struct rpc_server *server;
 	struct rpc_grant *grants;
 	struct event *signals[2];
@@ -248,6 +249,8 @@ static int start(struct daemon *daemon, struct api_error *error)
 	};
 	result = domains_create(&daemon->domains, &domains, error);
 	if (result == 0)
+		daemon->health = health_create(domains_sync(daemon->domains));
+	if (result == 0)
 		result = start_server(daemon, error);
 	return result;
 }
@@ -269,6 +272,7 @@ static void stop(struct daemon *daemon)
 	rpc_server_destroy(daemon->server);
 	daemon->server = NULL;
 	drain(daemon);
+	health_destroy(daemon->health);
 	domains_destroy(daemon->domains);
 	daemon->domains = NULL;
 	drain(daemon);

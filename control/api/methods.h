@@ -51,6 +51,9 @@
 //             "detail": "", "remote": "169.254.10.1"}; "was" is "unknown" the first time this culvertd hears of it. Sessions that
 //             come up or go down; one that did both between two looks was and is "established"
 //   port     {"port": "wan0", "state": "up"}      // up | down; also when a data plane is connected for the first time
+//   state    {"object": "link/acme-ams-01/primary", "state": "down", "was": "up", "reason": "port wan0 is down",
+//             "problem": true}; every change of every object's state, "new" the first time, "gone" the last. Kinds of
+//             objects: edge, data-plane, port, interface, domain, limit, session, tunnel, link, circuit
 // A client that reads too slowly misses events and is told so as soon as it catches up, under
 // the topic "lost": {"seq": 40, "time": .., "topic": "lost", "data": {"lost": 17}}.
 #define API_SUBSCRIBE   "subscribe"
@@ -115,7 +118,7 @@
 //  "bridge": {"mode": "netns", "route_messages": 91, "overruns": 0, "resyncs": 0, "dumps": 5, "drift": 0,
 //             "drift_last": "",                // what was put back last, "route 10.9.0.0/16 table 254 removed"
 //             "quarantined": 0},
-//  "circuits": {"up": 1, "degraded": 1, "down": 0, "disabled": 0},
+//  "circuits": {"up": 1, "degraded": 1, "down": 0, "disabled": 0, "partial": 0},
 //  "sessions": {"established": 2, "down": 0},
 //  "routes": {"learned": 12, "rejected": 2, "held": 0, "installed": 42},
 //  "problems": [{"object": "circuit/acme-ams-01", "message": "secondary link on ams2 is unknown", "hint": "" }]}
@@ -123,7 +126,8 @@
 
 // {"circuit"?, "customer"?, "limit"?, "cursor"?} -> items, by circuit:
 // {"circuit": "acme-ams-01", "customer": "acme", "bandwidth": 1000000000,
-//  "state": "up", "reason": "",               // up | degraded | down | disabled, and why not up
+//  "state": "up", "reason": "",               // up | degraded | down | disabled | unknown | partial: well
+//                                            // as far as this edge sees; and why not up
 //  "links": [{"link": "primary", "edge": "ams1", "port": "wan0", "vlan": "100.10",
 //             "state": "up", "reason": "",    // up | degraded | down | disabled | unknown (another edge's)
 //             "in":  {"packets": 100, "bytes": 12000, "limited_packets": 0, "limited_bytes": 0,

@@ -177,6 +177,8 @@ static void set_crowded(struct domain *domain, struct prefix *prefix, bool crowd
 {
 	domain->crowded -= (prefix->route.owned & CROWDED_BIT) != 0;
 	domain->crowded += crowded;
+	if (crowded != ((prefix->route.owned & CROWDED_BIT) != 0))
+		health_later(domain);
 	prefix->route.owned =
 		(uint8_t)((prefix->route.owned & ~CROWDED_BIT) | (crowded ? CROWDED_BIT : 0)) & 7;
 }

@@ -68,6 +68,7 @@ void domain_put(struct domain *domain)
 		domain->prefixes > 0 || !LIST_EMPTY(&domain->ends) ||
 		domain->attachments.count > 0 || domain->out != 0)
 		return;
+	health_domain_gone(domain);
 	table_remove(&domain->domains->domains, domain);
 	limit_free(domain);
 	prefixes_free(domain);
@@ -88,6 +89,7 @@ static void set_state(struct domain *domain, enum domain_state state)
 	if (!unsettled && domain->is_unsettled)
 		TAILQ_REMOVE(&domains->unsettled, domain, unsettled);
 	domain->is_unsettled = unsettled;
+	health_later(domain);
 }
 
 static bool has_kernel_half(const struct intent_domain *wanted)
@@ -211,6 +213,7 @@ void domain_ended(struct domain *domain)
 
 static void unwant(struct domain *domain)
 {
+	health_domain_gone(domain);
 	domain->wanted = NULL;
 	fragment_unref(domain->fragment);
 	domain->fragment = NULL;
@@ -324,6 +327,8 @@ void domain_set(struct domains *domains, const struct intent_domain *wanted,
 
 	if (old != NULL && !same && domain_is_up(domain))
 		end_life(domain); // another one has the number
+	if (old != NULL && !same)
+		health_domain_gone(domain);
 	domain->wanted = wanted;
 	domain->fragment = fragment_ref(fragment);
 	if (domain->state == DOMAIN_GOING)
@@ -336,6 +341,7 @@ void domain_set(struct domains *domains, const struct intent_domain *wanted,
 	if (old == NULL && wanted->routes.count > 0)
 		underlay_changed(domains);
 	fragment_unref(held);
+	health_later(domain);
 }
 
 // --- what is known ---------------------------------------------------------------------------------------
@@ -398,6 +404,8 @@ static void look(void *ctx, void *entry)
 	if (domain->state == DOMAIN_MAKING && clock_ns() >= domain->retry_at)
 		make(domain);
 	domain_known(domain);
+	if (domain->is_unsettled)
+		health_later(domain); // waiting ends with time
 }
 
 bool known_step(struct domains *domains, struct job *job)

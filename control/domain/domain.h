@@ -43,6 +43,8 @@ void domains_destroy(struct domains *domains);
 void domains_publish(struct domains *domains, struct publication *publication);
 // The ledger and the connection to the data plane; lives as long as `domains`.
 struct sync *domains_sync(struct domains *domains);
+// The newest publication, NULL = none yet. Borrowed until the next one.
+const struct publication *domains_publication(const struct domains *domains);
 // Nothing waits to be carried out.
 bool domains_idle(const struct domains *domains);
 

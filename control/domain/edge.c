@@ -16,6 +16,7 @@
 #include "control/base/log.h"
 #include "control/node.h"
 #include "control/publication.h"
+#include "control/status/status.h"
 
 #include <event2/event.h>
 
@@ -32,6 +33,11 @@
 struct sync *domains_sync(struct domains *domains)
 {
 	return &domains->sync;
+}
+
+const struct publication *domains_publication(const struct domains *domains)
+{
+	return fragments_publication(domains->fragments);
 }
 
 bool domains_idle(const struct domains *domains)
@@ -66,6 +72,7 @@ static void on_session(void *ctx, uint32_t peering, const struct speaker_state *
 	realised->heard = true;
 	realised->session = *session;
 	event_session(&domains->sync, realised->wanted, &old, session);
+	health_session(domains, realised);
 	struct domain *domain = domain_find(domains, realised->wanted->domain);
 	struct end *end;
 	if (domain == NULL || strcmp(old.state, session->state) == 0)
@@ -223,10 +230,28 @@ static void on_port(void *ctx, const struct wire_port *port)
 		log_number("up", port->up));
 	if (moved)
 		event_port(sync, port->port);
+	health_port(domains, port->port);
 	work_add(domains, JOB_PATHS, NULL, NULL)->port = port->port;
 	work_add(domains, JOB_CARRIERS, NULL, NULL)->port = port->port;
 	work_add(domains, JOB_TUNNELS, NULL,
 		NULL); // from the next turn on: several ports may go at once
+}
+
+static void on_state(void *ctx)
+{
+	const struct sync *sync = ctx;
+	const struct dataplane_status *now = dataplane_status(sync->dataplane);
+	static const enum status_level level[] = {
+		[DATAPLANE_DOWN] = STATUS_ERROR,
+		[DATAPLANE_REPLAYING] = STATUS_NOTE,
+		[DATAPLANE_SYNCED] = STATUS_OK,
+		[DATAPLANE_INCOMPLETE] = STATUS_WARNING,
+		[DATAPLANE_REFUSED] = STATUS_ERROR,
+		[DATAPLANE_HELD] = STATUS_ERROR,
+	};
+
+	status_set(sync->status, STATUS_DATAPLANE, sync->node->edge, level[now->state],
+		dataplane_state_name(now->state), now->error, now->hint);
 }
 
 static void on_needed(void *ctx, const struct wire_needed *needed)
@@ -302,6 +327,10 @@ void domains_applied(struct domains *domains)
 	const struct publication *publication = fragments_publication(domains->fragments);
 
 	domains->applied = true;
+	char reason[40];
+	snprintf(reason, sizeof(reason), "revision %llu", (unsigned long long)publication->revision);
+	status_set(domains->sync.status, STATUS_EDGE, domains->sync.node->edge, STATUS_OK, "applied",
+		reason, "");
 	dataplane_identity(domains->sync.dataplane, publication->store, publication->revision);
 	hold_sweep(&domains->sync);
 }
@@ -317,8 +346,13 @@ void domains_publish(struct domains *domains, struct publication *publication)
 // Once nothing holds us back, what was published since then and before is carried out.
 void domains_go(struct domains *domains)
 {
-	if (!hold_judge(&domains->sync))
+	const struct hold *hold = &domains->sync.hold;
+
+	if (!hold_judge(&domains->sync)) {
+		status_set(domains->sync.status, STATUS_EDGE, domains->sync.node->edge, STATUS_ERROR,
+			"held", hold->message, hold->hint);
 		return;
+	}
 	work_add(domains, JOB_FRAGMENTS, NULL, NULL);
 	work_now(domains);
 }
@@ -412,7 +446,7 @@ static int start(struct domains *domains, struct api_error *error)
 {
 	const struct dataplane_callbacks callbacks = {domains, on_connected, on_disconnected,
 		on_found, on_ready, on_port, on_needed, on_vrf_stats, on_episode, on_queue,
-		on_describe, on_describe_route};
+		on_describe, on_describe_route, on_state};
 	const struct timeval grace = {GRACE_S, 0}, second = {1, 0};
 	struct event_base *base = domains->sync.base;
 
@@ -453,6 +487,10 @@ int domains_create(
 	domains->limiters = TABLE_OF(struct limiter, id);
 	domains->hop_sets = TABLE_OF(struct hop_set, key);
 	TAILQ_INIT(&domains->unsettled);
+	TAILQ_INIT(&domains->health);
+	sync->status = statuses_create();
+	if (sync->status == NULL)
+		abort();
 	TAILQ_INIT(&domains->jobs);
 	domains->view = node_view_create(options->node);
 	domains->fragments = fragments_create(domains->view);
@@ -545,5 +583,6 @@ void domains_destroy(struct domains *domains)
 	desired_free(sync->desired);
 	fragments_destroy(domains->fragments);
 	free(domains->view);
+	statuses_destroy(sync->status);
 	free(domains);
 }

@@ -136,6 +136,7 @@ static void try(struct domains *domains, struct realised *realised)
 	if (result != 0 && strcmp(realised->error, error.message) != 0)
 		log_error("domain", error.message, log_text("interface", realised->wanted->name));
 	snprintf(realised->error, sizeof(realised->error), "%s", result != 0 ? error.message : "");
+	health_interface(domains, realised);
 }
 
 static bool is_unfinished(const struct domains *domains, const struct realised *realised)
@@ -356,6 +357,7 @@ void interface_unset(struct domains *domains, const struct intent_interface *was
 	if (realised->interface)
 		bridge_interface_delete(sync->bridge, was->id);
 	nexthops_interface(&sync->hops, was->id, true);
+	health_interface_gone(domains, was);
 	work_skip(domains, realised);
 	LIST_REMOVE(realised, of_port);
 	table_remove(&sync->realised, realised);

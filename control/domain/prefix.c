@@ -307,4 +307,6 @@ void prefix_set_place(struct domain *domain, struct prefix *prefix, enum place p
 			*(unsigned int *)((char *)both[i] + counter[place]) += 1;
 	}
 	prefix->route.owned = (uint8_t)((prefix->route.owned & ~PLACE_BITS) | place) & 7;
+	if (was != place)
+		health_later(domain);
 }

@@ -114,7 +114,8 @@ struct domain {
 	uint64_t retry_at, retry_after;
 	char error[512];
 	TAILQ_ENTRY(domain) unsettled;
-	bool is_unsettled;
+	bool is_unsettled, looked_at; // looked_at: on the list of those whose health is to be told
+	TAILQ_ENTRY(domain) health;
 	bool had_routes; // in the data plane, when we came
 	uint16_t life;   // counts the kernel halves it had: what one of them said dies with it
 	unsigned int jobs, reviews;
@@ -181,6 +182,7 @@ struct domains {
 	struct table domains, hop_sets, limiters;
 	LIST_OF(const struct intent_interface *) cores;
 	TAILQ_HEAD(, domain) unsettled;
+	TAILQ_HEAD(, domain) health; // something of them changed that people are told of
 	TAILQ_HEAD(, job) jobs;
 	struct job *running;
 	unsigned int deciding; // jobs after which routes may be others, or lead elsewhere
@@ -318,6 +320,17 @@ bool fragments_step(struct domains *domains);
 void limiter_set(struct domains *domains, const struct intent_limiter *wanted,
 	const struct fragment *fragment);
 void limiter_unset(struct domains *domains, uint32_t id);
+
+// health.c: into the status table
+void health_port(struct domains *domains, uint32_t index);
+void health_session(struct domains *domains, const struct realised *realised);
+void health_interface(struct domains *domains, const struct realised *realised);
+void health_interface_gone(struct domains *domains, const struct intent_interface *was);
+void health_tunnel(struct domains *domains, const struct tunnel *tunnel);
+void health_tunnel_gone(struct domains *domains, const struct intent_interface *was);
+void health_domain_gone(struct domain *domain);
+void health_later(struct domain *domain); // told with the next slice of work, however often it changes before
+void health_step(struct domains *domains);
 
 // edge.c
 bool fill_step(struct domains *domains, struct job *job);

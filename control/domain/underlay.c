@@ -126,6 +126,7 @@ static void look_at_state(struct domains *domains, struct tunnel *tunnel)
 		return;
 	tunnel->announced = state;
 	tunnel->was_announced = true;
+	health_tunnel(domains, tunnel);
 	if (domain != NULL)
 		announce_joined(domain);
 }
@@ -157,6 +158,7 @@ void tunnel_unset(struct domains *domains, uint32_t id)
 	if (tunnel == NULL)
 		return;
 	table_remove(&domains->sync.tunnels, tunnel);
+	health_tunnel_gone(domains, tunnel->wanted);
 	if (tunnel->group != NULL)
 		group_put(&domains->sync.hops, tunnel->group);
 	if (tunnel->core != 0)

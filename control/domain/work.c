@@ -237,6 +237,7 @@ void work_now(struct domains *domains)
 
 	if (domains->running != NULL)
 		return;
+	health_step(domains);
 	while ((job = TAILQ_FIRST(&domains->jobs)) != NULL) {
 		domains->running = job;
 		uint16_t *asked = asked_of(domains, job);

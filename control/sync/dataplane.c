@@ -24,11 +24,20 @@
 #define REFUSED_MS     1000 // refused records are tried again
 #define LOGGED_MAX     100  // refused routes that get a line each
 
+const char *dataplane_state_name(enum dataplane_state state)
+{
+	static const char *const names[] = {
+		"down", "replaying", "synced", "incomplete", "refused", "held"};
+	return names[state];
+}
+
 void dataplane_set_state(struct dataplane *d, enum dataplane_state state)
 {
 	if (d->status.state != state)
 		d->status.since = (uint64_t)time(NULL);
 	d->status.state = state;
+	if (d->callbacks.state != NULL)
+		d->callbacks.state(d->callbacks.ctx);
 }
 
 static void schedule(struct event *event, long ms)

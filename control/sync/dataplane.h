@@ -49,7 +49,9 @@ struct dataplane_callbacks {
 	// One line for people about a record, e.g. "interface acme-ams-01/private".
 	void (*describe)(void *ctx, const struct record *record, char *text, size_t size);
 	void (*describe_route)(void *ctx, const struct route *route, char *text, size_t size);
+	void (*state)(void *ctx); // dataplane_status() tells another state or error
 };
+const char *dataplane_state_name(enum dataplane_state state);
 
 int dataplane_create(struct dataplane **dataplane, struct event_base *base, const char *path,
 	struct records *records, const struct dataplane_callbacks *callbacks);

@@ -25,6 +25,7 @@ struct fragment;
 struct intent_interface;
 struct json_t;
 struct stats_reader;
+struct statuses;
 
 // A host interface of ours and its BGP session.
 struct realised {
@@ -85,6 +86,7 @@ struct sync {
 	struct bridge *bridge;
 	struct speakers *speakers;
 	struct dataplane *dataplane;
+	struct statuses *status; // what is how
 	struct records records;
 	struct hops hops;
 	struct domains *domains;

@@ -297,6 +297,9 @@ int run_circuit_show(struct context *context)
 		print_json(result);
 	else if (live != NULL)
 		print_circuit(context, json_object_get(result, "object"), circuit);
+	if (status == 0 && strcmp(context->command->verb, "check") == 0 &&
+		is_in_trouble(get_text(circuit, "state")))
+		status = 1;
 	json_decref(live);
 	json_decref(result);
 	return status;

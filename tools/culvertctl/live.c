@@ -70,10 +70,12 @@ int run_status(struct context *context)
 	result = ask(context, &status);
 	if (result == NULL)
 		return status;
+	// Something is wrong: whoever asks by a script need not read the answer.
+	status = json_array_size(json_object_get(result, "problems")) > 0 ? 1 : 0;
 	if (context->json) {
 		print_json(result);
 		json_decref(result);
-		return 0;
+		return status;
 	}
 	store = json_object_get(result, "store");
 	bridge = json_object_get(result, "bridge");
@@ -94,7 +96,7 @@ int run_status(struct context *context)
 		printf("%-10s  last put back: %s\n", "", get_text(bridge, "drift_last"));
 	print_problems(json_object_get(result, "problems"));
 	json_decref(result);
-	return 0;
+	return status;
 }
 
 // --- routes --------------------------------------------------------------------------------------------

@@ -52,9 +52,7 @@ const char *domain_name(const struct sync *sync, uint32_t id);
 const char *interface_name(const struct sync *sync, uint32_t id);
 
 // circuits
-enum link_state { STATE_UP, STATE_DEGRADED, STATE_DOWN, STATE_DISABLED, STATE_UNKNOWN };
-enum link_state circuit_state(
-	const struct sync *sync, const struct circuit *circuit, char *reason, size_t size);
+enum link_state { STATE_UP, STATE_DEGRADED, STATE_DOWN, STATE_DISABLED, STATE_UNKNOWN, STATE_PARTIAL };
 const char *state_name(enum link_state state);
 const char *role_name(const struct link *link);
 bool link_is_ours(const struct sync *sync, const struct link *link);
@@ -81,7 +79,5 @@ void method_edge_adopt(struct rpc_call *call);
 void method_drops(struct rpc_call *call);
 void method_port_status(struct rpc_call *call);
 void method_revision_wait(struct rpc_call *call);
-
-const char *dataplane_state_name(enum dataplane_state state);
 
 #endif

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // circuit.status, peering.status, peering.clear: what a circuit does for its customer.
 //
-// A link is what its port, its admin state and its sessions make of it; a circuit is up when both of its links
-// are, degraded while one is. What another edge's link does is not known here, and is said to be unknown
-// rather than guessed.
+// States come from the status table (health.c, domain/health.c); nothing is worked out here.
 
 #include "control/rpc/answers/answers.h"
 
@@ -12,18 +10,13 @@
 #include "control/model/peering.h"
 #include "control/node.h"
 #include "control/publication.h"
+#include "control/status/status.h"
 #include "control/model/ids.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-const char *state_name(enum link_state state)
-{
-	static const char *const names[] = {"up", "degraded", "down", "disabled", "unknown"};
-	return names[state];
-}
 
 const char *role_name(const struct link *link)
 {
@@ -48,8 +41,6 @@ const struct desired_interface *attachment_of(
 	return id.id != 0 ? desired_interface(sync->desired, id.id) : NULL;
 }
 
-// --- states --------------------------------------------------------------------------------------------
-
 static const char *session_text(const struct sync *sync, const struct desired_interface *attachment)
 {
 	const struct realised *realised =
@@ -58,134 +49,6 @@ static const char *session_text(const struct sync *sync, const struct desired_in
 	if (attachment == NULL || realised == NULL || !realised->heard)
 		return "down";
 	return realised->session.state;
-}
-
-// Why it is not established, as the speaker says; "" = it does not say.
-static const char *session_detail(
-	const struct sync *sync, const struct desired_interface *attachment)
-{
-	const struct realised *realised =
-		attachment != NULL ? table_find(&sync->realised, &attachment->id) : NULL;
-
-	return realised != NULL && realised->heard ? realised->session.detail : "";
-}
-
-static bool is_established(const char *session)
-{
-	return speaker_state_up(session);
-}
-
-// Prefixes of an attachment's peering that wait for a place.
-static unsigned int held_of(const struct sync *sync, const struct desired_interface *attachment)
-{
-	return attachment != NULL ? counts_of(sync, attachment->record.vrf).held : 0;
-}
-
-// What a link's sessions make of it, when everything below them is well.
-static enum link_state sessions_state(
-	const struct sync *sync, const struct link *link, char *reason, size_t size)
-{
-	unsigned int enabled = 0, up = 0, held = 0;
-	const struct object *child;
-	const char *full = NULL;
-
-	MODEL_CHILDREN(model_of(sync), NOUN_PEERING, link->circuit, child)
-	{
-		const struct peering *peering = (const struct peering *)child;
-		if (peering_subnet(peering, link) == NULL || !peering->enabled)
-			continue;
-		enabled++;
-		const struct desired_interface *attachment = attachment_of(sync, peering, link);
-		unsigned int excess = held_of(sync, attachment);
-		if (excess > 0)
-			full = peering->object.name;
-		held += excess;
-		if (is_established(session_text(sync, attachment))) {
-			up++;
-			continue;
-		}
-		const char *detail = session_detail(sync, attachment);
-		snprintf(reason, size, "no BGP session of %s%s%s", peering->object.name,
-			detail[0] != '\0' ? ": " : "", detail);
-	}
-	if (full != NULL && up == enabled)
-		snprintf(reason, size, "prefix limit of %s reached, %u held", full, held);
-	if (enabled == 0)
-		snprintf(reason, size, "no peering is enabled");
-	return up == 0 ? STATE_DOWN : up < enabled || held > 0 ? STATE_DEGRADED : STATE_UP;
-}
-
-static enum link_state link_state(
-	const struct sync *sync, const struct link *link, char *reason, size_t size)
-{
-	reason[0] = '\0';
-	if (!link_is_ours(sync, link)) {
-		snprintf(reason, size, "edge %s", link->edge);
-		return STATE_UNKNOWN;
-	}
-	if (link->admin != LINK_UP) {
-		snprintf(reason, size, "admin down");
-		return STATE_DISABLED;
-	}
-	int index = node_port_index(sync->node, link->port);
-	if (index < 0 || index >= PORTS_MAX) {
-		snprintf(reason, size, "port %s has no device", link->port);
-		return STATE_DOWN;
-	}
-	enum dataplane_state dataplane = dataplane_status(sync->dataplane)->state;
-	if (dataplane == DATAPLANE_DOWN || dataplane == DATAPLANE_REFUSED ||
-		dataplane == DATAPLANE_HELD) {
-		snprintf(reason, size, "the data plane %s",
-			dataplane == DATAPLANE_DOWN ? "does not run" : "refuses the configuration");
-		return STATE_DOWN;
-	}
-	const struct port_state *port = &sync->port[index];
-	if (!port->known || !port->last.up) {
-		snprintf(reason, size, "port %s is %s", link->port,
-			port->known ? "down" : "missing");
-		return STATE_DOWN;
-	}
-	return sessions_state(sync, link, reason, size);
-}
-
-enum link_state circuit_state(
-	const struct sync *sync, const struct circuit *circuit, char *reason, size_t size)
-{
-	unsigned int count[STATE_UNKNOWN + 1] = {0}, links = 0;
-	bool have[2] = {false, false};
-	const struct object *child;
-
-	reason[0] = '\0';
-	MODEL_CHILDREN(model_of(sync), NOUN_LINK, circuit->name, child)
-	{
-		const struct link *link = (const struct link *)child;
-		char why[256];
-		enum link_state state = link_state(sync, link, why, sizeof(why));
-		links++;
-		count[state]++;
-		have[link->role == LINK_SECONDARY] = true;
-		if (state != STATE_UP) {
-			size_t used = strlen(reason);
-			snprintf(reason + used, size - used, "%s%s %s%s%s%s", used > 0 ? ", " : "",
-				role_name(link), state_name(state), why[0] != '\0' ? " (" : "", why,
-				why[0] != '\0' ? ")" : "");
-		}
-	}
-	for (unsigned int i = 0; i < 2 && links > 0; i++)
-		if (!have[i]) {
-			size_t used = strlen(reason);
-			snprintf(reason + used, size - used, "%sno %s link", used > 0 ? ", " : "",
-				i == 0 ? "primary" : "secondary");
-		}
-	if (links == 0)
-		snprintf(reason, size, "no link");
-	if (count[STATE_UP] == 2)
-		return STATE_UP;
-	if (count[STATE_UP] + count[STATE_DEGRADED] > 0)
-		return STATE_DEGRADED;
-	if (links > 0 && count[STATE_DISABLED] == links)
-		return STATE_DISABLED;
-	return links > 0 && count[STATE_UNKNOWN] == links ? STATE_UNKNOWN : STATE_DOWN;
 }
 
 // --- circuit.status ------------------------------------------------------------------------------------
@@ -226,10 +89,10 @@ static json_t *session_json(
 
 static json_t *link_json(const struct sync *sync, const struct link *link)
 {
-	char reason[256], vlan[32] = "";
+	const struct status *status = status_get(sync->status, STATUS_LINK, link->object.name);
+	char vlan[32] = "";
 	uint16_t tag[2];
 	unsigned int tags = link_vlans(link, NULL, tag);
-	enum link_state state = link_state(sync, link, reason, sizeof(reason));
 	json_t *peerings = json_array();
 	const struct object *child;
 
@@ -244,15 +107,15 @@ static json_t *link_json(const struct sync *sync, const struct link *link)
 			json_array_append_new(peerings, session_json(sync, peering, link));
 	}
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "link", role_name(link),
-		"edge", link->edge, "port", link->port, "vlan", vlan, "state", state_name(state),
-		"reason", reason, "in", direction_json(sync, link, "in", false), "out",
-		direction_json(sync, link, "out", false), "peerings", peerings);
+		"edge", link->edge, "port", link->port, "vlan", vlan, "state",
+		status != NULL ? status->state : "unknown", "reason",
+		status != NULL ? status->reason : "", "in", direction_json(sync, link, "in", false),
+		"out", direction_json(sync, link, "out", false), "peerings", peerings);
 }
 
 static json_t *circuit_json(const struct sync *sync, const struct circuit *circuit)
 {
-	char reason[600];
-	enum link_state state = circuit_state(sync, circuit, reason, sizeof(reason));
+	const struct status *status = status_get(sync->status, STATUS_CIRCUIT, circuit->name);
 	json_t *links = json_array();
 	const struct object *child;
 
@@ -260,7 +123,8 @@ static json_t *circuit_json(const struct sync *sync, const struct circuit *circu
 	json_array_append_new(links, link_json(sync, (const struct link *)child));
 	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:o}", "circuit", circuit->name, "customer",
 		circuit->customer, "bandwidth", json_u64(circuit->bandwidth), "state",
-		state_name(state), "reason", reason, "links", links);
+		status != NULL ? status->state : "unknown", "reason",
+		status != NULL ? status->reason : "", "links", links);
 }
 
 bool find_circuit(struct rpc_call *call, const struct sync *sync, const char *name)

@@ -6,6 +6,7 @@
 #include "control/model/circuit.h"
 #include "control/node.h"
 #include "control/publication.h"
+#include "control/status/status.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,13 +14,6 @@
 #include <time.h>
 
 // --- status --------------------------------------------------------------------------------------------
-
-const char *dataplane_state_name(enum dataplane_state state)
-{
-	static const char *const names[] = {
-		"down", "replaying", "synced", "incomplete", "refused", "held"};
-	return names[state];
-}
 
 struct installed_count {
 	unsigned int type[WIRE_COUNTERS_RELEASE + 1];
@@ -98,117 +92,58 @@ static void add_problem(json_t *problems, const char *object, const char *messag
 							"message", message, "hint", hint));
 }
 
-static void add_circuits(const struct sync *sync, json_t *result, json_t *problems)
+// Circuits by state, which the levels alone do not tell apart.
+static void add_circuits(const struct sync *sync, json_t *result)
 {
 	const struct model *model = sync->desired->publication->model;
-	unsigned int count[STATE_UNKNOWN + 1] = {0};
+	static const char *const states[] = {"up", "degraded", "down", "disabled", "partial"};
+	unsigned int count[5] = {0};
 
 	for (unsigned int i = 0; i < model_count(model, NOUN_CIRCUIT); i++) {
-		const struct circuit *circuit = model_circuit_at(model, i);
-		char reason[600], object[OBJECT_NAME_MAX + 16];
-		enum link_state state = circuit_state(sync, circuit, reason, sizeof(reason));
-		count[state]++;
-		if (state != STATE_DEGRADED && state != STATE_DOWN)
-			continue;
-		snprintf(object, sizeof(object), "circuit/%s", circuit->name);
-		char message[700];
-		snprintf(message, sizeof(message), "%s: %s", state_name(state), reason);
-		add_problem(problems, object, message, "");
+		const struct status *status =
+			status_get(sync->status, STATUS_CIRCUIT, model_circuit_at(model, i)->name);
+		for (unsigned int j = 0; status != NULL && j < 5; j++)
+			count[j] += strcmp(status->state, states[j]) == 0;
 	}
-	json_object_set_new(result, "circuits",
-		json_pack("{s:i, s:i, s:i, s:i}", "up", (int)count[STATE_UP], "degraded",
-			(int)count[STATE_DEGRADED], "down", (int)count[STATE_DOWN], "disabled",
-			(int)count[STATE_DISABLED]));
+	json_t *circuits = json_object();
+	for (unsigned int j = 0; j < 5; j++)
+		json_object_set_new(circuits, states[j], json_integer(count[j]));
+	json_object_set_new(result, "circuits", circuits);
 }
 
-static void add_sessions(const struct sync *sync, json_t *result, json_t *problems)
+// What links and sessions suffer from stands in their circuit's reason.
+static void add_status(void *ctx, const struct status *status)
 {
-	int established = 0, down = 0;
+	json_t *problems = ctx;
+	char object[256], message[1024];
 
-	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
-		const struct desired_interface *interface = &sync->desired->interfaces.item[i];
-		const struct realised *realised = table_find(&sync->realised, &interface->id);
-		if (realised != NULL && realised->error[0] != '\0')
-			add_problem(problems, interface->name, realised->error, "");
-		if (interface->kind != INTERFACE_ATTACHMENT || !interface->enabled)
-			continue;
-		if (realised != NULL && realised->heard &&
-			speaker_state_up(realised->session.state))
-			established++;
-		else
-			down++;
-	}
-	json_object_set_new(result, "sessions",
-		json_pack("{s:i, s:i}", "established", established, "down", down));
-}
-
-// 80 % of the limit is worth a word, the limit itself another.
-static void add_limit(
-	const struct desired_domain *domain, const struct domain_status *status, json_t *problems)
-{
-	char message[128];
-
-	for (unsigned int i = 0; i < 2; i++) {
-		const struct domain_counts *count = &status->count[i];
-		const char *family = i == 0 ? "IPv4" : "IPv6";
-		if (count->taken >= status->limit[i])
-			snprintf(message, sizeof(message),
-				"limit of %u %s prefixes reached, %u held", status->limit[i],
-				family, count->held);
-		else if ((uint64_t)count->taken * 100 >= (uint64_t)status->limit[i] * 80)
-			snprintf(message, sizeof(message),
-				"%u %s prefixes, above 80 %% of the limit of %u", count->taken,
-				family, status->limit[i]);
-		else
-			continue;
-		add_problem(problems, domain->name, message,
-			"the customer has to announce fewer, aggregated prefixes");
-	}
-}
-
-// A domain that is not there as it should be, and what that means for those who wait for its routes.
-static void add_domain(
-	const struct desired_domain *domain, const struct domain_status *status, json_t *problems)
-{
-	enum source source = status->source;
-	char message[700];
-
-	if (status->crowded > 0) {
-		snprintf(message, sizeof(message),
-			"%u prefixes have more than %u paths, the first %u are used",
-			status->crowded, WIRE_GROUP_PATHS, WIRE_GROUP_PATHS);
-		add_problem(problems, domain->name, message,
-			"connect fewer circuits that announce the same prefix");
-	}
-	if (status->error[0] == '\0' && (source == SOURCE_LIVE || source == SOURCE_FILLING))
+	if (status->kind == STATUS_LINK || status->kind == STATUS_SESSION ||
+		status->kind == STATUS_EDGE)
 		return;
-	snprintf(message, sizeof(message), "%s%s%s",
-		status->error[0] != '\0' ? status->error : "its routes are not known yet",
-		status->error[0] != '\0' ? "; " : ": ",
-		source == SOURCE_EMPTY ? "it counts as empty" : "what it brought stays for now");
-	add_problem(problems, domain->name, message, "");
+	snprintf(object, sizeof(object), "%s/%s", status_kind_name(status->kind), status->name);
+	snprintf(message, sizeof(message), "%s%s%s", status->state,
+		status->reason[0] != '\0' ? ": " : "", status->reason);
+	add_problem(problems, object, message, status->hint);
 }
 
-static void add_routes(const struct sync *sync, json_t *result, json_t *problems)
+static void add_sessions(const struct sync *sync, json_t *result)
+{
+	json_object_set_new(result, "sessions",
+		json_pack("{s:i, s:i}", "established",
+			(int)status_count(sync->status, STATUS_SESSION, STATUS_OK), "down",
+			(int)status_count(sync->status, STATUS_SESSION, STATUS_ERROR)));
+}
+
+static void add_routes(const struct sync *sync, json_t *result)
 {
 	struct domain_counts all;
 	unsigned int filtered = 0;
 
 	domains_counts(sync->domains, &all);
-	for (unsigned int i = 0; i < sync->desired->domains.count; i++) {
-		const struct desired_domain *domain = &sync->desired->domains.item[i];
-		struct domain_status status;
-		if (!domain_status(sync->domains, domain->id, &status))
-			continue;
-		add_domain(domain, &status, problems);
-		if (domain->kind != DOMAIN_PEERING)
-			continue;
-		add_limit(domain, &status, problems);
-		for (unsigned int j = 0; j < domain->attachments; j++) {
-			const struct realised *session =
-				table_find(&sync->realised, &domain->attachment[j]);
-			filtered += session != NULL ? session->session.filtered : 0;
-		}
+	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
+		const struct realised *session =
+			table_find(&sync->realised, &sync->desired->interfaces.item[i].id);
+		filtered += session != NULL ? session->session.filtered : 0;
 	}
 	json_object_set_new(result, "routes",
 		json_pack("{s:i, s:i, s:i, s:i}", "learned", (int)(all.learned + filtered),
@@ -276,9 +211,10 @@ static void answer_status(void *ctx)
 		json_u64(sync->desired->publication->revision), "store", "uuid", text, "state",
 		"ok", "dataplane", dataplane_json(sync), "bridge", bridge_json(sync));
 	add_hold(sync, problems);
-	add_circuits(sync, result, problems);
-	add_sessions(sync, result, problems);
-	add_routes(sync, result, problems);
+	add_circuits(sync, result);
+	add_sessions(sync, result);
+	add_routes(sync, result);
+	status_problems(sync->status, 100, add_status, problems);
 	add_failures(sync, problems);
 	json_object_set_new(result, "problems", problems);
 	rpc_reply(call, result);

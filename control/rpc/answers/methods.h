@@ -6,6 +6,14 @@
 
 #include "control/rpc/rpc.h"
 
+struct health;
+struct sync;
+
 extern const struct rpc_method sync_methods[];
+
+// Keeps the states of links and circuits in the status table, and makes an event of every change in it. Before the
+// first publication.
+struct health *health_create(struct sync *sync);
+void health_destroy(struct health *health); // while `sync` lives; NULL is fine
 
 #endif

@@ -216,7 +216,8 @@ static void test_json_is_the_answer(void **state)
 
 		snprintf(words, sizeof(words), "%s --json", reads[i][0]);
 		make_times(expected);
-		assert_int_equal(run(words, out, sizeof(out)), 0);
+		// Of the canned answers only `status` has problems to tell.
+		assert_int_equal(run(words, out, sizeof(out)), i == 0);
 		printed = json_loads(out, 0, NULL);
 		assert_non_null(printed);
 		// Seconds may have passed since: only the times may differ.

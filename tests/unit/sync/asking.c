@@ -13,7 +13,7 @@ static struct rpc_server *server;
 static int client;
 static char answer[1 << 20];
 static size_t answer_length;
-json_t *events;
+json_t *events, *states;
 
 // --- a client -------------------------------------------------------------------------------------------
 
@@ -30,7 +30,7 @@ static void finish_now(void *ctx, struct rpc_call *call)
 static void on_event(void *ctx, const char *topic, json_t *data)
 {
 	json_object_set_new(data, "topic", json_string(topic));
-	json_array_append_new(events, data);
+	json_array_append_new(strcmp(topic, "state") == 0 ? states : events, data);
 }
 
 static bool has_line(void)
@@ -111,6 +111,7 @@ int asking_start(void **state)
 {
 	options = (struct domains_options){.event = on_event, .route_limit = LIMIT};
 	events = json_array();
+	states = json_array();
 	running_start(state);
 	serve();
 	return 0;
@@ -123,5 +124,6 @@ int asking_stop(void **state)
 	running_stop(state);
 	options = (struct domains_options){0};
 	json_decref(events);
+	json_decref(states);
 	return 0;
 }

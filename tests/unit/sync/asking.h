@@ -10,7 +10,8 @@
 
 #define LIMIT 8 // of routes, in these tests
 
-extern json_t *events; // so far, each with its "topic"
+extern json_t *events; // so far, each with its "topic", those of the topic "state" apart
+extern json_t *states;
 
 int asking_start(void **state); // cmocka's setup and teardown
 int asking_stop(void **state);

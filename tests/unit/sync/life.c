@@ -41,6 +41,13 @@ static void turns(unsigned int count)
 		turn();
 }
 
+// "domain/peering/acme-01/private" is about "peering/acme-01/private".
+static bool is_about(const char *object, const char *name)
+{
+	const char *at = strchr(object, '/');
+	return strcmp(object, name) == 0 || (at != NULL && strcmp(at + 1, name) == 0);
+}
+
 static bool problem_of(const char *object, const char *words)
 {
 	json_t *status = result_of("status", "{}"), *problem;
@@ -49,8 +56,7 @@ static bool problem_of(const char *object, const char *words)
 
 	json_array_foreach (json_object_get(status, "problems"), i, problem)
 		found = found ||
-			(strcmp(json_string_value(json_object_get(problem, "object")), object) ==
-					0 &&
+			(is_about(json_string_value(json_object_get(problem, "object")), object) &&
 				strstr(json_string_value(json_object_get(problem, "message")),
 					words) != NULL);
 	json_decref(status);

@@ -331,6 +331,78 @@ static void assert_event(const char *topic, const char *what, const char *name, 
 	assert_string_equal(json_string_value(json_object_get(last, "state")), now);
 }
 
+static bool state_told(const char *object, const char *now)
+{
+	const json_t *event;
+	size_t i;
+
+	json_array_foreach (states, i, event)
+		if (strcmp(json_string_value(json_object_get(event, "object")), object) == 0 &&
+			strcmp(json_string_value(json_object_get(event, "state")), now) == 0)
+			return true;
+	return false;
+}
+
+// What follows from a session for its link and circuit is told too, each with its object's name, and once.
+static void test_states_are_events(void **state)
+{
+	WAIT(state_told("circuit/acme-01", "down"));
+	speaker_says_session(interface("acme-01/private"), "established");
+	WAIT(state_told("session/acme-01/private/primary", "established"));
+	WAIT(state_told("link/acme-01/primary", "up"));
+	WAIT(state_told("circuit/acme-01", "partial")); // the other edge's half is not known here
+	assert_false(state_told("circuit/globex-01", "partial"));
+	size_t told = json_array_size(states);
+	speaker_says_session(interface("acme-01/private"), "established");
+	settle();
+	assert_int_equal(json_array_size(states), told);
+	speaker_says_session(interface("acme-01/private"), "idle");
+	WAIT(json_array_size(states) == told + 3);
+	// The table and the answer are one.
+	json_t *status = result_of("circuit.status", "{\"circuit\": \"acme-01\"}");
+	const json_t *circuit = json_array_get(json_object_get(status, "items"), 0);
+	assert_string_equal(json_string_value(json_object_get(circuit, "state")), "down");
+	json_decref(status);
+}
+
+static json_t *waited(const char *params)
+{
+	return result_of("revision.wait", params);
+}
+
+// A change is answered when it is committed; what is in force is told by who knows.
+static void test_what_is_not_in_force_is_said(void **state)
+{
+	char params[64];
+
+	configuration_edit(&configuration, "bandwidth: 50mbps", "bandwidth: 200mbps");
+	publish();
+	snprintf(params, sizeof(params), "{\"revision\": %llu, \"seconds\": 5}",
+		(unsigned long long)configuration.revision);
+	json_t *answer = waited(params);
+	assert_true(json_is_true(json_object_get(answer, "in_force")));
+	assert_int_equal(json_array_size(json_object_get(answer, "refused")), 0);
+	json_decref(answer);
+	fake.squatter = 555; // the data plane has somebody there whom nobody knows
+	configuration_edit(&configuration, "outer-tag: 100\n", "outer-tag: 555\n");
+	publish();
+	snprintf(params, sizeof(params), "{\"revision\": %llu, \"seconds\": 1}",
+		(unsigned long long)configuration.revision);
+	answer = waited(params);
+	assert_true(json_is_false(json_object_get(answer, "in_force")));
+	assert_string_equal(json_string_value(json_object_get(answer, "dataplane")), "incomplete");
+	const json_t *refused = json_array_get(json_object_get(answer, "refused"), 0);
+	assert_string_equal(
+		json_string_value(json_object_get(refused, "object")), "interface acme-01/private");
+	json_decref(answer);
+	fake_stop(&fake);
+	WAIT(state_of() == DATAPLANE_DOWN);
+	answer = waited(params); // at once
+	assert_string_equal(json_string_value(json_object_get(answer, "dataplane")), "down");
+	json_decref(answer);
+	fake_start(&fake, path);
+}
+
 static void test_sessions_and_ports_are_events(void **state)
 {
 	assert_int_equal(json_array_size(events), 3); // the ports
@@ -366,6 +438,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			test_clear_is_for_all_sessions, setup_lab, asking_stop),
 		TEST(test_sessions_and_ports_are_events),
+		TEST(test_states_are_events),
+		TEST(test_what_is_not_in_force_is_said),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,8 @@
 
 #include "tests/unit/sync/running.h"
 
+#include "control/rpc/answers/methods.h"
+
 #include <event2/event.h>
 
 #include <time.h>
@@ -13,6 +15,7 @@ struct event_base *base;
 struct node *node;
 struct sync *running;
 static struct domains *domains;
+static struct health *health;
 struct domains_options options;
 char path[96];
 
@@ -41,6 +44,8 @@ const struct desired *desired(void)
 
 void stop_sync(void)
 {
+	health_destroy(health);
+	health = NULL;
 	domains_destroy(domains);
 	domains = NULL;
 	running = NULL;
@@ -71,6 +76,7 @@ void start_sync_refusing(const char *host)
 	options.node = node;
 	struct api_error error = {0};
 	assert_int_equal(domains_create(&domains, &options, &error), 0);
+	health = health_create(domains_sync(domains));
 	running = domains_sync(domains);
 	snprintf(fake_bridge.refuse_domain, sizeof(fake_bridge.refuse_domain), "%s", host);
 	publish();

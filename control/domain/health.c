@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What this folder knows of ports, domains, interfaces, sessions, limits and tunnels, written into the status table at
+// the moment it changes. What follows from it for links and circuits is worked out in rpc/answers/health.c, which
+// knows the model.
+//
+// Names: a port's as in the model, a domain's and interface's own ("peering/acme-01/private", "core0"), a session's
+// "acme-01/private/primary", a limit's "acme-01/private IPv4", a tunnel's "acme-prod".
+
+#include "control/domain/state.h"
+
+#include "control/node.h"
+#include "control/speakers/speaker.h"
+#include "control/status/status.h"
+
+#include <event2/event.h>
+
+#include <stdio.h>
+#include <string.h>
+
+void health_port(struct domains *domains, uint32_t index)
+{
+	struct sync *sync = &domains->sync;
+	bool up = sync->port[index].last.up != 0;
+
+	if (index >= sync->node->ports.count)
+		return;
+	status_set(sync->status, STATUS_PORT, sync->node->ports.item[index].name,
+		up ? STATUS_OK : STATUS_ERROR, up ? "up" : "down", up ? "" : "no carrier", "");
+}
+
+// --- interfaces and their sessions -------------------------------------------------------------------------
+
+static void session_name(const struct intent_interface *wanted, char name[OBJECT_NAME_MAX + 16])
+{
+	const char *role = strrchr(wanted->link, '/');
+
+	snprintf(name, OBJECT_NAME_MAX + 16, "%s/%s", wanted->object, role != NULL ? role + 1 : "");
+}
+
+void health_session(struct domains *domains, const struct realised *realised)
+{
+	const struct intent_interface *wanted = realised->wanted;
+	char name[OBJECT_NAME_MAX + 16];
+
+	if (wanted->kind != INTENT_ATTACHMENT)
+		return;
+	const char *state = realised->heard ? realised->session.state : "down";
+	const char *detail = realised->heard ? realised->session.detail : "";
+	session_name(wanted, name);
+	if (!wanted->session.enabled)
+		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_NOTE, "disabled", "",
+			"");
+	else if (speaker_state_up(state))
+		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_OK, state, "", "");
+	else
+		// What it tries while it is down (connect, active, idle) is nobody's news.
+		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_ERROR, "down", detail,
+			"");
+}
+
+void health_interface(struct domains *domains, const struct realised *realised)
+{
+	const struct intent_interface *wanted = realised->wanted;
+	const struct wire_port *port = &domains->sync.port[wanted->port].last;
+	struct statuses *status = domains->sync.status;
+	char reason[128], hint[96];
+
+	if (realised->error[0] != '\0') {
+		status_set(status, STATUS_INTERFACE, wanted->name, STATUS_ERROR, "unmade",
+			realised->error, "");
+	} else if (wanted->mtu > port->mtu) {
+		snprintf(reason, sizeof(reason),
+			"port %s carries %u, not the MTU of %u of the model", port->name, port->mtu,
+			wanted->mtu);
+		snprintf(hint, sizeof(hint),
+			"give the port mtu: %u in the node file, or lower it in the model",
+			wanted->mtu);
+		status_set(status, STATUS_INTERFACE, wanted->name, STATUS_WARNING, "smaller",
+			reason, hint);
+	} else {
+		status_set(status, STATUS_INTERFACE, wanted->name, STATUS_OK, "made", "", "");
+	}
+	health_session(domains, realised);
+}
+
+void health_interface_gone(struct domains *domains, const struct intent_interface *was)
+{
+	char name[OBJECT_NAME_MAX + 16];
+
+	session_name(was, name);
+	status_clear(domains->sync.status, STATUS_INTERFACE, was->name);
+	if (was->kind == INTENT_ATTACHMENT)
+		status_clear(domains->sync.status, STATUS_SESSION, name);
+}
+
+// --- domains and their limits ------------------------------------------------------------------------------
+
+static void limit(const struct domain *domain, unsigned int family)
+{
+	struct statuses *status = domain->domains->sync.status;
+	const struct domain_counts *count = &domain->count[family];
+	unsigned int most = limit_of(domain, family);
+	char name[OBJECT_NAME_MAX + 16], reason[96];
+
+	snprintf(
+		name, sizeof(name), "%s %s", domain->wanted->object, family == 0 ? "IPv4" : "IPv6");
+	if (most != 0 && count->taken >= most) {
+		snprintf(reason, sizeof(reason), "limit of %u prefixes reached, %u held", most,
+			count->held);
+		status_set(status, STATUS_LIMIT, name, STATUS_WARNING,
+			count->held > 0 ? "holding" : "full", reason,
+			"the customer has to announce fewer, aggregated prefixes");
+	} else if (most != 0 && (uint64_t)count->taken * 100 >= (uint64_t)most * 80) {
+		snprintf(reason, sizeof(reason), "above 80 %% of the limit of %u prefixes", most);
+		status_set(status, STATUS_LIMIT, name, STATUS_WARNING, "high", reason,
+			"the customer has to announce fewer, aggregated prefixes");
+	} else {
+		status_clear(status, STATUS_LIMIT, name); // most have no limit in sight
+	}
+}
+
+// Who waits for what such a domain brings, and what it counts as meanwhile.
+static void not_live(const struct domain *domain)
+{
+	enum source source = domain_source(domain);
+	char reason[640];
+
+	snprintf(reason, sizeof(reason), "%s%s%s",
+		domain->error[0] != '\0' ? domain->error : "its routes are not known yet",
+		domain->error[0] != '\0' ? "; " : ": ",
+		source == SOURCE_EMPTY ? "it counts as empty" : "what it brought stays for now");
+	bool waits = source == SOURCE_WAITING || source == SOURCE_EMPTY || domain->error[0] != '\0';
+	status_set(domain->domains->sync.status, STATUS_DOMAIN, domain->wanted->name,
+		waits ? STATUS_WARNING : STATUS_NOTE, domain_state_name(domain->state),
+		waits ? reason : "", "");
+}
+
+static void tell(const struct domain *domain)
+{
+	struct statuses *status = domain->domains->sync.status;
+	char reason[128];
+
+	if (domain->wanted == NULL)
+		return;
+	if (domain->state != DOMAIN_LIVE || domain->error[0] != '\0') {
+		not_live(domain);
+	} else if (domain->crowded > 0) {
+		snprintf(reason, sizeof(reason),
+			"%u prefixes have more than %u paths, the first %u are used",
+			domain->crowded, WIRE_GROUP_PATHS, WIRE_GROUP_PATHS);
+		status_set(status, STATUS_DOMAIN, domain->wanted->name, STATUS_WARNING, "live",
+			reason, "connect fewer circuits that announce the same prefix");
+	} else {
+		status_set(status, STATUS_DOMAIN, domain->wanted->name, STATUS_OK, "live", "", "");
+	}
+	for (unsigned int i = 0; i < 2 && domain->wanted->kind == INTENT_PEERING; i++)
+		limit(domain, i);
+}
+
+void health_later(struct domain *domain)
+{
+	const struct timeval now = {0, 0};
+
+	if (domain->looked_at || domain->wanted == NULL)
+		return;
+	domain->looked_at = true;
+	TAILQ_INSERT_TAIL(&domain->domains->health, domain, health);
+	event_add(domain->domains->work, &now);
+}
+
+static void unlist(struct domain *domain)
+{
+	if (domain->looked_at)
+		TAILQ_REMOVE(&domain->domains->health, domain, health);
+	domain->looked_at = false;
+}
+
+void health_step(struct domains *domains)
+{
+	const struct timeval now = {0, 0};
+	struct domain *domain;
+
+	for (unsigned int i = 0; i < 64; i++) {
+		domain = TAILQ_FIRST(&domains->health);
+		if (domain == NULL)
+			return;
+		unlist(domain);
+		tell(domain);
+	}
+	event_add(domains->work, &now);
+}
+
+// While it still knows its names.
+void health_domain_gone(struct domain *domain)
+{
+	struct statuses *status = domain->domains->sync.status;
+	char name[OBJECT_NAME_MAX + 16];
+
+	unlist(domain);
+	if (domain->wanted == NULL)
+		return;
+	status_clear(status, STATUS_DOMAIN, domain->wanted->name);
+	for (unsigned int i = 0; i < 2; i++) {
+		snprintf(name, sizeof(name), "%s %s", domain->wanted->object,
+			i == 0 ? "IPv4" : "IPv6");
+		status_clear(status, STATUS_LIMIT, name);
+	}
+}
+
+// --- tunnels -----------------------------------------------------------------------------------------------
+
+void health_tunnel(struct domains *domains, const struct tunnel *tunnel)
+{
+	static const struct {
+		const char *state, *reason;
+		enum status_level level;
+	} shown[] = {
+		[NEIGHBOR_UNKNOWN] = {"unknown", "", STATUS_NOTE},
+		[NEIGHBOR_USABLE] = {"up", "", STATUS_OK},
+		[NEIGHBOR_FAILED] = {"down", "the way to its gateway does not answer",
+			STATUS_ERROR},
+	};
+
+	status_set(domains->sync.status, STATUS_TUNNEL, tunnel->wanted->object,
+		shown[tunnel->announced].level, shown[tunnel->announced].state,
+		shown[tunnel->announced].reason, "");
+}
+
+void health_tunnel_gone(struct domains *domains, const struct intent_interface *was)
+{
+	status_clear(domains->sync.status, STATUS_TUNNEL, was->object);
+}

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What ports, sessions, limits and the data plane make of links and circuits.
+//
+// A link is what its port, its admin state and its sessions make of it; a circuit is up when both of its links are,
+// degraded while one is. What another edge's link does is not known here and is said to be unknown rather than
+// guessed: a circuit that is well as far as this edge sees is `partial`, which is no fault.
+//
+// A change of anything below marks the circuits it can concern; a timer works them out in slices and writes them into
+// the same table. Every change of the table is an event with its object's name.
+
+#include "control/rpc/answers/answers.h"
+
+#include "control/base/clock.h"
+#include "control/model/circuit.h"
+#include "control/model/link.h"
+#include "control/model/peering.h"
+#include "control/node.h"
+#include "control/publication.h"
+#include "control/status/status.h"
+
+#include <event2/event.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLICE_NS 2000000u
+
+struct marked { // a circuit to be looked at
+	struct entry entry;
+	char name[NAME_MAX_LENGTH + 1];
+};
+
+struct health {
+	struct sync *sync;
+	struct table marked;
+	bool all; // every circuit of the model, from `next` on
+	unsigned int next;
+	uint64_t mark;
+	struct event *work;
+};
+
+const char *state_name(enum link_state state)
+{
+	static const char *const names[] = {
+		"up", "degraded", "down", "disabled", "unknown", "partial"};
+	return names[state];
+}
+
+static enum status_level level_of(enum link_state state)
+{
+	static const enum status_level levels[] = {
+		[STATE_UP] = STATUS_OK,
+		[STATE_DEGRADED] = STATUS_WARNING,
+		[STATE_DOWN] = STATUS_ERROR,
+		[STATE_DISABLED] = STATUS_NOTE,
+		[STATE_UNKNOWN] = STATUS_NOTE,
+		[STATE_PARTIAL] = STATUS_NOTE,
+	};
+	return levels[state];
+}
+
+// --- a link ------------------------------------------------------------------------------------------------
+
+// Whether the peering's prefixes of either family wait for places.
+static const char *holding(const struct sync *sync, const struct peering *peering)
+{
+	static const char *const family[] = {"IPv4", "IPv6"};
+	char name[OBJECT_NAME_MAX + 16];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		snprintf(name, sizeof(name), "%s %s", peering->object.name, family[i]);
+		const struct status *limit = status_get(sync->status, STATUS_LIMIT, name);
+		if (limit != NULL && strcmp(limit->state, "holding") == 0)
+			return limit->reason;
+	}
+	return NULL;
+}
+
+// What a link's sessions make of it, when everything below them is well.
+static enum link_state sessions_state(const struct sync *sync, const struct model *model,
+	const struct link *link, char *reason, size_t size)
+{
+	unsigned int enabled = 0, up = 0, full = 0;
+	const struct object *child;
+	char name[OBJECT_NAME_MAX + 16], held[256] = "";
+
+	MODEL_CHILDREN(model, NOUN_PEERING, link->circuit, child)
+	{
+		const struct peering *peering = (const struct peering *)child;
+		if (peering_subnet(peering, link) == NULL || !peering->enabled)
+			continue;
+		enabled++;
+		const char *excess = holding(sync, peering);
+		if (excess != NULL) {
+			full++;
+			snprintf(held, sizeof(held), "%s: %s", peering->object.name, excess);
+		}
+		snprintf(name, sizeof(name), "%s/%s", peering->object.name, role_name(link));
+		const struct status *session = status_get(sync->status, STATUS_SESSION, name);
+		if (session != NULL && session->level == STATUS_OK) {
+			up++;
+			continue;
+		}
+		const char *detail = session != NULL ? session->reason : "";
+		snprintf(reason, size, "no BGP session of %s%s%s", peering->object.name,
+			detail[0] != '\0' ? ": " : "", detail);
+	}
+	if (full > 0 && up == enabled)
+		snprintf(reason, size, "%s", held);
+	if (enabled == 0)
+		snprintf(reason, size, "no peering is enabled");
+	return up == 0 ? STATE_DOWN : up < enabled || full > 0 ? STATE_DEGRADED : STATE_UP;
+}
+
+static enum link_state link_state(const struct sync *sync, const struct model *model,
+	const struct link *link, char *reason, size_t size)
+{
+	reason[0] = '\0';
+	if (!link_is_ours(sync, link)) {
+		snprintf(reason, size, "edge %s", link->edge);
+		return STATE_UNKNOWN;
+	}
+	if (link->admin != LINK_UP) {
+		snprintf(reason, size, "admin down");
+		return STATE_DISABLED;
+	}
+	int index = node_port_index(sync->node, link->port);
+	if (index < 0 || index >= PORTS_MAX) {
+		snprintf(reason, size, "port %s has no device", link->port);
+		return STATE_DOWN;
+	}
+	const struct status *dataplane =
+		status_get(sync->status, STATUS_DATAPLANE, sync->node->edge);
+	if (dataplane == NULL || dataplane->level == STATUS_ERROR) {
+		snprintf(reason, size, "the data plane %s",
+			dataplane == NULL || strcmp(dataplane->state, "down") == 0
+				? "does not run"
+				: "refuses the configuration");
+		return STATE_DOWN;
+	}
+	const struct status *port = status_get(sync->status, STATUS_PORT, link->port);
+	if (port == NULL || port->level != STATUS_OK) {
+		snprintf(reason, size, "port %s is %s", link->port,
+			port != NULL ? "down" : "missing");
+		return STATE_DOWN;
+	}
+	return sessions_state(sync, model, link, reason, size);
+}
+
+// --- a circuit ---------------------------------------------------------------------------------------------
+
+static void add_reason(
+	char *reason, size_t size, const char *what, const char *state, const char *why)
+{
+	size_t used = strlen(reason);
+
+	snprintf(reason + used, size - used, "%s%s %s%s%s%s", used > 0 ? ", " : "", what, state,
+		why[0] != '\0' ? " (" : "", why, why[0] != '\0' ? ")" : "");
+}
+
+static enum link_state sum_up(const unsigned int count[STATE_PARTIAL + 1], unsigned int links)
+{
+	unsigned int alive = count[STATE_UP] + count[STATE_DEGRADED];
+
+	if (count[STATE_UP] == 2)
+		return STATE_UP;
+	if (count[STATE_UP] == 1 && count[STATE_UNKNOWN] == 1)
+		return STATE_PARTIAL;
+	if (alive > 0)
+		return STATE_DEGRADED;
+	if (links > 0 && count[STATE_DISABLED] == links)
+		return STATE_DISABLED;
+	return links > 0 && count[STATE_UNKNOWN] == links ? STATE_UNKNOWN : STATE_DOWN;
+}
+
+static void look_at_circuit(
+	const struct sync *sync, const struct model *model, const struct circuit *circuit)
+{
+	unsigned int count[STATE_PARTIAL + 1] = {0}, links = 0;
+	bool have[2] = {false, false};
+	const struct object *child;
+	char reason[600] = "", why[256];
+
+	MODEL_CHILDREN(model, NOUN_LINK, circuit->name, child)
+	{
+		const struct link *link = (const struct link *)child;
+		enum link_state state = link_state(sync, model, link, why, sizeof(why));
+		status_set(sync->status, STATUS_LINK, link->object.name, level_of(state),
+			state_name(state), why, "");
+		links++;
+		count[state]++;
+		have[link->role == LINK_SECONDARY] = true;
+		if (state != STATE_UP)
+			add_reason(reason, sizeof(reason), role_name(link), state_name(state), why);
+	}
+	for (unsigned int i = 0; i < 2 && links > 0; i++)
+		if (!have[i])
+			add_reason(
+				reason, sizeof(reason), "no", i == 0 ? "primary" : "secondary", "");
+	if (links == 0)
+		snprintf(reason, sizeof(reason), "no link");
+	enum link_state state = sum_up(count, links);
+	status_set(sync->status, STATUS_CIRCUIT, circuit->name, level_of(state), state_name(state),
+		reason, "");
+}
+
+// --- what is looked at when --------------------------------------------------------------------------------
+
+static void look_at_marked(void *ctx, void *entry)
+{
+	struct health *health = ctx;
+	struct marked *marked = entry;
+	const struct publication *publication = domains_publication(health->sync->domains);
+	const struct circuit *circuit =
+		publication != NULL ? model_circuit(publication->model, marked->name) : NULL;
+
+	if (circuit != NULL)
+		look_at_circuit(health->sync, publication->model, circuit);
+	free(marked);
+}
+
+static void look_at_all(struct health *health, const struct model *model)
+{
+	uint64_t end = clock_ns() + SLICE_NS;
+
+	if (health->next == 0)
+		health->mark = statuses_mark(health->sync->status);
+	while (health->next < model_count(model, NOUN_CIRCUIT) && clock_ns() < end)
+		look_at_circuit(health->sync, model, model_circuit_at(model, health->next++));
+	if (health->next < model_count(model, NOUN_CIRCUIT))
+		return;
+	health->all = false;
+	health->next = 0;
+	status_clear_unmarked(health->sync->status, STATUS_CIRCUIT, health->mark);
+	status_clear_unmarked(health->sync->status, STATUS_LINK, health->mark);
+}
+
+static void on_work(evutil_socket_t fd, short events, void *arg)
+{
+	struct health *health = arg;
+	const struct publication *publication = domains_publication(health->sync->domains);
+	const struct timeval now = {0, 0};
+	struct table marked = health->marked; // looking marks nothing
+
+	health->marked = TABLE_OF(struct marked, name);
+	table_clear(&marked, look_at_marked, health);
+	if (health->all && publication != NULL)
+		look_at_all(health, publication->model);
+	if (health->all)
+		event_add(health->work, &now);
+}
+
+// The circuit is the first part of the names of its sessions, limits and interfaces.
+static void mark(struct health *health, const char *object)
+{
+	struct marked wanted = {.name = ""};
+	const struct timeval now = {0, 0};
+
+	snprintf(wanted.name, sizeof(wanted.name), "%.*s", (int)strcspn(object, "/"), object);
+	if (table_find(&health->marked, wanted.name) == NULL) {
+		struct marked *marked = malloc(sizeof(*marked));
+		if (marked == NULL)
+			abort();
+		*marked = wanted;
+		table_add(&health->marked, marked);
+	}
+	event_add(health->work, &now);
+}
+
+static void mark_all(struct health *health)
+{
+	const struct timeval now = {0, 0};
+
+	health->all = true;
+	health->next = 0;
+	event_add(health->work, &now);
+}
+
+static void tell(struct sync *sync, const struct status *old, const struct status *now)
+{
+	const struct status *either = now != NULL ? now : old;
+	char object[OBJECT_NAME_MAX + 32];
+
+	if (sync->event == NULL ||
+		(old != NULL && now != NULL && strcmp(old->state, now->state) == 0))
+		return;
+	snprintf(object, sizeof(object), "%s/%s", status_kind_name(either->kind), either->name);
+	sync->event(sync->event_ctx, "state",
+		json_pack("{s:s, s:s, s:s, s:s, s:b}", "object", object, "state",
+			now != NULL ? now->state : "gone", "was", old != NULL ? old->state : "new",
+			"reason", now != NULL ? now->reason : "", "problem",
+			now != NULL && now->level >= STATUS_WARNING));
+}
+
+static void on_status(void *ctx, const struct status *old, const struct status *now)
+{
+	struct health *health = ctx;
+	const struct status *either = now != NULL ? now : old;
+
+	tell(health->sync, old, now);
+	switch (either->kind) {
+	case STATUS_SESSION:
+	case STATUS_LIMIT:
+		mark(health, either->name);
+		break;
+	case STATUS_EDGE:
+	case STATUS_DATAPLANE:
+	case STATUS_PORT:
+		mark_all(health);
+		break;
+	default:
+		break;
+	}
+}
+
+struct health *health_create(struct sync *sync)
+{
+	struct health *health = calloc(1, sizeof(*health));
+
+	if (health == NULL)
+		abort();
+	health->sync = sync;
+	health->marked = TABLE_OF(struct marked, name);
+	health->work = evtimer_new(sync->base, on_work, health);
+	if (health->work == NULL)
+		abort();
+	statuses_watch(sync->status, on_status, health);
+	return health;
+}
+
+static void free_marked(void *ctx, void *entry)
+{
+	free(entry);
+}
+
+void health_destroy(struct health *health)
+{
+	if (health == NULL)
+		return;
+	statuses_watch(health->sync->status, NULL, NULL);
+	event_free(health->work);
+	table_clear(&health->marked, free_marked, NULL);
+	free(health);
+}
