@@ -9,6 +9,11 @@
 #include "control/model/ids.h"
 #include "control/model/model.h"
 
+bool publication_has_edge(const struct publication *publication, const char *name)
+{
+	return model_edge(publication->model, name) != NULL;
+}
+
 struct publication *publication_ref(struct publication *publication)
 {
 	__atomic_add_fetch(&publication->references, 1, __ATOMIC_RELAXED);

@@ -25,6 +25,8 @@ struct publication {
 	struct findings *problems;
 };
 
+// Whether its model has an edge of this name.
+bool publication_has_edge(const struct publication *publication, const char *name);
 struct publication *publication_ref(struct publication *publication);
 void publication_unref(struct publication *publication); // NULL is fine
 

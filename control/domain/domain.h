@@ -14,6 +14,7 @@
 #include "control/sync/route.h"
 
 struct event_base;
+struct fragments;
 struct json_t;
 struct node;
 struct policy;
@@ -45,6 +46,7 @@ void domains_publish(struct domains *domains, struct publication *publication);
 struct sync *domains_sync(struct domains *domains);
 // The newest publication, NULL = none yet. Borrowed until the next one.
 const struct publication *domains_publication(const struct domains *domains);
+const struct fragments *domains_fragments(const struct domains *domains);
 // Nothing waits to be carried out.
 bool domains_idle(const struct domains *domains);
 

@@ -40,6 +40,11 @@ const struct publication *domains_publication(const struct domains *domains)
 	return fragments_publication(domains->fragments);
 }
 
+const struct fragments *domains_fragments(const struct domains *domains)
+{
+	return domains->fragments;
+}
+
 bool domains_idle(const struct domains *domains)
 {
 	return TAILQ_EMPTY(&domains->jobs);
@@ -328,9 +333,10 @@ void domains_applied(struct domains *domains)
 
 	domains->applied = true;
 	char reason[40];
-	snprintf(reason, sizeof(reason), "revision %llu", (unsigned long long)publication->revision);
-	status_set(domains->sync.status, STATUS_EDGE, domains->sync.node->edge, STATUS_OK, "applied",
-		reason, "");
+	snprintf(
+		reason, sizeof(reason), "revision %llu", (unsigned long long)publication->revision);
+	status_set(domains->sync.status, STATUS_EDGE, domains->sync.node->edge, STATUS_OK,
+		"applied", reason, "");
 	dataplane_identity(domains->sync.dataplane, publication->store, publication->revision);
 	hold_sweep(&domains->sync);
 }
@@ -349,27 +355,12 @@ void domains_go(struct domains *domains)
 	const struct hold *hold = &domains->sync.hold;
 
 	if (!hold_judge(&domains->sync)) {
-		status_set(domains->sync.status, STATUS_EDGE, domains->sync.node->edge, STATUS_ERROR,
-			"held", hold->message, hold->hint);
+		status_set(domains->sync.status, STATUS_EDGE, domains->sync.node->edge,
+			STATUS_ERROR, "held", hold->message, hold->hint);
 		return;
 	}
 	work_add(domains, JOB_FRAGMENTS, NULL, NULL);
 	work_now(domains);
-}
-
-const struct desired *sync_desired(struct sync *sync)
-{
-	struct domains *domains = sync->domains;
-	const struct publication *newest = fragments_publication(domains->fragments);
-
-	if (newest == NULL || (sync->desired != NULL && sync->desired->publication == newest &&
-				      domains->shown_whole))
-		return sync->desired;
-	desired_free(sync->desired);
-	domains->shown_whole = !fragments_pending(domains->fragments);
-	sync->desired = desired_assemble(
-		domains->fragments, (struct publication *)newest, sync->node->edge);
-	return sync->desired;
 }
 
 // --- life ------------------------------------------------------------------------------------------------
@@ -580,7 +571,6 @@ void domains_destroy(struct domains *domains)
 	free(domains->cores.item);
 	nexthops_free(&sync->hops);
 	records_free(&sync->records);
-	desired_free(sync->desired);
 	fragments_destroy(domains->fragments);
 	free(domains->view);
 	statuses_destroy(sync->status);

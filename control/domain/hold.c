@@ -12,7 +12,6 @@
 
 #include "control/base/log.h"
 #include "control/model/ids.h"
-#include "control/model/model.h"
 #include "control/node.h"
 #include "control/publication.h"
 
@@ -23,7 +22,7 @@ static void judge_edge(const struct sync *sync, struct hold *hold)
 {
 	const char *edge = sync->node->edge;
 
-	if (model_edge(fragments_publication(sync->domains->fragments)->model, edge) != NULL)
+	if (publication_has_edge(fragments_publication(sync->domains->fragments), edge))
 		return;
 	snprintf(hold->message, sizeof(hold->message),
 		"edge \"%s\" of the node file is not in the model: nothing is touched", edge);

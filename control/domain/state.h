@@ -12,7 +12,7 @@
 #include "control/domain/precedence.h"
 #include "control/model/intent.h"
 #include "control/speakers/speaker.h"
-#include "control/sync/state.h"
+#include "control/domain/live.h"
 
 #define ROUTE_LIMIT 4000 // of a domain without a limit in its policy, for each family
 
@@ -195,7 +195,6 @@ struct domains {
 	struct domain_counts count[2];
 	struct policy announced; // what every session tells
 	bool applied;     // the first publication, as a whole
-	bool shown_whole; // sync.desired was made of all its fragments
 };
 
 // work.c

@@ -10,7 +10,8 @@
 #include "control/api/methods.h"
 #include "control/domain/domain.h"
 #include "control/rpc/answers/methods.h"
-#include "control/sync/state.h"
+#include "control/domain/live.h"
+#include "control/rpc/answers/desired.h"
 
 struct circuit;
 struct link;

@@ -190,7 +190,7 @@ static void list_static(struct listing *l, const struct desired_domain *domain)
 	const struct desired *desired = l->sync->desired;
 
 	for (unsigned int i = 0; i < desired->statics.count && !l->full; i++) {
-		const struct bridge_static *route = &desired->statics.item[i];
+		const struct intent_route *route = &desired->statics.item[i];
 		struct ip_address via;
 		char text[IP_TEXT_MAX];
 		if (l->begun && ip_prefix_compare(&route->prefix, &l->last) <= 0)

@@ -13,7 +13,8 @@
 #include "control/publication.h"
 #include "control/store/store.h"
 #include "control/domain/state.h"
-#include "control/sync/state.h"
+#include "control/domain/live.h"
+#include "control/rpc/answers/desired.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

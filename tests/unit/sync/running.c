@@ -3,6 +3,7 @@
 
 #include "tests/unit/sync/running.h"
 
+#include "control/rpc/answers/desired.h"
 #include "control/rpc/answers/methods.h"
 
 #include <event2/event.h>

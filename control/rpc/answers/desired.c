@@ -3,7 +3,10 @@
 // records, sorted by id: what the rest of sync/ walks. What an object means is said beside its noun; here it is only
 // put into the form of the wire, and joined: a connection whose peering or vNet is not on this edge joins nothing.
 
-#include "control/sync/desired.h"
+#include "control/rpc/answers/desired.h"
+
+#include "control/domain/domain.h"
+#include "control/domain/live.h"
 
 #include "control/base/array.h"
 #include "control/model/edge.h"
@@ -63,7 +66,7 @@ static void add_domain(struct desired *desired, const struct intent_domain *inte
 		*(struct ip_prefix *)APPEND(domain->prefixes) = intent->prefixes.item[i];
 	policy_copy(&domain->import, &intent->import);
 	for (unsigned int i = 0; intent->kind == INTENT_UNDERLAY && i < intent->routes.count; i++) {
-		struct bridge_static *route = APPEND(desired->statics);
+		struct intent_route *route = APPEND(desired->statics);
 		route->prefix = intent->routes.item[i].prefix;
 		route->via = intent->routes.item[i].via;
 	}
@@ -375,7 +378,7 @@ const struct desired_interface *desired_underlay(
 
 	*via = *address;
 	for (unsigned int i = 0; i < desired->statics.count; i++) {
-		const struct bridge_static *route = &desired->statics.item[i];
+		const struct intent_route *route = &desired->statics.item[i];
 		uint8_t ignored;
 		if (!ip_prefix_contains_address(&route->prefix, address) ||
 			(best != NULL && route->prefix.len <= best_len))
@@ -393,4 +396,18 @@ const struct desired_interface *desired_underlay(
 bool desired_text_equal(const char *a, const char *b)
 {
 	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+const struct desired *sync_desired(struct sync *sync)
+{
+	const struct fragments *fragments = domains_fragments(sync->domains);
+	const struct publication *newest = fragments_publication(fragments);
+
+	if (newest == NULL || (sync->desired != NULL && sync->desired->publication == newest &&
+				      sync->desired_whole))
+		return sync->desired;
+	desired_free(sync->desired);
+	sync->desired_whole = !fragments_pending(fragments);
+	sync->desired = desired_assemble(fragments, (struct publication *)newest, sync->node->edge);
+	return sync->desired;
 }

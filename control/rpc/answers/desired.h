@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "control/bridge/bridge.h"
+#include "control/model/intent.h"
 #include "control/model/model.h"
 #include "control/model/schema.h"
 #include "control/policy/policy.h"
@@ -41,8 +41,8 @@ struct desired_domain {
 	LIST_OF(struct join) joins;
 	LIST_OF(struct ip_prefix) prefixes; // of a vNet
 	struct policy import;               // of a peering: what its sessions let in
-	uint32_t tunnel;        // of a vNet: its interface
-	uint32_t attachment[2]; // of a peering: its interfaces
+	uint32_t tunnel;                    // of a vNet: its interface
+	uint32_t attachment[2];             // of a peering: its interfaces
 	unsigned int attachments;
 };
 
@@ -79,7 +79,7 @@ struct desired {
 	LIST_OF(struct desired_domain) domains;       // by id
 	LIST_OF(struct desired_interface) interfaces; // by id
 	LIST_OF(struct desired_limiter) limiters;     // by id
-	LIST_OF(struct bridge_static) statics;        // of the underlay
+	LIST_OF(struct intent_route) statics;         // of the underlay
 	LIST_OF(struct desired_problem) problems;
 	LIST_OF(const struct desired_interface *) cores; // those of kind INTERFACE_CORE, few
 	LIST_OF(const struct fragment *)
@@ -104,5 +104,9 @@ const struct desired_interface *desired_underlay(
 	const struct desired *desired, const struct ip_address *address, struct ip_address *via);
 
 bool desired_text_equal(const char *a, const char *b); // NULL equals NULL only
+
+struct sync;
+// That of the newest publication; made when it is asked for. NULL: there was none.
+const struct desired *sync_desired(struct sync *sync);
 
 #endif

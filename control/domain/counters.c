@@ -9,7 +9,7 @@
 // ended. The later of the two counts: the segment also knows what happened while we were not there, and the
 // event is still known when the data plane came back with a new segment.
 
-#include "control/sync/state.h"
+#include "control/domain/live.h"
 
 #include "control/base/clock.h"
 

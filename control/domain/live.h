@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef SYNC_STATE_H
-#define SYNC_STATE_H
+#ifndef DOMAIN_LIVE_H
+#define DOMAIN_LIVE_H
 
-// The route thread's state towards the data plane: the ledger, next hops, the connection, ports, counters. domain/
-// fills it, rpc/answers reads it.
+// What domain/ fills and rpc/answers reads: the ledger, next hops, the connection, ports, host interfaces, tunnels,
+// counters.
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,13 +12,13 @@
 #include "control/bridge/bridge.h"
 #include "control/speakers/speaker.h"
 #include "control/sync/dataplane.h"
-#include "control/sync/desired.h"
 #include "control/sync/groups.h"
 #include "control/sync/records.h"
 #include "dataplane/wire/stats.h"
 
 #define PORTS_MAX 64
 
+struct desired;
 struct domain;
 struct domains;
 struct fragment;
@@ -90,7 +90,8 @@ struct sync {
 	struct records records;
 	struct hops hops;
 	struct domains *domains;
-	struct desired *desired; // for answers: see sync_desired()
+	struct desired *desired; // of rpc/answers, which makes and frees it
+	bool desired_whole;      // it was made of all fragments of its publication
 	bool ready; // the data plane's next hops were read back: the ledger may be filled
 	struct table realised, tunnels;
 	struct port_state port[PORTS_MAX];
@@ -108,8 +109,6 @@ struct sync {
 	void *event_ctx;
 };
 
-// The whole configuration as one table, for answers; made when it is asked for after a publication. NULL: there was none.
-const struct desired *sync_desired(struct sync *sync);
 // One line for people about a record or route.
 void sync_describe(const struct sync *sync, const struct record *record, char *text, size_t size);
 void sync_describe_route(
