@@ -12,6 +12,7 @@
 #include "control/domain/live.h"
 
 #include "control/base/clock.h"
+#include "control/base/log.h"
 
 #include "dataplane/wire/stats_reader.h"
 
@@ -147,13 +148,20 @@ static void release_deleted(struct sync *sync, enum stats_kind kind)
 		if (kind == STATS_INTERFACE) {
 			if (stats_reader_interface(sync->stats, slot, &sum, &sparse) != 0)
 				continue;
-			fprintf(stderr,
-				"level=info msg=\"final counters\" uid=%llu rx_packets=%llu "
-				"rx_bytes=%llu tx_packets=%llu tx_bytes=%llu\n",
-				(unsigned long long)entry->uid, (unsigned long long)sum.rx_packets,
-				(unsigned long long)sum.rx_bytes,
-				(unsigned long long)sum.tx_packets,
-				(unsigned long long)sum.tx_bytes);
+			log_info("counters", "final counters of an interface",
+				log_number("uid", (int64_t)entry->uid),
+				log_number("rx_packets", (int64_t)sum.rx_packets),
+				log_number("rx_bytes", (int64_t)sum.rx_bytes),
+				log_number("tx_packets", (int64_t)sum.tx_packets),
+				log_number("tx_bytes", (int64_t)sum.tx_bytes));
+		} else if (kind == STATS_ACCOUNT) {
+			struct stats_account account;
+			if (stats_reader_accounts(sync->stats, slot, 1, &account) != 0)
+				continue;
+			log_info("counters", "final counters of a connection's direction",
+				log_number("uid", (int64_t)entry->uid),
+				log_number("packets", (int64_t)account.packets),
+				log_number("bytes", (int64_t)account.bytes));
 		}
 		forget_episode(sync, entry->uid);
 		dataplane_release(sync->dataplane, entry->uid);
@@ -170,6 +178,7 @@ void counters_tick(struct sync *sync)
 		return;
 	release_deleted(sync, STATS_INTERFACE);
 	release_deleted(sync, STATS_LIMITER);
+	release_deleted(sync, STATS_ACCOUNT);
 }
 
 // --- reading -------------------------------------------------------------------------------------------

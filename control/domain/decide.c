@@ -216,6 +216,7 @@ static void install(
 			.interface = winner->interface,
 			.via = winner->via.family != 0 ? &winner->via : NULL,
 			.weight = winner->weight,
+			.account = winner->account,
 		};
 	}
 	struct group *group = group_get(&sync->hops, hop, count);

@@ -97,6 +97,7 @@ void nexthops_adopt(struct hops *hops, uint16_t type, const void *record)
 		path->id = from->path;
 		path->key.interface = from->interface;
 		path->key.neighbor = from->neighbor;
+		path->key.account = from->account;
 		path->was_up = from->up != 0;
 		raise(&hops->next_path, from->path);
 		adopt(&hops->old_paths, path, &path->key);
@@ -154,6 +155,7 @@ static void write_path(struct hops *hops, const struct path *path)
 		.path = path->id,
 		.interface = path->key.interface,
 		.neighbor = path->key.neighbor,
+		.account = path->key.account,
 		.up = !path->out->down,
 	};
 
@@ -302,7 +304,7 @@ static struct path *path_get(struct hops *hops, const struct hop *hop)
 {
 	struct neighbor *to =
 		hop->via != NULL ? neighbor_get(hops, hop->interface, hop->via) : NULL;
-	struct path wanted = {.key = {hop->interface, to != NULL ? to->id : 0}};
+	struct path wanted = {.key = {hop->interface, to != NULL ? to->id : 0, hop->account}};
 	struct path *path = table_find(&hops->paths, &wanted.key);
 
 	if (path == NULL) {

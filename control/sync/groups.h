@@ -45,6 +45,7 @@ struct path {
 	struct {
 		uint32_t interface;
 		uint32_t neighbor; // id
+		uint64_t account;
 	} key;
 	uint32_t id;
 	unsigned int references;
@@ -98,6 +99,7 @@ struct hop {
 	uint32_t interface;
 	const struct ip_address *via;
 	uint16_t weight;
+	uint64_t account; // uid of the counter of what goes this way, 0 = none
 };
 // A reference to the group of these hops; NULL when count is 0 or more than WIRE_GROUP_PATHS.
 struct group *group_get(struct hops *hops, const struct hop *hop, unsigned int count);

@@ -31,14 +31,15 @@ void publish(void); // what was configured
 double running_now(void);
 void turn(void);
 void settle(void); // until there is nothing left to tell the data plane
-#define WAIT(condition)                                                                       \
+#define WAIT_SECONDS(condition, seconds)                                                      \
 	do {                                                                                  \
-		for (double until = running_now() + 10; !(condition);) {                      \
+		for (double until = running_now() + (seconds); !(condition);) {               \
 			if (running_now() > until)                                            \
 				fail_msg("%s:%d: never: %s", __FILE__, __LINE__, #condition); \
 			turn();                                                               \
 		}                                                                             \
 	} while (0)
+#define WAIT(condition) WAIT_SECONDS(condition, 10)
 
 enum dataplane_state state_of(void);
 uint32_t vrf(const char *name);

@@ -47,6 +47,27 @@ static void test_everything_is_installed(void **state)
 	assert_int_equal(fake_speakers.announced[vrf(ACME)], 1);
 }
 
+// What crosses a connection is counted by it, each direction apart; what stays in a domain is nobody's.
+static void test_connections_have_accounts(void **state)
+{
+	const char *const domain[2][2] = {{ACME, "vnet/acme-prod"}, {GLOBEX, "vnet/globex-prod"}};
+	uint64_t account[2][2];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		account[i][0] =
+			only_path(fake_route(&fake, vrf(domain[i][0]), "10.9.0.0/16"))->account;
+		account[i][1] =
+			only_path(fake_route(&fake, vrf(domain[i][1]), "10.1.0.0/16"))->account;
+		assert_int_equal(
+			only_path(fake_route(&fake, vrf(domain[i][0]), "10.1.0.0/16"))->account, 0);
+		assert_int_not_equal(account[i][0], 0);
+		assert_int_not_equal(account[i][1], 0);
+		assert_int_not_equal(account[i][0], account[i][1]);
+	}
+	assert_int_not_equal(account[0][0], account[1][0]);
+	assert_int_not_equal(account[0][1], account[1][1]);
+}
+
 static void test_a_route_comes_and_goes(void **state)
 {
 	bridge_says_route(vrf(ACME), "10.77.0.0/16", "169.254.10.1", true);
@@ -89,7 +110,8 @@ static void test_a_neighbor_is_one_store(void **state)
 
 	bridge_says_neighbor(id, "169.254.10.1", false);
 	WAIT(to->up == 0);
-	assert_int_equal(fake.written, written + 2); // neighbor and path
+	assert_int_equal(
+		fake.written, written + 3); // neighbor, and its paths: his own, the connection's
 	bridge_says_neighbor(id, "169.254.10.1", true);
 	WAIT(to->up == 1);
 	assert_int_equal(fake_speakers.announced[vrf(ACME)], 1); // the tunnel was up all the time
@@ -461,6 +483,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, running_start, running_stop)
 	const struct CMUnitTest tests[] = {
 		TEST(test_everything_is_installed),
+		TEST(test_connections_have_accounts),
 		TEST(test_a_route_comes_and_goes),
 		TEST(test_false_announcements_change_nothing),
 		TEST(test_a_neighbor_is_one_store),
