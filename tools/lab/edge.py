@@ -13,6 +13,7 @@ import contextlib
 import ipaddress
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -70,6 +71,22 @@ protocol bgp edge {{
 	ipv4 {{ import all; export where proto = "premises"; }};
 }}
 """
+
+
+class Since:
+    """When BIRD says that something came up. It works the clock time out anew at each answer, so that two answers about
+    the same moment may differ by a millisecond: equal is what differs by less than a tenth of a second."""
+
+    def __init__(self, text):
+        clock = re.search(r"(\d+):(\d+):(\d+(?:\.\d+)?)", text)
+        self.text, self.words = text, text.replace(clock[0], "") if clock else text
+        self.seconds = int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3]) if clock else 0
+
+    def __eq__(self, other):
+        return self.words == other.words and abs(self.seconds - other.seconds) < 0.1
+
+    def __repr__(self):
+        return self.text
 
 
 class EdgeLab(Lab):
@@ -300,7 +317,7 @@ vnets:
         """When the customer's own BIRD says its session came up."""
         for line in self.birdc(c.bird, "show", "protocols", "edge").split("\n"):
             if line.startswith("edge "):
-                return " ".join(line.split()[3:])
+                return Since(" ".join(line.split()[3:]))
         raise LabError(f"BIRD of {c.name} does not know its session")
 
     def circuit_packets(self, c):
