@@ -68,22 +68,22 @@ static inline struct frame read_frame(const struct port *port, const struct rte_
 struct front {
 	uint64_t word[2];
 	uint64_t mask[2];
-	struct frame frame;
 };
 
-static inline struct front read_front(const struct port *port, const struct rte_mbuf *m)
+static inline void read_front(
+	const struct rte_mbuf *m, const struct frame *frame, struct front *front)
 {
 	static const uint8_t bits[16] = {
 		255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0};
 	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-	struct front f = {.frame = read_frame(port, m), .word = {1}}; // nothing is equal to it
-	if (f.frame.key == MAP_NONE)
-		return f;
-	f.mask[0] = load64(bits + (f.frame.l3 == 14 ? 6 : f.frame.l3 == 18 ? 2 : 0));
-	f.mask[1] = f.frame.l3 == 22 ? UINT64_MAX : 0;
-	f.word[0] = load64(data + 12) & f.mask[0];
-	f.word[1] = load64(data + 14) & f.mask[1];
-	return f;
+	if (unlikely(frame->key == MAP_NONE)) {
+		*front = (struct front){.word = {1}}; // nothing is equal to it
+		return;
+	}
+	front->mask[0] = load64(bits + (frame->l3 == 14 ? 6 : frame->l3 == 18 ? 2 : 0));
+	front->mask[1] = frame->l3 == 22 ? UINT64_MAX : 0;
+	front->word[0] = load64(data + 12) & front->mask[0];
+	front->word[1] = load64(data + 14) & front->mask[1];
 }
 
 static inline bool same_front(const struct rte_mbuf *m, const struct front *f)
@@ -108,9 +108,9 @@ static void find_runs(struct worker *w, const struct port *port, struct frame *f
 			rte_prefetch0(rte_pktmbuf_mtod(b->mbuf[i + AHEAD], void *));
 		if (same_front(b->mbuf[i], &last))
 			continue;
-		last = read_front(port, b->mbuf[i]);
-		rte_prefetch0(map_home(vlans, last.frame.key));
-		frame[runs] = last.frame;
+		frame[runs] = read_frame(port, b->mbuf[i]);
+		rte_prefetch0(map_home(vlans, frame[runs].key));
+		read_front(b->mbuf[i], &frame[runs], &last);
 		b->run[runs++].mask = -(1u << i);
 	}
 	for (unsigned r = 0; r + 1 < runs; r++)
@@ -191,6 +191,7 @@ static inline void take_run(
 	const bool plain = (of & WIRE_INTERFACE_UP) && f->ethertype == ETHERTYPE_IPV4;
 	const uint8_t flags = of & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0;
 	uint64_t bytes = 0;
+	uint32_t gre = 0;
 	r->vrf = vrf;
 	FOR_EACH (i, r->mask) {
 		struct rte_mbuf *m = b->mbuf[i];
@@ -216,8 +217,9 @@ static inline void take_run(
 		bytes += length;
 		burst_trim(m, l3 + length);
 		if (core)
-			b->gre |= (uint32_t)(p->protocol == PROTOCOL_GRE) << i;
+			gre |= (uint32_t)(p->protocol == PROTOCOL_GRE) << i;
 	}
+	b->gre |= gre;
 	count_rx(w, slot, (unsigned)__builtin_popcount(r->mask), bytes);
 }
 

@@ -59,7 +59,7 @@ static inline bool plain_ipv4(const uint8_t *ip)
 	return (load64(ip) & load64(bits)) == load64(values);
 }
 
-// Reads the headers. HEADER_OK, or why they cannot be decapsulated.
+// Reads the headers; mask and slot are found later. HEADER_OK, or why they cannot be decapsulated.
 static inline enum drop_reason read_gre(const uint8_t *ip, const struct packet *p, struct gre *g)
 {
 	unsigned header = (ip[0] & 15u) * 4, at = 4;
@@ -92,16 +92,16 @@ static inline enum drop_reason read_gre(const uint8_t *ip, const struct packet *
 			return DROP_GRE_HEADER;
 		at = 8;
 	}
-	*g = (struct gre){
-		.ip = ip,
-		.core = p->in,
-		.keyed = (flags & GRE_KEY) != 0,
-		.key = flags & GRE_KEY ? load_be32(gre + at) : 0,
-		.protocol = load_be16(gre + 2),
-		.bytes = (uint8_t)(header + bytes),
-		.family = p->family,
-	};
+	g->ip = ip;
+	g->core = p->in;
+	g->keyed = (flags & GRE_KEY) != 0;
+	g->key = flags & GRE_KEY ? load_be32(gre + at) : 0;
+	g->protocol = load_be16(gre + 2);
+	g->bytes = (uint8_t)(header + bytes);
+	g->family = p->family;
 	if (unlikely(p->family == 6)) {
+		g->plain = false;
+		g->addresses = g->words = 0;
 		g->hash = tunnel_hash6(ip + 8, ip + 24, g->key, g->keyed);
 		return HEADER_OK;
 	}
@@ -112,11 +112,12 @@ static inline enum drop_reason read_gre(const uint8_t *ip, const struct packet *
 	return HEADER_OK;
 }
 
-// The same outer addresses and GRE header as one that was read; not a fragment.
+// The same outer addresses and GRE header as one that was read; not a fragment. What tells tunnels
+// apart comes first: an mbuf has room for these 28 bytes whatever the packet's length.
 static inline bool same_outer(const uint8_t *ip, const struct packet *p, const struct gre *g)
 {
-	return g->plain && p->in == g->core && plain_ipv4(ip) && p->length >= 28 &&
-	       load64(ip + 12) == g->addresses && load64(ip + 20) == g->words;
+	return load64(ip + 20) == g->words && load64(ip + 12) == g->addresses && g->plain &&
+	       p->in == g->core && plain_ipv4(ip) && p->length >= 28;
 }
 
 static inline bool same_triple(const struct interface *i, const struct gre *g)
@@ -186,6 +187,7 @@ static inline void enter(struct worker *w, const struct gre *g)
 	const uint32_t slot = g->slot, vrf = tunnel->vrf;
 	const unsigned outer = g->bytes;
 	uint64_t bytes = 0;
+	b->run[b->runs++] = (struct run){.in = slot, .vrf = vrf, .mask = g->mask};
 	FOR_EACH (i, g->mask) {
 		struct rte_mbuf *m = b->mbuf[i];
 		struct packet *p = &b->packet[i];
@@ -207,11 +209,12 @@ static inline void enter(struct worker *w, const struct gre *g)
 				burst_drop(w, i, bad);
 				continue;
 			}
+			length = p->length;
 		}
-		bytes += p->length;
+		bytes += length;
 		p->l3 = (uint16_t)l3;
 		p->vrf = vrf;
-		burst_trim(m, l3 + p->length);
+		burst_trim(m, l3 + length);
 	}
 	count_rx(w, slot, (unsigned)__builtin_popcount(g->mask), bytes);
 }
@@ -300,15 +303,9 @@ bool stage_decap(struct worker *w)
 	uint32_t in = 0;
 	unsigned n = read_all(w, gre);
 	find_all(w, gre, n);
+	b->runs = 0;
 	for (unsigned k = 0; k < n; k++)
 		in |= take_in(w, &gre[k]);
-	if (unlikely(in != (uint32_t)((1ull << b->count) - 1) || in != b->alive))
-		return false;
-	// All of the burst came out of tunnels: the runs are known.
-	b->runs = n;
-	for (unsigned k = 0; k < n; k++)
-		b->run[k] = (struct run){.in = gre[k].slot,
-			.vrf = w->tables->interface[gre[k].slot].vrf,
-			.mask = gre[k].mask};
-	return true;
+	// If all of the burst came out of tunnels, the runs are known.
+	return likely(in == (uint32_t)((1ull << b->count) - 1) && in == b->alive);
 }

@@ -163,6 +163,14 @@ static inline bool ipv4_unicast(uint8_t first)
 	return (uint8_t)(first - 1) < 223 && first != 127;
 }
 
+// A sum that is not 0 folds to 0xffff if it is a multiple of it. Multiples, and only they, times the inverse of 0xffff
+// modulo 2^64 are small: at most 2^64 over 0xffff, and the inverse is that number's negative.
+static inline bool folds_to_ones(uint64_t sum)
+{
+	const uint64_t ones = 0x0001000100010001;
+	return sum * -ones <= ones;
+}
+
 // The common case in one go: no options, everything right. The packet's length, or 0: ipv4_check() knows more.
 // 20 bytes must be readable from h on, whatever the room.
 static inline unsigned ipv4_plain(const uint8_t *h, unsigned room)
@@ -170,11 +178,7 @@ static inline unsigned ipv4_plain(const uint8_t *h, unsigned room)
 	unsigned total = load_be16(h + 2);
 	uint64_t sum = (uint64_t)load32(h) + load32(h + 4) + load32(h + 8) + load32(h + 12) +
 		       load32(h + 16);
-	// Folded as far as a multiple of 0xffff shows.
-	sum = (sum & UINT32_MAX) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	if (h[0] != 0x45 || total < 20 || total > room || sum != 0xffff)
+	if (h[0] != 0x45 || total < 20 || total > room || !folds_to_ones(sum))
 		return 0;
 	return ipv4_unicast(h[12]) && ipv4_unicast(h[16]) ? total : 0;
 }

@@ -97,16 +97,18 @@ struct way {
 	bool outer6;
 };
 
-static struct way way_of(struct worker *w, const struct packet *p)
+static inline void find_way(struct worker *w, const struct packet *p, struct way *way)
 {
-	struct way way = {.e = &w->hop[p->hop], .l2 = &w->hop[p->core]};
-	if (way.e != way.l2)
-		way.outer = entry_outer_bytes(way.e);
-	way.outer6 = way.e->kind == ENTRY_GRE6;
-	way.front = way.outer + way.l2->l2.length;
-	way.list = &w->tx[way.l2->l2.port];
-	w->tx_ports |= 1ull << way.l2->l2.port;
-	return way;
+	const struct entry *e = &w->hop[p->hop], *l2 = &w->hop[p->core];
+	way->e = e;
+	way->outer = e != l2 ? entry_outer_bytes(e) : 0;
+	way->outer6 = e->kind == ENTRY_GRE6;
+	way->front = way->outer + l2->l2.length;
+	if (l2 == way->l2)
+		return;
+	way->l2 = l2;
+	way->list = &w->tx[l2->l2.port];
+	w->tx_ports |= 1ull << l2->l2.port;
 }
 
 // From an IP packet `offset` into an mbuf to the frame on the wire.
@@ -188,7 +190,7 @@ void stage_output(struct worker *w)
 		if (likely(!(p->flags & PACKET_FREE))) // else it starts here
 			decrement_ttl(rte_pktmbuf_mtod_offset(m, uint8_t *, p->l3), p->family);
 		if (p->hop != hop || p->core != core) {
-			way = way_of(w, p);
+			find_way(w, p, &way);
 			hop = p->hop;
 			core = p->core;
 		}

@@ -74,6 +74,7 @@ static uint32_t sort_run(
 {
 	const struct burst *b = &w->burst;
 	const struct interface *from = &w->tables->interface[r->in];
+	const uint32_t limiter = from->limiter_in;
 	const int16_t account = from->account_in;
 	uint32_t members = 0, same = 0, ef = 0, last = UINT32_MAX;
 	struct way_out to = {0};
@@ -86,6 +87,8 @@ static uint32_t sort_run(
 			to = out_of(w, last = p->hop);
 			same = 0;
 		}
+		if ((limiter | to.limiter) == 0) // nobody asks
+			continue;
 		same |= 1u << i;
 		members |= 1u << i;
 		ef |= (uint32_t)(p->tos >> 2 == DSCP_EF) << i;
@@ -94,7 +97,7 @@ static uint32_t sort_run(
 	}
 	join(w, out, to.limiter, same);
 	if (members != 0)
-		join(w, in, from->limiter_in, members);
+		join(w, in, limiter, members);
 	return ef;
 }
 

@@ -142,10 +142,14 @@ static inline void count_rx(struct worker *w, uint32_t interface, unsigned packe
 // What stands behind an IPv4 header that was checked.
 static inline void note_l4(struct packet *p, const uint8_t *ip, unsigned header)
 {
-	unsigned field = load_be16(ip + 6);
+	uint16_t field = load16(ip + 6);
 	p->protocol = ip[9];
-	p->l4 = likely((field & 0x1fff) == 0) ? (uint8_t)header : 0;
-	p->flags |= (field & 0x3fff) != 0 ? PACKET_PART : 0;
+	p->l4 = (uint8_t)header;
+	if (likely((field & be16(0x3fff)) == 0))
+		return;
+	p->flags |= PACKET_PART;
+	if ((field & be16(0x1fff)) != 0)
+		p->l4 = 0;
 }
 
 // Checks the IP header at `ip`, of which `room` bytes are there (20 may be read whatever they are), and notes what it and what

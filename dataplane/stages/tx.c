@@ -6,15 +6,19 @@
 
 #include "dataplane/stages/stages.h"
 
+static inline bool same_charge(const struct charge *a, const struct charge *b)
+{
+	_Static_assert(sizeof(struct charge) == sizeof(uint64_t), "compared as one word");
+	return load64(a) == load64(b);
+}
+
 static void count_sent(
 	struct worker *w, const struct charge *charge, const uint16_t *bytes, unsigned n)
 {
 	for (unsigned i = 0; i < n;) {
 		struct charge c = charge[i];
 		uint64_t packets = 0, sum = 0;
-		for (; i < n && charge[i].interface == c.interface &&
-			charge[i].account == c.account;
-			i++) {
+		for (; i < n && same_charge(&charge[i], &c); i++) {
 			packets++;
 			sum += bytes[i];
 		}

@@ -90,7 +90,7 @@ static inline bool entry_is_tunnel(const struct entry *e)
 // Bytes of the outer IP and GRE header of a tunnel's entry.
 static inline unsigned entry_outer_bytes(const struct entry *e)
 {
-	return (e->kind == ENTRY_GRE4 ? 24u : 44u) + (e->flags & ENTRY_KEY ? 4u : 0);
+	return 24u + 20u * (e->kind != ENTRY_GRE4) + (e->flags & ENTRY_KEY) * (4u / ENTRY_KEY);
 }
 
 // The largest IP packet that `e` takes when it leaves by `l2`, which is `e` itself if it is no tunnel.
