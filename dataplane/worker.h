@@ -2,8 +2,9 @@
 #ifndef WORKER_H
 #define WORKER_H
 
-// A worker and what it has in hand: one burst of packets and the lists that leave at the end of a turn. All of it
-// is the worker's own; tables are read, counters are written in its own lines of the stats segment.
+// A worker and what it has in hand: one burst of packets and the lists that leave at the end of a
+// turn. All of it is the worker's own; tables are read, counters are written in its own lines of
+// the stats segment.
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,8 +27,8 @@
 #define WORKER_TIMERS 4096u // places of the wheel beside those of packets
 #define WORKER_EVENTS 1024u // a power of two
 
-// Who goes to the dead between two bulk frees is a packet of the burst, once, or was taken out of the wheel or the
-// host path's ring instead of coming into the burst: at most BURST of each.
+// Who goes to the dead between two bulk frees is a packet of the burst, once, or was taken out of
+// the wheel or the host path's ring instead of coming into the burst: at most BURST of each.
 #define DEAD_ROOM (2 * BURST)
 
 // What the stages know of a packet. 32 bytes: two to a cache line.
@@ -59,8 +60,8 @@ _Static_assert(sizeof(struct packet) == 32, "packet");
 #define PACKET_PAID     (1u << 6) // held back by a shaper, and through the limiters already
 #define PACKET_PART     (1u << 7) // a fragment of a datagram, the first one too
 
-// Neighbors in the burst that came in by one interface. A stage goes through the runs, takes what a run shares once, and then
-// through its packets; a mixed burst is 32 runs of one packet each.
+// Neighbors in the burst that came in by one interface. A stage goes through the runs, takes what a
+// run shares once, and then through its packets; a mixed burst is 32 runs of one packet each.
 struct run {
 	uint32_t in;   // interface slot
 	uint32_t vrf;  // VRF slot
@@ -107,8 +108,9 @@ struct fragment_list {
 	uint16_t port[FRAGMENT_ROOM];
 };
 
-// What a worker does later, from its timing wheel: send on a packet that a shaper holds back, or whatever else has to happen
-// at a time. It keeps (slot, generation) of what it is about, and whoever takes it out compares.
+// What a worker does later, from its timing wheel: send on a packet that a shaper holds back, or
+// whatever else has to happen at a time. It keeps (slot, generation) of what it is about, and
+// whoever takes it out compares.
 enum timer_kind { TIMER_PACKET, TIMER_OTHER, TIMER_KINDS };
 
 struct timer {
@@ -197,10 +199,10 @@ struct worker {
 	uint64_t departure[BURST]; // likewise, units
 	uint32_t queued;           // likewise, packets that must not overtake a parked one
 
-	// To follow packets: with it set, `pick` says after classify which ones of a burst, and `stage` is called for a burst
-	// that has some after each stage, before the dead are freed. A packet that has just left the living either
-	// ended, and packet.pending is its enum drop_reason, or went to local, the wheel or a port. It is seen until the burst is
-	// cut.
+	// To follow packets: with it set, `pick` says after classify which ones of a burst, and
+	// `stage` is called for a burst that has some after each stage, before the dead are freed.
+	// A packet that has just left the living either ended, and packet.pending is its enum
+	// drop_reason, or went to local, the wheel or a port. It is seen until the burst is cut.
 	const struct trace *trace;
 
 	uint64_t tx_ports;   // bit p: tx[p] has something
@@ -215,8 +217,8 @@ struct worker {
 	struct dataplane *dp;
 };
 
-// Worker: tells the main thread something, which dataplane_events() takes out. Never blocks; false: it has not listened for
-// long, and the event is lost (and counted).
+// Worker: tells the main thread something, which dataplane_events() takes out. Never blocks; false:
+// it has not listened for long, and the event is lost (and counted).
 static inline bool worker_tell(struct worker *w, uint32_t kind, uint32_t slot, uint64_t value)
 {
 	struct worker_event e = {.kind = kind, .slot = slot, .value = value};
@@ -226,8 +228,9 @@ static inline bool worker_tell(struct worker *w, uint32_t kind, uint32_t slot, u
 	return false;
 }
 
-// Worker: w->expired[kind] is called with a copy of `timer` in the first turn after timer->due (units), up to a slot of the
-// wheel early. However far ahead: it is looked at once a turn of the wheel. False: no place.
+// Worker: w->expired[kind] is called with a copy of `timer` in the first turn after timer->due
+// (units), up to a slot of the wheel early. However far ahead: it is looked at once a turn of the
+// wheel. False: no place.
 bool timer_set(struct worker *w, const struct timer *timer);
 
 #endif

@@ -2,15 +2,16 @@
 
 // Frames to packets: (port, VLAN stack) -> interface, and every header checked once.
 //
-// A frame belongs to an interface by its whole tag stack: none, one tag, or two. The outer tag's TPID is a matter of
-// the port, the inner one's is 0x8100. VLAN 0 is a priority tag and counts as none (802.1Q 9.6). A frame of no
-// interface is charged to the port's own `unclassified` one. From here on every packet has a valid IP header
-// whose length lies within the frame; padding behind it is cut off, so that it is neither billed nor sent on.
-// ARP goes to the host path from here.
+// A frame belongs to an interface by its whole tag stack: none, one tag, or two. The outer tag's
+// TPID is a matter of the port, the inner one's is 0x8100. VLAN 0 is a priority tag and counts as
+// none (802.1Q 9.6). A frame of no interface is charged to the port's own `unclassified` one. From
+// here on every packet has a valid IP header whose length lies within the frame; padding behind it
+// is cut off, so that it is neither billed nor sent on. ARP goes to the host path from here.
 //
-// Frames with the same tags that follow each other are a run, and what their interface says is looked at once for all of
-// them. Three passes, so that the lines a pass needs are on their way while the one before it works: read the frames and cut
-// the runs; find their interfaces; check and count.
+// Frames with the same tags that follow each other are a run, and what their interface says is
+// looked at once for all of them. Three passes, so that the lines a pass needs are on their way
+// while the one before it works: read the frames and cut the runs; find their interfaces; check and
+// count.
 
 #include "dataplane/stages/stages.h"
 
@@ -63,8 +64,9 @@ static inline struct frame read_frame(const struct port *port, const struct rte_
 	};
 }
 
-// What stands behind the MACs of a frame, to find the next one equal to without reading it all over: the 8 bytes from the
-// ethertype on as far as they are tags and type, and with two tags the 8 bytes that end with the type.
+// What stands behind the MACs of a frame, to find the next one equal to without reading it all
+// over: the 8 bytes from the ethertype on as far as they are tags and type, and with two tags the 8
+// bytes that end with the type.
 struct front {
 	uint64_t word[2];
 	uint64_t mask[2];
@@ -197,7 +199,8 @@ static inline void take_run(
 		struct rte_mbuf *m = b->mbuf[i];
 		struct packet *p = &b->packet[i];
 		const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *), *ip = data + l3;
-		// An mbuf has room for these 20 bytes whatever its length; ipv4_plain() looks at it.
+		// An mbuf has room for these 20 bytes whatever its length; ipv4_plain() looks at
+		// it.
 		unsigned length = ipv4_plain(ip, m->data_len - l3);
 		p->in = slot;
 		p->vrf = vrf;

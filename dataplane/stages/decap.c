@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// GRE on core interfaces (RFC 2784, RFC 2890): (outer source, outer destination, key) -> tunnel interface.
+// GRE on core interfaces (RFC 2784, RFC 2890): (outer source, outer destination, key) -> tunnel
+// interface.
 //
-// The triple is the isolation authority: it must be equal in full, and a tunnel without a key is another one than
-// the tunnel with key 0. What matches is charged as `decapsulated` to the core interface and begins anew as a packet
-// of the tunnel interface, with its inner header checked like any other. What does not match may be transit
-// traffic or somebody's mistake: it goes on with the reason noted, and lookup drops it with that reason if the
-// outer destination turns out to be ours. GRE on other interfaces never comes here: it is a customer's payload.
+// The triple is the isolation authority: it must be equal in full, and a tunnel without a key is
+// another one than the tunnel with key 0. What matches is charged as `decapsulated` to the core
+// interface and begins anew as a packet of the tunnel interface, with its inner header checked like
+// any other. What does not match may be transit traffic or somebody's mistake: it goes on with the
+// reason noted, and lookup drops it with that reason if the outer destination turns out to be ours.
+// GRE on other interfaces never comes here: it is a customer's payload.
 //
-// Which core interface a packet came by does not matter: a data plane has one underlay, and the way in is the core's
-// choice, not our way out turned round. Two underlays with equal addresses take two data planes.
+// Which core interface a packet came by does not matter: a data plane has one underlay, and the way
+// in is the core's choice, not our way out turned round. Two underlays with equal addresses take
+// two data planes.
 //
-// Congestion marks travel inwards as RFC 6040 says. Sequence numbers are read over: RFC 2890 leaves them
-// to both ends' agreement, and we promise no order.
+// Congestion marks travel inwards as RFC 6040 says. Sequence numbers are read over: RFC 2890 leaves
+// them to both ends' agreement, and we promise no order.
 
 #include "dataplane/stages/stages.h"
 
@@ -23,9 +26,10 @@
 #define GRE_SEQUENCE 0x1000u
 #define GRE_REFUSED  0x4c07u // routing, strict source route, reserved bit 5, version
 
-// One outer header of the burst. Packets of one tunnel that follow each other mostly have the same, so it is read and looked
-// up once: `addresses` and `words` are what the next packet is compared with. Three passes, that fetch what the next one
-// reads: read the outer headers; find the tunnels; take the packets in.
+// One outer header of the burst. Packets of one tunnel that follow each other mostly have the same,
+// so it is read and looked up once: `addresses` and `words` are what the next packet is compared
+// with. Three passes, that fetch what the next one reads: read the outer headers; find the tunnels;
+// take the packets in.
 struct gre {
 	uint64_t addresses; // of the outer IPv4 header
 	uint64_t words;     // of the GRE header, as far as the key
@@ -235,7 +239,8 @@ static inline void refuse(struct packet *p, enum drop_reason why)
 	p->pending = (uint8_t)why;
 }
 
-// Reads the outer headers of the burst: each that differs from the one before it goes into `gre`. Returns how many.
+// Reads the outer headers of the burst: each that differs from the one before it goes into `gre`.
+// Returns how many.
 static unsigned read_all(struct worker *w, struct gre *gre)
 {
 	struct burst *b = &w->burst;

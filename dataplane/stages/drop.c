@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How packets end that nobody wants: they are collected and freed in bulk, once per burst. Their reasons were counted when
-// they were known. Some are the raw material of ICMP errors, and are offered to the host path first.
+// How packets end that nobody wants: they are collected and freed in bulk, once per burst. Their
+// reasons were counted when they were known. Some are the raw material of ICMP errors, and are
+// offered to the host path first.
 
 #include "dataplane/stages/stages.h"
 
@@ -28,7 +29,8 @@ static int offer(struct worker *w, unsigned i, unsigned reason, uint32_t info)
 void burst_drop_icmp(
 	struct worker *w, unsigned i, enum drop_reason drop, unsigned reason, uint32_t info)
 {
-	// No errors about errors of ours, nor about frames that were sent to many (RFC 1812 4.3.2.7).
+	// No errors about errors of ours, nor about frames that were sent to many (RFC 1812
+	// 4.3.2.7).
 	bool quiet = w->burst.packet[i].flags & (PACKET_FREE | PACKET_GROUP | PACKET_HOST);
 	if (w->host == NULL || quiet || offer(w, i, reason, info) != 0) {
 		burst_drop(w, i, drop);

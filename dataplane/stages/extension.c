@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// IPv6 extension headers (RFC 8200 section 4): what stands behind them, for all who ask for ports, and for decap, which
-// takes those in front of GRE off with the outer header. A customer's packet is none the worse for any of them.
+// IPv6 extension headers (RFC 8200 section 4): what stands behind them, for all who ask for ports,
+// and for decap, which takes those in front of GRE off with the outer header. A customer's packet
+// is none the worse for any of them.
 //
-// Linux puts a destination option with the tunnel encapsulation limit (RFC 2473) in front of GRE unless told not to.
-// The limit speaks to who would encapsulate the packet once more; we take it out, so that any limit will do, 0 too. A
-// routing header that has no segments left and a fragment header of a whole datagram (RFC 6946) say nothing
-// either. Everything else has to have a reason: how long all of them may be together is bounded, so that nobody makes us
-// walk, and an option that we do not know and that says so in its type has the packet dropped (RFC 8200 section 4.2).
+// Linux puts a destination option with the tunnel encapsulation limit (RFC 2473) in front of GRE
+// unless told not to. The limit speaks to who would encapsulate the packet once more; we take it
+// out, so that any limit will do, 0 too. A routing header that has no segments left and a fragment
+// header of a whole datagram (RFC 6946) say nothing either. Everything else has to have a reason:
+// how long all of them may be together is bounded, so that nobody makes us walk, and an option that
+// we do not know and that says so in its type has the packet dropped (RFC 8200 section 4.2).
 
 #include "dataplane/stages/ip.h"
 

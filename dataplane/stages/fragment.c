@@ -4,8 +4,8 @@
 //
 // IP packets from an IP packet; output makes frames of them as of any other.
 //
-// Options with the copied flag go into every fragment; the others stay in the first, and no-operations stand in
-// their place elsewhere, so that every fragment has the same header length.
+// Options with the copied flag go into every fragment; the others stay in the first, and
+// no-operations stand in their place elsewhere, so that every fragment has the same header length.
 
 #include "dataplane/stages/fragment.h"
 

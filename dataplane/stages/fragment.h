@@ -7,8 +7,8 @@
 #include <rte_config.h>
 #include <rte_mbuf.h>
 
-// How many fragments the IPv4 packet of `length` bytes at `ip` makes where packets of `mtu` bytes fit, which is at least
-// its header and 8 more.
+// How many fragments the IPv4 packet of `length` bytes at `ip` makes where packets of `mtu` bytes
+// fit, which is at least its header and 8 more.
 unsigned fragment_count(const uint8_t *ip, unsigned length, unsigned mtu);
 
 // Writes them, IP packets each, into that many empty buffers.

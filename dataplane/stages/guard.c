@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Source check: the longest match of the source, in the VRF the packet came in by, must lead out of an interface of
-// the same owner (a peering or a vNet). No route, a default route and a blackhole do not vouch for anybody. The
-// answer itself came with lookup's bulk pass; this is the comparison. (RFC 3704 would call it strict reverse path,
-// by customer rather than by port, so that a customer's two links may be used asymmetrically.)
+// Source check: the longest match of the source, in the VRF the packet came in by, must lead out of
+// an interface of the same owner (a peering or a vNet). No route, a default route and a blackhole
+// do not vouch for anybody. The answer itself came with lookup's bulk pass; this is the comparison.
+// (RFC 3704 would call it strict reverse path, by customer rather than by port, so that a
+// customer's two links may be used asymmetrically.)
 
 #include "dataplane/stages/stages.h"
 

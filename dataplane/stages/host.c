@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What the host path wants sent. Frames of the kernel for an Ethernet interface are complete and leave as they are;
-// packets of the kernel for a tunnel enter at output; ICMP errors enter at lookup in the VRF of the interface whose
-// packet caused them. None is checked or limited. An interface that was deleted or became another one
-// meanwhile has another generation: what was meant for it is dropped.
+// What the host path wants sent. Frames of the kernel for an Ethernet interface are complete and
+// leave as they are; packets of the kernel for a tunnel enter at output; ICMP errors enter at
+// lookup in the VRF of the interface whose packet caused them. None is checked or limited. An
+// interface that was deleted or became another one meanwhile has another generation: what was meant
+// for it is dropped.
 
 #include "dataplane/stages/stages.h"
 

@@ -2,8 +2,8 @@
 #ifndef STAGES_IP_H
 #define STAGES_IP_H
 
-// IP headers as they stand in the packet: checked once, where a packet comes in (classify, decap), and trusted
-// from there on.
+// IP headers as they stand in the packet: checked once, where a packet comes in (classify, decap),
+// and trusted from there on.
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -157,22 +157,24 @@ static __attribute__((noinline, unused)) enum drop_reason ipv4_check(
 	return ipv4_martian(load_be32(h + 12), destination) ? DROP_MARTIAN : HEADER_OK;
 }
 
-// By the first byte of an address: one that a host may have, neither 0 nor 127 nor multicast and above.
+// By the first byte of an address: one that a host may have, neither 0 nor 127 nor multicast and
+// above.
 static inline bool ipv4_unicast(uint8_t first)
 {
 	return (uint8_t)(first - 1) < 223 && first != 127;
 }
 
-// A sum that is not 0 folds to 0xffff if it is a multiple of it. Multiples, and only they, times the inverse of 0xffff
-// modulo 2^64 are small: at most 2^64 over 0xffff, and the inverse is that number's negative.
+// A sum that is not 0 folds to 0xffff if it is a multiple of it. Multiples, and only they, times
+// the inverse of 0xffff modulo 2^64 are small: at most 2^64 over 0xffff, and the inverse is that
+// number's negative.
 static inline bool folds_to_ones(uint64_t sum)
 {
 	const uint64_t ones = 0x0001000100010001;
 	return sum * -ones <= ones;
 }
 
-// The common case in one go: no options, everything right. The packet's length, or 0: ipv4_check() knows more.
-// 20 bytes must be readable from h on, whatever the room.
+// The common case in one go: no options, everything right. The packet's length, or 0: ipv4_check()
+// knows more. 20 bytes must be readable from h on, whatever the room.
 static inline unsigned ipv4_plain(const uint8_t *h, unsigned room)
 {
 	unsigned total = load_be16(h + 2);
@@ -183,8 +185,8 @@ static inline unsigned ipv4_plain(const uint8_t *h, unsigned room)
 	return ipv4_unicast(h[12]) && ipv4_unicast(h[16]) ? total : 0;
 }
 
-// Multicast and link-local destinations are left to lookup, which knows what the host wants; their source may
-// be none (duplicate address detection).
+// Multicast and link-local destinations are left to lookup, which knows what the host wants; their
+// source may be none (duplicate address detection).
 static inline enum drop_reason ipv6_check(const uint8_t *h, unsigned room, uint16_t *length)
 {
 	if (room < 40)
@@ -210,9 +212,9 @@ struct upper {
 	uint16_t at;   // offset of it from the IPv6 header
 };
 
-// `length` bytes are there from the IPv6 header on. HEADER_OK; DROP_GRE_EXTENSION: more of them than anybody needs, one
-// that leads further, or an option that says to drop what does not understand it. `upper` then says whether GRE is behind
-// them as far as can be seen.
+// `length` bytes are there from the IPv6 header on. HEADER_OK; DROP_GRE_EXTENSION: more of them
+// than anybody needs, one that leads further, or an option that says to drop what does not
+// understand it. `upper` then says whether GRE is behind them as far as can be seen.
 enum drop_reason ipv6_upper(const uint8_t *h, unsigned length, struct upper *upper);
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What is for us: packets to our addresses, ARP and neighbor discovery. Classify and lookup find them and put them on a list
-// of their own; here it is decided who gets them. That is the host path, which is bounded and sorts them into
-// classes, so that a flood of one kind starves no other.
+// What is for us: packets to our addresses, ARP and neighbor discovery. Classify and lookup find
+// them and put them on a list of their own; here it is decided who gets them. That is the host
+// path, which is bounded and sorts them into classes, so that a flood of one kind starves no other.
 
 #include "dataplane/stages/stages.h"
 

@@ -2,14 +2,16 @@
 
 // Where a packet goes: everything that the routing domain decides, and only that.
 //
-// One bulk pass through the FIB answers for destinations and, where the interface wants it, for sources. The answer is
-// the index of a forwarding entry, which says all: ours (to the host path), dropped, several paths to choose from, or the
-// way out, an Ethernet interface with its front or a tunnel, whose entry names the one that leads through the core. Each
-// entry of a burst is copied once to worker->hop, and from there on the burst has one view of it, whatever is written
-// meanwhile. Then TTL and MTU are judged, before anything is charged to a limiter, so that "fragmentation needed" leaves
-// for free. Nothing in the packet is changed here; output does that.
+// One bulk pass through the FIB answers for destinations and, where the interface wants it, for
+// sources. The answer is the index of a forwarding entry, which says all: ours (to the host path),
+// dropped, several paths to choose from, or the way out, an Ethernet interface with its front or a
+// tunnel, whose entry names the one that leads through the core. Each entry of a burst is copied
+// once to worker->hop, and from there on the burst has one view of it, whatever is written
+// meanwhile. Then TTL and MTU are judged, before anything is charged to a limiter, so that
+// "fragmentation needed" leaves for free. Nothing in the packet is changed here; output does that.
 //
-// The first pass ends by prefetching what the second reads, the entries: the only line that a packet's way out costs.
+// The first pass ends by prefetching what the second reads, the entries: the only line that a
+// packet's way out costs.
 
 #include "dataplane/stages/stages.h"
 
@@ -18,7 +20,8 @@
 
 #include <rte_prefetch.h>
 
-// The answers of one pass: destinations first, sources behind them. The entries they name are on their way from here.
+// The answers of one pass: destinations first, sources behind them. The entries they name are on
+// their way from here.
 static inline void note_answers(struct worker *w, uint32_t mask, uint32_t check)
 {
 	struct burst *b = &w->burst;
@@ -38,8 +41,8 @@ static inline void note_answers(struct worker *w, uint32_t mask, uint32_t check)
 	}
 }
 
-// Link-local and multicast IPv6 never leaves its link; what neighbor discovery needs goes to the host.
-// Returns whether the packet is settled.
+// Link-local and multicast IPv6 never leaves its link; what neighbor discovery needs goes to the
+// host. Returns whether the packet is settled.
 static bool stays_on_link(struct worker *w, unsigned i)
 {
 	struct burst *b = &w->burst;
@@ -77,7 +80,8 @@ struct last {
 	uint8_t via;
 };
 
-// The entry at `index` goes to the next place of worker->hop. False: it is being written, and its writer does not finish.
+// The entry at `index` goes to the next place of worker->hop. False: it is being written, and its
+// writer does not finish.
 static inline bool read_hop(struct worker *w, uint32_t index)
 {
 	return likely(entry_read(&w->tables->entry[index], &w->hop[w->hops]));

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The packet gets its new front: TTL, GRE and outer IP header if it leaves by a tunnel, MACs and tags.
+// The packet gets its new front: TTL, GRE and outer IP header if it leaves by a tunnel, MACs and
+// tags.
 //
-// Everything that can be known beforehand was made when the tables were written: the entry of an Ethernet way holds the
-// frame's front ready to copy, a tunnel's its outer header's fields and their sum. The outer header
-// takes over DSCP and ECN (RFC 6040, normal mode) and DF of the inner one; what we fragment, we fragment inside, so
-// the far end never has to reassemble outer packets on our account.
+// Everything that can be known beforehand was made when the tables were written: the entry of an
+// Ethernet way holds the frame's front ready to copy, a tunnel's its outer header's fields and
+// their sum. The outer header takes over DSCP and ECN (RFC 6040, normal mode) and DF of the inner
+// one; what we fragment, we fragment inside, so the far end never has to reassemble outer packets
+// on our account.
 //
 // Here a packet becomes `forwarded` on its in-interface. What happens to it later is counted on the
 // out-interface, as tx or tx_drops.
@@ -22,7 +24,8 @@
 static inline void decrement_ttl(uint8_t *ip, uint8_t family)
 {
 	if (likely(family == 4)) {
-		// The sum of RFC 1141 with the carry added back: the TTL is the high byte of its word.
+		// The sum of RFC 1141 with the carry added back: the TTL is the high byte of its
+		// word.
 		uint32_t sum = load16(ip + 10) + (uint32_t)be16(0x0100);
 		ip[8]--;
 		store16(ip + 10, (uint16_t)(sum + (sum >= 0xffff)));
@@ -36,8 +39,8 @@ static inline void store32(void *p, uint32_t v)
 	memcpy(p, &v, sizeof(v));
 }
 
-// The outer IPv4 header, in words as they stand on the wire. Nothing just written is read back in another size: that
-// would stall.
+// The outer IPv4 header, in words as they stand on the wire. Nothing just written is read back in
+// another size: that would stall.
 static inline void put_ipv4(struct worker *w, const struct entry *e, uint8_t *outer,
 	const uint8_t *ip, const struct packet *p, uint16_t total)
 {
@@ -127,9 +130,9 @@ static inline void make_frame(struct worker *w, const struct way *way, struct rt
 	m->pkt_len = length + way->front;
 }
 
-// Fragments are the one thing here that needs buffers of its own, and one packet becomes many, so they have a list of
-// their own with a fixed room, which is sent when it is full. All or nothing: a packet that cannot be sent whole is not sent
-// in part.
+// Fragments are the one thing here that needs buffers of its own, and one packet becomes many, so
+// they have a list of their own with a fixed room, which is sent when it is full. All or nothing: a
+// packet that cannot be sent whole is not sent in part.
 static void send_in_parts(
 	struct worker *w, const struct way *way, struct rte_mbuf *m, const struct packet *p)
 {

@@ -6,13 +6,15 @@
 //	   |                       |                    |
 //	classify -> decap -> lookup -> local -> guard -> police -> output -> tx -> drop
 //
-// Both directions are this one way: an attachment and a tunnel are interfaces of a VRF alike. A burst is worked on
-// in place with a mask of the living; it is compacted where many may have left, after decap and before output.
+// Both directions are this one way: an attachment and a tunnel are interfaces of a VRF alike. A
+// burst is worked on in place with a mask of the living; it is compacted where many may have left,
+// after decap and before output.
 //
-// One turn takes out what a shaper held back, then at most one burst from each receive queue, then what the host
-// path wants sent, and ends by telling the RCU that this worker holds nothing any more. What comes out of the shaper's wheel
-// enters at lookup, not at output: routes may have changed, and next hops may have been deleted and their slots
-// given to somebody else, while it waited. It is not limited twice.
+// One turn takes out what a shaper held back, then at most one burst from each receive queue, then
+// what the host path wants sent, and ends by telling the RCU that this worker holds nothing any
+// more. What comes out of the shaper's wheel enters at lookup, not at output: routes may have
+// changed, and next hops may have been deleted and their slots given to somebody else, while it
+// waited. It is not limited twice.
 
 #include "dataplane/stages/stages.h"
 
@@ -87,8 +89,8 @@ static void run_from(struct worker *w, enum entrance entrance)
 	stage_drop(w);
 }
 
-// Before new ones, which must not overtake: police parks what comes after as long as something is due. Bounded by a little
-// more than can come in a turn; the rest is due in the next one.
+// Before new ones, which must not overtake: police parks what comes after as long as something is
+// due. Bounded by a little more than can come in a turn; the rest is due in the next one.
 static unsigned run_parked(struct worker *w)
 {
 	unsigned seen = 0, n;

@@ -68,7 +68,8 @@ static inline struct way_out out_of(const struct worker *w, unsigned hop)
 	return (struct way_out){.limiter = e->limiter_out, .account = e->overhead};
 }
 
-// Sorts the living packets of a run by limiter and notes what each is accounted for. Returns which are EF.
+// Sorts the living packets of a run by limiter and notes what each is accounted for. Returns which
+// are EF.
 static uint32_t sort_run(
 	struct worker *w, const struct run *r, struct batches *in, struct batches *out)
 {
@@ -118,8 +119,8 @@ static inline void judge_one(
 		refuse(w, i, ef, false);
 }
 
-// `shape`: the group's limiter may make packets wait; w->departure is set for those that must, and w->queued for those
-// that would be out of order if they overtook one that waits.
+// `shape`: the group's limiter may make packets wait; w->departure is set for those that must, and
+// w->queued for those that would be out of order if they overtook one that waits.
 static void judge_many(struct worker *w, const struct batches *g, const struct batch *group,
 	uint32_t members, uint32_t ef, bool shape)
 {
@@ -182,7 +183,8 @@ static void park_all(struct worker *w)
 {
 	struct burst *b = &w->burst;
 	uint64_t now = limiter_units(w->now);
-	// After a stall more may be due than a turn lets out: who comes now waits behind it, in the slot of now.
+	// After a stall more may be due than a turn lets out: who comes now waits behind it, in the
+	// slot of now.
 	uint32_t behind = wheel_due(w->wheel, now) ? w->queued : 0;
 	FOR_EACH (i, b->alive) {
 		if (w->departure[i] != now || (behind >> i & 1))

@@ -2,10 +2,11 @@
 
 // Which path of a group a flow takes.
 //
-// The flow is the inner packet's addresses, protocol and, where they are there, ports; fragments of a datagram
-// must stay together, so a fragment is hashed without ports, the first one too. The hash falls into one of the shares of
-// the group (bounds are cumulative, WIRE_GROUP_PATHS at most). If that path is down, and only then, the flow
-// is dealt anew among the living ones by weight: flows of living paths do not move (Hopps, RFC 2992).
+// The flow is the inner packet's addresses, protocol and, where they are there, ports; fragments of
+// a datagram must stay together, so a fragment is hashed without ports, the first one too. The hash
+// falls into one of the shares of the group (bounds are cumulative, WIRE_GROUP_PATHS at most). If
+// that path is down, and only then, the flow is dealt anew among the living ones by weight: flows
+// of living paths do not move (Hopps, RFC 2992).
 
 #include "dataplane/stages/stages.h"
 

@@ -2,9 +2,9 @@
 #ifndef STAGES_STAGES_H
 #define STAGES_STAGES_H
 
-// The stages; pipeline.c says in which order, and what enters where. Each takes the worker's burst, looks at the living
-// packets, and leaves fewer of them alive. No stage allocates (fragments excepted), logs, locks, calls the system or
-// divides, and none calls another one.
+// The stages; pipeline.c says in which order, and what enters where. Each takes the worker's burst,
+// looks at the living packets, and leaves fewer of them alive. No stage allocates (fragments
+// excepted), logs, locks, calls the system or divides, and none calls another one.
 
 #include "dataplane/io/host.h"
 #include "dataplane/stages/ip.h"
@@ -24,14 +24,14 @@ void stage_output(struct worker *w);
 void stage_tx(struct worker *w);
 void stage_drop(struct worker *w);
 
-// The ways in beside a port: each makes a burst of its own.
-// What a shaper held back and may leave now, for lookup; other timers that are due are run. Returns how many it took out,
-// dropped ones too; 0 = none is due.
+// The ways in beside a port: each makes a burst of its own. What a shaper held back and may leave
+// now, for lookup; other timers that are due are run. Returns how many it took out, dropped ones
+// too; 0 = none is due.
 unsigned burst_of_parked(struct worker *w);
 // Holds a living packet back until `departure` (units), or drops it `shape-full`.
 void burst_park(struct worker *w, unsigned i, uint64_t departure);
-// Of what the host path wants sent: ICMP errors, for lookup. / The kernel's packets for tunnels, for output; its frames go
-// straight to the ports' lists.
+// Of what the host path wants sent: ICMP errors, for lookup. / The kernel's packets for tunnels,
+// for output; its frames go straight to the ports' lists.
 void burst_of_errors(struct worker *w, const struct host_entry *entry, unsigned n);
 void burst_of_host(struct worker *w, const struct host_entry *entry, unsigned n);
 
@@ -62,8 +62,8 @@ static inline void burst_drop(struct worker *w, unsigned i, enum drop_reason rea
 	bury(w, b->mbuf[i]);
 }
 
-// Who is charged for what was parked when interface `slot` was another one: the slot, as long as it counts for the same
-// object, else slot 0.
+// Who is charged for what was parked when interface `slot` was another one: the slot, as long as it
+// counts for the same object, else slot 0.
 static inline uint32_t heir(const struct worker *w, uint32_t slot, uint32_t tenure)
 {
 	return w->tables->interface[slot].tenure == tenure ? slot : 0;
@@ -92,12 +92,13 @@ static inline void burst_to_local(struct worker *w, unsigned i, unsigned reason,
 	b->alive &= ~(1u << i);
 }
 
-// Drops a packet and offers it to the host path as material for an ICMP error. If its way out is known, p->out says so;
-// with HOST_NO_ROUTE it is not.
+// Drops a packet and offers it to the host path as material for an ICMP error. If its way out is
+// known, p->out says so; with HOST_NO_ROUTE it is not.
 void burst_drop_icmp(
 	struct worker *w, unsigned i, enum drop_reason drop, unsigned reason, uint32_t info);
 
-// What enters at output: finds the way of a packet into the tunnel p->out. False: it is closed, or too narrow.
+// What enters at output: finds the way of a packet into the tunnel p->out. False: it is closed, or
+// too narrow.
 bool enter_behind_lookup(struct worker *w, unsigned i);
 
 // The path of a block for this flow, 0 when all are down.
@@ -123,7 +124,8 @@ static inline void tx_add(
 	w->tx_ports |= 1ull << port;
 }
 
-// What lies behind the packet is padding, or an outer packet's: it is cut off, so that nobody bills or sends it.
+// What lies behind the packet is padding, or an outer packet's: it is cut off, so that nobody bills
+// or sends it.
 static inline void burst_trim(struct rte_mbuf *m, unsigned bytes)
 {
 	if (m->data_len == bytes)
@@ -152,8 +154,8 @@ static inline void note_l4(struct packet *p, const uint8_t *ip, unsigned header)
 		p->l4 = 0;
 }
 
-// Checks the IP header at `ip`, of which `room` bytes are there (20 may be read whatever they are), and notes what it and what
-// is behind it says. HEADER_OK, or the reason to drop it.
+// Checks the IP header at `ip`, of which `room` bytes are there (20 may be read whatever they are),
+// and notes what it and what is behind it says. HEADER_OK, or the reason to drop it.
 static inline enum drop_reason check_header(
 	struct packet *p, const uint8_t *ip, unsigned room, bool ipv4)
 {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What happens later: the packets that police holds back, and any other timer of a worker, in the one timing wheel it has.
+// What happens later: the packets that police holds back, and any other timer of a worker, in the
+// one timing wheel it has.
 //
-// Whatever waits keeps (slot, generation) of what it is about. For a packet that is the interface it came in on: if that is
-// another one when its time has come it is dropped `stale`, and charged to the slot as long as that counts for the same
-// object. Other timers are handed to who set them, who compares.
+// Whatever waits keeps (slot, generation) of what it is about. For a packet that is the interface
+// it came in on: if that is another one when its time has come it is dropped `stale`, and charged
+// to the slot as long as that counts for the same object. Other timers are handed to who set them,
+// who compares.
 //
-// The wheel reaches a tenth of a second ahead. What is due later is put at its end and looked at again there.
+// The wheel reaches a tenth of a second ahead. What is due later is put at its end and looked at
+// again there.
 
 #include "dataplane/stages/stages.h"
 

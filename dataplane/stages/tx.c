@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Frames leave: per port what the burst put in its list, then the fragments. tx is counted here, on the
-// interface and the account the next hop named, when the port has really taken the frame; what it did not take is dropped and
-// counted there too. Nothing waits for the next turn.
+// Frames leave: per port what the burst put in its list, then the fragments. tx is counted here, on
+// the interface and the account the next hop named, when the port has really taken the frame; what
+// it did not take is dropped and counted there too. Nothing waits for the next turn.
 
 #include "dataplane/stages/stages.h"
 

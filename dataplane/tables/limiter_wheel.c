@@ -49,13 +49,13 @@ struct wheel *wheel_create(uint32_t places, size_t size)
 {
 	struct wheel *w = calloc(1, sizeof(*w));
 
-	if (!w)
+	if (w == NULL)
 		return NULL;
 	w->size = (size + 15) & ~(size_t)15;
 	w->places = places;
 	w->next = calloc(places ? places : 1, sizeof(*w->next));
 	w->data = calloc(places ? places : 1, w->size);
-	if (!w->next || !w->data) {
+	if (w->next == NULL || w->data == NULL) {
 		wheel_destroy(w);
 		return NULL;
 	}
@@ -67,7 +67,7 @@ struct wheel *wheel_create(uint32_t places, size_t size)
 
 void wheel_destroy(struct wheel *wheel)
 {
-	if (!wheel)
+	if (wheel == NULL)
 		return;
 	free(wheel->next);
 	free(wheel->data);
@@ -90,7 +90,7 @@ void *wheel_put(struct wheel *wheel, uint64_t now, uint64_t departure)
 	uint32_t place = wheel->free, at;
 	struct queue *q;
 
-	if (!wheel->count)
+	if (wheel->count == 0)
 		wheel->base = number_of(now);
 	if (slots_between(number, wheel->base) < 0)
 		number = wheel->base;
@@ -139,7 +139,7 @@ static const void *pop(struct wheel *wheel, uint32_t at)
 
 	if (q->head == q->tail) {
 		wheel->map[at / 64] &= ~(1ull << (at % 64));
-		if (!wheel->map[at / 64])
+		if (wheel->map[at / 64] == 0)
 			wheel->summary[at / 4096] &= ~(1ull << (at / 64 % 64));
 	} else {
 		q->head = wheel->next[place];
@@ -168,7 +168,7 @@ static bool went_back(const struct wheel *wheel, uint64_t now)
 
 bool wheel_due(struct wheel *wheel, uint64_t now)
 {
-	if (!wheel->count)
+	if (wheel->count == 0)
 		return false;
 	if (went_back(wheel, now)) {
 		oldest(wheel);
@@ -194,7 +194,7 @@ uint64_t wheel_wait(struct wheel *wheel, uint64_t now)
 	uint32_t from = (uint32_t)wheel->base & MASK;
 	int64_t slots;
 
-	if (!wheel->count)
+	if (wheel->count == 0)
 		return UINT64_MAX;
 	if (went_back(wheel, now))
 		return 0;
