@@ -35,8 +35,11 @@ def cpu_times(pid):
     """ns of CPU time of each thread of a process."""
     times = {}
     for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/schedstat") as f:
-            times[task] = int(f.read().split()[0])
+        try:
+            with open(f"/proc/{pid}/task/{task}/schedstat") as f:
+                times[task] = int(f.read().split()[0])
+        except (FileNotFoundError, ProcessLookupError):  # ended meanwhile; none that forwards does
+            pass
     return times
 
 
