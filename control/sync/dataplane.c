@@ -22,6 +22,7 @@
 #define RETRY_WRONG_MS 1000 // somebody listens who does not speak our language
 #define GREETING_MS    5000 // for HELLO to be answered
 #define REFUSED_MS     1000 // refused records are tried again
+#define AGAIN_MS       20   // the same after deletions: soon, but not in a circle
 #define LOGGED_MAX     100  // refused routes that get a line each
 
 const char *dataplane_state_name(enum dataplane_state state)
@@ -177,7 +178,7 @@ static void answer_records(struct dataplane *d, struct flight *flight,
 	if (failures > 0 && !evtimer_pending(d->again, NULL))
 		schedule(d->again, REFUSED_MS); // conflicts are exchanged before that
 	else if (deletes && !TAILQ_EMPTY(&d->records->failures))
-		schedule(d->again, 0); // perhaps that was in their way
+		schedule(d->again, AGAIN_MS); // perhaps that was in their way
 }
 
 // Interfaces whose host queue was refused get another one a little later.
@@ -252,6 +253,14 @@ static void answer_other(struct dataplane *d, const struct flight *flight, int e
 	}
 }
 
+static void exchange_end(struct dataplane *d, struct flight *flight,
+	const struct wire_failure *failure, unsigned int failures)
+{
+	exchange_answered(d, flight, failure, failures);
+	if (failures == 0 && !TAILQ_EMPTY(&d->records->failures))
+		schedule(d->again, 0); // what waited for those that moved
+}
+
 static bool failures_sane(
 	const struct flight *flight, const struct wire_failure *failure, unsigned int count)
 {
@@ -283,7 +292,7 @@ static void on_ack(struct dataplane *d)
 		if (flight->route != NULL)
 			answer_routes(d, flight, failure, failures);
 		else if (flight->type == WIRE_INTERFACE_EXCHANGE)
-			exchange_answered(d, flight, failure, failures);
+			exchange_end(d, flight, failure, failures);
 		else if (flight->record != NULL)
 			answer_records(d, flight, failure, failures);
 		else

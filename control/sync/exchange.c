@@ -7,6 +7,9 @@
 // among what was refused, so nobody has to look for it. A record that spoils the exchange (its place belongs to
 // an interface that is not leaving it) is named in the answer, waits for the next try, and the rest goes again without it.
 //
+// Whoever takes the place of an interface that is deleted cannot wait for the deletion: routes that are to lead to the
+// new one still lead to the old, and keep it. So what goes is in the exchange too, parked.
+//
 // A change of more interfaces than a message holds is cut into messages that park: each interface gives up its place
 // and gets none. When all have, they are set one by one.
 
@@ -44,18 +47,29 @@ static bool send_again(struct dataplane *d, struct record *record)
 	return false;
 }
 
+// What goes gives up its place, and what hangs on others that may be gone already.
+static void park(struct wire_interface *value, bool goes)
+{
+	value->flags |= WIRE_INTERFACE_PARKED;
+	if (goes)
+		value->underlay = value->limiter_in = value->limiter_out = 0;
+}
+
 bool exchange_send(struct dataplane *d)
 {
 	static struct record *conflict[CONFLICTS_MAX]; // of the one route thread
 	unsigned int capacity = wire_message_capacity(WIRE_INTERFACE_EXCHANGE);
 	unsigned int count = records_conflicts(d->records, conflict, CONFLICTS_MAX);
-	bool park = count > capacity;
+	unsigned int going =
+		count > 0 ? records_going(d->records, conflict + count, CONFLICTS_MAX - count) : 0;
+	bool parks = count + going > capacity;
 
-	if (count == 1)
+	if (count == 1 && going == 0)
 		return send_again(d, conflict[0]);
 	if (count == 0)
 		return false;
-	if (park)
+	count += going;
+	if (parks)
 		count = capacity;
 	struct record **record = calloc(count, sizeof(struct record *));
 	if (record == NULL)
@@ -64,14 +78,14 @@ bool exchange_send(struct dataplane *d)
 	for (unsigned int i = 0; i < count; i++) {
 		struct wire_interface value;
 		memcpy(&value, conflict[i]->value, sizeof(value));
-		if (park)
-			value.flags |= WIRE_INTERFACE_PARKED;
+		if (parks || !conflict[i]->wanted)
+			park(&value, !conflict[i]->wanted);
 		wire_message_add(&d->out, &value);
 		record[i] = conflict[i];
 		records_exchange_taken(d->records, conflict[i]);
 	}
 	d->status.sent += count;
-	return replay_send_noted(d, record, park);
+	return replay_send_noted(d, record, parks);
 }
 
 void exchange_answered(struct dataplane *d, struct flight *flight,
@@ -90,8 +104,15 @@ void exchange_answered(struct dataplane *d, struct flight *flight,
 			next++;
 		if (guilty && record->wanted)
 			blocked(d, record, error);
-		record_answered(d->records, record, false, error);
-		if (error == 0 && flight->parked)
+		else if (guilty)
+			record->blocked = true;
+		if (error == 0 && !record->wanted)
+			record->parked = true;
+		bool wanted = record->wanted;
+		record_answered(d->records, record, false, error); // may free it
+		if (error == 0 && wanted && flight->parked)
 			records_set_again(d->records, record);
+		else if (!wanted)
+			records_delete_again(d->records, record);
 	}
 }

@@ -132,6 +132,7 @@ struct record *record_want(
 		return record;
 	}
 	record->wanted = true;
+	record->parked = false;
 	memcpy(record->value, value, size);
 	if (records->open)
 		enqueue(records, record, QUEUED_SET);
@@ -157,7 +158,7 @@ static void unlearn(void *ctx, void *entry)
 	struct record *record = entry;
 
 	record->under_way = 0;
-	record->sent = record->blocked = record->again = false;
+	record->sent = record->blocked = record->again = record->parked = false;
 	dequeue(records, record);
 	set_failure(records, record, 0);
 	if (!record->wanted)
@@ -273,4 +274,35 @@ unsigned int records_conflicts(struct records *records, struct record **record, 
 			failure->error == -EEXIST && failure->wanted && !failure->blocked)
 			record[count++] = failure;
 	return count;
+}
+
+static unsigned int add_going(struct record **record, unsigned int count, unsigned int max,
+	struct record *candidate)
+{
+	if (count < max && candidate->key.type == WIRE_INTERFACE_SET && !candidate->wanted &&
+		candidate->sent && !candidate->parked && !candidate->blocked &&
+		candidate->under_way == 0)
+		record[count++] = candidate;
+	return count;
+}
+
+unsigned int records_going(struct records *records, struct record **record, unsigned int max)
+{
+	static const enum rank ranks[] = {RANK_ETHERNET, RANK_TUNNEL};
+	struct record *candidate;
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < 2; i++)
+		TAILQ_FOREACH (candidate, &records->delete[ranks[i]], queue)
+			count = add_going(record, count, max, candidate);
+	TAILQ_FOREACH (candidate, &records->failures, failure)
+		if (candidate->queued == QUEUED_NO)
+			count = add_going(record, count, max, candidate);
+	return count;
+}
+
+void records_delete_again(struct records *records, struct record *record)
+{
+	if (!record->wanted && record->sent && record->queued == QUEUED_NO)
+		enqueue(records, record, QUEUED_DELETE);
 }

@@ -48,6 +48,7 @@ struct record {
 	bool wanted;                 // false: it is to go
 	bool sent;                   // the data plane may have it
 	bool failed;                 // is on the list of failures
+	bool parked;                 // it goes, and has given up its place
 	bool again;                  // was sent a second time after what may have been in its place
 	bool blocked;                // an exchange would not help it, until it is tried again
 	uint16_t under_way;          // messages without an ACK that name it
@@ -111,6 +112,9 @@ void records_set_again(struct records *records, struct record *record);
 void record_answered(struct records *records, struct record *record, bool was_delete, int error);
 // Queues again what was refused. Returns how many.
 unsigned int records_retry(struct records *records);
+// Interfaces that are to be deleted and may still be in somebody's place, at most `max`.
+unsigned int records_going(struct records *records, struct record **record, unsigned int max);
+void records_delete_again(struct records *records, struct record *record);
 // Interfaces that were refused because another one has their place ((port, VLANs) or tunnel triple): at most `max` of
 // them, while no SET of an interface waits or is under way. Two of them may be in each other's place.
 unsigned int records_conflicts(struct records *records, struct record **record, unsigned int max);

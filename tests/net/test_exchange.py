@@ -73,10 +73,22 @@ def test_a_port_that_carries_less_is_a_problem(edge):  # noqa: F811
     edge.ctl("port", "set", port, "--mtu", "9000")
     edge.ctl("link", "set", link, "--mtu", "9000")
     try:
-        wait_for(lambda: [p for p in edge.status()["problems"] if "9000" in p["message"] and "1500" in p["message"]], 5, "both numbers")
+        wait_for(lambda: [p for p in edge.status()["problems"] if "9000" in p["message"] and "carries 15" in p["message"]], 5, "both numbers")
         assert edge.ctl("status", check=False).returncode == 1
         assert edge.whose_vnet(edge.acme) == edge.acme.vnet
     finally:
         edge.ctl("link", "set", link, "--mtu", "1500")
         edge.ctl("port", "set", port, "--mtu", "1500")
     wait_for(lambda: edge.ctl("status", check=False).returncode == 0, 5, "all is well again")
+
+
+def test_a_new_vnet_takes_the_tunnel_of_one_that_goes(edge):  # noqa: F811
+    """The connection names the new one: routes to the same prefix lead from the old tunnel to the new one at once."""
+    c = edge.acme
+    apply(edge, edge.model().replace(c.vnet, "acme-new"))
+    wait_for(lambda: edge.whose_vnet(c) == c.vnet, 10, "the same gateway answers")  # the echo's name is the gateway's own
+    wait_for(edge.synced, 5, "synced")
+    assert edge.ctl("status", check=False).returncode == 0
+    apply(edge, edge.model())
+    wait_for(lambda: edge.whose_vnet(c) == c.vnet, 10, "and back")
+    wait_for(edge.synced, 5, "synced")

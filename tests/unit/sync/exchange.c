@@ -10,7 +10,16 @@
 // The fake data plane is slow with hundreds of objects.
 #define WAIT_MANY(condition) WAIT_SECONDS(condition, 60)
 
+static const char *first_vnet = "v0";
 static unsigned int circuits; // of the configuration that generate() writes
+
+static const char *vnet_name(unsigned int i)
+{
+	static char name[16];
+
+	snprintf(name, sizeof(name), "v%u", i);
+	return i == 0 ? first_vnet : name;
+}
 
 // Circuits of one customer, each with a link on wan0 and a vnet; tag[i] and key[i] are their unique values.
 static char *generate(const unsigned int *tag, const unsigned int *key)
@@ -26,10 +35,10 @@ static char *generate(const unsigned int *tag, const unsigned int *key)
 		     "customers:\n  - name: acme\nvnets:\n");
 	for (unsigned int i = 0; i < circuits; i++)
 		fprintf(out,
-			"  - name: v%u\n    customer: acme\n    prefixes: [10.%u.%u.0/24]\n    "
+			"  - name: %s\n    customer: acme\n    prefixes: [10.%u.%u.0/24]\n    "
 			"tunnels:\n"
 			"      - {edge: east, gateway: 198.51.100.11, local: 192.0.2.1, key: %u}\n",
-			i, i / 250, i % 250, key[i]);
+			vnet_name(i), i / 250, i % 250, key[i]);
 	fprintf(out, "circuits:\n");
 	for (unsigned int i = 0; i < circuits; i++)
 		fprintf(out,
@@ -39,6 +48,8 @@ static char *generate(const unsigned int *tag, const unsigned int *key)
 			"169.254.%u.%u/30\n"
 			"        peer-asn: 65010\n        local-asn: 64900\n",
 			i, tag[i], i / 60, i % 60 * 4);
+	if (circuits == 1)
+		fprintf(out, "    connections:\n      - vnet: %s\n", first_vnet);
 	fclose(out);
 	return text;
 }
@@ -60,7 +71,7 @@ static bool holds(const unsigned int *tag, const unsigned int *key)
 		snprintf(name, sizeof(name), "c%u/private", i);
 		const struct wire_interface *attachment =
 			fake_find(&fake, WIRE_INTERFACE_SET, interface(name));
-		snprintf(name, sizeof(name), "vnet/v%u", i);
+		snprintf(name, sizeof(name), "vnet/%s", vnet_name(i));
 		const struct wire_interface *tunnel =
 			fake_find(&fake, WIRE_INTERFACE_SET, interface(name));
 		if (attachment == NULL || tunnel == NULL || attachment->vlan[0] != tag[i] ||
@@ -174,6 +185,27 @@ static void test_places_changed_while_control_was_dead(void **state)
 	WAIT(holds(tags, keys) && state_of() == DATAPLANE_SYNCED);
 }
 
+// A new object with the place of one that goes. Routes to the same prefix lead to the old one and keep it, and cannot
+// lead to the new one while the old one has its place.
+static void test_the_place_of_one_that_goes(void **state)
+{
+	start_with(1);
+	WAIT(fake_route(&fake, vrf("peering/c0/private"), "10.0.0.0/24") != NULL);
+	unsigned int interfaces = fake_count(&fake, WIRE_INTERFACE_SET);
+	static const char *const names[] = {"another", "v0"};
+
+	for (unsigned int i = 0; i < 2; i++) {
+		first_vnet = names[i];
+		apply(tags, keys);
+		say_everything();
+		WAIT(fake_count(&fake, WIRE_INTERFACE_SET) == interfaces && holds(tags, keys) &&
+			state_of() == DATAPLANE_SYNCED);
+	}
+	uint64_t messages = fake.messages;
+	settle();
+	assert_true(fake.messages - messages < 10); // nothing goes round in circles
+}
+
 static void test_what_stays_refused_is_not_synced(void **state)
 {
 	start_with(2);
@@ -199,6 +231,7 @@ int main(void)
 		TEST(test_random_permutations),
 		TEST(test_a_cycle_longer_than_a_message),
 		TEST(test_places_changed_while_control_was_dead),
+		TEST(test_the_place_of_one_that_goes),
 		TEST(test_what_stays_refused_is_not_synced),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
