@@ -205,11 +205,13 @@
 //  "rx_missed", "unclassified"}
 #define API_PORT_STATUS "port.status"
 
-// {"check"?: true} -> what was (check: would be) taken over and removed. While another store or edge owns what this host
+// {"check"?: true, "force"?: true} -> what was (check: would be) taken over and removed. While another store or edge owns what this host
 // holds, or so much of it is not configured that a sweep is refused, nothing is touched until this was asked for.
 // {"adopted": true, "needed": true,           // needed: something was held back
 //  "take_over": {"domains": 12, "interfaces": 24, "edge": "ams2", "store": "6f0c..."},   // of whom; "" = of nobody
-//  "remove": {"domains": 3, "interfaces": 6}}  // ours and not configured
+//  "known": true,                              // the model has this edge; if not, what removes anything needs force
+//  "remove": {"domains": 3, "interfaces": 6},  // there, whosever it is, and not configured
+//  "there": {"domains": 12, "interfaces": 24}} // all that was found in this host
 #define API_EDGE_ADOPT "edge.adopt"
 
 // {"revision": 12, "seconds": 2} -> as soon as nothing of it is queued, under way or refused, else after `seconds`:

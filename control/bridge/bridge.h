@@ -57,7 +57,7 @@ struct bridge_options {
 	enum bridge_mode mode;
 	const char *
 		prefix; // of every name made in the kernel, e.g. "culvert" -> netns "culvert-acme..."
-	const char *run_dir;    // whose the namespaces are: RUN/marks/NETNS
+	const char *run_dir;     // whose the namespaces are: RUN/marks/NETNS
 	uint32_t local_protocol; // RTPROT of the routes and rules that are ours
 	struct bridge_callbacks callbacks;
 	uint32_t check_interval; // s between drift checks, 0 = 60
@@ -152,8 +152,18 @@ struct bridge_sweep {
 	unsigned int domains, interfaces; // filled: what went, or would have
 };
 int bridge_sweep(struct bridge *bridge, struct bridge_sweep *sweep, struct api_error *error);
-// What a sweep would remove now, without doing it.
-void bridge_sweep_preview(struct bridge *bridge, struct bridge_sweep *sweep);
+
+// What would go if all that is marked were adopted, then everything wanted declared, then swept by force. It asks the
+// marks and the kernel, whosever they are, and the caller what is wanted: before the adoption nothing is declared.
+struct bridge_preview {
+	// A domain by its host name (interface NULL), or a host interface in it; domain NULL: in any but the underlay.
+	bool (*wanted)(void *ctx, const char *domain, const char *interface);
+	void *ctx;
+	unsigned int customers; // wanted domains but the underlay
+	unsigned int domains_there, interfaces_there;
+	unsigned int domains, interfaces; // that would go
+};
+void bridge_preview(struct bridge *bridge, struct bridge_preview *preview);
 
 struct bridge_counters {
 	uint64_t route_messages, overruns, resyncs, dumps;

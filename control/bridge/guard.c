@@ -107,7 +107,7 @@ struct claim_scan {
 	struct bridge_claims *claims;
 };
 
-static bool of_our_prefix(const struct bridge *bridge, const char *name)
+bool guard_has_prefix(const struct bridge *bridge, const char *name)
 {
 	size_t len = strlen(bridge->prefix);
 
@@ -119,7 +119,7 @@ static void claim(void *ctx, const char *name, const struct mark *mark)
 	struct claim_scan *scan = ctx;
 	struct bridge_claims *claims = scan->claims;
 
-	if (!of_our_prefix(scan->bridge, name))
+	if (!guard_has_prefix(scan->bridge, name))
 		return;
 	if (mark == NULL || !guard_is_current(name, mark)) {
 		// Of a namespace that is gone (after a boot, when the run directory is on a disk).
@@ -151,7 +151,7 @@ static void adopt(void *ctx, const char *name, const struct mark *mark)
 {
 	const struct bridge *bridge = ctx;
 
-	if (!of_our_prefix(bridge, name) || mark == NULL || !guard_is_current(name, mark))
+	if (!guard_has_prefix(bridge, name) || mark == NULL || !guard_is_current(name, mark))
 		return;
 	struct mark mine = *mark;
 	if (guard_is_ours(bridge, mark) && !mark->found)

@@ -16,6 +16,7 @@ void guard_write(struct space *space); // its mark, now
 // Writes marks that changed; puts back those that went. True: one was put back.
 bool guard_check(struct space *space);
 // Whether a mark is ours, and its namespace still the one it was written for. gone: there is no such namespace.
+bool guard_has_prefix(const struct bridge *bridge, const char *name);
 bool guard_is_ours(const struct bridge *bridge, const struct mark *mark);
 bool guard_is_current(const char *name, const struct mark *mark);
 

@@ -185,7 +185,7 @@ static void count_link(void *ctx, const struct nlmsghdr *header)
 	count->interfaces += sweep->deleted == NULL || !sweep->deleted(sweep->ctx, 0, seen.name);
 }
 
-static void count_links(struct count *count, int fd)
+static void links_each(int fd, netlink_object visit, void *ctx)
 {
 	struct ifinfomsg ifi = {0};
 	struct netlink inside;
@@ -197,7 +197,7 @@ static void count_links(struct count *count, int fd)
 	netns_leave(back);
 	if (err != 0)
 		return;
-	netlink_dump(&inside, RTM_GETLINK, &ifi, sizeof(ifi), count_link, count);
+	netlink_dump(&inside, RTM_GETLINK, &ifi, sizeof(ifi), visit, ctx);
 	netlink_close(&inside);
 }
 
@@ -224,7 +224,7 @@ static void count_namespace(void *ctx, const char *name, const struct mark *mark
 	if (netns_open(name, &fd, &made) != 0)
 		return;
 	count->space = NULL;
-	count_links(count, fd);
+	links_each(fd, count_link, count);
 	close(fd);
 }
 
@@ -238,7 +238,7 @@ static void count_all(struct bridge *bridge, struct bridge_sweep *sweep, struct 
 	LIST_FOREACH (space, &bridge->spaces, entry) {
 		count->space = space;
 		if (!space->found)
-			count_links(count, space->fd);
+			links_each(space->fd, count_link, count);
 	}
 }
 
@@ -252,14 +252,6 @@ static void count_free(struct count *count)
 static bool too_many(unsigned int going, unsigned int staying)
 {
 	return going > 16 && (uint64_t)going * 10 > (uint64_t)going + staying;
-}
-
-void bridge_sweep_preview(struct bridge *bridge, struct bridge_sweep *sweep)
-{
-	struct count count;
-
-	count_all(bridge, sweep, &count);
-	count_free(&count);
 }
 
 static int refusal(struct bridge *bridge, const struct bridge_sweep *sweep,
@@ -307,4 +299,62 @@ int bridge_sweep(struct bridge *bridge, struct bridge_sweep *sweep, struct api_e
 	}
 	count_free(&count);
 	return err;
+}
+
+// ---- before the adoption
+
+struct foresight {
+	const struct bridge *bridge;
+	struct bridge_preview *preview;
+	const char *domain; // whose links are looked at, NULL = of all customers
+	bool stays;         // its namespace
+};
+
+static void foresee_link(void *ctx, const struct nlmsghdr *header)
+{
+	const struct foresight *foresight = ctx;
+	struct bridge_preview *preview = foresight->preview;
+	struct kernel_link seen;
+
+	if (header->nlmsg_type != RTM_NEWLINK || !kernel_link_parse(header, &seen) || !seen.tun)
+		return;
+	preview->interfaces_there++;
+	preview->interfaces +=
+		!foresight->stays || !preview->wanted(preview->ctx, foresight->domain, seen.name);
+}
+
+static void foresee_namespace(void *ctx, const char *name, const struct mark *mark)
+{
+	struct foresight *foresight = ctx;
+	const struct bridge *bridge = foresight->bridge;
+	struct bridge_preview *preview = foresight->preview;
+	bool made;
+	int fd;
+
+	if (mark == NULL || !guard_has_prefix(bridge, name) || !guard_is_current(name, mark))
+		return;
+	const char *domain = name + strlen(bridge->prefix) + 1;
+	bool shared = bridge->mode == BRIDGE_TABLE && strcmp(domain, "domains") == 0;
+	// Left by the other mode: wanted by its name, but not as a namespace.
+	bool old = bridge->mode == BRIDGE_TABLE && !shared && strcmp(domain, "underlay") != 0;
+	unsigned int staying = shared ? preview->customers
+			       : !old ? preview->wanted(preview->ctx, domain, NULL)
+				      : 0;
+	preview->domains_there += mark->domains;
+	preview->domains += mark->domains > staying ? mark->domains - staying : 0;
+	foresight->domain = shared ? NULL : domain;
+	foresight->stays = staying > 0;
+	if (netns_open(name, &fd, &made) != 0)
+		return;
+	links_each(fd, foresee_link, foresight);
+	close(fd);
+}
+
+void bridge_preview(struct bridge *bridge, struct bridge_preview *preview)
+{
+	struct foresight foresight = {.bridge = bridge, .preview = preview};
+
+	preview->domains_there = preview->interfaces_there = 0;
+	preview->domains = preview->interfaces = 0;
+	marks_each(bridge->run_dir, foresee_namespace, &foresight);
 }

@@ -141,19 +141,21 @@ void hold_sweep(struct sync *sync)
 	log_warning("sync", error.message, log_text("hint", error.hint));
 }
 
-void hold_preview(struct sync *sync, struct adoption *adoption)
+void hold_preview(struct sync *sync, struct bridge_preview *preview, struct adoption *adoption)
 {
-	struct bridge_sweep sweep = {.deleted = was_deleted, .ctx = sync};
-
 	*adoption = (struct adoption){
+		.known = publication_has_edge(
+			fragments_publication(sync->domains->fragments), sync->node->edge),
 		.needed = !sync->hold.open || sync->hold.sweep_message[0] != '\0' ||
 			  dataplane_status(sync->dataplane)->state == DATAPLANE_REFUSED};
 	bridge_claims(sync->bridge, &adoption->claims);
-	if (!sync->swept) {
-		bridge_sweep_preview(sync->bridge, &sweep);
-		adoption->domains = sweep.domains;
-		adoption->interfaces = sweep.interfaces;
-	}
+	if (sync->swept)
+		return;
+	bridge_preview(sync->bridge, preview);
+	adoption->domains_there = preview->domains_there;
+	adoption->interfaces_there = preview->interfaces_there;
+	adoption->domains = preview->domains;
+	adoption->interfaces = preview->interfaces;
 }
 
 void hold_adopt(struct sync *sync)

@@ -68,8 +68,9 @@ struct hold {
 
 // What `edge adopt` would take over and remove.
 struct adoption {
-	bool needed;
+	bool needed, known; // known: the model has this edge
 	struct bridge_claims claims;
+	unsigned int domains_there, interfaces_there;
 	unsigned int domains, interfaces; // that would go
 };
 
@@ -118,7 +119,8 @@ bool hold_judge(struct sync *sync);
 void hold_sweep(struct sync *sync); // the kernel, once, when it is time
 void hold_found(struct sync *sync, const struct wire_interface *record); // the data plane has it
 void hold_ready(struct sync *sync);                                      // ... and that was all
-void hold_preview(struct sync *sync, struct adoption *adoption);
+// Of *preview the question is the caller's.
+void hold_preview(struct sync *sync, struct bridge_preview *preview, struct adoption *adoption);
 void hold_adopt(struct sync *sync);
 // Whether packets reach the far end of a tunnel's next hop.
 enum neighbor_state tunnel_state(const struct sync *sync, uint32_t interface);

@@ -63,6 +63,13 @@ def test_a_mistyped_edge_touches_nothing(lab):
         with node_file(lab, "edge: ams1-edge1", "edge: ams11"):
             restart_daemon(lab)
             held(lab, "ams11", "not in the model")
+            said = lab.json("edge", "adopt", "--check")
+            assert not said["known"] and said["there"]["domains"] == len(lab.customers) + 1, said
+            assert said["remove"]["domains"] == len(lab.customers), said  # all but the underlay
+            assert said["remove"]["interfaces"] >= len(lab.customers), said
+            refused = lab.ctl("edge", "adopt", check=False)
+            assert refused.returncode != 0 and "--force" in refused.stderr, refused
+            held(lab, "ams11", "not in the model")
         restart_daemon(lab)
         whole(lab)
 
@@ -99,12 +106,15 @@ def test_a_lost_store_touches_nothing_until_adopted(lab):
             os.rename(os.path.join(lab.dir, name), os.path.join(lab.dir, "lost-" + name))
         restart_daemon(lab)
         held(lab, "not in the model")
+        said = lab.json("edge", "adopt", "--check")
+        assert said["remove"]["domains"] == len(lab.customers), said
         lab.ctl("config", "apply", lab.model_path)
         wait_for(lambda: "store" in held(lab)["message"], 5, "whose it is")
         said = lab.json("edge", "adopt", "--check")
         assert said["needed"] and not said["adopted"]
         assert said["take_over"]["domains"] == len(lab.customers) + 1, said
         assert said["take_over"]["edge"] == "ams1-edge1"
+        assert said["remove"]["domains"] == 0, said
         held(lab)
     lab.ctl("edge", "adopt")
     whole(lab)

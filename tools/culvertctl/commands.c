@@ -174,7 +174,8 @@ const struct command commands[] = {
 	WRITE_COMMANDS("edge"),
 	{.noun = "edge", .verb = "adopt", .method = API_EDGE_ADOPT,
 		.help = "take over what this host holds of another store or edge, and remove what is not configured",
-		.run = run_adopt, .flags = {{SWITCH("check"), .help = "only say what would be done"}}},
+		.run = run_adopt, .flags = {{SWITCH("check"), .help = "only say what would be done"},
+			{SWITCH("force"), .help = "even if the model does not have this edge, so that all goes"}}},
 
 	{.noun = "port", .verb = "list", .method = "port.list", .help = "all ports, with the state of this edge's",
 		.run = run_port_list, .flags = {BY("edge")}},

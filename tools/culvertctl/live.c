@@ -211,6 +211,11 @@ int run_clear(struct context *context)
 	return failed > 0 ? 1 : 0;
 }
 
+static bool too_many(const json_t *remove, const json_t *there, const char *key)
+{
+	return get_number(remove, key) * 10 > get_number(there, key);
+}
+
 int run_adopt(struct context *context)
 {
 	int status;
@@ -220,6 +225,7 @@ int run_adopt(struct context *context)
 		return status;
 	const json_t *take = json_object_get(result, "take_over");
 	const json_t *remove = json_object_get(result, "remove");
+	const json_t *there = json_object_get(result, "there");
 	bool done = json_is_true(json_object_get(result, "adopted"));
 	if (context->json) {
 		print_json(result);
@@ -232,9 +238,15 @@ int run_adopt(struct context *context)
 			done ? "taken over:" : "to take over:", get_number(take, "domains"),
 			get_number(take, "interfaces"), get_text(take, "edge"),
 			get_text(take, "store"));
-	printf("%s %" PRId64 " domains and %" PRId64 " host interfaces that are not configured\n",
+	printf("%s %" PRId64 " of %" PRId64 " domains and %" PRId64 " of %" PRId64
+	       " host interfaces, which are not configured\n",
 		done ? "being removed:" : "to remove:", get_number(remove, "domains"),
-		get_number(remove, "interfaces"));
+		get_number(there, "domains"), get_number(remove, "interfaces"),
+		get_number(there, "interfaces"));
+	if (!json_is_true(json_object_get(result, "known")))
+		puts("the model does not have this edge");
+	else if (too_many(remove, there, "domains") || too_many(remove, there, "interfaces"))
+		puts("that is more than a tenth of what is there");
 	if (!json_is_true(json_object_get(result, "needed")))
 		puts("nothing was held back");
 	json_decref(result);

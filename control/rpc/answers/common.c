@@ -254,7 +254,9 @@ const struct rpc_method sync_methods[] = {
 		.handler = method_edge_adopt,
 		.help = "Takes over what this host and the data plane hold of another store or "
 			"edge, and lets everything go that is not configured.",
-		.params = {{"check", RPC_BOOLEAN, false, "only say what would be done"}},
+		.params = {{"check", RPC_BOOLEAN, false, "only say what would be done"},
+			{"force", RPC_BOOLEAN, false,
+				"even if the model does not have this edge, so that all goes"}},
 	},
 	{
 		.name = API_PORT_STATUS,

@@ -229,6 +229,58 @@ void method_status(struct rpc_call *call)
 
 // --- edge.adopt ----------------------------------------------------------------------------------------
 
+// While we are held back nothing is declared, so what stays is asked of the configuration itself.
+static bool adopt_wants(void *ctx, const char *host_name, const char *host_interface)
+{
+	const struct desired *desired = ctx;
+	unsigned int id;
+
+	if (host_interface == NULL) {
+		for (unsigned int i = 0; i < desired->domains.count; i++)
+			if (strcmp(desired->domains.item[i].host_name, host_name) == 0)
+				return true;
+		return false;
+	}
+	if (sscanf(host_interface, "cv%u", &id) != 1)
+		return false;
+	const struct desired_interface *interface = desired_interface(desired, id);
+	if (interface == NULL || interface->kind == INTERFACE_TUNNEL)
+		return false;
+	const struct desired_domain *domain = desired_domain(desired, interface->record.vrf);
+	return domain != NULL && (host_name == NULL ? domain->id != BRIDGE_UNDERLAY
+						    : strcmp(domain->host_name, host_name) == 0);
+}
+
+static void preview_adoption(struct sync *sync, struct adoption *adoption)
+{
+	struct desired *desired = desired_build(sync->desired->publication, sync->node);
+	struct bridge_preview preview = {.wanted = adopt_wants, .ctx = desired};
+
+	for (unsigned int i = 0; i < desired->domains.count; i++)
+		preview.customers += desired->domains.item[i].id != BRIDGE_UNDERLAY;
+	hold_preview(sync, &preview, adoption);
+	desired_free(desired);
+}
+
+// A typo or an empty store is no reason to take a running edge down.
+static bool adopt_refused(struct rpc_call *call, const struct adoption *adoption)
+{
+	const struct sync *sync = call->ctx;
+	struct api_error error;
+
+	if (adoption->known || (adoption->domains == 0 && adoption->interfaces == 0))
+		return false;
+	api_fail(&error, API_REFUSED,
+		"correct `edge:` in the node file, or apply the model that has it; to remove them: "
+		"culvertctl edge adopt --force",
+		"edge \"%s\" is not in the model: %u of %u domains and %u of %u host interfaces of "
+		"this host would be removed",
+		sync->node->edge, adoption->domains, adoption->domains_there, adoption->interfaces,
+		adoption->interfaces_there);
+	rpc_fail(call, &error);
+	return true;
+}
+
 void method_edge_adopt(struct rpc_call *call)
 {
 	struct sync *sync = call_sync(call);
@@ -237,15 +289,19 @@ void method_edge_adopt(struct rpc_call *call)
 	if (sync == NULL)
 		return;
 	bool check = rpc_boolean(call, "check", false);
-	hold_preview(sync, &adoption);
+	preview_adoption(sync, &adoption);
+	if (!check && !rpc_boolean(call, "force", false) && adopt_refused(call, &adoption))
+		return;
 	if (!check)
 		hold_adopt(sync);
 	rpc_reply(call,
-		json_pack("{s:b, s:b, s:{s:i, s:i, s:s, s:s}, s:{s:i, s:i}}", "adopted", !check,
-			"needed", adoption.needed, "take_over", "domains",
-			(int)adoption.claims.domains, "interfaces", (int)adoption.claims.interfaces,
-			"edge", adoption.claims.edge, "store", adoption.claims.store, "remove",
-			"domains", (int)adoption.domains, "interfaces", (int)adoption.interfaces));
+		json_pack("{s:b, s:b, s:b, s:{s:i, s:i, s:s, s:s}, s:{s:i, s:i}, s:{s:i, s:i}}",
+			"adopted", !check, "needed", adoption.needed, "known", adoption.known,
+			"take_over", "domains", (int)adoption.claims.domains, "interfaces",
+			(int)adoption.claims.interfaces, "edge", adoption.claims.edge, "store",
+			adoption.claims.store, "remove", "domains", (int)adoption.domains,
+			"interfaces", (int)adoption.interfaces, "there", "domains",
+			(int)adoption.domains_there, "interfaces", (int)adoption.interfaces_there));
 }
 
 // --- neighbor.list -------------------------------------------------------------------------------------

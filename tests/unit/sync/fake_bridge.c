@@ -119,9 +119,16 @@ int bridge_sweep(struct bridge *bridge, struct bridge_sweep *sweep, struct api_e
 	return 0;
 }
 
-void bridge_sweep_preview(struct bridge *bridge, struct bridge_sweep *sweep)
+// Of the foreign domains the first is the underlay, the second acme's private peering, the rest nobody's.
+void bridge_preview(struct bridge *bridge, struct bridge_preview *preview)
 {
-	sweep->interfaces = fake_bridge.too_many ? 17 : 0;
+	static const char *const name[] = {"underlay", "acme-01-private"};
+
+	preview->domains_there = fake_bridge.foreign;
+	preview->domains = 0;
+	for (unsigned int i = 0; i < fake_bridge.foreign; i++)
+		preview->domains +=
+			!preview->wanted(preview->ctx, i < 2 ? name[i] : "nobody", NULL);
 }
 
 void bridge_owner_set(struct bridge *bridge, const uint8_t store[16], const char *edge)

@@ -425,6 +425,65 @@ static void test_sessions_and_ports_are_events(void **state)
 	assert_event("port", "port", "wan1", "down");
 }
 
+// --- taking over ----------------------------------------------------------------------------------------
+
+static json_int_t removed(const json_t *adoption)
+{
+	return number(json_object_get(adoption, "remove"), "domains");
+}
+
+static void test_adopting_for_a_mistyped_edge_removes_nothing(void **state)
+{
+	struct node *right = node;
+
+	stop_sync();
+	fake_hang_up(&fake);
+	node = make_node("esat", path);
+	fake_bridge.foreign = 4;
+	start_sync();
+	asking_again();
+	WAIT(state_of() == DATAPLANE_HELD);
+	json_t *said = result_of("edge.adopt", "{\"check\":true}");
+	assert_int_equal(removed(said), 3); // all but the underlay
+	assert_true(json_is_false(json_object_get(said, "known")));
+	json_decref(said);
+	ask("edge.adopt", "{}");
+	json_t *answer = get_answer(), *error = json_object_get(answer, "error");
+	const char *message = json_string_value(json_object_get(error, "message"));
+	assert_non_null(message);
+	assert_non_null(strstr(message, "3 of 4 domains"));
+	json_decref(answer);
+	assert_int_equal(fake_bridge.foreign, 4);
+	assert_int_equal(state_of(), DATAPLANE_HELD);
+	said = result_of("edge.adopt", "{\"force\":true}");
+	assert_int_equal(removed(said), 3);
+	json_decref(said);
+	assert_int_equal(fake_bridge.foreign, 0);
+	stop_sync();
+	free_node(node);
+	node = right;
+	start_sync();
+	asking_again();
+}
+
+static void test_adopting_tells_what_the_model_keeps(void **state)
+{
+	stop_sync();
+	fake_hang_up(&fake);
+	fake_bridge.foreign = 4;
+	start_sync();
+	asking_again();
+	WAIT(state_of() == DATAPLANE_HELD);
+	json_t *said = result_of("edge.adopt", "{\"check\":true}");
+	assert_int_equal(removed(said), 2);
+	assert_true(json_is_true(json_object_get(said, "known")));
+	json_decref(said);
+	said = result_of("edge.adopt", "{}");
+	assert_int_equal(removed(said), 2);
+	json_decref(said);
+	WAIT(fake_bridge.interface_sets > 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, asking_start, asking_stop)
@@ -440,6 +499,8 @@ int main(void)
 		TEST(test_sessions_and_ports_are_events),
 		TEST(test_states_are_events),
 		TEST(test_what_is_not_in_force_is_said),
+		TEST(test_adopting_for_a_mistyped_edge_removes_nothing),
+		TEST(test_adopting_tells_what_the_model_keeps),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,7 +100,7 @@ int bridge_sweep(struct bridge *bridge, struct bridge_sweep *sweep, struct api_e
 {
 	return 0;
 }
-void bridge_sweep_preview(struct bridge *bridge, struct bridge_sweep *sweep)
+void bridge_preview(struct bridge *bridge, struct bridge_preview *preview)
 {
 }
 void bridge_owner_set(struct bridge *bridge, const uint8_t store[16], const char *edge)
