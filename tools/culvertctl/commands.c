@@ -229,8 +229,8 @@ const struct command commands[] = {
 
 	{.noun = "monitor", .method = API_SUBSCRIBE, .help = "events as they happen, until interrupted",
 		.run = run_monitor, .flags = {
-			{TEXT("topic", "TOPIC"), .help = "only this topic: model, session or port",
-				.complete = "model|session|port", .local = true},
+			{TEXT("topic", "TOPIC"), .help = "only this topic: model, session, port or state",
+				.complete = "model|session|port|state", .local = true},
 			{NUMBER("since", "SEQ"), .help = "repeat what is kept after this number"}}},
 	{.noun = "version", .help = "versions of culvertctl and of the daemon", .run = run_version},
 	{.noun = "completion", .argument = "SHELL", .complete = "bash|zsh",
