@@ -136,7 +136,9 @@
 //             "out": {the same},              // in, out: null when the link is not ours
 //             "peerings": [{"peering": "acme-ams-01/private", "session": "established", "since": 1789990010,
 //                           "detail": "", "local": "169.254.10.2", "remote": "169.254.10.1", "remote_asn": 65010,
-//                           "accepted": 37, "rejected": 1, "held": 0, "advertised": 2, "limit": 4000}]}]}
+//                           "accepted": 37, "rejected": 1, "held": 0, "advertised": 2, "limit": 4000}]}],
+//  "tunnels": [{"vnet": "acme-prod", "state": "up", "reason": ""}]}  // up | down | unknown; of the vNets it is
+//                                            // connected to, those that have one from this edge
 // bytes are IP packet lengths, as billed; rates are over the last second or so, null at first.
 // "limit" is of each family. Prefixes beyond it are "held": not installed, and next when a place becomes free. A
 // link whose peering holds prefixes is degraded.

@@ -35,7 +35,7 @@ enum status_kind { STATUS_KINDS(STATUS_KIND_ENUM) STATUS_KIND_COUNT };
 #undef STATUS_KIND_ENUM
 const char *status_kind_name(enum status_kind kind);
 
-// How bad it is. Only WARNING and ERROR are problems: they make `status` and `circuit check` exit 1.
+// How bad it is. Only WARNING and ERROR are problems: they make `status` exit 1.
 enum status_level {
 	STATUS_OK,
 	STATUS_NOTE,    // not up, and rightly so: disabled, another edge's, still starting

@@ -255,7 +255,7 @@ static void print_circuit(
 	static const char *const shown[] = {"customer", "bandwidth", "burst", "shape-in",
 		"shape-out", "ef-bandwidth", "packet-rate", "accounting", "overhead", "service-key",
 		"provider", "location"};
-	const json_t *link;
+	const json_t *link, *tunnel;
 	size_t i;
 
 	printf("circuit %s  ", get_text(object, "full_name"));
@@ -278,6 +278,23 @@ static void print_circuit(
 		print_direction(context, link, "out");
 		print_peerings(context, link);
 	}
+	json_array_foreach (json_object_get(circuit, "tunnels"), i, tunnel) {
+		printf("tunnel of vnet %s  ", get_text(tunnel, "vnet"));
+		print_state(context, get_text(tunnel, "state"), get_text(tunnel, "reason"));
+	}
+}
+
+// Carries what was sold, as far as this edge sees: nothing else is well, a disabled circuit neither.
+static bool is_well(const json_t *circuit)
+{
+	const char *state = get_text(circuit, "state");
+	const json_t *tunnel;
+	size_t i;
+
+	json_array_foreach (json_object_get(circuit, "tunnels"), i, tunnel)
+		if (strcmp(get_text(tunnel, "state"), "up") != 0)
+			return false;
+	return strcmp(state, "up") == 0 || strcmp(state, "partial") == 0;
 }
 
 int run_circuit_show(struct context *context)
@@ -297,8 +314,7 @@ int run_circuit_show(struct context *context)
 		print_json(result);
 	else if (live != NULL)
 		print_circuit(context, json_object_get(result, "object"), circuit);
-	if (status == 0 && strcmp(context->command->verb, "check") == 0 &&
-		is_in_trouble(get_text(circuit, "state")))
+	if (status == 0 && strcmp(context->command->verb, "check") == 0 && !is_well(circuit))
 		status = 1;
 	json_decref(live);
 	json_decref(result);

@@ -126,7 +126,7 @@ const struct command commands[] = {
 	{.noun = "circuit", .verb = "show", .method = "circuit.show", .argument = "NAME", .param = "name",
 		.complete = "circuit", .help = "one circuit: contract, links, sessions", .run = run_circuit_show},
 	{.noun = "circuit", .verb = "check", .method = "circuit.show", .argument = "NAME", .param = "name",
-		.complete = "circuit", .help = "the same, and exit status 1 unless it is well", .run = run_circuit_show},
+		.complete = "circuit", .help = "the same, and exit status 1 unless it and its tunnels are up", .run = run_circuit_show},
 	{.noun = "circuit", .verb = "stats", .method = API_CIRCUIT_STATS, .argument = "NAME", .param = "circuit",
 		.complete = "circuit", .help = "what a circuit carried by class, its limiters, peaks and drops",
 		.run = run_circuit_stats, .flags = {

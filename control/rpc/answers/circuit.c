@@ -6,8 +6,10 @@
 #include "control/rpc/answers/answers.h"
 
 #include "control/model/circuit.h"
+#include "control/model/connection.h"
 #include "control/model/link.h"
 #include "control/model/peering.h"
+#include "control/model/vnet.h"
 #include "control/node.h"
 #include "control/publication.h"
 #include "control/status/status.h"
@@ -113,6 +115,30 @@ static json_t *link_json(const struct sync *sync, const struct link *link)
 		"out", direction_json(sync, link, "out", false), "peerings", peerings);
 }
 
+// Of the vNets it is connected to: what they have from this edge. Without it the customer reaches nothing, however well
+// the links are.
+static json_t *tunnels_json(const struct sync *sync, const struct circuit *circuit)
+{
+	json_t *tunnels = json_array();
+	const struct object *child;
+
+	MODEL_CHILDREN(model_of(sync), NOUN_CONNECTION, circuit->name, child)
+	{
+		const struct connection *connection = (const struct connection *)child;
+		const struct vnet *vnet = model_vnet(model_of(sync), connection->vnet);
+		const struct status *status =
+			status_get(sync->status, STATUS_TUNNEL, connection->vnet);
+		if (status == NULL &&
+			(vnet == NULL || tunnel_from(&vnet->tunnels, sync->node->edge) == NULL))
+			continue;
+		json_array_append_new(
+			tunnels, json_pack("{s:s, s:s, s:s}", "vnet", connection->vnet, "state",
+					 status != NULL ? status->state : "unknown", "reason",
+					 status != NULL ? status->reason : ""));
+	}
+	return tunnels;
+}
+
 static json_t *circuit_json(const struct sync *sync, const struct circuit *circuit)
 {
 	const struct status *status = status_get(sync->status, STATUS_CIRCUIT, circuit->name);
@@ -121,10 +147,11 @@ static json_t *circuit_json(const struct sync *sync, const struct circuit *circu
 
 	MODEL_CHILDREN(model_of(sync), NOUN_LINK, circuit->name, child)
 	json_array_append_new(links, link_json(sync, (const struct link *)child));
-	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:o}", "circuit", circuit->name, "customer",
-		circuit->customer, "bandwidth", json_u64(circuit->bandwidth), "state",
+	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:o, s:o}", "circuit", circuit->name,
+		"customer", circuit->customer, "bandwidth", json_u64(circuit->bandwidth), "state",
 		status != NULL ? status->state : "unknown", "reason",
-		status != NULL ? status->reason : "", "links", links);
+		status != NULL ? status->reason : "", "links", links, "tunnels",
+		tunnels_json(sync, circuit));
 }
 
 bool find_circuit(struct rpc_call *call, const struct sync *sync, const char *name)

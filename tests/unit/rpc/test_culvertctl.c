@@ -73,9 +73,21 @@ static unsigned int clear_times(json_t *value)
 	return count;
 }
 
+// "circuit.status globex-ams-1", when there is one for what was asked for, else "circuit.status".
+static json_t *answer_to(struct rpc_call *call)
+{
+	const char *circuit = rpc_string(call, "circuit");
+	char key[128];
+
+	snprintf(key, sizeof(key), "%s %s", call->method->name, circuit != NULL ? circuit : "");
+	json_t *answer = json_object_get(answers, key);
+	return json_deep_copy(
+		answer != NULL ? answer : json_object_get(answers, call->method->name));
+}
+
 static void canned(struct rpc_call *call)
 {
-	json_t *answer = json_deep_copy(json_object_get(answers, call->method->name));
+	json_t *answer = answer_to(call);
 	struct api_error error;
 
 	if (strcmp(call->method->name, API_ROUTE_GET) == 0 && !rpc_has(call, "circuit")) {

@@ -3,6 +3,8 @@
 
 #include "tests/unit/sync/asking.h"
 
+#include "control/status/status.h"
+
 #include "dataplane/wire/stats_file.h"
 
 #include <errno.h>
@@ -362,6 +364,13 @@ static void test_states_are_events(void **state)
 	json_t *status = result_of("circuit.status", "{\"circuit\": \"acme-01\"}");
 	const json_t *circuit = json_array_get(json_object_get(status, "items"), 0);
 	assert_string_equal(json_string_value(json_object_get(circuit, "state")), "down");
+	const json_t *tunnels = json_object_get(circuit, "tunnels");
+	assert_int_equal(json_array_size(tunnels), 1);
+	const json_t *tunnel = json_array_get(tunnels, 0);
+	const char *vnet = json_string_value(json_object_get(tunnel, "vnet"));
+	const struct status *known = status_get(running->status, STATUS_TUNNEL, vnet);
+	assert_non_null(known);
+	assert_string_equal(json_string_value(json_object_get(tunnel, "state")), known->state);
 	json_decref(status);
 }
 
