@@ -40,6 +40,8 @@ void announce(struct domain *domain)
 
 	if (domain->state != DOMAIN_FILLING && domain->state != DOMAIN_LIVE)
 		return;
+	if (!domain->domains->applied)
+		return; // half of the model would withdraw what the other half announces
 	if (domain->attachments.count == 0)
 		return; // nobody listens
 	LIST_FOREACH (end, &domain->ends, entry)

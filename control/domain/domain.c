@@ -363,17 +363,34 @@ static bool sessions_down(const struct domain *domain)
 	return heard > 0 && heard == domain->attachments.count;
 }
 
+// Of a hand-off without BGP: its routes come from its speaker, not from the kernel, when its port has been heard of. Their
+// states are said after them.
+static bool awaits_speaker(const struct domain *domain)
+{
+	const struct table *realised = &domain->domains->sync.realised;
+
+	if (domain->wanted->kind == INTENT_UNDERLAY || domain->wanted->routes.count == 0)
+		return false;
+	for (unsigned int i = 0; i < domain->attachments.count; i++) {
+		const struct realised *one = table_find(realised, &domain->attachments.item[i]->id);
+		if (one == NULL || !one->heard)
+			return true;
+	}
+	return false;
+}
+
 enum source domain_source(const struct domain *domain)
 {
-	if (domain->state == DOMAIN_LIVE)
-		return SOURCE_LIVE;
 	if (!domain_is_up(domain))
 		return SOURCE_EMPTY;
+	bool read = domain->state == DOMAIN_LIVE;
+	if (read && !awaits_speaker(domain))
+		return SOURCE_LIVE;
 	uint64_t waited = clock_ns() - domain->since;
 	if (waited >= RESTART_NS || sessions_down(domain))
 		return SOURCE_EMPTY;
-	return domain->state == DOMAIN_FILLING && waited < FILL_NS ? SOURCE_FILLING
-								   : SOURCE_WAITING;
+	bool filling = read || domain->state == DOMAIN_FILLING;
+	return filling && waited < FILL_NS ? SOURCE_FILLING : SOURCE_WAITING;
 }
 
 void domain_known(struct domain *domain)

@@ -327,10 +327,17 @@ static void on_released(void *owner, struct route *route)
 
 // --- from the main thread --------------------------------------------------------------------------------
 
+static void announce_domain(void *ctx, void *entry)
+{
+	work_add(ctx, JOB_ANNOUNCE, entry, NULL);
+}
+
 void domains_applied(struct domains *domains)
 {
 	const struct publication *publication = fragments_publication(domains->fragments);
 
+	if (!domains->applied)
+		table_each(&domains->domains, announce_domain, domains); // they waited for it
 	domains->applied = true;
 	char reason[40];
 	snprintf(

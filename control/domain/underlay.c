@@ -194,8 +194,10 @@ enum neighbor_state tunnel_state(const struct sync *sync, uint32_t interface)
 {
 	const struct tunnel *tunnel = table_find(&sync->tunnels, &interface);
 
-	if (tunnel == NULL || tunnel->core == 0)
+	if (tunnel == NULL)
 		return NEIGHBOR_FAILED;
+	if (tunnel->core == 0) // no way, or none yet
+		return sync->settled ? NEIGHBOR_FAILED : NEIGHBOR_UNKNOWN;
 	const struct realised *core = table_find(&sync->realised, &tunnel->core);
 	if (core == NULL)
 		return NEIGHBOR_FAILED;

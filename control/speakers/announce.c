@@ -76,7 +76,15 @@ static void add_group(
 		one->community = speakers_copy(one->community, one->communities * sizeof(uint32_t));
 		one->large = speakers_copy(one->large, one->larges * sizeof(struct policy_large));
 	}
-	TAILQ_INSERT_TAIL(&domain->groups, group, entry);
+	// By id: the same groups are the same text, in whatever order they were said.
+	struct announcement_group *behind;
+	TAILQ_FOREACH (behind, &domain->groups, entry)
+		if (behind->id > group->id)
+			break;
+	if (behind != NULL)
+		TAILQ_INSERT_BEFORE(behind, group, entry);
+	else
+		TAILQ_INSERT_TAIL(&domain->groups, group, entry);
 }
 
 // True: the configuration is another.
@@ -112,10 +120,12 @@ int speakers_announce(struct speakers *speakers, uint32_t id, const struct speak
 {
 	struct served_domain *domain = served_domain(speakers, id);
 	struct announcement_group *group, *next;
-	bool changed = false;
+	bool changed;
 
 	if (domain == NULL)
 		return -ENOENT;
+	changed = !domain->announced;
+	domain->announced = true;
 	TAILQ_FOREACH (group, &domain->groups, entry)
 		group->kept = false;
 	for (unsigned int i = 0; i < count; i++)

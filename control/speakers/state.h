@@ -55,7 +55,8 @@ struct served_domain {
 	struct speaker_domain declared; // strings owned; netns_fd is the speaker's
 	struct speaker *speaker;
 	TAILQ_ENTRY(served_domain) link; // of the speaker
-	TAILQ_HEAD(, announcement_group) groups;
+	TAILQ_HEAD(, announcement_group) groups; // by id
+	bool announced; // the groups have been said, were it that there is none
 	struct speaker_file file;
 };
 

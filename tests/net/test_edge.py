@@ -2,6 +2,9 @@
 """One edge, two customers with the same addresses, in host domains `netns` and `table`."""
 
 import json
+import os
+import shutil
+import signal
 
 from edge import EDGE_CORE, PREMISES, VNET, host
 from lab import run, wait_for
@@ -150,6 +153,58 @@ def test_kill_culvertd(edge):
     wait_for(edge.synced, 10, "replayed")
     wait_for(lambda: edge.installed(edge.acme, "10.1.0.0/16"), 10, "mirror back")
     assert edge.written() == written
+    assert both_reach_their_own(edge)
+
+
+def removals(lab):
+    """What the edge's BIRDs were made to take away or restart, of all their logs."""
+    found = []
+    for directory, _, files in os.walk(lab.dir + "/run/bird"):
+        for name in files:
+            if name.startswith("bird.log"):
+                with open(os.path.join(directory, name), errors="replace") as f:
+                    found += [f"{os.path.basename(directory)}: {line.strip()}" for line in f if "Removing protocol" in line or "Restarting protocol" in line]
+    return found
+
+
+def slow_parser(lab):
+    """A directory for PATH in which BIRD's parser takes its time, as on a busy machine."""
+    directory = os.path.join(lab.dir, "slow")
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(directory, "bird"), "w") as f:
+        f.write(f'#!/bin/sh\nif [ "$1" = -p ]; then sleep 0.3; fi\nexec {shutil.which("bird")} "$@"\n')
+    os.chmod(os.path.join(directory, "bird"), 0o755)
+    return directory
+
+
+def restart_with_ports_late(lab, monkeypatch):
+    """The data plane tells of its ports while the parser reads what was declared without them."""
+    directories = [d for d, _, files in os.walk(lab.dir + "/run/bird") if "bird.conf" in files]
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", slow_parser(lab), prepend=os.pathsep)
+        lab.dataplane.popen.send_signal(signal.SIGSTOP)
+        try:
+            lab.start_daemon()
+            wait_for(lambda: all(os.path.exists(d + "/bird.conf.new") for d in directories), 10, "the parser reads", 0.01)
+        finally:
+            lab.dataplane.popen.send_signal(signal.SIGCONT)
+
+
+def test_a_restart_with_an_unchanged_model_takes_no_session_away(edge, monkeypatch):
+    sessions = {c.name: edge.session_since(c) for c in edge.customers}
+    before, left = removals(edge), edge.dir + "/run/bird/left-over"
+    for number in range(5):
+        edge.daemon.kill()
+        os.makedirs(left, exist_ok=True)
+        if number % 2 == 0:
+            restart_with_ports_late(edge, monkeypatch)
+        else:
+            edge.start_daemon()
+        wait_for(edge.synced, 10, "replayed")
+        wait_for(lambda: all(edge.session(c) == "established" for c in edge.customers), 10, "sessions heard of")
+        wait_for(lambda: not os.path.exists(left), 10, "what an earlier life left is swept")
+        assert removals(edge) == before
+        assert {c.name: edge.session_since(c) for c in edge.customers} == sessions
     assert both_reach_their_own(edge)
 
 

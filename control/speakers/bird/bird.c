@@ -164,15 +164,20 @@ static void bird_tell(struct speaker *speaker)
 {
 	struct bird *bird = speaker->own;
 	char reason[96];
-	int err = config_commit(speaker);
+	bool changed = !bird->told;
+	int err = config_commit(speaker, &changed);
 
+	bird->told = !changed;
 	if (err != 0) {
 		snprintf(reason, sizeof(reason), "files cannot be written: %s", strerror(-err));
 		steps_told(speaker, reason);
 		return;
 	}
 	bird->written = true;
-	bird->told = false;
+	if (!changed && birdc_ready(bird->control)) {
+		steps_told(speaker, NULL); // it runs just that
+		return;
+	}
 	configure(speaker);
 }
 

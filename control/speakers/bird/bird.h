@@ -27,7 +27,8 @@ struct bird {
 
 // config.c: the instance's files. 0 or -errno.
 int config_write(struct speaker *speaker); // renders what is stale, writes new files beside the old
-int config_commit(struct speaker *speaker); // the new files have been checked and take effect
+// The new files have been checked and take effect. *changed is set if one of them is another than before.
+int config_commit(struct speaker *speaker, bool *changed);
 int config_toggle(
 	struct speaker *speaker, struct served_domain *domain); // only groups' states changed
 bool config_announces(const struct speaker *speaker, const struct served_domain *domain,

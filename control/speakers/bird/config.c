@@ -6,7 +6,12 @@
 // domain's file that needs no parser, and is written in place at once.
 //
 // Of each text only a digest is kept: what is wanted, and what lies under the final name. Only what was declared anew
-// is rendered. Files of an earlier life that nobody has declared yet stay included until speakers_sweep().
+// is rendered.
+//
+// Files of an earlier life stay in use until speakers_sweep() where nobody has said anything better yet: that of a
+// session that is not declared, that of a domain whose announcements have not been said. And what was declared after
+// the texts were rendered, while the parser read them, is included as it lies there. So a culvertd that comes again to an
+// unchanged model renders the texts that are there, and the daemon is told nothing that takes a protocol away.
 
 #include "control/speakers/bird/bird.h"
 
@@ -78,13 +83,14 @@ static int write_new(const struct speaker *speaker, struct speaker_file *file, e
 	return err;
 }
 
-static int rename_new(
-	const struct speaker *speaker, struct speaker_file *file, enum part part, uint32_t id)
+static int rename_new(const struct speaker *speaker, struct speaker_file *file, enum part part,
+	uint32_t id, bool *changed)
 {
 	char from[NAME_BYTES], to[NAME_BYTES];
 
 	if (!speaker_file_is_new(file))
 		return 0;
+	*changed = true;
 	file_name(from, part, id, ".new");
 	file_name(to, part, id, "");
 	int err = files_rename(speaker->directory, from, to);
@@ -111,6 +117,18 @@ static void include(struct includes *list, const char *name)
 	*place = strdup(name);
 	if (*place == NULL)
 		abort();
+}
+
+static int order_of(const void *a, const void *b)
+{
+	return strverscmp(*(char *const *)a, *(char *const *)b);
+}
+
+// So that the order in which all was declared makes no other text.
+static void sort_includes(struct includes *list)
+{
+	if (list->count > 1)
+		qsort(list->item, list->count, sizeof(*list->item), order_of);
 }
 
 static void free_includes(struct includes *list)
@@ -154,11 +172,14 @@ static void include_leftovers(const struct speaker *speaker, enum part part, str
 		closedir(directory);
 }
 
-static void include_file(struct includes *list, const struct speaker_file *file, enum part part,
-	uint32_t id, bool fresh)
+static void include_file(const struct speaker *speaker, struct includes *list,
+	struct speaker_file *file, enum part part, uint32_t id, bool fresh)
 {
 	char name[NAME_BYTES];
 
+	file_name(name, part, id, "");
+	// Declared since the texts were rendered: what an earlier life left of it, if anything.
+	look(speaker, file, name);
 	if (!speaker_file_is_new(file) && !file->there)
 		return; // quarantined, and nothing good to fall back on
 	file_name(name, part, id, speaker_file_is_new(file) && fresh ? ".new" : "");
@@ -169,15 +190,17 @@ static void include_file(struct includes *list, const struct speaker_file *file,
 static char *main_text(const struct speaker *speaker, bool fresh)
 {
 	struct includes domains = {0}, sessions = {0};
-	const struct served_session *session;
-	const struct served_domain *domain;
+	struct served_session *session;
+	struct served_domain *domain;
 
 	TAILQ_FOREACH (domain, &speaker->domains, link)
-		include_file(&domains, &domain->file, PART_DOMAIN, domain->id, fresh);
+		include_file(speaker, &domains, &domain->file, PART_DOMAIN, domain->id, fresh);
 	TAILQ_FOREACH (session, &speaker->sessions, link)
-		include_file(&sessions, &session->file, PART_SESSION, session->id, fresh);
+		include_file(speaker, &sessions, &session->file, PART_SESSION, session->id, fresh);
 	include_leftovers(speaker, PART_DOMAIN, &domains);
 	include_leftovers(speaker, PART_SESSION, &sessions);
+	sort_includes(&domains);
+	sort_includes(&sessions);
 	char *text =
 		render_main(speaker, fresh ? NULL : "bird.log", (const char *const *)domains.item,
 			domains.count, (const char *const *)sessions.item, sessions.count);
@@ -186,9 +209,10 @@ static char *main_text(const struct speaker *speaker, bool fresh)
 	return text;
 }
 
-static int write_main(const struct speaker *speaker, bool fresh)
+// What the parser is to read.
+static int write_main(const struct speaker *speaker)
 {
-	char *text = main_text(speaker, fresh);
+	char *text = main_text(speaker, true);
 	int err = text != NULL ? files_write(speaker->directory, "bird.conf.new", text) : -ENOMEM;
 
 	free(text);
@@ -197,13 +221,25 @@ static int write_main(const struct speaker *speaker, bool fresh)
 
 // --- the steps
 
+// Without its announcements the text would withdraw what an earlier life announced.
+static bool keeps_earlier(const struct speaker *speaker, struct served_domain *domain)
+{
+	char name[NAME_BYTES];
+
+	if (domain->announced || speaker->speakers->swept)
+		return false;
+	file_name(name, PART_DOMAIN, domain->id, "");
+	look(speaker, &domain->file, name);
+	return domain->file.there;
+}
+
 static int write_domains(struct speaker *speaker)
 {
 	struct served_domain *domain;
 	int err = 0;
 
 	TAILQ_FOREACH (domain, &speaker->domains, link)
-		if (domain->file.stale && err == 0)
+		if (domain->file.stale && err == 0 && !keeps_earlier(speaker, domain))
 			err = write_new(speaker, &domain->file, PART_DOMAIN, domain->id,
 				render_domain(domain));
 	return err;
@@ -220,10 +256,39 @@ int config_write(struct speaker *speaker)
 		if (session->file.stale && err == 0)
 			err = write_new(speaker, &session->file, PART_SESSION, session->id,
 				render_session(session));
-	return err != 0 ? err : write_main(speaker, true);
+	return err != 0 ? err : write_main(speaker);
 }
 
-int config_commit(struct speaker *speaker)
+// Whether the text lies there already.
+static bool is_there(const struct speaker *speaker, const char *name, const char *text)
+{
+	char *there = files_read(speaker->directory, name);
+	bool same = there != NULL && strcmp(there, text) == 0;
+
+	free(there);
+	return same;
+}
+
+static int commit_main(const struct speaker *speaker, bool *changed)
+{
+	char *text = main_text(speaker, false);
+	int err = 0;
+
+	if (text == NULL)
+		return -ENOMEM;
+	if (is_there(speaker, "bird.conf", text)) {
+		files_remove(speaker->directory, "bird.conf.new");
+	} else {
+		*changed = true;
+		err = files_write(speaker->directory, "bird.conf.new", text);
+		if (err == 0)
+			err = files_rename(speaker->directory, "bird.conf.new", "bird.conf");
+	}
+	free(text);
+	return err;
+}
+
+int config_commit(struct speaker *speaker, bool *changed)
 {
 	struct served_session *session;
 	struct served_domain *domain;
@@ -232,22 +297,21 @@ int config_commit(struct speaker *speaker)
 
 	TAILQ_FOREACH (domain, &speaker->domains, link)
 		if (err == 0)
-			err = rename_new(speaker, &domain->file, PART_DOMAIN, domain->id);
+			err = rename_new(speaker, &domain->file, PART_DOMAIN, domain->id, changed);
 	TAILQ_FOREACH (session, &speaker->sessions, link)
 		if (err == 0)
-			err = rename_new(speaker, &session->file, PART_SESSION, session->id);
-	if (err == 0)
-		err = write_main(speaker, false);
-	if (err == 0)
-		err = files_rename(speaker->directory, "bird.conf.new", "bird.conf");
-	return err;
+			err = rename_new(
+				speaker, &session->file, PART_SESSION, session->id, changed);
+	return err != 0 ? err : commit_main(speaker, changed);
 }
 
 int config_toggle(struct speaker *speaker, struct served_domain *domain)
 {
 	int err = write_new(speaker, &domain->file, PART_DOMAIN, domain->id, render_domain(domain));
+	bool changed = false; // does not matter: the daemon has been told already
 
-	return err != 0 ? err : rename_new(speaker, &domain->file, PART_DOMAIN, domain->id);
+	return err != 0 ? err
+			: rename_new(speaker, &domain->file, PART_DOMAIN, domain->id, &changed);
 }
 
 bool config_announces(
