@@ -92,6 +92,7 @@ int guard_space(struct space *space, bool made, struct api_error *error)
 				"network namespace \"%s\" belongs to edge \"%s\" of store %s",
 				space->name, mark.edge, mark.store);
 		space->found = mark.found;
+		space->mark_old = true; // its counts are true until ours are
 	}
 	if (space->found)
 		log_warning(OURS,

@@ -10,7 +10,8 @@
 struct bridge;
 struct space;
 
-// The namespace has just been opened, or made. Refuses one that another store or edge has marked.
+// The namespace has just been opened, or made. Refuses one that another store or edge has marked. A mark of ours is kept
+// for the next tick to write: with no domain declared yet it would say that none is there.
 int guard_space(struct space *space, bool made, struct api_error *error);
 void guard_write(struct space *space); // its mark, now
 // Writes marks that changed; puts back those that went. True: one was put back.

@@ -75,7 +75,7 @@ struct space *space_open(
 		space_close(space);
 		return NULL;
 	}
-	if (err == 0)
+	if (err == 0 && !space->mark_old)
 		guard_write(space);
 	if (err == 0)
 		err = prepare(space);
