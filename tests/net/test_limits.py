@@ -24,7 +24,7 @@ def counts(lab, c):
 
 
 def problems(lab, c):
-    return [p["message"] for p in lab.status()["problems"] if p["object"] == f"peering/{c.circuit}/private"]
+    return [p["message"] for p in lab.status()["problems"] if p["object"].startswith(f"limit/{c.circuit}/private")]
 
 
 def settled(lab):
@@ -41,14 +41,14 @@ def test_the_excess_is_held(edge):
     acme, globex = edge.customers
     edge.announce(acme, [PREMISES, *prefixes(3300)])
     wait_for(lambda: counts(edge, acme) == (3301, 0), 20, "3,301 routes")
-    assert any("above 80 %" in p for p in problems(edge, acme))
+    wait_for(lambda: any("above 80 %" in p for p in problems(edge, acme)), 5, "a word at 80 %")
     edge.announce(acme, [PREMISES, *prefixes(4999)])
     edge.announce(globex, [PREMISES, "10.77.0.0/16"])
     wait_for(lambda: edge.installed(globex, "10.77.0.0/16"), 10, "the other's route, meanwhile")
     wait_for(lambda: counts(edge, acme) == (LIMIT, 1000), 20, "4,000 of 5,000")
     wait_for(lambda: len(installed(edge, acme)) == LIMIT, 20, "4,000 installed")
     assert len(edge.routes(acme, "held")) == 1000
-    assert "limit of 4000 IPv4 prefixes reached, 1000 held" in problems(edge, acme)
+    wait_for(lambda: any("limit of 4000 prefixes reached, 1000 held" in p for p in problems(edge, acme)), 5, "another when it is full")
     assert edge.circuit_status(acme)["links"][0]["state"] == "degraded"
     assert edge.own_peering(acme)["held"] == 1000
     assert not problems(edge, globex)
