@@ -94,27 +94,28 @@ def test_run_directory_removed_under_us(rig):
 def test_session_without_a_socket_is_enabled_again(rig):
     """BIRD gives a session up for good when it finds the port taken at its start."""
     bridge, ns = rig.bridge, rig.space("acme")
-    blocker = subprocess.Popen(["ip", "netns", "exec", ns, "socat", "TCP4-LISTEN:179,bind=169.254.10.2,fork", "OPEN:/dev/null"],
+    # It listens and takes nothing, so that no connection of its own keeps the port after its end (TIME_WAIT).
+    listen = "import signal, socket; s = socket.socket(); %ss.bind(('169.254.10.2', 179)); s.listen(); signal.pause()"
+    blocker = subprocess.Popen(["ip", "netns", "exec", ns, "/usr/bin/python3", "-c", listen % ""],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         os.kill(bird_pid(rig, "acme"), signal.SIGKILL)
         bridge.wait(lambda: bridge.sessions[700]["state"] != "established", 10, "session down")
 
         def taken():
-            if blocker.poll() is None and "socat" in run("ip", "netns", "exec", ns, "ss", "-ltnp").stdout:
+            if blocker.poll() is None and "python3" in run("ip", "netns", "exec", ns, "ss", "-ltnp").stdout:
                 return True
             return False
 
         wait_for(lambda: taken() or "No listening socket" in bridge.sessions[700]["detail"] or blocker.poll() is not None, 10, "port taken")
         if blocker.poll() is not None:
-            blocker = subprocess.Popen(["ip", "netns", "exec", ns, "socat", "TCP4-LISTEN:179,bind=169.254.10.2,fork,reuseaddr", "OPEN:/dev/null"],
+            blocker = subprocess.Popen(["ip", "netns", "exec", ns, "/usr/bin/python3", "-c", listen % "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); "],
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         bridge.wait(lambda: "No listening socket" in bridge.sessions[700]["detail"], 20, "BIRD without a socket")
     finally:
         os.killpg(blocker.pid, signal.SIGKILL)
         blocker.wait()
-    # Where the customer had reached the blocker, the kernel keeps the port for a minute more (TIME_WAIT).
-    established(bridge, 80)
+    established(bridge, 25)
 
 
 # ---- a namespace that goes
