@@ -321,18 +321,11 @@ def test_many_routes_block_nobody(tap_only):
         return counters[key] >= value
 
     wait_for(lambda: reached("present", count), 30, "all routes by events")
-    # Processor time is not free of what else the machine does (caches, page faults): of three rounds one has to be clean.
-    rounds = []
-    for n in range(1, 4):
-        bridge.call("carrier", id=90, up=False)
-        wait_for(lambda n=n: reached("absent", n * count), 30, "all routes gone with the carrier")
-        bridge.call("carrier", id=90, up=True)
-        wait_for(lambda n=n: reached("present", (n + 1) * count), 30, "all routes by a dump")
-        rounds.append(max(longest))
-        if rounds[-1] < 5000:
-            break
-        longest.clear()
-    assert min(rounds) < 5000, rounds
+    bridge.call("carrier", id=90, up=False)
+    wait_for(lambda: reached("absent", count), 30, "all routes gone with the carrier")
+    bridge.call("carrier", id=90, up=True)
+    wait_for(lambda: reached("present", 2 * count), 30, "all routes by a dump")
+    assert max(longest) < 5000
     os.close(hold)
 
 
