@@ -67,7 +67,7 @@ static void set_new(struct domains *domains, const struct fragment *old, const s
 	for (unsigned int i = 0; i < new->joins.count; i++) {
 		const struct intent_join *join = &new->joins.item[i];
 		struct end *end = join_set(domains, join->domain[0], join->domain[1], join->weight,
-			NULL, NULL, join->object, join->account);
+			&join->policy[0], &join->policy[1], join->object, join->account);
 		const struct fragment *held = end->fragment;
 		end->fragment = fragment_ref(new);
 		fragment_unref(held);

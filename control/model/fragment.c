@@ -115,6 +115,10 @@ void fragment_unref(const struct fragment *fragment)
 	free(mine->domains.item);
 	free(mine->interfaces.item);
 	free(mine->limiters.item);
+	for (unsigned int i = 0; i < mine->joins.count; i++) {
+		policy_clear(&mine->joins.item[i].policy[0]);
+		policy_clear(&mine->joins.item[i].policy[1]);
+	}
 	free(mine->joins.item);
 	free(mine->problems.item);
 	memory_free(mine->memory);
@@ -145,6 +149,10 @@ size_t fragment_bytes(const struct fragment *fragment)
 		bytes += domain->prefixes.count * sizeof(domain->prefixes.item[0]) +
 			 domain->routes.count * sizeof(domain->routes.item[0]) +
 			 domain->import.sets * sizeof(domain->import.set[0]);
+	}
+	for (unsigned int i = 0; i < fragment->joins.count; i++) {
+		const struct policy *policy = fragment->joins.item[i].policy;
+		bytes += (policy[0].sets + policy[1].sets) * sizeof(policy[0].set[0]);
 	}
 	return bytes;
 }
@@ -216,7 +224,8 @@ static bool join_equal(const struct intent_join *a, const struct intent_join *b)
 {
 	return a->domain[0] == b->domain[0] && a->domain[1] == b->domain[1] &&
 	       a->weight == b->weight && a->account[0] == b->account[0] &&
-	       a->account[1] == b->account[1] && same(a->object, b->object);
+	       a->account[1] == b->account[1] && policy_equal(&a->policy[0], &b->policy[0]) &&
+	       policy_equal(&a->policy[1], &b->policy[1]) && same(a->object, b->object);
 }
 
 static bool problem_equal(const struct intent_problem *a, const struct intent_problem *b)

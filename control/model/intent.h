@@ -101,9 +101,10 @@ struct intent_limiter { // one direction of a link
 struct intent_join {        // two domains reach each other
 	uint32_t domain[2]; // ids: of a connection the peering's, the vNet's
 	uint16_t weight;    // 1..256, share of the traffic where several lead the same way
-	uint64_t account
-		[2]; // counter uids: towards domain[1] ("in", to the cloud), towards domain[0]
-	const char *object; // name of the connection
+	// counter uids: towards domain[1] ("in", to the cloud), towards domain[0]
+	uint64_t account[2];
+	struct policy policy[2]; // what domain[1] gets of domain[0], and the other way
+	const char *object;      // name of the connection
 };
 
 struct intent_problem {      // what cannot be realised as it stands

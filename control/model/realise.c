@@ -178,6 +178,7 @@ struct intent_join *realise_join(struct realise *realise)
 	struct intent_join *join = APPEND(realise->fragment->joins);
 
 	join->object = "";
+	join->policy[0].otherwise = join->policy[1].otherwise = POLICY_ACCEPT;
 	return join;
 }
 

@@ -480,6 +480,30 @@ static void test_cost_of_one_edit(void **state)
 	end();
 }
 
+// No noun says one yet; what follows a fragment must see that another one is meant.
+static void test_policy_of_a_join_is_part_of_it(void **state)
+{
+	struct ip_prefix prefix;
+	struct intent_join join[2] = {{.object = "c/v"}, {.object = "c/v"}};
+	struct fragment fragment[2] = {
+		{.key = {NOUN_CONNECTION, "c/v"}}, {.key = {NOUN_CONNECTION, "c/v"}}};
+
+	for (unsigned int i = 0; i < 2; i++) {
+		join[i].policy[0].otherwise = join[i].policy[1].otherwise = POLICY_ACCEPT;
+		fragment[i].joins.item = &join[i];
+		fragment[i].joins.count = 1;
+	}
+	assert_true(fragment_equal(&fragment[0], &fragment[1]));
+	assert_int_equal(ip_prefix_parse("10.7.0.0/16", &prefix), 0);
+	for (unsigned int way = 0; way < 2; way++) {
+		policy_add(&join[1].policy[way], policy_set_refuse(&prefix, 1, "vnet-prefix", "v"));
+		assert_false(fragment_equal(&fragment[0], &fragment[1]));
+		policy_clear(&join[1].policy[way]);
+		join[1].policy[way].otherwise = POLICY_ACCEPT;
+		assert_true(fragment_equal(&fragment[0], &fragment[1]));
+	}
+}
+
 static void test_slot_keeps_the_newest(void **state)
 {
 	struct publication_slot slot = {0};
@@ -505,6 +529,7 @@ int main(void)
 		cmocka_unit_test(test_random_edits),
 		cmocka_unit_test(test_publications_overtake),
 		cmocka_unit_test(test_cost_of_one_edit),
+		cmocka_unit_test(test_policy_of_a_join_is_part_of_it),
 		cmocka_unit_test(test_slot_keeps_the_newest),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
