@@ -209,21 +209,86 @@ void health_domain_gone(struct domain *domain)
 
 // --- tunnels -----------------------------------------------------------------------------------------------
 
+// What a tunnel lacks, and what to do about it.
+struct words {
+	char reason[256], hint[192];
+};
+
+static void no_route(const struct domains *domains, const struct tunnel *tunnel,
+	const char *gateway, struct words *words)
+{
+	const struct intent_route *route = underlay_route(domains, &tunnel->wanted->tunnel.remote);
+	char prefix[IP_TEXT_MAX], via[IP_TEXT_MAX];
+
+	if (tunnel->fault == TUNNEL_STRAY_ROUTE && route != NULL) {
+		snprintf(words->reason, sizeof(words->reason),
+			"no route to %s: %s leads to %s, in the subnet of no core port of this "
+			"machine",
+			gateway, ip_prefix_format(&route->prefix, prefix),
+			ip_address_format(&route->via, via));
+		snprintf(words->hint, sizeof(words->hint), "culvertctl port list");
+		return;
+	}
+	snprintf(words->reason, sizeof(words->reason), "no route to %s in the underlay", gateway);
+	snprintf(words->hint, sizeof(words->hint),
+		"culvertctl edge set %.40s --add-routes prefix=%.40s/%u,via=NEXTHOP",
+		domains->sync.node->edge, gateway, ip_bits(tunnel->wanted->tunnel.remote.family));
+}
+
+static void explain(const struct domains *domains, const struct tunnel *tunnel, struct words *words)
+{
+	const struct realised *core = table_find(&domains->sync.realised, &tunnel->core);
+	const char *port = core != NULL ? core->wanted->object : "the core port";
+	char gateway[IP_TEXT_MAX], via[IP_TEXT_MAX];
+
+	*words = (struct words){.reason = ""};
+	ip_address_format(&tunnel->wanted->tunnel.remote, gateway);
+	ip_address_format(&tunnel->via, via);
+	switch (tunnel->fault) {
+	case TUNNEL_WELL:
+		break;
+	case TUNNEL_UNHEARD:
+		snprintf(words->reason, sizeof(words->reason),
+			"the way to %s has not been heard of yet", gateway);
+		break;
+	case TUNNEL_NO_ROUTE:
+	case TUNNEL_STRAY_ROUTE:
+		no_route(domains, tunnel, gateway, words);
+		break;
+	case TUNNEL_CORE_UNMADE:
+		snprintf(words->reason, sizeof(words->reason),
+			"the host interface of %s is not made%s%.120s", port,
+			core != NULL && core->error[0] != '\0' ? ": " : "",
+			core != NULL ? core->error : "");
+		break;
+	case TUNNEL_CORE_DOWN:
+		snprintf(words->reason, sizeof(words->reason), "port %s is down", port);
+		snprintf(words->hint, sizeof(words->hint), "culvertctl port show %.100s", port);
+		break;
+	case TUNNEL_SILENT:
+		snprintf(words->reason, sizeof(words->reason),
+			"%s, the next hop to %s on port %s, does not answer", via, gateway, port);
+		snprintf(words->hint, sizeof(words->hint), "culvertctl neighbor list");
+		break;
+	}
+}
+
 void health_tunnel(struct domains *domains, const struct tunnel *tunnel)
 {
 	static const struct {
-		const char *state, *reason;
+		const char *state;
 		enum status_level level;
 	} shown[] = {
-		[NEIGHBOR_UNKNOWN] = {"unknown", "", STATUS_NOTE},
-		[NEIGHBOR_USABLE] = {"up", "", STATUS_OK},
-		[NEIGHBOR_FAILED] = {"down", "the way to its gateway does not answer",
-			STATUS_ERROR},
+		[NEIGHBOR_UNKNOWN] = {"unknown", STATUS_NOTE},
+		[NEIGHBOR_USABLE] = {"up", STATUS_OK},
+		[NEIGHBOR_FAILED] = {"down", STATUS_ERROR},
 	};
+	struct words words;
 
+	explain(domains, tunnel, &words);
 	status_set(domains->sync.status, STATUS_TUNNEL, tunnel->wanted->object,
-		shown[tunnel->announced].level, shown[tunnel->announced].state,
-		shown[tunnel->announced].reason, "");
+		shown[tunnel->announced].level, shown[tunnel->announced].state, words.reason,
+		words.hint);
 }
 
 void health_tunnel_gone(struct domains *domains, const struct intent_interface *was)

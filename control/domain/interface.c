@@ -135,6 +135,8 @@ static void try(struct domains *domains, struct realised *realised)
 		snprintf(error.message, sizeof(error.message), "%s", strerror(-result));
 	if (result != 0 && strcmp(realised->error, error.message) != 0)
 		log_error("domain", error.message, log_text("interface", realised->wanted->name));
+	if (realised->wanted->kind == INTENT_CORE && strcmp(realised->error, error.message) != 0)
+		work_add(domains, JOB_TUNNELS, NULL, NULL); // they say why they are down
 	snprintf(realised->error, sizeof(realised->error), "%s", result != 0 ? error.message : "");
 	health_interface(domains, realised);
 }

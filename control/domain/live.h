@@ -42,6 +42,17 @@ struct realised {
 	struct speaker_state session;
 };
 
+// Why packets do not reach a tunnel's far end.
+enum tunnel_fault {
+	TUNNEL_WELL,
+	TUNNEL_UNHEARD,     // its next hop has not been heard of yet, soon after start
+	TUNNEL_NO_ROUTE,    // the underlay has no way to its gateway
+	TUNNEL_STRAY_ROUTE, // it has one, whose next hop is in no core port's subnet
+	TUNNEL_CORE_UNMADE, // the core port's device is not there
+	TUNNEL_CORE_DOWN,
+	TUNNEL_SILENT, // its next hop does not answer
+};
+
 struct tunnel {
 	struct entry entry;
 	uint32_t id;                           // interface
@@ -52,6 +63,7 @@ struct tunnel {
 	struct ip_address via;
 	enum neighbor_state announced; // as it was when its domain's prefixes were announced last
 	bool was_announced;
+	enum tunnel_fault fault; // as it was told last
 };
 
 // What keeps us from touching this host (hold.c).
@@ -124,6 +136,7 @@ void hold_preview(struct sync *sync, struct bridge_preview *preview, struct adop
 void hold_adopt(struct sync *sync);
 // Whether packets reach the far end of a tunnel's next hop.
 enum neighbor_state tunnel_state(const struct sync *sync, uint32_t interface);
+enum tunnel_fault tunnel_fault(const struct sync *sync, const struct tunnel *tunnel);
 
 // events.c: told to whoever subscribed. A state that is as it was is no event.
 void event_session(struct sync *sync, const struct intent_interface *interface,

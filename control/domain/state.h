@@ -298,6 +298,9 @@ static inline void underlay_changed(
 	work_add(domains, JOB_WAYS, NULL, NULL);
 }
 bool tunnels_step(struct domains *domains, struct job *job);
+// The static route of the underlay that an address takes, NULL = none.
+const struct intent_route *underlay_route(
+	const struct domains *domains, const struct ip_address *address);
 
 // announce.c
 void announce(struct domain *domain);

@@ -117,17 +117,26 @@ static void find_way(struct domains *domains, struct tunnel *tunnel)
 	expect_neighbor(domains, tunnel);
 }
 
+static enum neighbor_state state_of(enum tunnel_fault fault)
+{
+	return fault == TUNNEL_WELL      ? NEIGHBOR_USABLE
+	       : fault == TUNNEL_UNHEARD ? NEIGHBOR_UNKNOWN
+					 : NEIGHBOR_FAILED;
+}
+
 static void look_at_state(struct domains *domains, struct tunnel *tunnel)
 {
 	struct domain *domain = domain_find(domains, tunnel->wanted->domain);
-	enum neighbor_state state = tunnel_state(&domains->sync, tunnel->id);
+	enum tunnel_fault fault = tunnel_fault(&domains->sync, tunnel);
+	enum neighbor_state state = state_of(fault);
+	bool known = tunnel->was_announced, same = known && state == tunnel->announced;
 
-	if (state == tunnel->announced && tunnel->was_announced)
-		return;
+	tunnel->fault = fault;
 	tunnel->announced = state;
 	tunnel->was_announced = true;
-	health_tunnel(domains, tunnel);
-	if (domain != NULL)
+	if (!same || fault != TUNNEL_WELL)
+		health_tunnel(domains, tunnel); // what it says costs nothing when it is the same
+	if (!same && domain != NULL)
 		announce_joined(domain);
 }
 
@@ -190,23 +199,48 @@ bool tunnels_step(struct domains *domains, struct job *job)
 	return !table_slice(&domains->sync.tunnels, &job->slot, 64, look, &looking);
 }
 
+const struct intent_route *underlay_route(
+	const struct domains *domains, const struct ip_address *address)
+{
+	const struct domain *underlay = domain_find(domains, INTENT_UNDERLAY_ID);
+	const struct intent_route *best = NULL;
+
+	for (unsigned int i = 0;
+		underlay != NULL && underlay->wanted != NULL && i < underlay->wanted->routes.count;
+		i++) {
+		const struct intent_route *route = &underlay->wanted->routes.item[i];
+		if (ip_prefix_contains_address(&route->prefix, address) &&
+			(best == NULL || route->prefix.len > best->prefix.len))
+			best = route;
+	}
+	return best;
+}
+
+enum tunnel_fault tunnel_fault(const struct sync *sync, const struct tunnel *tunnel)
+{
+	if (tunnel->core == 0) // no way, or none yet
+		return !sync->settled ? TUNNEL_UNHEARD
+		       : underlay_route(sync->domains, &tunnel->wanted->tunnel.remote) != NULL
+			       ? TUNNEL_STRAY_ROUTE
+			       : TUNNEL_NO_ROUTE;
+	const struct realised *core = table_find(&sync->realised, &tunnel->core);
+	if (core == NULL)
+		return TUNNEL_CORE_UNMADE;
+	const struct port_state *port = &sync->port[core->wanted->port];
+	if (port->known && !port->last.up)
+		return TUNNEL_CORE_DOWN;
+	const struct neighbor *neighbor =
+		nexthops_neighbor_find(&sync->hops, tunnel->core, &tunnel->via);
+	if (neighbor != NULL && neighbor->state == NEIGHBOR_USABLE)
+		return TUNNEL_WELL;
+	if (!sync->settled && (neighbor == NULL || neighbor->state == NEIGHBOR_UNKNOWN))
+		return TUNNEL_UNHEARD;
+	return core->interface && core->error[0] == '\0' ? TUNNEL_SILENT : TUNNEL_CORE_UNMADE;
+}
+
 enum neighbor_state tunnel_state(const struct sync *sync, uint32_t interface)
 {
 	const struct tunnel *tunnel = table_find(&sync->tunnels, &interface);
 
-	if (tunnel == NULL)
-		return NEIGHBOR_FAILED;
-	if (tunnel->core == 0) // no way, or none yet
-		return sync->settled ? NEIGHBOR_FAILED : NEIGHBOR_UNKNOWN;
-	const struct realised *core = table_find(&sync->realised, &tunnel->core);
-	if (core == NULL)
-		return NEIGHBOR_FAILED;
-	const struct port_state *port = &sync->port[core->wanted->port];
-	if (port->known && !port->last.up)
-		return NEIGHBOR_FAILED;
-	const struct neighbor *neighbor =
-		nexthops_neighbor_find(&sync->hops, tunnel->core, &tunnel->via);
-	if (neighbor == NULL || neighbor->state == NEIGHBOR_UNKNOWN)
-		return sync->settled ? NEIGHBOR_FAILED : NEIGHBOR_UNKNOWN;
-	return neighbor->state;
+	return tunnel == NULL ? NEIGHBOR_FAILED : state_of(tunnel_fault(sync, tunnel));
 }

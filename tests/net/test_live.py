@@ -111,6 +111,36 @@ def test_the_tunnel_is_changed(edge, undisturbed):
         wait_for(lambda: reached(edge, c), 15, "the first tunnel again")
 
 
+def tunnel_of(lab, c):
+    """What the circuit says of the tunnel to its vNet."""
+    return next(t for t in lab.circuit_status(c)["tunnels"] if t["vnet"] == c.vnet)
+
+
+def hint_of(lab, c):
+    return next((p["hint"] for p in lab.status()["problems"] if p["object"] == f"tunnel/{c.vnet}"), "")
+
+
+def test_a_tunnel_says_what_it_lacks(edge, undisturbed):
+    """No route, a next hop that does not answer: each by its name, with what to do next."""
+    c = edge.acme
+    route = f"      - {{prefix: {c.gateway}/32, via: 192.0.2.2}}\n"
+    assert route in edge.model()
+    lacks = [
+        ("", [f"no route to {c.gateway}"], f"edge set ams1-edge1 --add-routes prefix={c.gateway}/32,via="),
+        (route.replace("192.0.2.2", "192.0.2.77"), ["192.0.2.77", "does not answer", "core0", c.gateway], "neighbor list"),
+    ]
+    for instead, words, hint in lacks:
+        apply(edge, edge.model().replace(route, instead, 1))
+        try:
+            wait_for(lambda: all(w in tunnel_of(edge, c)["reason"] for w in words), 10, f"{words}, not {tunnel_of(edge, c)}")
+            assert tunnel_of(edge, c)["state"] == "down"
+            assert hint in hint_of(edge, c), edge.status()["problems"]
+        finally:
+            apply(edge, edge.model())
+        wait_for(lambda: tunnel_of(edge, c) == {"vnet": c.vnet, "state": "up", "reason": ""}, 15, "up again")
+    wait_for(lambda: reached(edge, c), 15, "acme's traffic flows")
+
+
 def test_a_connection_is_dropped_and_made_again(edge, undisturbed):
     c = edge.acme
     edge.ctl("connection", "delete", f"{c.circuit}/{c.vnet}")

@@ -115,6 +115,15 @@ static json_t *link_json(const struct sync *sync, const struct link *link)
 		"out", direction_json(sync, link, "out", false), "peerings", peerings);
 }
 
+// Why a vNet has no tunnel here although the model gives it one, "" = it is not known.
+static const char *without_tunnel(const struct sync *sync, const char *vnet)
+{
+	for (unsigned int i = 0; i < sync->desired->problems.count; i++)
+		if (strcmp(sync->desired->problems.item[i].object, vnet) == 0)
+			return sync->desired->problems.item[i].message;
+	return "";
+}
+
 // Of the vNets it is connected to: what they have from this edge. Without it the customer reaches nothing, however well
 // the links are.
 static json_t *tunnels_json(const struct sync *sync, const struct circuit *circuit)
@@ -131,10 +140,13 @@ static json_t *tunnels_json(const struct sync *sync, const struct circuit *circu
 		if (status == NULL &&
 			(vnet == NULL || tunnel_from(&vnet->tunnels, sync->node->edge) == NULL))
 			continue;
+		const char *why = without_tunnel(sync, connection->vnet);
 		json_array_append_new(
 			tunnels, json_pack("{s:s, s:s, s:s}", "vnet", connection->vnet, "state",
-					 status != NULL ? status->state : "unknown", "reason",
-					 status != NULL ? status->reason : ""));
+					 status != NULL   ? status->state
+					 : why[0] != '\0' ? "down"
+							  : "unknown",
+					 "reason", status != NULL ? status->reason : why));
 	}
 	return tunnels;
 }
