@@ -5,8 +5,9 @@ import json
 import os
 import shutil
 import signal
+import time
 
-from edge import EDGE_CORE, PREMISES, VNET, host
+from edge import EDGE_CORE, PREMISES, VNET, VNET_HOST, host
 from lab import run, wait_for
 
 
@@ -98,6 +99,29 @@ def test_route_summary_tells_routes_and_bytes_of_each_domain(edge):
 def test_vnet_prefix_reaches_the_customer(edge):
     for c in edge.customers:
         assert VNET in edge.birdc(c.bird, "show", "route")
+
+
+def test_announced_and_withdrawn_within_a_second(edge):
+    """From the customer's announcement to the FIB and the first packet: a second, and as long from the kernel's word,
+    which is our part of it; withdrawn alike."""
+    c, new, source = edge.globex, "10.44.0.0/16", "10.44.0.10"
+    c.router.ip("addr", "add", source + "/32", "dev", "lo")
+    passes = ["ping", "-n", "-q", "-I", source, "-c", "1", "-W", "0.3", VNET_HOST]
+    whole = []
+    for _ in range(3):
+        for present in (True, False):
+            monitor = edge.monitor_routes(c)
+            start = time.time()
+            edge.announce(c, [PREMISES, new] if present else [PREMISES])
+            wait_for(lambda p=present: edge.installed(c, new) == p, 10, f"{new} {'in' if present else 'out of'} the data plane")
+            wait_for(lambda p=present: (c.router.run(*passes, check=False).returncode == 0) == p, 10, "traffic follows")
+            seen = time.time()
+            kernel = wait_for(lambda p=present, m=monitor: m.when(new, p), 5, "the kernel's message")
+            monitor.stop()
+            assert seen - kernel <= 1.0, f"{seen - kernel:.2f} s after the kernel's message"
+            whole.append(seen - start)
+    assert sorted(whole)[len(whole) // 2] <= 1.0, whole
+    c.router.ip("addr", "del", source + "/32", "dev", "lo")
 
 
 def test_link_down_takes_the_routes_out(edge):
