@@ -4,6 +4,7 @@
 //	decode, hops, routes             a route message; what a million of them are stored in
 //	mirror, reconcile                kernel routes -> changes, reported once
 //	neighbor, install, interface     what we put into the kernel
+//	presence                         what we say to the wire
 //	held, repair                     what keeps it there
 //	space                            namespaces and domains
 //	mark, guard, sweep               whose it is, and what an earlier life left behind

@@ -109,6 +109,10 @@ int bridge_interface_queue(struct bridge *bridge, uint32_t id, int *fd, struct a
 // Carrier follows the port, within a few turns of the loop. Down invalidates the routes over it.
 void bridge_interface_carrier(struct bridge *bridge, uint32_t id, bool up);
 
+// Frames go and come by its port now: our addresses are announced there. moved: it is another place than before (port or
+// tags), where none of its neighbors need be the one that it was; they are forgotten and resolved anew.
+void bridge_interface_carried(struct bridge *bridge, uint32_t id, bool moved);
+
 // Managed neighbors (NTF_EXT_MANAGED): the kernel keeps resolving them.
 int bridge_neighbor_set(
 	struct bridge *bridge, uint32_t interface, const struct ip_address *address);

@@ -64,8 +64,9 @@ static int configure(struct host_interface *interface, bool fresh)
 		return err;
 	if (fresh)
 		kernel_link_one_queue(command, link.index); // without it all works, only dearer
+	bool other_mac = !declared->tun && memcmp(link.mac, declared->mac, 6) != 0;
 	bool same = link.up && link.mtu == declared->mtu && !(link.noarp && !declared->tun) &&
-		    (declared->tun || memcmp(link.mac, declared->mac, 6) == 0);
+		    !other_mac;
 	if (!same)
 		err = kernel_link_set(
 			command, link.index, declared->tun ? NULL : declared->mac, declared->mtu);
@@ -73,6 +74,8 @@ static int configure(struct host_interface *interface, bool fresh)
 		err = (fresh ? kernel_addresses_add : kernel_addresses_set)(
 			command, link.index, declared->address, declared->addresses);
 	interface->ifindex = (uint32_t)link.index;
+	if (!fresh && (other_mac || err > 0))
+		bridge_interface_carried(interface->domain->space->bridge, declared->id, true);
 	if (err >= 0)
 		err = install_rules(interface);
 	return err;
@@ -252,6 +255,14 @@ int bridge_interface_queue(struct bridge *bridge, uint32_t id, int *fd, struct a
 			"host interface \"%s\" has no queue to give: %s", interface->name,
 			strerror(-err));
 	return 0;
+}
+
+void bridge_interface_carried(struct bridge *bridge, uint32_t id, bool moved)
+{
+	struct host_interface *interface = idmap_get(&bridge->interfaces, id);
+
+	if (interface != NULL)
+		repair_carried(interface, moved); // thousands may move at once: not in this turn
 }
 
 void host_carrier_apply(struct host_interface *interface)

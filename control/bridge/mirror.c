@@ -16,6 +16,7 @@
 
 #include "control/bridge/kernel.h"
 #include "control/bridge/netns.h"
+#include "control/bridge/presence.h"
 #include "control/bridge/reconcile.h"
 #include "control/bridge/repair.h"
 
@@ -67,8 +68,10 @@ static void link_up(struct space *space, struct host_link *link)
 	link->running = true;
 	space->retry = true; // routes over it can be put in now
 	repair_soon(space->bridge);
-	if (link->interface)
+	if (link->interface) {
 		neighbors_retry(space->bridge, link->interface);
+		presence_say(link->interface);
+	}
 	mirror_resync(space);
 }
 

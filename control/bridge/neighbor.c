@@ -207,6 +207,21 @@ void neighbors_retry(struct bridge *bridge, struct host_interface *interface)
 			neighbor_start(bridge, interface, neighbor);
 }
 
+// The kernel forgets all neighbors of a device whose MAC is set, also when it has that one already.
+void neighbors_renew(struct host_interface *interface)
+{
+	struct space *space = interface->domain->space;
+	struct host_neighbor *neighbor;
+
+	if (interface->declared.tun || interface->ifindex == 0)
+		return;
+	kernel_link_set(&space->command, (int)interface->ifindex, interface->declared.mac, 0);
+	LIST_FOREACH (neighbor, &interface->neighbors, entry) {
+		set_state(interface, neighbor, NULL);
+		neighbor_start(space->bridge, interface, neighbor);
+	}
+}
+
 void neighbors_free(struct host_interface *interface)
 {
 	struct host_neighbor *neighbor;

@@ -17,6 +17,7 @@
 #include "control/bridge/kernel.h"
 #include "control/bridge/mirror.h"
 #include "control/bridge/netns.h"
+#include "control/bridge/presence.h"
 #include "control/bridge/space.h"
 #include "control/bridge/tap.h"
 
@@ -161,6 +162,17 @@ static void look(struct host_interface *interface)
 		repair_done(space, "host interface", interface->name, words);
 }
 
+static void tell_the_wire(struct host_interface *interface)
+{
+	bool renew = interface->renew_due, say = interface->say_due;
+
+	interface->renew_due = interface->say_due = false;
+	if (renew)
+		neighbors_renew(interface);
+	if (say)
+		presence_say(interface);
+}
+
 static void queue(struct host_interface *interface)
 {
 	struct bridge *bridge = interface->domain->space->bridge;
@@ -180,6 +192,13 @@ void repair_interface(struct host_interface *interface)
 void repair_carrier(struct host_interface *interface)
 {
 	interface->carrier_due = true;
+	queue(interface);
+}
+
+void repair_carried(struct host_interface *interface, bool moved)
+{
+	interface->renew_due = interface->renew_due || moved;
+	interface->say_due = true;
 	queue(interface);
 }
 
@@ -268,6 +287,7 @@ static bool suspects(struct bridge *bridge, uint64_t end)
 			host_carrier_apply(interface);
 		if (doubt)
 			look(interface);
+		tell_the_wire(interface);
 		if (clock_ns() > end)
 			return TAILQ_EMPTY(&bridge->suspects);
 	}

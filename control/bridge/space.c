@@ -9,6 +9,7 @@
 #include "control/bridge/kernel.h"
 #include "control/bridge/mirror.h"
 #include "control/bridge/netns.h"
+#include "control/bridge/presence.h"
 #include "control/bridge/repair.h"
 
 #include <errno.h>
@@ -41,7 +42,11 @@ static int prepare(struct space *space)
 		return err;
 	netns_harden(space->shared, NULL);
 	err = netlink_open(&space->command, 0);
+	space->packets = presence_open();
 	netns_leave(back);
+	if (space->packets < 0)
+		bridge_log("warning", "msg=\"addresses cannot be announced\" netns=%s errno=%d",
+			space->name, -space->packets);
 	if (err == 0 && kernel_link_get(&space->command, "lo", &lo) == 0 && !lo.up)
 		err = kernel_link_set(&space->command, lo.index, NULL, 0);
 	if (err == 0)
@@ -64,7 +69,7 @@ struct space *space_open(
 	if (space == NULL)
 		return NULL;
 	space->bridge = bridge;
-	space->fd = space->command.fd = -1;
+	space->fd = space->command.fd = space->packets = -1;
 	space->shared = shared;
 	space->name = strdup(name);
 	TAILQ_INIT(&space->domains);
@@ -111,6 +116,8 @@ void space_close(struct space *space)
 	held_free(&space->held);
 	netlink_close(&space->command);
 	idmap_free(&space->tables);
+	if (space->packets >= 0)
+		close(space->packets);
 	if (space->fd >= 0)
 		close(space->fd);
 	LIST_REMOVE(space, entry);

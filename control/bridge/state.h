@@ -51,6 +51,7 @@ struct space {
 	struct held_list held; // our routes and rules
 	uint32_t domain_count, interface_count;
 	struct netlink command; // for requests answered at once
+	int packets;            // socket for announcements (presence.c), -1 = none
 	struct mirror *mirror;
 	struct idmap links;  // ifindex -> struct host_link
 	struct idmap tables; // kernel table -> struct host_domain
@@ -98,6 +99,7 @@ struct host_interface {
 	bool ruled;       // its rules are held (shared namespace)
 	bool suspect; // in the list of those to be looked at (repair.c), for its carrier or as a whole
 	bool carrier_due, doubt;
+	bool renew_due, say_due; // its neighbors are to be resolved anew; its addresses announced
 	uint32_t looked; // round that looked at it last
 	TAILQ_ENTRY(host_interface) suspects;
 	LIST_HEAD(neighbor_list, host_neighbor) neighbors;
@@ -141,6 +143,7 @@ void neighbors_unseen(struct space *space); // before a dump
 void neighbors_seen(struct space *space);   // after it
 void neighbors_down(struct host_interface *interface);
 void neighbors_retry(struct bridge *bridge, struct host_interface *interface);
+void neighbors_renew(struct host_interface *interface); // none of what it remembers may be so any more
 void neighbors_free(struct host_interface *interface);
 
 // install.c

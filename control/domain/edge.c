@@ -141,6 +141,7 @@ static bool on_found(void *ctx, uint16_t type, const void *record)
 
 	if (type == WIRE_INTERFACE_SET) {
 		hold_found(&domains->sync, record);
+		interface_placed(domains, record);
 		return false;
 	}
 	if (type == WIRE_VRF_STATS) { // of a full one: which routes have the places
@@ -286,6 +287,16 @@ static int on_queue(void *ctx, uint32_t interface, int *fd)
 		log_error("domain", "no host queue", log_number("interface", interface),
 			log_text("error", error.message));
 	return result;
+}
+
+static void on_placed(void *ctx, const struct wire_interface *record)
+{
+	interface_placed(ctx, record);
+}
+
+static void on_hosted(void *ctx, uint32_t interface)
+{
+	bridge_interface_carried(((struct domains *)ctx)->sync.bridge, interface, false);
 }
 
 static void on_vrf_stats(void *ctx, const struct wire_vrf_stats *stats)
@@ -443,8 +454,8 @@ static int create_speakers(struct domains *domains, struct api_error *error)
 static int start(struct domains *domains, struct api_error *error)
 {
 	const struct dataplane_callbacks callbacks = {domains, on_connected, on_disconnected,
-		on_found, on_ready, on_port, on_needed, on_vrf_stats, on_episode, on_queue,
-		on_describe, on_describe_route, on_state};
+		on_found, on_ready, on_port, on_needed, on_vrf_stats, on_episode, on_placed,
+		on_hosted, on_queue, on_describe, on_describe_route, on_state};
 	const struct timeval grace = {GRACE_S, 0}, second = {1, 0};
 	struct event_base *base = domains->sync.base;
 

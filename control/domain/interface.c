@@ -4,6 +4,9 @@
 //
 // A host interface carries the MAC address of its port, which only the data plane knows, so it is made when the port has been
 // heard of; its session and neighbor come with it. What failed is tried again once a second.
+//
+// An interface that moves (port, tags) meets other routers there, under the same addresses perhaps. Only when the data plane
+// says that it has it at the new place may the kernel ask who is there: before that the old ones would answer.
 
 #include "control/domain/state.h"
 
@@ -166,6 +169,22 @@ void interface_carrier(struct domains *domains, struct realised *realised)
 		try(domains, realised);
 	else
 		set_carrier(domains, realised);
+}
+
+void interface_placed(struct domains *domains, const struct wire_interface *record)
+{
+	struct realised *realised = table_find(&domains->sync.realised, &record->interface);
+	const struct spot now = {
+		true, record->vlans, {record->vlan[0], record->vlan[1]}, record->port};
+
+	if (realised == NULL)
+		return;
+	const struct spot was = realised->spot;
+	bool moved = was.known && (was.port != now.port || was.vlans != now.vlans ||
+					  was.vlan[0] != now.vlan[0] || was.vlan[1] != now.vlan[1]);
+	realised->spot = now;
+	if (moved)
+		bridge_interface_carried(domains->sync.bridge, realised->id, true);
 }
 
 static void look_unmade(void *ctx, void *entry)

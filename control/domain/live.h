@@ -37,6 +37,12 @@ struct realised {
 	bool interface, peering; // the bridge has it
 	bool carrier_known, carrier;
 	uint8_t mac[6];
+	struct spot { // where the data plane has it, as it last said
+		bool known;
+		uint8_t vlans;
+		uint16_t vlan[2];
+		uint32_t port;
+	} spot;
 	char error[512];
 	bool heard;
 	struct speaker_state session;

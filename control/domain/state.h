@@ -283,6 +283,8 @@ void interface_set(struct domains *domains, const struct intent_interface *wante
 	const struct intent_interface *was, const struct fragment *fragment);
 void interface_filter(struct domain *domain); // its import policy is another
 void interface_unset(struct domains *domains, const struct intent_interface *was);
+// The data plane has it there.
+void interface_placed(struct domains *domains, const struct wire_interface *record);
 void interface_carrier(struct domains *domains, struct realised *realised);
 void interface_path(struct domains *domains, const struct realised *realised);
 bool retry_step(struct domains *domains, struct job *job);

@@ -152,6 +152,14 @@ static void on_hello(struct dataplane *d, const struct wire_hello *hello)
 	replay_read(d);
 }
 
+void dataplane_placed(struct dataplane *d, const struct record *record)
+{
+	if (record->key.type == WIRE_INTERFACE_SET && record->wanted && record->sent &&
+		record->queued == QUEUED_NO && record->under_way == 0)
+		d->callbacks.placed(d->callbacks.ctx,
+			(const struct wire_interface *)(const void *)record->value);
+}
+
 static void answer_records(struct dataplane *d, struct flight *flight,
 	const struct wire_failure *failure, unsigned int failures)
 {
@@ -174,6 +182,8 @@ static void answer_records(struct dataplane *d, struct flight *flight,
 				deletes ? "delete" : "set", text, strerror(-error));
 		}
 		record_answered(d->records, record, deletes, error);
+		if (error == 0 && !deletes)
+			dataplane_placed(d, record);
 	}
 	if (failures > 0 && !evtimer_pending(d->again, NULL))
 		schedule(d->again, REFUSED_MS); // conflicts are exchanged before that
@@ -222,6 +232,11 @@ static void answer_hosts(struct dataplane *d, const struct flight *flight,
 			if (host != NULL)
 				host->error = failure[i].error;
 		}
+	}
+	for (unsigned int i = 0; i < flight->count; i++) {
+		const struct host *host = table_find(&d->hosts, &flight->host[i]);
+		if (host != NULL && host->error == 0)
+			d->callbacks.hosted(d->callbacks.ctx, flight->host[i]);
 	}
 	if (failures > 0 && !evtimer_pending(d->again, NULL))
 		schedule(d->again, REFUSED_MS);

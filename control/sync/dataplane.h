@@ -44,6 +44,10 @@ struct dataplane_callbacks {
 	void (*needed)(void *ctx, const struct wire_needed *needed);
 	void (*vrf_stats)(void *ctx, const struct wire_vrf_stats *stats);
 	void (*episode)(void *ctx, const struct wire_episode *episode);
+	// It has this interface where the record says, and nothing newer waits to be told.
+	void (*placed)(void *ctx, const struct wire_interface *interface);
+	// It has the interface's host queue: what the kernel sends goes out.
+	void (*hosted)(void *ctx, uint32_t interface);
 	// A new host queue of the interface, 0 or -errno; the descriptor is closed by the caller.
 	int (*queue)(void *ctx, uint32_t interface, int *fd);
 	// One line for people about a record, e.g. "interface acme-ams-01/private".

@@ -88,6 +88,8 @@ struct dataplane {
 
 // dataplane.c
 void dataplane_set_state(struct dataplane *d, enum dataplane_state state);
+// The record was answered well: whoever is to know where the interface is now is told. Not of a record that is to go.
+void dataplane_placed(struct dataplane *d, const struct record *record);
 // reason NULL = nothing to complain about; retry_ms < 0 = never again.
 void dataplane_disconnect(struct dataplane *d, const char *reason, long retry_ms);
 

@@ -112,6 +112,8 @@ void exchange_answered(struct dataplane *d, struct flight *flight,
 		record_answered(d->records, record, false, error); // may free it
 		if (error == 0 && wanted && flight->parked)
 			records_set_again(d->records, record);
+		else if (error == 0 && wanted)
+			dataplane_placed(d, record);
 		else if (!wanted)
 			records_delete_again(d->records, record);
 	}

@@ -272,6 +272,10 @@ static int call_one(struct drive *drive, const json_t *call, struct api_error *e
 		return bridge_interface_carrier(
 			       bridge, id, json_is_true(json_object_get(call, "up"))),
 		       0;
+	if (strcmp(what, "carried") == 0)
+		return bridge_interface_carried(
+			       bridge, id, json_is_true(json_object_get(call, "moved"))),
+		       0;
 	if (strcmp(what, "neighbor") == 0)
 		return bridge_neighbor_set(bridge, id, &address);
 	if (strcmp(what, "neighbor-delete") == 0)

@@ -23,10 +23,10 @@ def build():
     return path
 
 
-def start_lab(build, host_domain):
+def start_lab(build, host_domain, kind=EdgeLab):
     for name in leftovers(PREFIX):
         run("ip", "netns", "del", name, check=False)
-    lab = EdgeLab(PREFIX, build, host_domain=host_domain)
+    lab = kind(PREFIX, build, host_domain=host_domain)
     try:
         lab.make_network()
         lab.start_routers()

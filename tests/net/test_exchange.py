@@ -64,6 +64,8 @@ def test_two_attachments_change_places(edge):  # noqa: F811
     wait_for(edge.synced, 5, "synced")
     for c in (a, b):
         wait_for(lambda c=c: edge.whose_vnet(c) == c.vnet, 20, f"{c.name}'s own again")
+        # The other's router was met under the same address, and refused for its AS number.
+        wait_for(lambda c=c: edge.session(c) == "established", 20, f"{c.name}'s session again")
 
 
 def test_a_port_that_carries_less_is_a_problem(edge):  # noqa: F811

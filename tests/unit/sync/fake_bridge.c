@@ -83,6 +83,10 @@ void bridge_interface_carrier(struct bridge *bridge, uint32_t id, bool up)
 	fake_bridge.carrier[id] = up;
 }
 
+void bridge_interface_carried(struct bridge *bridge, uint32_t id, bool moved)
+{
+}
+
 int bridge_neighbor_set(struct bridge *bridge, uint32_t interface, const struct ip_address *address)
 {
 	return fake_bridge.refuse_neighbor;
