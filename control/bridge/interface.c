@@ -171,11 +171,10 @@ int bridge_interface_set(
 	bool fresh = interface == NULL;
 	if (fresh) {
 		interface = calloc(1, sizeof(*interface));
-		if (interface == NULL || idmap_set(&bridge->interfaces, declared->id, interface)) {
-			free(interface);
+		if (interface == NULL)
 			return api_fail(error, API_INTERNAL, NULL,
 				"host interface \"%s\": no memory", declared->name);
-		}
+		idmap_set(&bridge->interfaces, declared->id, interface);
 		domain->space->interface_count++;
 		domain->space->mark_old = true;
 		interface->anchor = -1;

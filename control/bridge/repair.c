@@ -382,7 +382,7 @@ void repair_round(struct bridge *bridge)
 	if (!bridge->round_devices) {
 		bridge->round_devices = true;
 		bridge->round_cursor = 0;
-		bridge->looks_left = bridge->interfaces.count / ROUND_S;
+		bridge->looks_left = bridge->interfaces.cells.count / ROUND_S;
 		if (bridge->looks_left < ROUND_LEAST)
 			bridge->looks_left = ROUND_LEAST;
 	}

@@ -148,36 +148,19 @@ static bool name_valid(const char *name)
 	return len > 0 && len <= 64 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
 }
 
-static int domain_add(struct host_domain *domain, struct api_error *error)
+static void domain_add(struct host_domain *domain)
 {
 	struct bridge *bridge = domain->space->bridge;
 
 	TAILQ_INSERT_TAIL(&domain->space->domains, domain, entry);
 	domain->space->domain_count++;
-	int err = idmap_set(&domain->space->tables, domain->table, domain);
-	if (err == 0)
-		err = idmap_set(&bridge->domains, domain->id, domain);
-	if (err)
-		return api_fail(
-			error, API_INTERNAL, NULL, "domain \"%s\": no memory", domain->name);
+	idmap_set(&domain->space->tables, domain->table, domain);
+	idmap_set(&bridge->domains, domain->id, domain);
 	if (domain->space->shared)
 		domain->space->mark_old = true; // one file for all: with the next tick
 	else
 		guard_write(domain->space);
 	mirror_resync(domain->space);
-	return 0;
-}
-
-// A domain that could not be added is not there: the next bridge_domain_set() makes it from the beginning.
-static int domain_undo(struct host_domain *domain, int err)
-{
-	struct space *space = domain->space;
-
-	domain_free(domain);
-	if (TAILQ_EMPTY(&space->domains))
-		space_close(
-			space); // the namespace may be an earlier culvertd's, with devices that forward
-	return err;
 }
 
 int bridge_domain_set(
@@ -214,8 +197,8 @@ int bridge_domain_set(
 	domain->space = space;
 	domain->table = shared ? TABLE_BASE + declared->id : RT_TABLE_MAIN;
 	domain->sync = DOMAIN_WAITING;
-	int err = domain_add(domain, error);
-	return err == 0 ? 0 : domain_undo(domain, err);
+	domain_add(domain);
+	return 0;
 }
 
 void domain_free(struct host_domain *domain)

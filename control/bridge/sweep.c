@@ -266,8 +266,8 @@ static int refusal(struct bridge *bridge, const struct bridge_sweep *sweep,
 			claims.foreign, claims.edge, claims.store);
 		return -ESTALE;
 	}
-	if (sweep->force || (!too_many(count->interfaces, bridge->interfaces.count) &&
-				    !too_many(count->domains, bridge->domains.count)))
+	if (sweep->force || (!too_many(count->interfaces, bridge->interfaces.cells.count) &&
+				    !too_many(count->domains, bridge->domains.cells.count)))
 		return 0;
 	api_fail(error, API_REFUSED,
 		"check the configuration; if it is right: culvertctl edge adopt",
