@@ -17,6 +17,9 @@
 //   - A counter is an exact JSON integer. A rate is an integer in bit/s, a time a UNIX time in whole seconds,
 //     a duration a number of seconds; null where it is not known (yet).
 //   - "in" is from the customer towards the cloud, "out" the other way.
+//   - What only the data plane can tell (circuit.stats, route.get, route.summary, neighbor.list, drops, port.status) is null
+//     while none is connected, or its counters cannot be read. Such an answer has a member "unknown": null when all is known,
+//     else {"message": "the data plane is not connected: ..", "hint": "start culvert-dataplane"}.
 //   - A list answers {"items": [...], "next": null | "cursor"}; ask again with {"cursor": next}. `limit` is at most
 //     API_PAGE_MAX and API_PAGE when not given. Order is stable: by name, prefix, then whatever is left.
 //   - A routing domain is named "peering/acme-ams-01/private", "vnet/acme-prod" or "underlay".
@@ -103,7 +106,7 @@
 #define API_AUDIT_LIST "audit.list"
 
 // --- route thread: control/sync/methods.c ------------------------------------------------------------------
-// A *selector* is at most one of "circuit", "peering" (acme-ams-01/private), "vnet", "domain" (see above); an
+// A *selector* is at most one of "circuit", "peering" (acme-ams-01/private), "vnet", "domain" (see above), two are refused; an
 // object that does not exist is API_NOT_FOUND, no selector means everything of this edge.
 
 // {} ->
@@ -119,8 +122,8 @@
 //             "drift_last": "",                // what was put back last, "route 10.9.0.0/16 table 254 removed"
 //             "quarantined": 0},
 //  "circuits": {"up": 1, "degraded": 1, "down": 0, "disabled": 0, "partial": 0},
-//  "sessions": {"established": 2, "down": 0},
-//  "routes": {"learned": 12, "rejected": 2, "held": 0, "installed": 42},
+//  "sessions": {"established": 2, "static": 0, "down": 0},    // static: up, no BGP is spoken
+//  "routes": {"learned": 12, "rejected": 2, "held": 0, "installed": 42},   // installed: null without a data plane
 //  "problems": [{"object": "circuit/acme-ams-01", "message": "secondary link on ams2 is unknown", "hint": "" }]}
 #define API_STATUS "status"
 
@@ -175,7 +178,7 @@
 // {selector?, "state"?: "installed", "prefix"?: "10.0.0.0/8" (it and what is inside), "limit"?, "cursor"?} -> items:
 // {"domain": "peering/acme-ams-01/private", "prefix": "10.1.0.0/16",
 //  "state": "installed",   // installed | accepted (not yet or not chosen) | held (over the limit) | rejected | advertised
-//  "origin": "bgp",        // bgp | vnet (a vNet's own) | connection (of a joined domain) | static | connected
+//  "origin": "bgp",        // bgp | vnet (a vNet's own) | connection (of a joined domain) | static (of the model) | connected
 //  "from": "peering/acme-ams-01/private" | null,            // the domain it came from, when another
 //  "rule": null, "object": null,                            // of a rejected one, as in bridge.h
 //  "nexthops": [{"via": "169.254.10.1", "interface": "acme-ams-01/private", "weight": 1, "usable": true}]}
@@ -192,7 +195,7 @@
 
 // {selector?, "limit"?, "cursor"?} -> items:
 // {"domain", "interface": "acme-ams-01/private", "address": "169.254.10.1", "mac": "02:00:00:00:00:01" | null,
-//  "state": "usable" | "unresolved", "since": 1789990000}
+//  "state": "usable" | "unresolved" | null, "since": 1789990000}
 #define API_NEIGHBOR_LIST "neighbor.list"
 
 // {"circuit"?, "vnet"?, "port"?, "limit"?, "cursor"?} -> {"items": [...], "next", "total": 12} with items:
@@ -203,7 +206,7 @@
 
 // {"port"?} -> items, this edge's ports:
 // {"port": "wan0", "role": "customer" | "core", "device": "net_af_packet0" | null, "mac": "02:..", "mtu": 1500,
-//  "state": "up" | "down" | "missing", "since": 1789990000, "rx_packets", "rx_bytes", "tx_packets", "tx_bytes",
+//  "state": "up" | "down" | "missing" | "unknown", "since": 1789990000, "rx_packets", "rx_bytes", "tx_packets", "tx_bytes",
 //  "rx_missed", "unclassified"}
 #define API_PORT_STATUS "port.status"
 

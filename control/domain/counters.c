@@ -264,6 +264,11 @@ void counters_limiter(const struct sync *sync, uint64_t uid, struct limiter_coun
 	counters->limited_rate = sample->limited_rate;
 }
 
+bool counters_readable(const struct sync *sync)
+{
+	return sync->stats != NULL && stats_reader_refresh(sync->stats) == 0;
+}
+
 bool counters_interface(const struct sync *sync, uint64_t uid, struct stats_interface *sum,
 	struct stats_sparse *sparse)
 {

@@ -17,10 +17,16 @@ static const char *name_of_interface(const struct sync *sync, uint32_t id)
 				: "(deleted)";
 }
 
+const struct intent_domain *domain_wanted(const struct domains *domains, uint32_t id)
+{
+	const struct domain *domain = domain_find(domains, id);
+	return domain != NULL ? domain->wanted : NULL;
+}
+
 static const char *name_of_domain(const struct sync *sync, uint32_t id)
 {
-	const struct domain *domain = domain_find(sync->domains, id);
-	return domain != NULL && domain->wanted != NULL ? domain->wanted->name : "(deleted)";
+	const struct intent_domain *wanted = domain_wanted(sync->domains, id);
+	return wanted != NULL ? wanted->name : "(deleted)";
 }
 
 void sync_describe(const struct sync *sync, const struct record *record, char *text, size_t size)
@@ -142,6 +148,12 @@ static void tell_learned(
 	}
 }
 
+// What a customer's side brings, by BGP or, where none is spoken, by the model.
+static const char *learned_origin(const struct domain *domain)
+{
+	return domain->wanted != NULL && domain->wanted->routes.count > 0 ? "static" : "bgp";
+}
+
 static void tell(const struct domain *domain, const struct prefix *prefix, struct route_info *info)
 {
 	const struct sync *sync = &domain->domains->sync;
@@ -156,11 +168,13 @@ static void tell(const struct domain *domain, const struct prefix *prefix, struc
 	info->from = info->installed ? prefix->from : domain->id;
 	info->hops = 0;
 	if (info->installed) {
-		info->origin = origin_name((enum origin)prefix->route.origin);
+		info->origin = prefix->route.origin == ORIGIN_BGP
+				       ? learned_origin(domain)
+				       : origin_name((enum origin)prefix->route.origin);
 		tell_group(sync, prefix->group, info);
 		return;
 	}
-	info->origin = "bgp";
+	info->origin = learned_origin(domain);
 	if (prefix_place(prefix) == PLACE_REFUSED)
 		info->rule = decide_rejecting(domain, prefix);
 	tell_learned(domain, prefix, info);

@@ -15,6 +15,8 @@
 
 struct event_base;
 struct fragments;
+struct intent_domain;
+struct intent_interface;
 struct json_t;
 struct node;
 struct policy;
@@ -69,6 +71,12 @@ enum source {
 	SOURCE_WAITING, // it cannot be made now: what it brought stays for a while
 	SOURCE_EMPTY,   // given up: its session is down, or it took too long
 };
+
+// As it is configured, NULL = it is not. Borrowed until the next turn.
+const struct intent_domain *domain_wanted(const struct domains *domains, uint32_t id);
+// The core interface and next hop by which an address of the underlay is reached, longest prefix first. NULL = none.
+const struct intent_interface *underlay_way(
+	const struct domains *domains, const struct ip_address *address, struct ip_address *via);
 
 struct domain_counts {          // of one family; prefixes
 	unsigned int learned;   // all that the kernel said

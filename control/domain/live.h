@@ -18,7 +18,6 @@
 
 #define PORTS_MAX 64
 
-struct desired;
 struct domain;
 struct domains;
 struct fragment;
@@ -74,9 +73,9 @@ struct tunnel {
 
 // What keeps us from touching this host (hold.c).
 struct hold {
-	bool open;                    // nothing does
-	bool adopted;                 // an administrator has said so
-	bool force;                   // the next sweep of the kernel may take any number
+	bool open;    // nothing does
+	bool adopted; // an administrator has said so
+	bool force;   // the next sweep of the kernel may take any number
 	// Interfaces that the data plane had when we came: all, not configured, and without a deletion in the store's history.
 	unsigned int found, going, unexplained;
 	char message[256], hint[256]; // why not
@@ -109,8 +108,6 @@ struct sync {
 	struct records records;
 	struct hops hops;
 	struct domains *domains;
-	struct desired *desired; // of rpc/answers, which makes and frees it
-	bool desired_whole;      // it was made of all fragments of its publication
 	bool ready; // the data plane's next hops were read back: the ledger may be filled
 	struct table realised, tunnels;
 	struct port_state port[PORTS_MAX];
@@ -169,6 +166,8 @@ void counters_limiter(const struct sync *sync, uint64_t uid, struct limiter_coun
 void counters_episode(struct sync *sync, const struct wire_episode *episode);
 // UNIX time since when it has been dropping, now or within the last minute; 0 = it has not.
 uint64_t counters_limited_since(const struct limiter_counters *counters);
+// Whether there is a segment, and it can be read.
+bool counters_readable(const struct sync *sync);
 // False: no counters of this uid.
 bool counters_interface(const struct sync *sync, uint64_t uid, struct stats_interface *sum,
 	struct stats_sparse *sparse);

@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// The core interface and next hop by which an address is reached, longest prefix first. NULL = none.
-static const struct intent_interface *way_to(
+const struct intent_interface *underlay_way(
 	const struct domains *domains, const struct ip_address *address, struct ip_address *via)
 {
 	const struct domain *underlay = domain_find(domains, INTENT_UNDERLAY_ID);
@@ -39,7 +38,7 @@ static const struct intent_interface *way_to(
 			route->prefix.len <= len)
 			continue;
 		const struct domains direct = {.domains = {.count = 0}, .cores = domains->cores};
-		const struct intent_interface *core = way_to(&direct, &route->via, &ignored);
+		const struct intent_interface *core = underlay_way(&direct, &route->via, &ignored);
 		if (core == NULL)
 			continue;
 		best = core;
@@ -104,7 +103,8 @@ static void expect_neighbor(struct domains *domains, const struct tunnel *tunnel
 static void find_way(struct domains *domains, struct tunnel *tunnel)
 {
 	struct ip_address via;
-	const struct intent_interface *core = way_to(domains, &tunnel->wanted->tunnel.remote, &via);
+	const struct intent_interface *core =
+		underlay_way(domains, &tunnel->wanted->tunnel.remote, &via);
 	uint32_t old_core = tunnel->core;
 	struct ip_address old_via = tunnel->via;
 

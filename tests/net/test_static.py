@@ -45,6 +45,15 @@ def test_routes_in_place_of_bgp(edge):
     wait_for(lambda: edge.installed(acme, PREMISES), 10, "the model's route installed")
     wait_for(lambda: edge.reaches_vnet(acme), 10, "traffic to the vNet and back")
     assert edge.rejected(acme) == {"10.9.1.0/24": "vnet-prefix"}
+    told = edge.json("route", "list", "--peering", peering)["items"]
+    assert sorted((r["prefix"], r["state"], r["origin"]) for r in told if r["origin"] not in ("vnet", "connection", "connected")) == [
+        (PREMISES, "installed", "static"), ("10.9.1.0/24", "rejected", "static")]
+    [session] = [s for s in edge.json("peering", "status", peering)["items"] if s["session"] == "static"]
+    assert (session["accepted"], session["rejected"]) == (1, 1)
+    [summary] = edge.json("route", "summary", "--peering", peering)["items"]
+    assert (summary["learned"], summary["accepted"], summary["rejected"]) == (2, 1, 1)
+    sessions = edge.status()["sessions"]
+    assert (sessions["static"], sessions["established"]) == (1, len(edge.customers) - 1), sessions
     assert edge.circuit_status(acme)["state"] != "down"
     if edge.host_domain == "netns":
         wait_for(lambda: len(speaker_pids(edge)) == birds - 1, 15, "his BIRD ends")

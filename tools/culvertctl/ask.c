@@ -91,6 +91,20 @@ json_t *ask_list(struct context *context, const char *method, json_t *params, in
 	return NULL;
 }
 
+int tell_unknown(const json_t *answer)
+{
+	const json_t *unknown = json_object_get(answer, "unknown");
+	const char *message = json_string_value(json_object_get(unknown, "message"));
+	const char *hint = json_string_value(json_object_get(unknown, "hint"));
+
+	if (!json_is_object(unknown))
+		return 0;
+	fprintf(stderr, "warning: not all is known: %s\n", message == NULL ? "?" : message);
+	if (hint != NULL && *hint != '\0')
+		fprintf(stderr, "hint: %s\n", hint);
+	return api_code_exit(API_UNREACHABLE);
+}
+
 json_t *ask(struct context *context, int *status)
 {
 	return ask_method(context, context->command->method, json_incref(context->params), status);

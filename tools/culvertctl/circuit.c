@@ -235,12 +235,10 @@ static void print_direction(
 	if (!json_is_object(counters))
 		return;
 	printf("  %-3s  %s bit/s, %s packets, %s bytes, %s packets limited\n", direction,
-		json_is_integer(json_object_get(counters, "rate"))
-			? number_text(context, get_number(counters, "rate"), rate)
-			: "-",
-		number_text(context, get_number(counters, "packets"), packets),
-		number_text(context, get_number(counters, "bytes"), bytes),
-		number_text(context, get_number(counters, "limited_packets"), limited));
+		known_text(context, json_object_get(counters, "rate"), rate),
+		known_text(context, json_object_get(counters, "packets"), packets),
+		known_text(context, json_object_get(counters, "bytes"), bytes),
+		known_text(context, json_object_get(counters, "limited_packets"), limited));
 }
 
 static void print_state(const struct context *context, const char *state, const char *reason)

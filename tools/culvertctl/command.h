@@ -103,6 +103,8 @@ struct json_t *ask_method(
 	struct context *context, const char *method, struct json_t *params, int *status);
 struct json_t *ask_list(
 	struct context *context, const char *method, struct json_t *params, int *status);
+// An answer that lacks what only a data plane can tell: says so on stderr. Returns the exit status.
+int tell_unknown(const struct json_t *answer);
 void print_json(const struct json_t *value);
 
 // help.c, complete.c, manual.c

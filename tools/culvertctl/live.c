@@ -101,14 +101,14 @@ int run_status(struct context *context)
 
 // --- routes --------------------------------------------------------------------------------------------
 
-static void route_lines(const struct context *context, const json_t *answer)
+static void route_lines(const struct context *context, const json_t *answer, bool known)
 {
 	const json_t *route = json_object_get(answer, "route"), *nexthop;
 	size_t i;
 
 	if (!json_is_object(route)) {
-		printf("%s  %s  no route\n", get_text(answer, "domain"),
-			get_text(answer, "address"));
+		printf("%s  %s  %s\n", get_text(answer, "domain"), get_text(answer, "address"),
+			known ? "no route" : "-");
 		return;
 	}
 	printf("%s  %s -> %s %s", get_text(answer, "domain"), get_text(answer, "address"),
@@ -138,16 +138,18 @@ int run_route_get(struct context *context)
 	if (result == NULL)
 		return status;
 	items = json_object_get(result, "items");
+	bool known = !json_is_object(json_object_get(result, "unknown"));
 	if (context->json) {
 		print_json(result);
 	} else if (items == NULL) {
-		route_lines(context, result);
+		route_lines(context, result, known);
 	} else {
 		json_array_foreach (items, i, item)
-			route_lines(context, item);
+			route_lines(context, item, known);
 	}
+	status = tell_unknown(result);
 	json_decref(result);
-	return 0;
+	return status;
 }
 
 // --- drops ---------------------------------------------------------------------------------------------
@@ -165,10 +167,11 @@ int run_drops(struct context *context)
 	result = ask_list(context, context->command->method, json_incref(context->params), &status);
 	if (result == NULL)
 		return status;
+	status = tell_unknown(result);
 	if (context->json) {
 		print_json(result);
 		json_decref(result);
-		return 0;
+		return status;
 	}
 	table = table_create(context, titles);
 	json_array_foreach (json_object_get(result, "items"), i, item) {
@@ -179,9 +182,9 @@ int run_drops(struct context *context)
 		table_cell(table, get_text(item, "help"));
 	}
 	table_end(table);
-	printf("%s packets dropped\n", number_text(context, get_number(result, "total"), text));
+	printf("%s packets dropped\n", known_text(context, json_object_get(result, "total"), text));
 	json_decref(result);
-	return 0;
+	return status;
 }
 
 // --- sessions ------------------------------------------------------------------------------------------

@@ -127,7 +127,8 @@ int print_manual(void)
 	printf("# FIELDS\n\n");
 	print_nouns();
 	printf("# EXIT STATUS\n\n"
-	       "0 ok, 1 refused, 2 usage, 3 not found, 4 daemon unreachable, 5 denied, 6 invalid "
+	       "0 ok, 1 refused, 2 usage, 3 not found, 4 daemon unreachable, or no data plane is "
+	       "connected that could tell what was asked for, 5 denied, 6 invalid "
 	       "configuration, 7 conflict (another revision), 8 time-out, 10 *config diff* found "
 	       "changes. What went wrong stands on standard error as *error:* and *hint:*.\n\n"
 	       "# ENVIRONMENT\n\n*CULVERT_SOCKET*\n\tthe control socket, unless *-s* names one\n\n"

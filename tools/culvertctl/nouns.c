@@ -22,13 +22,13 @@ static int print_items(struct context *context, json_t *result)
 
 	if (context->json) {
 		print_json(result);
-		return 0;
+		return tell_unknown(result);
 	}
 	table = table_of_columns(context, context->command->columns);
 	json_array_foreach (items, i, item)
 		table_row(table, context->command->columns, item);
 	table_end(table);
-	return 0;
+	return tell_unknown(result);
 }
 
 int run_list(struct context *context)
@@ -194,8 +194,8 @@ int run_write(struct context *context)
 
 // --- ports: configuration and what they are doing --------------------------------------------------------
 
-// Puts each port's live part under "status"; ports of other edges have none.
-static int add_status(struct context *context, json_t *items)
+// Puts each port's live part under "status", and beside the items what of it is not known; ports of other edges have none.
+static int add_status(struct context *context, json_t *result, json_t *items)
 {
 	json_t *live, *item, *status_item;
 	const char *edge;
@@ -207,6 +207,7 @@ static int add_status(struct context *context, json_t *items)
 		return status;
 	live = ask_method(context, API_PORT_STATUS, NULL, &status);
 	edge = get_text(hello, "edge");
+	json_object_set(result, "unknown", json_object_get(live, "unknown"));
 	json_array_foreach (items, i, item) {
 		json_object_set_new(item, "status", json_null());
 		if (strcmp(get_text(item, "edge"), edge) != 0)
@@ -257,7 +258,7 @@ int run_port_list(struct context *context)
 	if (result == NULL)
 		return status;
 	items = json_object_get(result, "items");
-	status = add_status(context, items);
+	status = add_status(context, result, items);
 	if (status == 0 && context->json) {
 		print_json(result);
 	} else if (status == 0) {
@@ -266,6 +267,8 @@ int run_port_list(struct context *context)
 			port_row(context, table, item);
 		table_end(table);
 	}
+	if (status == 0)
+		status = tell_unknown(result);
 	json_decref(result);
 	return status;
 }
@@ -280,7 +283,7 @@ int run_port_show(struct context *context)
 		return status;
 	port = json_object_get(result, "object");
 	items = json_pack("[O]", port);
-	status = add_status(context, items);
+	status = add_status(context, result, items);
 	if (status == 0 && context->json) {
 		print_json(result);
 	} else if (status == 0) {
@@ -295,6 +298,8 @@ int run_port_show(struct context *context)
 		}
 		json_decref(live);
 	}
+	if (status == 0)
+		status = tell_unknown(result);
 	json_decref(items);
 	json_decref(result);
 	return status;

@@ -56,11 +56,8 @@ static void rate_cell(
 	const struct context *context, struct table *table, const json_t *object, const char *key)
 {
 	char text[TEXT_MAX];
-	const json_t *value = json_object_get(object, key);
 
-	table_cell(table, json_is_integer(value)
-				  ? number_text(context, json_integer_value(value), text)
-				  : NULL);
+	table_cell(table, known_text(context, json_object_get(object, key), text));
 }
 
 // "312.5k (50ms)"
@@ -196,6 +193,7 @@ int run_circuit_stats(struct context *context)
 			print_drops(context, links);
 		}
 	}
+	status = tell_unknown(result);
 	json_decref(result);
-	return 0;
+	return status;
 }

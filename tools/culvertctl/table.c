@@ -64,6 +64,11 @@ const char *number_text(const struct context *context, int64_t value, char text[
 	return text;
 }
 
+const char *known_text(const struct context *context, const json_t *value, char text[TEXT_MAX])
+{
+	return json_is_integer(value) ? number_text(context, json_integer_value(value), text) : "-";
+}
+
 const char *age_text(int64_t since, char text[TEXT_MAX])
 {
 	int64_t age = (int64_t)time(NULL) - since;

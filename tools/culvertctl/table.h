@@ -39,6 +39,9 @@ void table_end(struct table *table); // prints and frees
 
 #define TEXT_MAX 512
 const char *number_text(const struct context *context, int64_t value, char text[TEXT_MAX]);
+// "-" for what is not a number, since it is not known.
+const char *known_text(
+	const struct context *context, const struct json_t *value, char text[TEXT_MAX]);
 const char *age_text(int64_t since, char text[TEXT_MAX]);
 const char *time_text(int64_t when, char text[TEXT_MAX]);
 // Any JSON value as one line. A new string for free().

@@ -11,7 +11,7 @@
 #include "control/domain/domain.h"
 #include "control/rpc/answers/methods.h"
 #include "control/domain/live.h"
-#include "control/rpc/answers/desired.h"
+#include "control/model/intent.h"
 
 struct circuit;
 struct link;
@@ -32,40 +32,76 @@ static inline bool page_full(const struct page *page)
 {
 	return page->more;
 }
+json_t *page_answer(struct page *page); // its items go with it
 void page_reply(struct page *page, struct rpc_call *call);
 
-// The domains a call is about. False: no such object, and the call has been answered.
+// The domains a call is about.
 struct selection {
 	bool all;
-	const char *circuit,
-		*domain; // name of one domain, or of the circuit whose domains are meant
-	char text[DOMAIN_NAME_MAX];
+	enum noun_id noun; // else of this object, or of its
+	bool children;
+	char name[OBJECT_NAME_MAX];
 };
+// False: no such object, or more than one is named, and the call has been answered.
 bool selection_start(struct selection *selection, struct rpc_call *call);
-bool selection_has(const struct selection *selection, const struct desired_domain *domain);
+bool selection_has(const struct selection *selection, const struct intent_domain *domain);
+
+// Which of these parameters is given, NULL = none. False: more than one, and the call has been answered.
+bool one_of(struct rpc_call *call, const char *const *names, const char **given);
+// NULL is fine. False: there is no such object, and the call has been answered.
+bool find_object(struct rpc_call *call, enum noun_id noun, const char *name);
 
 // NULL: nothing has been published yet; the call has been answered.
 struct sync *call_sync(struct rpc_call *call);
 
-json_t *json_u64(uint64_t value);
-json_t *json_address(const struct ip_address *address); // null for none
-const char *domain_name(const struct sync *sync, uint32_t id);
+// objects.c: what is configured here. Everything is borrowed until the next turn.
+const struct model *model_of(const struct sync *sync);
+// NULL: the object means nothing here.
+const struct fragment *fragment_of(const struct sync *sync, enum noun_id noun, const char *name);
+struct walk { // zeroed: at the beginning
+	unsigned int part;
+	bool again; // the one of this name comes once more
+	char name[OBJECT_NAME_MAX];
+};
+// Fragments whose first domain is one that was asked for, the underlay's first, then by name. NULL: that was all.
+const struct fragment *next_domain(
+	const struct sync *sync, const struct selection *selection, struct walk *walk);
+// Fragments that may have interfaces.
+const struct fragment *next_interfaces(const struct sync *sync, struct walk *walk);
+void walk_to(
+	struct walk *walk, const struct fragment *fragment); // next_domain() gives it once more
+const struct fragment *domain_named(const struct sync *sync, const char *name);    // NULL = none
+const struct intent_interface *interface_of(const struct sync *sync, uint32_t id); // NULL = none
+const char *domain_name(const struct sync *sync, uint32_t id);                     // "" = none
 const char *interface_name(const struct sync *sync, uint32_t id);
 
+json_t *json_u64(uint64_t value);
+json_t *json_known(bool known, uint64_t value);         // null when it is not
+json_t *json_address(const struct ip_address *address); // null for none
+
+// What only a data plane can tell is null in an answer while none is connected, or its counters cannot be read. Adds the
+// member "unknown" that says so: null, or {"message", "hint"}.
+bool dataplane_tells(const struct sync *sync);
+json_t *with_unknown(const struct sync *sync, bool counters, json_t *answer);
+
 // circuits
-enum link_state { STATE_UP, STATE_DEGRADED, STATE_DOWN, STATE_DISABLED, STATE_UNKNOWN, STATE_PARTIAL };
+enum link_state {
+	STATE_UP,
+	STATE_DEGRADED,
+	STATE_DOWN,
+	STATE_DISABLED,
+	STATE_UNKNOWN,
+	STATE_PARTIAL
+};
 const char *state_name(enum link_state state);
 const char *role_name(const struct link *link);
 bool link_is_ours(const struct sync *sync, const struct link *link);
-const struct desired_interface *attachment_of(
+const struct intent_interface *attachment_of(
 	const struct sync *sync, const struct peering *peering, const struct link *link);
-bool find_circuit(struct rpc_call *call, const struct sync *sync, const char *name);
-// Counters of one direction of a link, in short or with everything there is to say; null when it is not ours.
-json_t *direction_json(
-	const struct sync *sync, const struct link *link, const char *direction, bool full);
+// Counters of both directions of a link, "in" and "out", in short or with everything there is to say; null when it is not ours.
+void add_directions(const struct sync *sync, const struct link *link, bool full, json_t *json);
 
-// Numbers of both families; all zero when the domain is not there.
-struct domain_counts counts_of(const struct sync *sync, uint32_t domain);
+struct domain_counts both_families(const struct domain_status *status);
 
 void method_status(struct rpc_call *call);
 void method_circuit_status(struct rpc_call *call);

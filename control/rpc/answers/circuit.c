@@ -11,11 +11,8 @@
 #include "control/model/peering.h"
 #include "control/model/vnet.h"
 #include "control/node.h"
-#include "control/publication.h"
 #include "control/status/status.h"
-#include "control/model/ids.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,32 +22,20 @@ const char *role_name(const struct link *link)
 	return link->role == LINK_PRIMARY ? "primary" : "secondary";
 }
 
-static const struct model *model_of(const struct sync *sync)
-{
-	return sync->desired->publication->model;
-}
-
 bool link_is_ours(const struct sync *sync, const struct link *link)
 {
 	return strcmp(link->edge, sync->node->edge) == 0;
 }
 
-const struct desired_interface *attachment_of(
+const struct intent_interface *attachment_of(
 	const struct sync *sync, const struct peering *peering, const struct link *link)
 {
-	struct id id = ids_of(sync->desired->publication->ids, ID_INTERFACE, "attachment/%s/%s",
-		peering->object.name, role_name(link));
-	return id.id != 0 ? desired_interface(sync->desired, id.id) : NULL;
-}
+	const struct fragment *fragment = fragment_of(sync, NOUN_PEERING, peering->object.name);
 
-static const char *session_text(const struct sync *sync, const struct desired_interface *attachment)
-{
-	const struct realised *realised =
-		attachment != NULL ? table_find(&sync->realised, &attachment->id) : NULL;
-
-	if (attachment == NULL || realised == NULL || !realised->heard)
-		return "down";
-	return realised->session.state;
+	for (unsigned int i = 0; fragment != NULL && i < fragment->interfaces.count; i++)
+		if (strcmp(fragment->interfaces.item[i].link, link->object.name) == 0)
+			return &fragment->interfaces.item[i];
+	return NULL;
 }
 
 // --- circuit.status ------------------------------------------------------------------------------------
@@ -58,22 +43,23 @@ static const char *session_text(const struct sync *sync, const struct desired_in
 static json_t *session_json(
 	const struct sync *sync, const struct peering *peering, const struct link *link)
 {
-	const struct desired_interface *attachment = attachment_of(sync, peering, link);
+	const struct intent_interface *attachment = attachment_of(sync, peering, link);
 	struct ip_address local = peering_local(peering, link),
 			  remote = peering_remote(peering, link);
 	const struct realised *realised =
 		attachment != NULL ? table_find(&sync->realised, &attachment->id) : NULL;
 	bool heard = realised != NULL && realised->heard;
-	struct domain_counts all = {0};
 	struct domain_status status = {0};
 
-	if (attachment != NULL) {
-		all = counts_of(sync, attachment->record.vrf);
-		domain_status(sync->domains, attachment->record.vrf, &status);
-	}
+	if (attachment != NULL)
+		domain_status(sync->domains, attachment->domain, &status);
+	struct domain_counts all = both_families(&status);
 	json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:i}",
 		"peering", peering->object.name, "session",
-		link_is_ours(sync, link) ? session_text(sync, attachment) : "unknown", "detail",
+		!link_is_ours(sync, link) ? "unknown"
+		: heard                   ? realised->session.state
+					  : "down",
+		"detail",
 		heard              ? realised->session.detail
 		: realised != NULL ? realised->error
 				   : "",
@@ -84,8 +70,8 @@ static json_t *session_json(
 		(int)all.held, "advertised", (int)(heard ? realised->session.exported : 0), "limit",
 		(int)status.limit[0]);
 	json_object_set_new(json, "since",
-		heard && realised->session.since != 0 ? json_u64(realised->session.since)
-						      : json_null());
+		json_known(heard && realised->session.since != 0,
+			heard ? realised->session.since : 0));
 	return json;
 }
 
@@ -108,20 +94,20 @@ static json_t *link_json(const struct sync *sync, const struct link *link)
 		if (peering_subnet(peering, link) != NULL)
 			json_array_append_new(peerings, session_json(sync, peering, link));
 	}
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "link", role_name(link),
+	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "link", role_name(link),
 		"edge", link->edge, "port", link->port, "vlan", vlan, "state",
 		status != NULL ? status->state : "unknown", "reason",
-		status != NULL ? status->reason : "", "in", direction_json(sync, link, "in", false),
-		"out", direction_json(sync, link, "out", false), "peerings", peerings);
+		status != NULL ? status->reason : "", "peerings", peerings);
+	add_directions(sync, link, false, json);
+	return json;
 }
 
 // Why a vNet has no tunnel here although the model gives it one, "" = it is not known.
 static const char *without_tunnel(const struct sync *sync, const char *vnet)
 {
-	for (unsigned int i = 0; i < sync->desired->problems.count; i++)
-		if (strcmp(sync->desired->problems.item[i].object, vnet) == 0)
-			return sync->desired->problems.item[i].message;
-	return "";
+	const struct fragment *fragment = fragment_of(sync, NOUN_VNET, vnet);
+	return fragment != NULL && fragment->problems.count > 0 ? fragment->problems.item[0].message
+								: "";
 }
 
 // Of the vNets it is connected to: what they have from this edge. Without it the customer reaches nothing, however well
@@ -166,27 +152,10 @@ static json_t *circuit_json(const struct sync *sync, const struct circuit *circu
 		tunnels_json(sync, circuit));
 }
 
-bool find_circuit(struct rpc_call *call, const struct sync *sync, const char *name)
+static bool is_of(const struct sync *sync, const struct object *object, const char *customer)
 {
-	struct api_error error;
-
-	if (name == NULL || model_circuit(model_of(sync), name) != NULL)
-		return true;
-	api_fail(&error, API_NOT_FOUND, "culvertctl circuit list", "no circuit named \"%s\"", name);
-	rpc_fail(call, &error);
-	return false;
-}
-
-static bool find_customer(struct rpc_call *call, const struct sync *sync, const char *name)
-{
-	struct api_error error;
-
-	if (name == NULL || model_customer(model_of(sync), name) != NULL)
-		return true;
-	api_fail(&error, API_NOT_FOUND, "culvertctl customer list", "no customer named \"%s\"",
-		name);
-	rpc_fail(call, &error);
-	return false;
+	const char *owner = object_customer(model_of(sync), object);
+	return owner != NULL && strcmp(owner, customer) == 0;
 }
 
 void method_circuit_status(struct rpc_call *call)
@@ -196,15 +165,17 @@ void method_circuit_status(struct rpc_call *call)
 
 	if (sync == NULL)
 		return;
-	const char *name = rpc_string(call, "circuit"), *customer = rpc_string(call, "customer");
-	if (!find_circuit(call, sync, name) || !find_customer(call, sync, customer) ||
-		!page_start(&page, call))
+	static const char *const selectors[] = {"circuit", "customer", NULL};
+	const char *name = rpc_string(call, "circuit"), *customer = rpc_string(call, "customer"),
+		   *given;
+	if (!one_of(call, selectors, &given) || !find_object(call, NOUN_CIRCUIT, name) ||
+		!find_object(call, NOUN_CUSTOMER, customer) || !page_start(&page, call))
 		return;
 	for (unsigned int i = 0; i < model_count(model_of(sync), NOUN_CIRCUIT) && !page_full(&page);
 		i++) {
 		const struct circuit *circuit = model_circuit_at(model_of(sync), i);
 		if ((name != NULL && strcmp(circuit->name, name) != 0) ||
-			(customer != NULL && strcmp(circuit->customer, customer) != 0) ||
+			(customer != NULL && !is_of(sync, &circuit->object, customer)) ||
 			!page_wants(&page))
 			continue;
 		json_array_append_new(page.items, circuit_json(sync, circuit));
@@ -214,17 +185,6 @@ void method_circuit_status(struct rpc_call *call)
 
 // --- peerings ------------------------------------------------------------------------------------------
 
-static bool find_peering(struct rpc_call *call, const struct sync *sync, const char *name)
-{
-	struct api_error error;
-
-	if (name == NULL || model_peering(model_of(sync), name) != NULL)
-		return true;
-	api_fail(&error, API_NOT_FOUND, "culvertctl peering list", "no peering named \"%s\"", name);
-	rpc_fail(call, &error);
-	return false;
-}
-
 void method_peering_status(struct rpc_call *call)
 {
 	struct sync *sync = call_sync(call);
@@ -232,9 +192,11 @@ void method_peering_status(struct rpc_call *call)
 
 	if (sync == NULL)
 		return;
-	const char *name = rpc_string(call, "peering"), *circuit = rpc_string(call, "circuit");
-	if (!find_peering(call, sync, name) || !find_circuit(call, sync, circuit) ||
-		!page_start(&page, call))
+	static const char *const selectors[] = {"peering", "circuit", NULL};
+	const char *name = rpc_string(call, "peering"), *circuit = rpc_string(call, "circuit"),
+		   *given;
+	if (!one_of(call, selectors, &given) || !find_object(call, NOUN_PEERING, name) ||
+		!find_object(call, NOUN_CIRCUIT, circuit) || !page_start(&page, call))
 		return;
 	for (unsigned int i = 0; i < model_count(model_of(sync), NOUN_PEERING) && !page_full(&page);
 		i++) {
@@ -293,21 +255,20 @@ static void on_cleared(void *ctx, const struct api_error *error)
 void method_peering_clear(struct rpc_call *call)
 {
 	struct sync *sync = call_sync(call);
-	char name[DOMAIN_NAME_MAX];
+	const char *name = rpc_string(call, "peering");
 
-	if (sync == NULL || !find_peering(call, sync, rpc_string(call, "peering")))
+	if (sync == NULL || !find_object(call, NOUN_PEERING, name))
 		return;
-	snprintf(name, sizeof(name), "peering/%s", rpc_string(call, "peering"));
-	const struct desired_domain *domain = desired_domain_named(sync->desired, name);
+	const struct fragment *fragment = fragment_of(sync, NOUN_PEERING, name);
 	struct clearing *clearing = calloc(1, sizeof(*clearing));
 	if (clearing == NULL)
 		abort();
 	clearing->call = call;
 	clearing->pending = 1; // ours
 	api_fail(&clearing->error, API_REFUSED, "culvertctl circuit status",
-		"peering \"%s\" has no session on this edge", rpc_string(call, "peering"));
-	for (unsigned int i = 0; domain != NULL && i < domain->attachments; i++) {
-		if (speakers_clear(sync->speakers, domain->attachment[i],
+		"peering \"%s\" has no session on this edge", name);
+	for (unsigned int i = 0; fragment != NULL && i < fragment->interfaces.count; i++) {
+		if (speakers_clear(sync->speakers, fragment->interfaces.item[i].id,
 			    rpc_boolean(call, "soft", false), on_cleared, clearing) == 0)
 			clearing->pending++;
 		else

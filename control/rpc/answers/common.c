@@ -5,8 +5,6 @@
 #include "control/rpc/answers/answers.h"
 
 #include "control/model/circuit.h"
-#include "control/node.h"
-#include "control/publication.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,12 +41,17 @@ bool page_wants(struct page *page)
 	return false;
 }
 
-void page_reply(struct page *page, struct rpc_call *call)
+json_t *page_answer(struct page *page)
 {
 	char next[32];
 
 	snprintf(next, sizeof(next), "%" PRIu64, page->skip + page->limit);
-	rpc_reply_list(call, page->items, page->more ? next : NULL);
+	return json_pack("{s:o, s:s?}", "items", page->items, "next", page->more ? next : NULL);
+}
+
+void page_reply(struct page *page, struct rpc_call *call)
+{
+	rpc_reply(call, page_answer(page));
 }
 
 struct sync *call_sync(struct rpc_call *call)
@@ -56,7 +59,7 @@ struct sync *call_sync(struct rpc_call *call)
 	struct sync *sync = call->ctx;
 	struct api_error error;
 
-	if (sync_desired(sync) != NULL)
+	if (domains_publication(sync->domains) != NULL)
 		return sync;
 	api_fail(&error, API_UNREACHABLE, "try again", "culvertd is still starting");
 	rpc_fail(call, &error);
@@ -74,50 +77,96 @@ static bool not_found(struct rpc_call *call, const char *noun, const char *name)
 	return false;
 }
 
-bool selection_start(struct selection *s, struct rpc_call *call)
+bool find_object(struct rpc_call *call, enum noun_id noun, const char *name)
 {
-	const struct sync *sync = call->ctx;
-	const struct model *model = sync->desired->publication->model;
-	const char *name;
+	return name == NULL || model_find(model_of(call->ctx), noun, name) != NULL ||
+	       not_found(call, nouns[noun]->name, name);
+}
 
-	*s = (struct selection){.all = true};
-	if ((name = rpc_string(call, "circuit")) != NULL) {
-		s->circuit = name;
-		s->all = false;
-		return model_circuit(model, name) != NULL || not_found(call, "circuit", name);
-	}
-	s->domain = s->text;
-	if ((name = rpc_string(call, "peering")) != NULL) {
-		if (model_peering(model, name) == NULL)
-			return not_found(call, "peering", name);
-		snprintf(s->text, sizeof(s->text), "peering/%s", name);
-	} else if ((name = rpc_string(call, "vnet")) != NULL) {
-		if (model_vnet(model, name) == NULL)
-			return not_found(call, "vnet", name);
-		snprintf(s->text, sizeof(s->text), "vnet/%s", name);
-	} else if ((name = rpc_string(call, "domain")) != NULL) {
-		if (desired_domain_named(sync->desired, name) == NULL) {
-			struct api_error error;
-			api_fail(&error, API_NOT_FOUND, "culvertctl route summary",
-				"no routing domain named \"%s\" on this edge", name);
+bool one_of(struct rpc_call *call, const char *const *names, const char **given)
+{
+	struct api_error error;
+
+	for (*given = NULL; *names != NULL; names++) {
+		if (!rpc_has(call, *names))
+			continue;
+		if (*given != NULL) {
+			api_fail(&error, API_USAGE, "give one of the two",
+				"%s and %s cannot both be given", *given, *names);
 			rpc_fail(call, &error);
 			return false;
 		}
-		snprintf(s->text, sizeof(s->text), "%s", name);
-	} else {
-		return true;
+		*given = *names;
 	}
-	s->all = false;
 	return true;
 }
 
-bool selection_has(const struct selection *s, const struct desired_domain *domain)
+static const struct {
+	const char *name;
+	enum noun_id noun;
+	bool children; // domains of the object's children of that noun
+} selectors[] = {
+	{"circuit", NOUN_PEERING, true},
+	{"peering", NOUN_PEERING, false},
+	{"vnet", NOUN_VNET, false},
+	{"domain", NOUN_EDGE, false},
+};
+#define SELECTORS (sizeof(selectors) / sizeof(selectors[0]))
+
+static bool select_domain(struct selection *s, struct rpc_call *call, const char *name)
 {
+	const struct fragment *fragment = domain_named(call->ctx, name);
+	struct api_error error;
+
+	if (fragment == NULL) {
+		api_fail(&error, API_NOT_FOUND, "culvertctl route summary",
+			"no routing domain named \"%s\" on this edge", name);
+		rpc_fail(call, &error);
+		return false;
+	}
+	s->noun = fragment->key.noun;
+	snprintf(s->name, sizeof(s->name), "%s", fragment->key.name);
+	return true;
+}
+
+bool selection_start(struct selection *s, struct rpc_call *call)
+{
+	static const char *const names[] = {"circuit", "peering", "vnet", "domain", NULL};
+	const char *given;
+
+	*s = (struct selection){.all = true};
+	if (!one_of(call, names, &given))
+		return false;
+	for (unsigned int i = 0; i < SELECTORS && given != NULL; i++) {
+		const char *name = rpc_string(call, given);
+		if (strcmp(selectors[i].name, given) != 0)
+			continue;
+		s->all = false;
+		if (selectors[i].noun == NOUN_EDGE)
+			return select_domain(s, call, name);
+		s->noun = selectors[i].noun;
+		s->children = selectors[i].children;
+		snprintf(s->name, sizeof(s->name), "%s", name);
+		return find_object(call, s->children ? NOUN_CIRCUIT : s->noun, name);
+	}
+	return true;
+}
+
+bool selection_has(const struct selection *s, const struct intent_domain *domain)
+{
+	static const enum noun_id noun[] = {
+		[INTENT_UNDERLAY] = NOUN_EDGE,
+		[INTENT_PEERING] = NOUN_PEERING,
+		[INTENT_VNET] = NOUN_VNET,
+	};
+
 	if (s->all)
 		return true;
-	if (s->circuit != NULL)
-		return domain->kind == DOMAIN_PEERING && strcmp(domain->circuit, s->circuit) == 0;
-	return strcmp(domain->name, s->text) == 0;
+	if (domain == NULL || noun[domain->kind] != s->noun)
+		return false;
+	if (s->noun == NOUN_EDGE)
+		return true; // there is one underlay
+	return strcmp(s->children ? domain->circuit : domain->object, s->name) == 0;
 }
 
 json_t *json_u64(uint64_t value)
@@ -131,16 +180,34 @@ json_t *json_address(const struct ip_address *address)
 	return address->family != 0 ? json_string(ip_address_format(address, text)) : json_null();
 }
 
-const char *domain_name(const struct sync *sync, uint32_t id)
+json_t *json_known(bool known, uint64_t value)
 {
-	const struct desired_domain *domain = desired_domain(sync->desired, id);
-	return domain != NULL ? domain->name : "";
+	return known ? json_u64(value) : json_null();
 }
 
-const char *interface_name(const struct sync *sync, uint32_t id)
+bool dataplane_tells(const struct sync *sync)
 {
-	const struct desired_interface *interface = desired_interface(sync->desired, id);
-	return interface != NULL ? interface->name : "";
+	enum dataplane_state state = dataplane_status(sync->dataplane)->state;
+	return state != DATAPLANE_DOWN && state != DATAPLANE_HELD;
+}
+
+json_t *with_unknown(const struct sync *sync, bool counters, json_t *answer)
+{
+	const struct dataplane_status *status = dataplane_status(sync->dataplane);
+	json_t *unknown = json_null();
+	char message[512];
+
+	if (!dataplane_tells(sync)) {
+		snprintf(message, sizeof(message), "the data plane is not connected%s%s",
+			status->error[0] != '\0' ? ": " : "", status->error);
+		unknown = json_pack("{s:s, s:s}", "message", message, "hint",
+			status->hint[0] != '\0' ? status->hint : "start culvert-dataplane");
+	} else if (counters && !counters_readable(sync)) {
+		unknown = json_pack("{s:s, s:s}", "message",
+			"the data plane's counters cannot be read", "hint", "see culvertd's log");
+	}
+	json_object_set_new(answer, "unknown", unknown);
+	return answer;
 }
 
 #define PAGE_PARAMS                                                      \

@@ -3,6 +3,7 @@
 
 #include "control/rpc/answers/answers.h"
 
+#include "control/base/array.h"
 #include "control/model/circuit.h"
 #include "control/node.h"
 #include "control/publication.h"
@@ -95,7 +96,7 @@ static void add_problem(json_t *problems, const char *object, const char *messag
 // Circuits by state, which the levels alone do not tell apart.
 static void add_circuits(const struct sync *sync, json_t *result)
 {
-	const struct model *model = sync->desired->publication->model;
+	const struct model *model = model_of(sync);
 	static const char *const states[] = {"up", "degraded", "down", "disabled", "partial"};
 	unsigned int count[5] = {0};
 
@@ -126,29 +127,35 @@ static void add_status(void *ctx, const struct status *status)
 	add_problem(problems, object, message, status->hint);
 }
 
-static void add_sessions(const struct sync *sync, json_t *result)
+struct session_sum {
+	unsigned int filtered, silent; // silent: up without BGP
+};
+
+static void add_up_session(void *ctx, void *entry)
 {
-	json_object_set_new(result, "sessions",
-		json_pack("{s:i, s:i}", "established",
-			(int)status_count(sync->status, STATUS_SESSION, STATUS_OK), "down",
-			(int)status_count(sync->status, STATUS_SESSION, STATUS_ERROR)));
+	struct session_sum *sum = ctx;
+	const struct realised *realised = entry;
+
+	sum->filtered += realised->session.filtered;
+	sum->silent += realised->heard && strcmp(realised->session.state, "static") == 0;
 }
 
-static void add_routes(const struct sync *sync, json_t *result)
+static void add_sessions_and_routes(const struct sync *sync, json_t *result)
 {
+	struct session_sum sum = {0};
 	struct domain_counts all;
-	unsigned int filtered = 0;
 
+	table_each(&sync->realised, add_up_session, &sum);
 	domains_counts(sync->domains, &all);
-	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
-		const struct realised *session =
-			table_find(&sync->realised, &sync->desired->interfaces.item[i].id);
-		filtered += session != NULL ? session->session.filtered : 0;
-	}
+	int up = (int)status_count(sync->status, STATUS_SESSION, STATUS_OK);
+	json_object_set_new(result, "sessions",
+		json_pack("{s:i, s:i, s:i}", "established", up - (int)sum.silent, "static",
+			(int)sum.silent, "down",
+			(int)status_count(sync->status, STATUS_SESSION, STATUS_ERROR)));
 	json_object_set_new(result, "routes",
-		json_pack("{s:i, s:i, s:i, s:i}", "learned", (int)(all.learned + filtered),
-			"rejected", (int)(all.refused + filtered), "held", (int)all.held,
-			"installed", (int)all.installed));
+		json_pack("{s:i, s:i, s:i, s:o}", "learned", (int)(all.learned + sum.filtered),
+			"rejected", (int)(all.refused + sum.filtered), "held", (int)all.held,
+			"installed", json_known(dataplane_tells(sync), all.installed)));
 }
 
 static void add_failures(struct sync *sync, json_t *problems)
@@ -172,14 +179,6 @@ static void add_failures(struct sync *sync, json_t *problems)
 			strerror(-route->error));
 		add_problem(problems, object, message, "");
 	}
-	const struct findings *stored = sync->desired->publication->problems;
-	for (unsigned int i = 0; stored != NULL && i < stored->count; i++)
-		add_problem(problems, stored->item[i].path, stored->item[i].message,
-			stored->item[i].hint);
-	for (unsigned int i = 0; i < sync->desired->problems.count; i++) {
-		const struct desired_problem *problem = &sync->desired->problems.item[i];
-		add_problem(problems, problem->object, problem->message, problem->hint);
-	}
 }
 
 static void add_hold(const struct sync *sync, json_t *problems)
@@ -197,7 +196,8 @@ static void answer_status(void *ctx)
 {
 	struct rpc_call *call = ctx;
 	struct sync *sync = call->ctx;
-	const uint8_t *uuid = sync->desired->publication->store;
+	const struct publication *publication = domains_publication(sync->domains);
+	const uint8_t *uuid = publication->store;
 	char text[40];
 	int at = 0;
 
@@ -207,13 +207,12 @@ static void answer_status(void *ctx)
 	json_t *problems = json_array();
 	json_t *result = json_pack("{s:s, s:s, s:I, s:o, s:o, s:{s:s, s:s}, s:o, s:o}", "version",
 		CULVERT_VERSION, "edge", sync->node->edge, "time", (json_int_t)time(NULL),
-		"started", json_u64(sync->started), "revision",
-		json_u64(sync->desired->publication->revision), "store", "uuid", text, "state",
-		"ok", "dataplane", dataplane_json(sync), "bridge", bridge_json(sync));
+		"started", json_u64(sync->started), "revision", json_u64(publication->revision),
+		"store", "uuid", text, "state", "ok", "dataplane", dataplane_json(sync), "bridge",
+		bridge_json(sync));
 	add_hold(sync, problems);
 	add_circuits(sync, result);
-	add_sessions(sync, result);
-	add_routes(sync, result);
+	add_sessions_and_routes(sync, result);
 	status_problems(sync->status, 100, add_status, problems);
 	add_failures(sync, problems);
 	json_object_set_new(result, "problems", problems);
@@ -230,36 +229,101 @@ void method_status(struct rpc_call *call)
 // --- edge.adopt ----------------------------------------------------------------------------------------
 
 // While we are held back nothing is declared, so what stays is asked of the configuration itself.
+struct keeping {
+	LIST_OF(const struct intent_domain *) domains;
+	LIST_OF(const struct intent_interface *) interfaces;
+};
+
+static void keep_fragment(void *ctx, const struct fragment *fragment)
+{
+	struct keeping *keeping = ctx;
+
+	for (unsigned int i = 0; i < fragment->domains.count; i++)
+		*(const struct intent_domain **)APPEND(keeping->domains) =
+			&fragment->domains.item[i];
+	for (unsigned int i = 0; i < fragment->interfaces.count; i++)
+		*(const struct intent_interface **)APPEND(keeping->interfaces) =
+			&fragment->interfaces.item[i];
+}
+
+static int compare_hosts(const void *a, const void *b)
+{
+	const struct intent_domain *left = *(const struct intent_domain *const *)a,
+				   *right = *(const struct intent_domain *const *)b;
+	return strcmp(left->host_name, right->host_name);
+}
+
+static int compare_interfaces(const void *a, const void *b)
+{
+	const struct intent_interface *left = *(const struct intent_interface *const *)a,
+				      *right = *(const struct intent_interface *const *)b;
+	return (left->id > right->id) - (left->id < right->id);
+}
+
+#define FIND(list, key, compare)                                                             \
+	((list).count > 0 ? bsearch(&(key), (list).item, (list).count, sizeof(*(list).item), \
+				    compare)                                                 \
+			  : NULL)
+
+static const struct intent_domain *kept_domain(const struct keeping *keeping, const char *host_name)
+{
+	const struct intent_domain wanted = {.host_name = host_name}, *key = &wanted;
+	const struct intent_domain *const *found = FIND(keeping->domains, key, compare_hosts);
+
+	return found != NULL ? *found : NULL;
+}
+
 static bool adopt_wants(void *ctx, const char *host_name, const char *host_interface)
 {
-	const struct desired *desired = ctx;
-	unsigned int id;
+	const struct keeping *keeping = ctx;
+	struct intent_interface wanted = {.id = 0};
+	const struct intent_interface *key = &wanted;
 
-	if (host_interface == NULL) {
-		for (unsigned int i = 0; i < desired->domains.count; i++)
-			if (strcmp(desired->domains.item[i].host_name, host_name) == 0)
-				return true;
+	if (host_interface == NULL)
+		return kept_domain(keeping, host_name) != NULL;
+	if (sscanf(host_interface, "cv%u", &wanted.id) != 1)
 		return false;
-	}
-	if (sscanf(host_interface, "cv%u", &id) != 1)
+	const struct intent_interface *const *found =
+		FIND(keeping->interfaces, key, compare_interfaces);
+	if (found == NULL || (*found)->kind == INTENT_TUNNEL)
 		return false;
-	const struct desired_interface *interface = desired_interface(desired, id);
-	if (interface == NULL || interface->kind == INTERFACE_TUNNEL)
-		return false;
-	const struct desired_domain *domain = desired_domain(desired, interface->record.vrf);
-	return domain != NULL && (host_name == NULL ? domain->id != BRIDGE_UNDERLAY
-						    : strcmp(domain->host_name, host_name) == 0);
+	if (host_name == NULL)
+		return (*found)->domain != BRIDGE_UNDERLAY;
+	const struct intent_domain *domain = kept_domain(keeping, host_name);
+	return domain != NULL && domain->id == (*found)->domain;
 }
+
+#define SORT(list, compare)                                                              \
+	do {                                                                             \
+		if ((list).count > 0)                                                    \
+			qsort((list).item, (list).count, sizeof(*(list).item), compare); \
+	} while (0)
 
 static void preview_adoption(struct sync *sync, struct adoption *adoption)
 {
-	struct desired *desired = desired_build(sync->desired->publication, sync->node);
-	struct bridge_preview preview = {.wanted = adopt_wants, .ctx = desired};
+	static const struct intent_domain underlay = {
+		.id = INTENT_UNDERLAY_ID, .kind = INTENT_UNDERLAY, .host_name = "underlay"};
+	struct publication *publication =
+		publication_ref((struct publication *)domains_publication(sync->domains));
+	struct node_view *view = node_view_create(sync->node);
+	struct fragments *fragments = fragments_full(publication, view);
+	struct keeping keeping = {.domains = {0}};
+	struct bridge_preview preview = {.wanted = adopt_wants, .ctx = &keeping};
 
-	for (unsigned int i = 0; i < desired->domains.count; i++)
-		preview.customers += desired->domains.item[i].id != BRIDGE_UNDERLAY;
+	fragments_each(fragments, keep_fragment, &keeping);
+	if (fragments_find(fragments, NOUN_EDGE, sync->node->edge) ==
+		NULL) // ours to keep, if empty
+		*(const struct intent_domain **)APPEND(keeping.domains) = &underlay;
+	SORT(keeping.domains, compare_hosts);
+	SORT(keeping.interfaces, compare_interfaces);
+	for (unsigned int i = 0; i < keeping.domains.count; i++)
+		preview.customers += keeping.domains.item[i]->id != BRIDGE_UNDERLAY;
 	hold_preview(sync, &preview, adoption);
-	desired_free(desired);
+	free(keeping.domains.item);
+	free(keeping.interfaces.item);
+	fragments_destroy(fragments);
+	free(view);
+	publication_unref(publication);
 }
 
 // A typo or an empty store is no reason to take a running edge down.
@@ -324,21 +388,25 @@ static int compare_neighbors(const void *a, const void *b)
 	return memcmp(&left->key, &right->key, sizeof(left->key));
 }
 
-static json_t *neighbor_json(const struct sync *sync, const struct desired_interface *interface,
+// Without a data plane nobody's packets reach a neighbor: what was known of him is of the past.
+static json_t *neighbor_json(const struct sync *sync, const struct intent_interface *interface,
 	const struct neighbor *neighbor)
 {
 	struct ip_address address = {.family = neighbor->key.family};
+	bool known = dataplane_tells(sync), usable = neighbor->state == NEIGHBOR_USABLE;
 	char mac[24];
 
 	memcpy(address.bytes, neighbor->key.addr, sizeof(address.bytes));
 	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", neighbor->mac[0],
 		neighbor->mac[1], neighbor->mac[2], neighbor->mac[3], neighbor->mac[4],
 		neighbor->mac[5]);
-	bool usable = neighbor->state == NEIGHBOR_USABLE;
-	return json_pack("{s:s, s:s, s:o, s:s?, s:s, s:o}", "domain",
-		domain_name(sync, interface->record.vrf), "interface", interface->name, "address",
-		json_address(&address), "mac", usable ? mac : NULL, "state",
-		usable ? "usable" : "unresolved", "since", json_u64(neighbor->since));
+	return json_pack("{s:s, s:s, s:o, s:s?, s:s?, s:o}", "domain",
+		domain_name(sync, interface->domain), "interface", interface->name, "address",
+		json_address(&address), "mac", known && usable ? mac : NULL, "state",
+		!known   ? NULL
+		: usable ? "usable"
+			 : "unresolved",
+		"since", json_known(known, neighbor->since));
 }
 
 void method_neighbor_list(struct rpc_call *call)
@@ -356,20 +424,30 @@ void method_neighbor_list(struct rpc_call *call)
 	nexthops_expected(&sync->hops, add_neighbor, &list);
 	qsort(list.item, list.count, sizeof(*list.item), compare_neighbors);
 	for (size_t i = 0; i < list.count && !page_full(&page); i++) {
-		const struct desired_interface *interface =
-			desired_interface(sync->desired, list.item[i]->key.interface);
+		const struct intent_interface *interface =
+			interface_of(sync, list.item[i]->key.interface);
 		if (interface == NULL ||
 			!selection_has(
-				&selection, desired_domain(sync->desired, interface->record.vrf)) ||
+				&selection, domain_wanted(sync->domains, interface->domain)) ||
 			!page_wants(&page))
 			continue;
 		json_array_append_new(page.items, neighbor_json(sync, interface, list.item[i]));
 	}
 	free(list.item);
-	page_reply(&page, call);
+	rpc_reply(call, with_unknown(sync, false, page_answer(&page)));
 }
 
 // --- drops ---------------------------------------------------------------------------------------------
+
+static bool no_such_port(struct rpc_call *call, const char *name)
+{
+	struct api_error error;
+
+	api_fail(&error, API_NOT_FOUND, "culvertctl port list",
+		"no port named \"%s\" on this machine", name);
+	rpc_fail(call, &error);
+	return false;
+}
 
 struct drop_list {
 	struct page page;
@@ -411,153 +489,191 @@ static void add_drops(
 			reasons[tx[i]].help);
 }
 
-static bool drops_of(
-	const struct sync *sync, struct rpc_call *call, const struct desired_interface *interface)
-{
-	const char *circuit = rpc_string(call, "circuit"), *vnet = rpc_string(call, "vnet"),
-		   *port = rpc_string(call, "port");
-	const struct desired_domain *domain = desired_domain(sync->desired, interface->record.vrf);
+enum drops_kind { DROPS_ALL, DROPS_CIRCUIT, DROPS_VNET, DROPS_PORT };
+struct drops_selection {
+	enum drops_kind kind;
+	const char *name;
+	int port; // its index in the node file
+};
 
-	if (circuit != NULL && strcmp(domain->circuit, circuit) != 0)
+// False: no such object, or more than one is named, and the call has been answered. A name that does not exist has no drops
+// either, which must not look as if all were well.
+static bool drops_start(struct drops_selection *s, struct rpc_call *call)
+{
+	static const char *const names[] = {"circuit", "vnet", "port", NULL};
+	const struct sync *sync = call->ctx;
+	const char *given;
+
+	*s = (struct drops_selection){.kind = DROPS_ALL};
+	if (!one_of(call, names, &given))
 		return false;
-	if (vnet != NULL && (domain->kind != DOMAIN_VNET || strcmp(domain->object, vnet) != 0))
-		return false;
-	return port == NULL ||
-	       (interface->kind != INTERFACE_TUNNEL &&
-		       (int)interface->record.port == node_port_index(sync->node, port));
+	for (unsigned int i = 0; given != NULL && names[i] != NULL; i++)
+		if (strcmp(names[i], given) == 0)
+			s->kind = DROPS_CIRCUIT + i;
+	s->name = given != NULL ? rpc_string(call, given) : NULL;
+	if (s->kind == DROPS_CIRCUIT || s->kind == DROPS_VNET)
+		return find_object(call, s->kind == DROPS_VNET ? NOUN_VNET : NOUN_CIRCUIT, s->name);
+	if (s->kind == DROPS_ALL)
+		return true;
+	s->port = node_port_index(sync->node, s->name);
+	return s->port >= 0 || no_such_port(call, s->name);
 }
 
-// A name that does not exist has no drops either, which must not look as if all were well.
-static bool drops_known(const struct sync *sync, struct rpc_call *call)
+static bool drops_of(const struct drops_selection *s, const struct sync *sync,
+	const struct intent_interface *interface)
 {
-	const struct model *model = sync->desired->publication->model;
-	const char *circuit = rpc_string(call, "circuit"), *vnet = rpc_string(call, "vnet"),
-		   *port = rpc_string(call, "port");
-	const char *noun = NULL, *name = NULL;
-	struct api_error error;
-	char hint[64];
+	const struct intent_domain *domain = domain_wanted(sync->domains, interface->domain);
 
-	if (circuit != NULL && model_circuit(model, circuit) == NULL)
-		noun = "circuit", name = circuit;
-	else if (vnet != NULL && model_vnet(model, vnet) == NULL)
-		noun = "vnet", name = vnet;
-	else if (port != NULL && node_port(sync->node, port) == NULL)
-		noun = "port", name = port;
-	if (noun == NULL)
+	switch (s->kind) {
+	case DROPS_ALL:
 		return true;
-	snprintf(hint, sizeof(hint), "culvertctl %s list", noun);
-	api_fail(&error, API_NOT_FOUND, hint, "no %s named \"%s\"%s", noun, name,
-		port == name ? " on this machine" : "");
-	rpc_fail(call, &error);
+	case DROPS_CIRCUIT:
+		return domain != NULL && strcmp(domain->circuit, s->name) == 0;
+	case DROPS_VNET:
+		return domain != NULL && domain->kind == INTENT_VNET &&
+		       strcmp(domain->object, s->name) == 0;
+	case DROPS_PORT:
+		return interface->kind != INTENT_TUNNEL && (int)interface->port == s->port;
+	}
 	return false;
+}
+
+static void add_unclassified(
+	const struct drops_selection *s, const struct sync *sync, struct drop_list *list)
+{
+	for (unsigned int i = 0; i < sync->node->ports.count; i++) {
+		char name[128];
+		if (s->kind != DROPS_ALL && (s->kind != DROPS_PORT || s->port != (int)i))
+			continue;
+		snprintf(name, sizeof(name), "%s/unclassified", sync->node->ports.item[i].name);
+		add_drops(sync, list, name, STATS_UNCLASSIFIED(i));
+	}
 }
 
 void method_drops(struct rpc_call *call)
 {
 	struct sync *sync = call_sync(call);
 	struct drop_list list = {.total = 0};
-	const char *port;
+	const struct fragment *fragment;
+	struct drops_selection selection;
+	struct walk walk = {0};
 
-	if (sync == NULL || !drops_known(sync, call) || !page_start(&list.page, call))
+	if (sync == NULL || !drops_start(&selection, call) || !page_start(&list.page, call))
 		return;
-	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
-		const struct desired_interface *interface = &sync->desired->interfaces.item[i];
-		if (drops_of(sync, call, interface))
-			add_drops(sync, &list, interface->name, interface->record.uid);
+	while ((fragment = next_interfaces(sync, &walk)) != NULL) {
+		for (unsigned int i = 0; i < fragment->interfaces.count; i++) {
+			const struct intent_interface *interface = &fragment->interfaces.item[i];
+			if (drops_of(&selection, sync, interface))
+				add_drops(sync, &list, interface->name, interface->uid);
+		}
 	}
-	port = rpc_string(call, "port");
-	for (unsigned int i = 0; i < sync->node->ports.count; i++) {
-		char name[128];
-		if (rpc_has(call, "circuit") || rpc_has(call, "vnet") ||
-			(port != NULL && strcmp(sync->node->ports.item[i].name, port) != 0))
-			continue;
-		snprintf(name, sizeof(name), "%s/unclassified", sync->node->ports.item[i].name);
-		add_drops(sync, &list, name, STATS_UNCLASSIFIED(i));
-	}
-	char next[32];
-	snprintf(
-		next, sizeof(next), "%llu", (unsigned long long)(list.page.skip + list.page.limit));
-	rpc_reply(call, json_pack("{s:o, s:s?, s:o}", "items", list.page.items, "next",
-				list.page.more ? next : NULL, "total", json_u64(list.total)));
+	add_unclassified(&selection, sync, &list);
+	json_t *answer = page_answer(&list.page);
+	json_object_set_new(answer, "total", json_known(counters_readable(sync), list.total));
+	rpc_reply(call, with_unknown(sync, true, answer));
 }
 
 // --- port.status ---------------------------------------------------------------------------------------
 
 // What a tunnel sends is counted as the tunnel's only; it is the core port's whose address it starts from.
-static bool starts_at(
-	const struct sync *sync, const struct desired_interface *tunnel, unsigned int port)
+struct port_sum {
+	const struct sync *sync;
+	struct stats_interface total[PORTS_MAX];
+	bool core[PORTS_MAX];
+	struct ip_address address[PORTS_MAX]; // of core ports
+};
+
+static void add_sent(struct port_sum *sum, unsigned int port, const struct stats_interface *one)
 {
-	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
-		const struct desired_interface *core = &sync->desired->interfaces.item[i];
-		if (core->kind == INTERFACE_CORE && core->record.port == port &&
-			core->local.family == tunnel->record.family &&
-			memcmp(core->local.bytes, tunnel->record.local,
-				sizeof(core->local.bytes)) == 0)
-			return true;
-	}
-	return false;
+	sum->total[port].tx_packets += one->tx_packets;
+	sum->total[port].tx_bytes += one->tx_bytes;
 }
 
-static json_t *port_json(const struct sync *sync, unsigned int index)
+static void add_interface(struct port_sum *sum, const struct intent_interface *interface)
 {
+	bool tunnel = interface->kind == INTENT_TUNNEL;
+	struct stats_interface one;
+	struct stats_sparse sparse;
+
+	if (interface->kind == INTENT_CORE && interface->port < PORTS_MAX) {
+		sum->core[interface->port] = true;
+		sum->address[interface->port] = interface->local;
+	}
+	if (!counters_interface(sum->sync, interface->uid, &one, &sparse))
+		return;
+	for (unsigned int port = 0; tunnel && port < PORTS_MAX; port++)
+		if (sum->core[port] &&
+			ip_address_compare(&sum->address[port], &interface->tunnel.local) == 0)
+			add_sent(sum, port, &one);
+	if (tunnel || interface->port >= PORTS_MAX)
+		return;
+	// Of a tunnel's packets the outer ones are counted at the core port already.
+	sum->total[interface->port].rx_packets += one.rx_packets;
+	sum->total[interface->port].rx_bytes += one.rx_bytes;
+	add_sent(sum, interface->port, &one);
+}
+
+static void sum_up_ports(const struct sync *sync, struct port_sum *sum)
+{
+	const struct fragment *fragment;
+	struct walk walk = {0};
+
+	*sum = (struct port_sum){.sync = sync};
+	while ((fragment = next_interfaces(sync, &walk)) != NULL) // ports' first
+		for (unsigned int i = 0; i < fragment->interfaces.count; i++)
+			add_interface(sum, &fragment->interfaces.item[i]);
+}
+
+static json_t *port_json(const struct port_sum *sum, unsigned int index)
+{
+	const struct sync *sync = sum->sync;
 	const struct node_port *port = &sync->node->ports.item[index];
 	const struct port_state *state = &sync->port[index];
-	struct stats_interface total = {0}, sum, stray = {0};
+	const struct stats_interface *total = &sum->total[index];
+	struct stats_interface stray = {0};
 	struct stats_sparse sparse;
-	const char *role = "customer";
 	char mac[24], device[64];
+	bool tells = dataplane_tells(sync), known = tells && state->known;
+	bool counted = tells && counters_readable(sync);
 
-	for (unsigned int i = 0; i < sync->desired->interfaces.count; i++) {
-		const struct desired_interface *interface = &sync->desired->interfaces.item[i];
-		bool tunnel = interface->kind == INTERFACE_TUNNEL;
-		if (tunnel ? !starts_at(sync, interface, index) : interface->record.port != index)
-			continue;
-		if (interface->kind == INTERFACE_CORE)
-			role = "core";
-		if (!counters_interface(sync, interface->record.uid, &sum, &sparse))
-			continue;
-		if (!tunnel) { // of a tunnel's packets the outer ones are counted at the core port already
-			total.rx_packets += sum.rx_packets;
-			total.rx_bytes += sum.rx_bytes;
-		}
-		total.tx_packets += sum.tx_packets;
-		total.tx_bytes += sum.tx_bytes;
-	}
 	if (!counters_interface(sync, STATS_UNCLASSIFIED(index), &stray, &sparse))
 		memset(&stray, 0, sizeof(stray));
 	const uint8_t *m = state->last.mac;
 	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4],
 		m[5]);
 	snprintf(device, sizeof(device), "%.*s", (int)strcspn(port->device, ","), port->device);
-	return json_pack("{s:s, s:s, s:s, s:s?, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:n, s:o}",
-		"port", port->name, "role", role, "device", device, "mac",
-		state->known ? mac : NULL, "mtu", (int)state->last.mtu, "state",
-		!state->known    ? "missing"
+	return json_pack("{s:s, s:s, s:s, s:s?, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:n, s:o}",
+		"port", port->name, "role", sum->core[index] ? "core" : "customer", "device",
+		device, "mac", known ? mac : NULL, "mtu", json_known(known, state->last.mtu),
+		"state",
+		!tells           ? "unknown"
+		: !known         ? "missing"
 		: state->last.up ? "up"
 				 : "down",
-		"since", json_u64(state->since), "rx_packets",
-		json_u64(total.rx_packets + stray.rx_packets), "rx_bytes", json_u64(total.rx_bytes),
-		"tx_packets", json_u64(total.tx_packets), "tx_bytes", json_u64(total.tx_bytes),
-		"rx_missed", "unclassified", json_u64(stray.rx_packets));
+		"since", json_known(tells, state->since), "rx_packets",
+		json_known(counted, total->rx_packets + stray.rx_packets), "rx_bytes",
+		json_known(counted, total->rx_bytes), "tx_packets",
+		json_known(counted, total->tx_packets), "tx_bytes",
+		json_known(counted, total->tx_bytes), "rx_missed", "unclassified",
+		json_known(counted, stray.rx_packets));
 }
 
 void method_port_status(struct rpc_call *call)
 {
 	struct sync *sync = call_sync(call);
-	struct api_error error;
+	struct port_sum sum;
 
 	if (sync == NULL)
 		return;
 	const char *only = rpc_string(call, "port");
 	if (only != NULL && node_port(sync->node, only) == NULL) {
-		api_fail(&error, API_NOT_FOUND, "culvertctl port list",
-			"no port named \"%s\" on this machine", only);
-		rpc_fail(call, &error);
+		no_such_port(call, only);
 		return;
 	}
+	sum_up_ports(sync, &sum);
 	json_t *items = json_array();
 	for (unsigned int i = 0; i < sync->node->ports.count && i < PORTS_MAX; i++)
 		if (only == NULL || strcmp(sync->node->ports.item[i].name, only) == 0)
-			json_array_append_new(items, port_json(sync, i));
-	rpc_reply_list(call, items, NULL);
+			json_array_append_new(items, port_json(&sum, i));
+	rpc_reply(call, with_unknown(sync, true, json_pack("{s:o, s:n}", "items", items, "next")));
 }

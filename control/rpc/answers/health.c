@@ -339,8 +339,6 @@ void health_destroy(struct health *health)
 	if (health == NULL)
 		return;
 	statuses_watch(health->sync->status, NULL, NULL);
-	desired_free(health->sync->desired);
-	health->sync->desired = NULL;
 	event_free(health->work);
 	table_clear(&health->marked, free_marked, NULL);
 	free(health);

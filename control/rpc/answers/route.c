@@ -34,12 +34,13 @@ struct listing {
 	bool full;
 	// Where it is, and where the next page goes on: domain, the last known route of it that was looked at, or how many of
 	// those that its speaker told.
-	uint32_t domain;
+	struct walk walk;
+	char domain[OBJECT_NAME_MAX + 16];
 	bool begun, asking;
 	struct ip_prefix last;
 	unsigned int session; // which attachment of it is being asked
 	size_t skip, seen;
-	char next[IP_TEXT_MAX + 32];
+	char next[IP_TEXT_MAX + OBJECT_NAME_MAX + 32];
 };
 
 // --- pages ---------------------------------------------------------------------------------------------
@@ -47,13 +48,13 @@ struct listing {
 // "DOMAIN PREFIX" or "DOMAIN asked COUNT". False: not one of ours.
 static bool cursor_parse(struct listing *l, const char *cursor)
 {
+	size_t length = strcspn(cursor, " ");
 	char *end;
-	unsigned long domain = strtoul(cursor, &end, 10);
 
-	if (end == cursor || *end != ' ' || domain > UINT32_MAX)
+	if (cursor[length] != ' ' || length >= sizeof(l->domain))
 		return false;
-	l->domain = (uint32_t)domain;
-	cursor = end + 1;
+	snprintf(l->domain, sizeof(l->domain), "%.*s", (int)length, cursor);
+	cursor += length + 1;
 	if (strncmp(cursor, ASKED " ", sizeof(ASKED)) == 0) {
 		l->asking = true;
 		cursor += sizeof(ASKED);
@@ -75,9 +76,9 @@ static void add_item(struct listing *l, json_t *json)
 	}
 	json_array_append_new(l->items, json);
 	if (l->asking)
-		snprintf(l->next, sizeof(l->next), "%u " ASKED " %zu", l->domain, l->seen);
+		snprintf(l->next, sizeof(l->next), "%s " ASKED " %zu", l->domain, l->seen);
 	else
-		snprintf(l->next, sizeof(l->next), "%u %s", l->domain,
+		snprintf(l->next, sizeof(l->next), "%s %s", l->domain,
 			ip_prefix_format(&l->last, text));
 }
 
@@ -101,8 +102,8 @@ static json_t *hops_json(const struct sync *sync, const struct route_info *info)
 	return array;
 }
 
-static json_t *route_json(const struct desired_domain *domain, const char *prefix,
-	const char *state, const char *origin, const char *from, json_t *nexthops)
+static json_t *route_json(const struct intent_domain *domain, const char *prefix, const char *state,
+	const char *origin, const char *from, json_t *nexthops)
 {
 	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:n, s:n, s:o}", "domain", domain->name,
 		"prefix", prefix, "state", state, "origin", origin, "from", from, "rule", "object",
@@ -118,7 +119,7 @@ static const char *state_of_route(const struct route_info *info)
 }
 
 static json_t *known_json(
-	const struct sync *sync, const struct desired_domain *domain, const struct route_info *info)
+	const struct sync *sync, const struct intent_domain *domain, const struct route_info *info)
 {
 	char text[IP_TEXT_MAX];
 
@@ -160,7 +161,7 @@ static bool first_route(struct listing *l, uint32_t id, struct route_info *info)
 }
 
 // True: that was all of this domain, or the page is full. False: the turn is over, on_later() goes on.
-static bool list_known(struct listing *l, const struct desired_domain *domain)
+static bool list_known(struct listing *l, const struct intent_domain *domain)
 {
 	const struct timeval now = {0, 0};
 	uint64_t end = clock_ns() + SLICE_NS;
@@ -185,19 +186,18 @@ static bool list_known(struct listing *l, const struct desired_domain *domain)
 }
 
 // Of the underlay; a few, in the order of the configuration.
-static void list_static(struct listing *l, const struct desired_domain *domain)
+static void list_static(struct listing *l, const struct intent_domain *domain)
 {
-	const struct desired *desired = l->sync->desired;
-
-	for (unsigned int i = 0; i < desired->statics.count && !l->full; i++) {
-		const struct intent_route *route = &desired->statics.item[i];
+	for (unsigned int i = 0; i < domain->routes.count && !l->full; i++) {
+		const struct intent_route *route = &domain->routes.item[i];
 		struct ip_address via;
 		char text[IP_TEXT_MAX];
 		if (l->begun && ip_prefix_compare(&route->prefix, &l->last) <= 0)
 			continue; // sorted by the model
 		if (!asked_for(l, &route->prefix, "installed"))
 			continue;
-		const struct desired_interface *core = desired_underlay(desired, &route->via, &via);
+		const struct intent_interface *core =
+			underlay_way(l->sync->domains, &route->via, &via);
 		const struct neighbor *neighbor =
 			core != NULL ? nexthops_neighbor_find(&l->sync->hops, core->id, &via)
 				     : NULL;
@@ -218,20 +218,26 @@ static bool asks_advertised(const struct listing *l)
 	return l->state != NULL && strcmp(l->state, "advertised") == 0;
 }
 
+static const char *learned_origin(const struct intent_domain *domain)
+{
+	return domain->routes.count > 0 ? "static" : "bgp";
+}
+
 static void on_row(void *ctx, const struct policy_route *route, const struct policy_rule *rule)
 {
 	struct listing *l = ctx;
-	const struct desired_domain *domain = desired_domain(l->sync->desired, l->domain);
+	const struct fragment *fragment = domain_named(l->sync, l->domain);
 	bool rejected = !asks_advertised(l);
 	const char *state = rejected ? "rejected" : "advertised";
 	char text[IP_TEXT_MAX];
 
-	if (domain == NULL || !asked_for(l, &route->prefix, state) || l->full)
+	if (fragment == NULL || !asked_for(l, &route->prefix, state) || l->full)
 		return;
 	if (l->seen++ < l->skip)
 		return;
+	const struct intent_domain *domain = &fragment->domains.item[0];
 	json_t *json = route_json(domain, ip_prefix_format(&route->prefix, text), state,
-		rejected ? "bgp" : "connection", NULL, json_array());
+		rejected ? learned_origin(domain) : "connection", NULL, json_array());
 	if (rejected) {
 		json_object_set_new(
 			json, "rule", json_string(rule != NULL ? rule->name : "unknown"));
@@ -249,35 +255,39 @@ static void on_answer(void *ctx, const struct api_error *error)
 }
 
 // True: a question is under way, on_answer goes on.
-static bool ask_speaker(struct listing *l, const struct desired_domain *domain)
+static bool ask_speaker(struct listing *l, const struct fragment *fragment)
 {
 	bool advertised = asks_advertised(l);
 
 	if (l->state != NULL && !advertised && strcmp(l->state, "rejected") != 0)
 		return false;
-	for (; l->session < domain->attachments && !l->full; l->session++)
-		if (speakers_ask(l->sync->speakers, domain->attachment[l->session],
+	for (; l->session < fragment->interfaces.count && !l->full; l->session++)
+		if (speakers_ask(l->sync->speakers, fragment->interfaces.item[l->session].id,
 			    advertised ? SPEAKER_ADVERTISED : SPEAKER_FILTERED, on_row, on_answer,
 			    l) == 0)
 			return true;
 	return false;
 }
 
-static void next_domain(struct listing *l, uint32_t id)
+static void begin_domain(struct listing *l, const struct intent_domain *domain)
 {
-	l->domain = id;
+	if (strcmp(l->domain, domain->name) == 0)
+		return;
+	snprintf(l->domain, sizeof(l->domain), "%s", domain->name);
 	l->begun = l->asking = false;
 	l->session = 0;
 	l->skip = l->seen = 0;
 }
 
 // False: it goes on in another turn.
-static bool list_domain(struct listing *l, const struct desired_domain *domain)
+static bool list_domain(struct listing *l, const struct fragment *fragment)
 {
+	const struct intent_domain *domain = &fragment->domains.item[0];
+
 	if (l->state != NULL && strcmp(l->state, "advertised") == 0)
 		l->asking = true;
 	if (!l->asking) {
-		if (domain->kind == DOMAIN_UNDERLAY)
+		if (domain->kind == INTENT_UNDERLAY)
 			list_static(l, domain);
 		else if (!list_known(l, domain))
 			return false;
@@ -285,26 +295,39 @@ static bool list_domain(struct listing *l, const struct desired_domain *domain)
 			return true;
 		l->asking = true;
 	}
-	return !ask_speaker(l, domain);
+	return domain->kind != INTENT_PEERING || !ask_speaker(l, fragment);
 }
 
 static void list_domains(struct listing *l)
 {
-	const struct desired *desired = l->sync->desired;
+	const struct fragment *fragment;
 
-	for (unsigned int i = 0; i < desired->domains.count && !l->full; i++) {
-		const struct desired_domain *domain = &desired->domains.item[i];
-		if (domain->id < l->domain || !selection_has(&l->selection, domain))
-			continue;
-		if (domain->id != l->domain)
-			next_domain(l, domain->id);
-		if (!list_domain(l, domain))
+	while (!l->full && (fragment = next_domain(l->sync, &l->selection, &l->walk)) != NULL) {
+		begin_domain(l, &fragment->domains.item[0]);
+		if (!list_domain(l, fragment)) {
+			walk_to(&l->walk, fragment);
 			return;
-		if (!l->full)
-			next_domain(l, domain->id + 1);
+		}
 	}
 	rpc_reply_list(l->call, l->items, l->full ? l->next : NULL);
 	free(l);
+}
+
+// Where the page before ended; a domain that is gone since then is one that has been told.
+static void take_up(struct listing *l)
+{
+	const char *name = l->domain;
+
+	if (strncmp(name, "peering/", 8) == 0) {
+		l->walk = (struct walk){.part = 1, .again = true};
+		name += 8;
+	} else if (strncmp(name, "vnet/", 5) == 0) {
+		l->walk = (struct walk){.part = 2, .again = true};
+		name += 5;
+	} else {
+		return;
+	}
+	snprintf(l->walk.name, sizeof(l->walk.name), "%s", name);
 }
 
 static bool list_parameters(struct listing *l, struct rpc_call *call)
@@ -333,6 +356,7 @@ static bool list_parameters(struct listing *l, struct rpc_call *call)
 		rpc_fail(call, &error);
 		return false;
 	}
+	take_up(l);
 	return true;
 }
 
@@ -360,7 +384,7 @@ void method_route_list(struct rpc_call *call)
 // --- route.get -----------------------------------------------------------------------------------------
 
 // The longest prefix that covers the address and is in the data plane.
-static json_t *get_json(const struct sync *sync, const struct desired_domain *domain,
+static json_t *get_json(const struct sync *sync, const struct intent_domain *domain,
 	const struct ip_address *address, const char *text)
 {
 	struct route_info info;
@@ -377,8 +401,10 @@ static json_t *get_json(const struct sync *sync, const struct desired_domain *do
 void method_route_get(struct rpc_call *call)
 {
 	struct sync *sync = call_sync(call);
+	const struct fragment *fragment;
 	struct selection selection;
 	struct ip_address address;
+	struct walk walk = {0};
 	struct api_error error;
 
 	if (sync == NULL || !selection_start(&selection, call))
@@ -390,77 +416,73 @@ void method_route_get(struct rpc_call *call)
 		return;
 	}
 	json_t *items = json_array();
-	for (unsigned int i = 0; i < sync->desired->domains.count; i++) {
-		const struct desired_domain *domain = &sync->desired->domains.item[i];
-		if (selection_has(&selection, domain) && domain->kind != DOMAIN_UNDERLAY)
-			json_array_append_new(items, get_json(sync, domain, &address, text));
-	}
-	if (json_array_size(items) == 1) {
-		rpc_reply(call, json_incref(json_array_get(items, 0)));
-		json_decref(items);
-	} else {
-		rpc_reply_list(call, items, NULL);
-	}
+	while ((fragment = next_domain(sync, &selection, &walk)) != NULL)
+		if (fragment->domains.item[0].kind != INTENT_UNDERLAY)
+			json_array_append_new(
+				items, get_json(sync, &fragment->domains.item[0], &address, text));
+	json_t *answer = json_array_size(items) == 1
+				 ? json_incref(json_array_get(items, 0))
+				 : json_pack("{s:O, s:n}", "items", items, "next");
+	json_decref(items);
+	rpc_reply(call, with_unknown(sync, false, answer));
 }
 
 // --- route.summary -------------------------------------------------------------------------------------
 
-struct domain_counts counts_of(const struct sync *sync, uint32_t id)
+struct domain_counts both_families(const struct domain_status *status)
 {
-	struct domain_counts all = {0};
-	struct domain_status status;
+	const struct domain_counts *a = &status->count[0], *b = &status->count[1];
 
-	if (!domain_status(sync->domains, id, &status))
-		return all;
-	for (unsigned int i = 0; i < 2; i++) {
-		all.learned += status.count[i].learned;
-		all.taken += status.count[i].taken;
-		all.held += status.count[i].held;
-		all.refused += status.count[i].refused;
-		all.installed += status.count[i].installed;
-	}
-	return all;
+	return (struct domain_counts){
+		.learned = a->learned + b->learned,
+		.taken = a->taken + b->taken,
+		.held = a->held + b->held,
+		.refused = a->refused + b->refused,
+		.installed = a->installed + b->installed,
+	};
 }
 
-static json_t *summary_json(const struct sync *sync, const struct desired_domain *domain)
+static json_t *summary_json(const struct sync *sync, const struct fragment *fragment)
 {
-	struct domain_counts all = counts_of(sync, domain->id);
+	const struct intent_domain *domain = &fragment->domains.item[0];
 	struct domain_status status = {0};
 	unsigned int filtered = 0, advertised = 0;
+	bool known = dataplane_tells(sync);
 
 	domain_status(sync->domains, domain->id, &status);
-	for (unsigned int i = 0; i < domain->attachments; i++) {
+	struct domain_counts all = both_families(&status);
+	for (unsigned int i = 0; i < fragment->interfaces.count; i++) {
 		const struct realised *session =
-			table_find(&sync->realised, &domain->attachment[i]);
+			table_find(&sync->realised, &fragment->interfaces.item[i].id);
 		filtered += session != NULL ? session->session.filtered : 0;
 		advertised += session != NULL ? session->session.exported : 0;
 	}
-	if (domain->kind == DOMAIN_UNDERLAY)
-		all.installed = sync->desired->statics.count;
-	return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:o}", "domain", domain->name,
+	if (domain->kind == INTENT_UNDERLAY)
+		all.installed = domain->routes.count;
+	return json_pack("{s:s, s:i, s:i, s:i, s:i, s:o, s:i, s:i, s:o}", "domain", domain->name,
 		"learned", (int)(all.learned + filtered), "accepted",
 		(int)(all.learned - all.refused - all.held), "rejected",
 		(int)(all.refused + filtered), "held", (int)all.held, "installed",
-		(int)all.installed, "advertised", (int)advertised, "limit",
-		domain->kind == DOMAIN_PEERING ? (int)status.limit[0] : 0, "bytes",
-		json_integer((json_int_t)status.bytes));
+		json_known(known, all.installed), "advertised", (int)advertised, "limit",
+		domain->kind == INTENT_PEERING ? (int)status.limit[0] : 0, "bytes",
+		json_known(known, status.bytes));
 }
 
 static void answer_summary(void *ctx)
 {
 	struct rpc_call *call = ctx;
 	struct sync *sync = call_sync(call);
+	const struct fragment *fragment;
 	struct selection selection;
+	struct walk walk = {0};
 	struct page page;
 
 	if (sync == NULL || !selection_start(&selection, call) || !page_start(&page, call))
 		return;
-	for (unsigned int i = 0; i < sync->desired->domains.count && !page_full(&page); i++) {
-		const struct desired_domain *domain = &sync->desired->domains.item[i];
-		if (selection_has(&selection, domain) && page_wants(&page))
-			json_array_append_new(page.items, summary_json(sync, domain));
-	}
-	page_reply(&page, call);
+	while (!page_full(&page) && (fragment = next_domain(sync, &selection, &walk)) != NULL)
+		if (page_wants(&page))
+			json_array_append_new(page.items, summary_json(sync, fragment));
+	rpc_reply(call, with_unknown(sync, false, page_answer(&page)));
 }
 
 void method_route_summary(struct rpc_call *call)

@@ -99,13 +99,7 @@ static void report_state(struct served_session *session)
 	const struct speaker_session *declared = &session->declared;
 
 	snprintf(state.state, sizeof(state.state), "%s", declared->enabled ? "static" : "down");
-	for (unsigned int i = 0; declared->enabled && i < declared->routes; i++) {
-		const struct policy_route route = route_of(&declared->route[i], &declared->remote);
-		if (policy_rejecting(&session->import, &route) != NULL)
-			state.filtered++;
-		else
-			state.imported++;
-	}
+	state.imported = declared->enabled ? declared->routes : 0; // who is told judges
 	speaker_report(session, &state);
 }
 
@@ -192,14 +186,16 @@ struct desk {
 	TAILQ_HEAD(answer_list, answer) answers;
 };
 
+// Nothing is kept out here: whoever is told a route judges it, and knows those that he refused.
 static void give_learned(const struct answer *answer, const struct served_session *session)
 {
+	if (answer->question == SPEAKER_FILTERED)
+		return;
 	for (unsigned int i = 0; i < session->declared.routes; i++) {
 		const struct policy_route route =
 			route_of(&session->declared.route[i], &session->declared.remote);
 		const struct policy_rule *rule = policy_rejecting(&session->import, &route);
-		if ((rule != NULL) == (answer->question == SPEAKER_FILTERED))
-			answer->row(answer->ctx, &route, rule);
+		answer->row(answer->ctx, &route, rule);
 	}
 }
 

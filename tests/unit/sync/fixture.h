@@ -14,7 +14,7 @@
 #include "control/store/store.h"
 #include "control/domain/state.h"
 #include "control/domain/live.h"
-#include "control/rpc/answers/desired.h"
+#include "control/model/intent.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -137,7 +137,7 @@ static void restart_with_a_sick_one(void)
 {
 	configure_second();
 	publish();
-	const char *host = desired_domain_named(desired(), SECOND)->host_name;
+	const char *host = domain_called(SECOND)->host_name;
 	char refused[64];
 	snprintf(refused, sizeof(refused), "%s", host);
 	stop_sync();
@@ -149,10 +149,7 @@ static void restart_with_a_sick_one(void)
 	bridge_says_neighbor(interface("core0"), "192.0.2.2", true);
 	bridge_says_neighbor(interface("acme-01/private"), "169.254.10.1", true);
 	bridge_says_route(vrf(ACME), "10.1.0.0/16", "169.254.10.1", true);
-	for (unsigned int i = 0; i < desired()->domains.count; i++)
-		if (desired()->domains.item[i].id != vrf(SECOND))
-			fake_bridge.callbacks.synced(
-				fake_bridge.callbacks.ctx, desired()->domains.item[i].id);
+	say_synced_but(SECOND);
 }
 
 static void test_a_sick_peering_withholds_no_route(void **state)
@@ -200,8 +197,7 @@ static void test_what_a_waiting_one_brought_stays(void **state)
 	WAIT(fake_route(&fake, vrf(VNET), "10.2.0.0/16") != NULL);
 	uint64_t swept = fake.swept;
 	char refused[64];
-	snprintf(
-		refused, sizeof(refused), "%s", desired_domain_named(desired(), SECOND)->host_name);
+	snprintf(refused, sizeof(refused), "%s", domain_called(SECOND)->host_name);
 	stop_sync();
 	start_sync_refusing(refused);
 	asking_again();
@@ -210,10 +206,7 @@ static void test_what_a_waiting_one_brought_stays(void **state)
 	bridge_says_route(vrf(ACME), "10.1.0.0/16", "169.254.10.1", true);
 	bridge_says_route(vrf(ACME), "10.3.0.0/16", "169.254.10.1", true);
 	bridge_says_route(vrf(GLOBEX), "10.1.0.0/16", "169.254.10.1", true);
-	for (unsigned int i = 0; i < desired()->domains.count; i++)
-		if (desired()->domains.item[i].id != vrf(SECOND))
-			fake_bridge.callbacks.synced(
-				fake_bridge.callbacks.ctx, desired()->domains.item[i].id);
+	say_synced_but(SECOND);
 	WAIT(fake_route(&fake, vrf(VNET), "10.3.0.0/16") != NULL); // what is new goes in
 	turns(50);
 	assert_int_equal(fake.swept, swept);

@@ -3,7 +3,6 @@
 
 #include "tests/unit/sync/running.h"
 
-#include "control/rpc/answers/desired.h"
 #include "control/rpc/answers/methods.h"
 
 #include <event2/event.h>
@@ -38,11 +37,6 @@ enum dataplane_state state_of(void)
 	return dataplane_status(running->dataplane)->state;
 }
 
-const struct desired *desired(void)
-{
-	return sync_desired(running);
-}
-
 void stop_sync(void)
 {
 	health_destroy(health);
@@ -52,18 +46,81 @@ void stop_sync(void)
 	running = NULL;
 }
 
+// --- what is configured, by its names ------------------------------------------------------------------
+
+enum part { PART_DOMAINS, PART_INTERFACES, PART_LIMITERS };
+struct looking {
+	enum part part;
+	const char *name;
+	const void *found;
+};
+
+static void look_in(void *ctx, const struct fragment *fragment)
+{
+	struct looking *l = ctx;
+
+	for (unsigned int i = 0; l->part == PART_DOMAINS && i < fragment->domains.count; i++)
+		if (strcmp(fragment->domains.item[i].name, l->name) == 0)
+			l->found = &fragment->domains.item[i];
+	for (unsigned int i = 0; l->part == PART_INTERFACES && i < fragment->interfaces.count; i++)
+		if (strcmp(fragment->interfaces.item[i].name, l->name) == 0)
+			l->found = &fragment->interfaces.item[i];
+	for (unsigned int i = 0; l->part == PART_LIMITERS && i < fragment->limiters.count; i++)
+		if (strcmp(fragment->limiters.item[i].name, l->name) == 0)
+			l->found = &fragment->limiters.item[i];
+}
+
+static const void *called(enum part part, const char *name)
+{
+	struct looking l = {part, name, NULL};
+
+	fragments_each(domains_fragments(domains), look_in, &l);
+	if (l.found == NULL)
+		fail_msg("nothing is called %s", name);
+	return l.found;
+}
+
+const struct intent_domain *domain_called(const char *name)
+{
+	return called(PART_DOMAINS, name);
+}
+
+const struct intent_interface *interface_called(const char *name)
+{
+	return called(PART_INTERFACES, name);
+}
+
+const struct intent_limiter *limiter_called(const char *name)
+{
+	return called(PART_LIMITERS, name);
+}
+
 uint32_t vrf(const char *name)
 {
-	return desired_domain_named(desired(), name)->id;
+	return domain_called(name)->id;
 }
 
 uint32_t interface(const char *name)
 {
-	for (unsigned int i = 0; i < desired()->interfaces.count; i++)
-		if (strcmp(desired()->interfaces.item[i].name, name) == 0)
-			return desired()->interfaces.item[i].id;
-	fail_msg("no interface %s", name);
-	return 0;
+	return interface_called(name)->id;
+}
+
+static void say_domains(void *ctx, const struct fragment *fragment)
+{
+	for (unsigned int i = 0; i < fragment->domains.count; i++)
+		if (ctx == NULL || strcmp(fragment->domains.item[i].name, ctx) != 0)
+			fake_bridge.callbacks.synced(
+				fake_bridge.callbacks.ctx, fragment->domains.item[i].id);
+}
+
+void say_synced_but(const char *domain)
+{
+	fragments_each(domains_fragments(domains), say_domains, (char *)(uintptr_t)domain);
+}
+
+void say_synced(void)
+{
+	say_synced_but(NULL);
 }
 
 void start_sync(void)
@@ -81,13 +138,6 @@ void start_sync_refusing(const char *host)
 	running = domains_sync(domains);
 	snprintf(fake_bridge.refuse_domain, sizeof(fake_bridge.refuse_domain), "%s", host);
 	publish();
-}
-
-void say_synced(void)
-{
-	for (unsigned int i = 0; i < desired()->domains.count; i++)
-		fake_bridge.callbacks.synced(
-			fake_bridge.callbacks.ctx, desired()->domains.item[i].id);
 }
 
 void say_all(void)

@@ -25,8 +25,10 @@ void start_sync(void);
 void start_sync_refusing(const char *host); // a domain of this host name cannot be made
 void stop_sync(void);
 void restart_sync(void);
-const struct desired *desired(void);
-void publish(void); // what was configured
+const struct intent_domain *domain_called(const char *name);       // fails when there is none
+const struct intent_interface *interface_called(const char *name); // likewise
+const struct intent_limiter *limiter_called(const char *name);     // likewise
+void publish(void);                                                // what was configured
 
 double running_now(void);
 void turn(void);
@@ -45,6 +47,7 @@ enum dataplane_state state_of(void);
 uint32_t vrf(const char *name);
 uint32_t interface(const char *name);
 void say_synced(void);
-void say_all(void); // what the kernel says in every test
+void say_synced_but(const char *domain); // the kernel has told all of the others
+void say_all(void);                      // what the kernel says in every test
 
 #endif

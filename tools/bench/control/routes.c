@@ -2,7 +2,8 @@
 // The route thread with many routes, between a kernel that only says what it is told to say and a data plane that only
 // acknowledges: N circuits (../model/generate.h) that bring R routes each, every one joined to a vNet of its own. Printed are
 // memory, the time until the data plane has been told, the longest turn of the event loop (thread CPU time), what
-// a port that goes and comes costs until all its paths have been sent, and a page of 1,000 routes at both ends of the list.
+// a port that goes and comes costs until all its paths have been sent, a page of 1,000 routes at both ends of the list, and
+// whole lists as culvertctl asks for them.
 // The kernel mirror (control/bridge) is not part of it.
 //
 //	bench-routes [CIRCUITS [ROUTES]]		default 10000 100
@@ -37,6 +38,43 @@ static double clock_of(clockid_t id)
 	struct timespec t;
 	clock_gettime(id, &t);
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+// --- a control socket ---------------------------------------------------------------------------------------
+
+static json_t *answer;
+
+const char *rpc_string(const struct rpc_call *call, const char *name)
+{
+	return json_string_value(json_object_get(call->params, name));
+}
+int64_t rpc_integer(const struct rpc_call *call, const char *name, int64_t otherwise)
+{
+	return otherwise;
+}
+bool rpc_boolean(const struct rpc_call *call, const char *name, bool otherwise)
+{
+	return otherwise;
+}
+bool rpc_has(const struct rpc_call *call, const char *name)
+{
+	return json_object_get(call->params, name) != NULL;
+}
+unsigned int rpc_limit(const struct rpc_call *call)
+{
+	return API_PAGE_MAX;
+}
+void rpc_reply(struct rpc_call *call, json_t *result)
+{
+	answer = result;
+}
+void rpc_reply_list(struct rpc_call *call, json_t *items, const char *next)
+{
+	answer = json_pack("{s:o, s:s?}", "items", items, "next", next);
+}
+void rpc_fail(struct rpc_call *call, const struct api_error *error)
+{
+	stop("call", error->message);
 }
 
 // --- a kernel ----------------------------------------------------------------------------------------------
@@ -273,30 +311,37 @@ static bool all_told(void)
 		}                                                  \
 	} while (0)
 
+static LIST_OF(struct intent_domain) wanted; // domains
+
+static void note_domains(void *ctx, const struct fragment *fragment)
+{
+	for (unsigned int i = 0; i < fragment->domains.count; i++)
+		*(struct intent_domain *)APPEND(wanted) = fragment->domains.item[i];
+}
+
 static void synced_all(void)
 {
-	const struct desired *desired = sync_desired(sync_);
-	for (unsigned int i = 0; i < desired->domains.count; i++)
-		kernel.synced(kernel.ctx, desired->domains.item[i].id);
+	fragments_each(domains_fragments(domains), note_domains, NULL);
+	for (unsigned int i = 0; i < wanted.count; i++)
+		kernel.synced(kernel.ctx, wanted.item[i].id);
 }
 
 static void bring(unsigned int routes)
 {
-	const struct desired *desired = sync_desired(sync_);
 	struct bridge_route route = {.protocol = 12, .metric = 32, .count = 1};
 
 	ip_address_parse("169.254.10.1", &route.nexthop[0].via);
 	route.nexthop[0].weight = 1;
 	route.prefix = (struct ip_prefix){.address = {.family = 4}, .len = 24};
-	for (unsigned int i = 0; i < desired->domains.count; i++) {
-		if (desired->domains.item[i].kind != DOMAIN_PEERING)
+	for (unsigned int i = 0; i < wanted.count; i++) {
+		if (wanted.item[i].kind != INTENT_PEERING)
 			continue;
 		for (unsigned int r = 0; r < routes; r++) {
 			route.prefix.address.bytes[0] = (uint8_t)(20 + r / 65536);
 			route.prefix.address.bytes[1] = (uint8_t)(r / 256);
 			route.prefix.address.bytes[2] = (uint8_t)r;
 			double start = clock_of(CLOCK_THREAD_CPUTIME_ID);
-			kernel.route(kernel.ctx, desired->domains.item[i].id, &route, true);
+			kernel.route(kernel.ctx, wanted.item[i].id, &route, true);
 			busy += clock_of(CLOCK_THREAD_CPUTIME_ID) - start;
 			if (r % 64 == 63)
 				turn();
@@ -310,18 +355,43 @@ static size_t memory(void)
 	return info.uordblks + info.hblkhd;
 }
 
+// All pages of a list: what the route thread has to do for it. Writing and freeing them is the main thread's.
+static void list(const char *what, void (*method)(struct rpc_call *call))
+{
+	struct rpc_call call = {.ctx = sync_, .params = json_object()};
+	double sum = 0, slowest = 0;
+	size_t items = 0;
+	bool more = true;
+
+	while (more) {
+		double start = clock_of(CLOCK_THREAD_CPUTIME_ID);
+		answer = NULL;
+		method(&call);
+		double took = clock_of(CLOCK_THREAD_CPUTIME_ID) - start;
+		sum += took;
+		slowest = took > slowest ? took : slowest;
+		items += json_array_size(json_object_get(answer, "items"));
+		json_t *next = json_object_get(answer, "next");
+		more = json_is_string(next);
+		if (more)
+			json_object_set(call.params, "cursor", next);
+		json_decref(answer);
+	}
+	json_decref(call.params);
+	printf("%-44s %9.2f ms, %zu items, longest page %.2f ms\n", what, sum, items, slowest);
+}
+
 static void page(const char *what, uint32_t from)
 {
-	const struct desired *desired = sync_desired(sync_);
 	unsigned int left = 1000;
 	double start = clock_of(CLOCK_THREAD_CPUTIME_ID);
 
-	for (unsigned int i = from; i < desired->domains.count && left > 0; i++) {
+	for (unsigned int i = from; i < wanted.count && left > 0; i++) {
 		struct route_info info;
-		bool more = domain_next(domains, desired->domains.item[i].id, NULL, &info);
+		bool more = domain_next(domains, wanted.item[i].id, NULL, &info);
 		for (; more && left > 0; left--) {
 			const struct ip_prefix last = info.prefix;
-			more = domain_next(domains, desired->domains.item[i].id, &last, &info);
+			more = domain_next(domains, wanted.item[i].id, &last, &info);
 		}
 	}
 	printf("%-44s %9.2f ms\n", what, clock_of(CLOCK_THREAD_CPUTIME_ID) - start);
@@ -421,19 +491,20 @@ int main(int argc, char **argv)
 	synced_all();
 	UNTIL(all_told());
 	tell("configuration, first fill");
-	sync_desired(sync_); // the table for answers, once
 	reset();
 	size_t before = memory();
-	printf("%-44s %9.1f MB\n", "memory of it, tables for answers included",
-		(double)(before - start) / 1e6);
+	printf("%-44s %9.1f MB\n", "memory of it", (double)(before - start) / 1e6);
 	bring(routes);
 	UNTIL(all_told());
 	tell("all routes learned, decided, told");
 	printf("%-44s %9.1f MB, %.0f bytes a route\n", "memory of them",
 		(double)(memory() - before) / 1e6, (double)(memory() - before) / circuits / routes);
 	page("first page of 1,000 routes", 0);
-	page("last page of 1,000 routes",
-		sync_desired(sync_)->domains.count - 1 - 1000 / (routes + 2));
+	page("last page of 1,000 routes", wanted.count - 1 - 1000 / (routes + 2));
+	list("all of circuit list", method_circuit_status);
+	list("all of peering status", method_peering_status);
+	list("all of neighbor list", method_neighbor_list);
+	list("all of drops", method_drops);
 	wire_link_close(plane);
 	plane = NULL;
 	memset(records_of, 0, sizeof(records_of));

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The desired state as a function: one model, two edges, each realises its own half. Precedence and what may
-// never get in.
+// What a model means as a function: two edges, each realises its own half. Precedence and what may never get in.
 
 #include "control/model/link.h"
 #include "tests/unit/sync/fixture.h"
@@ -20,25 +19,65 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct desired *build(const char *edge)
+static struct fragments *build_on(const struct node *node)
 {
-	struct node *node = make_node(edge, "");
 	struct publication *publication = configuration_publish(&configuration);
-	struct desired *desired = desired_build(publication, node);
+	struct node_view *view = node_view_create(node);
+	struct fragments *fragments = fragments_full(publication, view);
 
 	publication_unref(publication);
-	free_node(node);
-	return desired;
+	free(view);
+	return fragments;
 }
 
-static const struct desired_interface *interface_named(
-	const struct desired *desired, const char *name)
+static struct fragments *build(const char *edge)
 {
-	for (unsigned int i = 0; i < desired->interfaces.count; i++)
-		if (strcmp(desired->interfaces.item[i].name, name) == 0)
-			return &desired->interfaces.item[i];
-	fail_msg("no interface %s", name);
-	return NULL;
+	struct node *node = make_node(edge, "");
+	struct fragments *fragments = build_on(node);
+
+	free_node(node);
+	return fragments;
+}
+
+struct sum {
+	unsigned int domains, interfaces, limiters, problems;
+	const char *name; // of an interface or domain to be found
+	const struct intent_interface *interface;
+	const struct intent_domain *domain;
+};
+
+static void add(void *ctx, const struct fragment *fragment)
+{
+	struct sum *sum = ctx;
+
+	sum->domains += fragment->domains.count;
+	sum->interfaces += fragment->interfaces.count;
+	sum->limiters += fragment->limiters.count;
+	sum->problems += fragment->problems.count;
+	for (unsigned int i = 0; i < fragment->interfaces.count; i++)
+		if (strcmp(fragment->interfaces.item[i].name, sum->name) == 0)
+			sum->interface = &fragment->interfaces.item[i];
+	for (unsigned int i = 0; i < fragment->domains.count; i++)
+		if (strcmp(fragment->domains.item[i].name, sum->name) == 0)
+			sum->domain = &fragment->domains.item[i];
+}
+
+static struct sum sum_of(const struct fragments *fragments, const char *name)
+{
+	struct sum sum = {.name = name};
+
+	fragments_each(fragments, add, &sum);
+	return sum;
+}
+
+static const struct intent_interface *interface_named(
+	const struct fragments *fragments, const char *name)
+{
+	struct sum sum = sum_of(fragments, name);
+
+	if (sum.interface == NULL)
+		fail_msg("no interface %s", name);
+	return sum.interface;
 }
 
 static void assert_address(const struct ip_address *address, const char *text)
@@ -49,73 +88,56 @@ static void assert_address(const struct ip_address *address, const char *text)
 
 static void test_each_edge_realises_its_half(void **state)
 {
-	struct desired *east = build("east"), *west = build("west");
+	struct fragments *east = build("east"), *west = build("west");
+	struct sum sums[2] = {sum_of(east, ""), sum_of(west, "")};
 
-	assert_int_equal(east->problems.count, 0);
-	assert_int_equal(east->domains.count, 5); // underlay, two peerings, two vNets
-	assert_int_equal(west->domains.count, 5);
-	assert_int_equal(east->interfaces.count, 5);
-	assert_int_equal(east->limiters.count, 4);
-	const struct desired_interface *a = interface_named(east, "acme-01/private");
-	const struct desired_interface *b = interface_named(west, "acme-01/private");
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(sums[i].problems, 0);
+		assert_int_equal(sums[i].domains, 5); // underlay, two peerings, two vNets
+		assert_int_equal(sums[i].interfaces, 5);
+		assert_int_equal(sums[i].limiters, 4);
+	}
+	const struct intent_interface *a = interface_named(east, "acme-01/private");
+	const struct intent_interface *b = interface_named(west, "acme-01/private");
 	assert_address(&a->local, "169.254.10.2");
 	assert_address(&a->remote, "169.254.10.1");
 	assert_address(&b->local, "169.254.10.6");
-	assert_int_equal(a->record.vlans, 1);
-	assert_int_equal(a->record.vlan[0], 100);
-	assert_int_equal(b->record.vlan[0], 101);
+	assert_int_equal(a->vlans, 1);
+	assert_int_equal(a->vlan[0], 100);
+	assert_int_equal(b->vlan[0], 101);
 	assert_int_not_equal(a->id, b->id); // ids are those of the whole model
 	assert_string_equal(a->link, "acme-01/primary");
-	const struct desired_interface *globex = interface_named(east, "globex-01/private");
-	assert_int_equal(globex->record.vlans, 2);
-	assert_int_equal(globex->record.vlan[1], 10);
-	assert_int_not_equal(globex->record.vrf, a->record.vrf);
-	assert_int_not_equal(globex->record.owner, a->record.owner);
-	const struct desired_interface *tunnel = interface_named(west, "vnet/acme-prod");
-	assert_int_equal(tunnel->record.key, 7001);
-	assert_int_equal(tunnel->record.local[3], 129);
-	assert_int_equal(tunnel->record.mtu, 1500 - 28);
-	assert_true(tunnel->record.flags & WIRE_INTERFACE_SOURCE_CHECK);
-	const struct desired_interface *core = interface_named(east, "core0");
-	assert_int_equal(core->record.vrf, 1);
-	assert_int_equal(core->record.owner, 0);
-	assert_true(core->record.flags & WIRE_INTERFACE_CORE);
-	desired_free(east);
-	desired_free(west);
+	const struct intent_interface *globex = interface_named(east, "globex-01/private");
+	assert_int_equal(globex->vlans, 2);
+	assert_int_equal(globex->vlan[1], 10);
+	assert_int_not_equal(globex->domain, a->domain);
+	assert_int_not_equal(globex->owner, a->owner);
+	const struct intent_interface *tunnel = interface_named(west, "vnet/acme-prod");
+	assert_int_equal(tunnel->tunnel.key, 7001);
+	assert_int_equal(tunnel->tunnel.local.bytes[3], 129);
+	assert_int_equal(tunnel->mtu, 1500 - 28);
+	assert_true(tunnel->source_check);
+	const struct intent_interface *core = interface_named(east, "core0");
+	assert_int_equal(core->domain, 1);
+	assert_int_equal(core->owner, 0);
+	assert_int_equal(core->kind, INTENT_CORE);
+	fragments_destroy(east);
+	fragments_destroy(west);
 }
 
 static void test_unknown_edge_and_port(void **state)
 {
-	struct desired *none = build("north");
+	struct fragments *none = build("north");
 
-	assert_int_equal(none->interfaces.count, 0);
-	assert_int_equal(none->problems.count, 1);
-	desired_free(none);
+	assert_int_equal(sum_of(none, "").interfaces, 0);
+	fragments_destroy(none);
 	struct node *node = make_node("east", "");
-	struct publication *publication = configuration_publish(&configuration);
 	node->ports.count = 1; // no wan1, no core0
-	struct desired *half = desired_build(publication, node);
-	publication_unref(publication);
+	struct fragments *half = build_on(node);
+	assert_int_equal(sum_of(half, "").interfaces, 1);
+	assert_int_equal(sum_of(half, "").problems, 4); // core0, globex's link, two tunnels
+	fragments_destroy(half);
 	free_node(node);
-	assert_int_equal(half->interfaces.count, 1);
-	assert_int_equal(half->problems.count, 4); // core0, globex's link, two tunnels
-	desired_free(half);
-}
-
-static void test_underlay(void **state)
-{
-	struct desired *east = build("east");
-	struct ip_address address, via;
-
-	ip_address_parse("198.51.100.11", &address);
-	assert_string_equal(desired_underlay(east, &address, &via)->name, "core0");
-	assert_address(&via, "192.0.2.2");
-	ip_address_parse("192.0.2.77", &address); // on the link
-	assert_non_null(desired_underlay(east, &address, &via));
-	assert_address(&via, "192.0.2.77");
-	ip_address_parse("203.0.113.1", &address);
-	assert_null(desired_underlay(east, &address, &via));
-	desired_free(east);
 }
 
 static void test_burst(void **state)
@@ -127,9 +149,10 @@ static void test_burst(void **state)
 	assert_true(link_burst(100000000, 1) >= 125000);              // never under 10 ms
 }
 
-static const char *rule_for(const struct desired *desired, const char *domain, const char *prefix)
+static const char *rule_for(
+	const struct fragments *fragments, const char *domain, const char *prefix)
 {
-	const struct desired_domain *peering = desired_domain_named(desired, domain);
+	const struct intent_domain *peering = sum_of(fragments, domain).domain;
 	struct ip_prefix parsed;
 
 	assert_int_equal(ip_prefix_parse(prefix, &parsed), 0);
@@ -140,7 +163,7 @@ static const char *rule_for(const struct desired *desired, const char *domain, c
 
 static void test_what_never_gets_in(void **state)
 {
-	struct desired *east = build("east");
+	struct fragments *east = build("east");
 	const char *acme = "peering/acme-01/private";
 
 	assert_string_equal(rule_for(east, acme, "10.9.0.0/16"), "vnet-prefix");
@@ -154,7 +177,7 @@ static void test_what_never_gets_in(void **state)
 	assert_string_equal(rule_for(east, acme, "198.51.100.11/32"), "outer-address");
 	assert_string_equal(rule_for(east, acme, "192.0.2.0/24"), "accepted");
 	assert_string_equal(rule_for(east, acme, "10.1.0.0/16"), "accepted");
-	desired_free(east);
+	fragments_destroy(east);
 }
 
 static void test_precedence(void **state)
@@ -181,7 +204,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_edge_realises_its_half),
 		cmocka_unit_test(test_unknown_edge_and_port),
-		cmocka_unit_test(test_underlay),
 		cmocka_unit_test(test_burst),
 		cmocka_unit_test(test_what_never_gets_in),
 		cmocka_unit_test(test_precedence),
