@@ -8,6 +8,7 @@
 
 #include "control/speakers/state.h"
 
+#include "control/base/clock.h"
 #include "control/base/log.h"
 
 #include <errno.h>
@@ -20,6 +21,8 @@
 #include <unistd.h>
 
 #include <event2/event.h>
+
+enum { SAME_MOMENT_MS = 100 };
 
 static const struct speaker_ops *const kinds[] = {
 	[SPEAKER_BIRD] = &bird_speaker,
@@ -58,9 +61,15 @@ struct served_domain *served_domain(struct speakers *speakers, uint32_t id)
 
 // --- states
 
+// A daemon works out when something was anew for each answer, a millisecond apart. 0 = it does not say.
+static bool same_moment(uint64_t a, uint64_t b)
+{
+	return a == 0 || (a > b ? a - b : b - a) < SAME_MOMENT_MS;
+}
+
 static bool same_state(const struct speaker_state *a, const struct speaker_state *b)
 {
-	return strcmp(a->state, b->state) == 0 && a->since == b->since &&
+	return strcmp(a->state, b->state) == 0 && a->moment == b->moment &&
 	       strcmp(a->detail, b->detail) == 0 && a->imported == b->imported &&
 	       a->filtered == b->filtered && a->exported == b->exported;
 }
@@ -75,11 +84,15 @@ void speaker_report(struct served_session *session, const struct speaker_state *
 		return;
 	if (session->file.refused)
 		snprintf(shown.detail, sizeof(shown.detail), "%s", session->refusal);
-	if (shown.since == 0)
-		shown.since =
-			strcmp(shown.state, session->state.state) == 0 && session->state.since != 0
-				? session->state.since
-				: (uint64_t)time(NULL);
+	if (strcmp(shown.state, session->state.state) == 0 &&
+		same_moment(shown.moment, session->state.moment)) {
+		shown.since = session->state.since;
+		shown.moment = session->state.moment;
+	}
+	if (shown.moment == 0) {
+		shown.since = (uint64_t)time(NULL);
+		shown.moment = clock_ns() / 1000000;
+	}
 	if (session->reported && same_state(&shown, &session->state))
 		return;
 	session->reported = true;

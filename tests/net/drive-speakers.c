@@ -10,8 +10,8 @@
 static void on_session(void *ctx, uint32_t session, const struct speaker_state *state)
 {
 	drive_say(json_pack("{s:s,s:I,s:s,s:s,s:I,s:I,s:I,s:I}", "event", "session", "peering",
-		(json_int_t)session, "state", state->state, "detail", state->detail, "since",
-		(json_int_t)state->since, "imported", (json_int_t)state->imported, "filtered",
+		(json_int_t)session, "state", state->state, "detail", state->detail, "moment",
+		(json_int_t)state->moment, "imported", (json_int_t)state->imported, "filtered",
 		(json_int_t)state->filtered, "exported", (json_int_t)state->exported));
 }
 

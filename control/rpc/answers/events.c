@@ -28,7 +28,7 @@ static bool is_up(const struct speaker_state *session)
 static bool is_news(const struct speaker_state *old, const struct speaker_state *new)
 {
 	return old->state[0] == '\0' || is_up(old) != is_up(new) ||
-	       (is_up(new) && old->since != new->since);
+	       (is_up(new) && old->moment != new->moment);
 }
 
 void event_session(struct sync *sync, const struct intent_interface *interface,

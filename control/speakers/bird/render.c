@@ -293,7 +293,7 @@ char *render_main(const struct speaker *speaker, const char *log, const char *co
 	// Only a default: every IPv4 session has its own. Never changes, since that would restart all sessions.
 	fprintf(out, "router id 100.%u.%u.%u;\n", 64 + (id >> 16 & 63), id >> 8 & 255, id & 255);
 	fprintf(out, "graceful restart wait %u;\n", RECOVERY_WAIT_S);
-	fprintf(out, "timeformat base iso long;\ntimeformat protocol iso long;\n");
+	fprintf(out, "timeformat base iso long;\ntimeformat protocol iso long ms;\n");
 	fprintf(out, "timeformat route iso long;\ntimeformat log iso long;\n\n");
 	fprintf(out, "attribute int cv_joined;\n\nprotocol device dev0 {\n\tscan time 1;\n}\n\n");
 	for (unsigned int i = 0; i < domains; i++)

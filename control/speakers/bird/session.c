@@ -8,6 +8,7 @@
 
 #include "control/speakers/bird/bird.h"
 
+#include "control/base/clock.h"
 #include "control/base/log.h"
 
 #include <ctype.h>
@@ -65,19 +66,27 @@ static void lower(char *to, size_t size, const char *from)
 	to[i] = '\0';
 }
 
-static uint64_t time_of(const char *date, const char *clock)
+// BIRD counts in CLOCK_MONOTONIC and shows what that is by the wall clock of now: when the clock is set it shows another
+// time of the same moment.
+static void take_time(struct speaker_state *shown, const char *date, const char *clock)
 {
 	struct tm tm = {.tm_isdst = -1};
+	struct timespec now;
+	int ms = 0;
 
 	if (sscanf(date, "%d-%d-%d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday) != 3 ||
-		sscanf(clock, "%d:%d:%d", &tm.tm_hour, &tm.tm_min, &tm.tm_sec) != 3)
-		return 0;
+		sscanf(clock, "%d:%d:%d.%3d", &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &ms) < 3)
+		return;
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
-	return (uint64_t)mktime(&tm);
+	shown->since = (uint64_t)mktime(&tm);
+	clock_gettime(CLOCK_REALTIME, &now);
+	int64_t age =
+		((int64_t)now.tv_sec - (int64_t)shown->since) * 1000 + now.tv_nsec / 1000000 - ms;
+	shown->moment = (uint64_t)((int64_t)(clock_ns() / 1000000) - age);
 }
 
-// "p7  BGP  ---  up  2026-11-21 02:24:46  Established   "
+// "p7  BGP  ---  up  2026-11-21 02:24:46.120  Established   "
 static void header_line(struct speaker *speaker, const char *text)
 {
 	struct bird *bird = speaker->own;
@@ -94,7 +103,8 @@ static void header_line(struct speaker *speaker, const char *text)
 	if (session == NULL || session->domain->speaker != speaker)
 		return;
 	struct speaker_state *shown = &reader->state;
-	*shown = (struct speaker_state){.since = time_of(date, clock)};
+	*shown = (struct speaker_state){0};
+	take_time(shown, date, clock);
 	reader->session = session;
 	reader->down = strcmp(state, "down") == 0;
 	session->polled = bird->polls;

@@ -105,9 +105,15 @@ void speakers_counters(const struct speakers *speakers, struct speaker_counters 
 	memset(counters, 0, sizeof(*counters));
 }
 
+void speaker_says_another_session(uint32_t session, const char *text)
+{
+	fake_speakers.moment++;
+	speaker_says_session(session, text);
+}
+
 void speaker_says_session(uint32_t session, const char *text)
 {
-	struct speaker_state state = {.since = 1};
+	struct speaker_state state = {.since = 1, .moment = fake_speakers.moment};
 
 	snprintf(state.state, sizeof(state.state), "%s", text);
 	fake_speakers.callbacks.session(fake_speakers.callbacks.ctx, session, &state);

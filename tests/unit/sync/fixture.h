@@ -73,6 +73,7 @@ void bridge_says_neighbor(uint32_t interface, const char *address, bool usable);
 struct fake_speakers {
 	struct speaker_callbacks callbacks;
 	unsigned int sessions, sweeps;
+	uint64_t moment;                      // of what speaker_says_session() says
 	unsigned int announced[FAKE_OBJECTS]; // prefixes by domain, as last announced
 	unsigned int clears; // questions to clear a session, for the test to answer
 	struct {
@@ -86,6 +87,8 @@ struct fake_speakers {
 };
 extern struct fake_speakers fake_speakers;
 void speaker_says_session(uint32_t session, const char *state);
+// One that came between two looks.
+void speaker_says_another_session(uint32_t session, const char *state);
 
 // --- the fake data plane -------------------------------------------------------------------------------
 

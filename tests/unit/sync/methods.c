@@ -574,17 +574,20 @@ static void test_sessions_and_ports_are_events(void **state)
 	assert_event("session", "peering", "acme-01/private", "established");
 	speaker_says_session(interface("acme-01/private"), "established"); // counters
 	assert_int_equal(json_array_size(events), 4);
+	speaker_says_another_session(interface("acme-01/private"), "established");
+	assert_int_equal(json_array_size(events), 5);
+	assert_event("session", "peering", "acme-01/private", "established");
 	speaker_says_session(interface("acme-01/private"), "idle");
 	assert_event("session", "peering", "acme-01/private", "idle");
 	speaker_says_session(interface("acme-01/private"), "connect"); // still down
-	assert_int_equal(json_array_size(events), 5);
-	const json_t *last = json_array_get(events, 4);
+	assert_int_equal(json_array_size(events), 6);
+	const json_t *last = json_array_get(events, 5);
 	assert_string_equal(json_string_value(json_object_get(last, "was")), "established");
 	assert_string_equal(json_string_value(json_object_get(last, "link")), "primary");
 	speaker_says_session(4242, "idle"); // nobody's
 	const struct wire_port port = {.port = 1, .mtu = 1500, .mac = {2, 0, 0, 0, 0, 1}};
 	fake_send(&fake, WIRE_PORT, &port);
-	WAIT(json_array_size(events) == 6);
+	WAIT(json_array_size(events) == 7);
 	assert_event("port", "port", "wan1", "down");
 }
 
