@@ -27,7 +27,8 @@ struct drive {
 	size_t filled;
 	bool quiet; // routes are counted only
 	unsigned long present, absent;
-	uint64_t longest; // ns between two turns of the loop
+	unsigned long told, most; // routes in this turn of the loop, and in the one that had most
+	uint64_t longest;         // ns between two turns of the loop
 	uint64_t last;
 	char line[1 << 20];
 };
@@ -50,6 +51,7 @@ static void on_route(void *ctx, uint32_t domain, const struct bridge_route *rout
 
 	drive->present += present;
 	drive->absent += !present;
+	drive->told++;
 	for (unsigned int i = 0; !drive->quiet && i < route->count; i++)
 		json_array_append_new(
 			hops, json_pack("{s:s,s:I,s:i}", "via",
@@ -197,13 +199,14 @@ static void do_counters(struct drive *drive)
 
 	bridge_counters(drive->bridge, &c);
 	speakers_counters(drive->speakers, &speakers);
-	drive_say(json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "event", "counters",
-		"drift_last", c.drift_last, "messages", (json_int_t)c.route_messages, "overruns",
-		(json_int_t)c.overruns, "resyncs", (json_int_t)c.resyncs, "dumps",
+	drive_say(json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "event",
+		"counters", "drift_last", c.drift_last, "messages", (json_int_t)c.route_messages,
+		"overruns", (json_int_t)c.overruns, "resyncs", (json_int_t)c.resyncs, "dumps",
 		(json_int_t)c.dumps, "drift", (json_int_t)c.drift, "quarantined",
 		(json_int_t)speakers.quarantined, "present", (json_int_t)drive->present, "absent",
-		(json_int_t)drive->absent, "longest_us", (json_int_t)(drive->longest / 1000)));
-	drive->longest = 0;
+		(json_int_t)drive->absent, "longest_us", (json_int_t)(drive->longest / 1000),
+		"most", (json_int_t)drive->most));
+	drive->longest = drive->most = 0;
 }
 
 static bool was_deleted(void *ctx, uint32_t domain, const char *interface)
@@ -371,11 +374,13 @@ int main(int argc, char **argv)
 	while (!event_base_got_break(drive->base)) {
 		uint64_t start = cpu_ns();
 		drive->last = start;
+		drive->told = 0;
 		if (event_base_loop(drive->base, EVLOOP_ONCE) < 0)
 			break;
 		uint64_t took = cpu_ns() - start;
 		if (drive->last && took > drive->longest)
 			drive->longest = took;
+		drive->most = drive->told > drive->most ? drive->told : drive->most;
 	}
 	event_free(input);
 	speakers_destroy(drive->speakers);
