@@ -120,6 +120,7 @@
 //                "installed": {"interfaces": 6, "vrfs": 5, "routes": 42, "nexthops": 8, "tunnels": 2, "limiters": 4}},
 //  "bridge": {"mode": "netns", "route_messages": 91, "overruns": 0, "resyncs": 0, "dumps": 5, "drift": 0,
 //             "drift_last": "",                // what was put back last, "route 10.9.0.0/16 table 254 removed"
+//             "speakers_pending": 0,           // BGP daemons that have not yet taken over what is configured
 //             "quarantined": 0},
 //  "circuits": {"up": 1, "degraded": 1, "down": 0, "disabled": 0, "partial": 0},
 //  "sessions": {"established": 2, "static": 0, "down": 0},    // static: up, no BGP is spoken

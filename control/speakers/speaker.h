@@ -158,6 +158,7 @@ int speakers_clear(
 void speakers_sweep(struct speakers *speakers);
 
 struct speaker_counters {
+	unsigned int pending; // speakers that have not yet taken over all that is declared
 	uint64_t quarantined; // sessions whose configuration the speaker refused
 	uint64_t launches;    // daemons started
 	uint64_t rendered;    // texts of sessions and domains

@@ -475,5 +475,9 @@ void speakers_destroy(struct speakers *speakers)
 
 void speakers_counters(const struct speakers *speakers, struct speaker_counters *counters)
 {
+	const struct speaker *speaker;
+
 	*counters = speakers->counters;
+	LIST_FOREACH (speaker, &speakers->list, entry)
+		counters->pending += speaker->dirty || speaker->step != STEP_IDLE;
 }

@@ -10,6 +10,7 @@ binaries that are installed; everything said to them goes through culvertctl.
 """
 
 import contextlib
+import glob
 import ipaddress
 import json
 import os
@@ -202,10 +203,10 @@ customers:
   - name: acme
   - name: globex
 vnets:
-{"".join(self._vnet(c) for c in self.customers)}circuits:
-{"".join(self._circuit(c) for c in self.customers)}"""
+{"".join(self.vnet_text(c) for c in self.customers)}circuits:
+{"".join(self.circuit_text(c) for c in self.customers)}"""
 
-    def _vnet(self, c):
+    def vnet_text(self, c):
         return f"""  - name: {c.vnet}
     customer: {c.name}
     prefixes: [{VNET}]
@@ -214,7 +215,7 @@ vnets:
       - {{edge: ams1-edge2, gateway: {c.gateway}, local: 192.0.2.129, key: {c.key}}}
 """
 
-    def _circuit(self, c):
+    def circuit_text(self, c):
         tags = f"outer-tag: {c.vlans[0]}" + (f", inner-tag: {c.vlans[1]}" if len(c.vlans) == 2 else "")
         # in mode table all peering subnets of a host differ
         return f"""  - name: {c.circuit}
@@ -427,6 +428,9 @@ vnets:
             if process.name in ("culvertd", "dataplane") or not process.alive():
                 lines = process.log().strip().split("\n")[-15:]
                 print(f"--- {process.name}", *lines, sep="\n", file=out)
+        for path in sorted(glob.glob(os.path.join(self.dir, "run/bird/*/bird.log"))):
+            with open(path, errors="replace") as f:
+                print(f"--- {os.path.relpath(path, self.dir)}", *f.read().strip().split("\n")[-15:], sep="\n", file=out)
 
     def save_state(self, path):
         """What --stop needs to end this lab from another process: pids with their start times."""

@@ -79,11 +79,12 @@ static json_t *bridge_json(const struct sync *sync)
 
 	bridge_counters(sync->bridge, &c);
 	speakers_counters(sync->speakers, &speakers);
-	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "mode",
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:i, s:o}", "mode",
 		modes[sync->node->host_domain], "route_messages", json_u64(c.route_messages),
 		"overruns", json_u64(c.overruns), "resyncs", json_u64(c.resyncs), "dumps",
 		json_u64(c.dumps), "drift", json_u64(c.drift), "drift_last", c.drift_last,
-		"quarantined", json_u64(speakers.quarantined));
+		"speakers_pending", (int)speakers.pending, "quarantined",
+		json_u64(speakers.quarantined));
 }
 
 static void add_problem(json_t *problems, const char *object, const char *message, const char *hint)
