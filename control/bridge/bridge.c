@@ -47,6 +47,8 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 	struct space *space;
 
 	repair_round(bridge);
+	LIST_FOREACH (space, &bridge->spaces, entry)
+		mirror_ask_again(space);
 	if (++bridge->ticks % bridge->check_interval == 0)
 		LIST_FOREACH (space, &bridge->spaces, entry)
 			mirror_check(space);
@@ -104,6 +106,7 @@ int bridge_create(
 	if (bridge == NULL || copy_options(bridge, options))
 		goto no_memory;
 	bridge->buffers = buffers_new();
+	bridge->ticks = 1;
 	bridge->tick = event_new(bridge->base, -1, EV_PERSIST, on_tick, bridge);
 	if (repair_start(bridge) || bridge->buffers == NULL || bridge->tick == NULL ||
 		event_add(bridge->tick, &second))

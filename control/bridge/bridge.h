@@ -48,6 +48,8 @@ struct bridge_callbacks {
 	// A managed neighbor became usable (mac given) or unusable (mac NULL).
 	void (*neighbor)(void *ctx, uint32_t interface, const struct ip_address *address,
 		const uint8_t *mac);
+	// Somebody took routes of the routing daemon out of the kernel: it is to put in again what it has. May be NULL.
+	void (*taken)(void *ctx, uint32_t domain);
 	// A host interface that somebody deleted was made again: whoever had a queue of it needs a new one. May be NULL.
 	void (*interface_made)(void *ctx, uint32_t interface);
 };

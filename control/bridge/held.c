@@ -369,6 +369,8 @@ static void route_message(struct space *space, const struct nlmsghdr *header)
 
 void held_message(struct space *space, const struct nlmsghdr *header)
 {
+	if (header->nlmsg_pid == space->command.port)
+		return; // our own doing, and past
 	if (header->nlmsg_type == RTM_NEWROUTE || header->nlmsg_type == RTM_DELROUTE) {
 		route_message(space, header);
 		return;

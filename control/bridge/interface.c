@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 // IPv6 on a device: neighbor discovery wants a link-local address where we have one at all; else all is quiet.
-unsigned int interface_settings(const struct bridge_interface *declared)
+static unsigned int settings(const struct bridge_interface *declared)
 {
 	static const char *const off[] = {"ipv4/conf/%s/forwarding", "ipv6/conf/%s/forwarding"};
 	char path[96];
@@ -37,6 +37,35 @@ unsigned int interface_settings(const struct bridge_interface *declared)
 	return wrong;
 }
 
+unsigned int interface_keep_settings(const struct host_interface *interface)
+{
+	unsigned int wrong;
+	int back;
+
+	if (netns_enter(interface->domain->space->fd, &back) != 0)
+		return 0;
+	wrong = settings(&interface->declared);
+	netns_leave(back);
+	return wrong;
+}
+
+void interface_renew_ipv6(const struct host_interface *interface)
+{
+	const struct bridge_interface *declared = &interface->declared;
+	struct space *space = interface->domain->space;
+	char path[96];
+	int back;
+
+	snprintf(path, sizeof(path), "ipv6/conf/%s/disable_ipv6", declared->name);
+	if (netns_enter(space->fd, &back) != 0)
+		return;
+	netns_sysctl(path, "1");
+	settings(declared);
+	netns_leave(back);
+	kernel_addresses_set(
+		&space->command, (int)interface->ifindex, declared->address, declared->addresses);
+}
+
 // Opens a queue inside the namespace. *fresh (may be NULL): the device was made by that.
 static int open_queue(const struct host_interface *interface, int *fd, bool *fresh)
 {
@@ -47,7 +76,7 @@ static int open_queue(const struct host_interface *interface, int *fd, bool *fre
 		return err;
 	err = tap_open(interface->name, interface->declared.tun, fd, fresh);
 	if (err == 0 && fresh)
-		interface_settings(&interface->declared);
+		settings(&interface->declared);
 	netns_leave(back);
 	return err;
 }
@@ -169,6 +198,7 @@ int bridge_interface_set(
 		interface = NULL;
 	}
 	bool fresh = interface == NULL;
+	bool other_addresses = !fresh && !same_addresses(interface, declared);
 	if (fresh) {
 		interface = calloc(1, sizeof(*interface));
 		if (interface == NULL)
@@ -181,13 +211,15 @@ int bridge_interface_set(
 		interface->carrier = true;
 		interface->domain = domain;
 		memcpy(interface->name, declared->name, len + 1);
-	} else if (!same_addresses(interface, declared)) {
+	} else if (other_addresses) {
 		remove_rules(interface);
 	}
 	interface->declared = *declared;
 	interface->declared.name = interface->name;
 	if (fresh || interface->ifindex == 0)
 		return interface_restore(interface, error);
+	if (other_addresses)
+		interface_keep_settings(interface); // the first of IPv6 needs it on
 	int err = configure(interface, false);
 	if (err)
 		return api_fail(error, API_REFUSED, NULL,

@@ -242,6 +242,8 @@ static struct nlmsghdr *route_message(
 		netlink_put_address(request, RTA_DST, &route->prefix->address);
 	if (route->via)
 		netlink_put_address(request, RTA_GATEWAY, route->via);
+	if (route->source)
+		netlink_put_address(request, RTA_PREFSRC, route->source);
 	if (route->index)
 		mnl_attr_put_u32(request, RTA_OIF, (uint32_t)route->index);
 	return request;
@@ -268,6 +270,92 @@ int kernel_route_delete(struct netlink *netlink, const struct kernel_route *rout
 	int err = netlink_request(netlink, route_message(&message, RTM_DELROUTE, 0, route));
 
 	return err == -ESRCH || err == -ENOENT ? 0 : err;
+}
+
+// As fib_add_ifaddr() makes them: the kernel takes them away with the address again.
+int kernel_address_routes4(
+	struct netlink *netlink, int index, const struct bridge_interface_address *address)
+{
+	const struct ip_prefix own = {address->address, 32},
+			       subnet = ip_prefix_of(&address->address, address->len);
+	struct ip_prefix last = {subnet.address, 32};
+	int lacked = 0;
+
+	for (unsigned int bit = address->len; bit < 32; bit++)
+		last.address.bytes[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
+	const struct {
+		const struct ip_prefix *prefix;
+		uint32_t table;
+		uint8_t type, scope;
+		bool wanted;
+	} routes[] = {
+		{&own, RT_TABLE_LOCAL, RTN_LOCAL, RT_SCOPE_HOST, true},
+		{&subnet, RT_TABLE_MAIN, RTN_UNICAST, RT_SCOPE_LINK, address->len < 32},
+		{&last, RT_TABLE_LOCAL, RTN_BROADCAST, RT_SCOPE_LINK, address->len < 31},
+	};
+	for (unsigned int i = 0; i < 3; i++) {
+		const struct kernel_route route = {
+			.table = routes[i].table,
+			.protocol = RTPROT_KERNEL,
+			.type = routes[i].type,
+			.scope = routes[i].scope,
+			.index = index,
+			.prefix = routes[i].prefix,
+			.source = &address->address,
+		};
+		int err = routes[i].wanted ? kernel_route_add(netlink, &route) : -EEXIST;
+		if (err != 0 && err != -EEXIST)
+			return err;
+		lacked |= err == 0;
+	}
+	return lacked;
+}
+
+struct looked_up {
+	uint8_t type, len;
+};
+
+static void looked_up_object(void *ctx, const struct nlmsghdr *header)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(header);
+
+	if (header->nlmsg_type == RTM_NEWROUTE)
+		*(struct looked_up *)ctx = (struct looked_up){rtm->rtm_type, rtm->rtm_dst_len};
+}
+
+// The route that a packet to this address takes; type 0 = none.
+static int look_up6(
+	struct netlink *netlink, int index, const struct ip_address *to, struct looked_up *found)
+{
+	const struct rtmsg rtm = {
+		.rtm_family = AF_INET6, .rtm_dst_len = 128, .rtm_flags = RTM_F_FIB_MATCH};
+	struct netlink_message message;
+	struct nlmsghdr *request = netlink_begin(&message, RTM_GETROUTE, 0, &rtm, sizeof(rtm));
+
+	*found = (struct looked_up){0};
+	netlink_put_address(request, RTA_DST, to);
+	if (index != 0)
+		mnl_attr_put_u32(request, RTA_OIF, (uint32_t)index);
+	int err = netlink_get(netlink, request, looked_up_object, found);
+	return err == -ENETUNREACH || err == -EHOSTUNREACH ? 0 : err;
+}
+
+int kernel_address_routes6(
+	struct netlink *netlink, int index, const struct bridge_interface_address *address)
+{
+	const struct ip_address every_node = {.family = 6, .bytes = {0xff, 0x02, [15] = 1}};
+	struct ip_address other = address->address;
+	struct looked_up own, subnet, group;
+
+	if (address->len < 128) // somebody else there; it need not exist
+		other.bytes[15] ^= 1;
+	int err = look_up6(netlink, 0, &address->address, &own);
+	err = err ? err : look_up6(netlink, index, &other, &subnet);
+	err = err ? err : look_up6(netlink, index, &every_node, &group);
+	if (err)
+		return err;
+	return own.type != RTN_LOCAL || group.type != RTN_MULTICAST ||
+	       (address->len < 128 && subnet.len < address->len);
 }
 
 static struct nlmsghdr *rule_message(

@@ -50,11 +50,19 @@ struct kernel_route {
 	uint8_t scope; // RT_SCOPE_*
 	int index;
 	const struct ip_prefix *prefix;
-	const struct ip_address *via;
+	const struct ip_address *via, *source; // NULL = none
 };
 int kernel_route_set(struct netlink *netlink, const struct kernel_route *route);
 int kernel_route_add(struct netlink *netlink, const struct kernel_route *route); // -EEXIST: there is one
 int kernel_route_delete(struct netlink *netlink, const struct kernel_route *route);
+
+// The kernel's own routes for an address on a device: to ourselves, and to the subnet. Of IPv4 what lacks is put in as the
+// kernel would. 1 = something lacked, 0, or -errno.
+int kernel_address_routes4(
+	struct netlink *netlink, int index, const struct bridge_interface_address *address);
+// Of IPv6 only the kernel can make them (metric 0). 1 = something lacks, 0, or -errno.
+int kernel_address_routes6(
+	struct netlink *netlink, int index, const struct bridge_interface_address *address);
 
 // Policy rules. Conditions: iif NULL, from and to of family 0 = any.
 struct kernel_rule {

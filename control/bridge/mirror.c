@@ -171,6 +171,20 @@ static void link_message(struct space *space, const struct nlmsghdr *header, boo
 		mirror_link_down(space, link);
 }
 
+// One that the kernel made for an address of ours. It goes with the address or the device too; looking tells.
+static void own_route_message(struct space *space, const struct nlmsghdr *header)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(header);
+	const struct nlattr *attr[RTA_MAX + 1];
+
+	if (!netlink_parse(header, sizeof(*rtm), attr, RTA_MAX) ||
+		rtm->rtm_protocol != RTPROT_KERNEL || attr[RTA_OIF] == NULL)
+		return;
+	const struct host_link *link = idmap_get(&space->links, mnl_attr_get_u32(attr[RTA_OIF]));
+	if (link != NULL && link->interface != NULL)
+		repair_interface(link->interface);
+}
+
 static void message(struct space *space, const struct nlmsghdr *header, bool dump)
 {
 	switch (header->nlmsg_type) {
@@ -179,6 +193,8 @@ static void message(struct space *space, const struct nlmsghdr *header, bool dum
 		space->bridge->counters.route_messages++;
 		if (!dump)
 			held_message(space, header);
+		if (!dump && header->nlmsg_type == RTM_DELROUTE)
+			own_route_message(space, header);
 		reconcile_route(space->mirror, header, dump);
 		break;
 	case RTM_NEWLINK:

@@ -12,6 +12,8 @@ void mirror_destroy(struct space *space);
 void mirror_resync(struct space *space);
 // A dump that only compares; differences that a second one confirms are counted as drift and repaired.
 void mirror_check(struct space *space);
+// Once a second: routing daemons whose routes were taken are asked to put them in again.
+void mirror_ask_again(struct space *space);
 // Routes over that device are reported as gone (down), or anew with another interface id (rereport).
 void mirror_link_down(struct space *space, struct host_link *link);
 void mirror_link_named(struct space *space, struct host_link *link);

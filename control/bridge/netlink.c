@@ -37,6 +37,9 @@ int netlink_open(struct netlink *netlink, int receive_buffer)
 		close(fd);
 		return err;
 	}
+	socklen_t size = sizeof(address);
+	if (getsockname(fd, (struct sockaddr *)&address, &size) == 0)
+		netlink->port = address.nl_pid;
 	netlink->fd = fd;
 	return 0;
 }

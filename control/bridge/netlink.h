@@ -17,6 +17,7 @@ struct nlmsghdr;
 struct netlink {
 	int fd; // -1 = closed
 	uint32_t sequence;
+	uint32_t port; // names us in what the kernel says of our changes
 };
 
 // Opens a socket in the calling thread's namespace with a receive buffer of that many bytes (0 = the system's

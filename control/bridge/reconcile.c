@@ -13,6 +13,7 @@
 #include "control/bridge/reconcile.h"
 
 #include "control/bridge/mirror.h"
+#include "control/bridge/repair.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,12 @@ static void report(struct host_domain *domain, const struct host_route *route, b
 	bridge->callbacks.route(bridge->callbacks.ctx, domain->id, &shown, present);
 }
 
+static bool same_key(const struct host_route_key *a, const struct host_route_key *b)
+{
+	return a->metric == b->metric && a->protocol == b->protocol &&
+	       ip_prefix_compare(&a->prefix, &b->prefix) == 0;
+}
+
 // Notes a difference (check), or counts one that was noted before (confirmation).
 static void differs(struct mirror *mirror, uint32_t table, const struct host_route_key *key)
 {
@@ -68,9 +75,7 @@ static void differs(struct mirror *mirror, uint32_t table, const struct host_rou
 	bool known = mirror->suspects > SUSPECTS_MAX;
 	for (uint32_t i = 0; !known && i < mirror->suspects; i++) {
 		const struct suspect *s = &mirror->suspect[i];
-		known = s->table == table && s->key.metric == key->metric &&
-			s->key.protocol == key->protocol &&
-			ip_prefix_compare(&s->key.prefix, &key->prefix) == 0;
+		known = s->table == table && same_key(&s->key, key);
 	}
 	if (known)
 		bridge->counters.drift++;
@@ -164,6 +169,59 @@ static void displace(
 	}
 }
 
+// --- who takes a daemon's routes away
+
+// The kernel names who asked for a change. A daemon compares what it has with the kernel a few times a minute at best; when
+// another takes its routes, it is asked to put them in at once. Whether it was a theft shows when they come back: a daemon
+// that was started again has another name, and takes back what it has no more.
+enum { ASKED_MAX = 3 };
+static const uint64_t TAKEN_NS = 5000000000u;
+
+static void written(struct host_domain *domain, const struct host_route_key *key, uint32_t port)
+{
+	struct taken *taken = &domain->taken;
+	char prefix[IP_TEXT_MAX];
+
+	if (port != 0)
+		domain->space->writer = port;
+	if (taken->at == 0 || !same_key(&taken->key, key))
+		return;
+	taken->at = 0;
+	ip_prefix_format(&key->prefix, prefix);
+	repair_done(domain->space, "route", prefix, "of the routing daemon removed");
+}
+
+static void removed(struct host_domain *domain, const struct host_route_key *key, uint32_t port)
+{
+	struct space *space = domain->space;
+
+	if (port == 0 || port == space->writer || domain->taken.at != 0)
+		return;
+	domain->taken = (struct taken){.at = clock_ns(), .key = *key};
+	space->taken = true;
+}
+
+void mirror_ask_again(struct space *space)
+{
+	const struct bridge_callbacks *callbacks = &space->bridge->callbacks;
+	uint64_t now = clock_ns();
+	struct host_domain *domain;
+
+	if (!space->taken)
+		return;
+	space->taken = false;
+	TAILQ_FOREACH (domain, &space->domains, entry) {
+		struct taken *taken = &domain->taken;
+		if (taken->at != 0 && now - taken->at > TAKEN_NS)
+			taken->at = 0; // it has them no more
+		if (taken->at == 0)
+			continue;
+		space->taken = true;
+		if (callbacks->taken != NULL && taken->asked++ < ASKED_MAX)
+			callbacks->taken(callbacks->ctx, domain->id);
+	}
+}
+
 void reconcile_route(struct mirror *mirror, const struct nlmsghdr *header, bool dump)
 {
 	struct decoded_route decoded;
@@ -178,6 +236,8 @@ void reconcile_route(struct mirror *mirror, const struct nlmsghdr *header, bool 
 		displace(mirror, domain, &decoded);
 	if (!decode_tracked(decoded.key.protocol))
 		return;
+	if (!dump && header->nlmsg_type == RTM_NEWROUTE)
+		written(domain, &decoded.key, header->nlmsg_pid);
 	uint32_t named = decoded.count + decoded.dead;
 	drop_dead_hops(space, &decoded);
 	if (header->nlmsg_type == RTM_NEWROUTE && (decoded.blackhole || decoded.count > 0)) {
@@ -187,6 +247,8 @@ void reconcile_route(struct mirror *mirror, const struct nlmsghdr *header, bool 
 	struct host_route *route = dump ? NULL : routes_find(&domain->routes, &decoded.key);
 	if (route == NULL)
 		return;
+	if (header->nlmsg_type == RTM_DELROUTE)
+		removed(domain, &decoded.key, header->nlmsg_pid);
 	const struct next_hop_set *set = hops_get(&space->bridge->hops, route->hops);
 	if (header->nlmsg_type == RTM_DELROUTE && set && set->count > named) {
 		mirror_resync(space);

@@ -100,17 +100,32 @@ static int put_right(struct host_interface *interface, const struct kernel_link 
 	return err;
 }
 
-// The settings of one device that are reached by name only. True: one was wrong.
-static bool settings(const struct host_interface *interface)
+// The routes that the kernel itself made for our addresses: a flush takes them too, and then nobody reaches us. Those of
+// IPv6 follow their address a moment later: they lack when they still do a second later. True: something was put back.
+static bool own_routes(struct host_interface *interface, bool running)
 {
+	const struct bridge_interface *declared = &interface->declared;
 	struct space *space = interface->domain->space;
-	int back;
+	int index = (int)interface->ifindex;
+	bool lacked = false, lacks6 = false, late;
 
-	if (netns_enter(space->fd, &back) != 0)
-		return false;
-	unsigned int wrong = interface_settings(&interface->declared);
-	netns_leave(back);
-	return wrong > 0;
+	for (unsigned int i = 0; i < declared->addresses; i++) {
+		const struct bridge_interface_address *address = &declared->address[i];
+		if (address->address.family == 4)
+			lacked |= kernel_address_routes4(&space->command, index, address) > 0;
+		else if (running && address->address.family == 6) // before that it has none
+			lacks6 |= kernel_address_routes6(&space->command, index, address) > 0;
+	}
+	late = lacks6 && interface->lacks6 != 0 && interface->lacks6 != space->bridge->ticks;
+	if (!lacks6 || late)
+		interface->lacks6 = 0;
+	else if (interface->lacks6 == 0)
+		interface->lacks6 = space->bridge->ticks;
+	if (!late)
+		return lacked;
+	interface_renew_ipv6(interface);
+	install_lost(interface);
+	return true;
 }
 
 static void make_again(struct host_interface *interface)
@@ -148,14 +163,16 @@ static void look(struct host_interface *interface)
 	compare(interface, &link, words, sizeof(words));
 	if (words[0])
 		err = put_right(interface, &link);
+	if (interface_keep_settings(interface) > 0)
+		add_word(words, sizeof(words), "other settings");
 	int changes = kernel_addresses_set(&space->command, link.index, interface->declared.address,
 		interface->declared.addresses);
 	if (changes > 0)
 		add_word(words, sizeof(words), "other addresses");
 	if (changes > 0)
 		install_lost(interface);
-	if (settings(interface))
-		add_word(words, sizeof(words), "other settings");
+	if (own_routes(interface, link.up && link.running))
+		add_word(words, sizeof(words), "its routes removed");
 	if (link.running != interface->carrier)
 		host_carrier_apply(interface);
 	if (words[0] && err == 0)
@@ -325,7 +342,7 @@ static bool devices(struct bridge *bridge, uint64_t end)
 	struct host_interface *interface;
 
 	while ((interface = idmap_next(&bridge->interfaces, &bridge->round_cursor)) != NULL) {
-		if (interface->ifindex == 0)
+		if (interface->ifindex == 0 || interface->lacks6 != 0)
 			repair_interface(interface);
 		else
 			neighbors_retry(bridge, interface);

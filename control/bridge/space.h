@@ -17,8 +17,10 @@ void interface_free(struct host_interface *interface);
 // Takes the kernel's own first rule away, which would go before ours. True: it was there.
 bool space_local_rule(struct space *space);
 void interface_delete(struct host_interface *interface); // from the kernel too
-// Settings of a device that are reached by its name, inside its namespace. Returns how many were wrong.
-unsigned int interface_settings(const struct bridge_interface *declared);
+// Settings of a device that are reached by its name only. Returns how many were wrong.
+unsigned int interface_keep_settings(const struct host_interface *interface);
+// Its IPv6 off and on: the kernel makes anew what it makes itself.
+void interface_renew_ipv6(const struct host_interface *interface);
 void host_carrier_apply(struct host_interface *interface); // as wanted
 int interface_restore(
 	struct host_interface *interface, struct api_error *error); // makes a device that went

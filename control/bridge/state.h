@@ -56,6 +56,8 @@ struct space {
 	struct idmap links;  // ifindex -> struct host_link
 	struct idmap tables; // kernel table -> struct host_domain
 	TAILQ_HEAD(domain_list, host_domain) domains;
+	uint32_t writer; // netlink port of the routing daemon, 0 = not heard of
+	bool taken;      // from one of its domains at least (reconcile.c)
 };
 
 // A device of the namespace, ours or not.
@@ -76,6 +78,11 @@ struct host_domain {
 	uint32_t table; // kernel table of its learned routes
 	enum domain_sync sync;
 	struct routes routes;
+	struct taken { // of the routing daemon's, by somebody else
+		uint64_t at;    // clock_ns of the first, 0 = nothing
+		unsigned int asked; // times that the daemon was asked to put them in again
+		struct host_route_key key; // of the first
+	} taken;
 	struct bridge_static *statics;
 	unsigned int static_count;
 };
@@ -100,6 +107,7 @@ struct host_interface {
 	bool suspect; // in the list of those to be looked at (repair.c), for its carrier or as a whole
 	bool carrier_due, doubt;
 	bool renew_due, say_due; // its neighbors are to be resolved anew; its addresses announced
+	uint64_t lacks6; // second in which routes of its IPv6 addresses were seen to lack, 0 = none do
 	uint32_t looked; // round that looked at it last
 	TAILQ_ENTRY(host_interface) suspects;
 	LIST_HEAD(neighbor_list, host_neighbor) neighbors;

@@ -98,6 +98,11 @@ static void on_static(void *ctx, uint32_t domain, const struct policy_route *rou
 	routes_learned(ctx, domain, &learned, present);
 }
 
+static void on_taken(void *ctx, uint32_t domain)
+{
+	speakers_restore(((struct domains *)ctx)->sync.speakers, domain);
+}
+
 // Its device is another one: the data plane's queue leads nowhere.
 static void on_interface_made(void *ctx, uint32_t interface)
 {
@@ -423,7 +428,7 @@ static int create_bridge(struct domains *domains, struct api_error *error)
 		.prefix = node->kernel_prefix,
 		.run_dir = node->run_dir,
 		.local_protocol = OUR_PROTOCOL,
-		.callbacks = {domains, routes_learned, domain_synced, on_neighbor,
+		.callbacks = {domains, routes_learned, domain_synced, on_neighbor, on_taken,
 			on_interface_made},
 	};
 	return bridge_create(&domains->sync.bridge, &options, error);

@@ -147,6 +147,8 @@ enum speaker_question { SPEAKER_FILTERED, SPEAKER_ADVERTISED, SPEAKER_RECEIVED }
 // 0, or done is not called: -ENOENT (no such session), -ENOTCONN (its speaker does not answer), -ENOMEM.
 int speakers_ask(struct speakers *speakers, uint32_t session, enum speaker_question question,
 	speaker_row row, speaker_done done, void *ctx);
+// Somebody took routes of this domain out of the kernel: the daemon puts in what it has. Nothing where there is none.
+void speakers_restore(struct speakers *speakers, uint32_t domain);
 // Close the session and let it come up again; soft = route refresh only. Answers as speakers_ask.
 int speakers_clear(
 	struct speakers *speakers, uint32_t session, bool soft, speaker_done done, void *ctx);

@@ -416,6 +416,14 @@ int speakers_clear(struct speakers *speakers, uint32_t id, bool soft, speaker_do
 	return speaker->ops->clear(speaker, session, soft, done, ctx);
 }
 
+void speakers_restore(struct speakers *speakers, uint32_t id)
+{
+	struct served_domain *domain = served_domain(speakers, id);
+
+	if (domain != NULL && domain->speaker->ops->restore != NULL && !domain->speaker->closing)
+		domain->speaker->ops->restore(domain->speaker, domain);
+}
+
 // --- the whole
 
 int speakers_create(

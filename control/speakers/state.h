@@ -131,6 +131,8 @@ struct speaker_ops {
 	// A group went up or down. Declared and rendered text follow.
 	void (*toggle)(struct speaker *speaker, struct served_domain *domain,
 		struct announcement_group *group);
+	// What the domain has is put into the kernel again. May be NULL.
+	void (*restore)(struct speaker *speaker, const struct served_domain *domain);
 	// A session's, or a domain's (session NULL), files go.
 	void (*forget)(struct speaker *speaker, const struct served_domain *domain,
 		const struct served_session *session);

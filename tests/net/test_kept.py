@@ -122,6 +122,28 @@ def test_rules(rig):
     put_back(rig, ["rule"], "ip rule add pref 0 lookup local")
 
 
+def kernels_routes(rig, family):
+    """What the kernel put in for our addresses."""
+    lines = inside(rig, "ip", family, "route", "show", "table", "all", "dev", "w7", "proto", "kernel").split("\n")
+    return sorted(" ".join(line.replace("linkdown", "").split()) for line in lines)
+
+
+FLUSHES = ["ip route flush table all", "ip -6 route flush table all", "ip route flush table local", "ip route flush dev w7",
+    "ip -6 route flush dev w7", "ip route del 169.254.7.0/30 dev w7", "ip -6 route del fd00:7::/126 dev w7",
+    "ip route del local 169.254.7.2 table local", "ip -6 route del local fd00:7::2 table local dev w7"]
+
+
+@pytest.mark.parametrize("flush", FLUSHES)
+def test_the_kernels_routes(rig, flush):
+    """Those of our addresses, without which nobody reaches us, whoever took them."""
+    before = {family: kernels_routes(rig, family) for family in ("-4", "-6")}
+    assert len(before["-4"]) >= 3 and len(before["-6"]) >= 3, before
+    drift = rig.bridge.counters()["drift"]
+    inside(rig, *flush.split())
+    wait_for(lambda: all(kernels_routes(rig, f) == before[f] for f in before), 3, f"as before, not {kernels_routes(rig, '-4')} {kernels_routes(rig, '-6')}, {before}")
+    wait_for(lambda: rig.bridge.counters()["drift"] > drift, 3, "counted")
+
+
 def test_a_device_is_deleted(rig):
     """It is made again, with everything on it, and whoever reads its queue is told to take another."""
     since = len(rig.bridge.events)
@@ -205,6 +227,19 @@ def test_a_peerings_device_is_deleted(lab):
     netns = lab.domain_netns(c)
     run("ip", "-n", netns, "link", "del", tap_of(lab, netns, host(c.subnet, 2) + "/"))
     wait_for(lambda: host(c.subnet, 2) + "/" in run("ip", "-n", netns, "-o", "addr").stdout, 5, "the device is there again")
+    whole(lab)
+
+
+@pytest.mark.parametrize("flush", ["proto bird", "table all"])
+def test_all_routes_of_a_peering_are_flushed(lab, flush):
+    """The speaker is told, and its session stands: a customer's traffic is back within seconds."""
+    c = lab.acme
+    netns, since, drift = lab.domain_netns(c), lab.session_since(c), lab.status()["bridge"]["drift"]
+    table = ["table", "all"] if lab.host_domain == "table" and flush != "table all" else []
+    run("ip", "-n", netns, "route", "flush", *flush.split(), *table)
+    wait_for(lambda: lab.status()["bridge"]["drift"] > drift, 3, "counted")
+    wait_for(lambda: lab.whose_vnet(c) == c.vnet, 4, "acme reaches its vNet")
+    assert lab.session_since(c) == since
     whole(lab)
 
 

@@ -125,6 +125,7 @@ def test_addresses_are_announced(rig):
     bridge.call("carried", id=90, moved=True)
     announced(fd, *here)
     bridge.call("carrier", id=90, up=False)
+    wait_for(lambda: "NO-CARRIER" in run("ip", "-n", rig.space("said"), "link", "show", "s0").stdout, 3, "no carrier")
     bridge.call("carrier", id=90, up=True)
     announced(fd, *here)
     os.close(fd)

@@ -204,6 +204,18 @@ static void bird_toggle(
 		steps_changed(speaker);
 }
 
+// Its own look at the kernel's table (scan time) is up to 20 s away, and would be dear if it were not.
+static void bird_restore(struct speaker *speaker, const struct served_domain *domain)
+{
+	struct bird *bird = speaker->own;
+	char command[40];
+
+	for (unsigned int family = 4; family <= 6; family += 2) {
+		snprintf(command, sizeof(command), "reload out k%uv%u", domain->id, family);
+		birdc_command(bird->control, command, NULL, NULL, NULL);
+	}
+}
+
 // A session that goes: the far end hears it, and its routes leave the kernel, before the tables themselves go (the kernel
 // protocol leaves behind what it had when it ended).
 static void bird_forget(struct speaker *speaker, const struct served_domain *domain,
@@ -411,6 +423,7 @@ const struct speaker_ops bird_speaker = {
 	.announces = config_announces,
 	.poll = bird_poll,
 	.toggle = bird_toggle,
+	.restore = bird_restore,
 	.forget = bird_forget,
 	.ask = bird_ask,
 	.clear = bird_clear,

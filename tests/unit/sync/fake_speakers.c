@@ -81,6 +81,10 @@ int speakers_ask(struct speakers *speakers, uint32_t session, enum speaker_quest
 	return -ENOENT;
 }
 
+void speakers_restore(struct speakers *speakers, uint32_t domain)
+{
+}
+
 int speakers_clear(
 	struct speakers *speakers, uint32_t session, bool soft, speaker_done done, void *ctx)
 {

@@ -194,6 +194,10 @@ int speakers_ask(struct speakers *s, uint32_t session, enum speaker_question que
 {
 	return -ENOENT;
 }
+void speakers_restore(struct speakers *s, uint32_t domain)
+{
+}
+
 int speakers_clear(struct speakers *s, uint32_t session, bool soft, speaker_done done, void *ctx)
 {
 	return -ENOENT;
