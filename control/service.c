@@ -43,6 +43,7 @@ struct request {
 	struct model *old, *new;
 	struct findings findings;
 	struct api_error error;
+	struct api_error guard; // of a check: why the change itself would be refused
 	uint64_t revision;
 	struct ids *ids;
 	struct findings *problems; // of `new`
@@ -185,6 +186,7 @@ static void finish(struct request *request)
 		.revision = service->current->revision,
 		.changed = request->committed,
 		.error = request->error,
+		.guard = request->guard.code != API_NONE ? &request->guard : NULL,
 		.errors = findings_json(&request->findings),
 	};
 
@@ -259,7 +261,7 @@ static void commit(void *arg)
 
 // A file that was cut off, or is another one, is valid and says that most of what there is should
 // go.
-static void ask_about_deletes(struct request *request)
+static void ask_about_deletes(struct request *request, struct api_error *error)
 {
 	struct model_diff *diff = model_diff(request->old, request->new);
 	unsigned int deleted = 0, total = 0;
@@ -269,7 +271,7 @@ static void ask_about_deletes(struct request *request)
 	for (unsigned int noun = 0; noun < NOUNS; noun++)
 		total += model_count(request->old, noun);
 	if (deleted > DELETES_MAX && deleted > total / DELETES_TENTH)
-		api_fail(&request->error, API_REFUSED,
+		api_fail(error, API_REFUSED,
 			"look at the difference with --check; --delete if it is meant",
 			"this would delete %u of the %u objects there are", deleted, total);
 	model_diff_free(diff);
@@ -283,9 +285,9 @@ static void validated(struct request *request, int error)
 			api_fail(&request->error, API_INTERNAL, NULL,
 				"the change could not be checked: %s", strerror(-error));
 	}
-	if (request->error.code == API_NONE && !request->check && !request->many_deletes &&
+	if (request->error.code == API_NONE && !request->many_deletes &&
 		request->new != request->old)
-		ask_about_deletes(request);
+		ask_about_deletes(request, request->check ? &request->guard : &request->error);
 	if (request->error.code != API_NONE || request->check || request->new == request->old)
 		finish(request);
 	else

@@ -61,6 +61,8 @@ struct service_result {
 	// API_NONE when it was done. Otherwise the first of `errors`, ready to be the answer's
 	// error.
 	struct api_error error;
+	// Of a check that went well: why the change would be refused all the same; NULL = it would not.
+	const struct api_error *guard;
 	// Every finding of the validation: [{"path", "rule", "message", "hint"}...]; NULL when
 	// there is none.
 	struct json_t *errors;
@@ -76,7 +78,7 @@ struct service_change {
 	struct json_t *changes;
 	bool has_if_revision; // refuse with API_CONFLICT unless this is the current revision
 	uint64_t if_revision;
-	bool check; // validate and tell the diff, change nothing
+	bool check;        // validate and tell the diff, change nothing
 	bool many_deletes; // it is meant: more than 16 objects and more than a tenth of all may go
 };
 // done is called exactly once, never before service_change returns.

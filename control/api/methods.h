@@ -11,7 +11,8 @@
 //             "data": {"code": "not-found", "hint": "culvertctl circuit list", "errors": [...]}}
 // with `errors` only when a validation found more than one thing, or knows where it is:
 //   [{"path": "circuit/acme-ams-01/bandwidth", "rule": "...", "message": "...", "hint": "...",
-//     "line": 4, "column": 5, "text": "    bandwith: 1gbps"}]   (line.. only for a file)
+//     "line": 4, "column": 5, "text": "    bandwith: 1gbps",      (line.. only for a file)
+//     "change": 3}]                                             (which of model.change's, from 1)
 //
 // Conventions of all results
 //   - A counter is an exact JSON integer. A rate is an integer in bit/s, a time a UNIX time in whole seconds,
@@ -74,7 +75,8 @@
 // "name" and "full_name" are whole names: "ams1/wan0" (port), "acme-ams-01/primary" (link), "acme-ams-01/private"
 // (peering), "acme-ams-01/acme-prod" (connection).
 // `fields` has the form of the YAML model: values with units ("1gbps") or, where a unit is unambiguous, the
-// integers that `show` gives. A list is given whole, or as {"add": [..], "remove": [..]} against what it is. `check`
+// integers that `show` gives. A list is given whole, or as {"add": [..], "remove": [..]} against what it is; to add what is
+// there changes nothing, another element with the same key (a tunnel from the same edge) is refused. `check`
 // validates and tells the diff, and changes nothing. A change that deletes more than 16 objects and more than a tenth of all
 // is refused unless it says "delete": true. A filter may also name "customer" for a noun without such a field
 // whose objects belong to one (links, peerings, connections).
@@ -88,6 +90,7 @@
 // {"file": "fd"} with a sealed memfd (F_SEAL_WRITE | SHRINK | GROW) as SCM_RIGHTS of the same line, or
 // {"text": "..."}; "name": "culvert.yaml"? is what messages call the file.
 //   check -> {"revision": 418, "changed": true, "diff": [...]}      diff is the same method with another reader
+// Any check of what would be refused although it is valid has "refused": {"message", "hint"} too.
 //   apply {.., "if_revision"?} -> {"revision": 419, "changed": true, "diff": [...]}
 // diff: [{"op": "set", "noun": "circuit", "name": "acme-ams-01", "effect": "hitless",
 //         "fields": [{"field": "bandwidth", "from": "1gbps", "to": "2gbps", "effect": "hitless"}],

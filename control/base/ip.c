@@ -163,3 +163,50 @@ struct ip_prefix ip_prefix_of(const struct ip_address *address, uint8_t len)
 	}
 	return prefix;
 }
+
+// Behind the first that holds a prefix the others do not matter: narrow ones stand first.
+static const struct {
+	struct ip_prefix prefix;
+	const char *what;
+	unsigned int kind;
+} special[] = {
+	{{{4, {0}}, 8}, "is in 0.0.0.0/8, which nobody has", 0},
+	{{{4, {127}}, 8}, "is a loopback address", 0},
+	{{{4, {169, 254}}, 16}, "is link-local", IP_LINK_LOCAL},
+	{{{4, {224}}, 4}, "is multicast", 0},
+	{{{4, {255, 255, 255, 255}}, 32}, "is the broadcast address", 0},
+	{{{4, {240}}, 4}, "is reserved", 0},
+	{{{6, {[15] = 1}}, 128}, "is the loopback address", 0},
+	{{{6, {0}}, 96}, "is in ::/96, which nobody has", 0},
+	{{{6, {[10] = 0xff, [11] = 0xff}}, 96}, "is an IPv4-mapped address", 0},
+	{{{6, {0xfe, 0x80}}, 10}, "is link-local", 0},
+	{{{6, {0xff}}, 8}, "is multicast", 0},
+};
+
+const char *ip_special(const struct ip_prefix *prefix, unsigned int allowed)
+{
+	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++) {
+		if (special[i].kind & allowed)
+			continue;
+		if (ip_prefix_contains(&special[i].prefix, prefix))
+			return special[i].what;
+		if (!(allowed & IP_AGGREGATE) && ip_prefix_contains(prefix, &special[i].prefix))
+			return prefix->len == 0 ? "is the default route"
+						: "holds addresses that no host has";
+	}
+	return NULL;
+}
+
+bool ip_prefix_is_end(const struct ip_prefix *subnet, const struct ip_address *address)
+{
+	unsigned int bits = ip_bits(subnet->address.family);
+	struct ip_address last = subnet->address;
+
+	if (subnet->len + 2u > bits || !ip_prefix_contains_address(subnet, address))
+		return false;
+	if (ip_address_compare(&subnet->address, address) == 0)
+		return true; // of IPv6: any router of the subnet (RFC 4291)
+	for (unsigned int bit = subnet->len; bit < bits; bit++)
+		last.bytes[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
+	return subnet->address.family == 4 && ip_address_compare(&last, address) == 0;
+}

@@ -39,4 +39,12 @@ bool ip_prefix_overlaps(const struct ip_prefix *a, const struct ip_prefix *b);
 struct ip_address ip_prefix_nth(const struct ip_prefix *prefix, uint32_t n);
 struct ip_prefix ip_prefix_of(const struct ip_address *address, uint8_t len); // masks host bits
 
+// Why no host, or no network of hosts, has this (an address: a prefix of full length): "is a loopback address", NULL = one can.
+// RFC 6890. allowed: what is fine nevertheless.
+#define IP_LINK_LOCAL 1u // IPv4's, 169.254.0.0/16; IPv6's needs a scope, which nothing here has
+#define IP_AGGREGATE  2u // a prefix that holds such addresses beside others, as 0.0.0.0/0 does
+const char *ip_special(const struct ip_prefix *prefix, unsigned int allowed);
+// Whether it is the subnet's own address, or that of all its hosts. Of a /31, /32, /127 and /128 none is.
+bool ip_prefix_is_end(const struct ip_prefix *subnet, const struct ip_address *address);
+
 #endif

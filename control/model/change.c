@@ -356,6 +356,31 @@ static int one(struct change *change, struct arena *arena, const json_t *json)
 	return 0;
 }
 
+// "link acme-ams-01/primary: port" is of the last change of that object; findings of rules only name the object.
+static unsigned int change_named(const struct json_t *changes, const char *path)
+{
+	for (size_t i = json_array_size(changes); i-- > 0;) {
+		const json_t *json = json_array_get(changes, i);
+		const char *noun = json_string_value(json_object_get(json, "noun"));
+		const char *name = json_string_value(json_object_get(json, "name"));
+		char text[OBJECT_NAME_MAX + 64];
+		if (!noun || !name)
+			continue;
+		snprintf(text, sizeof(text), "%s %s", noun, name);
+		size_t length = strlen(text);
+		if (!strncmp(path, text, length) && (path[length] == '\0' || path[length] == ':'))
+			return (unsigned int)i + 1;
+	}
+	return 0;
+}
+
+static void name_changes(const struct json_t *changes, struct findings *findings)
+{
+	for (unsigned int i = 0; i < findings->count; i++)
+		if (findings->item[i].change == 0)
+			findings->item[i].change = change_named(changes, findings->item[i].path);
+}
+
 int model_change(const struct model *old, const struct json_t *changes, struct model **out,
 	struct findings *findings)
 {
@@ -364,13 +389,18 @@ int model_change(const struct model *old, const struct json_t *changes, struct m
 	int rc = 0;
 
 	*out = NULL;
-	for (size_t i = 0; i < json_array_size(changes) && !rc; i++)
+	for (size_t i = 0; i < json_array_size(changes) && !rc; i++) {
+		unsigned int before = findings->count;
 		rc = one(&change, &arena, json_array_get(changes, i));
+		for (; before < findings->count; before++)
+			findings->item[before].change = (unsigned int)i + 1;
+	}
 	if (!rc && findings->count)
 		rc = -EINVAL;
 	if (!rc) {
 		struct check check = {.old = old, .findings = findings, .edits = &change.edits};
 		rc = edits_finish(&check, &change.edits, out);
+		name_changes(changes, findings);
 	}
 	edits_free(&change.edits);
 	arena_free(&arena);

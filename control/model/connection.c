@@ -18,7 +18,7 @@
 
 static const struct field fields[] = {
 	{"circuit", FIELD_REFERENCE, FIELD_KEY, OFFSET(circuit), .target = NOUN_CIRCUIT,
-		.help = "the circuit"},
+		.on_delete = ON_DELETE_CASCADE, .help = "the circuit it is part of"},
 	{"vnet", FIELD_REFERENCE, FIELD_KEY, OFFSET(vnet), .target = NOUN_VNET, .help = "the vNet"},
 	{"peering", FIELD_REFERENCE, FIELD_IMMUTABLE, OFFSET(peering), "private",
 		.target = NOUN_PEERING, .within = "circuit",

@@ -43,13 +43,16 @@ static void route_via(struct check *check, const struct object *object)
 				continue;
 			struct ip_prefix subnet =
 				ip_prefix_of(&port->address.address, port->address.len);
-			found |= ip_prefix_contains_address(&subnet, &edge->routes.item[i].via) &&
-				 ip_address_compare(
-					 &port->address.address, &edge->routes.item[i].via);
+			const struct ip_address *via = &edge->routes.item[i].via;
+			found |= ip_prefix_contains_address(&subnet, via) &&
+				 !ip_prefix_is_end(&subnet, via) &&
+				 ip_address_compare(&port->address.address, via);
 		}
 		if (!found)
 			finding_hint(refuse(check, object, "routes",
-					     "edge \"%s\": next hop %s is on no core port's subnet",
+					     "edge \"%s\": next hop %s is no other host on a core "
+					     "port's "
+					     "subnet",
 					     edge->name,
 					     ip_address_format(&edge->routes.item[i].via, text)),
 				"culvertctl port list");
@@ -72,7 +75,22 @@ static void route_once(struct check *check, const struct object *object)
 	}
 }
 
+static void route_unicast(struct check *check, const struct object *object)
+{
+	const struct edge *edge = (const struct edge *)object;
+	char text[IP_TEXT_MAX];
+
+	for (unsigned int i = 0; i < edge->routes.count; i++) {
+		const struct ip_prefix *prefix = &edge->routes.item[i].prefix;
+		const char *special = ip_special(prefix, IP_LINK_LOCAL | IP_AGGREGATE);
+		if (special)
+			refuse(check, object, "routes", "edge \"%s\": %s %s", edge->name,
+				ip_prefix_format(prefix, text), special);
+	}
+}
+
 static const struct rule rules[] = {
+	{"route-unicast", "an underlay route leads to hosts", route_unicast},
 	{"route-via",
 		"the next hop of an underlay route must be on a core port's subnet of the edge",
 		route_via},

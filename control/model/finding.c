@@ -55,6 +55,8 @@ json_t *findings_json(const struct findings *findings)
 		json_t *item = json_pack("{s:s, s:s, s:s, s:s, s:s}", "code",
 			api_code_name(f->code), "path", f->path, "rule", f->rule, "message",
 			f->message, "hint", f->hint);
+		if (item && f->change)
+			json_object_set_new(item, "change", json_integer(f->change));
 		if (item && f->line) {
 			json_object_set_new(item, "line", json_integer(f->line));
 			json_object_set_new(item, "column", json_integer(f->column));

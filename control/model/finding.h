@@ -16,10 +16,11 @@ struct json_t;
 
 struct finding {
 	enum api_code code;
-	const char *rule;  // "reference-exists", "tunnel-triple", ...; static
-	char path[192];    // "link acme-ams-01/primary: port"; "" = the file as a whole
-	char message[512]; // one sentence, no full stop, names the objects
-	char hint[256];    // the next command or value, or ""
+	const char *rule;    // "reference-exists", "tunnel-triple", ...; static
+	char path[192];      // "link acme-ams-01/primary: port"; "" = the file as a whole
+	char message[512];   // one sentence, no full stop, names the objects
+	char hint[256];      // the next command or value, or ""
+	unsigned int change; // which of a list of changes, from 1; 0 = none of them, or none alone
 	// Where in the YAML file, from 1; 0 = not from a file. `length` characters from column are to blame.
 	unsigned int line, column, length;
 	char source[160]; // that line of the file

@@ -113,27 +113,43 @@ static unsigned int element_of(
 	return i;
 }
 
-// Takes over what element owns.
-static void element_add(
-	struct reader *reader, const struct field *field, struct list *list, void *element)
+// Another one has the key: which one is meant is not for us to guess.
+static void element_there(struct reader *reader, const struct field *field, const struct tree *tree,
+	const void *element)
+{
+	const struct field *key = field_find(field->fields, field->merge);
+	char buffer[FIELD_TEXT_MAX];
+	const char *value = field_format(key, field_at(key, element), buffer);
+
+	finding_hint(
+		reader_complain(reader, "element-there", &tree->place, field->name,
+			"%s%s%s has an element with %s %s already, and it is another", field->name,
+			reader->what[0] ? " of " : "", reader->what, key->name, value),
+		"to replace it, in the same change: --remove-%s %s", field->name, value);
+}
+
+// Takes over what element owns. One that is there as it is stays.
+static void element_add(struct reader *reader, const struct field *field, const struct tree *tree,
+	struct list *list, void *element)
 {
 	struct field whole = field_element(field);
 	size_t size = field_element_size(field);
 	unsigned int at = element_of(field, list, element);
 
 	if (at < list->count) {
-		field_free(&whole, (char *)list->item + at * size);
-	} else {
-		void *item = realloc(list->item, (list->count + 1) * size);
-		if (!item) {
-			field_free(&whole, element);
-			reader->failed = true;
-			return;
-		}
-		list->item = item;
-		list->count++;
+		if (!field_equal(&whole, (char *)list->item + at * size, element))
+			element_there(reader, field, tree, element);
+		field_free(&whole, element);
+		return;
 	}
-	memcpy((char *)list->item + at * size, element, size);
+	void *item = realloc(list->item, (list->count + 1) * size);
+	if (!item) {
+		field_free(&whole, element);
+		reader->failed = true;
+		return;
+	}
+	list->item = item;
+	memcpy((char *)list->item + list->count++ * size, element, size);
 }
 
 static void element_remove(struct reader *reader, const struct field *field,
@@ -216,7 +232,7 @@ static void list_edit(struct reader *reader, const struct field *field, const st
 				if (right && remove)
 					element_remove(reader, field, item, list, element);
 				if (right && !remove)
-					element_add(reader, field, list, element);
+					element_add(reader, field, item, list, element);
 				else
 					field_free(&whole, element);
 			}

@@ -97,18 +97,17 @@ static void subnet_length(struct check *check, const struct object *object)
 	for (unsigned int i = 0; i < 2; i++) {
 		const struct ip_prefix *subnet = subnet_at(peering, i);
 		unsigned int length = subnet->address.family == 4 ? 30 : 126;
-		uint8_t first = subnet->address.bytes[0];
 		if (!subnet->address.family)
 			continue;
 		if (subnet->len != length)
 			refuse(check, object, subnet_names[i],
 				"peering \"%s\": %s %s must be a /%u", object->name,
 				subnet_names[i], ip_prefix_format(subnet, text), length);
-		else if (subnet->address.family == 4 ? first == 0 || first == 127 || first >= 224
-						     : first == 0xff)
+		else if (ip_special(subnet, IP_LINK_LOCAL))
 			refuse(check, object, subnet_names[i],
-				"peering \"%s\": %s %s holds no host addresses", object->name,
-				subnet_names[i], ip_prefix_format(subnet, text));
+				"peering \"%s\": %s %s holds no host addresses, it %s",
+				object->name, subnet_names[i], ip_prefix_format(subnet, text),
+				ip_special(subnet, IP_LINK_LOCAL));
 	}
 }
 
@@ -225,6 +224,9 @@ static void routes_family(struct check *check, const struct object *object)
 		if (twice)
 			refuse(check, object, "routes", "peering \"%s\": two routes to %s",
 				object->name, ip_prefix_format(route, text));
+		if (ip_special(route, IP_AGGREGATE))
+			refuse(check, object, "routes", "peering \"%s\": route %s %s", object->name,
+				ip_prefix_format(route, text), ip_special(route, IP_AGGREGATE));
 	}
 }
 
@@ -258,7 +260,8 @@ static const struct rule rules[] = {
 	{"subnet-unique", "with host domain table, peering subnets are unique", subnet_unique},
 	{"subnet-underlay", "peering subnets do not overlap those of core ports", subnet_underlay},
 	{"asn-differ", "the customer's AS number is not ours", asn_differ},
-	{"routes-family", "routes of a peering are of its subnets' family, each once",
+	{"routes-family",
+		"routes of a peering are hosts' networks, of its subnets' family, each once",
 		routes_family},
 	{"timers", "timers are whole seconds, keepalive at most a third of hold", timers},
 	{0},

@@ -56,19 +56,13 @@ static void address_host(struct check *check, const struct object *object)
 
 	if (!host->address.family)
 		return;
-	struct ip_prefix subnet = ip_prefix_of(&host->address, host->len);
-	unsigned int spare = ip_bits(host->address.family) - host->len;
-	bool bad =
-		host->len == 0 || host->address.bytes[0] >= (host->address.family == 4 ? 224 : 255);
-	if (host->address.family == 4 && spare >= 2) {
-		struct ip_address last =
-			ip_prefix_nth(&subnet, (uint32_t)((UINT64_C(1) << spare) - 1));
-		bad |= !ip_address_compare(&subnet.address, &host->address) ||
-		       !ip_address_compare(&last, &host->address);
-	}
-	if (bad)
-		refuse(check, object, "address", "port \"%s\": %s is no host address", object->name,
-			field_format(field_find(&port_noun.fields, "address"), host, text));
+	const struct ip_prefix subnet = ip_prefix_of(&host->address, host->len);
+	const struct ip_prefix alone = ip_prefix_of(&host->address, ip_bits(host->address.family));
+	const char *special = ip_special(&alone, IP_LINK_LOCAL);
+	field_format(field_find(&port_noun.fields, "address"), host, text);
+	if (special || host->len == 0 || ip_prefix_is_end(&subnet, &host->address))
+		refuse(check, object, "address", "port \"%s\": %s is no host address%s%s",
+			object->name, text, special ? ", it " : "", special ? special : "");
 }
 
 static void core_subnets(struct check *check, const struct object *object)

@@ -125,10 +125,41 @@ void tunnel_per_edge(struct check *check, const struct object *object)
 	}
 }
 
+// The far end: a host, and none of ours.
+static void far_end(struct check *check, const struct object *object, const struct gre_tunnel *t)
+{
+	const char *field = tunnels_field(object->noun)->name, *noun = object->noun->name;
+	const struct ip_prefix host = ip_prefix_of(&t->gateway, ip_bits(t->gateway.family));
+	const char *special = ip_special(&host, IP_LINK_LOCAL);
+	char text[IP_TEXT_MAX], core[IP_TEXT_MAX];
+
+	ip_address_format(&t->gateway, text);
+	if (special)
+		refuse(check, object, field, "%s \"%s\": gateway %s %s", noun, object->name, text,
+			special);
+	for (unsigned int i = 0; i < model_count(check->model, NOUN_PORT); i++) {
+		const struct port *port = model_port_at(check->model, i);
+		const struct ip_address *ours = &port->address.address;
+		if (!ours->family)
+			continue;
+		const struct ip_prefix subnet = ip_prefix_of(ours, port->address.len);
+		if (!ip_address_compare(ours, &t->gateway))
+			refuse(check, object, field,
+				"%s \"%s\": gateway %s is the address of port \"%s\"", noun,
+				object->name, text, port->object.name);
+		else if (ip_prefix_is_end(&subnet, &t->gateway))
+			refuse(check, object, field,
+				"%s \"%s\": gateway %s is no host of %s, the subnet of port "
+				"\"%s\"",
+				noun, object->name, text, ip_prefix_format(&subnet, core),
+				port->object.name);
+	}
+}
+
 static void addresses(struct check *check, const struct object *object, const struct gre_tunnel *t)
 {
 	const char *field = tunnels_field(object->noun)->name, *noun = object->noun->name;
-	bool local = false, gateway = false;
+	bool local = false;
 	const struct object *child;
 	char text[IP_TEXT_MAX];
 
@@ -136,7 +167,6 @@ static void addresses(struct check *check, const struct object *object, const st
 	{
 		const struct ip_address *ours = &((const struct port *)child)->address.address;
 		local |= ours->family && !ip_address_compare(ours, &t->local);
-		gateway |= ours->family && !ip_address_compare(ours, &t->gateway);
 	}
 	if (!local)
 		finding_hint(
@@ -145,10 +175,7 @@ static void addresses(struct check *check, const struct object *object, const st
 				"edge \"%s\"",
 				noun, object->name, ip_address_format(&t->local, text), t->edge),
 			"culvertctl port list");
-	if (gateway)
-		refuse(check, object, field,
-			"%s \"%s\": gateway %s is an address of edge \"%s\" itself", noun,
-			object->name, ip_address_format(&t->gateway, text), t->edge);
+	far_end(check, object, t);
 	if (t->local.family != t->gateway.family)
 		refuse(check, object, field,
 			"%s \"%s\": gateway %s and the local address differ in family", noun,

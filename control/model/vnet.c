@@ -52,17 +52,11 @@ static void prefixes_unicast(struct check *check, const struct object *object)
 
 	for (unsigned int i = 0; i < vnet->prefixes.count; i++) {
 		const struct ip_prefix *prefix = &vnet->prefixes.item[i];
-		uint8_t first = prefix->address.bytes[0];
-		bool bad = prefix->len == 0;
-		if (prefix->address.family == 4)
-			bad |= first == 0 || first == 127 || first >= 224;
-		else
-			bad |= first == 0xff ||
-			       (first == 0xfe && (prefix->address.bytes[1] & 0xc0) == 0x80);
-		if (bad)
+		const char *special = ip_special(prefix, 0);
+		if (special)
 			refuse(check, object, "prefixes",
-				"vnet \"%s\": %s cannot be a vNet's network", vnet->name,
-				ip_prefix_format(prefix, text));
+				"vnet \"%s\": %s cannot be a vNet's network, it %s", vnet->name,
+				ip_prefix_format(prefix, text), special);
 	}
 }
 

@@ -204,9 +204,14 @@ static void changed(void *ctx, const struct service_result *result)
 		rpc_fail_details(call, &result->error, json_incref(result->errors));
 		return;
 	}
-	rpc_reply(call, json_pack("{s:I, s:b, s:o}", "revision", (json_int_t)result->revision,
-				"changed", result->changed, "diff",
-				result->diff == NULL ? json_array() : json_incref(result->diff)));
+	json_t *answer = json_pack("{s:I, s:b, s:o}", "revision", (json_int_t)result->revision,
+		"changed", result->changed, "diff",
+		result->diff == NULL ? json_array() : json_incref(result->diff));
+	if (result->guard != NULL)
+		json_object_set_new(answer, "refused",
+			json_pack("{s:s, s:s}", "message", result->guard->message, "hint",
+				result->guard->hint));
+	rpc_reply(call, answer);
 }
 
 static struct service_change change_of(const struct rpc_call *call)

@@ -59,6 +59,19 @@ def test_nothing_is_half_applied(lab):
     assert lab.ctl("config", "show").stdout == before
 
 
+def test_a_check_says_what_apply_will_say(lab):
+    path = os.path.join(lab.dir, "cut.yaml")
+    with open(path, "w") as f:
+        f.write("version: 1\n")
+    applied = lab.ctl("config", "apply", path, check=False)
+    assert applied.returncode == 1 and "would delete" in applied.stderr
+    for words in (("config", "apply", path, "--check"), ("config", "diff", path), ("config", "check", path)):
+        done = lab.ctl(*words, check=False)
+        assert (done.returncode, done.stderr) == (1, applied.stderr), words
+    done = lab.ctl("config", "apply", path, "--check", "--delete", check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_bandwidth_is_not_lowered(lab):
     done = lab.ctl("circuit", "set", lab.globex.circuit, "--bandwidth", "50mbps", check=False)
     assert done.returncode in (1, 6)

@@ -29,6 +29,16 @@ struct api_client *client_of(struct context *context, struct api_error *error)
 	return context->client;
 }
 
+// "FILE:LINE: " of what is wrong in a batch.
+static void print_line(const struct context *context, const json_t *finding)
+{
+	json_int_t change = json_integer_value(json_object_get(finding, "change"));
+
+	if (context->lines != NULL && change > 0)
+		fprintf(stderr, "%s:%" JSON_INTEGER_FORMAT ": ", context->file,
+			json_integer_value(json_array_get(context->lines, (size_t)change - 1)));
+}
+
 // The findings of a validation; the first of them is the error's own message. When none of them comes with a
 // next step, the list of what the verb takes is one.
 static void print_details(const struct context *context, const json_t *details)
@@ -42,6 +52,7 @@ static void print_details(const struct context *context, const json_t *details)
 		const char *message = json_string_value(json_object_get(finding, "message"));
 		const char *hint = json_string_value(json_object_get(finding, "hint"));
 
+		print_line(context, finding);
 		fprintf(stderr, "error: %s\n", message == NULL ? "?" : message);
 		if (hint != NULL && *hint != '\0') {
 			fprintf(stderr, "hint: %s\n", hint);

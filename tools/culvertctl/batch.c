@@ -45,8 +45,8 @@ static json_t *change_json(const char *op, const char *noun, const char *name, j
 // --- a circuit with its parts ------------------------------------------------------------------------------
 
 // "primary:ams1/wan0:100.20" -> link CIRCUIT/primary
-static int link_change(
-	const char *circuit, const char *text, json_t **change, struct api_error *error)
+static int link_change(const char *op, const char *circuit, const char *text, json_t **change,
+	struct api_error *error)
 {
 	const char *colon = strchr(text, ':'), *slash = strchr(text, '/');
 	const char *tags = slash == NULL ? NULL : strchr(slash, ':');
@@ -67,14 +67,18 @@ static int link_change(
 		if (dot != NULL)
 			json_object_set_new(fields, "inner-tag", json_string(dot + 1));
 	}
-	*change = change_json("create", "link", name, fields);
+	*change = change_json(op, "link", name, fields);
 	return 0;
 }
 
+struct part {
+	const char *flag, *noun;
+};
+
 // "private,peer-asn=65001,..." -> peering CIRCUIT/private; "acme-prod,weight=2" -> connection
 // CIRCUIT/acme-prod
-static int part_change(const char *circuit, const char *noun, const char *flag, const char *text,
-	json_t **change, struct api_error *error)
+static int part_change(const char *op, const char *circuit, const struct part *part,
+	const char *text, json_t **change, struct api_error *error)
 {
 	size_t first = strcspn(text, ",");
 	char name[160], *wrong;
@@ -82,42 +86,51 @@ static int part_change(const char *circuit, const char *noun, const char *flag, 
 
 	if (fields == NULL) {
 		api_fail(error, API_USAGE, "culvertctl circuit create --help",
-			"--%s: \"%s\" is not FIELD=VALUE", flag, wrong);
+			"--%s: \"%s\" is not FIELD=VALUE", part->flag, wrong);
 		free(wrong);
 		return -EINVAL;
 	}
 	snprintf(name, sizeof(name), "%s/%.*s", circuit, (int)first, text);
-	*change = change_json("create", noun, name, fields);
+	*change = change_json(op, part->noun, name, fields);
 	return 0;
 }
 
-int run_circuit_create(struct context *context)
+// What one command asks for: its object, and the parts that are given with a circuit.
+static int add_changes(const struct context *context, json_t *changes, struct api_error *error)
 {
-	static const struct {
-		const char *flag, *noun;
-	} parts[] = {{"link", "link"}, {"peering", "peering"}, {"connect", "connection"}};
-	const char *circuit = context->argument;
-	json_t *changes, *text, *change = NULL;
-	struct api_error error;
+	static const struct part parts[] = {
+		{"link", "link"}, {"peering", "peering"}, {"connect", "connection"}};
+	const char *op = context->command->verb, *name = context->argument;
+	json_t *text, *change = NULL;
 	size_t i;
+
+	json_array_append_new(changes,
+		change_json(op, context->command->noun, name, json_incref(context->fields)));
+	for (size_t part = 0; part < sizeof(parts) / sizeof(parts[0]); part++) {
+		json_array_foreach (json_object_get(context->local, parts[part].flag), i, text) {
+			const char *value = json_string_value(text);
+			int ret = part == 0 ? link_change(op, name, value, &change, error)
+					    : part_change(op, name, &parts[part], value, &change,
+						      error);
+			if (ret < 0)
+				return ret;
+			json_array_append_new(changes, change);
+		}
+	}
+	return 0;
+}
+
+int run_circuit(struct context *context)
+{
+	struct api_error error;
+	json_t *changes;
 
 	if (json_object_size(context->local) == 0)
 		return run_write(context);
 	changes = json_array();
-	json_array_append_new(
-		changes, change_json("create", "circuit", circuit, json_incref(context->fields)));
-	for (size_t part = 0; part < sizeof(parts) / sizeof(parts[0]); part++) {
-		json_array_foreach (json_object_get(context->local, parts[part].flag), i, text) {
-			const char *value = json_string_value(text);
-			int ret = part == 0 ? link_change(circuit, value, &change, &error)
-					    : part_change(circuit, parts[part].noun,
-						      parts[part].flag, value, &change, &error);
-			if (ret < 0) {
-				json_decref(changes);
-				return complain(&error);
-			}
-			json_array_append_new(changes, change);
-		}
+	if (add_changes(context, changes, &error) < 0) {
+		json_decref(changes);
+		return complain(&error);
 	}
 	return send_changes(context, changes);
 }
@@ -154,7 +167,7 @@ static int split(char *line, char **words, int *count)
 	return -E2BIG;
 }
 
-// One line into one change.
+// One line into its changes.
 static int parse_line(char *line, json_t *changes, struct api_error *error)
 {
 	struct context context = {0};
@@ -172,16 +185,13 @@ static int parse_line(char *line, json_t *changes, struct api_error *error)
 	ret = parse_words(&context, count, words, error);
 	const struct command *command = context.command;
 	bool writes = command != NULL && command->method != NULL &&
-		      (command->run == run_write || command->run == run_circuit_create);
-	if (ret == 0 &&
-		(!writes || context.argument == NULL || json_object_size(context.local) > 0))
+		      (command->run == run_write || command->run == run_circuit);
+	if (ret == 0 && (!writes || context.argument == NULL))
 		ret = api_fail(error, API_USAGE,
 			"culvertctl NOUN create|set|ensure|delete NAME ...",
 			"a line creates, sets, ensures or deletes one object");
 	if (ret == 0)
-		json_array_append_new(
-			changes, change_json(command->verb, command->noun, context.argument,
-					 json_incref(context.fields)));
+		ret = add_changes(&context, changes, error);
 	json_decref(context.params);
 	json_decref(context.local);
 	json_decref(context.fields);
@@ -192,7 +202,7 @@ int run_batch(struct context *context)
 {
 	const char *path = context->argument;
 	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-	json_t *changes = json_array();
+	json_t *changes = json_array(), *lines = json_array();
 	struct api_error error;
 	char *line = NULL;
 	size_t room = 0;
@@ -200,6 +210,7 @@ int run_batch(struct context *context)
 
 	if (file == NULL) {
 		json_decref(changes);
+		json_decref(lines);
 		api_fail(&error, API_NOT_FOUND, "\"-\" is standard input", "cannot read %s: %s",
 			path, strerror(errno));
 		return complain(&error);
@@ -207,19 +218,26 @@ int run_batch(struct context *context)
 	while (ret == 0 && getline(&line, &room, file) > 0) {
 		number++;
 		ret = parse_line(line, changes, &error);
+		while (json_array_size(lines) < json_array_size(changes))
+			json_array_append_new(lines, json_integer(number));
 	}
 	free(line);
 	if (file != stdin)
 		fclose(file);
-	if (ret < 0) {
+	if (ret < 0 || json_array_size(changes) == 0) {
 		json_decref(changes);
+		json_decref(lines);
+		if (ret == 0) {
+			printf("no change\n");
+			return 0;
+		}
 		fprintf(stderr, "%s:%d: ", path, number);
 		return complain(&error);
 	}
-	if (json_array_size(changes) == 0) {
-		json_decref(changes);
-		printf("no change\n");
-		return 0;
-	}
-	return send_changes(context, changes);
+	context->file = path;
+	context->lines = lines;
+	ret = send_changes(context, changes);
+	context->lines = NULL;
+	json_decref(lines);
+	return ret;
 }

@@ -80,6 +80,8 @@ struct context {
 	struct json_t *params;     // for the method
 	struct json_t *local;      // local flags
 	struct json_t *fields;     // for create, set, ensure
+	const char *file;          // of a batch, NULL = none
+	struct json_t *lines;      // of its changes, in order
 	struct api_client *client; // connected on first use
 };
 
@@ -115,10 +117,10 @@ int complete_words(int count, char **words);
 int print_manual(void);
 
 // What commands do: nouns.c, batch.c, circuit.c, live.c, config.c
-int run_list(struct context *context);  // any list: ask all pages, print columns
-int run_show(struct context *context);  // one object
-int run_write(struct context *context); // create, set, ensure, delete
-int run_circuit_create(struct context *context);
+int run_list(struct context *context);    // any list: ask all pages, print columns
+int run_show(struct context *context);    // one object
+int run_write(struct context *context);   // create, set, ensure, delete
+int run_circuit(struct context *context); // create, ensure: with its parts
 int run_batch(struct context *context);
 int run_circuit_list(struct context *context);
 int run_circuit_show(struct context *context);
@@ -136,5 +138,7 @@ int run_config_show(struct context *context);
 int run_config_file(struct context *context); // check, diff, apply
 int run_recent(struct context *context);      // newest rows of a list
 int print_change(struct context *context, struct json_t *result);
+// Of a check: says why the change itself would be refused. Returns the exit status, 0 = it would not.
+int print_guard(const struct json_t *result);
 
 #endif

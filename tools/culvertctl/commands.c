@@ -32,6 +32,14 @@ const struct flag global_flags[] = {
 	{SWITCH("check"), .help = "tell what would change, change nothing"}, \
 	{SWITCH("delete"), .help = "it is meant that more than 16 objects and a tenth of all go"}
 
+#define PARTS \
+	{MANY("link", "ROLE:EDGE/PORT[:TAG[.TAG]]"), .local = true, \
+		.help = "with this link, as primary:ams1/wan0:100; repeat for the other"}, \
+	{MANY("peering", "TYPE,FIELD=VALUE,..."), .local = true, \
+		.help = "with this peering, as private,primary-subnet=169.254.10.0/30,peer-asn=65001,local-asn=64900"}, \
+	{MANY("connect", "VNET[,weight=N]"), .complete = "vnet", .local = true, \
+		.help = "connected to this vNet; repeat for several"}
+
 #define SELECTOR \
 	{TEXT("circuit", "NAME"), .help = "only of this circuit", .complete = "circuit"}, \
 	{TEXT("peering", "NAME"), .help = "only of this peering, as acme-ams-01/private", .complete = "peering"}, \
@@ -39,11 +47,14 @@ const struct flag global_flags[] = {
 	{TEXT("domain", "DOMAIN"), .help = "only this routing domain, as peering/acme-ams-01/private or underlay"}
 
 // list and show differ from noun to noun, the writing verbs do not. CHANGE_COMMANDS is for nouns
-// with a create of their own.
+// with a create and an ensure of their own.
 #define WRITE_COMMANDS(noun_name) \
 	{.noun = noun_name, .verb = "create", .method = noun_name ".create", .argument = "NAME", .param = "name", \
 		.help = "make a new " noun_name, .fields = FIELDS_CREATE, .run = run_write, \
 		.flags = {WRITE_FLAGS}}, \
+	{.noun = noun_name, .verb = "ensure", .method = noun_name ".ensure", .argument = "NAME", .param = "name", \
+		.complete = noun_name, .help = "make a new " noun_name ", or change fields of the one there is", \
+		.fields = FIELDS_ENSURE, .run = run_write, .flags = {WRITE_FLAGS}}, \
 	CHANGE_COMMANDS(noun_name)
 
 #define CHANGE_COMMANDS(noun_name) \
@@ -51,9 +62,6 @@ const struct flag global_flags[] = {
 		.complete = noun_name, .help = "change fields of one " noun_name, .fields = FIELDS_SET, \
 		.run = run_write, .flags = {WRITE_FLAGS, {TEXT("unset", "FIELD"), .help = \
 			"back to the field's default", .complete = "fields"}}}, \
-	{.noun = noun_name, .verb = "ensure", .method = noun_name ".ensure", .argument = "NAME", .param = "name", \
-		.complete = noun_name, .help = "make a new " noun_name ", or change fields of the one there is", \
-		.fields = FIELDS_ENSURE, .run = run_write, .flags = {WRITE_FLAGS}}, \
 	{.noun = noun_name, .verb = "delete", .method = noun_name ".delete", .argument = "NAME", .param = "name", \
 		.complete = noun_name, .help = "delete one " noun_name, .run = run_write, .flags = {WRITE_FLAGS}}
 
@@ -133,13 +141,10 @@ const struct command commands[] = {
 			{TEXT("link", "ROLE"), .help = "only this link", .complete = "primary|secondary"}}},
 	{.noun = "circuit", .verb = "create", .method = "circuit.create", .argument = "NAME", .param = "name",
 		.help = "make a new circuit, with its links, peerings and connections in one revision",
-		.fields = FIELDS_CREATE, .run = run_circuit_create, .flags = {WRITE_FLAGS,
-			{MANY("link", "ROLE:EDGE/PORT[:TAG[.TAG]]"), .local = true,
-				.help = "with this link, as primary:ams1/wan0:100; repeat for the other"},
-			{MANY("peering", "TYPE,FIELD=VALUE,..."), .local = true,
-				.help = "with this peering, as private,primary-subnet=169.254.10.0/30,peer-asn=65001,local-asn=64900"},
-			{MANY("connect", "VNET[,weight=N]"), .complete = "vnet", .local = true,
-				.help = "connected to this vNet; repeat for several"}}},
+		.fields = FIELDS_CREATE, .run = run_circuit, .flags = {WRITE_FLAGS, PARTS}},
+	{.noun = "circuit", .verb = "ensure", .method = "circuit.ensure", .argument = "NAME", .param = "name",
+		.complete = "circuit", .help = "the same, or change fields of those that are there",
+		.fields = FIELDS_ENSURE, .run = run_circuit, .flags = {WRITE_FLAGS, PARTS}},
 	CHANGE_COMMANDS("circuit"),
 
 	LIST("link", link_columns, BY("circuit"), BY("edge"), BY("customer")),

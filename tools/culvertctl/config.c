@@ -121,9 +121,10 @@ int run_config_file(struct context *context)
 		printf("%s: ok, %zu change%s\n", context->argument,
 			json_array_size(json_object_get(result, "diff")),
 			json_array_size(json_object_get(result, "diff")) == 1 ? "" : "s");
+		status = print_guard(result);
 	} else {
 		status = print_change(context, result);
-		if (strcmp(context->command->verb, "diff") == 0 &&
+		if (status == 0 && strcmp(context->command->verb, "diff") == 0 &&
 			json_array_size(json_object_get(result, "diff")) > 0)
 			status = EXIT_CHANGES;
 	}

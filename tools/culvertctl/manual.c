@@ -115,11 +115,23 @@ int print_manual(void)
 	       "standard "
 	       "input. A field that is a list is given whole, or with *--add-field* and "
 	       "*--remove-field* against what it is; an element that has parts is removed by the "
-	       "part that tells it from the others, as *--remove-tunnels ams1*.\n\n"
+	       "part that tells it from the others, as *--remove-tunnels ams1*. To add what is "
+	       "there "
+	       "changes nothing; another element in its place is refused, unless the same command "
+	       "removes "
+	       "that one.\n\n"
+	       "*circuit delete* takes the circuit's links, peerings and connections with it. "
+	       "Whatever "
+	       "else is referred to cannot be deleted before what refers to it.\n\n"
 	       "*ensure* creates, or sets when there is one: a script may be run twice, the second "
 	       "time makes no revision. *batch* makes one revision of a file of commands, all or "
 	       "nothing: lines as on the command line, *create*, *set*, *ensure* and *delete*, "
-	       "words in quotes, comments after *#*.\n\n# OPTIONS\n\n");
+	       "words in quotes, comments after *#*. What is wrong is told with the line.\n\n"
+	       "*--check*, *config check* and *config diff* tell what would change, and, when the "
+	       "change "
+	       "itself would be refused, as one that deletes more than 16 objects and a tenth of "
+	       "all is "
+	       "without *--delete*, say so and exit with 1.\n\n# OPTIONS\n\n");
 	for (const struct flag *flag = global_flags; flag->name != NULL; flag++)
 		print_flag(flag);
 	printf("# COMMANDS\n\n");

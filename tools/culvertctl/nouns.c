@@ -142,6 +142,18 @@ static int print_refused(struct context *context, json_t *result)
 	return status;
 }
 
+// A valid change that would be refused all the same: what the change itself would say.
+int print_guard(const json_t *result)
+{
+	const json_t *refused = json_object_get(result, "refused");
+
+	if (!json_is_object(refused))
+		return 0;
+	fprintf(stderr, "error: %s\nhint: %s\n", get_text(refused, "message"),
+		get_text(refused, "hint"));
+	return api_code_exit(API_REFUSED);
+}
+
 int print_change(struct context *context, json_t *result)
 {
 	json_t *change;
@@ -149,7 +161,8 @@ int print_change(struct context *context, json_t *result)
 
 	if (context->json) {
 		print_json(result);
-		return print_refused(context, result);
+		int status = print_guard(result);
+		return status != 0 ? status : print_refused(context, result);
 	}
 	json_array_foreach (json_object_get(result, "diff"), i, change) {
 		const char *text = get_text(change, "text");
@@ -166,7 +179,8 @@ int print_change(struct context *context, json_t *result)
 			json_integer_value(json_object_get(result, "revision")));
 	else if (json_array_size(json_object_get(result, "diff")) == 0)
 		printf("no change\n");
-	return print_refused(context, result);
+	int status = print_guard(result);
+	return status != 0 ? status : print_refused(context, result);
 }
 
 int run_write(struct context *context)

@@ -17,6 +17,12 @@
 	"{\"op\": \"create\", \"noun\": \"" noun "\", \"name\": \"" name \
 	"\", \"fields\": {" fields "}}"
 #define DELETE(noun, name) "{\"op\": \"delete\", \"noun\": \"" noun "\", \"name\": \"" name "\"}"
+#define GATEWAY(gateway, words)                                                             \
+	{                                                                                   \
+		SET("vnet", "globex-prod",                                                  \
+			"\"tunnels\": [" TUNNEL("ams1", gateway, "192.0.2.1", "7009") "]"), \
+			"tunnel-addresses", words                                           \
+	}
 #define TUNNEL(edge, gateway, local, key)                                            \
 	"{\"edge\": \"" edge "\", \"gateway\": \"" gateway "\", \"local\": \"" local \
 	"\", \"key\": " key "}"
@@ -47,7 +53,7 @@ static const struct rule_case cases[] = {
 	{DELETE("vnet", "acme-prod"), "in-use",
 		"culvertctl connection delete acme-ams-01/acme-prod"},
 	{DELETE("peering", "acme-ams-01/private"), "in-use", "acme-ams-01/acme-prod"},
-	{DELETE("circuit", "acme-ams-01"), "in-use", "acme-ams-01/acme-prod"},
+	{DELETE("circuit", "acme-ams-01"), NULL, NULL},
 	{DELETE("connection", "acme-ams-01/acme-prod") "," DELETE("circuit", "acme-ams-01"), NULL,
 		NULL},
 	{DELETE("link", "acme-ams-01/secondary"), NULL, NULL},
@@ -208,6 +214,40 @@ static const struct rule_case cases[] = {
 	{SET("vnet", "acme-prod", "\"prefixes\": []"), "required", "must not be empty"},
 	{SET("vnet", "acme-prod", "\"prefixes\": [\"0.0.0.0/0\"]"), "prefixes-unicast",
 		"0.0.0.0/0"},
+	{SET("vnet", "acme-prod", "\"prefixes\": [\"::1/128\"]"), "prefixes-unicast", "loopback"},
+	{SET("vnet", "acme-prod", "\"prefixes\": [\"::/1\"]"), "prefixes-unicast",
+		"holds addresses that no host has"},
+	{SET("vnet", "acme-prod", "\"prefixes\": [\"::ffff:0:0/96\"]"), "prefixes-unicast",
+		"IPv4-mapped"},
+	{SET("vnet", "acme-prod", "\"prefixes\": [\"fe80::/64\"]"), "prefixes-unicast",
+		"link-local"},
+	{SET("vnet", "acme-prod", "\"prefixes\": [\"240.0.0.0/24\"]"), "prefixes-unicast",
+		"reserved"},
+	{SET("vnet", "acme-prod", "\"prefixes\": [\"169.254.99.0/24\"]"), "prefixes-unicast",
+		"link-local"},
+	GATEWAY("0.0.0.0", "0.0.0.0/8"),
+	GATEWAY("127.0.0.1", "loopback"),
+	GATEWAY("224.0.0.5", "multicast"),
+	GATEWAY("240.0.0.1", "reserved"),
+	GATEWAY("255.255.255.255", "broadcast"),
+	GATEWAY("192.0.2.0", "no host of 192.0.2.0/24"),
+	GATEWAY("192.0.2.255", "no host of 192.0.2.0/24"),
+	GATEWAY("192.0.2.1", "address of port \"ams1/core0\""),
+	GATEWAY("192.0.2.2", "address of port \"ams2/core0\""),
+	{SET("port", "ams1/core0", "\"address\": \"127.0.0.2/8\""), "port-address-host",
+		"loopback"},
+	{SET("port", "ams1/core0", "\"address\": \"0.0.0.1/8\""), "port-address-host", "0.0.0.0/8"},
+	{SET("edge", "ams1", "\"routes\": [{\"prefix\": \"127.0.0.0/8\", \"via\": \"192.0.2.7\"}]"),
+		"route-unicast", "loopback"},
+	{SET("edge", "ams1",
+		 "\"routes\": [{\"prefix\": \"198.51.100.0/24\", \"via\": \"192.0.2.255\"}]"),
+		"route-via", "192.0.2.255"},
+	{SET("edge", "ams1", "\"routes\": [{\"prefix\": \"0.0.0.0/0\", \"via\": \"192.0.2.7\"}]"),
+		NULL, NULL},
+	{SET("peering", "acme-ams-01/private", "\"primary-subnet\": \"224.0.0.4/30\""),
+		"subnet-length", "multicast"},
+	{SET("peering", "acme-ams-01/private", "\"routes\": [\"127.0.0.0/16\"]"), "routes-family",
+		"loopback"},
 	{SET("vnet", "acme-prod", "\"prefixes\": [\"192.0.2.128/25\"]"), "prefixes-underlay",
 		"192.0.2.0/24"},
 	{SET("vnet", "acme-prod", "\"prefixes\": [\"198.51.100.0/24\"]"), "prefixes-underlay",
@@ -318,8 +358,7 @@ static void test_delete_takes_parts(void **state)
 	struct model *old = base();
 	struct findings findings;
 	struct model *new = change(old,
-		"[" DELETE("connection", "acme-ams-01/acme-prod") "," DELETE(
-			"circuit", "acme-ams-01") "]",
+		"[" DELETE("circuit", "acme-ams-01") "]", // its connections are parts of it
 		&findings);
 
 	assert_non_null(new);
@@ -533,8 +572,25 @@ static void test_elements_come_and_go(void **state)
 	assert_string_equal(findings.item[0].rule, "required"); // it needs one
 	// Structs are told apart by their merge key, here the edge.
 	next = set_vnet(model,
-		"\"tunnels\":{\"add\":[{\"edge\":\"ams1\",\"gateway\":\"192.0.2.40\",\"local\":"
-		"\"192.0.2.1\",\"key\":9},"
+		"\"tunnels\":{\"remove\":[\"ams1\"],\"add\":[" TUNNEL(
+			"ams1", "192.0.2.40", "192.0.2.1", "9") "]}",
+		&findings);
+	assert_non_null(next);
+	struct model *again = set_vnet(next,
+		"\"tunnels\":{\"add\":[" TUNNEL("ams1", "192.0.2.40", "192.0.2.1", "9") "]}",
+		&findings);
+	assert_ptr_equal(again, next); // it was there
+	model_unref(again);
+	assert_null(set_vnet(next,
+		"\"tunnels\":{\"add\":[" TUNNEL("ams1", "192.0.2.40", "192.0.2.1", "8") "]}",
+		&findings));
+	assert_string_equal(findings.item[0].rule, "element-there");
+	assert_non_null(strstr(findings.item[0].message, "edge ams1"));
+	assert_non_null(strstr(findings.item[0].hint, "--remove-tunnels ams1"));
+	model_unref(model);
+	model = next;
+	next = set_vnet(model,
+		"\"tunnels\":{\"add\":["
 		"{\"edge\":\"ams2\",\"gateway\":\"192.0.2.41\",\"local\":\"192.0.2.2\",\"key\":10}]"
 		"}",
 		&findings);
@@ -550,6 +606,27 @@ static void test_elements_come_and_go(void **state)
 	assert_null(set_vnet(
 		model, "\"tunnels\":{\"remove\":[{\"key\":10}]}", &findings)); // which one?
 	assert_null(set_vnet(model, "\"tunnels\":{\"drop\":[\"ams2\"]}", &findings));
+	model_unref(model);
+}
+
+// Of several changes it is said which one is wrong, also by a rule that looks at what they make together.
+static void test_which_change_is_wrong(void **state)
+{
+	struct model *model = base();
+	struct findings findings;
+
+	assert_null(change(model,
+		"[" CREATE("customer", "initech", "") "," SET("circuit", "nobody", "") "," CREATE(
+			"customer", "acme", "") "]",
+		&findings));
+	assert_int_equal(findings.count, 2);
+	assert_int_equal(findings.item[0].change, 2);
+	assert_int_equal(findings.item[1].change, 3);
+	assert_null(change(model,
+		"[" CREATE("customer", "initech", "") "," SET(
+			"peering", "acme-ams-01/private", "\"peer-asn\": 64900") "]",
+		&findings));
+	assert_int_equal(findings.item[0].change, 2);
 	model_unref(model);
 }
 
@@ -586,6 +663,7 @@ int main(void)
 		cmocka_unit_test(test_secrets),
 		cmocka_unit_test(test_helpers),
 		cmocka_unit_test(test_elements_come_and_go),
+		cmocka_unit_test(test_which_change_is_wrong),
 		cmocka_unit_test(test_ensure),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

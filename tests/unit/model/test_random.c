@@ -103,7 +103,7 @@ static json_t *random_change(void)
 // The change on the JSON; false: it is refused before any rule (exists already, not found).
 static bool apply(const json_t *change)
 {
-	static const char *const parts[] = {"link", "peering"};
+	static const char *const parts[] = {"link", "peering", "connection"};
 	const char *op = json_string_value(json_object_get(change, "op")), *key;
 	const char *noun = json_string_value(json_object_get(change, "noun"));
 	const char *name = json_string_value(json_object_get(change, "name"));
@@ -136,7 +136,7 @@ static bool apply(const json_t *change)
 		return true;
 	}
 	json_object_del(set, name);
-	for (int i = 0; i < 2 && !strcmp(noun, "circuit"); i++) {
+	for (int i = 0; i < 3 && !strcmp(noun, "circuit"); i++) {
 		json_object_foreach_safe(of_noun(parts[i]), next, key, value)
 		{
 			if (!strncmp(key, name, strlen(name)) && key[strlen(name)] == '/')

@@ -27,7 +27,7 @@ struct answer {
 	unsigned int *order, place;
 	bool last;
 	uint64_t revision, published;
-	bool changed;
+	bool changed, guarded;
 	enum api_code code;
 	size_t errors, diff;
 	char object[64]; // of the newest line of the audit
@@ -110,6 +110,7 @@ static void on_done(void *ctx, const struct service_result *result)
 
 	answer->revision = result->revision;
 	answer->changed = result->changed;
+	answer->guarded = result->guard != NULL;
 	answer->code = result->error.code;
 	answer->errors = json_array_size(result->errors);
 	answer->diff = json_array_size(result->diff);
@@ -264,11 +265,14 @@ static void test_a_file_cut_off(void **state)
 	struct world *world = *state;
 	struct service_change request = {.actor = "uid:0", .verb = "config.apply"};
 	struct answer whole = {.world = world}, cut = {.world = world},
-		      meant = {.world = world, .last = true};
+		      checked = {.world = world}, meant = {.world = world, .last = true};
 
 	service_apply(world->service, &request, base_yaml, strlen(base_yaml), "base.yaml", on_done,
 		&whole);
 	service_apply(world->service, &request, "version: 1\n", 11, "cut.yaml", on_done, &cut);
+	request.check = true;
+	service_apply(world->service, &request, "version: 1\n", 11, "cut.yaml", on_done, &checked);
+	request.check = false;
 	request.many_deletes = true;
 	service_apply(world->service, &request, "version: 1\n", 11, "cut.yaml", on_done, &meant);
 	thread_run(world->main);
@@ -276,6 +280,11 @@ static void test_a_file_cut_off(void **state)
 	assert_true(whole.diff > 16);
 	assert_int_equal(cut.code, API_REFUSED);
 	assert_int_equal(cut.revision, 1);
+	assert_false(cut.guarded);
+	assert_int_equal(checked.code, API_NONE);
+	assert_int_equal(checked.diff, whole.diff);
+	assert_true(checked.guarded); // and says what it would come to
+	assert_false(meant.guarded);
 	assert_int_equal(meant.code, API_NONE);
 	assert_int_equal(meant.diff, whole.diff);
 }
