@@ -31,7 +31,8 @@ static const char *const host_domains[] = {"netns", "table", "vrf", NULL};
 static const struct field port_fields[] = {
 	{"name", FIELD_NAME, 0, PORT(name), .help = "name of the port in the model"},
 	{"device", FIELD_STRING, FIELD_REQUIRED, PORT(device),
-		.help = "PCI address, or a DPDK vdev with its arguments"},
+		.help = "a kernel device's name, a PCI address, or a DPDK vdev with its "
+			"arguments"},
 	{"tpid", FIELD_ENUM, 0, PORT(tpid), "8100", .values = tpids,
 		.help = "ethertype of the outer tag"},
 	{"mtu", FIELD_UINT, 0, PORT(mtu), NULL, 576, 9600,
@@ -149,6 +150,28 @@ static void check_roles(struct reader *reader, const struct node *node, const st
 	}
 }
 
+// "0000:3b:00.1" or "3b:00.1": what the EAL takes as -a.
+static bool is_pci(const char *device, size_t length)
+{
+	return length >= 7 && strcspn(device, ":") < length && device[length - 2] == '.' &&
+	       strspn(device, "0123456789abcdefABCDEF:.") >= length;
+}
+
+enum node_device node_device(const char *device)
+{
+	size_t length = strcspn(device, ",");
+
+	if (is_pci(device, length))
+		return NODE_DEVICE_PCI;
+	if (strncmp(device, "net_", 4) == 0 || device[length] == ',')
+		return NODE_DEVICE_VDEV;
+	// as the kernel has it (dev_valid_name)
+	if (length == 0 || length > 15 || strcspn(device, "/: \t\n") != length ||
+		strcmp(device, ".") == 0 || strcmp(device, "..") == 0)
+		return NODE_DEVICE_NONE;
+	return NODE_DEVICE_KERNEL;
+}
+
 static void check_node(struct reader *reader, struct node_file *file, const struct tree *tree)
 {
 	const char *mode = file->socket_mode;
@@ -165,6 +188,13 @@ static void check_node(struct reader *reader, struct node_file *file, const stru
 		file->node.socket_mode = (uint32_t)strtoul(mode, NULL, 8);
 	for (unsigned int i = 0; i < node->ports.count; i++) {
 		const char *device = node->ports.item[i].device;
+		if (device && node_device(device) == NODE_DEVICE_NONE)
+			finding_hint(
+				reader_complain(reader, "value", place_of(tree, "ports"), "ports",
+					"port \"%s\": \"%.32s\" is no device",
+					node->ports.item[i].name, device),
+				"a device of the kernel by its name (eth1), a PCI address "
+				"(0000:3b:00.1), or a vdev of DPDK (net_...)");
 		for (unsigned int j = 0; device && j < i; j++) {
 			const char *other = node->ports.item[j].device;
 			size_t length = strcspn(device, ",");
@@ -318,15 +348,6 @@ static void argument(struct arguments *arguments, const char *format, ...)
 	va_end(args);
 }
 
-// "0000:3b:00.1" or "3b:00.1": what the EAL takes as -a; anything else is a --vdev.
-static bool is_pci(const char *device)
-{
-	size_t length = strcspn(device, ",");
-
-	return length >= 7 && strcspn(device, ":") < length && device[length - 2] == '.' &&
-	       strspn(device, "0123456789abcdefABCDEF:.") >= length;
-}
-
 static void number(struct arguments *arguments, const char *name, uint64_t value)
 {
 	if (value) {
@@ -343,10 +364,12 @@ char **node_dataplane_args(const struct node *node)
 
 	argument(&a, "%s", d->program);
 	for (unsigned int i = 0; i < node->ports.count; i++) {
-		bool is = is_pci(node->ports.item[i].device);
-		argument(&a, is ? "-a" : "--vdev");
+		enum node_device is = node_device(node->ports.item[i].device);
+		if (is == NODE_DEVICE_KERNEL)
+			continue;
+		argument(&a, is == NODE_DEVICE_PCI ? "-a" : "--vdev");
 		argument(&a, "%s", node->ports.item[i].device);
-		pci |= is;
+		pci |= is == NODE_DEVICE_PCI;
 	}
 	if (!pci)
 		argument(&a, "--no-pci");

@@ -8,7 +8,7 @@
 //	edge: ams1
 //	host-domain: netns
 //	ports:
-//	  wan0: {device: "net_af_packet0,iface=wan0"}
+//	  wan0: {device: eth1}
 //	  core0: {device: "0000:3b:00.1", tpid: 88a8}
 //	dataplane: {workers: 2, memory: 512MiB, hugepages: false, eal: ["--no-telemetry"]}
 //	roles:
@@ -23,9 +23,17 @@
 
 enum node_tpid { NODE_TPID_8100, NODE_TPID_88A8, NODE_TPID_ANY };
 
+// What a device is, by how it is written.
+enum node_device {
+	NODE_DEVICE_KERNEL, // "eth1": a packet socket of our own
+	NODE_DEVICE_PCI,    // "0000:3b:00.1", with arguments or without
+	NODE_DEVICE_VDEV,   // "net_...", or whatever else has arguments
+	NODE_DEVICE_NONE,   // none of these
+};
+
 struct node_port {
 	const char *name;
-	const char *device; // EAL device: PCI address, or vdev with its arguments
+	const char *device; // of the kernel by its name, or the EAL's: PCI address, or vdev with its arguments
 	uint32_t tpid;      // enum node_tpid: of the outer tag
 	uint32_t mtu;       // 0 = the device's
 };
@@ -79,6 +87,7 @@ struct node_view;
 // What realise functions may know (control/model/intent.h); borrows from the node, for free().
 struct node_view *node_view_create(const struct node *node);
 const struct node_port *node_port(const struct node *node, const char *name); // NULL = none
+enum node_device node_device(const char *device);
 // Index of the port in the data plane's command line and wire records; -1 = none.
 int node_port_index(const struct node *node, const char *name);
 

@@ -34,7 +34,7 @@
 
 #include "dataplane/control.h"
 #include "dataplane/dataplane.h"
-#include "dataplane/io/ethdev.h"
+#include "dataplane/io/device.h"
 #include "dataplane/io/host.h"
 #include "dataplane/io/thread.h"
 #include "dataplane/log.h"
@@ -196,11 +196,11 @@ static int open_stats(struct program *p)
 	return 0;
 }
 
-static struct ethdev_config ethdev_config(const struct program *p, uint32_t port)
+static struct device_config device_config(const struct program *p, uint32_t port)
 {
 	const struct options_port *o = &p->options.port[port];
 
-	return (struct ethdev_config){
+	return (struct device_config){
 		.name = o->name,
 		.device = o->device,
 		.outer_tpid = o->outer_tpid,
@@ -208,12 +208,11 @@ static struct ethdev_config ethdev_config(const struct program *p, uint32_t port
 		.buffer_size = p->options.buffer_size,
 		.workers = p->options.workers,
 		.descriptors = p->options.descriptors,
-		.hz = p->hz,
 		.pool = p->pool,
 	};
 }
 
-static int port_failed(const struct program *p, uint32_t port, const struct ethdev_error *error)
+static int port_failed(const struct program *p, uint32_t port, const struct device_error *error)
 {
 	const struct options_port *o = &p->options.port[port];
 
@@ -226,12 +225,12 @@ static int count_buffers(struct program *p)
 	struct size_users users = {.workers = p->options.workers};
 	struct options *o = &p->options;
 	uint32_t buffer_size = BUFFER_SIZE;
-	struct ethdev_error error;
+	struct device_error error;
 
 	for (uint32_t i = 0; i < o->ports; i++) {
-		struct ethdev_config config = ethdev_config(p, i);
+		struct device_config config = device_config(p, i);
 
-		if (ethdev_measure(&config, &users, &buffer_size, &error))
+		if (device_measure(&config, &users, &buffer_size, &error))
 			return port_failed(p, i, &error);
 	}
 	if (o->buffer_size == 0)
@@ -273,21 +272,22 @@ static int make_buffers(struct program *p)
 
 static void log_port(const struct port *port, const char *device, uint16_t wanted)
 {
-	log_info("port", "name=%s device=%s rx_queues=%u mtu=%u link=%s speed=%u", port->name,
-		device, port->rx_queues, port->mtu, port->up ? "up" : "down", port->speed);
+	log_info("port", "name=%s device=%s kind=%s rx_queues=%u mtu=%u link=%s speed=%u",
+		port->name, device, port->kind->name, port->rx_queues, port->mtu,
+		port->up ? "up" : "down", port->speed);
 	if (port->mtu < wanted)
 		log_warn("port carries less than it was given",
 			"name=%s mtu=%u given=%u bound=\"%s\"", port->name, port->mtu, wanted,
-			ethdev_mtu_bound(port));
+			port->kind->mtu_bound(port));
 }
 
 static int open_ports(struct program *p)
 {
 	for (uint32_t i = 0; i < p->options.ports; i++) {
-		struct ethdev_config config = ethdev_config(p, i);
-		struct ethdev_error error;
+		struct device_config config = device_config(p, i);
+		struct device_error error;
 
-		if (ethdev_open(&config, &p->port[i], &error))
+		if (device_open(&config, &p->port[i], &error))
 			return port_failed(p, i, &error);
 		log_port(p->port[i], config.device, config.mtu);
 	}
@@ -320,7 +320,7 @@ static int make_dataplane(struct program *p)
 	for (uint32_t w = 0; !err && w < p->options.workers; w++)
 		worker_set_host(p->dp->worker[w], host_queue(p->host, w));
 	if (!err)
-		err = ethdev_map_queues(p->dp);
+		err = device_map_queues(p->dp);
 	if (err)
 		return die(EXIT_MEMORY, "cannot make the tables: %s", strerror(-err));
 	return 0;
@@ -376,11 +376,13 @@ static void stop(struct program *p)
 {
 	io_threads_stop(p->threads);
 	host_thread_stop(p->host);
+	if (p->control != NULL)
+		device_book_losses(p->dp);
 	control_destroy(p->control);
 	host_destroy(p->host);
 	dataplane_destroy(p->dp);
-	for (uint32_t i = 0; i < PORT_MAX; i++)
-		ethdev_close(p->port[i]);
+	for (uint32_t i = 0; i < PORT_MAX && p->port[i] != NULL; i++)
+		p->port[i]->kind->close(p->port[i]);
 	stats_close(p->stats);
 	stats_place_close(p->place);
 	wire_listener_close(p->listener);
@@ -403,12 +405,13 @@ static void look_at_ports(struct program *p, uint64_t now)
 	for (uint32_t i = 0; i < p->dp->ports; i++) {
 		struct port *port = p->dp->port[i];
 
-		if (!ethdev_poll_link(port))
+		if (!port->kind->poll(port))
 			continue;
 		log_port(port, p->options.port[i].device, p->options.port[i].mtu);
 		interfaces_follow_port(p->dp, i, update_host, p->host);
 		control_port_changed(p->control, i);
 	}
+	device_book_losses(p->dp);
 }
 
 static uint64_t monotonic_ns(void)

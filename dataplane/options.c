@@ -133,7 +133,8 @@ static const char *add_port(struct options *o, const char *value, const struct o
 #define NUMBER(field, low, high) set_number, offsetof(struct options, field), low, high
 static const struct option table[] = {
 	{"port", "NAME=DEVICE[,tpid=8100|88a8|any][,mtu=N]",
-		"a port: its name and the EAL's device; in the order of the wire's port numbers",
+		"a port: its name and its device, the EAL's or the kernel's; in the order of the "
+		"wire's port numbers",
 		add_port, 0, 0, 0},
 	{"socket", "PATH", "control socket (default /run/culvert/dataplane.sock)", set_text,
 		offsetof(struct options, socket), 0, 0},
@@ -181,7 +182,7 @@ static void print_help(void)
 	}
 	printf("  %-24s %s\n  %-24s %s\n\n", "--help", "this text", "--version", "the version");
 	printf("Without hugepages: --no-huge --no-shconf -m 256. A kernel device as a port:\n"
-	       "--vdev net_af_packet0,iface=eth1 -- --port wan0=net_af_packet0\n"
+	       "-- --port wan0=eth1\n"
 	       "Exit codes: 0 stopped by a signal, 1 the EAL did not start, 2 usage, 3 a port,\n"
 	       "4 memory, 5 the control socket or the stats segment.\n");
 }

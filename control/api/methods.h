@@ -209,9 +209,11 @@
 #define API_DROPS "drops"
 
 // {"port"?} -> items, this edge's ports:
-// {"port": "wan0", "role": "customer" | "core", "device": "net_af_packet0" | null, "mac": "02:..", "mtu": 1500,
+// {"port": "wan0", "role": "customer" | "core", "device": "eth1", "kind": "packet" | "pci" | "vdev", "mac": "02:..",
+//  "mtu": 1500,            // in force: the largest IP packet that it carries without tags
 //  "state": "up" | "down" | "missing" | "unknown", "since": 1789990000, "rx_packets", "rx_bytes", "tx_packets", "tx_bytes",
-//  "rx_missed", "unclassified"}
+//  "rx_missed",            // frames that device or kernel had no room for
+//  "unclassified"}
 #define API_PORT_STATUS "port.status"
 
 // {"check"?: true, "force"?: true} -> what was (check: would be) taken over and removed. While another store or edge owns what this host

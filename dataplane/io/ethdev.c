@@ -1,10 +1,10 @@
-// SPDX-License-Identifier: BSD-3-Clause Ports on DPDK devices: set-up, queue map, hand-over, link
-// state.
+// SPDX-License-Identifier: BSD-3-Clause
+// Ports on DPDK devices: set-up, hand-over, link state.
 //
 // A device gives as many queues as it has and there are workers. Receive queues are dealt out to
-// the workers; each worker transmits on the queue of its own index. Where a device has fewer
-// transmit queues (most vdevs have one), the workers beyond hand their frames to the owner of a
-// queue through an SPSC ring; the owner sends them after its own turn. A frame that was put into
+// the workers (device.c); each worker transmits on the queue of its own index. Where a device has
+// fewer transmit queues (most vdevs have one), the workers beyond hand their frames to the owner of
+// a queue through an SPSC ring; the owner sends them after its own turn. A frame that was put into
 // such a ring is sent: when the device's queue is full it waits, and the ring fills, which the
 // sender sees as a full port.
 //
@@ -19,11 +19,9 @@
 
 #include <errno.h>
 #include <net/if.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -32,6 +30,8 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
+
+#include "dataplane/io/netdev.h"
 
 #define DESCRIPTORS 1024u
 #define HAND_OVER   512u // frames a ring holds
@@ -104,40 +104,19 @@ unsigned ethdev_hand_over(struct dataplane *dp, unsigned worker)
 	return n;
 }
 
-int ethdev_map_queues(struct dataplane *dp)
-{
-	for (uint32_t p = 0; p < dp->ports; p++) {
-		for (uint16_t q = 0; q < dp->port[p]->rx_queues; q++) {
-			int err = worker_add_queue(dp->worker[(p + q) % dp->workers], p, q);
-
-			if (err)
-				return err;
-		}
-		for (unsigned w = 0; w < dp->workers; w++)
-			worker_set_tx_queue(dp->worker[w], p, (uint16_t)w);
-	}
-	return 0;
-}
-
 // --- link ---
 
-// Flags and MTU of a kernel device. -errno when it is gone.
-static int kernel_device(unsigned index, short *flags, int *mtu)
+// Of the kernel device under the port. -errno when it is gone.
+static int kernel_device(unsigned index, struct netdev *device, uint16_t set_mtu)
 {
-	struct ifreq r = {0};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
+	char name[IF_NAMESIZE];
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = -ENODEV;
 
 	if (fd < 0)
 		return -errno;
-	if (if_indextoname(index, r.ifr_name) == NULL || ioctl(fd, SIOCGIFFLAGS, &r) < 0) {
-		err = -errno;
-	} else {
-		*flags = r.ifr_flags;
-		if (ioctl(fd, SIOCGIFMTU, &r) < 0)
-			err = -errno;
-		else
-			*mtu = r.ifr_mtu;
-	}
+	if (if_indextoname(index, name) != NULL)
+		err = set_mtu != 0 ? netdev_set_mtu(fd, name, set_mtu)
+				   : netdev_read(fd, name, device);
 	close(fd);
 	return err;
 }
@@ -145,8 +124,7 @@ static int kernel_device(unsigned index, short *flags, int *mtu)
 static void read_link(struct ethdev *e, uint8_t *up, uint32_t *speed)
 {
 	struct rte_eth_link link = {0};
-	short flags = 0;
-	int kernel_mtu = 0;
+	struct netdev device;
 	uint16_t mtu;
 
 	*up = 0;
@@ -161,15 +139,15 @@ static void read_link(struct ethdev *e, uint8_t *up, uint32_t *speed)
 			e->limits.device_mtu = mtu;
 	} else {
 		*up = 0;
-		if (kernel_device(e->kernel_index, &flags, &kernel_mtu) == 0 && kernel_mtu > 0) {
-			*up = (flags & IFF_UP) && (flags & IFF_RUNNING);
-			e->limits.device_mtu = RTE_MIN((uint32_t)kernel_mtu, e->max_mtu);
+		if (kernel_device(e->kernel_index, &device, 0) == 0 && device.mtu != 0) {
+			*up = device.running;
+			e->limits.device_mtu = RTE_MIN(device.mtu, e->max_mtu);
 		}
 	}
 	e->size = size_of_port(&e->limits);
 }
 
-int ethdev_poll_link(struct port *port)
+static int poll_link(struct port *port)
 {
 	struct ethdev *e = port->driver;
 	uint8_t up;
@@ -186,26 +164,24 @@ int ethdev_poll_link(struct port *port)
 	return 1;
 }
 
-const char *ethdev_mtu_bound(const struct port *port)
+static const char *mtu_bound(const struct port *port)
 {
 	const struct ethdev *e = port->driver;
 
 	return e->size.bound;
 }
 
-// --- MTU ---
-
-static int wrong(struct ethdev_error *error, int err, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static int wrong(struct ethdev_error *error, int err, const char *format, ...)
+static void losses(struct port *port, struct port_losses *l)
 {
-	va_list args;
+	const struct ethdev *e = port->driver;
+	struct rte_eth_stats stats;
 
-	va_start(args, format);
-	vsnprintf(error->text, sizeof(error->text), format, args);
-	va_end(args);
-	return err;
+	*l = port->booked;
+	if (rte_eth_stats_get(e->id, &stats) == 0 && stats.imissed > l->missed)
+		l->missed = stats.imissed;
 }
+
+// --- MTU ---
 
 // The kernel shares frames of this size with net_af_packet; 0 = another driver.
 static uint32_t ring_frame(const struct rte_eth_dev_info *info)
@@ -220,13 +196,13 @@ static uint32_t ring_frame(const struct rte_eth_dev_info *info)
 }
 
 static int check_sizes(
-	const struct ethdev_config *c, const struct size_limits *l, struct ethdev_error *error)
+	const struct device_config *c, const struct size_limits *l, struct device_error *error)
 {
 	struct size_limits without_device = *l;
 
 	without_device.device_mtu = 0;
 	if (l->ring_frame != 0 && l->ring_frame - 32 > c->buffer_size)
-		return wrong(error, -ENOSPC,
+		return device_wrong(error, -ENOSPC,
 			"frames of net_af_packet's ring (framesz=%u) do not fit into packet "
 			"buffers of %u "
 			"bytes: give --buffer-size %u, or a smaller framesz",
@@ -234,39 +210,26 @@ static int check_sizes(
 	if (c->mtu == 0 || size_of_port(&without_device).mtu >= c->mtu)
 		return 0;
 	if (size_buffer_for(c->mtu) > c->buffer_size)
-		return wrong(error, -ENOSPC,
+		return device_wrong(error, -ENOSPC,
 			"packets of mtu=%u do not fit into packet buffers of %u bytes: give "
 			"--buffer-size %u",
 			c->mtu, c->buffer_size, size_buffer_for(c->mtu));
-	return wrong(error, -ENOSPC,
+	return device_wrong(error, -ENOSPC,
 		"packets of mtu=%u do not fit into net_af_packet's ring (framesz=%u): give the "
 		"device "
 		"framesz=%u,blocksz=65536",
 		c->mtu, l->ring_frame, size_ring_frame_for(c->mtu));
 }
 
-static int set_kernel_mtu(unsigned index, uint16_t mtu)
-{
-	struct ifreq r = {.ifr_mtu = mtu};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (if_indextoname(index, r.ifr_name) == NULL || ioctl(fd, SIOCSIFMTU, &r) < 0)
-		err = -errno;
-	close(fd);
-	return err;
-}
-
 // Before the device starts. A PMD takes it with its configuration as well; some only here.
-static int set_mtu(struct ethdev *e, const struct ethdev_config *c,
-	const struct rte_eth_dev_info *info, struct ethdev_error *error)
+static int set_mtu(struct ethdev *e, const struct device_config *c,
+	const struct rte_eth_dev_info *info, struct device_error *error)
 {
 	uint16_t mtu = c->mtu != 0 ? c->mtu : MTU_DEFAULT;
 	int err;
 
 	if (e->kernel_index != 0)
-		err = c->mtu != 0 ? set_kernel_mtu(e->kernel_index, mtu) : 0;
+		err = c->mtu != 0 ? kernel_device(e->kernel_index, NULL, mtu) : 0;
 	else
 		err = rte_eth_dev_set_mtu(
 			e->id, size_device_mtu(mtu, e->limits.overhead, info->max_mtu));
@@ -274,40 +237,39 @@ static int set_mtu(struct ethdev *e, const struct ethdev_config *c,
 	// now.
 	if (err == 0 || c->mtu == 0 || (err == -ENOTSUP && e->kernel_index == 0))
 		return 0;
-	return wrong(error, err, "the device does not take mtu=%u (%s); give it less", mtu,
+	return device_wrong(error, err, "the device does not take mtu=%u (%s); give it less", mtu,
 		strerror(-err));
 }
 
 // --- life ---
 
-static uint16_t queues_of(const struct ethdev_config *c, uint16_t most)
+static uint16_t queues_of(const struct device_config *c, uint16_t most)
 {
 	return (uint16_t)RTE_MIN(c->workers, (unsigned)most);
 }
 
 static void count_descriptors(
-	const struct ethdev_config *c, uint16_t id, uint16_t *rx_count, uint16_t *tx_count)
+	const struct device_config *c, uint16_t id, uint16_t *rx_count, uint16_t *tx_count)
 {
 	*rx_count = *tx_count = (uint16_t)(c->descriptors ? c->descriptors : DESCRIPTORS);
 	rte_eth_dev_adjust_nb_rx_tx_desc(id, rx_count, tx_count);
 }
 
 // 0 and *info, or what is wrong.
-static int find(const struct ethdev_config *c, uint16_t *id, struct rte_eth_dev_info *info,
-	struct ethdev_error *error)
+static int find(const struct device_config *c, uint16_t *id, struct rte_eth_dev_info *info,
+	struct device_error *error)
 {
 	if (rte_eth_dev_get_port_by_name(c->device, id))
-		return wrong(error, -ENODEV,
-			"there is no such device; give it to the EAL with --vdev or -a");
+		return device_wrong(error, -ENODEV, "there is no such device");
 	if (rte_eth_dev_info_get(*id, info))
-		return wrong(error, -EIO, "the device does not answer");
+		return device_wrong(error, -EIO, "the device does not answer");
 	if (info->max_tx_queues == 0)
-		return wrong(error, -ENOTSUP, "the device has no transmit queue");
+		return device_wrong(error, -ENOTSUP, "the device has no transmit queue");
 	return 0;
 }
 
-int ethdev_measure(const struct ethdev_config *c, struct size_users *users, uint32_t *buffer_size,
-	struct ethdev_error *error)
+int ethdev_measure(const struct device_config *c, struct size_users *users, uint32_t *buffer_size,
+	struct device_error *error)
 {
 	struct rte_eth_dev_info info;
 	uint16_t id, rx_count, tx_count, tx_queues;
@@ -321,12 +283,11 @@ int ethdev_measure(const struct ethdev_config *c, struct size_users *users, uint
 	users->tx_descriptors += (uint32_t)tx_count * tx_queues;
 	users->hand_over += HAND_OVER * (c->workers - tx_queues);
 	*buffer_size = RTE_MAX(*buffer_size, ring_frame(&info));
-	*buffer_size = RTE_MAX(*buffer_size, size_buffer_for(c->mtu));
 	return 0;
 }
 
-static int set_up_queues(struct ethdev *e, const struct ethdev_config *c,
-	const struct rte_eth_dev_info *info, struct ethdev_error *error)
+static int set_up_queues(struct ethdev *e, const struct device_config *c,
+	const struct rte_eth_dev_info *info, struct device_error *error)
 {
 	int err, socket = rte_eth_dev_socket_id(e->id);
 	struct rte_eth_conf conf = {0};
@@ -346,7 +307,7 @@ static int set_up_queues(struct ethdev *e, const struct ethdev_config *c,
 		conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
 	err = rte_eth_dev_configure(e->id, e->rx_queues, e->tx_queues, &conf);
 	if (err)
-		return wrong(error, err,
+		return device_wrong(error, err,
 			"the device does not take %u receive and %u transmit queues with mtu=%u "
 			"(%s)",
 			e->rx_queues, e->tx_queues, c->mtu ? c->mtu : MTU_DEFAULT, strerror(-err));
@@ -358,7 +319,7 @@ static int set_up_queues(struct ethdev *e, const struct ethdev_config *c,
 	for (uint16_t q = 0; q < e->tx_queues && !err; q++)
 		err = rte_eth_tx_queue_setup(e->id, q, tx_count, (unsigned)socket, NULL);
 	if (err)
-		return wrong(error, err,
+		return device_wrong(error, err,
 			"its queues of %u and %u descriptors cannot be set up (%s): look at "
 			"--descriptors, --buffers and --buffer-size",
 			rx_count, tx_count, strerror(-err));
@@ -382,7 +343,7 @@ static int set_up_hand_over(struct ethdev *e)
 	return 0;
 }
 
-static int start(struct ethdev *e, const struct ethdev_config *c, struct ethdev_error *error)
+static int start(struct ethdev *e, const struct device_config *c, struct device_error *error)
 {
 	struct rte_eth_dev_info info;
 	int err = find(c, &e->id, &info, error);
@@ -406,12 +367,12 @@ static int start(struct ethdev *e, const struct ethdev_config *c, struct ethdev_
 	if (!err)
 		err = set_up_queues(e, c, &info, error);
 	if (!err && set_up_hand_over(e))
-		err = wrong(error, -ENOMEM, "too little memory");
+		err = device_wrong(error, -ENOMEM, "too little memory");
 	if (err)
 		return err;
 	err = rte_eth_dev_start(e->id);
 	if (err)
-		return wrong(error, err,
+		return device_wrong(error, err,
 			"the device does not start (%s): if it lacks packet buffers, raise "
 			"--buffers or "
 			"lower --descriptors or --workers",
@@ -422,46 +383,10 @@ static int start(struct ethdev *e, const struct ethdev_config *c, struct ethdev_
 	return 0;
 }
 
-int ethdev_open(const struct ethdev_config *c, struct port **port, struct ethdev_error *error)
+static void close_ethdev(struct port *p)
 {
-	struct rte_ether_addr mac = {0};
-	struct port *p = calloc(1, sizeof(*p));
-	struct ethdev *e = calloc(1, sizeof(*e));
-	int err;
+	struct ethdev *e = p->driver;
 
-	if (p == NULL || e == NULL) {
-		free(e);
-		free(p);
-		return wrong(error, -ENOMEM, "too little memory");
-	}
-	p->driver = e;
-	e->id = RTE_MAX_ETHPORTS; // none
-	e->workers = c->workers;
-	err = start(e, c, error);
-	if (err) {
-		ethdev_close(p);
-		return err;
-	}
-	p->rx = rx;
-	p->tx = tx;
-	p->rx_queues = e->rx_queues;
-	p->tx_queues = (uint16_t)c->workers; // hand-over included
-	p->outer_tpid = c->outer_tpid;
-	rte_eth_macaddr_get(e->id, &mac);
-	memcpy(p->mac, mac.addr_bytes, sizeof(p->mac));
-	snprintf(p->name, sizeof(p->name), "%s", c->name);
-	ethdev_poll_link(p);
-	*port = p;
-	return 0;
-}
-
-void ethdev_close(struct port *p)
-{
-	struct ethdev *e;
-
-	if (p == NULL)
-		return;
-	e = p->driver;
 	for (unsigned w = 0; w < DATAPLANE_WORKERS; w++) {
 		struct hand_over *h = &e->from[w];
 		void *frame;
@@ -477,4 +402,46 @@ void ethdev_close(struct port *p)
 		rte_eth_dev_close(e->id);
 	free(e);
 	free(p);
+}
+
+static const struct port_kind kind = {
+	.name = "ethdev",
+	.poll = poll_link,
+	.losses = losses,
+	.mtu_bound = mtu_bound,
+	.close = close_ethdev,
+};
+
+int ethdev_open(const struct device_config *c, struct port **port, struct device_error *error)
+{
+	struct rte_ether_addr mac = {0};
+	struct port *p = calloc(1, sizeof(*p));
+	struct ethdev *e = calloc(1, sizeof(*e));
+	int err;
+
+	if (p == NULL || e == NULL) {
+		free(e);
+		free(p);
+		return device_wrong(error, -ENOMEM, "too little memory");
+	}
+	p->driver = e;
+	p->kind = &kind;
+	e->id = RTE_MAX_ETHPORTS; // none
+	e->workers = c->workers;
+	err = start(e, c, error);
+	if (err) {
+		close_ethdev(p);
+		return err;
+	}
+	p->rx = rx;
+	p->tx = tx;
+	p->rx_queues = e->rx_queues;
+	p->tx_queues = (uint16_t)c->workers; // hand-over included
+	p->outer_tpid = c->outer_tpid;
+	rte_eth_macaddr_get(e->id, &mac);
+	memcpy(p->mac, mac.addr_bytes, sizeof(p->mac));
+	snprintf(p->name, sizeof(p->name), "%s", c->name);
+	poll_link(p);
+	*port = p;
+	return 0;
 }

@@ -3,13 +3,14 @@
 #define IO_PORT_H
 
 // A port: something frames come from and go to. The stages see two functions and the fields below;
-// io/ethdev.c puts a DPDK device behind them, the packet tests put two queues in memory behind
-// them.
+// io/ethdev.c puts a DPDK device behind them, io/packet.c a device of the kernel, the packet tests
+// put two queues in memory behind them.
 
 #include <stdint.h>
 
 #include "dataplane/wire/types.h"
 
+struct port;
 struct rte_mbuf;
 
 #define PORT_MAX 32u // ports of one data plane
@@ -18,14 +19,34 @@ struct rte_mbuf;
 #define PORT_TPID_88A8 1u
 #define PORT_TPID_ANY  2u
 
+// What came and never reached classify, since the port was opened.
+struct port_losses {
+	uint64_t missed; // device or kernel had no room for it
+	uint64_t large;  // `frame-large`
+	uint64_t broken; // `frame-truncated`
+};
+
+// The main thread's side of a port, by what is behind it.
+struct port_kind {
+	const char *name; // for people
+	// Periodically: link state, speed and MTU. 1 when one of them changed. A kernel device that was
+	// deleted and made again is taken up here.
+	int (*poll)(struct port *port);
+	void (*losses)(struct port *port, struct port_losses *losses);
+	const char *(*mtu_bound)(const struct port *port); // what bounds the MTU, for people
+	void (*close)(struct port *port);                  // no worker runs any more
+};
+
 struct port {
 	// Take up to `n` frames from / put `n` frames to a queue; return how many. What tx did not
 	// take stays the caller's. Frames are whole, single-segment (nb_segs 1), from the
 	// destination MAC on, without FCS, with VLAN tags in the frame (no stripping) and at least
-	// RTE_PKTMBUF_HEADROOM in front. Neither blocks. Every worker uses its own tx queue.
+	// RTE_PKTMBUF_HEADROOM in front. Neither blocks. Every worker uses its own tx queue. A
+	// system call is made only where the kernel's device cannot do without: tx of io/packet.c.
 	uint16_t (*rx)(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t n);
 	uint16_t (*tx)(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t n);
 	void *driver;
+	const struct port_kind *kind; // NULL in tests
 
 	uint16_t index; // as on the wire; set by dataplane_add_port()
 	uint16_t rx_queues;
@@ -37,7 +58,8 @@ struct port {
 	uint8_t up;         // link; one aligned store by the main thread, read by workers
 	// interface slot charged for frames of no interface; set by dataplane_add_port()
 	uint32_t unclassified;
-	uint32_t speed; // Mb/s, 0 = unknown
+	uint32_t speed;            // Mb/s, 0 = unknown
+	struct port_losses booked; // main thread: in the counters already
 	char name[WIRE_NAME_MAX];
 };
 

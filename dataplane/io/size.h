@@ -4,6 +4,7 @@
 
 // How large a packet a port can carry, and how many packet buffers a set of ports takes.
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,12 @@ struct size {
 struct size size_of_port(const struct size_limits *limits);
 
 #define SIZE_OVERHEAD_KERNEL 22u // header, FCS and one tag
+
+// The same of a packet socket, which lets a tag pass beside the MTU only if its TPID is 0x8100.
+static inline uint32_t size_overhead_socket(bool tpid_88a8)
+{
+	return SIZE_OVERHEAD_KERNEL - (tpid_88a8 ? 4 : 0);
+}
 
 // From a PMD's longest frame and largest MTU.
 uint32_t size_overhead(uint32_t max_frame, uint32_t max_mtu);

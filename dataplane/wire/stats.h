@@ -100,7 +100,8 @@ struct stats_sparse {
 	uint64_t extra_fragments; // fragments sent minus packets fragmented, on the out-interface
 	uint64_t consumed;   // packets to us that a worker answers itself: BFD, probes, keepalives
 	uint64_t originated; // packets a worker made itself, on the out-interface
-	uint64_t reserved[6];
+	uint64_t missed;     // on a port's unclassified: frames its device or kernel had no room for
+	uint64_t reserved[5];
 };
 static_assert(sizeof(struct stats_sparse) == 512, "stats_sparse");
 

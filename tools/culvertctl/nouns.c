@@ -244,6 +244,12 @@ static void port_row(struct context *context, struct table *table, const json_t 
 		{"MTU", "mtu", SHOW_TEXT},
 		{0},
 	};
+	static const struct column device[] = {
+		{"DEVICE", "device", SHOW_TEXT},
+		{"KIND", "kind", SHOW_TEXT},
+		{"CARRIES", "mtu", SHOW_TEXT},
+		{0},
+	};
 	static const struct column live[] = {
 		{"RX", "rx_bytes", SHOW_NUMBER},
 		{"TX", "tx_bytes", SHOW_NUMBER},
@@ -254,15 +260,15 @@ static void port_row(struct context *context, struct table *table, const json_t 
 	const json_t *status = json_object_get(port, "status");
 
 	table_row(table, config, port);
-	table_cell(table, get_text(status, "device"));
+	table_row(table, device, status);
 	table_state(table, json_is_object(status) ? get_text(status, "state") : "unknown");
 	table_row(table, live, status);
 }
 
 int run_port_list(struct context *context)
 {
-	static const char *const titles[] = {"PORT", "FACES", "ADDRESS", "MTU", "DEVICE", "STATE",
-		">RX", ">TX", ">MISSED", ">UNCLASSIFIED", NULL};
+	static const char *const titles[] = {"PORT", "FACES", "ADDRESS", "MTU", "DEVICE",
+		"KIND", ">CARRIES", "STATE", ">RX", ">TX", ">MISSED", ">UNCLASSIFIED", NULL};
 	json_t *result, *item, *items;
 	struct table *table;
 	int status;

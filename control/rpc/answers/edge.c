@@ -627,6 +627,12 @@ static void sum_up_ports(const struct sync *sync, struct port_sum *sum)
 
 static json_t *port_json(const struct port_sum *sum, unsigned int index)
 {
+	static const char *const kinds[] = {
+		[NODE_DEVICE_KERNEL] = "packet",
+		[NODE_DEVICE_PCI] = "pci",
+		[NODE_DEVICE_VDEV] = "vdev",
+		[NODE_DEVICE_NONE] = "",
+	};
 	const struct sync *sync = sum->sync;
 	const struct node_port *port = &sync->node->ports.item[index];
 	const struct port_state *state = &sync->port[index];
@@ -637,15 +643,18 @@ static json_t *port_json(const struct port_sum *sum, unsigned int index)
 	bool tells = dataplane_tells(sync), known = tells && state->known;
 	bool counted = tells && counters_readable(sync);
 
-	if (!counters_interface(sync, STATS_UNCLASSIFIED(index), &stray, &sparse))
+	if (!counters_interface(sync, STATS_UNCLASSIFIED(index), &stray, &sparse)) {
 		memset(&stray, 0, sizeof(stray));
+		memset(&sparse, 0, sizeof(sparse));
+	}
 	const uint8_t *m = state->last.mac;
 	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4],
 		m[5]);
 	snprintf(device, sizeof(device), "%.*s", (int)strcspn(port->device, ","), port->device);
-	return json_pack("{s:s, s:s, s:s, s:s?, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:n, s:o}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"port", port->name, "role", sum->core[index] ? "core" : "customer", "device",
-		device, "mac", known ? mac : NULL, "mtu", json_known(known, state->last.mtu),
+		device, "kind", kinds[node_device(port->device)], "mac", known ? mac : NULL, "mtu",
+		json_known(known, state->last.mtu),
 		"state",
 		!tells           ? "unknown"
 		: !known         ? "missing"
@@ -655,7 +664,8 @@ static json_t *port_json(const struct port_sum *sum, unsigned int index)
 		json_known(counted, total->rx_packets + stray.rx_packets), "rx_bytes",
 		json_known(counted, total->rx_bytes), "tx_packets",
 		json_known(counted, total->tx_packets), "tx_bytes",
-		json_known(counted, total->tx_bytes), "rx_missed", "unclassified",
+		json_known(counted, total->tx_bytes), "rx_missed",
+		json_known(counted, sparse.missed), "unclassified",
 		json_known(counted, stray.rx_packets));
 }
 

@@ -31,6 +31,7 @@ static void test_all(void **state)
 		      "ports:\n"
 		      "  wan0: {device: \"net_af_packet0,iface=it's\"}\n"
 		      "  core0: {device: \"0000:3b:00.1,rx=1\", tpid: 88a8, mtu: 9000}\n"
+		      "  wan1: {device: eth1, mtu: 1504}\n"
 		      "socket-mode: 0600\n"
 		      "dataplane: {workers: 2, memory: 512MiB, hugepages: false, fib-memory: 1GiB, "
 		      "eal: [--no-telemetry]}\n"
@@ -59,7 +60,8 @@ static void test_all(void **state)
 		"--file-prefix culvert --no-telemetry -- --socket "
 		"/run/culvert/dataplane.sock "
 		"--workers 2 --idle sleep --fib-memory 1024 --port "
-		"wan0=net_af_packet0 --port core0=0000:3b:00.1,tpid=88a8,mtu=9000\n");
+		"wan0=net_af_packet0 --port core0=0000:3b:00.1,tpid=88a8,mtu=9000 "
+		"--port wan1=eth1,mtu=1504\n");
 	free(line);
 	node_arguments_free(arguments);
 	node_free(node);
@@ -78,6 +80,9 @@ static void test_mistakes(void **state)
 		{"edge: a\nports: {b: c}\n", "must be a map of fields"},
 		{"edge: a\nports: {B: {device: c}}\n", "is not a name"},
 		{"edge: a\nports: {b: {device: c}, d: {device: \"c,x=1\"}}\n", "same device"},
+		{"edge: a\nports: {b: {device: a-name-of-16-chr}}\n", "is no device"},
+		{"edge: a\nports: {b: {device: 0000:3b:00}}\n", "is no device"},
+		{"edge: a\nports: {b: {device: a/b}}\n", "is no device"},
 		{"edge: a\nports: {b: {device: c}, b: {device: d}}\n", "duplicate key"},
 		{"edge: a\nports: {b: {devise: c}}\n", "did you mean \"device\""},
 		{"edge: a\nports: {b: {device: c}}\nsocket-mode: 0888\n", "octal"},

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which kind of port a name stands for, and what all kinds have in common. A name that the EAL was
+// given is a PMD's; any other is a device of the kernel.
+
+#include "dataplane/io/device.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <rte_ethdev.h>
+
+#include "dataplane/io/ethdev.h"
+#include "dataplane/io/packet.h"
+
+int device_wrong(struct device_error *error, int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error->text, sizeof(error->text), format, args);
+	va_end(args);
+	return err;
+}
+
+static bool is_ethdev(const struct device_config *c)
+{
+	uint16_t id;
+
+	return rte_eth_dev_get_port_by_name(c->device, &id) == 0;
+}
+
+int device_measure(const struct device_config *c, struct size_users *users, uint32_t *buffer_size,
+	struct device_error *error)
+{
+	*buffer_size = RTE_MAX(*buffer_size, size_buffer_for(c->mtu));
+	return is_ethdev(c) ? ethdev_measure(c, users, buffer_size, error) : 0;
+}
+
+int device_open(const struct device_config *c, struct port **port, struct device_error *error)
+{
+	return is_ethdev(c) ? ethdev_open(c, port, error) : packet_open(c, port, error);
+}
+
+int device_map_queues(struct dataplane *dp)
+{
+	for (uint32_t p = 0; p < dp->ports; p++) {
+		for (uint16_t q = 0; q < dp->port[p]->rx_queues; q++) {
+			int err = worker_add_queue(dp->worker[(p + q) % dp->workers], p, q);
+
+			if (err)
+				return err;
+		}
+		for (unsigned w = 0; w < dp->workers; w++)
+			worker_set_tx_queue(dp->worker[w], p, (uint16_t)w);
+	}
+	return 0;
+}
+
+// The lines of the fold are the main thread's.
+void device_book_losses(struct dataplane *dp)
+{
+	for (uint32_t p = 0; p < dp->ports; p++) {
+		struct port *port = dp->port[p];
+		struct stats_interface *hot =
+			stats_interface(dp->stats, STATS_FOLD, port->unclassified);
+		struct stats_sparse *sparse =
+			stats_sparse(dp->stats, STATS_FOLD, port->unclassified);
+		struct port_losses now, *booked = &port->booked;
+
+		port->kind->losses(port, &now);
+		sparse->missed += now.missed - booked->missed;
+		sparse->drops[DROP_FRAME_LARGE] += now.large - booked->large;
+		sparse->drops[DROP_FRAME_TRUNCATED] += now.broken - booked->broken;
+		hot->rx_packets += now.large - booked->large + now.broken - booked->broken;
+		*booked = now;
+	}
+}

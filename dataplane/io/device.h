@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef IO_DEVICE_H
+#define IO_DEVICE_H
+
+// What a port is opened on: a device of DPDK, or one of the kernel.
+
+#include "dataplane/dataplane.h"
+#include "dataplane/io/size.h"
+
+struct device_config {
+	const char *name;   // of the port, for people
+	const char *device; // the EAL's name of it (vdev or PCI address), else the kernel's
+	uint8_t outer_tpid; // PORT_TPID_*
+	uint16_t mtu;       // to be set on the device; 0 = 1500, or what a kernel device has
+	uint32_t buffer_size;
+	unsigned workers;
+	unsigned descriptors; // per queue; 0 = the kind's own default
+	struct rte_mempool *pool;
+};
+
+// A sentence about what is wrong, with what to change.
+struct device_error {
+	char text[320];
+};
+int device_wrong(struct device_error *error, int err, const char *format, ...)
+	__attribute__((format(printf, 3, 4))); // returns err
+
+// Before there is a pool (which `config` need not have, nor a buffer size): adds the packet buffers
+// that the device's queues will hold to *users, and raises *buffer_size to what it needs.
+int device_measure(const struct device_config *config, struct size_users *users,
+	uint32_t *buffer_size, struct device_error *error);
+
+// Configures and starts the device. An `mtu` that device, buffers or ring cannot carry is an error.
+int device_open(const struct device_config *config, struct port **port, struct device_error *error);
+
+// Which worker polls which receive queue, and who transmits where: worker (port + queue) % workers,
+// and queue w for worker w.
+int device_map_queues(struct dataplane *dp);
+
+// Main thread, now and then: what the ports lost since the last time goes to their `unclassified`
+// interfaces' counters.
+void device_book_losses(struct dataplane *dp);
+
+#endif

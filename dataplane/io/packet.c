@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Ports on devices of the kernel: one packet socket that receives, and one for each worker that
+// transmits.
+//
+// Receiving: a ring of frames (TPACKET_V2) that the kernel fills and the worker of the queue
+// empties, each frame copied into a packet buffer; no system call. Not TPACKET_V3: its blocks are
+// handed over when they are full or a timer of the kernel says so, which keeps a packet for half a
+// millisecond here, and for one or two ticks of 4 ms where that timer still counts ticks. No
+// fanout: it is a flag of fanouts, set by DPDK's net_af_packet, that has the kernel put fragments
+// of different customers together. What the kernel took off a frame comes back in io/ring.c.
+//
+// Transmitting: sendmmsg, one call for what a worker has for the port in one turn. A transmit ring
+// is slower on a veth, where the kernel copies its frames once more. The sockets that transmit
+// receive nothing, and being several they have no lock in common. What the kernel does not take
+// stays the caller's.
+//
+// The device is that of its name in the network namespace where the sockets were made. Each look
+// of the main thread asks which device that is now, and which one the socket belongs to: one that
+// was deleted and made again is bound to anew, with the same sockets and the same ring, so that
+// workers notice nothing. The port keeps the MAC address it started with, which its interfaces and
+// their neighbors know; the device is promiscuous.
+//
+// The kernel's own stack sees every frame, too.
+
+#include "dataplane/io/packet.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <rte_mbuf.h>
+#include <rte_prefetch.h>
+
+#include "dataplane/io/netdev.h"
+#include "dataplane/io/ring.h"
+#include "dataplane/log.h"
+
+#define BLOCK       65536u      // bytes of memory in one piece
+#define RING_BYTES  (16u << 20) // of one port ...
+#define RING_MOST   8192u       // ... but not more frames than this
+#define BATCH       64u
+#define SEND_BUFFER (8 << 20) // bytes under way; 200 KiB by itself
+#define ETHERNET    14u
+
+struct transmit {
+	int fd;
+	struct iovec part[BATCH];
+	struct mmsghdr message[BATCH];
+};
+
+struct packet {
+	// main thread's
+	char device[IFNAMSIZ];
+	int control; // any socket of the device's namespace
+	int receive;
+	int error;       // of the last try to bind; told once
+	uint16_t wanted; // MTU
+	struct size_limits limits;
+	struct size size;
+	uint64_t missed;
+	unsigned workers;
+	// ring; the worker of queue 0
+	uint8_t *ring __attribute__((aligned(64)));
+	uint8_t *block; // the one in turn
+	uint32_t blocks, per_block, slot;
+	uint32_t at;      // in the block
+	uint32_t largest; // frame that the device's MTU lets pass; by the main thread
+	struct rte_mempool *pool;
+	uint64_t large; // frames not handed on, see struct port_losses
+	uint64_t broken;
+	struct transmit transmit[]; // by worker
+};
+
+// --- workers ---
+
+static struct tpacket2_hdr *slot_in_turn(const struct packet *p)
+{
+	return (struct tpacket2_hdr *)(void *)(p->block + (size_t)p->at * p->slot);
+}
+
+static void next_slot(struct packet *p)
+{
+	if (++p->at < p->per_block)
+		return;
+	p->at = 0;
+	p->block += BLOCK;
+	if (p->block == p->ring + (size_t)p->blocks * BLOCK)
+		p->block = p->ring;
+}
+
+// Without a buffer the frames stay in the ring; what then does not fit there is `missed`.
+static uint16_t rx(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t n)
+{
+	struct packet *p = port->driver;
+	uint32_t largest = __atomic_load_n(&p->largest, __ATOMIC_RELAXED);
+	struct rte_mbuf *m = NULL;
+	uint16_t count = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct tpacket2_hdr *h = slot_in_turn(p);
+		uint32_t status = __atomic_load_n(&h->tp_status, __ATOMIC_ACQUIRE);
+		int length;
+
+		if (!(status & TP_STATUS_USER))
+			break;
+		if (m == NULL && (m = rte_pktmbuf_alloc(p->pool)) == NULL)
+			break;
+		next_slot(p);
+		rte_prefetch0(slot_in_turn(p));
+		length = ring_frame(h, p->slot, status, largest, rte_pktmbuf_mtod(m, uint8_t *),
+			rte_pktmbuf_tailroom(m));
+		__atomic_store_n(&h->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+		if (likely(length >= 0)) {
+			m->data_len = (uint16_t)length;
+			m->pkt_len = (uint32_t)length;
+			frames[count++] = m;
+			m = NULL;
+		} else if (length == RING_LARGE) {
+			__atomic_store_n(&p->large, p->large + 1, __ATOMIC_RELAXED);
+		} else {
+			__atomic_store_n(&p->broken, p->broken + 1, __ATOMIC_RELAXED);
+		}
+	}
+	rte_pktmbuf_free(m);
+	return count;
+}
+
+static unsigned send_batch(struct transmit *t, struct rte_mbuf **frames, unsigned n)
+{
+	unsigned sent = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		t->part[i] =
+			(struct iovec){rte_pktmbuf_mtod(frames[i], void *), frames[i]->data_len};
+	while (sent < n) { // it ends early when a frame is not taken, and says why only then
+		int more = sendmmsg(t->fd, t->message + sent, n - sent, MSG_DONTWAIT);
+
+		if (more <= 0)
+			break;
+		sent += (unsigned)more;
+	}
+	rte_pktmbuf_free_bulk(frames, sent);
+	return sent;
+}
+
+static uint16_t tx(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t n)
+{
+	struct packet *p = port->driver;
+	unsigned sent = 0, batch, took;
+
+	do {
+		batch = RTE_MIN(n - sent, BATCH);
+		took = send_batch(&p->transmit[queue], frames + sent, batch);
+		sent += took;
+	} while (sent < n && took == batch);
+	return (uint16_t)sent;
+}
+
+// --- sockets ---
+
+static int set(int fd, int option, int value)
+{
+	return setsockopt(fd, SOL_PACKET, option, &value, sizeof(value)) ? -errno : 0;
+}
+
+static int open_transmit(struct transmit *t)
+{
+	int most = SEND_BUFFER;
+
+	t->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	if (t->fd < 0)
+		return -errno;
+	for (unsigned i = 0; i < BATCH; i++)
+		t->message[i].msg_hdr = (struct msghdr){.msg_iov = &t->part[i], .msg_iovlen = 1};
+	if (setsockopt(t->fd, SOL_SOCKET, SO_SNDBUFFORCE, &most, sizeof(most)) < 0)
+		setsockopt(t->fd, SOL_SOCKET, SO_SNDBUF, &most, sizeof(most));
+	return set(t->fd, PACKET_QDISC_BYPASS, 1);
+}
+
+static int make_ring(struct packet *p, unsigned frames)
+{
+	struct tpacket_req r = {.tp_block_size = BLOCK, .tp_frame_size = p->slot};
+	void *ring;
+
+	p->per_block = BLOCK / p->slot;
+	p->blocks = (frames + p->per_block - 1) / p->per_block;
+	r.tp_block_nr = p->blocks;
+	r.tp_frame_nr = p->blocks * p->per_block;
+	if (setsockopt(p->receive, SOL_PACKET, PACKET_RX_RING, &r, sizeof(r)) < 0)
+		return -errno;
+	ring = mmap(NULL, (size_t)p->blocks * BLOCK, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_POPULATE, p->receive, 0);
+	if (ring == MAP_FAILED)
+		return -errno;
+	p->ring = p->block = ring;
+	return 0;
+}
+
+static int open_receive(struct packet *p, unsigned frames)
+{
+	int err;
+
+	p->receive = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	if (p->receive < 0)
+		return -errno;
+	err = set(p->receive, PACKET_VERSION, TPACKET_V2);
+	if (!err)
+		err = set(p->receive, PACKET_VNET_HDR, 1);
+	if (!err)
+		err = set(p->receive, PACKET_IGNORE_OUTGOING, 1);
+	return err ? err : make_ring(p, frames);
+}
+
+static int open_sockets(struct packet *p, unsigned frames)
+{
+	int err;
+
+	p->control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (p->control < 0)
+		return -errno;
+	err = open_receive(p, frames);
+	for (unsigned w = 0; w < p->workers && !err; w++)
+		err = open_transmit(&p->transmit[w]);
+	return err;
+}
+
+static int bind_one(int fd, int index, uint16_t protocol)
+{
+	struct sockaddr_ll to = {
+		.sll_family = AF_PACKET, .sll_protocol = htons(protocol), .sll_ifindex = index};
+	socklen_t length = sizeof(int);
+	int old;
+
+	getsockopt(fd, SOL_SOCKET, SO_ERROR, &old, &length); // of the device that went
+	return bind(fd, (const struct sockaddr *)&to, sizeof(to)) < 0 ? -errno : 0;
+}
+
+// The device whose frames come in; -1 = it went.
+static int bound_to(const struct packet *p)
+{
+	struct sockaddr_ll at = {0};
+	socklen_t length = sizeof(at);
+
+	return getsockname(p->receive, (struct sockaddr *)&at, &length) < 0 ? -1 : at.sll_ifindex;
+}
+
+// The receiving socket comes last: as long as it belongs to another device all is tried again.
+static int bind_sockets(struct packet *p, int index)
+{
+	struct packet_mreq all = {.mr_ifindex = index, .mr_type = PACKET_MR_PROMISC};
+	int err = 0;
+
+	for (unsigned w = 0; w < p->workers && !err; w++)
+		err = bind_one(p->transmit[w].fd, index, 0);
+	if (!err &&
+		setsockopt(p->receive, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof(all)) < 0)
+		err = -errno;
+	netdev_keep_apart(p->control, p->device);
+	return err ? err : bind_one(p->receive, index, ETH_P_ALL);
+}
+
+// --- main thread ---
+
+static void count_missed(struct packet *p)
+{
+	struct tpacket_stats since; // the last time it was asked
+	socklen_t length = sizeof(since);
+
+	if (getsockopt(p->receive, SOL_PACKET, PACKET_STATISTICS, &since, &length) == 0)
+		p->missed += since.tp_drops;
+}
+
+static void losses(struct port *port, struct port_losses *l)
+{
+	struct packet *p = port->driver;
+
+	count_missed(p);
+	*l = (struct port_losses){
+		.missed = p->missed,
+		.large = __atomic_load_n(&p->large, __ATOMIC_RELAXED),
+		.broken = __atomic_load_n(&p->broken, __ATOMIC_RELAXED),
+	};
+}
+
+// A device of the port's name is there, but it is not the one the sockets belong to.
+static bool take_up(struct packet *p, const struct port *port, const struct netdev *device)
+{
+	int err = -EAFNOSUPPORT;
+
+	if (device->ethernet) {
+		err = p->wanted != 0 ? netdev_set_mtu(p->control, p->device, p->wanted) : 0;
+		if (err) // it is what it is, and the port says so
+			log_warn("mtu of a device that was made again",
+				"port=%s device=%s mtu=%u error=\"%s\"", port->name, p->device,
+				p->wanted, strerror(-err));
+		err = bind_sockets(p, device->index);
+	}
+	if (err && err != p->error)
+		log_warn("a device that was made again cannot be used",
+			"port=%s device=%s error=\"%s\"", port->name, p->device, strerror(-err));
+	p->error = err;
+	return err == 0;
+}
+
+static int poll_device(struct port *port)
+{
+	struct packet *p = port->driver;
+	struct netdev device = {0};
+	bool there = netdev_read(p->control, p->device, &device) == 0;
+	uint8_t up;
+
+	if (there && bound_to(p) != device.index)
+		there = take_up(p, port, &device) &&
+			netdev_read(p->control, p->device, &device) == 0;
+	up = there && device.running;
+	if (there && device.mtu != 0)
+		p->limits.device_mtu = device.mtu;
+	p->size = size_of_port(&p->limits);
+	__atomic_store_n(
+		&p->largest, p->limits.device_mtu + ETHERNET + SIZE_TAGS, __ATOMIC_RELAXED);
+	if (up == port->up && device.speed == port->speed && p->size.mtu == port->mtu &&
+		p->size.tag_debt == port->tag_debt)
+		return 0;
+	port->speed = device.speed;
+	port->mtu = p->size.mtu;
+	port->tag_debt = p->size.tag_debt;
+	__atomic_store_n(&port->up, up, __ATOMIC_RELEASE);
+	return 1;
+}
+
+static const char *mtu_bound(const struct port *port)
+{
+	return ((const struct packet *)port->driver)->size.bound;
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+static void close_packet(struct port *port)
+{
+	struct packet *p = port->driver;
+
+	for (unsigned w = 0; w < p->workers; w++)
+		close_fd(p->transmit[w].fd);
+	if (p->ring != NULL)
+		munmap(p->ring, (size_t)p->blocks * BLOCK);
+	close_fd(p->receive);
+	close_fd(p->control);
+	free(p);
+	free(port);
+}
+
+static const struct port_kind kind = {
+	.name = "packet",
+	.poll = poll_device,
+	.losses = losses,
+	.mtu_bound = mtu_bound,
+	.close = close_packet,
+};
+
+// --- life ---
+
+static int check_device(struct packet *p, const struct device_config *c, struct netdev *device,
+	struct device_error *error)
+{
+	int err = netdev_read(p->control, p->device, device);
+
+	if (err)
+		return device_wrong(error, err,
+			"neither the EAL nor the kernel's network namespace has it (%s); give a "
+			"PMD's "
+			"device to the EAL with --vdev or -a, a kernel device by its name",
+			strerror(-err));
+	if (!device->ethernet)
+		return device_wrong(error, -EAFNOSUPPORT, "it is no Ethernet device");
+	if (c->mtu != 0 && size_buffer_for(c->mtu) > c->buffer_size)
+		return device_wrong(error, -ENOSPC,
+			"packets of mtu=%u do not fit into packet buffers of %u bytes: give "
+			"--buffer-size %u",
+			c->mtu, c->buffer_size, size_buffer_for(c->mtu));
+	return 0;
+}
+
+static int start(struct packet *p, struct port *port, const struct device_config *c,
+	struct device_error *error)
+{
+	unsigned frames =
+		c->descriptors != 0 ? c->descriptors : RTE_MIN(RING_BYTES / p->slot, RING_MOST);
+	struct netdev device;
+	int err = open_sockets(p, frames);
+
+	if (err)
+		return device_wrong(error, err,
+			err == -EPERM ? "a packet socket takes CAP_NET_RAW (%s)"
+				      : "its packet sockets cannot be made (%s): look at "
+					"--descriptors and --buffer-size",
+			strerror(-err));
+	err = check_device(p, c, &device, error);
+	if (err)
+		return err;
+	err = c->mtu != 0 ? netdev_set_mtu(p->control, p->device, c->mtu) : 0;
+	if (err)
+		return device_wrong(error, err,
+			"the device does not take mtu=%u (%s); give it less", c->mtu,
+			strerror(-err));
+	err = bind_sockets(p, device.index);
+	if (err)
+		return device_wrong(
+			error, err, "its packet sockets cannot be bound (%s)", strerror(-err));
+	memcpy(port->mac, device.mac, sizeof(port->mac));
+	return 0;
+}
+
+int packet_open(const struct device_config *c, struct port **out, struct device_error *error)
+{
+	struct port *port = calloc(1, sizeof(*port));
+	struct packet *p =
+		aligned_alloc(64, RTE_ALIGN(sizeof(*p) + c->workers * sizeof(p->transmit[0]), 64));
+	int err;
+
+	if (port == NULL || p == NULL || strlen(c->device) >= sizeof(p->device)) {
+		err = port == NULL || p == NULL ? -ENOMEM : -ENODEV;
+		free(p);
+		free(port);
+		return device_wrong(error, err, "%s",
+			err == -ENOMEM ? "too little memory"
+				       : "it is neither a device of the EAL, nor can one of the "
+					 "kernel have so long a name");
+	}
+	memset(p, 0, sizeof(*p) + c->workers * sizeof(p->transmit[0]));
+	*port = (struct port){.rx = rx,
+		.tx = tx,
+		.driver = p,
+		.kind = &kind,
+		.rx_queues = 1,
+		.tx_queues = (uint16_t)c->workers,
+		.outer_tpid = c->outer_tpid};
+	snprintf(port->name, sizeof(port->name), "%s", c->name);
+	snprintf(p->device, sizeof(p->device), "%s", c->device);
+	p->control = p->receive = -1;
+	p->workers = c->workers;
+	for (unsigned w = 0; w < p->workers; w++)
+		p->transmit[w].fd = -1;
+	p->pool = c->pool;
+	p->wanted = c->mtu;
+	p->slot = RTE_ALIGN(RING_HEAD + c->buffer_size, TPACKET_ALIGNMENT);
+	p->limits = (struct size_limits){
+		.wanted = c->mtu,
+		.overhead = size_overhead_socket(c->outer_tpid == PORT_TPID_88A8),
+		.buffer = c->buffer_size,
+	};
+	err = start(p, port, c, error);
+	if (err) {
+		close_packet(port);
+		return err;
+	}
+	poll_device(port);
+	*out = port;
+	return 0;
+}

@@ -1,0 +1,366 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Ports on kernel devices: what a customer sends arrives as it was sent, at his tunnel and nobody else's.
+
+usage: kernel_port.py PROGRAM [net_af_packet]     (root; makes one network namespace of its own)
+
+With net_af_packet the same cases run on DPDK's driver, all of them whatever fails, to see what that does.
+"""
+
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import wire  # noqa: E402
+from dataplane import CLOUD, CUSTOMER, STORE, Smoke, Wire, checksum, hardware, in_namespace, ip, ipv4, udp  # noqa: E402
+
+TAGGER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "lab", "vlan-tag.bpf.c")
+KEY = 7000
+C, S = 0x8100, 0x88a8
+MISSED = 58  # place in struct stats_sparse
+SOURCE, TARGET = "10.1.0.5", "10.9.0.7"
+
+
+class Customer:
+    """An attachment, a tunnel and a VRF."""
+
+    def __init__(self, number, port, *tags):
+        self.number, self.port = number, port
+        self.tags = b"".join(struct.pack("!HH", tpid, vid) for tpid, vid in tags)
+        self.vlans = [vid for _, vid in tags]
+        self.key, self.uid = KEY + number, 2000 + number
+
+    def frame(self, packet, to):
+        return wire.mac(to) + wire.mac(CUSTOMER) + self.tags + b"\x08\x00" + packet
+
+
+ONE, TWO, STACKED = Customer(0, 0, (C, 100)), Customer(1, 0, (C, 101)), Customer(2, 0, (C, 200), (C, 10))
+SERVICE, SERVICE_STACKED = Customer(3, 2, (S, 100)), Customer(4, 2, (S, 200), (C, 10))
+CUSTOMERS = [ONE, TWO, STACKED, SERVICE, SERVICE_STACKED]
+
+
+def fragment(number, offset, more, payload):
+    """Of a UDP datagram; offset in bytes."""
+    packet = ipv4(SOURCE, TARGET, 17, payload)
+    head = packet[:4] + struct.pack("!HH", number, offset >> 3 | (0x2000 if more else 0)) + packet[8:10] + b"\0\0" + packet[12:20]
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
+
+
+def hop(packet):
+    """The packet one router later."""
+    head = packet[:8] + bytes([packet[8] - 1]) + packet[9:10] + b"\0\0" + packet[12:20]
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + packet[20:]
+
+
+def promiscuous(device):
+    shown = subprocess.run(["ip", "-d", "link", "show", device], check=True, capture_output=True, text=True).stdout
+    return int(re.search(r"promiscuity (\d+)", shown)[1]) > 0
+
+
+class KernelPorts(Smoke):
+    def __init__(self, program, directory, driver):
+        super().__init__(program, "2", directory)
+        self.driver, self.failed = driver, 0
+
+    def start(self):
+        ports = [("wan0", "sh-a1", ""), ("core0", "sh-c1", ""), ("wan1", "sh-b1", ",tpid=88a8")]
+        own = not self.driver
+        vdevs = [] if own else [w for i, p in enumerate(ports) for w in ("--vdev", f"{self.driver}{i},iface={p[1]}")]
+        names = [w for i, p in enumerate(ports) for w in ("--port", f"{p[0]}={p[1] if own else f'{self.driver}{i}'}{p[2]}")]
+        self.process = subprocess.Popen([
+            self.program, "--no-huge", "--no-shconf", "-m", "256", "--no-pci", "--file-prefix", f"culvert-smoke-{os.getpid()}", *vdevs, "--",
+            "--socket", self.path, "--stats", self.stats, "--workers", self.workers, *names])
+        end = time.monotonic() + 10
+        while True:
+            try:
+                self.controller = wire.Controller(self.path)
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                assert time.monotonic() < end and self.process.poll() is None, "culvert-dataplane does not start"
+                time.sleep(0.01)
+        self.controller.hello(STORE, 1)
+        self.configure()
+
+    def configure(self):
+        c, all_ = self.controller, CUSTOMERS
+        c.must(wire.VRF_SET, wire.vrf(1), *(wire.vrf(2 + x.number) for x in all_))
+        c.must(wire.INTERFACE_SET, wire.ethernet(1001, 10, 1, 1, flags=wire.UP | wire.CORE, mtu=1600),
+               *(wire.ethernet(x.uid, 20 + x.number, 2 + x.number, x.port, x.vlans, owner=5 + x.number) for x in all_))
+        c.must(wire.LOCAL_SET, wire.local(1, 10, "192.0.2.1"))
+        c.must(wire.NEIGHBOR_SET, wire.neighbor(30, 10, "192.0.2.2", CLOUD), *(wire.neighbor(31 + x.number, 20 + x.number, "169.254.10.1", CUSTOMER) for x in all_))
+        c.must(wire.PATH_SET, wire.path(40, 10, 30), *(wire.path(41 + x.number, 20 + x.number, 31 + x.number) for x in all_))
+        c.must(wire.GROUP_SET, wire.group(50, 40), *(wire.group(51 + x.number, 41 + x.number) for x in all_))
+        c.must(wire.INTERFACE_SET, *(wire.gre(3000 + x.number, 60 + x.number, 2 + x.number, "192.0.2.1", "192.0.2.2", x.key, 50, owner=5 + x.number, mtu=1500) for x in all_))
+        c.must(wire.PATH_SET, *(wire.path(70 + x.number, 60 + x.number) for x in all_))
+        c.must(wire.GROUP_SET, *(wire.group(80 + x.number, 70 + x.number) for x in all_))
+        c.must(wire.ROUTE_SET, wire.route(1, "192.0.2.2/32", 50), *(r for x in all_ for r in (
+            wire.route(2 + x.number, "10.9.0.0/16", 80 + x.number), wire.route(2 + x.number, "10.1.0.0/16", 51 + x.number))))
+
+    # ---- what goes over the wires
+
+    def send(self, customer, packet):
+        self.wires[customer.port].send(customer.frame(packet, self.macs[customer.port]))
+
+    def tunnelled(self):
+        """The next packet that comes out of a tunnel: (key, packet)."""
+        frame = self.wires[1].expect(lambda f: f[12:14] == b"\x08\x00" and f[23] == 47, "GRE on the core wire", 3)
+        length = struct.unpack("!H", frame[16:18])[0]
+        return struct.unpack("!I", frame[38:42])[0], frame[42:14 + length]
+
+    def expect_tunnelled(self, *wanted):
+        """[(customer, packet)] and nothing else, in any order."""
+        got = [self.tunnelled() for _ in wanted]
+        assert sorted(got) == sorted((c.key, hop(p)) for c, p in wanted), f"got {got}"
+
+    def nothing_left(self):
+        """What is on its way arrives before this."""
+        mark = udp(SOURCE, TARGET, b"mark")
+        self.send(ONE, mark)
+        self.expect_tunnelled((ONE, mark))
+
+    def down(self, customer, packet):
+        outer = ipv4("192.0.2.2", "192.0.2.1", 47, struct.pack("!HHI", 0x2000, 0x0800, customer.key) + packet)
+        self.wires[1].send(wire.mac(self.macs[1]) + wire.mac(CLOUD) + b"\x08\x00" + outer)
+        frame = self.wires[customer.port].expect(lambda f: f[:6] == wire.mac(CUSTOMER), f"frame to {customer.vlans}", 3)
+        wanted = wire.mac(CUSTOMER) + wire.mac(self.macs[customer.port]) + customer.tags + b"\x08\x00" + hop(packet)
+        assert frame[:len(wanted)] == wanted and not frame[len(wanted):].strip(b"\0"), f"{frame.hex()}\n{wanted.hex()}"
+
+    def drain(self):
+        for w in self.wires:
+            w.socket.setblocking(False)
+            try:
+                while True:
+                    w.socket.recv(1)
+            except BlockingIOError:
+                pass
+
+    def unclassified(self, port):
+        return self.segment()[1 << 63 | port]
+
+    # ---- cases
+
+    def fragments(self):
+        """Two customers, equal addresses, protocol and id: first fragment of one, last of the other."""
+        for other, where in ((TWO, "one port"), (SERVICE, "two ports")):
+            for number in (777, 778):
+                first, last = fragment(number, 0, True, b"one-" * 10), fragment(number, 40, False, b"two-" * 8)
+                self.send(ONE, first)
+                self.send(other, last)
+                self.expect_tunnelled((ONE, first), (other, last))
+            self.nothing_left()
+            print(f"ok   fragments of two customers on {where} stay apart", flush=True)
+
+    def datagrams(self):
+        for length in (1600, 2000, 4500, 9000):
+            data = bytes(i * 7 & 0xff for i in range(length - 20))
+            parts = [fragment(length, at, at + 1480 < len(data), data[at:at + 1480]) for at in range(0, len(data), 1480)]
+            for part in parts:
+                self.send(ONE, part)
+            self.expect_tunnelled(*((ONE, p) for p in parts))
+        print("ok   fragmented datagrams of up to 9,000 bytes arrive as they were sent", flush=True)
+
+    def flood(self):
+        """Lone last fragments of one customer, and what that does to the datagrams of another."""
+        for turn in range(400):
+            for i in range(50):
+                self.send(TWO, fragment(turn * 50 + i, 1480, False, b"lone" * 8))
+            parts = [fragment(turn, 0, True, b"a" * 1480), fragment(turn, 1480, False, b"b" * 120)]
+            for part in parts:
+                self.send(ONE, part)
+            seen = [self.tunnelled() for _ in range(52)]
+            assert sorted(p for key, p in seen if key == ONE.key) == sorted(hop(p) for p in parts), f"turn {turn}"
+            assert sum(key == TWO.key for key, _ in seen) == 50
+        print("ok   20,000 lone fragments of one disturb no datagram of another", flush=True)
+
+    def tags(self):
+        for c in CUSTOMERS:
+            up, back = udp(SOURCE, TARGET, b"tagged %d" % c.number), udp(TARGET, SOURCE, b"back %d" % c.number)
+            self.send(c, up)
+            self.expect_tunnelled((c, up))
+            self.down(c, back)
+        self.nothing_left()
+        print("ok   802.1Q, 802.1ad and QinQ, both ways", flush=True)
+
+    def foreign_tags(self):
+        """The same VLAN ids under another ethertype, or without a tag, are nobody's."""
+        for port, tags in ((0, struct.pack("!HH", S, 100)), (0, b""), (2, struct.pack("!HH", C, 100)), (0, struct.pack("!HHHH", C, 100, C, 100))):
+            before = self.unclassified(port)[0][0]
+            frame = wire.mac(self.macs[port]) + wire.mac(CUSTOMER) + tags + b"\x08\x00" + udp(SOURCE, TARGET)
+            self.wires[port].send(frame)
+            self.until(lambda p=port, b=before: self.unclassified(p)[0][0] == b + 1, f"{tags.hex()} on port {port} counted")
+        self.nothing_left()
+        print("ok   a tag of another ethertype, and none, is nobody's", flush=True)
+
+    def until(self, condition, what, seconds=5):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, what
+            time.sleep(0.005)
+
+    def outside(self):
+        """Tags that travel beside the frame, as of a VLAN device on the veth's other end; checksums left to the device."""
+        for c in (ONE, STACKED, SERVICE, SERVICE_STACKED):
+            device = ("sh-a0", None, "sh-b0")[c.port]
+            outer, inner = c.vlans if len(c.vlans) == 2 else (0, c.vlans[0])
+            program = os.path.join(self.directory, f"tag-{c.number}.o")
+            subprocess.run(["clang", "-O2", "-g", "-target", "bpf", f"-I/usr/include/{os.uname().machine}-linux-gnu", f"-DOUTER={outer}", f"-DINNER={inner}",
+                            f"-DOUTER_TPID={S if c.port == 2 else C}", "-c", TAGGER, "-o", program], check=True)
+            ip("addr", "add", SOURCE + "/32", "dev", device)
+            ip("route", "add", "10.9.0.0/16", "dev", device, "src", SOURCE)
+            ip("neigh", "replace", TARGET, "lladdr", self.macs[c.port], "dev", device)
+            subprocess.run(["tc", "qdisc", "add", "dev", device, "clsact"], check=True)
+            subprocess.run(["tc", "filter", "add", "dev", device, "egress", "bpf", "da", "obj", program, "sec", "push"], check=True)
+            try:
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                    for length in (1, 2, 999, 1400):
+                        s.sendto(b"x" * length, (TARGET, 5000))
+                        key, packet = self.tunnelled()
+                        assert key == c.key, f"customer {c.number}: arrived at {key - KEY}"
+                        pseudo = packet[12:20] + b"\0\x11" + packet[24:26]
+                        assert len(packet) == 28 + length and checksum(pseudo + packet[20:]) == 0, f"UDP checksum of {length} bytes: {packet.hex()}"
+            finally:
+                subprocess.run(["tc", "qdisc", "del", "dev", device, "clsact"], check=True)
+                ip("addr", "del", SOURCE + "/32", "dev", device)
+        self.nothing_left()
+        print("ok   tags beside the frame are put back, checksums finished", flush=True)
+
+    def missed(self):
+        """What the ring had no room for is counted, to the frame."""
+        missed, arrived = self.unclassified(0)[1][MISSED], self.counters(ONE.uid)
+        frame = ONE.frame(udp(SOURCE, TARGET), self.macs[0])
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            for _ in range(20000):
+                self.wires[0].send(frame)
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+        self.until(lambda: self.counters(ONE.uid) - arrived + self.unclassified(0)[1][MISSED] - missed == 20000, "arrived and missed make 20,000")
+        lost = self.unclassified(0)[1][MISSED] - missed
+        assert 0 < lost < 20000, lost
+        self.drain()
+        print(f"ok   the worker stood still: {lost} of 20,000 frames missed, and counted", flush=True)
+
+    def again(self):
+        """The device is deleted and made again: back within 2 s of being up."""
+        ip("link", "del", "sh-a1")
+        self.until(lambda: self.link_state(0) == 0, "down")
+        self.veth("a")
+        up, packet = time.monotonic(), udp(SOURCE, TARGET, b"again")
+        self.wires[0] = Wire("sh-a0")
+        while True:
+            self.send(ONE, packet)
+            try:
+                self.wires[1].expect(lambda f: f[42:].startswith(hop(packet)), "through the new device", 0.02)
+                break
+            except AssertionError:
+                assert time.monotonic() < up + 2, "the device made again carries nothing after 2 s"
+        took = time.monotonic() - up
+        self.down(ONE, udp(TARGET, SOURCE, b"and back"))
+        self.drain()
+        print(f"ok   deleted and made again: carries again after {took * 1000:.0f} ms", flush=True)
+
+    def link_state(self, port):
+        c = self.controller
+        c.socket.setblocking(False)
+        try:
+            while True:
+                c.events.append(c.receive())
+        except BlockingIOError:
+            c.socket.settimeout(5)
+        for kind, _, body, count in reversed(c.events):
+            for i in range(count if kind == wire.PORT else 0):
+                if struct.unpack_from("=I", body, 56 * i)[0] == port:
+                    return body[56 * i + 10]
+        return None
+
+    def killed(self):
+        """kill -9 under traffic: nothing is left on the device, and the next one carries all."""
+        ending = threading.Event()
+
+        def traffic():
+            while not ending.is_set():
+                for _ in range(20):
+                    self.send(TWO, udp(SOURCE, TARGET, b"all the time"))
+                time.sleep(0.001)
+
+        thread = threading.Thread(target=traffic)
+        thread.start()
+        try:
+            self.until(lambda: self.counters(TWO.uid) > 100, "traffic")
+            self.stop(signal.SIGKILL)
+            self.until(lambda: not promiscuous("sh-a1"), "no longer promiscuous")
+            self.macs[0] = hardware("sh-a1")  # it was made again, and only a new data plane takes the new address
+            self.start()
+            before = self.forwarded(TWO)
+            self.until(lambda: self.forwarded(TWO) > before + 100, "traffic after the restart")
+        finally:
+            ending.set()
+            thread.join()
+        self.until(self.quiet, "quiet")
+        self.drain()
+        self.tags()
+        print("ok   kill -9 under traffic", flush=True)
+
+    def forwarded(self, customer):
+        return self.segment()[customer.uid][0][4]
+
+    def quiet(self):
+        before = self.counters(TWO.uid)
+        time.sleep(0.05)
+        return self.counters(TWO.uid) == before
+
+    # ---- all of it
+
+    def veth(self, pair, mtu="1508"):
+        ip("link", "add", f"sh-{pair}0", "mtu", mtu, "type", "veth", "peer", "name", f"sh-{pair}1", "mtu", mtu)
+        for end in "01":
+            with open(f"/proc/sys/net/ipv6/conf/sh-{pair}{end}/disable_ipv6", "w") as f:
+                f.write("1")
+            ip("link", "set", f"sh-{pair}{end}", "up")
+
+    def case(self, what):
+        try:
+            what()
+        except AssertionError as e:
+            print(f"FAIL {what.__name__}: {str(e)[:400]}", flush=True)
+            if not self.driver:
+                raise
+            self.failed += 1
+            self.drain()
+
+    def run(self):
+        ip("link", "set", "lo", "up")
+        for pair in "acb":
+            self.veth(pair, "1600" if pair == "c" else "1508")
+        self.wires = [Wire("sh-a0"), Wire("sh-c0"), Wire("sh-b0")]
+        self.macs = [hardware("sh-a1"), hardware("sh-c1"), hardware("sh-b1")]
+        self.start()
+        for what in (self.fragments, self.datagrams, self.flood, self.tags, self.foreign_tags, self.outside, self.missed, self.again, self.killed):
+            self.case(what)
+        self.laws()
+        assert self.stop() == 0
+        return self.failed
+
+
+def main():
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    in_namespace()
+    with tempfile.TemporaryDirectory(prefix="culvert-smoke-") as directory:
+        ports = KernelPorts(sys.argv[1], directory, sys.argv[2] if len(sys.argv) > 2 else "")
+        try:
+            return ports.run()
+        finally:
+            ports.clean()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
