@@ -152,7 +152,7 @@ def test_a_port_that_the_node_does_not_have(lab):
 
 def test_too_little_memory_or_no_device_ends_at_once(lab):
     line = run(lab.program("control/culvertd"), "--config", lab.node_path, "--dataplane-args").stdout.strip()
-    for old, new in (("iface=wan0", "iface=wan9"), ("dataplane.sock", "other.sock"), (lab.stats, lab.stats.replace("-stats", "-other"))):
+    for old, new in (("wan0=wan0", "wan0=wan9"), ("dataplane.sock", "other.sock"), (lab.stats, lab.stats.replace("-stats", "-other"))):
         assert old in line
         line = line.replace(old, new)
     done = lab.edge.run(*shlex.split(line), check=False)

@@ -95,7 +95,7 @@ def hardware(device):
 
 
 class Smoke:
-    ring, port, options = "", "", ()  # more arguments of the devices, of --port, and of the program
+    port, options = "", ()  # more arguments of --port, and of the program
 
     def __init__(self, program, workers, directory):
         self.program, self.workers, self.directory = program, workers, directory
@@ -105,9 +105,9 @@ class Smoke:
     def start(self):
         self.process = subprocess.Popen([
             self.program, "--no-huge", "--no-shconf", "-m", "256", "--no-pci", "--file-prefix", f"culvert-smoke-{os.getpid()}",
-            "--vdev", "net_af_packet0,iface=sh-a1" + self.ring, "--vdev", "net_af_packet1,iface=sh-c1" + self.ring, "--",
+            "--",
             "--socket", self.path, "--stats", self.stats, "--workers", self.workers, *self.options,
-            "--port", "wan0=net_af_packet0" + self.port, "--port", "core0=net_af_packet1" + self.port], stderr=self.log)
+            "--port", "wan0=sh-a1" + self.port, "--port", "core0=sh-c1" + self.port], stderr=self.log)
         end = time.monotonic() + 10
         while True:
             try:

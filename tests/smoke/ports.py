@@ -101,6 +101,11 @@ class Ports:
         assert "framesz=16384" in said, said
         said = self.refused(3, ["net_af_packet0,iface=sh-a1,framesz=16384,blocksz=65536"], *port, "--buffer-size", "9728")
         assert "--buffer-size 16384" in said, said
+        said = self.refused(3, [], "--port", "a=sh-a1,mtu=9000", "--buffer-size", "2048")
+        assert "--buffer-size 9216" in said, said
+        said = self.refused(3, [], "--port", "a=sh-no-such")
+        assert "--vdev" in said and "No such device" in said, said
+        assert "no Ethernet device" in self.refused(3, [], "--port", "a=lo")
         said = self.refused(3, ["net_null0"], "--port", "a=net_null0,mtu=9000", "--buffer-size", "2048")
         assert "--buffer-size 9216" in said, said
         log = self.starts(["net_null0"], "--port", "a=net_null0,mtu=9000,tpid=88a8")
@@ -139,25 +144,25 @@ class Ports:
                 pass
 
     def kernel(self, customer):
-        """A kernel device's MTU is believed as far as the ring goes, and followed."""
+        """A kernel device's MTU is believed as far as the buffers go, and followed."""
         ip("link", "set", "sh-a0", "mtu", "9000")
         ip("link", "set", "sh-a1", "mtu", "9000")
         smoke = Smoke(self.program, "1", self.directory)
         try:
             smoke.start()
-            self.expect_port(smoke.controller, 0, 2048 - 66 - 22)
+            self.expect_port(smoke.controller, 0, 2048 - 26)
             ip("link", "set", "sh-a1", "mtu", "1400")
             self.expect_port(smoke.controller, 0, 1400)
             smoke.stop()
         finally:
             smoke.clean()
-        print("ok   the kernel device's MTU is followed, never beyond the ring")
+        print("ok   the kernel device's MTU is followed, never beyond the buffers")
 
     def jumbo(self, customer, cloud):
         for end in ("sh-a0", "sh-c0"):
             ip("link", "set", end, "mtu", "9000")
         smoke = Smoke(self.program, "1", self.directory)
-        smoke.ring, smoke.port = ",framesz=16384,blocksz=65536,framecnt=64", ",mtu=9000"
+        smoke.port = ",mtu=9000"
         smoke.options, (smoke.port_mac, smoke.core_mac) = ("--buffers", "8192"), self.macs
         try:
             smoke.start()

@@ -115,10 +115,10 @@ class EdgeLab(Lab):
         self.core.ip("addr", "add", "192.0.2.2/24", "dev", "edge0")
         self.core.sysctl("net.ipv4.ip_forward", 1)
         for c in self.customers:
-            self._make_customer(c)
+            self.make_attachment(c)
             self._make_gateway(c)
 
-    def _make_customer(self, c):
+    def make_attachment(self, c):
         c.router = self.netns(c.name)
         # Room for the tags: what is sold are IP packets of 1500 bytes, and a veth drops what is longer than its MTU and one tag.
         self.link(self.edge, c.port, c.router, "eth0", mtu=1500 + 4 * len(c.vlans))
@@ -158,7 +158,6 @@ class EdgeLab(Lab):
         return os.path.join(self.build, path)
 
     def node_file(self):
-        af_packet = "framesz=2048,blocksz=65536,framecnt=4096,qdisc_bypass=1"
         return f"""edge: ams1-edge1
 host-domain: {self.host_domain}
 kernel-prefix: {self.kernel_prefix}
@@ -169,9 +168,9 @@ speaker: {os.path.join(ROOT, "tools", "culvert-speaker")}
 roles:
   - {{uid: "0", role: admin}}
 ports:
-  wan0: {{device: "net_af_packet0,iface=wan0,{af_packet}"}}
-  wan1: {{device: "net_af_packet1,iface=wan1,{af_packet}"}}
-  core0: {{device: "net_af_packet2,iface=core0,{af_packet}"}}
+  wan0: {{device: wan0}}
+  wan1: {{device: wan1}}
+  core0: {{device: core0}}
 dataplane:
   program: {self.program("dataplane/culvert-dataplane")}
   socket: {self.dir}/dataplane.sock
