@@ -172,6 +172,11 @@ enum node_device node_device(const char *device)
 	return NODE_DEVICE_KERNEL;
 }
 
+bool node_device_merges(const char *device)
+{
+	return strncmp(device, "net_af_packet", strlen("net_af_packet")) == 0;
+}
+
 static void check_node(struct reader *reader, struct node_file *file, const struct tree *tree)
 {
 	const char *mode = file->socket_mode;

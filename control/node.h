@@ -88,6 +88,9 @@ struct node_view;
 struct node_view *node_view_create(const struct node *node);
 const struct node_port *node_port(const struct node *node, const char *name); // NULL = none
 enum node_device node_device(const char *device);
+// The kernel puts fragments of different customers together before the data plane sees them: the
+// device carries no customer.
+bool node_device_merges(const char *device);
 // Index of the port in the data plane's command line and wire records; -1 = none.
 int node_port_index(const struct node *node, const char *name);
 

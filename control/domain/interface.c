@@ -11,6 +11,7 @@
 #include "control/domain/state.h"
 
 #include "control/base/log.h"
+#include "control/node.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -105,11 +106,28 @@ static void set_carrier(struct domains *domains, struct realised *realised)
 	bridge_interface_carrier(domains->sync.bridge, realised->id, up);
 }
 
+// Some devices carry no customer; the data plane refuses it, too.
+static int check_port(
+	const struct domains *domains, const struct intent_interface *wanted, struct api_error *error)
+{
+	const struct node_port *port = &domains->sync.node->ports.item[wanted->port];
+
+	if (wanted->kind != INTENT_ATTACHMENT || !node_device_merges(port->device))
+		return 0;
+	return api_fail(error, API_INVALID, NULL,
+		"port %s is on net_af_packet, where the kernel puts fragments of different "
+		"customers together; in the node file give it its kernel device by name, as in "
+		"device: eth1",
+		port->name);
+}
+
 static int realise(struct domains *domains, struct realised *realised, struct api_error *error)
 {
 	const struct intent_interface *wanted = realised->wanted;
-	int result = set_device(domains, realised, error);
+	int result = check_port(domains, wanted, error);
 
+	if (result == 0)
+		result = set_device(domains, realised, error);
 	if (result != 0)
 		return result;
 	interface_path(domains, realised);

@@ -55,6 +55,7 @@ struct ethdev {
 	struct size_limits limits;
 	struct size size;
 	bool started;
+	bool merges; // see struct port
 	struct hand_over from[DATAPLANE_WORKERS]; // by sending worker
 };
 
@@ -183,13 +184,18 @@ static void losses(struct port *port, struct port_losses *l)
 
 // --- MTU ---
 
+static bool is_af_packet(const struct rte_eth_dev_info *info)
+{
+	return info->driver_name != NULL && strcmp(info->driver_name, "net_af_packet") == 0;
+}
+
 // The kernel shares frames of this size with net_af_packet; 0 = another driver.
 static uint32_t ring_frame(const struct rte_eth_dev_info *info)
 {
 	const struct rte_devargs *args = rte_dev_devargs(info->device);
 	const char *text = args != NULL ? args->args : NULL;
 
-	if (info->driver_name == NULL || strcmp(info->driver_name, "net_af_packet") != 0)
+	if (!is_af_packet(info))
 		return 0;
 	text = text != NULL ? strstr(text, "framesz=") : NULL;
 	return text != NULL ? (uint32_t)strtoul(text + 8, NULL, 10) : RING_FRAME;
@@ -351,6 +357,7 @@ static int start(struct ethdev *e, const struct device_config *c, struct device_
 	if (err)
 		return err;
 	e->kernel_index = info.if_index;
+	e->merges = is_af_packet(&info); // a fanout with defragmentation, always
 	e->max_mtu = info.max_mtu != 0 ? info.max_mtu : UINT16_MAX;
 	e->rx_queues = queues_of(c, info.max_rx_queues);
 	e->tx_queues = queues_of(c, info.max_tx_queues);
@@ -438,6 +445,7 @@ int ethdev_open(const struct device_config *c, struct port **port, struct device
 	p->rx_queues = e->rx_queues;
 	p->tx_queues = (uint16_t)c->workers; // hand-over included
 	p->outer_tpid = c->outer_tpid;
+	p->merges = e->merges;
 	rte_eth_macaddr_get(e->id, &mac);
 	memcpy(p->mac, mac.addr_bytes, sizeof(p->mac));
 	snprintf(p->name, sizeof(p->name), "%s", c->name);

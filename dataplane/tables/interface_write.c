@@ -30,6 +30,8 @@ static int check_ethernet(const struct dataplane *dp, const struct wire_interfac
 		(r->flags & WIRE_INTERFACE_KEY) || !wire_addr_is_zero(r->local, 0, 16) ||
 		!wire_addr_is_zero(r->remote, 0, 16))
 		return -EINVAL;
+	if (dp->port[r->port]->merges && !(r->flags & WIRE_INTERFACE_CORE))
+		return -EOPNOTSUPP;
 	return 0;
 }
 

@@ -32,7 +32,8 @@
 //   -ESTALE      BEGIN with another store or an older revision
 //   -EBADMSG     END whose count differs; message that lies about its length
 //   -EPERM       END that would sweep too much; a record before HELLO
-//   -EOPNOTSUPP  unknown message type
+//   -EOPNOTSUPP  unknown message type; an interface that is not core on a port whose driver puts
+//                fragments of different customers together (net_af_packet)
 //   -EPROTO      another major version; the link is closed after it
 
 #include <stddef.h>

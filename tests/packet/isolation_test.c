@@ -594,9 +594,32 @@ static void random_networks(void **state)
 	assert_true(left > networks * count / 20);
 }
 
+// Where the kernel makes one packet of fragments of two, no tag tells them apart any more.
+static void port_that_merges(void **state)
+{
+	static struct rig rig;
+	rig_open(&rig, NULL);
+	set_vrf(&rig, UNDERLAY);
+	rig.port[1].port.merges = 1;
+	set_ethernet(&rig, CORE, UNDERLAY, 0, WIRE_INTERFACE_CORE, 1, 0, 0);
+	struct wire_interface r = get_interface(&rig, CORE);
+	r.uid = 1000000;
+	r.interface = FIRST_ID;
+	r.vlans = 1;
+	r.vlan[0] = 100;
+	r.flags = WIRE_INTERFACE_UP;
+	assert_int_equal(interface_set(rig.dp, &r), -EOPNOTSUPP);
+	rig.port[1].port.merges = 0;
+	assert_int_equal(interface_set(rig.dp, &r), 0);
+	rig_close(&rig);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(random_networks)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(port_that_merges),
+		cmocka_unit_test(random_networks),
+	};
 	rig_eal();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Ports on kernel devices under the whole edge. What comes and goes frame by frame is tests/smoke/kernel_port.py's."""
+
+import re
+import time
+
+import pytest
+from edge import PREMISES_HOST, VNET_HOST, EdgeLab, host
+from lab import run, wait_for
+
+from conftest import PREFIX, start_lab
+
+
+@pytest.fixture(scope="module")
+def lab(build):
+    lab = start_lab(build, "netns")
+    yield lab
+    lab.close()
+
+
+def ports(lab):
+    return {p["port"]: p for p in lab.json("port", "list")["items"] for p in [p.get("status")] if p}
+
+
+def test_checksums_and_tags_are_left_to_the_device(lab):
+    """Sessions and TCP streams stand on a veth whose kernels fill in neither checksum nor tag."""
+    for c in lab.customers:
+        shown = c.router.run("ethtool", "-k", "eth0").stdout
+        for feature in ("tx-checksumming", "tx-vlan-offload", "tx-vlan-stag-hw-insert"):
+            assert re.search(rf"{feature}: on", shown), shown
+        for reverse in (False, True):
+            assert lab.iperf(c, reverse, 2) > 1e6
+        assert lab.session(c) == "established"
+    assert lab.drops("frame-large") == 0 and lab.drops("ip-checksum") == 0
+
+
+def test_fragmented_datagrams(lab):
+    """Up to 9,000 bytes, of both customers at once, who use the same addresses."""
+    sizes = (1600, 2000, 4500, 8972)
+    for size in sizes:
+        words = ["ping", "-n", "-q", "-I", PREMISES_HOST, "-s", size, "-c", 20, "-i", "0.02", "-w", 10, VNET_HOST]
+        running = [c.router.start(f"ping-{c.name}-{size}", *words) for c in lab.customers]
+        for process in running:
+            process.popen.wait(20)
+            assert " 20 received" in process.log(), f"{size} bytes: {process.log()}"
+
+
+def test_port_list_says_what_a_port_is(lab):
+    seen = ports(lab)
+    assert {p["kind"] for p in seen.values()} == {"packet"}
+    assert {name: p["mtu"] for name, p in seen.items()} == {"wan0": 1504, "wan1": 1508, "core0": 1500}
+    before = seen["core0"]["rx_missed"]
+    lab.core.ip("neigh", "replace", "192.0.2.99", "lladdr", seen["core0"]["mac"], "dev", "edge0")
+    lab.dataplane.popen.send_signal(19)  # SIGSTOP
+    try:
+        words = ["ping", "-n", "-q", "-f", "-c", "20000", "-l", "20000", "-W", "0.01", "-w", "5", "192.0.2.99"]
+        lab.core.run(*words, check=False)
+    finally:
+        lab.dataplane.popen.send_signal(18)
+    wait_for(lambda: ports(lab)["core0"]["rx_missed"] > before, 5, "missed")
+    assert re.search(r"core0 .* packet ", lab.ctl("port", "list").stdout)
+    for c in lab.customers:
+        wait_for(lambda c=c: lab.reaches_vnet(c), 20, f"{c.name} reaches its vNet again")
+
+
+def test_device_made_again(lab):
+    """Back within 2 s, in the same process; and the session after it."""
+    c, pid = lab.acme, lab.dataplane.pid
+    lab.edge.ip("link", "del", c.port)
+    wait_for(lambda: ports(lab)[c.port]["state"] == "down", 5, "port down")
+    c.router.ip("addr", "del", PREMISES_HOST + "/32", "dev", "lo")
+    lab.make_attachment(c)
+    start = time.monotonic()
+    wait_for(lambda: ports(lab)[c.port]["state"] == "up", 2, "port up")
+    wait_for(lambda: " 1 received" in c.router.run("ping", "-n", "-c", "1", "-w", "1", host(c.subnet, 2), check=False).stdout, 5, "our address answers")
+    assert time.monotonic() < start + 2, f"{time.monotonic() - start:.2f} s"
+    wait_for(lambda: lab.session(c) == "established", 30, "session")
+    wait_for(lambda: lab.reaches_vnet(c), 10, "traffic")
+    assert lab.dataplane.alive() and lab.dataplane.pid == pid
+
+
+class OnAfPacket(EdgeLab):
+    """acme's port is as DPDK's driver has it."""
+
+    def node_file(self):
+        return super().node_file().replace("{device: wan0}", '{device: "net_af_packet0,iface=wan0"}')
+
+
+def test_no_customer_on_net_af_packet(build, lab):
+    lab.close()
+    lab = OnAfPacket(PREFIX, build)
+    try:
+        lab.make_network()
+        lab.start_routers()
+        lab.start_edge()
+        wait_for(lambda: lab.session(lab.globex) == "established", 20, "globex's session")
+        found = [p for p in lab.status()["problems"] if "net_af_packet" in str(p)]
+        assert any("fragments of different customers" in str(p) and "device: eth1" in str(p) for p in found), lab.status()["problems"]
+        assert lab.session(lab.acme) != "established"
+        assert lab.ping(lab.acme, 1, deadline=1) == 0
+        assert run("ip", "netns", "list").stdout.count(lab.kernel_prefix + "-") >= 1
+    finally:
+        lab.close()
