@@ -57,8 +57,7 @@ _Static_assert(sizeof(struct packet) == 32, "packet");
 #define PACKET_PENDING  (1u << 3) // GRE that no tunnel takes: transit, or an error if it is for us
 #define PACKET_FREE     (1u << 4) // an ICMP error of ours: neither checked nor limited, TTL as it is
 #define PACKET_HOST     (1u << 5) // from the host: charged as tx only
-#define PACKET_PAID     (1u << 6) // held back by a shaper, and through the limiters already
-#define PACKET_PART     (1u << 7) // a fragment of a datagram, the first one too
+#define PACKET_PART     (1u << 6) // a fragment of a datagram, the first one too
 
 // Neighbors in the burst that came in by one interface. A stage goes through the runs, takes what a
 // run shares once, and then through its packets; a mixed burst is 32 runs of one packet each.
@@ -71,6 +70,7 @@ struct run {
 struct burst {
 	uint32_t alive;  // bit i: packet i goes on
 	uint32_t gre;    // bit i: GRE on a core interface, for decap
+	uint32_t check;  // bit i: the source's answer is to be judged, by lookup for guard
 	unsigned count;  // packets, living and dead
 	uint32_t traced; // bit i: what becomes of packet i is told, see struct worker
 	unsigned runs;

@@ -9,9 +9,8 @@
 // is cut off, so that it is neither billed nor sent on. ARP goes to the host path from here.
 //
 // Frames with the same tags that follow each other are a run, and what their interface says is
-// looked at once for all of them. Three passes, so that the lines a pass needs are on their way
-// while the one before it works: read the frames and cut the runs; find their interfaces; check and
-// count.
+// looked at once for all of them. Two passes, so that the lines the second needs are on their way
+// while the first works: read the frames, cut the runs and find their interfaces; check and count.
 
 #include "dataplane/stages/stages.h"
 
@@ -19,119 +18,107 @@
 
 #include <rte_prefetch.h>
 
-#define AHEAD 6u // frames between the one read and the one fetched
+// What a port takes for an outer tag, as it stands in the frame; two of them may be the same.
+struct tagging {
+	uint32_t key; // of its frames without a tag
+	uint16_t outer[2];
+};
 
-static bool is_outer_tag(const struct port *port, uint16_t type)
+static inline struct tagging tagging_of(const struct port *port)
 {
-	if (type == ETHERTYPE_VLAN)
-		return port->outer_tpid != PORT_TPID_88A8;
-	return type == ETHERTYPE_QINQ && port->outer_tpid != PORT_TPID_8100;
+	const uint16_t vlan = be16(ETHERTYPE_VLAN), qinq = be16(ETHERTYPE_QINQ);
+	return (struct tagging){.key = VLAN_KEY(port->index, 0, 0),
+		.outer = {port->outer_tpid != PORT_TPID_88A8 ? vlan : qinq,
+			port->outer_tpid != PORT_TPID_8100 ? qinq : vlan}};
 }
 
-struct frame {
+// What stands behind the MACs of a frame: where the tags end and what they say, and the bytes that
+// say it, to find the next frame equal to without reading it all over.
+struct front {
 	uint32_t key; // VLAN_KEY of the stack, MAP_NONE if the frame is cut short
 	uint16_t l3;
-	uint16_t ethertype;
+	uint16_t ethertype; // as it stands in the frame
+	uint64_t word;      // the first 8 bytes, as far as they are tags and ethertype
+	uint64_t mask;
 };
 
-// Where the tags end, and what they say.
-static inline struct frame read_frame(const struct port *port, const struct rte_mbuf *m)
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define FIRST_BYTES(n) (UINT64_MAX >> (64 - 8 * (n)))
+#else
+#define FIRST_BYTES(n) (UINT64_MAX << (64 - 8 * (n)))
+#endif
+
+static inline void read_front(const struct tagging *port, const struct rte_mbuf *m, struct front *f)
 {
-	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-	unsigned outer = 0, inner = 0, at = 12;
-	struct frame none = {.key = MAP_NONE};
-	if (m->data_len < 14 || m->nb_segs != 1)
-		return none;
-	uint16_t type = load_be16(data + 12);
-	if (is_outer_tag(port, type)) {
-		if (m->data_len < 18)
-			return none;
-		outer = load_be16(data + 14) & 0xfff;
-		type = load_be16(data + 16);
-		at = 16;
-		if (type == ETHERTYPE_VLAN) {
-			if (m->data_len < 22)
-				return none;
-			inner = load_be16(data + 18) & 0xfff;
-			type = load_be16(data + 20);
-			at = 20;
+	const uint8_t *type = rte_pktmbuf_mtod_offset(m, const uint8_t *, 12);
+	const unsigned length = m->nb_segs == 1 ? m->data_len : 0;
+	unsigned l3 = 14;
+	uint32_t key = port->key;
+	uint64_t mask = FIRST_BYTES(2);
+	bool cut = length < 14;
+	if (load16(type) == port->outer[0] || load16(type) == port->outer[1]) {
+		key |= (load_be16(type + 2) & 0xfffu) << 12;
+		type += 4;
+		l3 = 18;
+		mask = FIRST_BYTES(6);
+		cut = length < 18;
+		if (load16(type) == be16(ETHERTYPE_VLAN)) {
+			key |= load_be16(type + 2) & 0xfffu;
+			type += 4;
+			l3 = 22;
+			mask = FIRST_BYTES(8);
+			cut = cut || length < 22;
 		}
 	}
-	return (struct frame){
-		.key = VLAN_KEY(port->index, outer, inner),
-		.l3 = (uint16_t)(at + 2),
-		.ethertype = type,
-	};
-}
-
-// What stands behind the MACs of a frame, to find the next one equal to without reading it all
-// over: the 8 bytes from the ethertype on as far as they are tags and type, and with two tags the 8
-// bytes that end with the type.
-struct front {
-	uint64_t word[2];
-	uint64_t mask[2];
-};
-
-static inline void read_front(
-	const struct rte_mbuf *m, const struct frame *frame, struct front *front)
-{
-	static const uint8_t bits[16] = {
-		255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0};
-	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-	if (unlikely(frame->key == MAP_NONE)) {
-		*front = (struct front){.word = {1}}; // nothing is equal to it
-		return;
-	}
-	front->mask[0] = load64(bits + (frame->l3 == 14 ? 6 : frame->l3 == 18 ? 2 : 0));
-	front->mask[1] = frame->l3 == 22 ? UINT64_MAX : 0;
-	front->word[0] = load64(data + 12) & front->mask[0];
-	front->word[1] = load64(data + 14) & front->mask[1];
+	f->key = unlikely(cut) ? MAP_NONE : key;
+	f->l3 = (uint16_t)l3;
+	f->ethertype = load16(type);
+	f->mask = mask;
+	f->word = load64(rte_pktmbuf_mtod_offset(m, const uint8_t *, 12)) & mask;
 }
 
 static inline bool same_front(const struct rte_mbuf *m, const struct front *f)
 {
 	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-	return (((load64(data + 12) & f->mask[0]) ^ f->word[0]) |
-		       ((load64(data + 14) & f->mask[1]) ^ f->word[1])) == 0 &&
-	       m->data_len >= 22 && m->nb_segs == 1;
+	return (load64(data + 12) & f->mask) == f->word &&
+	       load16(data + f->l3 - 2) == f->ethertype && m->data_len >= 22 && m->nb_segs == 1 &&
+	       f->key != MAP_NONE;
 }
 
-// Cuts the burst into runs of equal fronts; frame[r] is the one of run r.
-static void find_runs(struct worker *w, const struct port *port, struct frame *frame)
+static inline uint32_t find_interface(
+	const struct map_array *vlans, const struct port *port, uint32_t key)
+{
+	uint32_t at = map_first(key);
+	uint32_t slot = likely(key != MAP_NONE) ? map_next(vlans, key, &at) : MAP_NONE;
+	return likely(slot != MAP_NONE) ? slot : port->unclassified;
+}
+
+// Cuts the burst into runs of equal fronts; front[r] is the one of run r, which begins with packet
+// first[r].
+static void find_runs(
+	struct worker *w, const struct port *port, struct front *front, uint8_t *first)
 {
 	struct burst *b = &w->burst;
 	const struct map_array *vlans = map_array(&w->tables->vlans);
-	struct front last = {.word = {1}};
-	unsigned runs = 0, n = b->count;
-	for (unsigned i = 0; i < AHEAD && i < n; i++)
+	const struct interface *interface = w->tables->interface;
+	const struct tagging tagging = tagging_of(port);
+	const unsigned n = b->count;
+	unsigned runs = 0;
+	for (unsigned i = 0; i < n; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(b->mbuf[i], void *));
 	for (unsigned i = 0; i < n; i++) {
-		if (i + AHEAD < n)
-			rte_prefetch0(rte_pktmbuf_mtod(b->mbuf[i + AHEAD], void *));
-		if (same_front(b->mbuf[i], &last))
+		const struct rte_mbuf *m = b->mbuf[i];
+		if (runs != 0 && same_front(m, &front[runs - 1]))
 			continue;
-		frame[runs] = read_frame(port, b->mbuf[i]);
-		rte_prefetch0(map_home(vlans, frame[runs].key));
-		read_front(b->mbuf[i], &frame[runs], &last);
-		b->run[runs++].mask = -(1u << i);
+		read_front(&tagging, m, &front[runs]);
+		uint32_t in = find_interface(vlans, port, front[runs].key);
+		rte_prefetch0(&interface[in]);
+		rte_prefetch0(&w->hot[in]);
+		b->run[runs].in = in;
+		first[runs++] = (uint8_t)i;
 	}
-	for (unsigned r = 0; r + 1 < runs; r++)
-		b->run[r].mask &= ~b->run[r + 1].mask;
-	b->run[runs - 1].mask &= (uint32_t)((1ull << n) - 1);
+	first[runs] = (uint8_t)n;
 	b->runs = runs;
-}
-
-static void find_interfaces(struct worker *w, const struct port *port, const struct frame *frame)
-{
-	struct burst *b = &w->burst;
-	const struct map_array *vlans = map_array(&w->tables->vlans);
-	for (unsigned r = 0; r < b->runs; r++) {
-		uint32_t key = frame[r].key, at = map_first(key);
-		uint32_t slot = key == MAP_NONE ? MAP_NONE : map_next(vlans, key, &at);
-		b->run[r].in = slot == MAP_NONE ? port->unclassified : slot;
-		rte_prefetch0(&w->tables->interface[b->run[r].in]);
-		rte_prefetch0(&w->hot[b->run[r].in]);
-	}
 }
 
 // A MAC by the 48 bits of it in the first 8 bytes; what lies behind it is shifted out.
@@ -151,13 +138,13 @@ static bool is_group(const uint8_t *data, uint16_t type)
 
 // What is not an IPv4 packet to our MAC with nothing wrong. False: it is settled.
 static __rte_noinline bool take_odd(
-	struct worker *w, const struct port *port, unsigned i, const struct frame *f)
+	struct worker *w, const struct port *port, unsigned i, const struct front *f)
 {
 	const struct rte_mbuf *m = w->burst.mbuf[i];
 	struct packet *p = &w->burst.packet[i];
 	const struct interface *in = &w->tables->interface[p->in];
 	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-	const uint16_t type = f->ethertype;
+	const uint16_t type = be16(f->ethertype);
 	const bool ip = type == ETHERTYPE_IPV4 || type == ETHERTYPE_IPV6;
 	enum drop_reason bad = HEADER_OK;
 	p->length = 0;
@@ -180,8 +167,8 @@ static __rte_noinline bool take_odd(
 	return bad == HEADER_OK && ip;
 }
 
-static inline void take_run(
-	struct worker *w, const struct port *port, struct run *r, const struct frame *f)
+static inline void take_run(struct worker *w, const struct port *port, struct run *r,
+	const struct front *f, unsigned first, unsigned end)
 {
 	struct burst *b = &w->burst;
 	const struct interface *in = &w->tables->interface[r->in];
@@ -190,12 +177,12 @@ static inline void take_run(
 	const uint16_t l3 = f->l3;
 	const uint8_t of = in->flags; // 0 of a port's unclassified one
 	const bool core = of & WIRE_INTERFACE_CORE;
-	const bool plain = (of & WIRE_INTERFACE_UP) && f->ethertype == ETHERTYPE_IPV4;
+	const bool plain = (of & WIRE_INTERFACE_UP) && f->ethertype == be16(ETHERTYPE_IPV4);
 	const uint8_t flags = of & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0;
 	uint64_t bytes = 0;
-	uint32_t gre = 0;
 	r->vrf = vrf;
-	FOR_EACH (i, r->mask) {
+	r->mask = (uint32_t)((1ull << end) - (1ull << first));
+	for (unsigned i = first; i < end; i++) {
 		struct rte_mbuf *m = b->mbuf[i];
 		struct packet *p = &b->packet[i];
 		const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *), *ip = data + l3;
@@ -220,21 +207,20 @@ static inline void take_run(
 		bytes += length;
 		burst_trim(m, l3 + length);
 		if (core)
-			gre |= (uint32_t)(p->protocol == PROTOCOL_GRE) << i;
+			b->gre |= (uint32_t)(p->protocol == PROTOCOL_GRE) << i;
 	}
-	b->gre |= gre;
-	count_rx(w, slot, (unsigned)__builtin_popcount(r->mask), bytes);
+	count_rx(w, slot, end - first, bytes);
 }
 
 void stage_classify(struct worker *w, const struct port *port, unsigned n)
 {
 	struct burst *b = &w->burst;
-	struct frame frame[BURST];
+	struct front front[BURST];
+	uint8_t first[BURST + 1];
 	burst_open(b);
 	b->count = n;
 	b->alive = (uint32_t)((1ull << n) - 1);
-	find_runs(w, port, frame);
-	find_interfaces(w, port, frame);
+	find_runs(w, port, front, first);
 	for (unsigned r = 0; r < b->runs; r++)
-		take_run(w, port, &b->run[r], &frame[r]);
+		take_run(w, port, &b->run[r], &front[r], first[r], first[r + 1]);
 }

@@ -10,8 +10,6 @@
 
 #include "dataplane/tables/fib.h"
 
-#include <rte_prefetch.h>
-
 // Several paths of different owners: one of them must be ours.
 static bool any_path_of(const struct tables *t, const struct entry *entry, uint32_t owner)
 {
@@ -41,16 +39,8 @@ static inline bool vouched(const struct worker *w, const struct packet *p)
 
 void stage_guard(struct worker *w)
 {
-	struct burst *b = &w->burst;
-	uint32_t check = 0;
-	FOR_EACH (i, b->alive) {
-		if (!(b->packet[i].flags & PACKET_CHECK))
-			continue;
-		check |= 1u << i;
-		rte_prefetch0(&w->tables->entry[b->packet[i].source & FIB_GROUP_MASK]);
-	}
-	FOR_EACH (j, check) {
-		if (unlikely(!vouched(w, &b->packet[j])))
-			burst_drop(w, j, DROP_SOURCE);
+	FOR_EACH (i, w->burst.check & w->burst.alive) {
+		if (unlikely(!vouched(w, &w->burst.packet[i])))
+			burst_drop(w, i, DROP_SOURCE);
 	}
 }

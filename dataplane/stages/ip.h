@@ -178,8 +178,11 @@ static inline bool folds_to_ones(uint64_t sum)
 static inline unsigned ipv4_plain(const uint8_t *h, unsigned room)
 {
 	unsigned total = load_be16(h + 2);
-	uint64_t sum = (uint64_t)load32(h) + load32(h + 4) + load32(h + 8) + load32(h + 12) +
-		       load32(h + 16);
+	uint64_t sum = load64(h), more = load64(h + 8);
+	sum += more;
+	sum += sum < more; // the carry, end around
+	sum += load32(h + 16);
+	sum += sum < load32(h + 16);
 	if (h[0] != 0x45 || total < 20 || total > room || !folds_to_ones(sum))
 		return 0;
 	return ipv4_unicast(h[12]) && ipv4_unicast(h[16]) ? total : 0;

@@ -20,24 +20,21 @@
 
 #include <rte_prefetch.h>
 
-// The answers of one pass: destinations first, sources behind them. The entries they name are on
-// their way from here.
-static inline void note_answers(struct worker *w, uint32_t mask, uint32_t check)
+// The entries that the answers name are on their way from here.
+static inline void note_answers(
+	struct worker *w, const uint32_t *result, uint32_t mask, bool of_source)
 {
 	struct burst *b = &w->burst;
-	const uint32_t *result = w->keys.result;
 	const struct entry *entry = w->tables->entry;
 	uint32_t last = FIB_NO_ROUTE;
 	FOR_EACH (i, mask) {
 		uint32_t route = *result++;
-		b->packet[i].route = route;
+		if (of_source)
+			b->packet[i].source = route;
+		else
+			b->packet[i].route = route;
 		if (route != last)
 			rte_prefetch0(&entry[(last = route) & FIB_GROUP_MASK]);
-	}
-	FOR_EACH (j, check) {
-		uint32_t route = *result++;
-		b->packet[j].source = route;
-		rte_prefetch0(&entry[route & FIB_GROUP_MASK]);
 	}
 }
 
@@ -96,6 +93,11 @@ static __rte_noinline bool take_path(struct worker *w, unsigned i)
 	return path != 0 && read_hop(w, ENTRY_OF_PATH(w->tables, path));
 }
 
+static __rte_noinline void path_down(struct worker *w, unsigned i)
+{
+	burst_drop_icmp(w, i, DROP_PATH_DOWN, HOST_UNREACHABLE, 0);
+}
+
 // Not forwarded at all: ours, nobody's, or not to be.
 static __rte_noinline void settle(struct worker *w, unsigned i, const struct entry *e)
 {
@@ -121,33 +123,36 @@ static inline bool choose(struct worker *w, unsigned i, struct last *last)
 {
 	struct packet *p = &w->burst.packet[i];
 	const struct entry *e = &w->hop[w->hops];
-	bool shared = true;
+	const uint32_t route = p->route;
 	last->route = NOTHING;
 	last->open = false;
 	p->out = 0; // until it is known
-	if (unlikely(p->route == FIB_NO_ROUTE)) {
+	if (unlikely(route == FIB_NO_ROUTE)) {
 		no_route(w, i);
 		return false;
 	}
-	bool up = read_hop(w, p->route & FIB_GROUP_MASK);
-	if (up && unlikely(e->kind <= ENTRY_LOCAL || (p->flags & PACKET_GROUP))) {
+	if (unlikely(!read_hop(w, route & FIB_GROUP_MASK))) {
+		path_down(w, i);
+		return false;
+	}
+	if (unlikely(e->kind <= ENTRY_LOCAL || (p->flags & PACKET_GROUP))) {
 		settle(w, i, e);
 		return false;
 	}
-	if (up && unlikely(e->kind == ENTRY_MULTI)) {
-		shared = false;
-		up = take_path(w, i);
+	bool shared = e->kind != ENTRY_MULTI;
+	if (unlikely(!shared) && !take_path(w, i)) {
+		path_down(w, i);
+		return false;
 	}
-	if (likely(up))
-		p->out = e->out;
-	if (unlikely(!up || !path_usable(w->tables, e->path))) {
-		burst_drop_icmp(w, i, DROP_PATH_DOWN, HOST_UNREACHABLE, 0);
+	p->out = e->out;
+	if (unlikely(!path_usable(w->tables, e->path))) {
+		path_down(w, i);
 		return false;
 	}
 	rte_prefetch0(&w->hot[e->out]);
-	if (e->account != 0)
-		rte_prefetch0(&w->accounts[e->account]);
-	last->route = shared ? p->route : NOTHING;
+	rte_prefetch0(&w->accounts[e->account]);
+	if (likely(shared))
+		last->route = route;
 	last->out = e->out;
 	last->hop = last->core = (uint8_t)w->hops++;
 	return true;
@@ -217,17 +222,28 @@ static __rte_noinline void too_large(struct worker *w, unsigned i, unsigned mtu)
 		p->flags |= PACKET_FRAGMENT;
 }
 
-static inline void send_on(struct worker *w, unsigned i, struct last *last)
+static inline const uint8_t *ip_of(const struct burst *b, unsigned i)
+{
+	return rte_pktmbuf_mtod_offset(b->mbuf[i], const uint8_t *, b->packet[i].l3);
+}
+
+// An error of ours starts here; its TTL does not count yet.
+static inline bool ends_here(const struct burst *b, unsigned i)
+{
+	const struct packet *p = &b->packet[i];
+	return ip_of(b, i)[p->family == 4 ? 8 : 7] <= 1 && !(p->flags & PACKET_FREE);
+}
+
+// `late`: of some packet of the burst the TTL may end here.
+static inline void send_on(struct worker *w, unsigned i, struct last *last, bool late)
 {
 	struct burst *b = &w->burst;
 	struct packet *p = &b->packet[i];
-	const uint8_t *ip = rte_pktmbuf_mtod_offset(b->mbuf[i], const uint8_t *, p->l3);
 	enum drop_reason closed;
 	if (unlikely(p->route != last->route || (p->flags & PACKET_GROUP)) && !choose(w, i, last))
 		return;
 	p->out = last->out;
-	// An error of ours starts here; its TTL does not count yet.
-	if (unlikely(ip[p->family == 4 ? 8 : 7] <= 1 && !(p->flags & PACKET_FREE))) {
+	if (unlikely(late) && ends_here(b, i)) {
 		burst_drop_icmp(w, i, DROP_TTL, HOST_TTL, 0);
 		return;
 	}
@@ -254,69 +270,112 @@ bool enter_behind_lookup(struct worker *w, unsigned i)
 	return p->length <= last.mtu;
 }
 
-static inline const uint8_t *ip_of(const struct burst *b, unsigned i)
-{
-	return rte_pktmbuf_mtod_offset(b->mbuf[i], const uint8_t *, b->packet[i].l3);
-}
-
-static __rte_noinline void find6(struct worker *w, uint32_t mask, uint32_t check)
+static __rte_noinline bool find6(struct worker *w, uint32_t mask)
 {
 	struct burst *b = &w->burst;
 	struct lookup_keys *keys = &w->keys;
-	unsigned n = 0;
+	uint32_t check = 0;
+	unsigned n = 0, all;
+	bool late = false;
 	FOR_EACH (i, mask) {
 		if (stays_on_link(w, i))
 			mask &= ~(1u << i);
 	}
 	FOR_EACH (j, mask) {
+		late |= ip_of(b, j)[7] <= 1;
+		check |= (uint32_t)(b->packet[j].flags & PACKET_CHECK) << j;
 		keys->vrf[n] = b->packet[j].vrf;
 		keys->addr6[n++] = ip_of(b, j) + 24;
 	}
-	FOR_EACH (k, mask & check) {
-		keys->vrf[n] = b->packet[k].vrf;
-		keys->addr6[n++] = ip_of(b, k) + 8;
+	all = n;
+	FOR_EACH (k, check) {
+		keys->vrf[all] = b->packet[k].vrf;
+		keys->addr6[all++] = ip_of(b, k) + 8;
 	}
 	if (n != 0)
-		fib_lookup6(w->fib, keys->vrf, keys->addr6, keys->result, n);
-	note_answers(w, mask, mask & check);
+		fib_lookup6(w->fib, keys->vrf, keys->addr6, keys->result, all);
+	note_answers(w, keys->result, mask, false);
+	note_answers(w, keys->result + n, check, true);
+	b->check |= check;
+	return late;
 }
 
-// At most FIB_BULK keys in one pass, for all runs: the larger a bulk is, the less a key costs.
-static inline void find(struct worker *w)
+// The IPv6 packets among the keys, which are of all that live: they are taken out again, and which
+// they are is returned.
+static __rte_noinline uint32_t leave_ipv6_out(struct worker *w)
+{
+	const struct burst *b = &w->burst;
+	struct lookup_keys *keys = &w->keys;
+	uint32_t ipv6 = 0;
+	unsigned n = 0, key = 0;
+	FOR_EACH (i, b->alive) {
+		keys->vrf[n] = keys->vrf[key];
+		keys->addr4[n] = keys->addr4[key++];
+		n += b->packet[i].family == 4;
+		ipv6 |= (uint32_t)(b->packet[i].family == 6) << i;
+	}
+	return ipv6;
+}
+
+// Adds the sources of those that want it checked behind the n destinations.
+static inline unsigned add_sources(struct worker *w, uint32_t mask, unsigned n)
 {
 	struct burst *b = &w->burst;
 	struct lookup_keys *keys = &w->keys;
-	uint32_t ipv6 = 0, check = 0;
+	FOR_EACH (i, mask) {
+		const struct packet *p = &b->packet[i];
+		if (!(p->flags & PACKET_CHECK))
+			continue;
+		b->check |= 1u << i;
+		keys->vrf[n] = p->vrf;
+		keys->addr4[n++] = load_be32(ip_of(b, i) + 12);
+	}
+	return n;
+}
+
+// At most FIB_BULK keys in one pass: the larger a bulk is, the less a key costs. Returns whether
+// some packet's TTL may end here.
+static inline bool find(struct worker *w)
+{
+	struct burst *b = &w->burst;
+	struct lookup_keys *keys = &w->keys;
+	uint32_t ipv6 = 0;
+	uint8_t flags = 0, other = 0;
+	bool late = false;
 	unsigned n = 0;
-	for (unsigned r = 0; r < b->runs; r++) {
-		const uint32_t vrf = b->run[r].vrf;
-		FOR_EACH (i, b->run[r].mask & b->alive) {
-			const struct packet *p = &b->packet[i];
-			check |= (uint32_t)(p->flags & PACKET_CHECK) << i;
-			ipv6 |= (uint32_t)(p->family == 6) << i;
-			keys->vrf[n] = vrf;
-			keys->addr4[n] = load_be32(ip_of(b, i) + 16);
-			n += p->family == 4;
-		}
+	b->check = 0;
+	FOR_EACH (i, b->alive) {
+		const struct packet *p = &b->packet[i];
+		const uint8_t *ip = ip_of(b, i);
+		flags |= p->flags;
+		other |= p->family ^ 4u;
+		late |= ip[8] <= 1;
+		keys->vrf[n] = p->vrf;
+		keys->addr4[n++] = load_be32(ip + 16);
 	}
-	uint32_t ipv4 = b->alive & ~ipv6;
-	FOR_EACH (j, ipv4 & check) {
-		keys->vrf[n] = b->packet[j].vrf;
-		keys->addr4[n++] = load_be32(ip_of(b, j) + 12);
+	if (unlikely(other != 0)) {
+		ipv6 = leave_ipv6_out(w);
+		n -= (unsigned)__builtin_popcount(ipv6);
 	}
-	if (likely(n != 0))
-		fib_lookup4(w->fib, keys->vrf, keys->addr4, keys->result, n);
-	note_answers(w, ipv4, ipv4 & check);
+	if (likely(n != 0)) {
+		uint32_t ipv4 = b->alive & ~ipv6;
+		unsigned all = flags & PACKET_CHECK ? add_sources(w, ipv4, n) : n;
+		fib_lookup4(w->fib, keys->vrf, keys->addr4, keys->result, all);
+		note_answers(w, keys->result, ipv4, false);
+		if (all != n)
+			note_answers(w, keys->result + n, b->check, true);
+	}
 	if (unlikely(ipv6 != 0))
-		find6(w, ipv6, check);
+		late |= find6(w, ipv6);
+	return late;
 }
 
 void stage_lookup(struct worker *w)
 {
 	struct last last = {.route = NOTHING};
 	w->hops = 0;
-	find(w);
+	const bool late = find(w);
 	FOR_EACH (i, w->burst.alive) {
-		send_on(w, i, &last);
+		send_on(w, i, &last, late);
 	}
 }

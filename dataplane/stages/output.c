@@ -79,7 +79,7 @@ static inline void encap(struct worker *w, const struct entry *e, uint8_t *ip,
 	uint8_t *gre = ip - 4;
 	uint32_t word = p->family == 4 ? be32(ETHERTYPE_IPV4) : be32(ETHERTYPE_IPV6);
 	if (likely(e->flags & ENTRY_KEY)) {
-		store32(gre, e->kind == ENTRY_GRE4 ? e->gre4.key : e->gre6.key);
+		store32(gre, e->key);
 		word |= be32(0x20000000);
 		gre -= 4;
 	}
@@ -95,8 +95,9 @@ struct way {
 	const struct entry *e;
 	const struct entry *l2; // e itself, or what a tunnel leaves by
 	struct tx_list *list;   // of its port
-	unsigned outer;         // bytes of outer IP and GRE header; 0: no tunnel
-	unsigned front;         // bytes of all in front of the packet
+	struct charge charge;
+	unsigned outer; // bytes of outer IP and GRE header; 0: no tunnel
+	unsigned front; // bytes of all in front of the packet
 	bool outer6;
 };
 
@@ -104,14 +105,15 @@ static inline void find_way(struct worker *w, const struct packet *p, struct way
 {
 	const struct entry *e = &w->hop[p->hop], *l2 = &w->hop[p->core];
 	way->e = e;
-	way->outer = e != l2 ? entry_outer_bytes(e) : 0;
+	way->charge = (struct charge){e->out, e->account};
+	way->outer = e != l2 ? e->length : 0;
 	way->outer6 = e->kind == ENTRY_GRE6;
-	way->front = way->outer + l2->l2.length;
+	way->front = way->outer + l2->length;
 	if (l2 == way->l2)
 		return;
 	way->l2 = l2;
-	way->list = &w->tx[l2->l2.port];
-	w->tx_ports |= 1ull << l2->l2.port;
+	way->list = &w->tx[l2->port];
+	w->tx_ports |= 1ull << l2->port;
 }
 
 // From an IP packet `offset` into an mbuf to the frame on the wire.
@@ -152,9 +154,9 @@ static void send_in_parts(
 	for (unsigned i = 0; i < n; i++) {
 		uint16_t length = piece[i]->data_len;
 		make_frame(w, way, piece[i], 0, length, p);
-		list->charge[list->count] = (struct charge){e->out, e->account};
+		list->charge[list->count] = way->charge;
 		list->bytes[list->count] = length;
-		list->port[list->count++] = way->l2->l2.port;
+		list->port[list->count++] = way->l2->port;
 	}
 	w->sparse[p->out].extra_fragments += n - 1;
 }
@@ -165,8 +167,15 @@ static inline void add(const struct way *way, struct rte_mbuf *m, const struct p
 	struct tx_list *l = way->list;
 	unsigned n = l->count++;
 	l->mbuf[n] = m;
-	l->charge[n] = (struct charge){way->e->out, way->e->account};
+	l->charge[n] = way->charge;
 	l->bytes[n] = p->length;
+}
+
+// Two places of worker->hop in one number.
+static inline unsigned way_number(const struct packet *p)
+{
+	_Static_assert(offsetof(struct packet, core) == offsetof(struct packet, hop) + 1, "pair");
+	return load16(&p->hop);
 }
 
 void stage_output(struct worker *w)
@@ -174,7 +183,7 @@ void stage_output(struct worker *w)
 	struct burst *b = &w->burst;
 	struct stats_interface *hot = w->hot;
 	struct way way = {0};
-	unsigned hop = UINT_MAX, core = UINT_MAX;
+	unsigned last = UINT_MAX;
 	uint32_t in = b->packet[0].in;
 	uint64_t forwarded = 0;
 	if (b->count == 0)
@@ -192,10 +201,9 @@ void stage_output(struct worker *w)
 			forwarded++;
 		if (likely(!(p->flags & PACKET_FREE))) // else it starts here
 			decrement_ttl(rte_pktmbuf_mtod_offset(m, uint8_t *, p->l3), p->family);
-		if (p->hop != hop || p->core != core) {
+		if (way_number(p) != last) {
 			find_way(w, p, &way);
-			hop = p->hop;
-			core = p->core;
+			last = way_number(p);
 		}
 		if (unlikely(p->flags & PACKET_FRAGMENT)) {
 			send_in_parts(w, &way, m, p);

@@ -14,7 +14,8 @@
 // what the host path wants sent, and ends by telling the RCU that this worker holds nothing any
 // more. What comes out of the shaper's wheel enters at lookup, not at output: routes may have
 // changed, and next hops may have been deleted and their slots given to somebody else, while it
-// waited. It is not limited twice.
+// waited. It is not limited twice, and errors of ours are not limited at all: what enters at lookup
+// passes guard and police by.
 
 #include "dataplane/stages/stages.h"
 
@@ -74,10 +75,12 @@ static void run_from(struct worker *w, enum entrance entrance)
 		stage_lookup(w);
 		trace(w, TRACE_LOOKUP);
 		stage_local(w);
-		stage_guard(w);
-		trace(w, TRACE_GUARD);
-		stage_police(w);
-		trace(w, TRACE_POLICE);
+		if (entrance == ENTER_DECAP) {
+			stage_guard(w);
+			trace(w, TRACE_GUARD);
+			stage_police(w);
+			trace(w, TRACE_POLICE);
+		}
 		if (unlikely(has_gaps(b)))
 			burst_cut(b);
 		// fall through

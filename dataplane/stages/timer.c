@@ -63,7 +63,6 @@ static void unpark(struct worker *w, const struct timer *timer)
 	*p = timer->packet;
 	p->vrf = in->vrf;
 	p->flags &= (uint8_t) ~(PACKET_CHECK | PACKET_FRAGMENT);
-	p->flags |= PACKET_PAID;
 	b->mbuf[b->count] = timer->mbuf;
 	burst_run(b, b->count, p->in, p->vrf);
 	b->alive |= 1u << b->count++;

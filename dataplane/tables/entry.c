@@ -49,8 +49,8 @@ static void build_l2(const struct dataplane *dp, uint32_t slot, uint32_t neighbo
 	e->via = neighbor;
 	if (n->state != WIRE_NEIGHBOR_RESOLVED)
 		e->flags |= ENTRY_UNRESOLVED;
-	e->l2.port = (uint16_t)i->port;
-	e->l2.length = length;
+	e->port = (uint16_t)i->port;
+	e->length = length;
 	memcpy(at, n->mac, 6);
 	memcpy(at + 6, t->interface[slot].mac, 6);
 	at += 12;
@@ -71,12 +71,15 @@ static void build_tunnel(const struct dataplane *dp, uint32_t slot, struct entry
 	const struct tables *t = dp->tables;
 	const struct wire_interface *i = &t->interface_record[slot];
 	e->via = slots_find(&t->group_slots, i->underlay);
-	if (i->flags & WIRE_INTERFACE_KEY)
+	e->length = (i->family == WIRE_IPV6 ? 40 : 20) + 4;
+	if (i->flags & WIRE_INTERFACE_KEY) {
 		e->flags |= ENTRY_KEY;
+		e->length += 4;
+		e->key = htobe32(i->key);
+	}
 	if (i->family == WIRE_IPV6) {
 		e->kind = ENTRY_GRE6;
 		memcpy(e->gre6.remote, i->remote, 16);
-		e->gre6.key = htobe32(i->key);
 		e->gre6.local = slot;
 		e->gre6.ttl = i->ttl;
 		return;
@@ -85,7 +88,6 @@ static void build_tunnel(const struct dataplane *dp, uint32_t slot, struct entry
 	e->kind = ENTRY_GRE4;
 	memcpy(e->gre4.address, i->local, 4);
 	memcpy(e->gre4.address + 4, i->remote, 4);
-	e->gre4.key = htobe32(i->key);
 	e->gre4.ttl = load_word(ttl);
 	e->gre4.sum = htobe16(0x4500) + e->gre4.ttl;
 	for (unsigned at = 0; at < 8; at += 2)

@@ -57,26 +57,25 @@ struct entry {
 	uint16_t
 		mtu; // of the way out itself: for a tunnel the core's, less the outer header, counts beside it
 	int16_t overhead; // added to an IP packet's length for limiter_out
+	uint16_t port;  // l2
+	uint8_t length; // of what it puts in front of a packet: MACs and tags, or outer IP and GRE header
+	uint8_t pad;
+	uint32_t key; // of a tunnel, network order
 	union {
 		struct {
-			uint16_t port;
-			uint8_t length;
-			uint8_t pad[5];
 			uint8_t rewrite[REWRITE_MAX]; // right-aligned: MACs, tags, IPv4 ethertype
 		} l2;
 		struct {
 			uint8_t address[8]; // local, remote
-			uint32_t key;       // network order
 			uint32_t sum;       // of the outer header but length, TOS, id, DF
 			uint16_t ttl;       // TTL and protocol as they stand in the header
-			uint8_t pad[14];
+			uint8_t pad[10];
 		} gre4;
 		struct {
 			uint8_t remote[16];
-			uint32_t key;   // network order
 			uint32_t local; // interface slot that has the local address
 			uint8_t ttl;
-			uint8_t pad[7];
+			uint8_t pad[3];
 		} gre6;
 	};
 } __attribute__((aligned(64)));
@@ -87,18 +86,12 @@ static inline bool entry_is_tunnel(const struct entry *e)
 	return e->kind >= ENTRY_GRE4 && e->kind <= ENTRY_UDP6;
 }
 
-// Bytes of the outer IP and GRE header of a tunnel's entry.
-static inline unsigned entry_outer_bytes(const struct entry *e)
-{
-	return 24u + 20u * (e->kind != ENTRY_GRE4) + (e->flags & ENTRY_KEY) * (4u / ENTRY_KEY);
-}
-
 // The largest IP packet that `e` takes when it leaves by `l2`, which is `e` itself if it is no tunnel.
 static inline unsigned entry_mtu(const struct entry *e, const struct entry *l2)
 {
-	if (!entry_is_tunnel(e))
+	if (e == l2)
 		return e->mtu;
-	unsigned core = l2->mtu - entry_outer_bytes(e);
+	unsigned core = l2->mtu - e->length;
 	return e->mtu < core ? e->mtu : core;
 }
 
