@@ -28,10 +28,10 @@
 
 // One outer header of the burst. Packets of one tunnel that follow each other mostly have the same,
 // so it is read and looked up once: `addresses` and `words` are what the next packet is compared
-// with. Three passes, that fetch what the next one reads: read the outer headers; find the tunnels;
-// take the packets in.
+// with. Two passes, of which the first fetches what the second reads: read the outer headers and
+// find the tunnels; take the packets in.
 struct gre {
-	uint64_t addresses; // of the outer IPv4 header
+	uint64_t addresses; // of the outer IPv4 header: remote, local
 	uint64_t words;     // of the GRE header, as far as the key
 	const uint8_t *ip;
 	uint32_t mask; // packets
@@ -42,8 +42,8 @@ struct gre {
 	uint16_t protocol;
 	uint8_t bytes; // outer IP and GRE headers
 	uint8_t family;
-	bool keyed;
-	bool plain; // can be compared: IPv4 without options, GRE with key and nothing else
+	uint8_t keyed; // WIRE_INTERFACE_KEY or 0
+	bool plain;    // can be compared: IPv4 without options, GRE with key and nothing else
 };
 
 static bool checksum_ok(const uint8_t *data, unsigned bytes)
@@ -56,83 +56,91 @@ static bool checksum_ok(const uint8_t *data, unsigned bytes)
 	return fold(sum + load32(tail)) == 0xffff;
 }
 
-// IPv4 without options, not a fragment.
-static inline bool plain_ipv4(const uint8_t *ip)
+// IPv4 without options, not a fragment, GRE with a key and nothing else, which is what most have. An
+// mbuf has room for these 28 bytes whatever the packet's length.
+static inline bool is_plain(const uint8_t *ip, const struct packet *p)
 {
 	static const uint8_t bits[8] = {255, 0, 0, 0, 0, 0, 0x3f, 255}, values[8] = {0x45};
-	return (load64(ip) & load64(bits)) == load64(values);
+	return (load64(ip) & load64(bits)) == load64(values) && load16(ip + 20) == be16(GRE_KEY) &&
+	       p->length >= 28;
+}
+
+// How long the headers are of what is not plain, and where the key is. HEADER_OK, or why they cannot
+// be decapsulated.
+static __rte_noinline enum drop_reason measure(
+	const uint8_t *ip, const struct packet *p, unsigned *header, unsigned *bytes, unsigned *at)
+{
+	bool fragment = (load_be16(ip + 6) & 0x3fff) != 0;
+	*header = (ip[0] & 15u) * 4;
+	if (p->family == 6) {
+		struct upper upper;
+		enum drop_reason bad = ipv6_upper(ip, p->length, &upper);
+		if (bad != HEADER_OK)
+			return bad;
+		*header = upper.at;
+		fragment = upper.fragment;
+	}
+	if (fragment)
+		return DROP_FRAGMENT;
+	if (p->length < *header + 4) // the flags at least
+		return DROP_GRE_HEADER;
+	unsigned flags = load_be16(ip + *header);
+	*bytes = 4 + ((flags & GRE_CHECKSUM) ? 4 : 0) + ((flags & GRE_KEY) ? 4 : 0) +
+		 ((flags & GRE_SEQUENCE) ? 4 : 0);
+	*at = flags & GRE_CHECKSUM ? 8 : 4;
+	if ((flags & GRE_REFUSED) || p->length < *header + *bytes)
+		return DROP_GRE_HEADER;
+	if ((flags & GRE_CHECKSUM) && !checksum_ok(ip + *header, p->length - *header))
+		return DROP_GRE_HEADER;
+	return HEADER_OK;
 }
 
 // Reads the headers; mask and slot are found later. HEADER_OK, or why they cannot be decapsulated.
 static inline enum drop_reason read_gre(const uint8_t *ip, const struct packet *p, struct gre *g)
 {
-	unsigned header = (ip[0] & 15u) * 4, at = 4;
-	bool fragment = (load_be16(ip + 6) & 0x3fff) != 0;
-	if (unlikely(p->family == 6)) {
-		struct upper upper;
-		enum drop_reason bad = ipv6_upper(ip, p->length, &upper);
+	unsigned header = 20, bytes = 8, at = 4;
+	g->plain = is_plain(ip, p);
+	if (unlikely(!g->plain)) {
+		enum drop_reason bad = measure(ip, p, &header, &bytes, &at);
 		if (bad != HEADER_OK)
 			return bad;
-		header = upper.at;
-		fragment = upper.fragment;
 	}
 	const uint8_t *gre = ip + header;
-	if (unlikely(fragment))
-		return DROP_FRAGMENT;
-	if (unlikely(p->length < header + 4)) // the flags at least
-		return DROP_GRE_HEADER;
-	unsigned flags = load_be16(gre);
-	unsigned bytes = 8;
-	if (unlikely(flags != GRE_KEY)) { // which is what most have
-		bytes = 4 + ((flags & GRE_CHECKSUM) ? 4 : 0) + ((flags & GRE_KEY) ? 4 : 0) +
-			((flags & GRE_SEQUENCE) ? 4 : 0);
-		if (flags & GRE_REFUSED)
-			return DROP_GRE_HEADER;
-	}
-	if (unlikely(p->length < header + bytes))
-		return DROP_GRE_HEADER;
-	if (unlikely(flags & GRE_CHECKSUM)) {
-		if (!checksum_ok(gre, p->length - header))
-			return DROP_GRE_HEADER;
-		at = 8;
-	}
+	bool keyed = gre[0] & GRE_KEY >> 8;
 	g->ip = ip;
 	g->core = p->in;
-	g->keyed = (flags & GRE_KEY) != 0;
-	g->key = flags & GRE_KEY ? load_be32(gre + at) : 0;
+	g->keyed = keyed ? WIRE_INTERFACE_KEY : 0;
+	g->key = keyed ? load_be32(gre + at) : 0;
 	g->protocol = load_be16(gre + 2);
 	g->bytes = (uint8_t)(header + bytes);
 	g->family = p->family;
-	if (unlikely(p->family == 6)) {
-		g->plain = false;
-		g->addresses = g->words = 0;
-		g->hash = tunnel_hash6(ip + 8, ip + 24, g->key, g->keyed);
-		return HEADER_OK;
-	}
-	g->hash = tunnel_hash4(load32(ip + 12), load32(ip + 16), g->key, g->keyed);
-	g->plain = flags == GRE_KEY && header == 20;
 	g->addresses = load64(ip + 12);
 	g->words = load64(ip + 20);
+	g->hash = likely(p->family == 4)
+			  ? tunnel_hash4(load32(ip + 12), load32(ip + 16), g->key, keyed)
+			  : tunnel_hash6(ip + 8, ip + 24, g->key, keyed);
 	return HEADER_OK;
 }
 
-// The same outer addresses and GRE header as one that was read; not a fragment. What tells tunnels
-// apart comes first: an mbuf has room for these 28 bytes whatever the packet's length.
+// The same outer addresses and GRE header as one that was read. What tells tunnels apart comes
+// first.
 static inline bool same_outer(const uint8_t *ip, const struct packet *p, const struct gre *g)
 {
 	return load64(ip + 20) == g->words && load64(ip + 12) == g->addresses && g->plain &&
-	       p->in == g->core && plain_ipv4(ip) && p->length >= 28;
+	       p->in == g->core && is_plain(ip, p);
 }
 
 static inline bool same_triple(const struct interface *i, const struct gre *g)
 {
-	const uint8_t *ip = g->ip;
-	if (i->family != g->family || i->key != g->key ||
-		((i->flags & WIRE_INTERFACE_KEY) != 0) != g->keyed)
+	_Static_assert(offsetof(struct interface, local4) ==
+			       offsetof(struct interface, remote4) + sizeof(uint32_t),
+		"as they follow each other in a packet");
+	if (i->key != g->key || i->family != g->family ||
+		((i->flags ^ g->keyed) & WIRE_INTERFACE_KEY))
 		return false;
-	if (g->family == 4)
-		return i->remote4 == load32(ip + 12) && i->local4 == load32(ip + 16);
-	return memcmp(i->remote6, ip + 8, 16) == 0 && memcmp(i->local6, ip + 24, 16) == 0;
+	if (likely(g->family == 4))
+		return load64(&i->remote4) == g->addresses;
+	return memcmp(i->remote6, g->ip + 8, 16) == 0 && memcmp(i->local6, g->ip + 24, 16) == 0;
 }
 
 static uint32_t find_tunnel(
@@ -240,47 +248,36 @@ static inline void refuse(struct packet *p, enum drop_reason why)
 }
 
 // Reads the outer headers of the burst: each that differs from the one before it goes into `gre`.
-// Returns how many.
+// Returns how many. The first tunnel whose hash fits is almost always the one: it is fetched.
 static unsigned read_all(struct worker *w, struct gre *gre)
 {
 	struct burst *b = &w->burst;
 	const struct map_array *tunnels = map_array(&w->tables->tunnels);
 	unsigned n = 0;
 	struct gre none = {.plain = false}, *last = &none;
-	uint32_t mask = 0; // of `last`
 	FOR_EACH (i, b->gre) {
 		struct packet *p = &b->packet[i];
 		const uint8_t *ip = outer_header(b, i);
-		if (!same_outer(ip, p, last)) {
-			last->mask = mask;
-			mask = 0;
-			enum drop_reason bad = read_gre(ip, p, &gre[n]);
-			if (unlikely(bad != HEADER_OK)) {
-				last = &none;
-				refuse(p, bad);
-				continue;
-			}
-			last = &gre[n++];
-			rte_prefetch0(map_home(tunnels, last->hash));
+		if (same_outer(ip, p, last)) {
+			last->mask |= 1u << i;
+			continue;
 		}
-		mask |= 1u << i;
+		enum drop_reason bad = read_gre(ip, p, &gre[n]);
+		if (unlikely(bad != HEADER_OK)) {
+			last = &none;
+			refuse(p, bad);
+			continue;
+		}
+		last = &gre[n++];
+		last->mask = 1u << i;
+		uint32_t at = map_first(last->hash);
+		last->slot = map_next(tunnels, last->hash, &at);
+		if (likely(last->slot != MAP_NONE)) {
+			rte_prefetch0(&w->tables->interface[last->slot]);
+			rte_prefetch0(&w->hot[last->slot]);
+		}
 	}
-	last->mask = mask;
 	return n;
-}
-
-// The first tunnel whose hash fits is almost always the one: it is fetched.
-static void find_all(struct worker *w, struct gre *gre, unsigned n)
-{
-	const struct map_array *tunnels = map_array(&w->tables->tunnels);
-	for (unsigned k = 0; k < n; k++) {
-		uint32_t at = map_first(gre[k].hash);
-		gre[k].slot = map_next(tunnels, gre[k].hash, &at);
-		if (likely(gre[k].slot != MAP_NONE)) {
-			rte_prefetch0(&w->tables->interface[gre[k].slot]);
-			rte_prefetch0(&w->hot[gre[k].slot]);
-		}
-	}
 }
 
 // Takes the packets of one outer header in, if there is a tunnel for them. Returns which.
@@ -307,7 +304,6 @@ bool stage_decap(struct worker *w)
 	struct gre gre[BURST];
 	uint32_t in = 0;
 	unsigned n = read_all(w, gre);
-	find_all(w, gre, n);
 	b->runs = 0;
 	for (unsigned k = 0; k < n; k++)
 		in |= take_in(w, &gre[k]);
