@@ -39,30 +39,37 @@ static inline void store32(void *p, uint32_t v)
 	memcpy(p, &v, sizeof(v));
 }
 
-// The outer IPv4 header, in words as they stand on the wire. Nothing just written is read back in
-// another size: that would stall.
-static inline void put_ipv4(struct worker *w, const struct entry *e, uint8_t *outer,
-	const uint8_t *ip, const struct packet *p, uint16_t total)
+// GRE over IPv4 in front of the packet at `ip`: the entry's front, and in it what depends on the
+// packet, in words as they stand on the wire. Without a key the front is shorter than what is
+// copied; what comes before it gets overwritten by the frame's. Nothing just written is read back
+// in another size: that would stall.
+static inline void put_gre4(struct worker *w, const struct entry *e, uint8_t *ip,
+	const struct packet *p, uint16_t total)
 {
 	const uint16_t df = be16(IPV4_DF);
+	const uint8_t *front = e->gre4.front + GRE4_FRONT_MAX - e->length;
+	uint8_t *outer = ip - e->length;
 	uint16_t fragment = p->family == 4 ? load16(ip + 6) & df : df;
 	uint16_t id = fragment != 0 ? 0 : be16(w->ip_id++); // RFC 6864: atomic datagrams need none
 	uint16_t tos = be16(p->tos);
-	uint32_t sum = e->gre4.sum + be16(total) + id + fragment + tos;
+	uint32_t sum = load16(front + 10) + be16(total) + id + fragment + tos;
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum += sum >> 16;
+	memcpy(ip - GRE4_FRONT_MAX, e->gre4.front, 16);
+	memcpy(ip - 16, e->gre4.front + GRE4_FRONT_MAX - 16, 16);
 	store16(outer, be16(0x4500) | tos);
 	store16(outer + 2, be16(total));
 	store16(outer + 4, id);
 	store16(outer + 6, fragment);
-	store16(outer + 8, e->gre4.ttl);
 	store16(outer + 10, (uint16_t)~sum);
-	memcpy(outer + 12, e->gre4.address, 8);
+	if (unlikely(p->family == 6))
+		store16(outer + 22, be16(ETHERTYPE_IPV6));
 }
 
-static __rte_noinline void put_ipv6(const struct worker *w, const struct entry *e, uint8_t *outer,
+static __rte_noinline void put_gre6(const struct worker *w, const struct entry *e, uint8_t *ip,
 	const struct packet *p, uint16_t total)
 {
+	uint8_t *outer = ip - e->length;
 	store32(outer, be32(0x60000000));
 	ipv6_set_class(outer, p->tos);
 	store16(outer + 4, be16((uint16_t)(total - 40)));
@@ -70,24 +77,20 @@ static __rte_noinline void put_ipv6(const struct worker *w, const struct entry *
 	outer[7] = e->gre6.ttl;
 	memcpy(outer + 8, w->tables->interface[e->gre6.local].local6, 16);
 	memcpy(outer + 24, e->gre6.remote, 16);
+	store16(outer + 40, e->flags & ENTRY_KEY ? be16(0x2000) : 0);
+	store16(outer + 42, p->family == 4 ? be16(ETHERTYPE_IPV4) : be16(ETHERTYPE_IPV6));
+	if (e->flags & ENTRY_KEY)
+		store32(outer + 44, e->gre6.key);
 }
 
 // Outer header and GRE (RFC 2784, 2890) in front of the packet at `ip`.
 static inline void encap(struct worker *w, const struct entry *e, uint8_t *ip,
 	const struct packet *p, uint16_t total)
 {
-	uint8_t *gre = ip - 4;
-	uint32_t word = p->family == 4 ? be32(ETHERTYPE_IPV4) : be32(ETHERTYPE_IPV6);
-	if (likely(e->flags & ENTRY_KEY)) {
-		store32(gre, e->key);
-		word |= be32(0x20000000);
-		gre -= 4;
-	}
-	store32(gre, word);
 	if (likely(e->kind == ENTRY_GRE4))
-		put_ipv4(w, e, gre - 20, ip, p, total);
+		put_gre4(w, e, ip, p, total);
 	else
-		put_ipv6(w, e, gre - 40, p, total);
+		put_gre6(w, e, ip, p, total);
 }
 
 // What packets that go one way share.
@@ -116,20 +119,20 @@ static inline void find_way(struct worker *w, const struct packet *p, struct way
 	w->tx_ports |= 1ull << l2->port;
 }
 
-// From an IP packet `offset` into an mbuf to the frame on the wire.
+// From the IP packet at `ip` in an mbuf to the frame on the wire.
 static inline void make_frame(struct worker *w, const struct way *way, struct rte_mbuf *m,
-	uint16_t offset, uint16_t length, const struct packet *p)
+	uint8_t *ip, uint16_t length, const struct packet *p)
 {
-	uint8_t *ip = rte_pktmbuf_mtod_offset(m, uint8_t *, offset), *l3 = ip - way->outer;
+	uint8_t *l3 = ip - way->outer;
+	m->data_off = (uint16_t)(ip - way->front - (uint8_t *)m->buf_addr);
+	m->data_len = (uint16_t)(length + way->front);
+	m->pkt_len = length + way->front;
 	if (way->outer != 0)
 		encap(w, way->e, ip, p, (uint16_t)(length + way->outer));
 	// Copied from the front's end: one size, whatever the tags.
 	memcpy(l3 - REWRITE_MAX, way->l2->l2.rewrite, REWRITE_MAX);
 	if (unlikely(way->outer != 0 ? way->outer6 : p->family == 6))
 		store16(l3 - 2, be16(ETHERTYPE_IPV6));
-	m->data_off = (uint16_t)(m->data_off + offset - way->front);
-	m->data_len = (uint16_t)(length + way->front);
-	m->pkt_len = length + way->front;
 }
 
 // Fragments are the one thing here that needs buffers of its own, and one packet becomes many, so
@@ -153,7 +156,7 @@ static void send_in_parts(
 	fragment(ip, p->length, mtu, piece);
 	for (unsigned i = 0; i < n; i++) {
 		uint16_t length = piece[i]->data_len;
-		make_frame(w, way, piece[i], 0, length, p);
+		make_frame(w, way, piece[i], rte_pktmbuf_mtod(piece[i], uint8_t *), length, p);
 		list->charge[list->count] = way->charge;
 		list->bytes[list->count] = length;
 		list->port[list->count++] = way->l2->port;
@@ -192,6 +195,7 @@ void stage_output(struct worker *w)
 	for (unsigned i = 0; i < b->count; i++) {
 		const struct packet *p = &b->packet[i];
 		struct rte_mbuf *m = b->mbuf[i];
+		uint8_t *ip = rte_pktmbuf_mtod_offset(m, uint8_t *, p->l3);
 		if (p->in != in) {
 			hot[in].forwarded += forwarded;
 			in = p->in;
@@ -200,7 +204,7 @@ void stage_output(struct worker *w)
 		if (likely(!(p->flags & PACKET_HOST)))
 			forwarded++;
 		if (likely(!(p->flags & PACKET_FREE))) // else it starts here
-			decrement_ttl(rte_pktmbuf_mtod_offset(m, uint8_t *, p->l3), p->family);
+			decrement_ttl(ip, p->family);
 		if (way_number(p) != last) {
 			find_way(w, p, &way);
 			last = way_number(p);
@@ -209,7 +213,7 @@ void stage_output(struct worker *w)
 			send_in_parts(w, &way, m, p);
 			continue;
 		}
-		make_frame(w, &way, m, p->l3, p->length, p);
+		make_frame(w, &way, m, ip, p->length, p);
 		add(&way, m, p);
 	}
 	hot[in].forwarded += forwarded;

@@ -66,32 +66,45 @@ static void build_l2(const struct dataplane *dp, uint32_t slot, uint32_t neighbo
 }
 
 // Outer headers (RFC 2784, 2890): all that does not depend on the packet.
+static void build_gre4(const struct wire_interface *i, struct entry *e)
+{
+	uint8_t *ip = e->gre4.front + GRE4_FRONT_MAX - e->length, *gre = ip + 20;
+	uint32_t sum = 0, key = htobe32(i->key);
+	e->kind = ENTRY_GRE4;
+	ip[0] = 0x45;
+	ip[8] = i->ttl;
+	ip[9] = 47;
+	memcpy(ip + 12, i->local, 4);
+	memcpy(ip + 16, i->remote, 4);
+	for (unsigned at = 0; at < 20; at += 2)
+		sum += load_word(ip + at);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	memcpy(ip + 10, &(uint16_t){(uint16_t)sum}, 2);
+	gre[2] = 0x08; // IPv4
+	if (e->flags & ENTRY_KEY) {
+		gre[0] = 0x20;
+		memcpy(gre + 4, &key, 4);
+	}
+}
+
 static void build_tunnel(const struct dataplane *dp, uint32_t slot, struct entry *e)
 {
 	const struct tables *t = dp->tables;
 	const struct wire_interface *i = &t->interface_record[slot];
+	bool keyed = i->flags & WIRE_INTERFACE_KEY;
 	e->via = slots_find(&t->group_slots, i->underlay);
-	e->length = (i->family == WIRE_IPV6 ? 40 : 20) + 4;
-	if (i->flags & WIRE_INTERFACE_KEY) {
-		e->flags |= ENTRY_KEY;
-		e->length += 4;
-		e->key = htobe32(i->key);
-	}
-	if (i->family == WIRE_IPV6) {
-		e->kind = ENTRY_GRE6;
-		memcpy(e->gre6.remote, i->remote, 16);
-		e->gre6.local = slot;
-		e->gre6.ttl = i->ttl;
+	e->flags |= keyed ? ENTRY_KEY : 0;
+	e->length = (i->family == WIRE_IPV6 ? 40 : 20) + (keyed ? 8 : 4);
+	if (i->family != WIRE_IPV6) {
+		build_gre4(i, e);
 		return;
 	}
-	const uint8_t ttl[2] = {i->ttl, 47};
-	e->kind = ENTRY_GRE4;
-	memcpy(e->gre4.address, i->local, 4);
-	memcpy(e->gre4.address + 4, i->remote, 4);
-	e->gre4.ttl = load_word(ttl);
-	e->gre4.sum = htobe16(0x4500) + e->gre4.ttl;
-	for (unsigned at = 0; at < 8; at += 2)
-		e->gre4.sum += load_word(e->gre4.address + at);
+	e->kind = ENTRY_GRE6;
+	memcpy(e->gre6.remote, i->remote, 16);
+	e->gre6.key = htobe32(i->key);
+	e->gre6.local = slot;
+	e->gre6.ttl = i->ttl;
 }
 
 void entry_of_way(const struct dataplane *dp, uint32_t slot, uint32_t neighbor, struct entry *e)

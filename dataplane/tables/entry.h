@@ -40,8 +40,9 @@ enum entry_kind {
 #define ENTRY_DOWN       (1u << 6) // the way out is down
 #define ENTRY_UNRESOLVED (1u << 7) // l2: nobody knows the neighbor's MAC
 
-#define OWNER_MIXED UINT32_MAX
-#define REWRITE_MAX 24u
+#define OWNER_MIXED    UINT32_MAX
+#define REWRITE_MAX    24u
+#define GRE4_FRONT_MAX 28u
 
 struct entry {
 	uint16_t seq; // even = stable
@@ -57,22 +58,22 @@ struct entry {
 	uint16_t
 		mtu; // of the way out itself: for a tunnel the core's, less the outer header, counts beside it
 	int16_t overhead; // added to an IP packet's length for limiter_out
-	uint16_t port;  // l2
+	uint16_t port;    // l2
 	uint8_t length; // of what it puts in front of a packet: MACs and tags, or outer IP and GRE header
 	uint8_t pad;
-	uint32_t key; // of a tunnel, network order
 	union {
 		struct {
+			uint8_t pad[4];
 			uint8_t rewrite[REWRITE_MAX]; // right-aligned: MACs, tags, IPv4 ethertype
 		} l2;
 		struct {
-			uint8_t address[8]; // local, remote
-			uint32_t sum;       // of the outer header but length, TOS, id, DF
-			uint16_t ttl;       // TTL and protocol as they stand in the header
-			uint8_t pad[10];
+			// Right-aligned: outer IPv4 header, GRE around IPv4. Length, TOS, id and DF are 0, and the
+			// checksum is the sum of the rest.
+			uint8_t front[GRE4_FRONT_MAX];
 		} gre4;
 		struct {
 			uint8_t remote[16];
+			uint32_t key;   // network order
 			uint32_t local; // interface slot that has the local address
 			uint8_t ttl;
 			uint8_t pad[3];

@@ -58,9 +58,10 @@ static void what_entries_say(void **state)
 	assert_int_equal(e->flags, ENTRY_VOUCHES | ENTRY_KEY);
 	assert_int_equal(e->length, 28);
 	assert_int_equal(e->via, slots_find(&t->group_slots, CORE_GROUP));
-	assert_memory_equal(e->gre4.address, "\x0a\xff\x00\x01\xc6\x33\x64\x01", 8);
-	assert_memory_equal(&e->key, "\x00\x00\x03\xe9", 4);
-	assert_memory_equal(&e->gre4.ttl, "\x40\x2f", 2);
+	assert_memory_equal(e->gre4.front,
+		"\x45\x00\x00\x00\x00\x00\x00\x00\x40\x2f\xba\x64"
+		"\x0a\xff\x00\x01\xc6\x33\x64\x01\x20\x00\x08\x00\x00\x00\x03\xe9",
+		28);
 	assert_int_equal(t->entry[e->via].flags, 0); // the core vouches for nobody
 	// The tunnel's own entry is the same, of no path.
 	struct entry own = *e;
