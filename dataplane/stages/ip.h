@@ -159,10 +159,7 @@ static __attribute__((noinline, unused)) enum drop_reason ipv4_check(
 
 // By the first byte of an address: one that a host may have, neither 0 nor 127 nor multicast and
 // above.
-static inline bool ipv4_unicast(uint8_t first)
-{
-	return (uint8_t)(first - 1) < 223 && first != 127;
-}
+static const uint8_t ipv4_unicast[256] = {[1 ... 126] = 1, [128 ... 223] = 1};
 
 // A sum that is not 0 folds to 0xffff if it is a multiple of it. Multiples, and only they, times
 // the inverse of 0xffff modulo 2^64 are small: at most 2^64 over 0xffff, and the inverse is that
@@ -185,7 +182,7 @@ static inline unsigned ipv4_plain(const uint8_t *h, unsigned room)
 	sum += sum < load32(h + 16);
 	if (h[0] != 0x45 || total < 20 || total > room || !folds_to_ones(sum))
 		return 0;
-	return ipv4_unicast(h[12]) && ipv4_unicast(h[16]) ? total : 0;
+	return ipv4_unicast[h[12]] & ipv4_unicast[h[16]] ? total : 0;
 }
 
 // Multicast and link-local destinations are left to lookup, which knows what the host wants; their

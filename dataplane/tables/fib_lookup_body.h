@@ -86,10 +86,10 @@ static inline uint32_t either(uint32_t a, uint32_t b)
 }
 
 // The keys of a batch on their way. kind[i] says where a key is: kinds of roots in the first
-// stages, of chunks (REF_KIND's two bits) from then on, DONE.
-#define DONE 0xff
+// stages, of chunks (REF_KIND's two bits) from then on.
 struct batch {
 	uint8_t kind[FIB_BULK] __attribute__((aligned(64)));
+	uint64_t open; // bit i: key i is not done; kind[i] says nothing of others
 	const char *base;
 	uint32_t *result;       // the best so far
 	uint32_t ref[FIB_BULK]; // of the chunk, then of the last-level node
@@ -112,6 +112,12 @@ static inline void find_chunk(
 	b->kind[i] = (uint8_t)(ref >> 29);
 }
 
+// The open keys at a place of that kind.
+static inline uint64_t at_kind(const struct batch *b, uint8_t kind)
+{
+	return equal_mask(b->kind, kind) & b->open;
+}
+
 static inline void do_buckets(struct batch *b, uint64_t mask, bool is_long, uint32_t skew)
 {
 	for
@@ -128,7 +134,7 @@ static inline void do_buckets(struct batch *b, uint64_t mask, bool is_long, uint
 
 static inline void do_chunks(struct batch *b, uint32_t skew)
 {
-	uint64_t nodes = equal_mask(b->kind, REF_NODE >> 29), last = 0;
+	uint64_t nodes = at_kind(b, REF_NODE >> 29), last = 0;
 	for
 		EACH(i, nodes)
 		{
@@ -142,8 +148,8 @@ static inline void do_chunks(struct batch *b, uint32_t skew)
 			last |= (uint64_t)((cell & (LEAF | REF_NODE)) == REF_NODE) << i;
 			b->result[i] = either(value, either(load_cell(&node->def), b->result[i]));
 		}
-	do_buckets(b, equal_mask(b->kind, REF_SHORT >> 29), false, skew);
-	do_buckets(b, equal_mask(b->kind, REF_LONG >> 29), true, skew);
+	do_buckets(b, at_kind(b, REF_SHORT >> 29), false, skew);
+	do_buckets(b, at_kind(b, REF_LONG >> 29), true, skew);
 	for
 		EACH(i, last)
 		{
@@ -173,12 +179,6 @@ static inline uint32_t range_value(const struct range *range, uint32_t addr)
 	return (range->keys - 1)[range->n + range_count(range, addr)];
 }
 
-static inline void nothing_behind(struct batch *b, unsigned n)
-{
-	for (unsigned i = n; i < FIB_BULK; i++)
-		b->kind[i] = DONE;
-}
-
 // From the root to the chunks, all keys in one VRF: its record is read once, and what kind of root it has is decided
 // once.
 static inline void descend_one(
@@ -191,7 +191,6 @@ static inline void descend_one(
 
 	for (unsigned i = 0; i < n; i++)
 		b->result[i] = def;
-	nothing_behind(b, n);
 	if (root_kind(word) == ROOT_HASH) {
 		for (unsigned i = 0; i < n; i++) {
 			size_t at = hash_line(hash4(addr[i] >> 16, word));
@@ -211,7 +210,7 @@ static inline void descend_one(
 		for (unsigned i = 0; i < n; i++)
 			b->result[i] =
 				either(range_value((const struct range *)root, addr[i]), def);
-		nothing_behind(b, 0);
+		b->open = 0;
 	}
 }
 
@@ -235,9 +234,8 @@ static inline void descend_many(struct batch *b, const struct record4 *records, 
 		prefetch(place[i]);
 		b->kind[i] = (uint8_t)root_kind(word);
 	}
-	nothing_behind(b, n);
-	uint64_t ranges = equal_mask(b->kind, ROOT_RANGE);
-	uint64_t directs = equal_mask(b->kind, ROOT_DIRECT);
+	uint64_t ranges = at_kind(b, ROOT_RANGE);
+	uint64_t directs = at_kind(b, ROOT_DIRECT);
 	for
 		EACH(i, directs)
 		{
@@ -245,7 +243,7 @@ static inline void descend_many(struct batch *b, const struct record4 *records, 
 			prefetch(place[i]);
 		}
 	for
-		EACH(i, equal_mask(b->kind, ROOT_HASH))
+		EACH(i, at_kind(b, ROOT_HASH))
 	find_by_hash(b, i, (const uint64_t *)place[i], addr[i], first[i]);
 	for
 		EACH(i, directs)
@@ -256,8 +254,8 @@ static inline void descend_many(struct batch *b, const struct record4 *records, 
 		{
 			uint32_t value = range_value((const struct range *)place[i], addr[i]);
 			b->result[i] = either(value, b->result[i]);
-			b->kind[i] = DONE;
 		}
+	b->open &= ~ranges;
 }
 
 static inline void lookup4(const struct fib *fib, const uint32_t *vrf, const uint32_t *addr,
@@ -267,6 +265,7 @@ static inline void lookup4(const struct fib *fib, const uint32_t *vrf, const uin
 
 	b.base = fib->arena.base;
 	b.result = result;
+	b.open = all_of(n);
 	if (one)
 		descend_one(&b, &fib->records4[vrf[0]], addr, n);
 	else
@@ -320,6 +319,7 @@ void LOOKUP6(const struct fib *fib, const uint32_t *vrf, const uint8_t *const *a
 
 	b.base = fib->arena.base;
 	b.result = result;
+	b.open = all_of(n);
 	for (unsigned i = 0; i < n; i++) {
 		prefetch(&fib->records6[vrf[i]]);
 		prefetch(addr[i]);
@@ -353,15 +353,13 @@ void LOOKUP6(const struct fib *fib, const uint32_t *vrf, const uint8_t *const *a
 	}
 	for (unsigned i = 0; i < n; i++)
 		find_chunk(&b, i, chunk[i], 0, key_next(key[i], slice[i]), 0);
-	for (unsigned i = n; i < FIB_BULK; i++)
-		b.kind[i] = DONE;
 	for (unsigned i = 0; i < n; i++) {
 		const struct block_key *found = at_ref(b.base, chunk[i]);
 		uint64_t differ = ((found->hi ^ key[i].hi) & mask_hi[slice[i]]) |
 				  ((found->lo ^ key[i].lo) & mask_lo[slice[i]]);
 		if (__builtin_expect(differ != 0, 0)) {
 			result[i] = lookup6_alone(fib, vrf[i], key[i]);
-			b.kind[i] = DONE;
+			b.open &= ~(1ull << i);
 		}
 	}
 	do_chunks(&b, SKEW6);
