@@ -63,6 +63,7 @@ static int copy_options(struct bridge *bridge, const struct bridge_options *opti
 		options->check_interval ? options->check_interval : DEFAULT_CHECK_S;
 	bridge->receive_buffer = (int)options->receive_buffer;
 	bridge->callbacks = options->callbacks;
+	bridge->device_id = options->device_id;
 	bridge->prefix = strdup(options->prefix);
 	bridge->run_dir = strdup(options->run_dir);
 	return bridge->prefix && bridge->run_dir ? 0 : -ENOMEM;

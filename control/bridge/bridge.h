@@ -62,6 +62,9 @@ struct bridge_options {
 	const char *run_dir;     // whose the namespaces are: RUN/marks/NETNS
 	uint32_t local_protocol; // RTPROT of the routes and rules that are ours
 	struct bridge_callbacks callbacks;
+	// Which interface a device of an earlier life is, by its name; 0 = none. May be NULL. With it the routes over a device
+	// are known by their interface before that has been declared again.
+	uint32_t (*device_id)(const char *name);
 	uint32_t check_interval; // s between drift checks, 0 = 60
 	uint32_t receive_buffer; // bytes for netlink events per namespace, 0 = 64 MiB
 };

@@ -118,8 +118,9 @@ static void name_link(struct host_interface *interface)
 
 	if (link == NULL)
 		return;
-	if (link->interface != interface) {
-		link->interface = interface;
+	link->interface = interface;
+	if (link->id != interface->declared.id) {
+		link->id = interface->declared.id;
 		mirror_link_named(space, link);
 	}
 	space->retry = true; // static routes over it
@@ -233,8 +234,10 @@ void interface_free(struct host_interface *interface)
 	struct space *space = interface->domain->space;
 	struct host_link *link = idmap_get(&space->links, interface->ifindex);
 
-	if (link)
+	if (link) {
 		link->interface = NULL;
+		link->id = 0;
+	}
 	if (interface->anchor >= 0)
 		close(interface->anchor);
 	repair_forget_interface(interface);

@@ -69,7 +69,10 @@ static void link_up(struct space *space, struct host_link *link)
 		neighbors_retry(space->bridge, link->interface);
 		presence_say(link->interface);
 	}
-	mirror_resync(space);
+	// The kernel says nothing of the routes that come back with it.
+	if (link->missed)
+		mirror_resync(space);
+	link->missed = false;
 }
 
 void mirror_link_down(struct space *space, struct host_link *link)
@@ -160,6 +163,8 @@ static void link_message(struct space *space, const struct nlmsghdr *header, boo
 	if (link == NULL || (dump && link->seen))
 		return;
 	link->seen = link->seen || !dump;
+	if (link->id == 0 && seen.tun && space->bridge->device_id)
+		link->id = space->bridge->device_id(seen.name);
 	if (link->interface ? interface_differs(link->interface, &seen)
 			    : strcmp(seen.name, "lo") == 0 && !seen.up)
 		doubt(space, link->interface);

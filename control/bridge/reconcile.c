@@ -46,7 +46,7 @@ static void report(struct host_domain *domain, const struct host_route *route, b
 			idmap_get(&domain->space->links, set->hop[i].ifindex);
 		shown.nexthop[shown.count++] = (struct bridge_nexthop){
 			.via = set->hop[i].via,
-			.interface = link && link->interface ? link->interface->declared.id : 0,
+			.interface = link ? link->id : 0,
 			.weight = set->hop[i].weight,
 		};
 	}
@@ -105,9 +105,11 @@ static void drop_dead_hops(struct space *space, struct decoded_route *decoded)
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < decoded->count; i++) {
-		const struct host_link *link = idmap_get(&space->links, decoded->hop[i].ifindex);
+		struct host_link *link = idmap_get(&space->links, decoded->hop[i].ifindex);
 		if (link == NULL || link->running)
 			decoded->hop[kept++] = decoded->hop[i];
+		else
+			link->missed = true;
 	}
 	decoded->count = kept;
 }
@@ -314,8 +316,14 @@ void reconcile_drop_jobs(struct mirror *mirror, enum job_kind kind)
 	resume(mirror);
 }
 
+static bool uses(struct mirror *mirror, const struct mirror_job *job, const struct host_route *route)
+{
+	return hops_uses(&mirror->space->bridge->hops, route->hops, job->ifindex);
+}
+
 static bool visit(struct mirror *mirror, const struct mirror_job *job, struct host_route *route)
 {
+	struct host_link *link;
 	struct host_domain *domain = job->domain;
 	struct host_route_key key;
 
@@ -334,15 +342,18 @@ static bool visit(struct mirror *mirror, const struct mirror_job *job, struct ho
 		routes_remove(&domain->routes, route);
 		return true;
 	case JOB_INVALIDATE:
-		if (!hops_uses(&mirror->space->bridge->hops, route->hops, job->ifindex))
+		if (!uses(mirror, job, route))
 			return false;
+		link = idmap_get(&mirror->space->links, job->ifindex);
+		if (link)
+			link->missed = true;
 		// With several next hops the rest may live on; the kernel's word on that comes with a dump.
 		if (hops_get(&mirror->space->bridge->hops, route->hops)->count > 1)
 			mirror->again = true;
 		withdraw(mirror, domain, route);
 		return true;
 	case JOB_RENAME:
-		if (!hops_uses(&mirror->space->bridge->hops, route->hops, job->ifindex))
+		if (!uses(mirror, job, route))
 			return false;
 		report(domain, route, true);
 		return true;

@@ -63,9 +63,11 @@ struct space {
 // A device of the namespace, ours or not.
 struct host_link {
 	uint32_t ifindex;
+	uint32_t id; // of the interface, 0 when not ours; known before it is declared
 	bool running;
 	bool seen;                        // heard of by an event since the links' dump began
-	struct host_interface *interface; // NULL when not ours
+	bool missed;                      // a route over it was left out or taken away while it was down
+	struct host_interface *interface; // NULL when not ours, or not declared yet
 };
 
 enum domain_sync { DOMAIN_SYNCED, DOMAIN_WAITING, DOMAIN_DUMPING };
@@ -122,6 +124,7 @@ struct bridge {
 	uint32_t check_interval;
 	int receive_buffer;
 	struct bridge_callbacks callbacks;
+	uint32_t (*device_id)(const char *name);
 	struct bridge_counters counters;
 	LIST_HEAD(space_list, space) spaces;
 	struct idmap domains, interfaces;

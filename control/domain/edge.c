@@ -47,7 +47,7 @@ const struct fragments *domains_fragments(const struct domains *domains)
 
 bool domains_idle(const struct domains *domains)
 {
-	return TAILQ_EMPTY(&domains->jobs);
+	return TAILQ_EMPTY(&domains->jobs) && TAILQ_EMPTY(&domains->device_jobs);
 }
 
 // --- from the bridge -------------------------------------------------------------------------------------
@@ -217,7 +217,9 @@ static void on_ready(void *ctx)
 	table_each(&domains->domains, put, NULL); // of VRFs that are nobody's
 	work_add(domains, JOB_FILL, NULL, NULL);
 	underlay_changed(domains);
-	work_first(domains, JOB_KNOWN); // what is guarded is so from the first
+	struct job *known = work_add(domains, JOB_KNOWN, NULL, NULL);
+	if (known != NULL)
+		work_first(domains, known); // what is guarded is so from the first
 	work_now(domains);
 }
 
@@ -243,7 +245,11 @@ static void on_port(void *ctx, const struct wire_port *port)
 		event_port(sync, port->port);
 	health_port(domains, port->port);
 	work_add(domains, JOB_PATHS, NULL, NULL)->port = port->port;
-	work_add(domains, JOB_CARRIERS, NULL, NULL)->port = port->port;
+	struct job *carriers = work_add(domains, JOB_CARRIERS, NULL, NULL);
+	const struct realised *any = LIST_FIRST(&state->interfaces);
+	carriers->port = port->port;
+	if (any != NULL && any->wanted->kind == INTENT_CORE)
+		work_first(domains, carriers); // all tunnels wait for the neighbors there
 	work_add(domains, JOB_TUNNELS, NULL,
 		NULL); // from the next turn on: several ports may go at once
 }
@@ -430,6 +436,7 @@ static int create_bridge(struct domains *domains, struct api_error *error)
 		.local_protocol = OUR_PROTOCOL,
 		.callbacks = {domains, routes_learned, domain_synced, on_neighbor, on_taken,
 			on_interface_made},
+		.device_id = device_id,
 	};
 	return bridge_create(&domains->sync.bridge, &options, error);
 }
@@ -506,6 +513,7 @@ int domains_create(
 	if (sync->status == NULL)
 		abort();
 	TAILQ_INIT(&domains->jobs);
+	TAILQ_INIT(&domains->device_jobs);
 	domains->view = node_view_create(options->node);
 	domains->fragments = fragments_create(domains->view);
 	records_init(&sync->records, on_changed, domains);

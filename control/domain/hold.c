@@ -85,11 +85,10 @@ static const struct ids *history(const struct sync *sync)
 // Whether the store's history names the deletion of what lies in the kernel.
 static bool was_deleted(void *ctx, uint32_t domain, const char *interface)
 {
-	unsigned int id;
-
 	if (domain != 0)
 		return ids_gone(history(ctx), ID_VRF, domain);
-	return sscanf(interface, "cv%u", &id) == 1 && ids_gone(history(ctx), ID_INTERFACE, id);
+	uint32_t id = device_id(interface);
+	return id != 0 && ids_gone(history(ctx), ID_INTERFACE, id);
 }
 
 void hold_found(struct sync *sync, const struct wire_interface *record)

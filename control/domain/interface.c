@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define DEVICE_FORMAT "cv%u" // its name in the kernel, by the interface's id
 #define SPEAKER_LIMIT 20000 // prefixes per family at which the speaker itself gives up
 
 // --- making ----------------------------------------------------------------------------------------------
@@ -72,6 +73,17 @@ void interface_path(struct domains *domains, const struct realised *realised)
 			&domains->sync.hops, realised->id, port_is_up(domains, realised->wanted));
 }
 
+uint32_t device_id(const char *name)
+{
+	char expected[16];
+	uint32_t id;
+
+	if (sscanf(name, DEVICE_FORMAT, &id) != 1)
+		return 0;
+	snprintf(expected, sizeof(expected), DEVICE_FORMAT, id);
+	return strcmp(name, expected) == 0 ? id : 0;
+}
+
 static int set_device(struct domains *domains, struct realised *realised, struct api_error *error)
 {
 	const struct intent_interface *wanted = realised->wanted;
@@ -85,7 +97,7 @@ static int set_device(struct domains *domains, struct realised *realised, struct
 		.address[0] = {wanted->local, wanted->len},
 	};
 
-	snprintf(name, sizeof(name), "cv%u", wanted->id);
+	snprintf(name, sizeof(name), DEVICE_FORMAT, wanted->id);
 	memcpy(declared.mac, realised->mac, sizeof(declared.mac));
 	int result = bridge_interface_set(domains->sync.bridge, &declared, error);
 	if (result == 0 && !realised->interface) {
@@ -178,7 +190,7 @@ static void retry(void *ctx, void *entry)
 
 bool retry_step(struct domains *domains, struct job *job)
 {
-	return !table_slice(&domains->sync.realised, &job->slot, 64, retry, domains);
+	return !table_slice(&domains->sync.realised, &job->slot, 4, retry, domains);
 }
 
 void interface_carrier(struct domains *domains, struct realised *realised)

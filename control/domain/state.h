@@ -183,7 +183,9 @@ struct domains {
 	LIST_OF(const struct intent_interface *) cores;
 	TAILQ_HEAD(, domain) unsettled;
 	TAILQ_HEAD(, domain) health; // something of them changed that people are told of
-	TAILQ_HEAD(, job) jobs;
+	TAILQ_HEAD(job_list, job) jobs;
+	struct job_list device_jobs; // the kernel's half, behind all others
+	unsigned int passed_over;    // turns in which there were such, and none was done
 	struct job *running;
 	unsigned int deciding; // jobs after which routes may be others, or lead elsewhere
 	uint16_t asked;
@@ -200,7 +202,7 @@ struct domains {
 // work.c
 struct job *work_add(
 	struct domains *domains, enum job_kind kind, struct domain *target, struct domain *walked);
-void work_first(struct domains *domains, enum job_kind kind); // before what waits
+void work_first(struct domains *domains, struct job *job); // before what waits
 void work_now(
 	struct domains *domains); // as much as a slice holds, and the rest from the event loop
 void work_skip(struct domains *domains, const struct realised *realised); // it goes
@@ -288,6 +290,7 @@ void interface_placed(struct domains *domains, const struct wire_interface *reco
 void interface_carrier(struct domains *domains, struct realised *realised);
 void interface_path(struct domains *domains, const struct realised *realised);
 bool retry_step(struct domains *domains, struct job *job);
+uint32_t device_id(const char *name); // whose device it is, 0 = none of ours
 bool interfaces_all_made(const struct domains *domains);
 
 // underlay.c

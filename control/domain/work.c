@@ -2,7 +2,8 @@
 // Work in slices. What touches many prefixes, interfaces or fragments is a job with a cursor; a turn of the event loop
 // does as many steps as fit in 2 ms and leaves the rest to a timer, so that netlink, the data plane and questions have
 // their turns between. Jobs are done in the order in which they came, but for a port that went or came: the paths over
-// it are first of all.
+// it are first of all. The kernel's half - devices, a handful of system calls each - comes after everything that the data
+// plane is to be told, which forwards without it; but it comes, also where the other work never ends.
 
 #include "control/domain/state.h"
 
@@ -15,6 +16,7 @@
 
 #define SLICE_NS 2000000u
 #define STEP     64 // prefixes, or what costs about as much
+#define PASSED   8  // turns in a row that the kernel's half is left out
 
 // Work that a domain, or all of them, is to have once: while it waits to begin it needs not be added again.
 static uint16_t *asked_of(struct domains *domains, const struct job *job)
@@ -30,6 +32,12 @@ static bool decides(enum job_kind kind)
 {
 	return kind == JOB_FILL || kind == JOB_FRAGMENTS || kind == JOB_REVIEW ||
 	       kind == JOB_DECIDE || kind == JOB_LIFE || kind == JOB_END || kind == JOB_WAYS;
+}
+
+static struct job_list *list_of(struct domains *domains, const struct job *job)
+{
+	bool device = job->kind == JOB_CARRIERS || job->kind == JOB_RETRY;
+	return device ? &domains->device_jobs : &domains->jobs;
 }
 
 struct job *work_add(
@@ -60,26 +68,24 @@ struct job *work_add(
 	if (kind == JOB_PATHS)
 		TAILQ_INSERT_HEAD(&domains->jobs, job, queue);
 	else
-		TAILQ_INSERT_TAIL(&domains->jobs, job, queue);
+		TAILQ_INSERT_TAIL(list_of(domains, job), job, queue);
 	event_add(domains->work, &now);
 	return job;
 }
 
-void work_first(struct domains *domains, enum job_kind kind)
+void work_first(struct domains *domains, struct job *job)
 {
-	struct job *job = work_add(domains, kind, NULL, NULL);
+	struct job_list *list = list_of(domains, job);
 
-	if (job == NULL)
-		return;
-	TAILQ_REMOVE(&domains->jobs, job, queue);
-	TAILQ_INSERT_HEAD(&domains->jobs, job, queue);
+	TAILQ_REMOVE(list, job, queue);
+	TAILQ_INSERT_HEAD(list, job, queue);
 }
 
 static void finish(struct domains *domains, struct job *job)
 {
 	struct domain *both[2] = {job->target, job->walked};
 
-	TAILQ_REMOVE(&domains->jobs, job, queue);
+	TAILQ_REMOVE(list_of(domains, job), job, queue);
 	if (job->kind == JOB_REVIEW)
 		job->walked->reviews--;
 	bool decided = decides(job->kind) && --domains->deciding == 0;
@@ -192,9 +198,10 @@ static bool port_step(struct domains *domains, struct job *job)
 	struct realised *realised =
 		job->begun ? job->realised : LIST_FIRST(&domains->sync.port[job->port].interfaces);
 
+	bool paths = job->kind == JOB_PATHS;
 	job->begun = true;
-	for (unsigned int i = 0; i < STEP && realised != NULL; i++) {
-		if (job->kind == JOB_PATHS)
+	for (unsigned int i = 0; i < (paths ? STEP : 1) && realised != NULL; i++) {
+		if (paths)
 			interface_path(domains, realised);
 		else
 			interface_carrier(domains, realised);
@@ -229,6 +236,15 @@ static bool step(struct domains *domains, struct job *job)
 	}
 }
 
+static struct job *next_job(struct domains *domains, bool device)
+{
+	struct job *job = device ? TAILQ_FIRST(&domains->device_jobs) : NULL;
+
+	if (job == NULL)
+		job = TAILQ_FIRST(&domains->jobs);
+	return job != NULL ? job : TAILQ_FIRST(&domains->device_jobs);
+}
+
 void work_now(struct domains *domains)
 {
 	const struct timeval now = {0, 0};
@@ -238,7 +254,10 @@ void work_now(struct domains *domains)
 	if (domains->running != NULL)
 		return;
 	health_step(domains);
-	while ((job = TAILQ_FIRST(&domains->jobs)) != NULL) {
+	bool device = !TAILQ_EMPTY(&domains->device_jobs) && ++domains->passed_over > PASSED;
+	while ((job = next_job(domains, device)) != NULL) {
+		if (list_of(domains, job) == &domains->device_jobs)
+			domains->passed_over = 0;
 		domains->running = job;
 		uint16_t *asked = asked_of(domains, job);
 		if (asked != NULL)
@@ -250,7 +269,7 @@ void work_now(struct domains *domains)
 		if (clock_ns() > end_ns)
 			break;
 	}
-	if (!TAILQ_EMPTY(&domains->jobs))
+	if (next_job(domains, false) != NULL)
 		event_add(domains->work, &now);
 }
 
@@ -258,8 +277,8 @@ void work_free(struct domains *domains)
 {
 	struct job *job;
 
-	while ((job = TAILQ_FIRST(&domains->jobs)) != NULL) {
-		TAILQ_REMOVE(&domains->jobs, job, queue);
+	while ((job = next_job(domains, false)) != NULL) {
+		TAILQ_REMOVE(list_of(domains, job), job, queue);
 		free(job);
 	}
 }
@@ -267,9 +286,11 @@ void work_free(struct domains *domains)
 // An interface goes: whoever was to look at it next looks at the one behind it.
 void work_skip(struct domains *domains, const struct realised *realised)
 {
+	struct job_list *const lists[] = {&domains->jobs, &domains->device_jobs};
 	struct job *job;
 
-	TAILQ_FOREACH (job, &domains->jobs, queue)
-		if (job->realised == realised)
-			job->realised = LIST_NEXT(realised, of_port);
+	for (unsigned int i = 0; i < 2; i++)
+		TAILQ_FOREACH (job, lists[i], queue)
+			if (job->realised == realised)
+				job->realised = LIST_NEXT(realised, of_port);
 }
