@@ -250,6 +250,7 @@ static void free_session(struct served_session *session)
 	struct speaker *speaker = session->domain->speaker;
 
 	TAILQ_REMOVE(&speaker->sessions, session, link);
+	speaker->session_count--;
 	table_remove(&speaker->speakers->sessions, session);
 	policy_clear(&session->import);
 	policy_clear(&session->export);
@@ -368,6 +369,7 @@ int speakers_session_set(
 		session->id = declared->id;
 		session->domain = domain;
 		TAILQ_INSERT_TAIL(&domain->speaker->sessions, session, link);
+		domain->speaker->session_count++;
 		table_add(&speakers->sessions, session);
 	}
 	take_declaration(session, declared);

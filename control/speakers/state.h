@@ -105,6 +105,9 @@ struct speaker {
 	struct event *poll;  // timer: once a second
 	enum speaker_step step;
 	bool dirty;       // something declared is not in effect
+	bool writing;     // in slices: what is rendered, or takes effect
+	uint64_t gather_until; // first declaration of a burst, and a moment
+	unsigned int session_count;
 	bool closing;     // nobody is to be told anything any more
 	char trouble[96]; // why the last try failed, "" = it did not
 	void *own;        // of the kind
@@ -118,11 +121,11 @@ struct speaker_ops {
 		struct speaker *speaker); // what runs goes on; questions are answered with an error
 	// What cannot be put into a configuration, or makes no session. 0 or an error.
 	int (*accepts)(const struct speaker_session *session, struct api_error *error);
-	// Declared -> what the daemon would read, beside what it reads now. 0 or -errno: tried again.
+	// Declared -> what the daemon would read, beside what it reads now. 0, 1 = there is more to do, or -errno: tried again.
 	int (*render)(struct speaker *speaker);
 	// Lets the daemon's own parser read it; the answer is steps_checked(). 0 or -errno.
 	int (*check)(struct speaker *speaker);
-	// It takes effect; the answer is steps_told().
+	// It takes effect; the answer is steps_told(), or steps_tell_more(): called again in the next turn.
 	void (*tell)(struct speaker *speaker);
 	// Whether an earlier life's files announce the group.
 	bool (*announces)(
@@ -176,6 +179,7 @@ void steps_due(int fd, short what, void *ctx);
 // The parser's answer; NULL = accepted. blamed: whose part it was, NULL = not known.
 void steps_checked(struct speaker *speaker, const char *complaint, struct served_session *blamed);
 void steps_told(struct speaker *speaker, const char *complaint); // NULL = in effect
+void steps_tell_more(struct speaker *speaker);
 void steps_end(struct speaker *speaker);                         // it is about to close
 
 // ending.c: daemons that are being stopped

@@ -7,11 +7,13 @@
 //	        text, if any, stays in use), its owner is told, and the rest is tried again
 //	TELL    files renamed into place; the daemon takes them over, or is not there and is started
 //
-// Declarations come in bursts, so the first step waits a moment for more. What fails is tried again every second,
-// and logged when the reason is another one.
+// Declarations come in bursts, so the first step waits until none has come for a moment - at the longest for as long as
+// the parser takes for what there is. What is much is written and renamed in slices. What fails is tried again every
+// second, and logged when the reason is another one.
 
 #include "control/speakers/state.h"
 
+#include "control/base/clock.h"
 #include "control/base/log.h"
 #include "control/speakers/files.h"
 
@@ -20,7 +22,7 @@
 
 #include <event2/event.h>
 
-enum { GATHER_MS = 30, RETRY_MS = 1000, ENDING_MS = 100, CHECKS_MAX = 4 };
+enum { GATHER_MS = 30, GATHER_SESSION_US = 1000, RETRY_MS = 1000, ENDING_MS = 100, CHECKS_MAX = 4 };
 
 static void apply_after(struct speaker *speaker, unsigned int ms)
 {
@@ -31,7 +33,14 @@ static void apply_after(struct speaker *speaker, unsigned int ms)
 
 void steps_changed(struct speaker *speaker)
 {
-	if (speaker->dirty || speaker->closing)
+	uint64_t now = clock_ns();
+
+	if (speaker->closing)
+		return;
+	if (!speaker->dirty)
+		speaker->gather_until = now + GATHER_MS * 1000000ull;
+	else if (speaker->writing || now > speaker->gather_until +
+						    speaker->session_count * GATHER_SESSION_US * 1000ull)
 		return;
 	speaker->dirty = true;
 	if (speaker->step == STEP_IDLE)
@@ -75,9 +84,14 @@ static void start_check(struct speaker *speaker)
 {
 	char reason[96];
 
-	speaker->dirty = false;
 	speaker->step = STEP_IDLE;
 	int result = speaker->ops->render(speaker);
+	speaker->writing = result > 0;
+	if (result > 0) {
+		apply_after(speaker, 0);
+		return;
+	}
+	speaker->dirty = false;
 	if (result == 0) {
 		speaker->step = STEP_CHECK;
 		speaker->speakers->checks++;
@@ -98,6 +112,11 @@ void steps_due(int fd, short what, void *ctx)
 	struct speaker *speaker = ctx;
 	struct speakers *speakers = speaker->speakers;
 
+	if (speaker->step == STEP_TELL && speaker->writing) {
+		speaker->writing = false;
+		speaker->ops->tell(speaker);
+		return;
+	}
 	if (speaker->step != STEP_IDLE && speaker->step != STEP_WAIT)
 		return;
 	if (speaker->step == STEP_WAIT)
@@ -164,6 +183,12 @@ void steps_checked(struct speaker *speaker, const char *complaint, struct served
 	}
 	speaker->step = STEP_TELL;
 	speaker->ops->tell(speaker);
+}
+
+void steps_tell_more(struct speaker *speaker)
+{
+	speaker->writing = true;
+	apply_after(speaker, 0);
 }
 
 void steps_told(struct speaker *speaker, const char *complaint)

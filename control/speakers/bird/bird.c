@@ -85,6 +85,10 @@ static void on_checked(void *ctx, int status, const char *output)
 
 static int check(struct speaker *speaker)
 {
+	if (!config_is_new(speaker)) { // it was accepted before
+		steps_checked(speaker, NULL, NULL);
+		return 0;
+	}
 	struct bird *bird = speaker->own;
 	char path[560];
 	const char *const argv[] = {"bird", "-p", "-c", path, NULL};
@@ -111,7 +115,8 @@ static void on_configured(void *ctx, int error, unsigned int code, const char *t
 		reason_of(text, reason);
 		steps_told(speaker, reason);
 	} else {
-		bird->told = true;
+		bird->told = bird->configured = true;
+		bird->doubtful = false;
 		settle_after(bird, SETTLE_MS);
 	}
 }
@@ -130,11 +135,15 @@ static void on_settled(void *ctx, int error, unsigned int code, const char *text
 	struct speaker *speaker = ctx;
 	struct bird *bird = speaker->own;
 
-	if (error == -ECANCELED || speaker->step != STEP_TELL)
+	if (error == -ECANCELED)
 		return;
-	if (error == 0 && bird->in_progress)
+	if (error == 0 && bird->in_progress) {
 		settle_after(bird, SETTLING_MS);
-	else
+		return;
+	}
+	if (error == 0 && bird->told && !bird->doubtful && bird->asked == bird->changes)
+		config_told(speaker);
+	if (speaker->step == STEP_TELL && bird->configured)
 		steps_told(speaker, NULL);
 }
 
@@ -145,6 +154,7 @@ static void on_settle(evutil_socket_t fd, short what, void *ctx)
 	struct bird *bird = speaker->own;
 
 	bird->in_progress = false;
+	bird->asked = bird->changes;
 	if (birdc_command(bird->control, "show status", settle_line, on_settled, speaker) != 0)
 		on_settled(speaker, -ENOTCONN, 0, "");
 }
@@ -168,6 +178,11 @@ static void bird_tell(struct speaker *speaker)
 	int err = config_commit(speaker, &changed);
 
 	bird->told = !changed;
+	bird->configured = false;
+	if (err > 0) {
+		steps_tell_more(speaker);
+		return;
+	}
 	if (err != 0) {
 		snprintf(reason, sizeof(reason), "files cannot be written: %s", strerror(-err));
 		steps_told(speaker, reason);
@@ -179,6 +194,15 @@ static void bird_tell(struct speaker *speaker)
 		return;
 	}
 	configure(speaker);
+}
+
+// Commands that change what runs as the files say. After a refusal only `configure` makes the two one again.
+static void on_changed(void *ctx, int error, unsigned int code, const char *text)
+{
+	struct bird *bird = ctx;
+
+	if (error == 0 && code >= 8000)
+		bird->doubtful = true;
 }
 
 static void bird_toggle(
@@ -194,7 +218,7 @@ static void bird_toggle(
 		render_group(name, domain->id, group->id, family);
 		snprintf(command, sizeof(command), "%s %s", group->up ? "enable" : "disable", name);
 		if (count > 0)
-			birdc_command(bird->control, command, NULL, NULL, NULL);
+			birdc_command(bird->control, command, NULL, on_changed, bird);
 	}
 	if (birdc_ready(bird->control) && speaker->step != STEP_TELL)
 		settle_after(bird, SETTLE_MS);
@@ -294,8 +318,10 @@ static void on_control(void *ctx, bool up)
 	bird->connected = true;
 	// An earlier culvertd may have ended between writing the files and saying so.
 	if (!bird->told && bird->written && speaker->step == STEP_IDLE && !speaker->dirty &&
-		birdc_command(bird->control, "configure", NULL, NULL, NULL) == 0)
+		birdc_command(bird->control, "configure", NULL, on_changed, bird) == 0) {
 		bird->told = true;
+		settle_after(bird, SETTLE_MS);
+	}
 	session_poll(speaker);
 }
 
@@ -386,6 +412,7 @@ static int bird_open(struct speaker *speaker)
 	if (speaker_is_ending(speaker->speakers, speaker->directory))
 		return 0; // what is there is of another, and goes
 	bird->written = !files_gone(speaker);
+	bird->told = bird->written && config_was_told(speaker);
 	birdc_connect(bird->control);
 	return 0;
 }

@@ -18,17 +18,26 @@ struct bird {
 	struct bird_reader *reader; // of session states
 	bool written;               // the daemon may start: its files are complete
 	bool told;                  // the daemon has read the files as they are
+	bool configured;            // it has taken over what it is being told
 	bool connected;             // it has been, in our life
 	bool polling;               // `show protocols` is on its way
 	bool in_progress;           // heard while asking: the change is still under way
+	bool doubtful;              // it refused a command: perhaps it is not as the files say
+	unsigned int changes;       // of the files
+	unsigned int asked;         // changes when it was asked whether it is done
 	unsigned int polls;
 	uint64_t launched; // clock of the last start, ns
 };
 
 // config.c: the instance's files. 0 or -errno.
-int config_write(struct speaker *speaker); // renders what is stale, writes new files beside the old
-// The new files have been checked and take effect. *changed is set if one of them is another than before.
+// Renders what is stale, writes new files beside the old. 1 = there is more to do.
+int config_write(struct speaker *speaker);
+bool config_is_new(const struct speaker *speaker); // what was rendered is not what is in use
+// The new files have been checked and take effect. *changed is set if one of them is another than before. 1 = there is
+// more to do.
 int config_commit(struct speaker *speaker, bool *changed);
+void config_told(struct speaker *speaker); // the daemon has read the files that are in use
+bool config_was_told(const struct speaker *speaker);
 int config_toggle(
 	struct speaker *speaker, struct served_domain *domain); // only groups' states changed
 bool config_announces(const struct speaker *speaker, const struct served_domain *domain,

@@ -11,11 +11,15 @@
 // Files of an earlier life stay in use until speakers_sweep() where nobody has said anything better yet: that of a
 // session that is not declared, that of a domain whose announcements have not been said. And what was declared after
 // the texts were rendered, while the parser read them, is included as it lies there. So a culvertd that comes again to an
-// unchanged model renders the texts that are there, and the daemon is told nothing that takes a protocol away.
+// unchanged model renders the texts that are there, and the daemon is told nothing that takes a protocol away. That it has
+// read them is a file too, bird.told, which goes before one of them changes: neither parser nor daemon reads them again.
+//
+// An edge may have thousands of files: writing and renaming stop when the turn is over, and go on in the next.
 
 #include "control/speakers/bird/bird.h"
 
 #include "control/base/array.h"
+#include "control/base/clock.h"
 #include "control/speakers/bird/render.h"
 #include "control/speakers/files.h"
 
@@ -27,6 +31,8 @@
 #include <string.h>
 
 enum { NAME_BYTES = 48 };
+#define SLICE_NS 2000000u
+static const char told[] = "bird.told";
 
 // What the files are of.
 enum part { PART_DOMAIN, PART_SESSION };
@@ -83,6 +89,14 @@ static int write_new(const struct speaker *speaker, struct speaker_file *file, e
 	return err;
 }
 
+static void will_change(const struct speaker *speaker)
+{
+	struct bird *bird = speaker->own;
+
+	bird->changes++;
+	files_remove(speaker->directory, told);
+}
+
 static int rename_new(const struct speaker *speaker, struct speaker_file *file, enum part part,
 	uint32_t id, bool *changed)
 {
@@ -91,6 +105,7 @@ static int rename_new(const struct speaker *speaker, struct speaker_file *file, 
 	if (!speaker_file_is_new(file))
 		return 0;
 	*changed = true;
+	will_change(speaker);
 	file_name(from, part, id, ".new");
 	file_name(to, part, id, "");
 	int err = files_rename(speaker->directory, from, to);
@@ -233,29 +248,45 @@ static bool keeps_earlier(const struct speaker *speaker, struct served_domain *d
 	return domain->file.there;
 }
 
-static int write_domains(struct speaker *speaker)
+static int write_domains(struct speaker *speaker, uint64_t end)
 {
 	struct served_domain *domain;
 	int err = 0;
 
 	TAILQ_FOREACH (domain, &speaker->domains, link)
-		if (domain->file.stale && err == 0 && !keeps_earlier(speaker, domain))
+		if (domain->file.stale && err == 0 && !keeps_earlier(speaker, domain)) {
+			if (clock_ns() > end)
+				return 1;
 			err = write_new(speaker, &domain->file, PART_DOMAIN, domain->id,
 				render_domain(domain));
+		}
+	return err;
+}
+
+static int write_sessions(struct speaker *speaker, uint64_t end)
+{
+	struct served_session *session;
+	int err = 0;
+
+	TAILQ_FOREACH (session, &speaker->sessions, link)
+		if (session->file.stale && err == 0) {
+			if (clock_ns() > end)
+				return 1;
+			err = write_new(speaker, &session->file, PART_SESSION, session->id,
+				render_session(session));
+		}
 	return err;
 }
 
 int config_write(struct speaker *speaker)
 {
-	struct served_session *session;
+	uint64_t end = clock_ns() + SLICE_NS;
 	int err = files_make_directory(speaker->directory);
 
 	if (err == 0)
-		err = write_domains(speaker);
-	TAILQ_FOREACH (session, &speaker->sessions, link)
-		if (session->file.stale && err == 0)
-			err = write_new(speaker, &session->file, PART_SESSION, session->id,
-				render_session(session));
+		err = write_domains(speaker, end);
+	if (err == 0)
+		err = write_sessions(speaker, end);
 	return err != 0 ? err : write_main(speaker);
 }
 
@@ -269,6 +300,23 @@ static bool is_there(const struct speaker *speaker, const char *name, const char
 	return same;
 }
 
+bool config_is_new(const struct speaker *speaker)
+{
+	const struct served_session *session;
+	const struct served_domain *domain;
+
+	TAILQ_FOREACH (domain, &speaker->domains, link)
+		if (speaker_file_is_new(&domain->file))
+			return true;
+	TAILQ_FOREACH (session, &speaker->sessions, link)
+		if (speaker_file_is_new(&session->file))
+			return true;
+	char *text = main_text(speaker, false);
+	bool same = text != NULL && is_there(speaker, "bird.conf", text);
+	free(text);
+	return !same;
+}
+
 static int commit_main(const struct speaker *speaker, bool *changed)
 {
 	char *text = main_text(speaker, false);
@@ -280,6 +328,7 @@ static int commit_main(const struct speaker *speaker, bool *changed)
 		files_remove(speaker->directory, "bird.conf.new");
 	} else {
 		*changed = true;
+		will_change(speaker);
 		err = files_write(speaker->directory, "bird.conf.new", text);
 		if (err == 0)
 			err = files_rename(speaker->directory, "bird.conf.new", "bird.conf");
@@ -288,21 +337,51 @@ static int commit_main(const struct speaker *speaker, bool *changed)
 	return err;
 }
 
-int config_commit(struct speaker *speaker, bool *changed)
+static int rename_files(struct speaker *speaker, uint64_t end, bool *changed)
 {
 	struct served_session *session;
 	struct served_domain *domain;
-	// What was toggled while the parser read: the word of now, not the one it saw.
-	int err = write_domains(speaker);
+	int err = 0;
 
 	TAILQ_FOREACH (domain, &speaker->domains, link)
-		if (err == 0)
+		if (err == 0 && speaker_file_is_new(&domain->file)) {
+			if (clock_ns() > end)
+				return 1;
 			err = rename_new(speaker, &domain->file, PART_DOMAIN, domain->id, changed);
+		}
 	TAILQ_FOREACH (session, &speaker->sessions, link)
-		if (err == 0)
+		if (err == 0 && speaker_file_is_new(&session->file)) {
+			if (clock_ns() > end)
+				return 1;
 			err = rename_new(
 				speaker, &session->file, PART_SESSION, session->id, changed);
+		}
+	return err;
+}
+
+int config_commit(struct speaker *speaker, bool *changed)
+{
+	uint64_t end = clock_ns() + SLICE_NS;
+	// What was toggled while the parser read: the word of now, not the one it saw.
+	int err = write_domains(speaker, end);
+
+	if (err == 0)
+		err = rename_files(speaker, end, changed);
 	return err != 0 ? err : commit_main(speaker, changed);
+}
+
+void config_told(struct speaker *speaker)
+{
+	files_write(speaker->directory, told, "");
+}
+
+bool config_was_told(const struct speaker *speaker)
+{
+	char *text = files_read(speaker->directory, told);
+	bool was = text != NULL;
+
+	free(text);
+	return was;
 }
 
 int config_toggle(struct speaker *speaker, struct served_domain *domain)
