@@ -346,15 +346,19 @@ void sweeps_note(struct sweeps *s, uint16_t type, const void *record)
 {
 	uint32_t scope = scope_of(type);
 	struct mark m = mark_of(type, record);
-	struct sweep *w;
+	struct sweep **at, *w;
 
 	if (!scope)
 		return;
 	if (s->doomed.count)
 		reprieve(&s->doomed, &m);
-	w = *find(s, scope, scope == WIRE_SCOPE_ROUTES ? m.id : 0);
+	at = find(s, scope, scope == WIRE_SCOPE_ROUTES ? m.id : 0);
+	w = *at;
 	if (w == NULL)
 		return;
+	*at = w->next; // to the front: what comes next is mostly of the same
+	w->next = s->open;
+	s->open = w;
 	w->arrived++;
 	if (marks_add(&w->marks, &m))
 		w->broken = true;

@@ -93,7 +93,7 @@ void dataplane_disconnect(struct dataplane *d, const char *reason, long retry_ms
 		landed(d);
 	}
 	d->phase = PHASE_OFF;
-	d->open = NULL;
+	d->opened = 0;
 	records_stop(d->records);
 	dataplane_set_state(d, DATAPLANE_DOWN);
 	event_del(d->again);
@@ -316,7 +316,8 @@ static void on_ack(struct dataplane *d)
 	} else {
 		struct flight done = *flight;
 		landed(d);
-		answer_other(d, &done, failures > 0 ? failure[0].error : 0);
+		for (unsigned int i = 0; i == 0 || (i < failures && d->link != NULL); i++)
+			answer_other(d, &done, failures > 0 ? failure[i].error : 0);
 	}
 	if (d->link == NULL)
 		return;

@@ -10,6 +10,7 @@
 #include <event2/event.h>
 
 #define MESSAGES_PER_TURN 64
+#define VRFS_AT_ONCE      64
 #define TURN_NS           2000000u // of the route thread, then others have theirs
 
 enum phase {
@@ -74,8 +75,8 @@ struct dataplane {
 	uint32_t *read_vrf; // whose routes are to be read back
 	unsigned int read_vrfs;
 	uint64_t sweep_count;
-	struct vrf *open; // its sweep is open
-	uint32_t open_vrf;
+	struct vrf *open[VRFS_AT_ONCE]; // their sweeps are open
+	unsigned int opened;
 	struct table hosts;
 	TAILQ_HEAD(, host) host_queue;
 	TAILQ_HEAD(, released) releases;

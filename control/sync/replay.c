@@ -111,7 +111,7 @@ bool replay_read_more(struct dataplane *d)
 
 // --- sweeps --------------------------------------------------------------------------------------------
 
-static bool send_begin(struct dataplane *d, uint32_t scope, uint32_t vrf)
+static struct wire_begin begin_of(const struct dataplane *d, uint32_t scope, uint32_t vrf)
 {
 	struct wire_begin begin = {.revision = d->revision,
 		.scope = scope,
@@ -119,14 +119,61 @@ static bool send_begin(struct dataplane *d, uint32_t scope, uint32_t vrf)
 		.flags = d->force ? WIRE_FORCE : 0};
 
 	memcpy(begin.store, d->store, sizeof(begin.store));
+	return begin;
+}
+
+static bool send_begin(struct dataplane *d, uint32_t scope)
+{
+	const struct wire_begin begin = begin_of(d, scope, 0);
+
 	d->sweep_count = 0;
 	return replay_message(d, WIRE_BEGIN, &begin);
 }
 
-static bool send_end(struct dataplane *d, uint32_t scope, uint32_t vrf)
+static bool send_end(struct dataplane *d, uint32_t scope)
 {
-	const struct wire_end end = {.count = d->sweep_count, .scope = scope, .vrf = vrf};
+	const struct wire_end end = {.count = d->sweep_count, .scope = scope};
 	return replay_message(d, WIRE_END, &end);
+}
+
+static bool send_other(struct dataplane *d)
+{
+	if (!send_message(d, NULL, 0))
+		return false;
+	note_flight(d, NULL, NULL);
+	return true;
+}
+
+// VRFs are swept several at a time: with thousands of them it is the messages that cost.
+static bool send_begin_vrfs(struct dataplane *d)
+{
+	struct vrf *vrf;
+
+	wire_message_start(&d->out, WIRE_BEGIN, 0);
+	while (d->opened < VRFS_AT_ONCE && (vrf = TAILQ_FIRST(&d->records->ready)) != NULL) {
+		const struct wire_begin begin = begin_of(d, WIRE_SCOPE_ROUTES, vrf->id);
+		wire_message_add(&d->out, &begin);
+		records_vrf_open(d->records, vrf);
+		vrf->said = 0;
+		d->open[d->opened++] = vrf;
+	}
+	return send_other(d);
+}
+
+static bool send_end_vrfs(struct dataplane *d)
+{
+	unsigned int count = d->opened;
+
+	d->opened = 0;
+	wire_message_start(&d->out, WIRE_END, 0);
+	for (unsigned int i = 0; i < count; i++) {
+		const struct wire_end end = {.count = d->open[i]->said,
+			.scope = WIRE_SCOPE_ROUTES,
+			.vrf = d->open[i]->id};
+		wire_message_add(&d->out, &end);
+		records_vrf_swept(d->records, d->open[i]);
+	}
+	return send_other(d);
 }
 
 // Whether a SET belongs to the open sweep.
@@ -222,8 +269,8 @@ static void add_route(struct dataplane *d, struct route *route, bool deletes)
 
 	if (deletes)
 		wire.group = 0;
-	else if (route->vrf == d->open)
-		d->sweep_count++;
+	else if (route->vrf->phase == VRF_OPEN)
+		route->vrf->said++;
 	wire_message_add(&d->out, &wire);
 	route_taken(d->records, route);
 }
@@ -331,34 +378,24 @@ static struct record_queue *next_delete(struct dataplane *d)
 // All SETs are out: closes the sweep that is open, or begins the next. False: there is none to begin.
 static bool next_sweep(struct dataplane *d)
 {
-	struct vrf *vrf;
-
 	if (d->phase == PHASE_CONFIGURATION) {
 		if (d->records->settling)
 			return false; // not all of it is in the ledger yet
 		d->phase = PHASE_ROUTES;
-		return send_end(d, WIRE_SCOPE_CONFIGURATION, 0);
+		return send_end(d, WIRE_SCOPE_CONFIGURATION);
 	}
-	if (d->open != NULL) {
-		uint32_t id = d->open->id;
-		records_vrf_swept(d->records, d->open);
-		d->open = NULL;
-		return send_end(d, WIRE_SCOPE_ROUTES, id);
-	}
+	if (d->opened > 0)
+		return send_end_vrfs(d);
 	if (d->phase == PHASE_HOPS) {
 		d->phase = PHASE_DONE;
-		return send_end(d, WIRE_SCOPE_NEXTHOPS, 0);
+		return send_end(d, WIRE_SCOPE_NEXTHOPS);
 	}
-	vrf = TAILQ_FIRST(&d->records->ready);
-	if (vrf != NULL) {
-		records_vrf_open(d->records, vrf);
-		d->open = vrf;
-		return send_begin(d, WIRE_SCOPE_ROUTES, vrf->id);
-	}
+	if (!TAILQ_EMPTY(&d->records->ready))
+		return send_begin_vrfs(d);
 	if (d->phase == PHASE_ROUTES && d->records->unswept == 0) {
 		d->phase = PHASE_HOPS;
 		records_requeue_hops(d->records);
-		return send_begin(d, WIRE_SCOPE_NEXTHOPS, 0);
+		return send_begin(d, WIRE_SCOPE_NEXTHOPS);
 	}
 	return false;
 }
@@ -439,7 +476,7 @@ static bool clear_another_store(struct dataplane *d)
 		return true;
 	log_info("sync", "what another store configured in the data plane is taken away");
 	for (unsigned int i = 0; i < sizeof(scopes) / sizeof(scopes[0]); i++)
-		if (!send_begin(d, scopes[i], 0) || !send_end(d, scopes[i], 0))
+		if (!send_begin(d, scopes[i]) || !send_end(d, scopes[i]))
 			return false;
 	return true;
 }
@@ -450,6 +487,6 @@ void replay_start(struct dataplane *d)
 	if (!clear_another_store(d))
 		return;
 	d->phase = PHASE_CONFIGURATION;
-	send_begin(d, WIRE_SCOPE_CONFIGURATION, 0);
+	send_begin(d, WIRE_SCOPE_CONFIGURATION);
 	dataplane_wake(d);
 }

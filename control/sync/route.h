@@ -64,6 +64,7 @@ struct vrf {
 	struct route_key cursor; // of the walk: the last that was said
 	unsigned int routes;     // that the ledger refers to
 	unsigned int there;      // the data plane said that it has them
+	uint64_t said;           // in the sweep that is open
 	void *owner;
 	TAILQ_ENTRY(vrf) ready, walk;
 };

@@ -229,19 +229,28 @@ static int delete_record(struct fake_dataplane *fake, uint16_t set_type, const v
 	return -ENOENT;
 }
 
-static bool in_scope(const struct fake_dataplane *fake, uint16_t type, const void *value)
+static bool in_scope(const struct fake_sweep *sweep, uint16_t type, const void *value)
 {
 	switch (type) {
 	case WIRE_ROUTE_SET:
-		return fake->sweep.scope == WIRE_SCOPE_ROUTES &&
-		       ((const struct wire_route *)value)->vrf == fake->sweep.vrf;
+		return sweep->scope == WIRE_SCOPE_ROUTES &&
+		       ((const struct wire_route *)value)->vrf == sweep->vrf;
 	case WIRE_NEIGHBOR_SET:
 	case WIRE_PATH_SET:
 	case WIRE_GROUP_SET:
-		return fake->sweep.scope == WIRE_SCOPE_NEXTHOPS;
+		return sweep->scope == WIRE_SCOPE_NEXTHOPS;
 	default:
-		return fake->sweep.scope == WIRE_SCOPE_CONFIGURATION;
+		return sweep->scope == WIRE_SCOPE_CONFIGURATION;
 	}
+}
+
+// The one that is open, or (scope 0) a place for another.
+static struct fake_sweep *sweep_of(struct fake_dataplane *fake, uint32_t scope, uint32_t vrf)
+{
+	for (unsigned int i = 0; i < FAKE_SWEEPS; i++)
+		if (fake->sweep[i].scope == scope && fake->sweep[i].vrf == vrf)
+			return &fake->sweep[i];
+	return NULL;
 }
 
 static int begin(struct fake_dataplane *fake, const struct wire_begin *record)
@@ -252,13 +261,14 @@ static int begin(struct fake_dataplane *fake, const struct wire_begin *record)
 		return fake->refuse_begin;
 	memcpy(fake->store, record->store, sizeof(fake->store));
 	fake->revision = record->revision;
-	fake->sweep.open = true;
-	fake->sweep.force = record->flags & WIRE_FORCE;
-	fake->sweep.scope = record->scope;
-	fake->sweep.vrf = record->vrf;
-	fake->sweep.arrived = 0;
+	struct fake_sweep *sweep = sweep_of(fake, 0, 0);
+	assert_non_null(sweep);
+	*sweep = (struct fake_sweep){.force = record->flags & WIRE_FORCE,
+		.scope = record->scope,
+		.vrf = record->vrf};
 	for (unsigned int i = 0; i < fake->count; i++)
-		fake->record[i].marked = false;
+		if (in_scope(sweep, fake->record[i].type, fake->record[i].value))
+			fake->record[i].marked = false;
 	return 0;
 }
 
@@ -283,23 +293,24 @@ static void doom_routes(struct fake_dataplane *fake)
 
 static int end(struct fake_dataplane *fake, const struct wire_end *record)
 {
-	if (!fake->sweep.open)
+	struct fake_sweep *open = sweep_of(fake, record->scope, record->vrf);
+	if (open == NULL)
 		return -ENOENT;
-	fake->sweep.open = false;
-	if (record->count != fake->sweep.arrived || record->scope != fake->sweep.scope ||
-		record->vrf != fake->sweep.vrf)
+	const struct fake_sweep sweep = *open;
+	*open = (struct fake_sweep){0};
+	if (record->count != sweep.arrived)
 		return -EBADMSG;
 	unsigned int going = 0, all = 0;
 	for (unsigned int i = 0; i < fake->count; i++) {
 		all += fake->record[i].type == WIRE_INTERFACE_SET;
 		going += fake->record[i].type == WIRE_INTERFACE_SET && !fake->record[i].marked;
 	}
-	if (fake->guard && !fake->sweep.force && record->scope == WIRE_SCOPE_CONFIGURATION &&
+	if (fake->guard && !sweep.force && record->scope == WIRE_SCOPE_CONFIGURATION &&
 		going > 16 && going * 10 > all)
 		return -EPERM;
 	for (unsigned int i = 0; i < fake->count; i++)
 		if (!fake->record[i].marked &&
-			in_scope(fake, fake->record[i].type, fake->record[i].value))
+			in_scope(&sweep, fake->record[i].type, fake->record[i].value))
 			fake->record[i].doomed = true;
 	doom_routes(fake);
 	// What is still in use waits for a later END.
@@ -432,8 +443,9 @@ static int apply(struct fake_dataplane *fake, struct wire_message *in, const voi
 		return -ESTALE;
 	if (type & 1)
 		return delete_record(fake, type - 1, record);
-	if (fake->sweep.open && in_scope(fake, type, record))
-		fake->sweep.arrived++;
+	for (unsigned int i = 0; i < FAKE_SWEEPS; i++)
+		fake->sweep[i].arrived +=
+			fake->sweep[i].scope != 0 && in_scope(&fake->sweep[i], type, record);
 	return set(fake, type, record);
 }
 
@@ -484,7 +496,7 @@ static void handle(struct fake_dataplane *fake, struct wire_message *in)
 	}
 	wire_message_start(&ack, WIRE_ACK, in->header.seq + (fake->wrong_acks ? 7 : 0));
 	if (in->header.type == WIRE_INTERFACE_EXCHANGE) {
-		assert_false(fake->sweep.open && fake->sweep.scope == WIRE_SCOPE_CONFIGURATION);
+		assert_null(sweep_of(fake, WIRE_SCOPE_CONFIGURATION, 0));
 		exchange(fake, in, &ack);
 		reply(fake, &ack);
 		return;
@@ -541,7 +553,7 @@ void fake_hang_up(struct fake_dataplane *fake)
 {
 	wire_link_close(fake->link);
 	fake->link = NULL;
-	fake->sweep.open = false;
+	memset(fake->sweep, 0, sizeof(fake->sweep));
 }
 
 void fake_start(struct fake_dataplane *fake, const char *path)

@@ -98,6 +98,13 @@ struct fake_record {
 	_Alignas(8) uint8_t value[128];
 };
 
+enum { FAKE_SWEEPS = 64 };
+struct fake_sweep {
+	bool force;
+	uint32_t scope, vrf; // scope 0: not open
+	uint64_t arrived;
+};
+
 struct fake_dataplane {
 	char path[108];
 	struct wire_listener *listener;
@@ -111,12 +118,7 @@ struct fake_dataplane {
 	struct fake_record record[8192];
 	uint8_t store[16];
 	uint64_t revision;
-	struct {
-		bool open;
-		bool force;
-		uint32_t scope, vrf;
-		uint64_t arrived;
-	} sweep;
+	struct fake_sweep sweep[FAKE_SWEEPS]; // those that are open
 	bool guard;       // refuse to delete more than 10 % and 16 interfaces, as the real one does
 	int refuse_begin; // answer to BEGIN, 0 = take it
 	int refuse_type;  // SETs of this type are refused with ENOSPC
