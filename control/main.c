@@ -309,8 +309,8 @@ static int run(struct daemon *daemon)
 		log_number("revision", (int64_t)service_revision(daemon->service)),
 		log_text("socket", daemon->node->socket));
 	struct thread *const watched[] = {daemon->route, daemon->store};
-	struct notify *notify = notify_ready(daemon->main, watched, 2, daemon->node->edge,
-		service_revision(daemon->service));
+	struct notify *notify = notify_ready(
+		daemon->main, watched, 2, daemon->node->edge, service_revision(daemon->service));
 	thread_run(daemon->main);
 	notify_stopping(notify);
 	if (result == 0) {
@@ -358,6 +358,7 @@ static int check(const char *path, const struct node *node)
 
 	if (text == NULL) {
 		fprintf(stderr, "error: cannot read %s: %s\n", path, strerror(errno));
+		status = api_code_exit(API_NOT_FOUND);
 	} else if (findings == NULL || empty == NULL ||
 		   model_parse(empty, text, length, path, &model, findings) != 0) {
 		char *shown = findings != NULL ? findings_text(findings, path) : NULL;

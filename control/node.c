@@ -224,9 +224,9 @@ static char *read_whole(const char *path, size_t *length, struct api_error *erro
 	if (in)
 		fclose(in);
 	if (failed || *length > 1u << 20) {
-		api_fail(error, API_INVALID, "give the node file with --config",
-			"cannot read the node file %s: %s", path,
-			failed ? strerror(saved) : "it is larger than 1 MiB");
+		api_fail(error, failed && saved == ENOENT ? API_NOT_FOUND : API_INVALID,
+			"give the node file with --config", "cannot read the node file %s: %s",
+			path, failed ? strerror(saved) : "it is larger than 1 MiB");
 		free(text);
 		return NULL;
 	}

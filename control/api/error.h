@@ -23,6 +23,23 @@
 	X(INTERNAL,    "internal",    -32603, 1)
 // clang-format on
 
+// What the exit status of culvertctl and culvertd means; help and culvertctl(8) are printed from it.
+// X(status, meaning)
+// clang-format off
+#define API_EXITS(X) \
+	X(0,  "ok") \
+	X(1,  "refused, or what was asked after is not well") \
+	X(2,  "usage") \
+	X(3,  "not found") \
+	X(4,  "culvertd is unreachable, or no data plane is connected that could tell") \
+	X(5,  "denied") \
+	X(6,  "invalid configuration") \
+	X(7,  "conflict: another revision, or another culvertd has the store or the socket") \
+	X(8,  "time-out") \
+	X(10, "config diff found changes")
+// clang-format on
+#define API_EXIT_CHANGES 10
+
 #define API_ERROR_ENUM(symbol, name, rpc, exit) API_##symbol,
 enum api_code { API_ERRORS(API_ERROR_ENUM) };
 #undef API_ERROR_ENUM

@@ -125,7 +125,7 @@
 //             "drift_last": "",                // what was put back last, "route 10.9.0.0/16 table 254 removed"
 //             "speakers_pending": 0,           // BGP daemons that have not yet taken over what is configured
 //             "quarantined": 0},
-//  "circuits": {"up": 1, "degraded": 1, "down": 0, "disabled": 0, "partial": 0},
+//  "circuits": {"up": 1, "degraded": 1, "down": 0, "disabled": 0, "partial": 0, "unknown": 0},
 //  "sessions": {"established": 2, "static": 0, "down": 0},    // static: up, no BGP is spoken
 //  "routes": {"learned": 12, "rejected": 2, "held": 0, "installed": 42},   // installed: null without a data plane
 //  "problems": [{"object": "circuit/acme-ams-01", "message": "secondary link on ams2 is unknown", "hint": "" }]}

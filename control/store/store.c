@@ -149,19 +149,20 @@ const char *column_text(sqlite3_stmt *statement, int column)
 int store_fail(struct store *store, struct api_error *error, const char *doing)
 {
 	int code = sqlite3_errcode(store->db) & 0xff;
+	bool busy = code == SQLITE_BUSY || code == SQLITE_LOCKED;
 	const char *hint = NULL;
 
 	if (code == SQLITE_FULL)
 		hint = "make room on its file system";
 	else if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
 		hint = "restore it from a backup, or move it away and apply the configuration file";
-	else if (code == SQLITE_BUSY || code == SQLITE_LOCKED)
+	else if (busy)
 		hint = "only one culvertd may use a store; stop the other or give another path";
 	else if (code == SQLITE_READONLY || code == SQLITE_CANTOPEN || code == SQLITE_PERM)
 		hint = "it must belong to culvertd's user, on a file system that can be written";
-	return api_fail(error, API_REFUSED, hint, "%s the store %s: %s", doing, store->path,
-		code == SQLITE_BUSY || code == SQLITE_LOCKED ? "another process has it open"
-							     : sqlite3_errmsg(store->db));
+	return api_fail(error, busy ? API_CONFLICT : API_REFUSED, hint, "%s the store %s: %s",
+		doing, store->path,
+		busy ? "another process has it open" : sqlite3_errmsg(store->db));
 }
 
 // --- opening -------------------------------------------------------------------------------------------

@@ -146,6 +146,92 @@ def test_dataplane_says_what_is_wrong_at_start(lab, more, port, word):
     assert seconds < 5
 
 
+def other_node(lab, name, **changes):
+    """The lab's node file with another store, or another socket."""
+    with open(lab.node_path) as f:
+        text = f.read()
+    for old, new in changes.values():
+        assert old in text
+        text = text.replace(old, new)
+    path = os.path.join(lab.dir, name)
+    with open(path, "w") as f:
+        f.write(text)
+    return path
+
+
+def culvertd(lab, *words):
+    return run("ip", "netns", "exec", lab.edge.name, lab.program("control/culvertd"), *words, check=False)
+
+
+def test_exit_statuses_are_those_of_the_manual(lab):
+    bad = os.path.join(lab.dir, "bad.yaml")
+    with open(bad, "w") as f:
+        f.write("version: 1\nnonsense: 3\n")
+    same_socket = other_node(lab, "same-socket.yaml", store=("culvert.db", "second.db"))
+    same_store = other_node(lab, "same-store.yaml", socket=(lab.socket, lab.socket + "2"))
+    for status, word, *words in [
+        (7, "another culvertd", "--config", same_socket),
+        (7, "another process has it open", "--config", same_store),
+        (7, "another", "--config", lab.node_path),
+        (3, "/nonexistent", "--config", "/nonexistent.yaml"),
+        (3, "/nonexistent", "--check", "/nonexistent.yaml"),
+        (6, "nonsense", "--check", bad),
+        (2, "usage", "--nonsense"),
+        (2, "usage", "nonsense"),
+    ]:
+        done = culvertd(lab, *words)
+        assert (done.returncode, word in done.stderr) == (status, True), f"{words}: {done.returncode} {done.stderr}"
+    assert lab.synced()
+    for status, *words in [
+        (2, "circuit", "frobnicate"),
+        (3, "circuit", "show", "nobody"),
+        (3, "config", "check", "/nonexistent.yaml"),
+        (6, "config", "check", bad),
+        (7, "customer", "set", "acme", "--owner", "x", "--if-revision", "99999"),
+        (10, "config", "diff", "CHANGED"),
+    ]:
+        if words[-1] == "CHANGED":
+            words[-1] = os.path.join(lab.dir, "changed.yaml")
+            with open(words[-1], "w") as f:
+                f.write(lab.model().replace("  - name: acme\n", "  - name: acme\n    owner: somebody\n", 1))
+        done = lab.ctl(*words, check=False)
+        assert done.returncode == status, f"{words}: {done.returncode} {done.stderr}"
+
+
+def test_exit_statuses_of_the_dataplane(lab):
+    program, common = lab.program("dataplane/culvert-dataplane"), ["--no-huge", "--no-shconf", "--no-pci", "-m", "256", "--file-prefix", "cvt-start", "--vdev", "net_null9"]
+    mine = ["--stats", lab.stats.replace("-stats", "-start"), "--socket", os.path.join(lab.dir, "start.sock")]
+    for status, words in [
+        (2, [*common, "--", "--nonsense"]),
+        (3, [*common, "--", *mine, "--port", "wan0=net_nothere0"]),
+        (5, [*common, "--", "--stats", lab.stats.replace("-stats", "-start"), "--socket", os.path.join(lab.dir, "dataplane.sock"), "--port", "wan0=net_null9"]),
+        (5, [*common, "--", "--stats", lab.stats, "--socket", os.path.join(lab.dir, "start.sock"), "--port", "wan0=net_null9"]),
+        (1, ["--no-huge", "--no-shconf", "--no-pci", "--nonsense", "--", *mine, "--port", "wan0=net_null9"]),
+    ]:
+        done = run(program, *words, check=False)
+        assert done.returncode == status, f"{words}: {done.returncode} {done.stderr}"
+
+
+def test_a_link_that_is_held_back_says_so(lab):
+    """An edge that the model does not know touches nothing: what was there goes on, and nobody refuses anything."""
+    lab.daemon.stop()
+    with open(lab.node_path) as f:
+        node = f.read()
+    with open(lab.node_path, "w") as f:
+        f.write(node.replace("edge: ams1-edge1", "edge: ams1-egde1"))
+    lab.start_daemon()
+    wait_for(lambda: lab.ctl("status", check=False).returncode in (0, 1), 10, "culvertd answers")
+    wait_for(lambda: lab.status()["dataplane"]["state"] == "held", 10, "nothing is told to anybody")
+    done = lab.ctl("status", check=False)
+    assert 'edge "ams1-egde1" of the node file is not in the model' in done.stdout and "refuse" not in done.stdout, done.stdout
+    assert lab.ctl("drops", check=False).returncode == 4
+    lab.daemon.stop()
+    with open(lab.node_path, "w") as f:
+        f.write(node)
+    lab.start_daemon()
+    wait_for(lab.synced, 10, "the right edge again")
+
+
 def test_stats_segment_on_a_disk_is_refused(lab):
     words = [lab.program("dataplane/culvert-dataplane"), "--no-huge", "--no-shconf", "--no-pci", "-m", "256", "--file-prefix", "cvt-start", "--vdev", "net_null9",
              "--", "--socket", os.path.join(lab.dir, "start.sock"), "--stats", "/usr/cvt-stats", "--port", "wan0=net_null9"]

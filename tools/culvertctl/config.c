@@ -16,8 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXIT_CHANGES 10 // config diff
-
 static int read_file(const char *path, char **text, size_t *length, struct api_error *error)
 {
 	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
@@ -126,7 +124,7 @@ int run_config_file(struct context *context)
 		status = print_change(context, result);
 		if (status == 0 && strcmp(context->command->verb, "diff") == 0 &&
 			json_array_size(json_object_get(result, "diff")) > 0)
-			status = EXIT_CHANGES;
+			status = API_EXIT_CHANGES;
 	}
 	json_decref(details);
 	json_decref(result);

@@ -99,9 +99,10 @@ void print_help(const char *noun, const char *verb)
 	printf("\noptions\n");
 	for (const struct flag *flag = global_flags; flag->name != NULL; flag++)
 		print_flag(flag);
-	printf("\nexit status: 0 ok, 1 refused, 2 usage, 3 not found, 4 daemon unreachable, 5 "
-	       "denied,\n"
-	       "6 invalid configuration, 7 conflict, 8 time-out, 10 config diff found changes\n");
+	printf("\nexit status\n");
+#define PRINT_EXIT(status, meaning) printf("  %-28d  " meaning "\n", status);
+	API_EXITS(PRINT_EXIT)
+#undef PRINT_EXIT
 }
 
 int run_help(struct context *context)

@@ -138,11 +138,13 @@ int print_manual(void)
 	print_commands();
 	printf("# FIELDS\n\n");
 	print_nouns();
-	printf("# EXIT STATUS\n\n"
-	       "0 ok, 1 refused, 2 usage, 3 not found, 4 daemon unreachable, or no data plane is "
-	       "connected that could tell what was asked for, 5 denied, 6 invalid "
-	       "configuration, 7 conflict (another revision), 8 time-out, 10 *config diff* found "
-	       "changes. What went wrong stands on standard error as *error:* and *hint:*.\n\n"
+	printf("# EXIT STATUS\n\n");
+#define PRINT_EXIT(status, meaning) printf("*%d*\n\t" meaning "\n\n", status);
+	API_EXITS(PRINT_EXIT)
+#undef PRINT_EXIT
+	printf("What went wrong stands on standard error as *error:* and *hint:*, what is not "
+	       "known as "
+	       "*warning:*.\n\n"
 	       "# ENVIRONMENT\n\n*CULVERT_SOCKET*\n\tthe control socket, unless *-s* names one\n\n"
 	       "*NO_COLOR*\n\tno colours, whatever the terminal\n\n"
 	       "# FILES\n\n_/run/culvert/culvertd.sock_\n\tthe control socket\n\n"

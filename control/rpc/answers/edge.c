@@ -98,17 +98,18 @@ static void add_problem(json_t *problems, const char *object, const char *messag
 static void add_circuits(const struct sync *sync, json_t *result)
 {
 	const struct model *model = model_of(sync);
-	static const char *const states[] = {"up", "degraded", "down", "disabled", "partial"};
-	unsigned int count[5] = {0};
+	static const char *const states[] = {
+		"up", "degraded", "down", "disabled", "partial", "unknown"};
+	unsigned int count[6] = {0};
 
 	for (unsigned int i = 0; i < model_count(model, NOUN_CIRCUIT); i++) {
 		const struct status *status =
 			status_get(sync->status, STATUS_CIRCUIT, model_circuit_at(model, i)->name);
-		for (unsigned int j = 0; status != NULL && j < 5; j++)
+		for (unsigned int j = 0; status != NULL && j < 6; j++)
 			count[j] += strcmp(status->state, states[j]) == 0;
 	}
 	json_t *circuits = json_object();
-	for (unsigned int j = 0; j < 5; j++)
+	for (unsigned int j = 0; j < 6; j++)
 		json_object_set_new(circuits, states[j], json_integer(count[j]));
 	json_object_set_new(result, "circuits", circuits);
 }

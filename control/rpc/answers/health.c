@@ -132,12 +132,16 @@ static enum link_state link_state(const struct sync *sync, const struct model *m
 	}
 	const struct status *dataplane =
 		status_get(sync->status, STATUS_DATAPLANE, sync->node->edge);
-	if (dataplane == NULL || dataplane->level == STATUS_ERROR) {
-		snprintf(reason, size, "the data plane %s",
-			dataplane == NULL || strcmp(dataplane->state, "down") == 0
-				? "does not run"
-				: "refuses the configuration");
+	if (dataplane == NULL || strcmp(dataplane->state, "down") == 0) {
+		snprintf(reason, size, "the data plane does not run");
 		return STATE_DOWN;
+	}
+	// It goes on with what it was told before, whoever told it.
+	if (dataplane->level == STATUS_ERROR) {
+		snprintf(reason, size, "%s%s",
+			strcmp(dataplane->state, "held") == 0 ? "held back: " : "",
+			dataplane->reason);
+		return STATE_UNKNOWN;
 	}
 	const struct status *port = status_get(sync->status, STATUS_PORT, link->port);
 	if (port == NULL || port->level != STATUS_OK) {
