@@ -48,6 +48,9 @@ struct bridge_callbacks {
 	// A managed neighbor became usable (mac given) or unusable (mac NULL).
 	void (*neighbor)(void *ctx, uint32_t interface, const struct ip_address *address,
 		const uint8_t *mac);
+	// Somebody gave the name of its namespace to another: what was declared of the domain lies where nobody finds it. It is to
+	// be deleted and declared again, from the event loop. May be NULL.
+	void (*lost)(void *ctx, uint32_t domain);
 	// Somebody took routes of the routing daemon out of the kernel: it is to put in again what it has. May be NULL.
 	void (*taken)(void *ctx, uint32_t domain);
 	// A host interface that somebody deleted was made again: whoever had a queue of it needs a new one. May be NULL.

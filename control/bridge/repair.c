@@ -228,6 +228,20 @@ void repair_forget_interface(struct host_interface *interface)
 
 // ---- a namespace
 
+// Whoever looks for our namespace finds another one. It is no use to fight for the name: we go where it leads, as we would
+// when we came anew.
+static void lose(struct space *space)
+{
+	const struct bridge_callbacks *callbacks = &space->bridge->callbacks;
+	const struct host_domain *domain;
+
+	space->lost = true;
+	repair_done(space, "network namespace", space->name, "replaced");
+	if (callbacks->lost != NULL)
+		TAILQ_FOREACH (domain, &space->domains, entry)
+			callbacks->lost(callbacks->ctx, domain->id);
+}
+
 static void look_at_name(struct space *space)
 {
 	enum netns_name name = netns_check(space->name, space->fd);
@@ -242,10 +256,8 @@ static void look_at_name(struct space *space)
 			log_error("bridge", "cannot name a namespace again",
 				log_text("netns", space->name), log_text("error", strerror(-err)));
 		space->name_taken = err != 0;
-	} else if (!space->name_taken) {
-		space->name_taken = true;
-		log_error("bridge", "the name of a namespace of ours was given to another one",
-			log_text("netns", space->name));
+	} else {
+		lose(space);
 	}
 }
 
@@ -273,9 +285,13 @@ static void look_at_space(struct space *space)
 {
 	struct bridge *bridge = space->bridge;
 
+	if (space->lost)
+		return;
 	if (guard_check(space))
 		repair_done(space, "mark", space->name, "removed");
 	look_at_name(space);
+	if (space->lost)
+		return;
 	bool turn = bridge->round_index++ % bridge->round_period ==
 		    bridge->ticks % bridge->round_period;
 	if (space->doubted || turn) {

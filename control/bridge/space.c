@@ -63,7 +63,7 @@ struct space *space_open(
 	bool made = false;
 
 	LIST_FOREACH (space, &bridge->spaces, entry)
-		if (strcmp(space->name, name) == 0)
+		if (!space->lost && strcmp(space->name, name) == 0)
 			return space;
 	space = calloc(1, sizeof(*space));
 	if (space == NULL)
@@ -104,7 +104,7 @@ const struct space *space_named(const struct bridge *bridge, const char *name)
 	const struct space *space;
 
 	LIST_FOREACH (space, &bridge->spaces, entry)
-		if (strcmp(space->name, name) == 0)
+		if (!space->lost && strcmp(space->name, name) == 0)
 			return space;
 	return NULL;
 }
@@ -130,6 +130,10 @@ void space_remove(struct space *space)
 	char name[128];
 	bool found = space->found;
 
+	if (space->lost) { // name and mark are another's
+		space_close(space);
+		return;
+	}
 	snprintf(name, sizeof(name), "%s", space->name);
 	mark_remove(space->bridge->run_dir, name);
 	space_close(space);

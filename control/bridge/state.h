@@ -47,7 +47,8 @@ struct space {
 	int mark_error;        // of the last attempt to
 	bool retry;            // of what waits in `held`, this second
 	bool doubted;          // its settings are to be looked at
-	bool name_taken;       // somebody else's namespace has it, or it cannot be bound
+	bool name_taken;       // it cannot be bound
+	bool lost;             // its name is another namespace's: it is left to end with its domains
 	struct held_list held; // our routes and rules
 	uint32_t domain_count, interface_count;
 	struct netlink command; // for requests answered at once

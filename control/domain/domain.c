@@ -4,6 +4,7 @@
 //	          domain_set                    kernel half made          kernel has told all
 //	  GONE ----------------> MAKING ---------------------> FILLING ----------------------> LIVE
 //	    ^                     |  ^ tried again, 1 s to 60 s    |                              |
+//	    |                     |  +-----------------------------+------ domain_lost -----------+
 //	    |                     |  |                             | domain_unset                 |
 //	    |                     +--|-----------------------------+------------------------------+
 //	    |   nothing is left      |                             v
@@ -151,6 +152,13 @@ static void make(struct domain *domain)
 {
 	const struct bridge_domain declared = {.id = domain->id, .name = domain->wanted->host_name};
 	struct api_error error = {0};
+	bool again = domain->life > 0;
+
+	if (domain->lost) {
+		bridge_domain_delete(domain->domains->sync.bridge, domain->id);
+		interfaces_lost(domain);
+		domain->lost = false;
+	}
 	int result = bridge_domain_set(domain->domains->sync.bridge, &declared, &error);
 
 	if (result == 0)
@@ -162,12 +170,28 @@ static void make(struct domain *domain)
 	snprintf(domain->error, sizeof(domain->error), "%s", result != 0 ? error.message : "");
 	if (result == 0) {
 		made(domain);
+		if (again)
+			interfaces_try(domain);
 		return;
 	}
 	domain->retry_after = domain->retry_after == 0                 ? RETRY_NS
 			      : domain->retry_after < RETRY_MAX_NS / 2 ? 2 * domain->retry_after
 								       : RETRY_MAX_NS;
 	domain->retry_at = clock_ns() + domain->retry_after;
+}
+
+// Its namespace is another's now. What it learned stays until the new life has told all; who made it again has told the
+// speaker where it lives now.
+void domain_lost(void *ctx, uint32_t id)
+{
+	struct domain *domain = domain_find(ctx, id);
+
+	if (domain == NULL || (domain->state != DOMAIN_FILLING && domain->state != DOMAIN_LIVE))
+		return;
+	domain->lost = true;
+	domain->retry_at = domain->retry_after = 0;
+	set_state(domain, DOMAIN_MAKING);
+	work_add(domain->domains, JOB_KNOWN, NULL, NULL);
 }
 
 // --- beginning and end -----------------------------------------------------------------------------------
@@ -226,10 +250,10 @@ static void end_life(struct domain *domain)
 
 	unconfigure_domain(domains, domain->id);
 	speakers_domain_delete(domains->sync.speakers, domain->id);
-	if (domain->state >= DOMAIN_FILLING && has_kernel_half(domain->wanted))
+	if ((domain->state >= DOMAIN_FILLING || domain->lost) && has_kernel_half(domain->wanted))
 		bridge_domain_delete(domains->sync.bridge, domain->id);
 	domain->error[0] = '\0';
-	domain->had_routes = false;
+	domain->lost = domain->had_routes = false;
 	memset(&domain->stats, 0, sizeof(domain->stats));
 	set_state(domain, DOMAIN_GOING);
 	records_vrf_gone(&domains->sync.records, domain->vrf);
@@ -288,7 +312,7 @@ static void change_routes(struct domain *domain, const struct intent_domain *old
 		return; // its sessions come when it is made
 	if (spoken != speaks && set_speaker(domain, &error) != 0)
 		log_error("domain", error.message, log_text("domain", domain->wanted->name));
-	interface_filter(domain);
+	interfaces_try(domain);
 	work_add(domain->domains, JOB_ANNOUNCE, domain, NULL);
 }
 
@@ -304,7 +328,7 @@ static void change(struct domain *domain, const struct intent_domain *old)
 		announce_joined(domain);
 	}
 	if (!policy_equal(&old->import, &domain->wanted->import)) {
-		interface_filter(domain);
+		interfaces_try(domain);
 		work_add(domains, JOB_REVIEW, NULL, domain);
 	}
 	if (!routes_equal(old, domain->wanted) && domain->wanted->kind == INTENT_UNDERLAY) {

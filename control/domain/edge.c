@@ -434,8 +434,8 @@ static int create_bridge(struct domains *domains, struct api_error *error)
 		.prefix = node->kernel_prefix,
 		.run_dir = node->run_dir,
 		.local_protocol = OUR_PROTOCOL,
-		.callbacks = {domains, routes_learned, domain_synced, on_neighbor, on_taken,
-			on_interface_made},
+		.callbacks = {domains, routes_learned, domain_synced, on_neighbor, domain_lost,
+			on_taken, on_interface_made},
 		.device_id = device_id,
 	};
 	return bridge_create(&domains->sync.bridge, &options, error);

@@ -19,7 +19,7 @@
 #include <string.h>
 
 #define DEVICE_FORMAT "cv%u" // its name in the kernel, by the interface's id
-#define SPEAKER_LIMIT 20000 // prefixes per family at which the speaker itself gives up
+#define SPEAKER_LIMIT 20000  // prefixes per family at which the speaker itself gives up
 
 // --- making ----------------------------------------------------------------------------------------------
 
@@ -119,8 +119,8 @@ static void set_carrier(struct domains *domains, struct realised *realised)
 }
 
 // Some devices carry no customer; the data plane refuses it, too.
-static int check_port(
-	const struct domains *domains, const struct intent_interface *wanted, struct api_error *error)
+static int check_port(const struct domains *domains, const struct intent_interface *wanted,
+	struct api_error *error)
 {
 	const struct node_port *port = &domains->sync.node->ports.item[wanted->port];
 
@@ -133,15 +133,27 @@ static int check_port(
 		port->name);
 }
 
+static void expect_again(void *ctx, const struct neighbor *neighbor)
+{
+	struct ip_address address = {.family = neighbor->key.family};
+
+	memcpy(address.bytes, neighbor->key.addr, sizeof(address.bytes));
+	bridge_neighbor_set(ctx, neighbor->key.interface, &address);
+}
+
 static int realise(struct domains *domains, struct realised *realised, struct api_error *error)
 {
 	const struct intent_interface *wanted = realised->wanted;
+	bool fresh = !realised->interface;
 	int result = check_port(domains, wanted, error);
 
 	if (result == 0)
 		result = set_device(domains, realised, error);
 	if (result != 0)
 		return result;
+	if (fresh) // it may have been there before
+		nexthops_expected_on(
+			&domains->sync.hops, realised->id, expect_again, domains->sync.bridge);
 	interface_path(domains, realised);
 	set_carrier(domains, realised);
 	if (wanted->kind != INTENT_ATTACHMENT)
@@ -346,15 +358,35 @@ static void set_host(struct domains *domains, const struct intent_interface *wan
 		try(domains, realised);
 }
 
-// The import policy of the domain is the session's filter.
-void interface_filter(struct domain *domain)
+// The host interfaces of a domain: attachments, of the underlay the core ports.
+static void each_of(struct domain *domain, void (*visit)(struct domains *, struct realised *))
 {
-	for (unsigned int i = 0; i < domain->attachments.count; i++) {
-		struct realised *realised = table_find(
-			&domain->domains->sync.realised, &domain->attachments.item[i]->id);
+	struct domains *domains = domain->domains;
+	bool underlay = domain->id == INTENT_UNDERLAY_ID;
+	unsigned int count = underlay ? domains->cores.count : domain->attachments.count;
+
+	for (unsigned int i = 0; i < count; i++) {
+		const struct intent_interface *wanted =
+			underlay ? domains->cores.item[i] : domain->attachments.item[i];
+		struct realised *realised = table_find(&domains->sync.realised, &wanted->id);
 		if (realised != NULL)
-			try(domain->domains, realised);
+			visit(domains, realised);
 	}
+}
+
+static void lose(struct domains *domains, struct realised *realised)
+{
+	realised->interface = realised->carrier_known = false;
+}
+
+void interfaces_lost(struct domain *domain)
+{
+	each_of(domain, lose);
+}
+
+void interfaces_try(struct domain *domain)
+{
+	each_of(domain, try);
 }
 
 void interface_set(struct domains *domains, const struct intent_interface *wanted,

@@ -116,6 +116,7 @@ struct domain {
 	TAILQ_ENTRY(domain) unsettled;
 	bool is_unsettled, looked_at; // looked_at: on the list of those whose health is to be told
 	TAILQ_ENTRY(domain) health;
+	bool lost;       // what there is of its kernel half is of no use
 	bool had_routes; // in the data plane, when we came
 	uint16_t life;   // counts the kernel halves it had: what one of them said dies with it
 	unsigned int jobs, reviews;
@@ -266,6 +267,7 @@ void domain_set(struct domains *domains, const struct intent_domain *wanted,
 	const struct fragment *fragment);
 void domain_unset(struct domains *domains, uint32_t id);
 void domain_synced(void *ctx, uint32_t id); // the kernel has told all
+void domain_lost(void *ctx, uint32_t id);   // somebody took its kernel half
 void domain_ended(struct domain *domain);   // nothing of it is left
 void domain_known(struct domain *domain);   // whether its VRF may be swept
 bool known_step(struct domains *domains, struct job *job);
@@ -283,8 +285,9 @@ void join_unset(struct domains *domains, uint32_t a, uint32_t b, const char *obj
 // interface.c
 void interface_set(struct domains *domains, const struct intent_interface *wanted,
 	const struct intent_interface *was, const struct fragment *fragment);
-void interface_filter(struct domain *domain); // its import policy is another
+void interfaces_try(struct domain *domain); // again: its import policy is another, or its kernel half
 void interface_unset(struct domains *domains, const struct intent_interface *was);
+void interfaces_lost(struct domain *domain); // the bridge has none of its interfaces any more
 // The data plane has it there.
 void interface_placed(struct domains *domains, const struct wire_interface *record);
 void interface_carrier(struct domains *domains, struct realised *realised);

@@ -483,6 +483,18 @@ void nexthops_expected(const struct hops *hops,
 	table_each(&hops->neighbors, visit_expected, &visitor);
 }
 
+void nexthops_expected_on(const struct hops *hops, uint32_t interface,
+	void (*visit)(void *ctx, const struct neighbor *neighbor), void *ctx)
+{
+	const struct out_interface *out = table_find(&hops->interfaces, &interface);
+	const struct neighbor *neighbor;
+
+	if (out != NULL)
+		LIST_FOREACH (neighbor, &out->neighbors, of_interface)
+			if (neighbor->expected)
+				visit(ctx, neighbor);
+}
+
 const struct neighbor *nexthops_neighbor_by_id(const struct hops *hops, uint32_t id)
 {
 	const struct neighbor_id *named = table_find(&hops->neighbor_ids, &id);

@@ -118,6 +118,9 @@ void nexthops_forget(struct hops *hops, uint32_t interface, const struct ip_addr
 // Every neighbor that the kernel is to resolve, in no order.
 void nexthops_expected(const struct hops *hops,
 	void (*visit)(void *ctx, const struct neighbor *neighbor), void *ctx);
+// Those on one interface.
+void nexthops_expected_on(const struct hops *hops, uint32_t interface,
+	void (*visit)(void *ctx, const struct neighbor *neighbor), void *ctx);
 // An interface's port went down or came back: one store for each path over it.
 void nexthops_interface(struct hops *hops, uint32_t interface, bool up);
 

@@ -89,6 +89,11 @@ static void on_interface_made(void *ctx, uint32_t interface)
 	drive_say(json_pack("{s:s,s:I}", "event", "made", "interface", (json_int_t)interface));
 }
 
+static void on_lost(void *ctx, uint32_t domain)
+{
+	drive_say(json_pack("{s:s,s:I}", "event", "lost", "domain", (json_int_t)domain));
+}
+
 static void on_taken(void *ctx, uint32_t domain)
 {
 	speakers_restore(((struct drive *)ctx)->speakers, domain);
@@ -361,7 +366,7 @@ int main(int argc, char **argv)
 		.prefix = drive_text(given, "prefix"),
 		.run_dir = drive_text(given, "run_dir"),
 		.local_protocol = 67,
-		.callbacks = {drive, on_route, on_synced, on_neighbor, on_taken, on_interface_made},
+		.callbacks = {drive, on_route, on_synced, on_neighbor, on_lost, on_taken, on_interface_made},
 		.check_interval = drive_number(given, "check_interval"),
 		.receive_buffer = drive_number(given, "receive_buffer"),
 	};

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from bridge_rig import Rig
+from demo import PingTrain
 from edge import host
 from lab import leftovers, run, wait_for
 
@@ -57,8 +58,8 @@ def put_back(rig, words, *actions, netns=None):
     netns = netns or rig.space("d7")
     whole = rig.whole.setdefault(netns, state(rig, netns))
     drift = rig.bridge.counters()["drift"]
-    for action in actions:
-        inside(rig, *action.split(), netns=netns)
+    for action in actions:  # a flush may complain that there is always something left: it is put back while it looks
+        run("ip", "netns", "exec", netns, *action.split(), check=False)
     wait_for(lambda: rig.bridge.counters()["drift"] > drift, 10, f"{actions} noticed")
     wait_for(lambda: state(rig, netns) == whole, 10, f"{actions} put right")
     assert any(word in rig.bridge.counters()["drift_last"] for word in words), rig.bridge.counters()["drift_last"]
@@ -240,6 +241,59 @@ def test_all_routes_of_a_peering_are_flushed(lab, flush):
     wait_for(lambda: lab.status()["bridge"]["drift"] > drift, 3, "counted")
     wait_for(lambda: lab.whose_vnet(c) == c.vnet, 4, "acme reaches its vNet")
     assert lab.session_since(c) == since
+    whole(lab)
+
+
+def lines(lab, words):
+    return [line for line in lab.daemon.log().split("\n") if words in line]
+
+
+def namespace_of(lab, which):
+    return lab.kernel_prefix + "-underlay" if which == "underlay" else lab.domain_netns(lab.acme)
+
+
+def address_in(lab, which):
+    return "192.0.2.1/" if which == "underlay" else host(lab.acme.subnet, 2) + "/"
+
+
+@pytest.mark.parametrize("which", ["peering", "underlay"])
+def test_a_namespaces_name_is_taken_away(lab, which):
+    """What lives in it lives on: nothing is lost, and it is named again."""
+    netns, c = namespace_of(lab, which), lab.acme
+    since, before = lab.session_since(c), len(lines(lab, "put back"))
+    train = PingTrain(lab, c, 0.005, 60)
+    train.run_on(20)
+    run("ip", "netns", "del", netns)
+    wait_for(lambda: address_in(lab, which) in run("ip", "-n", netns, "-o", "addr", check=False).stdout, 5, "the same namespace has its name again")
+    train.run_on(100)
+    lost, sent = train.lost()
+    assert lost == 0 and lab.session_since(c) == since, f"lost {lost} of {sent}"
+    assert len(lines(lab, "put back")) == before + 1
+
+
+@pytest.mark.parametrize("which", ["peering", "underlay"])
+def test_a_namespace_is_replaced(lab, which):
+    """Somebody deletes the namespace and makes one of its name: domains, devices, routes and speakers come to life in that
+    one, and those who are not in it lose nothing."""
+    netns, c = namespace_of(lab, which), lab.acme
+    before, since = len(lines(lab, "put back")), {x: lab.session_since(x) for x in lab.customers}
+    alone = lab.host_domain == "netns" and which == "peering"
+    train = PingTrain(lab, lab.globex, 0.005, 60) if alone else None
+    run("ip", "netns", "del", netns)
+    run("ip", "netns", "add", netns)
+    wait_for(lambda: address_in(lab, which) in run("ip", "-n", netns, "-o", "addr").stdout, 5, "its devices are in the new one")
+    everyone = lab.customers if lab.host_domain == "table" else [c]
+    for x in everyone:
+        if which == "peering":
+            wait_for(lambda x=x: lab.session_since(x) != since[x], 10, f"a new session of {x.name}")
+        wait_for(lambda x=x: lab.session(x) == "established", 10, f"session of {x.name}")
+        wait_for(lambda x=x: lab.whose_vnet(x) == x.vnet, 5, f"{x.name} reaches its vNet")
+    assert len(lines(lab, "put back")) == before + 1
+    assert "network namespace" in lab.status()["bridge"]["drift_last"]
+    if train:
+        lost, sent = train.lost()
+        assert lost == 0, f"globex lost {lost} of {sent}"
+    wait_for(lambda: lab.ctl("status", check=False).returncode == 0, 15, "all is well")
     whole(lab)
 
 

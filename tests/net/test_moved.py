@@ -19,9 +19,9 @@ from test_live import apply, reached
 class SwitchLab(EdgeLab):
     """acme's port leads to a switch with two routers behind it, of the same addresses: one speaks tag 100, one 150."""
 
-    def _make_customer(self, c):
+    def make_attachment(self, c):
         if c is not self.acme:
-            super()._make_customer(c)
+            super().make_attachment(c)
             return
         switch = self.netns("switch")
         switch.ip("link", "add", "br0", "type", "bridge")
