@@ -318,11 +318,12 @@ static void manual_fields(const struct fields *fields, const char *prefix, FILE 
 
 void schema_manual(const struct noun *noun, FILE *out)
 {
-	fprintf(out, "## %s\n\n%s. Section *%s*", noun->name, noun->help, noun->section);
+	fprintf(out, "## %s\n\nA list, ", noun->section);
 	if (noun->parent >= 0)
-		fprintf(out, " inside %s %s", noun->parent == NOUN_EDGE ? "an" : "a",
-			nouns[noun->parent]->name);
-	fprintf(out, ".\n\n");
+		fprintf(out, "inside each of *%s*", nouns[noun->parent]->section);
+	else
+		fprintf(out, "at the top of the file");
+	fprintf(out, "; the objects of *culvertctl %s*: %s.\n\n", noun->name, noun->help);
 	manual_fields(&noun->fields, "", out);
 	for (const struct rule *rule = noun->rules; rule && rule->name; rule++)
 		fprintf(out, "%s- %s (_%s_)\n", rule == noun->rules ? "Rules:\n\n" : "", rule->help,
