@@ -6,6 +6,8 @@
 // speaker or a port that is not there yet is waited for in the background and shown by `status`. Ending
 // changes nothing outside either: traffic, sessions and kernel objects stay, for the next culvertd to find.
 
+#include "common/log_out.h"
+#include "common/signals.h"
 #include "control/base/log.h"
 #include "control/domain/domain.h"
 #include "control/model/model.h"
@@ -48,9 +50,9 @@ struct daemon {
 
 static void report(const struct api_error *error)
 {
-	fprintf(stderr, "error: %s\n", error->message);
+	log_say("error: %s", error->message);
 	if (error->hint[0] != '\0')
-		fprintf(stderr, "hint: %s\n", error->hint);
+		log_say("hint: %s", error->hint);
 }
 
 // --- between the threads -------------------------------------------------------------------------------
@@ -209,7 +211,6 @@ static int start_signals(struct daemon *daemon)
 {
 	const int number[2] = {SIGTERM, SIGINT};
 
-	signal(SIGPIPE, SIG_IGN);
 	for (unsigned int i = 0; i < 2; i++) {
 		daemon->signals[i] =
 			evsignal_new(thread_base(daemon->main), number[i], on_signal, daemon);
@@ -426,6 +427,7 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return api_code_exit(API_USAGE);
 	}
+	signals_ignore();
 	json_object_seed(0); // before there are threads
 	struct api_error error = {0};
 	char *text = NULL;

@@ -13,6 +13,8 @@
 
 #include "control/thread.h"
 
+#include "control/base/log.h"
+
 #include <errno.h>
 #include <event2/event.h>
 #include <pthread.h>
@@ -49,7 +51,7 @@ void post(struct thread *to, void (*fn)(void *arg), void *arg)
 	struct mail *mail = malloc(sizeof(*mail));
 	if (mail == NULL) {
 		// A lost message would be a lost commit or a caller that waits forever; a restart is neither.
-		fprintf(stderr, "level=fatal msg=\"out of memory\"\n");
+		log_fatal("thread", "out of memory");
 		abort();
 	}
 	*mail = (struct mail){.fn = fn, .arg = arg};

@@ -32,6 +32,8 @@
 #include <rte_log.h>
 #include <rte_mbuf.h>
 
+#include "common/log_out.h"
+#include "common/signals.h"
 #include "dataplane/control.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/io/device.h"
@@ -80,13 +82,13 @@ struct program {
 
 static int die(enum exit_code code, const char *format, ...)
 {
+	char text[1024];
 	va_list args;
 
-	fputs("error: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fputc('\n', stderr);
+	log_say("error: %s", text);
 	return (int)code;
 }
 
@@ -486,7 +488,7 @@ static int catch_signals(void)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL); // threads inherit it
-	signal(SIGPIPE, SIG_IGN);
+	signals_ignore();
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 

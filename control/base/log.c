@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One function makes every log line of the control process, so that escaping is written once and a line is never
-// torn: it is put together in memory and written by one system call. What does not fit is cut.
+// One function makes every log line of the control process, so that escaping is written once. What does not fit is cut.
 
 #include "control/base/log.h"
+
+#include "common/log_out.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -10,7 +11,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 struct line {
 	size_t length;
@@ -76,8 +76,5 @@ void log_write(
 	}
 	if (line.length > sizeof(line.text) - 2)
 		line.length = sizeof(line.text) - 2;
-	line.text[line.length++] = '\n';
-	// Nobody can be told that a log line was lost.
-	if (write(STDERR_FILENO, line.text, line.length) < 0)
-		return;
+	log_out(line.text, line.length, level != LOG_LEVEL_INFO);
 }

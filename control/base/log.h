@@ -2,7 +2,7 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
-// Log lines: key=value on standard error, one write(2) a line. Values are quoted and escaped, so that no text of a
+// Log lines: key=value on standard error (common/log_out.h). Values are quoted and escaped, so that no text of a
 // customer or a daemon can break a line or make up a key. From any thread.
 //
 //	log_error("bridge", "speaker refuses peering", log_text("peering", name), log_number("errno", -err));
@@ -39,5 +39,7 @@ void log_write(enum log_level level, const char *part, const char *message,
 	log_write(LOG_LEVEL_WARNING, part, message, LOG_FIELDS(__VA_ARGS__))
 #define log_error(part, message, ...) \
 	log_write(LOG_LEVEL_ERROR, part, message, LOG_FIELDS(__VA_ARGS__))
+#define log_fatal(part, message, ...) \
+	log_write(LOG_LEVEL_FATAL, part, message, LOG_FIELDS(__VA_ARGS__))
 
 #endif

@@ -5,6 +5,8 @@
 
 #include "control/base/table.h"
 
+#include "control/base/log.h"
+
 #include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -42,7 +44,7 @@ static const void *key_of(const struct table *table, const struct entry *entry)
 static void *need(void *memory)
 {
 	if (memory == NULL) {
-		fprintf(stderr, "level=fatal msg=\"out of memory\"\n");
+		log_fatal("base", "out of memory");
 		abort();
 	}
 	return memory;

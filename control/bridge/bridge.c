@@ -18,7 +18,6 @@
 #include "control/bridge/space.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,17 +27,6 @@
 #include <event2/event.h>
 
 enum { DEFAULT_CHECK_S = 60 };
-
-void bridge_log(const char *level, const char *format, ...)
-{
-	char line[1024];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(line, sizeof(line), format, arguments);
-	va_end(arguments);
-	fprintf(stderr, "level=%s part=bridge %s\n", level, line);
-}
 
 // Once a second: what an event may not have told, and at times the check of every mirror.
 static void on_tick(evutil_socket_t fd, short what, void *ctx)

@@ -11,6 +11,7 @@
 #include "control/bridge/netns.h"
 #include "control/bridge/repair.h"
 #include "control/bridge/tap.h"
+#include "control/base/log.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -310,8 +311,8 @@ void host_carrier_apply(struct host_interface *interface)
 	int err = tap_carrier(interface->anchor, interface->carrier);
 	// EPERM: no queue is attached (yet). The one that will be brings the carrier with it.
 	if (err && !(interface->carrier && err == -EPERM))
-		bridge_log("warning", "msg=\"cannot set carrier\" interface=%s errno=%d",
-			interface->name, -err);
+		log_warning("bridge", "cannot set carrier", log_text("interface", interface->name),
+			log_text("error", strerror(-err)));
 	// Up is taken from the kernel's message, when there are routes to look at; down from here.
 	if (link && !interface->carrier)
 		mirror_link_down(space, link);

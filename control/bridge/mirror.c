@@ -19,6 +19,7 @@
 #include "control/bridge/presence.h"
 #include "control/bridge/reconcile.h"
 #include "control/bridge/repair.h"
+#include "control/base/log.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -235,7 +236,7 @@ static void overrun(struct mirror *mirror)
 	struct host_domain *domain;
 
 	space->bridge->counters.overruns++;
-	bridge_log("warning", "msg=\"netlink overrun, dumping again\" netns=%s", space->name);
+	log_warning("bridge", "netlink overrun, dumping again", log_text("netns", space->name));
 	TAILQ_FOREACH (domain, &space->domains, entry)
 		domain->sync = DOMAIN_WAITING;
 	mirror->overrun = true;
@@ -466,7 +467,8 @@ static void dump_start(struct mirror *mirror)
 		if (mirror->dump_read && event_add(mirror->dump_read, NULL) == 0)
 			return;
 	}
-	bridge_log("error", "msg=\"cannot dump\" netns=%s errno=%d", space->name, -err);
+	log_error("bridge", "cannot dump", log_text("netns", space->name),
+		log_text("error", strerror(-err)));
 	dump_stop(mirror);
 	struct timeval later = {1, 0};
 	event_add(mirror->start, &later);

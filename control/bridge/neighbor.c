@@ -101,9 +101,8 @@ int neighbor_start(
 		err = kernel_neighbor_set(command, index, &neighbor->address, true);
 	if (err == -EOPNOTSUPP || err == -EINVAL) {
 		if (!bridge->managed_refused)
-			bridge_log("warning",
-				"msg=\"no managed neighbors in this kernel, probing\" errno=%d",
-				-err);
+			log_warning("bridge", "no managed neighbors in this kernel, probing",
+				log_number("errno", -err));
 		bridge->managed_refused = true;
 		err = kernel_neighbor_set(command, index, &neighbor->address, false);
 	}

@@ -12,6 +12,8 @@
 
 #include "control/bridge/netns.h"
 
+#include "control/base/log.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -154,8 +156,7 @@ void netns_leave(int back)
 	// Cannot fail for a descriptor we opened ourselves; staying inside would put everything that
 	// follows into a customer's namespace, so that is the end.
 	if (setns(back, CLONE_NEWNET)) {
-		fprintf(stderr, "level=error msg=\"cannot leave a network namespace\" errno=%d\n",
-			errno);
+		log_fatal("bridge", "cannot leave a network namespace", log_number("errno", errno));
 		_exit(70);
 	}
 	close(back);

@@ -11,6 +11,7 @@
 #include "control/bridge/netns.h"
 #include "control/bridge/presence.h"
 #include "control/bridge/repair.h"
+#include "control/base/log.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -45,8 +46,9 @@ static int prepare(struct space *space)
 	space->packets = presence_open();
 	netns_leave(back);
 	if (space->packets < 0)
-		bridge_log("warning", "msg=\"addresses cannot be announced\" netns=%s errno=%d",
-			space->name, -space->packets);
+		log_warning("bridge", "addresses cannot be announced",
+			log_text("netns", space->name),
+			log_text("error", strerror(-space->packets)));
 	if (err == 0 && kernel_link_get(&space->command, "lo", &lo) == 0 && !lo.up)
 		err = kernel_link_set(&space->command, lo.index, NULL, 0);
 	if (err == 0)
@@ -141,8 +143,8 @@ void space_remove(struct space *space)
 		return; // it was not made by us
 	int err = netns_remove(name);
 	if (err && err != -ENOENT)
-		bridge_log(
-			"warning", "msg=\"cannot remove namespace\" netns=%s errno=%d", name, -err);
+		log_warning("bridge", "cannot remove namespace", log_text("netns", name),
+			log_text("error", strerror(-err)));
 }
 
 static bool name_valid(const char *name)

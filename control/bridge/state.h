@@ -145,7 +145,6 @@ struct bridge {
 };
 
 // Key=value logging, one line a call. level "info", "warning", "error".
-void bridge_log(const char *level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // neighbor.c
 int neighbor_start(

@@ -11,6 +11,7 @@
 #include "control/bridge/kernel.h"
 #include "control/bridge/netns.h"
 #include "control/bridge/space.h"
+#include "control/base/log.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -60,8 +61,8 @@ static void remove_doomed(struct doomed *doomed, const char *what)
 		free(doomed->request[i]);
 	}
 	if (doomed->count)
-		bridge_log("info", "msg=\"swept\" netns=%s what=%s count=%u", doomed->space->name,
-			what, doomed->count);
+		log_info("bridge", "swept", log_text("netns", doomed->space->name),
+			log_text("what", what), log_number("count", doomed->count));
 	free(doomed->request);
 	*doomed = (struct doomed){.space = doomed->space};
 }
@@ -289,8 +290,8 @@ int bridge_sweep(struct bridge *bridge, struct bridge_sweep *sweep, struct api_e
 		for (unsigned int i = 0; i < count.names; i++) {
 			int removed = netns_remove(count.name[i]);
 			mark_remove(bridge->run_dir, count.name[i]);
-			bridge_log("info", "msg=\"swept\" what=namespace netns=%s errno=%d",
-				count.name[i], -removed);
+			log_info("bridge", "swept", log_text("what", "namespace"),
+				log_text("netns", count.name[i]), log_number("errno", -removed));
 		}
 		LIST_FOREACH (space, &bridge->spaces, entry) {
 			if (!space->found)

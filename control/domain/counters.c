@@ -58,11 +58,11 @@ void counters_attach(struct sync *sync, int fd)
 	int error = stats_reader_open(fd, &sync->stats);
 	if (error != 0) {
 		sync->stats = NULL;
-		fprintf(stderr,
-			"level=warning msg=\"counters cannot be read: the data plane's descriptor "
-			"is "
-			"no stats segment of this version\" error=\"%s\"\n",
-			strerror(-error));
+		log_warning("domain",
+			"counters cannot be read: the data plane's descriptor is no stats segment "
+			"of this "
+			"version",
+			log_text("error", strerror(-error)));
 		return;
 	}
 	uint32_t slots = stats_reader_slots(sync->stats, STATS_LIMITER);

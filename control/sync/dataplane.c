@@ -76,8 +76,7 @@ void dataplane_disconnect(struct dataplane *d, const char *reason, long retry_ms
 	if (d->link == NULL)
 		return;
 	if (reason != NULL) {
-		fprintf(stderr, "level=warning msg=\"data plane disconnected\" reason=\"%s\"\n",
-			reason);
+		log_warning("sync", "data plane disconnected", log_text("reason", reason));
 		snprintf(d->status.error, sizeof(d->status.error), "%s", reason);
 		d->status.hint[0] = '\0';
 	}
@@ -124,8 +123,9 @@ static void refuse(struct dataplane *d, int error)
 		snprintf(d->status.hint, sizeof(d->status.hint),
 			"check the configuration; if it is right: culvertctl edge adopt");
 	}
-	fprintf(stderr, "level=error msg=\"%s\" hint=\"%s\"\n", d->status.error, d->status.hint);
+	log_error("sync", d->status.error, log_text("hint", d->status.hint));
 }
+
 // --- receiving -----------------------------------------------------------------------------------------
 
 static void on_hello(struct dataplane *d, const struct wire_hello *hello)
@@ -138,11 +138,11 @@ static void on_hello(struct dataplane *d, const struct wire_hello *hello)
 	event_del(d->retry);
 	d->status.error[0] = d->status.hint[0] = '\0';
 	dataplane_set_state(d, DATAPLANE_REPLAYING);
-	fprintf(stderr,
-		"level=info msg=\"data plane connected\" version=\"%s\" instance=%llx written=%llu "
-		"unchanged=%llu\n",
-		hello->version, (unsigned long long)hello->instance,
-		(unsigned long long)hello->written, (unsigned long long)hello->unchanged);
+	char instance[20];
+	snprintf(instance, sizeof(instance), "%llx", (unsigned long long)hello->instance);
+	log_info("sync", "data plane connected", log_text("version", hello->version),
+		log_text("instance", instance), log_number("written", (int64_t)hello->written),
+		log_number("unchanged", (int64_t)hello->unchanged));
 	d->phase = PHASE_DUMP;
 	d->callbacks.connected(d->callbacks.ctx, hello, d->fds_count == 1 ? d->fds[0] : -1);
 	if (d->found) {
@@ -177,9 +177,9 @@ static void answer_records(struct dataplane *d, struct flight *flight,
 		if (error != 0 && record->error != error && !conflict) {
 			char text[256];
 			d->callbacks.describe(d->callbacks.ctx, record, text, sizeof(text));
-			fprintf(stderr,
-				"level=warning msg=\"data plane refused\" %s=\"%s\" error=\"%s\"\n",
-				deletes ? "delete" : "set", text, strerror(-error));
+			log_warning("sync", "data plane refused",
+				log_text(deletes ? "delete" : "set", text),
+				log_text("error", strerror(-error)));
 		}
 		record_answered(d->records, record, deletes, error);
 		if (error == 0 && !deletes)
@@ -256,8 +256,9 @@ static void answer_other(struct dataplane *d, const struct flight *flight, int e
 		(flight->type == WIRE_END && error == -EPERM)) {
 		refuse(d, error);
 	} else if (flight->type == WIRE_COUNTERS_RELEASE) {
-		fprintf(stderr, "level=warning msg=\"data plane refused\" type=%s error=\"%s\"\n",
-			wire_type_info(flight->type)->name, strerror(-error));
+		log_warning("sync", "data plane refused",
+			log_text("type", wire_type_info(flight->type)->name),
+			log_text("error", strerror(-error)));
 	} else if (flight->type == WIRE_END && error == -ENOENT) {
 		// The VRF itself was refused: its record says so.
 	} else {

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is done to the two processes that should not hurt them: signals, a log that nobody reads, a neighbor process that
+hangs, a machine that runs out of descriptors. Each customer's traffic goes on, and who asks gets an answer."""
+
+import contextlib
+import fcntl
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from edge import run
+from lab import wait_for
+
+from conftest import start_lab
+from test_strange import nothing_lost
+
+F_SETPIPE_SZ = 1031
+
+
+@pytest.fixture(scope="module")
+def lab(build):
+    lab = start_lab(build, "netns")
+    yield lab
+    lab.print_logs(sys.stderr)
+    lab.close()
+
+
+def answered(lab, seconds=5):
+    """`culvertctl status`, which has to come within `seconds`."""
+    began = time.monotonic()
+    done = run(lab.program("tools/culvertctl/culvertctl"), "-s", lab.socket, "--json", "status", check=False, timeout=40)
+    assert done.returncode in (0, 1), f"status: {done.returncode} {done.stderr}"
+    assert time.monotonic() - began < seconds
+    return done.stdout
+
+
+# ---- signals
+
+HARMLESS = ["HUP", "PIPE", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO", "PWR", "STKFLT", "TSTP", "TTIN", "TTOU", "RTMIN", "RTMAX"]
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_only_term_and_int_end_a_process(lab, name):
+    number = getattr(signal, "SIG" + name)
+    with nothing_lost(lab):
+        for process in (lab.dataplane, lab.daemon):
+            os.kill(process.pid, number)
+        answered(lab)
+        assert min(lab.ping(c) for c in lab.customers) >= 3
+    for process in (lab.dataplane, lab.daemon):
+        assert process.alive(), f"SIG{name} ended {process.name}"
+
+
+def test_a_hang_up_ends_nothing_for_the_daemons_either(lab):
+    """What a process of ours ignores is not ignored by those it starts, or BIRD would be deaf for what it listens to."""
+    for line in run("pgrep", "-x", "bird").stdout.split():
+        with open(f"/proc/{line}/status") as f:
+            ignored = int(re.search(r"SigIgn:\s*(\w+)", f.read())[1], 16)
+        if os.path.realpath(f"/proc/{line}/cwd").startswith(lab.dir):
+            assert not ignored & (1 << (signal.SIGHUP - 1)), f"bird {line} ignores SIGHUP"
+
+
+# ---- a log that nobody reads
+
+class Deaf:
+    """A process whose standard error is a pipe that is full, and that nobody reads until told to."""
+
+    def __init__(self, netns, words):
+        self.end, write = os.pipe()
+        fcntl.fcntl(write, F_SETPIPE_SZ, 4096)
+        os.write(write, b"x" * 4095 + b"\n")
+        self.popen = subprocess.Popen([*netns.enter(), *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=write,
+                                      start_new_session=True)
+        os.close(write)
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def drain(self):
+        os.set_blocking(self.end, False)
+        with contextlib.suppress(BlockingIOError):
+            return os.read(self.end, 1 << 20).decode(errors="replace")
+        return ""
+
+    def end_it(self):
+        with contextlib.suppress(ProcessLookupError):
+            self.popen.terminate()
+        try:
+            self.popen.wait(10)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait(10)
+        if self.end >= 0:
+            os.close(self.end)
+
+
+def test_a_log_that_nobody_reads_stops_neither(lab):
+    words = run(lab.program("control/culvertd"), "--config", lab.node_path, "--dataplane-args").stdout
+    lab.daemon.stop()
+    lab.dataplane.stop()
+    dataplane = Deaf(lab.edge, shlex.split(words))
+    daemon = Deaf(lab.edge, [lab.program("control/culvertd"), "--config", lab.node_path])
+    try:
+        wait_for(lab.synced, 20, "synced with both logs full")
+        for c in lab.customers:
+            wait_for(lambda c=c: lab.reaches_vnet(c), 30, f"{c.name} reaches its vNet")
+        # Something that each has to say something about: a session that ends, a data plane that is another one.
+        dataplane.end_it()
+        dataplane = Deaf(lab.edge, shlex.split(words))
+        wait_for(lab.synced, 20, "synced again")
+        for c in lab.customers:
+            wait_for(lambda c=c: lab.reaches_vnet(c), 30, f"{c.name} reaches its vNet again")
+        answered(lab)
+        # Once somebody reads, he is told how much he missed.
+        daemon.drain()
+        dataplane.drain()
+        lab.edge.ip("link", "set", "wan1", "down")
+        text = {"culvertd": "", "dataplane": ""}
+
+        def told():
+            text["culvertd"] += daemon.drain()
+            text["dataplane"] += dataplane.drain()
+            return all("log lines were lost" in t for t in text.values())
+        wait_for(told, 10, "lost lines are counted and told")
+        # Nobody at the other end at all.
+        for process in (daemon, dataplane):
+            os.close(process.end)
+            process.end = -1
+        lab.edge.ip("link", "set", "wan1", "up")
+        for c in lab.customers:
+            wait_for(lambda c=c: lab.reaches_vnet(c), 30, f"{c.name} reaches its vNet without a reader")
+        answered(lab)
+    finally:
+        daemon.end_it()
+        dataplane.end_it()
+        lab.start_dataplane()
+        lab.start_daemon()
+        wait_for(lab.synced, 20, "synced")
