@@ -463,7 +463,10 @@ class RouteMonitor:
 
     def _listens(self):
         fds = f"/proc/{self.popen.pid}/fd"
-        return any("socket:" in os.readlink(os.path.join(fds, fd)) for fd in os.listdir(fds))
+        try:
+            return any("socket:" in os.readlink(os.path.join(fds, fd)) for fd in os.listdir(fds))
+        except FileNotFoundError:  # one was closed meanwhile
+            return False
 
     def _read(self):
         for line in self.popen.stdout:
