@@ -539,7 +539,8 @@ uint64_t dataplane_revision(const struct dataplane *d)
 bool dataplane_idle(const struct dataplane *d)
 {
 	return d->link != NULL && d->phase > PHASE_CONFIGURATION && d->flight_count == 0 &&
-	       d->records->pending == 0 && TAILQ_EMPTY(&d->records->walks) && !d->records->settling;
+	       d->records->pending == 0 && d->records->telling == TELL_NONE &&
+	       TAILQ_EMPTY(&d->records->walks) && !d->records->settling;
 }
 
 const struct dataplane_status *dataplane_status(const struct dataplane *d)

@@ -12,6 +12,8 @@
 
 #include "control/sync/records.h"
 
+#include "control/base/clock.h"
+
 #include "dataplane/wire/codec.h"
 
 #include <errno.h>
@@ -38,6 +40,15 @@ struct record_key record_key_of(uint16_t type, const void *value)
 	return key;
 }
 
+static void init_queues(struct records *records)
+{
+	for (unsigned int i = 0; i < RANKS; i++) {
+		TAILQ_INIT(&records->set[i]);
+		TAILQ_INIT(&records->delete[i]);
+	}
+	TAILQ_INIT(&records->failures);
+}
+
 void records_init(struct records *records, void (*changed)(void *ctx), void *ctx)
 {
 	*records = (struct records){
@@ -45,11 +56,7 @@ void records_init(struct records *records, void (*changed)(void *ctx), void *ctx
 		.changed = changed,
 		.ctx = ctx,
 	};
-	for (unsigned int i = 0; i < RANKS; i++) {
-		TAILQ_INIT(&records->set[i]);
-		TAILQ_INIT(&records->delete[i]);
-	}
-	TAILQ_INIT(&records->failures);
+	init_queues(records);
 	records_routes_init(records);
 }
 
@@ -98,6 +105,18 @@ static void set_failure(struct records *records, struct record *record, int erro
 		TAILQ_INSERT_TAIL(&records->failures, record, failure);
 }
 
+// As nothing of this connection has been said of it yet.
+static void touch(const struct records *records, struct record *record)
+{
+	if (record->connection == records->connection)
+		return;
+	record->connection = records->connection;
+	record->under_way = 0;
+	record->sent = record->blocked = record->again = record->parked = record->failed = false;
+	record->queued = QUEUED_NO;
+	record->error = 0;
+}
+
 static void forget(struct records *records, struct record *record)
 {
 	dequeue(records, record);
@@ -127,10 +146,12 @@ struct record *record_want(
 			abort();
 		record->key = record_key_of(type, value);
 		record->rank = rank;
+		record->connection = records->connection;
 		table_add(&records->table, record);
 	} else if (record->wanted && memcmp(record->value, value, size) == 0) {
 		return record;
 	}
+	touch(records, record);
 	record->wanted = true;
 	record->parked = false;
 	memcpy(record->value, value, size);
@@ -141,6 +162,7 @@ struct record *record_want(
 
 void record_unwant(struct records *records, struct record *record)
 {
+	touch(records, record);
 	record->wanted = false;
 	record->owner = NULL;
 	set_failure(records, record, 0);
@@ -152,54 +174,63 @@ void record_unwant(struct records *records, struct record *record)
 
 // --- wire client ---------------------------------------------------------------------------------------
 
-static void unlearn(void *ctx, void *entry)
-{
-	struct records *records = ctx;
-	struct record *record = entry;
-
-	record->under_way = 0;
-	record->sent = record->blocked = record->again = record->parked = false;
-	dequeue(records, record);
-	set_failure(records, record, 0);
-	if (!record->wanted)
-		forget(records, record);
-}
-
+// There may be a hundred thousand records. What is known of each belongs to one connection and is stamped with its number, so
+// that the end of a connection costs nothing; all are queued for the next one in slices.
 void records_stop(struct records *records)
 {
 	records->open = false;
 	records->interfaces_under_way = 0;
-	table_each(&records->table, unlearn, records);
-	records_routes_stop(records);
+	records->telling = TELL_NONE;
+	init_queues(records);
+	records_routes_stop(records); // it counts the connection
+	records->pending = 0;
 }
 
-static void queue_set(void *ctx, void *entry)
+static void tell_from_the_first(struct records *records, int what)
 {
-	struct record *record = entry;
-	if (record->wanted)
-		enqueue(ctx, record, QUEUED_SET);
+	records->telling = what;
+	records->cursor = 0;
+	records->changed(records->ctx);
 }
 
 void records_restart(struct records *records)
 {
-	records_stop(records);
+	if (records->open)
+		records_stop(records);
 	records->open = true;
-	table_each(&records->table, queue_set, records);
+	tell_from_the_first(records, TELL_ALL);
 	records_routes_start(records);
-}
-
-static void queue_hop(void *ctx, void *entry)
-{
-	struct record *record = entry;
-	if (record->wanted &&
-		(record->key.type == WIRE_NEIGHBOR_SET || record->key.type == WIRE_PATH_SET ||
-			record->key.type == WIRE_GROUP_SET))
-		enqueue(ctx, record, QUEUED_SET);
 }
 
 void records_requeue_hops(struct records *records)
 {
-	table_each(&records->table, queue_hop, records);
+	tell_from_the_first(records, TELL_HOPS);
+}
+
+static void queue_record(void *ctx, void *entry)
+{
+	struct records *records = ctx;
+	struct record *record = entry;
+	uint32_t type = record->key.type;
+	bool hop = type == WIRE_NEIGHBOR_SET || type == WIRE_PATH_SET || type == WIRE_GROUP_SET;
+	bool old = record->connection != records->connection;
+
+	touch(records, record);
+	if (record->wanted && (hop || records->telling == TELL_ALL))
+		enqueue(records, record, QUEUED_SET);
+	else if (!record->wanted && old)
+		forget(records, record);
+}
+
+bool records_queue(struct records *records, uint64_t end)
+{
+	while (records->telling != TELL_NONE) {
+		if (!table_slice(&records->table, &records->cursor, 256, queue_record, records))
+			records->telling = TELL_NONE;
+		else if (clock_ns() > end)
+			return false;
+	}
+	return true;
 }
 
 void record_taken(struct records *records, struct record *record)
@@ -276,8 +307,8 @@ unsigned int records_conflicts(struct records *records, struct record **record, 
 	return count;
 }
 
-static unsigned int add_going(struct record **record, unsigned int count, unsigned int max,
-	struct record *candidate)
+static unsigned int add_going(
+	struct record **record, unsigned int count, unsigned int max, struct record *candidate)
 {
 	if (count < max && candidate->key.type == WIRE_INTERFACE_SET && !candidate->wanted &&
 		candidate->sent && !candidate->parked && !candidate->blocked &&

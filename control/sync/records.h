@@ -51,6 +51,7 @@ struct record {
 	bool parked;                 // it goes, and has given up its place
 	bool again;                  // was sent a second time after what may have been in its place
 	bool blocked;                // an exchange would not help it, until it is tried again
+	uint16_t connection;         // what stands here of an earlier one is no longer so
 	uint16_t under_way;          // messages without an ACK that name it
 	int error;                   // of the last answer, 0 or -errno
 	_Alignas(8) uint8_t value[]; // the SET record
@@ -72,6 +73,8 @@ struct records {
 	size_t pending;       // queued
 	unsigned int unswept; // VRFs that are neither gone nor live
 	size_t interfaces_under_way;
+	enum { TELL_NONE, TELL_HOPS, TELL_ALL } telling; // being queued, from `cursor` on
+	size_t cursor;
 	bool settling; // routes are being decided: what they may lead to is not deleted yet
 	bool open;     // a data plane listens: changes are queued
 	void (*changed)(void *ctx); // there is something to send
@@ -92,6 +95,11 @@ static inline struct record *record_find_id(struct records *records, uint16_t ty
 // The data plane should hold this one. Returns it; equal records are left alone.
 struct record *record_want(
 	struct records *records, uint16_t type, enum rank rank, const void *value);
+// The data plane has it, as far as it has said.
+static inline bool record_is_there(const struct records *records, const struct record *record)
+{
+	return record->connection == records->connection && record->sent && record->error == 0;
+}
 // It should not. The record may be freed by this.
 void record_unwant(struct records *records, struct record *record);
 
@@ -103,6 +111,9 @@ enum { QUEUED_NO, QUEUED_SET, QUEUED_DELETE };
 void records_restart(struct records *records);
 void records_stop(struct records *records);         // no data plane: stop queueing
 void records_requeue_hops(struct records *records); // for the sweep of next hops
+// Both only begin; until this has said that all is queued, nothing may be sent: ranks would be out of order. Goes on until
+// that time (clock_ns). False: the time was over.
+bool records_queue(struct records *records, uint64_t end);
 void record_taken(
 	struct records *records, struct record *record); // out of its queue, into a message
 void records_exchange_taken(struct records *records, struct record *record); // into an exchange

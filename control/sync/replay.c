@@ -451,6 +451,8 @@ void replay_turn(evutil_socket_t fd, short events, void *arg)
 		if (d->link == NULL || d->phase < PHASE_CONFIGURATION ||
 			wire_link_window(d->link) == 0 || d->flight_count == WIRE_WINDOW)
 			return; // an answer, or the greeting, wakes us
+		if (!records_queue(d->records, end))
+			break;
 		if (!send_next(d))
 			return;
 	}

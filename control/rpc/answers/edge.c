@@ -19,6 +19,7 @@
 struct installed_count {
 	unsigned int type[WIRE_COUNTERS_RELEASE + 1];
 	unsigned int gre;
+	const struct records *records;
 };
 
 static void count_record(void *ctx, void *entry)
@@ -26,7 +27,7 @@ static void count_record(void *ctx, void *entry)
 	struct installed_count *count = ctx;
 	const struct record *record = entry;
 
-	if (!record->sent || record->error != 0)
+	if (!record_is_there(count->records, record))
 		return;
 	count->type[record->key.type]++;
 	if (record->key.type == WIRE_INTERFACE_SET && record->rank == RANK_TUNNEL)
@@ -35,7 +36,7 @@ static void count_record(void *ctx, void *entry)
 
 static json_t *installed_json(const struct sync *sync)
 {
-	struct installed_count count = {0};
+	struct installed_count count = {.records = &sync->records};
 
 	table_each(&sync->records.table, count_record, &count);
 	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "interfaces",

@@ -472,8 +472,9 @@ int main(int argc, char **argv)
 	unsigned int routes = argc > 2 ? (unsigned int)atoi(argv[2]) : 100;
 	char directory[] = "/tmp/bench-routes-XXXXXX", socket[96];
 	struct node node = {.edge = "ams1", .kernel_prefix = "bench", .run_dir = "/nonexistent"};
-	struct node_port ports[5] = {{.name = "wan0"}, {.name = "wan1"}, {.name = "wan2"},
-		{.name = "wan3"}, {.name = "core0"}};
+	struct node_port ports[5] = {{.name = "wan0", .device = "wan0"},
+		{.name = "wan1", .device = "wan1"}, {.name = "wan2", .device = "wan2"},
+		{.name = "wan3", .device = "wan3"}, {.name = "core0", .device = "core0"}};
 	struct api_error error = {0};
 
 	if (mkdtemp(directory) == NULL)
