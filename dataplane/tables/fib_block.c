@@ -90,6 +90,8 @@ uint32_t bucket_write(
 	if (p->n & 1)
 		b->keys[p->n] = 0;
 	memcpy(&b->keys[room], p->value, p->n * sizeof(uint32_t));
+	if (bucket_units(p->n, skew) == 1)
+		return unit | REF_LINE;
 	return unit | (p->n <= BUCKET_SHORT ? REF_SHORT : REF_LONG);
 }
 

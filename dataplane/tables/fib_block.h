@@ -17,12 +17,14 @@
 #define REF_SHORT 0x00000000u // bucket of at most BUCKET_SHORT keys
 #define REF_LONG  0x20000000u // bucket
 #define REF_NODE  0x40000000u // node, its cells leaves or references to nodes of the last 8 bits
+#define REF_LINE  0x60000000u // bucket of one cache line, which is all that is read of it
 #define REF_UNIT  0x1fffffffu
 
 // A bucket: from keys[i] on, up to the next key, values[i] holds; keys[0] is 0. Where the value is
 // 0, def does. The values stand behind the keys, 4-aligned.
 #define BUCKET_MAX   64u // keys: two vectors of 64 bytes
 #define BUCKET_SHORT 32u // one vector
+#define BUCKET_LINE  16u // half a vector; keys and values in one line are 9 at most
 struct bucket {
 	uint32_t def;
 	uint16_t n;

@@ -63,12 +63,15 @@ static inline uint32_t below16(const uint16_t *keys, __m256i low)
 	return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi16(_mm256_max_epu16(v, low), low));
 }
 
-static inline unsigned bucket_count(const struct bucket *b, uint32_t low, bool is_long)
+static inline unsigned bucket_count(const struct bucket *b, uint32_t low, unsigned most)
 {
 	__m256i key = _mm256_set1_epi16((short)low);
-	uint64_t lower = below16(b->keys, key) | (uint64_t)below16(b->keys + 16, key) << 32;
 	unsigned n = b->n;
-	if (!is_long)
+	uint64_t lower = below16(b->keys, key);
+	if (most <= 16)
+		return (unsigned)__builtin_popcountll(_bzhi_u64(lower, 2 * n)) / 2;
+	lower |= (uint64_t)below16(b->keys + 16, key) << 32;
+	if (most <= 32)
 		return (unsigned)__builtin_popcountll(_bzhi_u64(lower, 2 * n)) / 2;
 	uint64_t upper = below16(b->keys + 32, key) | (uint64_t)below16(b->keys + 48, key) << 32;
 	upper = _bzhi_u64(upper, n > 32 ? 2 * (n - 32) : 0);

@@ -46,11 +46,16 @@ static inline uint64_t repeats(const uint32_t *words, unsigned n)
 	return mask & ~1ull;
 }
 
-static inline unsigned bucket_count(const struct bucket *b, uint32_t low, bool is_long)
+static inline unsigned bucket_count(const struct bucket *b, uint32_t low, unsigned most)
 {
 	__m512i key = _mm512_set1_epi16((short)low);
+	if (most <= 16) {
+		__m256i keys = _mm256_loadu_si256((const void *)b->keys);
+		uint32_t few = _mm256_cmple_epu16_mask(keys, _mm512_castsi512_si256(key));
+		return (unsigned)__builtin_popcount(_bzhi_u32(few, b->n));
+	}
 	uint64_t below = _mm512_cmple_epu16_mask(_mm512_loadu_si512(b->keys), key);
-	if (is_long)
+	if (most > 32)
 		below |= (uint64_t)_mm512_cmple_epu16_mask(_mm512_loadu_si512(b->keys + 32), key)
 			 << 32;
 	return (unsigned)__builtin_popcountll(_bzhi_u64(below, b->n));

@@ -3,7 +3,7 @@
 //
 //   LOOKUP4, LOOKUP6   names of the two functions
 //   line_ref()         ref of the slot of that tag in a line, 0: none
-//   bucket_count()     keys of a bucket that are <= low
+//   bucket_count()     keys of a bucket of at most so many that are <= low
 //   range_count()      the same for a range
 //   equal_mask()       which of 64 bytes are equal to one
 //   repeats()          which of n words are equal to the one before them (never the first)
@@ -105,11 +105,12 @@ static inline void find_chunk(
 	uint32_t miss = -(uint32_t)(ref == 0);
 	ref |= first & miss;
 	const char *at = at_ref(b->base, ref);
+	uint32_t kind = ref >> 29, more = -(uint32_t)(kind != REF_LINE >> 29);
 	prefetch(at);
-	prefetch(at + UNIT_BYTES);
+	prefetch(at + (more & UNIT_BYTES));
 	b->ref[i] = ref;
 	b->low[i] = (uint16_t)(low ^ ((low ^ high) & miss));
-	b->kind[i] = (uint8_t)(ref >> 29);
+	b->kind[i] = (uint8_t)kind;
 }
 
 // The open keys at a place of that kind.
@@ -118,7 +119,7 @@ static inline uint64_t at_kind(const struct batch *b, uint8_t kind)
 	return equal_mask(b->kind, kind) & b->open;
 }
 
-static inline void do_buckets(struct batch *b, uint64_t mask, bool is_long, uint32_t skew)
+static inline void do_buckets(struct batch *b, uint64_t mask, unsigned most, uint32_t skew)
 {
 	for
 		EACH(i, mask)
@@ -127,7 +128,7 @@ static inline void do_buckets(struct batch *b, uint64_t mask, bool is_long, uint
 				(const struct bucket *)((const char *)at_ref(b->base, b->ref[i]) +
 							skew);
 			uint32_t value =
-				bucket_value(bucket, bucket_count(bucket, b->low[i], is_long));
+				bucket_value(bucket, bucket_count(bucket, b->low[i], most));
 			b->result[i] = either(value, either(load_cell(&bucket->def), b->result[i]));
 		}
 }
@@ -148,8 +149,9 @@ static inline void do_chunks(struct batch *b, uint32_t skew)
 			last |= (uint64_t)((cell & (LEAF | REF_NODE)) == REF_NODE) << i;
 			b->result[i] = either(value, either(load_cell(&node->def), b->result[i]));
 		}
-	do_buckets(b, at_kind(b, REF_SHORT >> 29), false, skew);
-	do_buckets(b, at_kind(b, REF_LONG >> 29), true, skew);
+	do_buckets(b, at_kind(b, REF_LINE >> 29), BUCKET_LINE, skew);
+	do_buckets(b, at_kind(b, REF_SHORT >> 29), BUCKET_SHORT, skew);
+	do_buckets(b, at_kind(b, REF_LONG >> 29), BUCKET_MAX, skew);
 	for
 		EACH(i, last)
 		{

@@ -31,7 +31,7 @@ static inline uint64_t repeats(const uint32_t *words, unsigned n)
 	return mask;
 }
 
-static inline unsigned bucket_count(const struct bucket *b, uint32_t low, bool is_long)
+static inline unsigned bucket_count(const struct bucket *b, uint32_t low, unsigned most)
 {
 	unsigned count = 0;
 	for (unsigned i = 0; i < b->n; i++)
