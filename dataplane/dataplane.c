@@ -61,6 +61,7 @@ static int add_worker(struct dataplane *dp, unsigned index)
 	w->ip_id = (uint16_t)(index << 12); // far from what other workers send in the same moment
 	w->tables = dp->tables;
 	w->fib = dp->fib;
+	w->roots4 = fib_roots4(dp->fib);
 	w->qsbr = reclaim_qsbr(dp->reclaim);
 	w->hot = stats_interface(dp->stats, index, 0);
 	w->sparse = stats_sparse(dp->stats, index, 0);

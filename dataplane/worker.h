@@ -173,6 +173,7 @@ struct worker {
 	uint64_t now; // TSC ticks, set once per turn
 	const struct tables *tables;
 	const struct fib *fib;
+	const void *roots4; // of the FIB, for fib_prefetch4()
 	struct stats_interface *hot;      // by interface slot
 	struct stats_sparse *sparse;      // by interface slot
 	struct stats_limiter_word *words; // by limiter slot, shared

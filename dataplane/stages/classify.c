@@ -15,6 +15,7 @@
 #include "dataplane/stages/stages.h"
 
 #include "dataplane/stages/ip.h"
+#include "dataplane/tables/fib.h"
 
 #include <rte_prefetch.h>
 
@@ -181,6 +182,7 @@ static inline void take_run(struct worker *w, const struct port *port, struct ru
 	const uint8_t flags = of & WIRE_INTERFACE_SOURCE_CHECK ? PACKET_CHECK : 0;
 	uint64_t bytes = 0;
 	r->vrf = vrf;
+	fib_prefetch4(w->roots4, vrf);
 	r->mask = (uint32_t)((1ull << end) - (1ull << first));
 	for (unsigned i = first; i < end; i++) {
 		struct rte_mbuf *m = b->mbuf[i];

@@ -19,6 +19,8 @@
 
 #include "dataplane/stages/stages.h"
 
+#include "dataplane/tables/fib.h"
+
 #include <rte_prefetch.h>
 
 #define GRE_CHECKSUM 0x8000u
@@ -199,6 +201,7 @@ static inline void enter(struct worker *w, const struct gre *g)
 	const uint32_t slot = g->slot, vrf = tunnel->vrf;
 	const unsigned outer = g->bytes;
 	uint64_t bytes = 0;
+	fib_prefetch4(w->roots4, vrf);
 	b->run[b->runs++] = (struct run){.in = slot, .vrf = vrf, .mask = g->mask};
 	FOR_EACH (i, g->mask) {
 		struct rte_mbuf *m = b->mbuf[i];
