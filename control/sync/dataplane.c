@@ -19,11 +19,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RETRY_WRONG_MS 1000 // somebody listens who does not speak our language
-#define GREETING_MS    5000 // for HELLO to be answered
-#define REFUSED_MS     1000 // refused records are tried again
-#define AGAIN_MS       20   // the same after deletions: soon, but not in a circle
-#define LOGGED_MAX     100  // refused routes that get a line each
+#define RETRY_WRONG_MS 1000       // somebody listens who does not speak our language
+#define GREETING_MS    5000       // for HELLO to be answered
+#define REFUSED_MS     1000       // refused records are tried again
+#define AGAIN_MS       20         // the same after deletions: soon, but not in a circle
+#define LASTING_NS     900000000u // before that a refusal may heal by itself
+#define LOGGED_MAX     100        // refused routes that get a line each
 
 const char *dataplane_state_name(enum dataplane_state state)
 {
@@ -152,6 +153,17 @@ static void on_hello(struct dataplane *d, const struct wire_hello *hello)
 	replay_read(d);
 }
 
+bool dataplane_refusals_last(const struct dataplane *d)
+{
+	return d->refused_since != 0 && clock_ns() - d->refused_since >= LASTING_NS;
+}
+
+static void note_refusal(struct dataplane *d)
+{
+	if (TAILQ_EMPTY(&d->records->failures) && d->records->routes_failed == 0)
+		d->refused_since = clock_ns();
+}
+
 void dataplane_placed(struct dataplane *d, const struct record *record)
 {
 	if (record->key.type == WIRE_INTERFACE_SET && record->wanted && record->sent &&
@@ -174,8 +186,12 @@ static void answer_records(struct dataplane *d, struct flight *flight,
 		else if (next < failures && failure[next].index == i)
 			error = failure[next++].error;
 		bool conflict = error == -EEXIST && record->key.type == WIRE_INTERFACE_SET;
-		if (error != 0 && record->error != error && !conflict) {
+		if (error != 0 && record->error == 0)
+			note_refusal(d);
+		if (error != 0 && record->error == error && !record->told && !conflict &&
+			dataplane_refusals_last(d)) {
 			char text[256];
+			record->told = true;
 			d->callbacks.describe(d->callbacks.ctx, record, text, sizeof(text));
 			log_warning("sync", "data plane refused",
 				log_text(deletes ? "delete" : "set", text),
@@ -205,8 +221,12 @@ static void answer_routes(struct dataplane *d, struct flight *flight,
 			error = failure[0].error;
 		else if (next < failures && failure[next].index == i)
 			error = failure[next++].error;
-		if (error != 0 && route->error != error && d->records->routes_failed < LOGGED_MAX) {
+		if (error != 0 && route->error == 0)
+			note_refusal(d);
+		if (error != 0 && route->error == error && !route->told &&
+			d->records->routes_failed < LOGGED_MAX && dataplane_refusals_last(d)) {
 			char text[256];
+			route->told = 1;
 			d->callbacks.describe_route(d->callbacks.ctx, route, text, sizeof(text));
 			log_warning("sync", "data plane refused",
 				log_text(deletes ? "delete" : "set", text),
@@ -255,6 +275,8 @@ static void answer_other(struct dataplane *d, const struct flight *flight, int e
 	if ((flight->type == WIRE_BEGIN && error == -ESTALE) ||
 		(flight->type == WIRE_END && error == -EPERM)) {
 		refuse(d, error);
+	} else if (flight->type == WIRE_COUNTERS_RELEASE && (error == -EBUSY || error == -ENOENT)) {
+		// Its object came to life again, or it was asked for twice.
 	} else if (flight->type == WIRE_COUNTERS_RELEASE) {
 		log_warning("sync", "data plane refused",
 			log_text("type", wire_type_info(flight->type)->name),

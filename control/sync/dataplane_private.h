@@ -66,6 +66,7 @@ struct dataplane {
 	bool accepted; // a sweep of the configuration has ended well
 	bool found;    // the first connection has been read back
 	bool changed;  // the identity, since HELLO
+	uint64_t refused_since; // clock_ns since when something is refused, 0 = never yet
 	enum phase phase;
 	struct wire_link *link;
 	struct event *readable, *writable, *retry, *turn, *again;
@@ -91,6 +92,9 @@ struct dataplane {
 void dataplane_set_state(struct dataplane *d, enum dataplane_state state);
 // The record was answered well: whoever is to know where the interface is now is told. Not of a record that is to go.
 void dataplane_placed(struct dataplane *d, const struct record *record);
+// Whether refusals are there for so long that they are news. What takes the place of something that goes, and what leads
+// there, may be refused at first, and is taken with the next exchange or after the deletion.
+bool dataplane_refusals_last(const struct dataplane *d);
 // reason NULL = nothing to complain about; retry_ms < 0 = never again.
 void dataplane_disconnect(struct dataplane *d, const char *reason, long retry_ms);
 

@@ -28,10 +28,13 @@ static void blocked(struct dataplane *d, struct record *record, int error)
 {
 	char text[256];
 
+	record->blocked = true;
+	if (record->told || !dataplane_refusals_last(d))
+		return;
+	record->told = true;
 	d->callbacks.describe(d->callbacks.ctx, record, text, sizeof(text));
 	log_warning("sync", "data plane refused", log_text("set", text),
 		log_text("error", strerror(-error)));
-	record->blocked = true;
 }
 
 // It alone has nobody to change places with. But what was in its place may have gone to another since.

@@ -113,6 +113,7 @@ static void touch(const struct records *records, struct record *record)
 	record->connection = records->connection;
 	record->under_way = 0;
 	record->sent = record->blocked = record->again = record->parked = record->failed = false;
+	record->told = false;
 	record->queued = QUEUED_NO;
 	record->error = 0;
 }
@@ -273,7 +274,7 @@ void record_answered(struct records *records, struct record *record, bool was_de
 	if (!was_delete)
 		set_failure(records, record, error);
 	if (error == 0)
-		record->blocked = record->again = false;
+		record->blocked = record->again = record->told = false;
 }
 
 unsigned int records_retry(struct records *records)

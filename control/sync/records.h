@@ -50,6 +50,7 @@ struct record {
 	bool failed;                 // is on the list of failures
 	bool parked;                 // it goes, and has given up its place
 	bool again;                  // was sent a second time after what may have been in its place
+	bool told;                   // the log has its refusal
 	bool blocked;                // an exchange would not help it, until it is tried again
 	uint16_t connection;         // what stands here of an earlier one is no longer so
 	uint16_t under_way;          // messages without an ACK that name it

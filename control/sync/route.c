@@ -41,7 +41,7 @@ static void touch(struct records *records, struct route *route)
 	route->connection = records->connection;
 	route->queued = ROUTE_IDLE;
 	route->sent = route->there = 0;
-	route->under_way = 0;
+	route->under_way = route->told = 0;
 	route->error = 0;
 }
 
@@ -184,6 +184,7 @@ void route_answered(struct records *records, struct route *route, bool was_delet
 	if (was_delete)
 		return;
 	route->error = (int16_t)error;
+	route->told = route->told && error != 0;
 	set_there(records, route, error == 0);
 	if (error != 0 && route->wanted && route->queued == ROUTE_IDLE)
 		enqueue(records, route, ROUTE_FAILED);

@@ -38,7 +38,8 @@ struct route {
 	uint8_t there : 1; // it said that it has it
 	uint8_t owned : 3; // the owner's
 	uint16_t connection;
-	uint16_t under_way; // messages without an ACK that name it
+	uint16_t under_way : 15; // messages without an ACK that name it
+	uint16_t told : 1;       // the log has its refusal
 	int16_t error;      // of the last answer, 0 or -errno
 };
 static_assert(sizeof(struct route) == 56, "routes are the memory of this process");

@@ -9,6 +9,14 @@ from lab import wait_for
 from test_live import apply, edge  # noqa: F401  (both host domains)
 
 
+@pytest.fixture(autouse=True)
+def quiet(edge):  # noqa: F811
+    """What the next exchange heals is refused for a moment, and nobody's news."""
+    before = edge.daemon.log().count("data plane refused")
+    yield
+    assert edge.daemon.log().count("data plane refused") == before, [line for line in edge.daemon.log().split("\n") if "refused" in line]
+
+
 def swapped(edge, *pairs):
     text = edge.model()
     for a, b in pairs:

@@ -218,6 +218,12 @@ static void test_what_stays_refused_is_not_synced(void **state)
 		      &fake, WIRE_INTERFACE_SET, interface("vnet/v0")))
 			->key == keys[0]); // the others' exchange does not wait for it
 	assert_int_equal(state_of(), DATAPLANE_INCOMPLETE);
+	// It is in the log when it has lasted, and not before.
+	const struct record *refused = record_find_id(
+		&running->records, WIRE_INTERFACE_SET, interface("c0/private"));
+	assert_non_null(refused);
+	assert_false(refused->told);
+	WAIT(refused->told);
 	fake.squatter = 0;
 	WAIT(holds(tags, keys) && state_of() == DATAPLANE_SYNCED);
 }
