@@ -14,6 +14,7 @@
 #include "control/thread.h"
 
 #include "control/base/log.h"
+#include "control/base/turns.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -144,9 +145,11 @@ struct event_base *thread_base(struct thread *thread)
 
 void thread_run(struct thread *thread)
 {
-	while (!thread->stopping)
+	while (!thread->stopping) {
 		if (event_base_loop(thread->base, EVLOOP_ONCE) < 0)
 			return;
+		turns_note();
+	}
 }
 
 static void *thread_main(void *arg)

@@ -376,11 +376,12 @@ static void look_at_listener(struct control *c, uint64_t now)
 	c->listener_error = err;
 }
 
-void control_events(struct control *c, uint64_t now)
+unsigned control_events(struct control *c, uint64_t now)
 {
 	look_at_listener(c, now);
 	if (events_send(c->events, now))
 		hang_up(c, "hung up");
+	return events_owed(c->events);
 }
 
 void control_port_changed(struct control *c, uint32_t port)

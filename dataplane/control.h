@@ -41,7 +41,8 @@ unsigned control_turn(struct control *control);
 int control_waiting(const struct control *control);
 
 // Events, and once a second a look whether the listener's socket is still there. `now` is CLOCK_MONOTONIC in ns; call it every 10 ms or so, it keeps its own pace.
-void control_events(struct control *control, uint64_t now);
+unsigned control_events(
+	struct control *control, uint64_t now); // != 0: there is more to do, in the next turn
 void control_port_changed(struct control *control, uint32_t port);
 
 #endif

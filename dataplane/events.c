@@ -27,6 +27,7 @@
 #define TOLD_MAX       64u        // per period
 #define EPISODE_PERIOD 50000000u
 #define EPISODE_PARTS  16u        // all of them within a second
+#define LOOKS_PER_TURN 256u       // of the main loop
 #define BACKLOG_LIMIT  (1u << 20) // above this much unread, events are left out
 
 struct watched {
@@ -42,6 +43,7 @@ struct events {
 	uint64_t episode_at;
 	struct watched *watched; // by limiter slot
 	uint32_t next_slot;      // to look at
+	uint32_t owed;           // limiters to be looked at now, in this turn and those that follow
 	bool broken;
 };
 
@@ -138,7 +140,8 @@ static void look_at_limiter(struct events *e, uint32_t slot, uint64_t now, uint6
 static void look_at_limiters(struct events *e)
 {
 	const struct stats_segment *s = e->dp->stats;
-	uint32_t slots = s->slots[STATS_LIMITER], share = slots / EPISODE_PARTS + 1;
+	uint32_t slots = s->slots[STATS_LIMITER];
+	uint32_t share = e->owed < LOOKS_PER_TURN ? e->owed : LOOKS_PER_TURN;
 	uint64_t now = limiter_units(e->dp->clock()), realtime = realtime_ns();
 
 	wire_message_start(&e->message, WIRE_LIMITER_EPISODE, 0);
@@ -149,6 +152,7 @@ static void look_at_limiters(struct events *e)
 		if (slot && s->entry[STATS_LIMITER][slot].state == STATS_LIVE)
 			look_at_limiter(e, slot, now, realtime);
 	}
+	e->owed -= share;
 	if (e->link)
 		send_message(e);
 }
@@ -157,8 +161,10 @@ int events_send(struct events *e, uint64_t now)
 {
 	if (now >= e->episode_at) {
 		e->episode_at = now + EPISODE_PERIOD;
-		look_at_limiters(e);
+		e->owed = e->dp->stats->slots[STATS_LIMITER] / EPISODE_PARTS + 1;
 	}
+	if (e->owed)
+		look_at_limiters(e);
 	if (e->link == NULL)
 		return 0;
 	if (now >= e->told_at && wire_link_backlog(e->link) < BACKLOG_LIMIT) {
@@ -166,6 +172,11 @@ int events_send(struct events *e, uint64_t now)
 		send_told(e);
 	}
 	return e->broken ? -EPIPE : 0;
+}
+
+unsigned events_owed(const struct events *e)
+{
+	return e->owed;
 }
 
 int events_create(struct dataplane *dp, struct events **events)

@@ -18,6 +18,7 @@ void events_set_link(struct events *events, struct wire_link *link);
 
 // Sends what is due. `now`: CLOCK_MONOTONIC ns. Nonzero: the link is broken.
 int events_send(struct events *events, uint64_t now);
+unsigned events_owed(const struct events *events); // != 0: call it again in the next turn
 
 // The state of this port changed.
 void events_port(struct events *events, uint32_t port);

@@ -52,7 +52,8 @@ enum exit_code { EXIT_EAL = 1, EXIT_USAGE, EXIT_PORT, EXIT_MEMORY, EXIT_SOCKET }
 
 #define LINK_PERIOD    50000000u // ns
 #define CLOCK_PERIOD   1000000000u
-#define SWEEP_PERIOD   600000000000u
+#define SWEEP_PERIOD   600000000000u // for all limiters
+#define SWEEP_PARTS    600u
 #define CALIBRATION_NS 50000000u
 #define BUFFER_CACHE   256u
 #define BUFFER_SIZE    2048u // at least
@@ -76,6 +77,7 @@ struct program {
 	uint64_t link_at; // next look at the ports
 	uint64_t clock_at;
 	uint64_t sweep_at;
+	uint32_t swept; // limiter slot
 	int signals;
 	int eal;
 };
@@ -448,9 +450,9 @@ static void look_at_clock(struct program *p, uint64_t now)
 		check_clock(p);
 	}
 	if (now >= p->sweep_at) {
-		unsigned repaired = limiters_sweep(p->dp);
+		unsigned repaired = limiters_sweep(p->dp, &p->swept, SWEEP_PARTS);
 
-		p->sweep_at = now + SWEEP_PERIOD;
+		p->sweep_at = now + SWEEP_PERIOD / SWEEP_PARTS;
 		if (repaired)
 			log_warn("limiter", "repaired=%u", repaired);
 	}
@@ -469,7 +471,7 @@ static void run(struct program *p)
 		now = monotonic_ns();
 		look_at_ports(p, now);
 		look_at_clock(p, now);
-		control_events(p->control, now);
+		work += control_events(p->control, now);
 		if (work)
 			wait.tv_nsec = 0;
 		else if (control_waiting(p->control))

@@ -116,12 +116,12 @@ void limiters_retime(struct dataplane *dp, uint64_t hz)
 	}
 }
 
-static unsigned repair(struct dataplane *dp,
+static unsigned repair(struct dataplane *dp, uint32_t first, uint32_t last,
 	int (*one)(struct stats_limiter_word *word, const struct limiter_seen *seen, uint64_t now))
 {
 	struct tables *t = dp->tables;
 	unsigned repaired = 0;
-	for (uint32_t slot = 1; slot <= t->limiter_slots.high; slot++) {
+	for (uint32_t slot = first; slot <= last; slot++) {
 		struct stats_limiter_word *word = stats_limiter_word(dp->stats, slot);
 		struct limiter_seen seen;
 		if (t->limiter_slots.id[slot] == 0)
@@ -132,12 +132,17 @@ static unsigned repair(struct dataplane *dp,
 	return repaired;
 }
 
-unsigned limiters_sweep(struct dataplane *dp)
+unsigned limiters_sweep(struct dataplane *dp, uint32_t *after, uint32_t parts)
 {
-	return repair(dp, limiter_sweep);
+	uint32_t high = dp->tables->limiter_slots.high, first = *after + 1;
+	uint32_t last = *after + high / parts + 1;
+
+	last = last < high ? last : high;
+	*after = last < high ? last : 0;
+	return repair(dp, first, last, limiter_sweep);
 }
 
 unsigned limiters_settle(struct dataplane *dp)
 {
-	return repair(dp, limiter_settle);
+	return repair(dp, 1, dp->tables->limiter_slots.high, limiter_settle);
 }

@@ -4,6 +4,7 @@
 #include "control/rpc/answers/answers.h"
 
 #include "control/base/array.h"
+#include "control/base/turns.h"
 #include "control/model/circuit.h"
 #include "control/node.h"
 #include "control/publication.h"
@@ -86,6 +87,14 @@ static json_t *bridge_json(const struct sync *sync)
 		json_u64(c.dumps), "drift", json_u64(c.drift), "drift_last", c.drift_last,
 		"speakers_pending", (int)speakers.pending, "quarantined",
 		json_u64(speakers.quarantined));
+}
+
+static json_t *turns_json(void)
+{
+	const struct turns turns = turns_longest();
+
+	return json_pack("{s:o, s:o}", "longest_us", json_u64(turns.longest_ns / 1000), "recent_us",
+		json_u64(turns.recent_ns / 1000));
 }
 
 static void add_problem(json_t *problems, const char *object, const char *message, const char *hint)
@@ -208,11 +217,11 @@ static void answer_status(void *ctx)
 		at += snprintf(text + at, sizeof(text) - (size_t)at, "%s%02x",
 			i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
 	json_t *problems = json_array();
-	json_t *result = json_pack("{s:s, s:s, s:I, s:o, s:o, s:{s:s, s:s}, s:o, s:o}", "version",
+	json_t *result = json_pack("{s:s, s:s, s:I, s:o, s:o, s:{s:s, s:s}, s:o, s:o, s:o}", "version",
 		CULVERT_VERSION, "edge", sync->node->edge, "time", (json_int_t)time(NULL),
 		"started", json_u64(sync->started), "revision", json_u64(publication->revision),
 		"store", "uuid", text, "state", "ok", "dataplane", dataplane_json(sync), "bridge",
-		bridge_json(sync));
+		bridge_json(sync), "turns", turns_json());
 	add_hold(sync, problems);
 	add_circuits(sync, result);
 	add_sessions_and_routes(sync, result);
