@@ -311,15 +311,15 @@ static bool send_walk(struct dataplane *d)
 
 static bool send_hosts(struct dataplane *d)
 {
-	uint32_t *interface = calloc(WIRE_FDS_MAX, sizeof(*interface));
+	uint32_t *interface = calloc(HOSTS_AT_ONCE, sizeof(*interface));
 	struct host *host;
-	int fds[WIRE_FDS_MAX];
+	int fds[HOSTS_AT_ONCE];
 	unsigned int count = 0;
 
 	if (interface == NULL)
 		abort();
 	wire_message_start(&d->out, WIRE_HOST_SET, 0);
-	while (count < WIRE_FDS_MAX && (host = TAILQ_FIRST(&d->host_queue)) != NULL) {
+	while (count < HOSTS_AT_ONCE && (host = TAILQ_FIRST(&d->host_queue)) != NULL) {
 		TAILQ_REMOVE(&d->host_queue, host, queue);
 		host->pending = false;
 		host->error = d->callbacks.queue(d->callbacks.ctx, host->interface, &fds[count]);
