@@ -83,10 +83,17 @@ char *files_read(const char *directory, const char *name)
 int files_rename(const char *directory, const char *from, const char *to)
 {
 	char old[PATH_BYTES], new[PATH_BYTES];
+	struct stat seen;
 
 	snprintf(old, sizeof(old), "%s/%s", directory, from);
 	snprintf(new, sizeof(new), "%s/%s", directory, to);
-	return rename(old, new) ? -errno : 0;
+	if (rename(old, new))
+		return -errno;
+	// Its text may be older than the directory's owner: the launcher gives that away together with the files that it
+	// finds, and this one had another name then.
+	if (stat(directory, &seen) == 0 && chown(new, (uid_t)-1, seen.st_gid) != 0 && errno != EPERM)
+		return -errno;
+	return 0;
 }
 
 void files_remove(const char *directory, const char *name)
