@@ -3,11 +3,10 @@
 // The packet gets its new front: TTL, GRE and outer IP header if it leaves by a tunnel, MACs and
 // tags.
 //
-// Everything that can be known beforehand was made when the tables were written: the entry of an
-// Ethernet way holds the frame's front ready to copy, a tunnel's its outer header's fields and
-// their sum. The outer header takes over DSCP and ECN (RFC 6040, normal mode) and DF of the inner
-// one; what we fragment, we fragment inside, so the far end never has to reassemble outer packets
-// on our account.
+// Everything that can be known beforehand was made when the tables were written: an entry holds
+// what it puts in front ready to copy (of IPv6 tunnels the parts). The outer header takes over DSCP
+// and ECN (RFC 6040, normal mode) and DF of the inner one; what we fragment, we fragment inside, so
+// the far end never has to reassemble outer packets on our account.
 //
 // Here a packet becomes `forwarded` on its in-interface. What happens to it later is counted on the
 // out-interface, as tx or tx_drops.

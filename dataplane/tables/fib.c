@@ -25,10 +25,10 @@
 //                                                          +-----------------------------+
 //
 // A bucket is a sorted list of boundaries (from this position on, this value), found by one or two
-// vector compares. More than fit become a node: 256 cells, equal neighbours kept once and counted
-// by population count; a cell whose /24 has longer prefixes leads to one more node of that kind,
-// never deeper. An IPv4 table of up to 28 routes is one bucket over whole addresses (a range); one
-// with very many /16s has an array of 2^16 refs.
+// vector compares; the reference to it says if it fits a line. More than fit become a node: 256
+// cells, equal neighbours kept once and counted by population count; a cell whose /24 has longer
+// prefixes leads to one more node of that kind, never deeper. An IPv4 table of up to 28 routes is
+// one bucket over whole addresses (a range); one with very many /16s has an array of 2^16 refs.
 //
 // The writer keeps a shadow (fib_shadow.c): the same chunks with the prefixes that end in them. An
 // update edits the shadow, writes the touched block anew, aside, publishes it by one store of the
