@@ -6,8 +6,8 @@
 // speaker or a port that is not there yet is waited for in the background and shown by `status`. Ending
 // changes nothing outside either: traffic, sessions and kernel objects stay, for the next culvertd to find.
 
-#include "common/log_out.h"
-#include "common/signals.h"
+#include "dataplane/wire/log_out.h"
+#include "dataplane/wire/signals.h"
 #include "control/base/log.h"
 #include "control/domain/domain.h"
 #include "control/model/model.h"

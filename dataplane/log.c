@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Log lines: key=value, written by common/log_out.c.
+// Log lines: key=value, written by dataplane/wire/log_out.c.
 
 #include "dataplane/log.h"
 
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/log_out.h"
+#include "dataplane/wire/log_out.h"
 
 void log_line(const char *level, const char *message, const char *format, ...)
 {

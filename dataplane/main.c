@@ -32,8 +32,8 @@
 #include <rte_log.h>
 #include <rte_mbuf.h>
 
-#include "common/log_out.h"
-#include "common/signals.h"
+#include "dataplane/wire/log_out.h"
+#include "dataplane/wire/signals.h"
 #include "dataplane/control.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/io/device.h"

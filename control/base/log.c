@@ -3,7 +3,7 @@
 
 #include "control/base/log.h"
 
-#include "common/log_out.h"
+#include "dataplane/wire/log_out.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

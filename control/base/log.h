@@ -2,7 +2,7 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
-// Log lines: key=value on standard error (common/log_out.h). Values are quoted and escaped, so that no text of a
+// Log lines: key=value on standard error (dataplane/wire/log_out.h). Values are quoted and escaped, so that no text of a
 // customer or a daemon can break a line or make up a key. From any thread.
 //
 //	log_error("bridge", "speaker refuses peering", log_text("peering", name), log_number("errno", -err));

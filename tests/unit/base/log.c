@@ -2,7 +2,7 @@
 // A log line stays one line with the keys we wrote, whatever text a value brings; and whatever becomes of who reads it,
 // who writes it goes on.
 
-#include "common/log_out.h"
+#include "dataplane/wire/log_out.h"
 #include "control/base/log.h"
 
 #include <fcntl.h>

@@ -8,7 +8,7 @@
 // `repeated=` for those left out; after a pause of that length it is news again. What changes state says so in
 // other words, so this is the net under callers who only know that something failed once more.
 
-#include "common/log_out.h"
+#include "dataplane/wire/log_out.h"
 
 #include <errno.h>
 #include <fcntl.h>

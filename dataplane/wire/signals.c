@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "common/signals.h"
+#include "dataplane/wire/signals.h"
 
 #include <signal.h>
 
