@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "control/model/finding.h"
 #include "control/model/ids.h"
 #include "control/model/model.h"
 
@@ -43,4 +44,16 @@ bool publication_put(struct publication_slot *slot, struct publication *publicat
 struct publication *publication_take(struct publication_slot *slot)
 {
 	return __atomic_exchange_n(&slot->publication, NULL, __ATOMIC_ACQ_REL);
+}
+
+void publication_problems(const struct publication *publication,
+	void (*visit)(void *ctx, const char *path, const char *rule, const char *message,
+		const char *hint),
+	void *ctx)
+{
+	const struct findings *findings = publication->problems;
+
+	for (unsigned int i = 0; findings != NULL && i < findings->count; i++)
+		visit(ctx, findings->item[i].path, findings->item[i].rule,
+			findings->item[i].message, findings->item[i].hint);
 }

@@ -30,6 +30,12 @@ bool publication_has_edge(const struct publication *publication, const char *nam
 struct publication *publication_ref(struct publication *publication);
 void publication_unref(struct publication *publication); // NULL is fine
 
+// Each of `problems`: what it is about, which rule, a sentence, a hint.
+void publication_problems(const struct publication *publication,
+	void (*visit)(void *ctx, const char *path, const char *rule, const char *message,
+		const char *hint),
+	void *ctx);
+
 // --- from thread to thread -------------------------------------------------------------------------------
 
 // Room for one: whoever is slow sees the newest and none of those in between, and nobody queues.

@@ -57,7 +57,7 @@
 //   port     {"port": "wan0", "state": "up"}      // up | down; also when a data plane is connected for the first time
 //   state    {"object": "link/acme-ams-01/primary", "state": "down", "was": "up", "reason": "port wan0 is down",
 //             "problem": true}; every change of every object's state, "new" the first time, "gone" the last. Kinds of
-//             objects: edge, data-plane, port, interface, domain, limit, session, tunnel, link, circuit
+//             objects: record (what the data plane refuses), problem (an object that cannot be realised), rule, kernel, edge, data-plane, port, interface, domain, limit, session, tunnel, link, circuit
 // A client that reads too slowly misses events and is told so as soon as it catches up, under
 // the topic "lost": {"seq": 40, "time": .., "topic": "lost", "data": {"lost": 17}}.
 #define API_SUBSCRIBE   "subscribe"

@@ -328,6 +328,37 @@ static void on_describe_route(void *ctx, const struct route *route, char *text, 
 	sync_describe_route(ctx, route, text, size);
 }
 
+// Told again under the same name each time it is refused. What is gone by now is told apart by its number.
+static void on_refusal(void *ctx, struct record *record)
+{
+	struct sync *sync = &((struct domains *)ctx)->sync;
+	char name[256];
+
+	if (record->error == 0) {
+		if (record->refused_as != NULL)
+			status_clear(sync->status, STATUS_RECORD, record->refused_as);
+		free(record->refused_as);
+		record->refused_as = NULL;
+		return;
+	}
+	if (record->refused_as == NULL) {
+		sync_describe(sync, record, name, sizeof(name));
+		record->refused_as = strdup(name);
+		if (record->refused_as == NULL)
+			abort();
+	}
+	status_set(sync->status, STATUS_RECORD, record->refused_as, STATUS_ERROR, "refused",
+		strerror(-record->error), "");
+}
+
+static void on_routes_refused(void *ctx, struct vrf *vrf)
+{
+	struct domain *domain = domain_find(ctx, vrf->id);
+
+	if (domain != NULL)
+		health_later(domain);
+}
+
 static void on_changed(void *ctx)
 {
 	struct domains *domains = ctx;
@@ -361,17 +392,47 @@ void domains_applied(struct domains *domains)
 	if (!domains->applied)
 		table_each(&domains->domains, announce_domain, domains); // they waited for it
 	domains->applied = true;
-	char reason[40];
-	snprintf(
-		reason, sizeof(reason), "revision %llu", (unsigned long long)publication->revision);
-	status_set(domains->sync.status, STATUS_EDGE, domains->sync.node->edge, STATUS_OK,
-		"applied", reason, "");
+	const char *edge = domains->sync.node->edge;
+	char reason[OBJECT_NAME_MAX + 40];
+	if (publication->revision == 0 || publication_has_edge(publication, edge)) {
+		snprintf(reason, sizeof(reason), "revision %llu",
+			(unsigned long long)publication->revision);
+		status_set(
+			domains->sync.status, STATUS_EDGE, edge, STATUS_OK, "applied", reason, "");
+	} else {
+		snprintf(reason, sizeof(reason), "the configuration has no edge \"%s\"", edge);
+		status_set(domains->sync.status, STATUS_EDGE, edge, STATUS_ERROR, "unknown", reason,
+			"culvertctl edge create, or correct the node file");
+	}
 	dataplane_identity(domains->sync.dataplane, publication->store, publication->revision);
 	hold_sweep(&domains->sync);
 }
 
+static void tell_finding(
+	void *ctx, const char *path, const char *rule, const char *message, const char *hint)
+{
+	struct domains *domains = ctx;
+	char name[256];
+
+	snprintf(name, sizeof(name), "%s (%s)", path, rule);
+	status_set(domains->sync.status, STATUS_RULE, name, STATUS_ERROR, "broken", message, hint);
+}
+
+// What this version's rules have against the model, although it is in force.
+static void tell_findings(struct domains *domains, const struct publication *publication)
+{
+	struct statuses *status = domains->sync.status;
+	bool had = status_count(status, STATUS_RULE, STATUS_ERROR) > 0;
+	uint64_t mark = statuses_mark(status);
+
+	publication_problems(publication, tell_finding, domains);
+	if (had) // most have none, and this looks at every entry
+		status_clear_unmarked(status, STATUS_RULE, mark);
+}
+
 void domains_publish(struct domains *domains, struct publication *publication)
 {
+	tell_findings(domains, publication);
 	fragments_update(domains->fragments, publication);
 	bridge_owner_set(domains->sync.bridge, publication->store, domains->sync.node->edge);
 	publication_unref(publication);
@@ -517,6 +578,8 @@ int domains_create(
 	domains->view = node_view_create(options->node);
 	domains->fragments = fragments_create(domains->view);
 	records_init(&sync->records, on_changed, domains);
+	sync->records.refusal = on_refusal;
+	sync->records.routes_refused = on_routes_refused;
 	sync->records.owner = (struct route_owner){next_route, on_released};
 	nexthops_init(&sync->hops, &sync->records);
 	create_policy(domains);

@@ -123,6 +123,7 @@ bool fragments_step(struct domains *domains)
 	remove_old(domains, old != NULL ? old : &nothing, new != NULL ? new : &nothing);
 	if (new != NULL)
 		set_new(domains, old != NULL ? old : &nothing, new);
+	health_problems(domains, old != NULL ? old : &nothing, new != NULL ? new : &nothing);
 	fragment_unref(before);
 	return false;
 }

@@ -144,6 +144,11 @@ static void tell(const struct domain *domain)
 		return;
 	if (domain->state != DOMAIN_LIVE || domain->error[0] != '\0') {
 		not_live(domain);
+	} else if (domain->vrf != NULL && domain->vrf->refused > 0) {
+		snprintf(reason, sizeof(reason), "the data plane refuses %u of its routes: %s",
+			domain->vrf->refused, strerror(-domain->vrf->error));
+		status_set(status, STATUS_DOMAIN, domain->wanted->name, STATUS_ERROR, "incomplete",
+			reason, "");
 	} else if (domain->crowded > 0) {
 		snprintf(reason, sizeof(reason),
 			"%u prefixes have more than %u paths, the first %u are used",
@@ -294,4 +299,30 @@ void health_tunnel(struct domains *domains, const struct tunnel *tunnel)
 void health_tunnel_gone(struct domains *domains, const struct intent_interface *was)
 {
 	status_clear(domains->sync.status, STATUS_TUNNEL, was->object);
+}
+
+// --- objects of the model ------------------------------------------------------------------------------------
+
+static void problem_name(
+	const struct fragment *fragment, const struct intent_problem *problem, char name[256])
+{
+	snprintf(name, 256, "%s %s", nouns[fragment->key.noun]->name, problem->object);
+}
+
+void health_problems(
+	struct domains *domains, const struct fragment *old, const struct fragment *new)
+{
+	struct statuses *status = domains->sync.status;
+	char name[256];
+
+	for (unsigned int i = 0; i < old->problems.count; i++) {
+		problem_name(old, &old->problems.item[i], name);
+		if (new->problems.count == 0)
+			status_clear(status, STATUS_PROBLEM, name);
+	}
+	for (unsigned int i = 0; i < new->problems.count; i++) {
+		problem_name(new, &new->problems.item[i], name);
+		status_set(status, STATUS_PROBLEM, name, STATUS_ERROR, "not realised",
+			new->problems.item[i].message, new->problems.item[i].hint);
+	}
 }

@@ -14,6 +14,7 @@
 #include "control/model/ids.h"
 #include "control/node.h"
 #include "control/publication.h"
+#include "control/status/status.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -52,6 +53,7 @@ bool hold_judge(struct sync *sync)
 	char before[sizeof(hold->message)];
 
 	hold->sweep_message[0] = '\0';
+	status_clear(sync->status, STATUS_KERNEL, sync->node->edge);
 	if (hold->open)
 		return true;
 	memcpy(before, hold->message, sizeof(before));
@@ -137,6 +139,8 @@ void hold_sweep(struct sync *sync)
 	}
 	snprintf(sync->hold.sweep_message, sizeof(sync->hold.sweep_message), "%s", error.message);
 	snprintf(sync->hold.sweep_hint, sizeof(sync->hold.sweep_hint), "%s", error.hint);
+	status_set(sync->status, STATUS_KERNEL, sync->node->edge, STATUS_WARNING, "unswept",
+		error.message, error.hint);
 	log_warning("sync", error.message, log_text("hint", error.hint));
 }
 

@@ -197,7 +197,7 @@ struct domains {
 	} candidates; // of the decision that is being made
 	struct domain_counts count[2];
 	struct policy announced; // what every session tells
-	bool applied;     // the first publication, as a whole
+	bool applied;            // the first publication, as a whole
 };
 
 // work.c
@@ -285,7 +285,8 @@ void join_unset(struct domains *domains, uint32_t a, uint32_t b, const char *obj
 // interface.c
 void interface_set(struct domains *domains, const struct intent_interface *wanted,
 	const struct intent_interface *was, const struct fragment *fragment);
-void interfaces_try(struct domain *domain); // again: its import policy is another, or its kernel half
+void interfaces_try(
+	struct domain *domain); // again: its import policy is another, or its kernel half
 void interface_unset(struct domains *domains, const struct intent_interface *was);
 void interfaces_lost(struct domain *domain); // the bridge has none of its interfaces any more
 // The data plane has it there.
@@ -339,8 +340,12 @@ void health_interface_gone(struct domains *domains, const struct intent_interfac
 void health_tunnel(struct domains *domains, const struct tunnel *tunnel);
 void health_tunnel_gone(struct domains *domains, const struct intent_interface *was);
 void health_domain_gone(struct domain *domain);
-void health_later(struct domain *domain); // told with the next slice of work, however often it changes before
+void health_later(
+	struct domain *domain); // told with the next slice of work, however often it changes before
 void health_step(struct domains *domains);
+// Of an object that cannot be realised; those of an object all have its name.
+void health_problems(
+	struct domains *domains, const struct fragment *old, const struct fragment *new);
 
 // edge.c
 bool fill_step(struct domains *domains, struct job *job);

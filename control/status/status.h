@@ -26,7 +26,8 @@
 	X(TUNNEL,    "tunnel") \
 	X(NEIGHBOR,  "neighbor") \
 	X(RECORD,    "record")     /* what the data plane refuses */ \
-	X(PROBLEM,   "problem")    /* an object of the model that cannot be realised, or that a rule dislikes */ \
+	X(PROBLEM,   "problem")    /* an object of the model that cannot be realised here */ \
+	X(RULE,      "rule")       /* that a stored object does not keep */ \
 	X(LINK,      "link") \
 	X(CIRCUIT,   "circuit")
 // clang-format on

@@ -62,6 +62,7 @@ void records_init(struct records *records, void (*changed)(void *ctx), void *ctx
 
 static void free_record(void *ctx, void *record)
 {
+	free(((struct record *)record)->refused_as);
 	free(record);
 }
 
@@ -97,12 +98,16 @@ static void enqueue(struct records *records, struct record *record, uint8_t how)
 
 static void set_failure(struct records *records, struct record *record, int error)
 {
+	bool told = record->failed || error != 0;
+
 	record->error = error;
 	if (record->failed)
 		TAILQ_REMOVE(&records->failures, record, failure);
 	record->failed = error != 0;
 	if (record->failed)
 		TAILQ_INSERT_TAIL(&records->failures, record, failure);
+	if (told && records->refusal != NULL)
+		records->refusal(records->ctx, record);
 }
 
 // As nothing of this connection has been said of it yet.
@@ -125,7 +130,7 @@ static void forget(struct records *records, struct record *record)
 	if (record->under_way > 0)
 		return; // freed by its last answer
 	table_remove(&records->table, record);
-	free(record);
+	free_record(NULL, record);
 }
 
 struct record *record_find(struct records *records, uint16_t type, const void *value)
@@ -177,9 +182,23 @@ void record_unwant(struct records *records, struct record *record)
 
 // There may be a hundred thousand records. What is known of each belongs to one connection and is stamped with its number, so
 // that the end of a connection costs nothing; all are queued for the next one in slices.
+// Nobody refuses anything any more.
+static void end_failures(struct records *records)
+{
+	struct record *record;
+
+	TAILQ_FOREACH (record, &records->failures, failure) {
+		record->failed = false;
+		record->error = 0;
+		if (records->refusal != NULL)
+			records->refusal(records->ctx, record);
+	}
+}
+
 void records_stop(struct records *records)
 {
 	records->open = false;
+	end_failures(records);
 	records->interfaces_under_way = 0;
 	records->telling = TELL_NONE;
 	init_queues(records);

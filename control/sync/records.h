@@ -42,7 +42,8 @@ struct record {
 	struct record_key key;
 	TAILQ_ENTRY(record) queue;
 	TAILQ_ENTRY(record) failure;
-	void *owner; // of the desired state's choosing: what it must let go of
+	void *owner;      // of the desired state's choosing: what it must let go of
+	char *refused_as; // of refusal()'s choosing, freed with it: under which name
 	uint8_t rank;
 	uint8_t queued;              // QUEUED_*
 	bool wanted;                 // false: it is to go
@@ -79,6 +80,10 @@ struct records {
 	bool settling; // routes are being decided: what they may lead to is not deleted yet
 	bool open;     // a data plane listens: changes are queued
 	void (*changed)(void *ctx); // there is something to send
+	// record->error is what it was answered with; 0: it was refused, and is so no more. May be NULL.
+	void (*refusal)(void *ctx, struct record *record);
+	// vrf->refused has changed. May be NULL.
+	void (*routes_refused)(void *ctx, struct vrf *vrf);
 	void *ctx;
 };
 

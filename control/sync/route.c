@@ -86,6 +86,21 @@ static void set_there(struct records *records, struct route *route, bool there)
 	records->routes_there += there ? 1u : (size_t)-1;
 }
 
+static void set_error(struct records *records, struct route *route, int error)
+{
+	struct vrf *vrf = route->vrf;
+
+	if (error == route->error)
+		return;
+	if (vrf != NULL) {
+		vrf->refused += (error != 0 ? 1u : 0u) - (route->error != 0 ? 1u : 0u);
+		vrf->error = error != 0 ? error : vrf->error;
+		if (records->routes_refused != NULL)
+			records->routes_refused(records->ctx, vrf);
+	}
+	route->error = (int16_t)error;
+}
+
 static void free_gone(struct records *records, struct vrf *vrf)
 {
 	if (!vrf->gone || vrf->routes > 0 || vrf->phase == VRF_OPEN)
@@ -103,6 +118,7 @@ static void release(struct records *records, struct route *route)
 	if (route->wanted || route->sent || route->under_way > 0 || route->queued != ROUTE_IDLE)
 		return;
 	set_there(records, route, false);
+	set_error(records, route, 0);
 	route->vrf = NULL;
 	vrf->routes--;
 	records->owner.released(vrf->owner, route);
@@ -141,7 +157,7 @@ void route_unwant(struct records *records, struct route *route)
 		return;
 	touch(records, route);
 	route->wanted = 0;
-	route->error = 0;
+	set_error(records, route, 0);
 	dequeue(records, route);
 	if (route->sent)
 		enqueue(records, route, ROUTE_DELETE);
@@ -171,7 +187,7 @@ void route_answered(struct records *records, struct route *route, bool was_delet
 		records->refused++;
 	if (was_delete && error != 0 && error != -ENOENT && !route->wanted && !route->sent) {
 		route->sent = 1; // still there
-		route->error = (int16_t)error;
+		set_error(records, route, error);
 		enqueue(records, route, ROUTE_FAILED);
 		return;
 	}
@@ -183,7 +199,7 @@ void route_answered(struct records *records, struct route *route, bool was_delet
 	}
 	if (was_delete)
 		return;
-	route->error = (int16_t)error;
+	set_error(records, route, error);
 	route->told = route->told && error != 0;
 	set_there(records, route, error == 0);
 	if (error != 0 && route->wanted && route->queued == ROUTE_IDLE)
@@ -365,6 +381,11 @@ static void stop_vrf(void *ctx, void *entry)
 	struct vrf *vrf = entry;
 
 	vrf->there = 0;
+	if (vrf->refused != 0) { // those that are under way
+		vrf->refused = 0;
+		if (records->routes_refused != NULL)
+			records->routes_refused(records->ctx, vrf);
+	}
 	stop_walk(records, vrf);
 	if (vrf->phase >= VRF_OPEN)
 		set_phase(records, vrf, VRF_HELD);
@@ -378,7 +399,7 @@ static void drop_all(struct records *records, struct route_queue *queue)
 
 	while ((route = TAILQ_FIRST(queue)) != NULL) {
 		dequeue(records, route);
-		route->error = 0;
+		set_error(records, route, 0);
 		if (route->wanted)
 			continue;
 		route->sent = 0;

@@ -65,6 +65,8 @@ struct vrf {
 	struct route_key cursor; // of the walk: the last that was said
 	unsigned int routes;     // that the ledger refers to
 	unsigned int there;      // the data plane said that it has them
+	unsigned int refused;    // it said that it does not take them
+	int error;               // the last such answer
 	uint64_t said;           // in the sweep that is open
 	void *owner;
 	TAILQ_ENTRY(vrf) ready, walk;

@@ -47,16 +47,6 @@ static json_t *installed_json(const struct sync *sync)
 		(int)count.type[WIRE_LIMITER_SET]);
 }
 
-static unsigned int count_failures(const struct sync *sync)
-{
-	const struct record *record;
-	unsigned int count = sync->records.routes_failed;
-
-	TAILQ_FOREACH (record, &sync->records.failures, failure)
-		count++;
-	return count;
-}
-
 static json_t *dataplane_json(const struct sync *sync)
 {
 	const struct dataplane_status *status = dataplane_status(sync->dataplane);
@@ -69,8 +59,9 @@ static json_t *dataplane_json(const struct sync *sync)
 		trouble ? status->error : NULL, "hint", trouble ? status->hint : NULL, "records",
 		"sent", json_u64(status->sent), "written", json_u64(status->hello.written),
 		"unchanged", json_u64(status->hello.unchanged), "refused",
-		(int)count_failures(sync), "pending", json_u64(sync->records.pending), "installed",
-		installed_json(sync));
+		(int)(status_count(sync->status, STATUS_RECORD, STATUS_ERROR) +
+			sync->records.routes_failed),
+		"pending", json_u64(sync->records.pending), "installed", installed_json(sync));
 }
 
 static json_t *bridge_json(const struct sync *sync)
@@ -130,8 +121,7 @@ static void add_status(void *ctx, const struct status *status)
 	json_t *problems = ctx;
 	char object[256], message[1024];
 
-	if (status->kind == STATUS_LINK || status->kind == STATUS_SESSION ||
-		status->kind == STATUS_EDGE)
+	if (status->kind == STATUS_LINK || status->kind == STATUS_SESSION)
 		return;
 	snprintf(object, sizeof(object), "%s/%s", status_kind_name(status->kind), status->name);
 	snprintf(message, sizeof(message), "%s%s%s", status->state,
@@ -170,40 +160,6 @@ static void add_sessions_and_routes(const struct sync *sync, json_t *result)
 			"installed", json_known(dataplane_tells(sync), all.installed)));
 }
 
-static void add_failures(struct sync *sync, json_t *problems)
-{
-	const struct record *record;
-	const struct route *route;
-
-	TAILQ_FOREACH (record, &sync->records.failures, failure) {
-		char object[256], message[128];
-		sync_describe(sync, record, object, sizeof(object));
-		snprintf(message, sizeof(message), "the data plane refused it: %s",
-			strerror(-record->error));
-		add_problem(problems, object, message, "");
-	}
-	TAILQ_FOREACH (route, &sync->records.route_failures, queue) {
-		char object[256], message[128];
-		if (json_array_size(problems) >= 100)
-			break;
-		sync_describe_route(sync, route, object, sizeof(object));
-		snprintf(message, sizeof(message), "the data plane refused it: %s",
-			strerror(-route->error));
-		add_problem(problems, object, message, "");
-	}
-}
-
-static void add_hold(const struct sync *sync, json_t *problems)
-{
-	char object[OBJECT_NAME_MAX + 16];
-
-	snprintf(object, sizeof(object), "edge/%s", sync->node->edge);
-	if (!sync->hold.open)
-		add_problem(problems, object, sync->hold.message, sync->hold.hint);
-	if (sync->hold.sweep_message[0] != '\0')
-		add_problem(problems, object, sync->hold.sweep_message, sync->hold.sweep_hint);
-}
-
 static void answer_status(void *ctx)
 {
 	struct rpc_call *call = ctx;
@@ -222,11 +178,9 @@ static void answer_status(void *ctx)
 		"started", json_u64(sync->started), "revision", json_u64(publication->revision),
 		"store", "uuid", text, "state", "ok", "dataplane", dataplane_json(sync), "bridge",
 		bridge_json(sync), "turns", turns_json());
-	add_hold(sync, problems);
 	add_circuits(sync, result);
 	add_sessions_and_routes(sync, result);
 	status_problems(sync->status, 100, add_status, problems);
-	add_failures(sync, problems);
 	json_object_set_new(result, "problems", problems);
 	rpc_reply(call, result);
 }
@@ -665,8 +619,7 @@ static json_t *port_json(const struct port_sum *sum, unsigned int index)
 	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"port", port->name, "role", sum->core[index] ? "core" : "customer", "device",
 		device, "kind", kinds[node_device(port->device)], "mac", known ? mac : NULL, "mtu",
-		json_known(known, state->last.mtu),
-		"state",
+		json_known(known, state->last.mtu), "state",
 		!tells           ? "unknown"
 		: !known         ? "missing"
 		: state->last.up ? "up"

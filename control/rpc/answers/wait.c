@@ -6,8 +6,10 @@
 #include "control/rpc/answers/answers.h"
 
 #include "control/base/clock.h"
+#include "control/status/status.h"
 
 #include <event2/event.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,32 +29,28 @@ static bool is_told(const struct sync *sync, uint64_t revision)
 	return dataplane_revision(sync->dataplane) >= revision && dataplane_idle(sync->dataplane);
 }
 
+static void add_refused(void *ctx, const struct status *status)
+{
+	json_t *refused = ctx;
+	bool incomplete = status->kind == STATUS_DOMAIN && strcmp(status->state, "incomplete") == 0;
+
+	if ((status->kind == STATUS_RECORD || incomplete) &&
+		json_array_size(refused) < REFUSED_SHOWN)
+		json_array_append_new(refused,
+			json_pack("{s:s, s:s}", "object", status->name, "message", status->reason));
+}
+
 static bool is_refused(const struct sync *sync)
 {
-	return !TAILQ_EMPTY(&sync->records.failures) || sync->records.routes_failed > 0;
+	return status_count(sync->status, STATUS_RECORD, STATUS_ERROR) > 0 ||
+	       sync->records.routes_failed > 0;
 }
 
 static json_t *refused_json(struct sync *sync)
 {
 	json_t *refused = json_array();
-	const struct record *record;
-	const struct route *route;
-	char object[256];
 
-	TAILQ_FOREACH (record, &sync->records.failures, failure) {
-		if (json_array_size(refused) == REFUSED_SHOWN)
-			break;
-		sync_describe(sync, record, object, sizeof(object));
-		json_array_append_new(refused, json_pack("{s:s, s:s}", "object", object, "message",
-						       strerror(-record->error)));
-	}
-	TAILQ_FOREACH (route, &sync->records.route_failures, queue) {
-		if (json_array_size(refused) >= REFUSED_SHOWN)
-			break;
-		sync_describe_route(sync, route, object, sizeof(object));
-		json_array_append_new(refused, json_pack("{s:s, s:s}", "object", object, "message",
-						       strerror(-route->error)));
-	}
+	status_problems(sync->status, UINT_MAX, add_refused, refused);
 	return refused;
 }
 

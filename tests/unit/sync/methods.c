@@ -528,6 +528,48 @@ static void test_states_are_events(void **state)
 	json_decref(status);
 }
 
+static bool lists_problem(const json_t *status, const char *object)
+{
+	const json_t *problem;
+	size_t i;
+
+	json_array_foreach (json_object_get(status, "problems"), i, problem)
+		if (strcmp(text(problem, "object"), object) == 0)
+			return true;
+	return false;
+}
+
+// Routes that do not fit are a problem of their domain, however many they are, and gone when they fit.
+static void test_refused_routes_are_told_of_their_domain(void **state)
+{
+	fake.refuse_type = WIRE_ROUTE_SET;
+	bridge_says_route(vrf(ACME), "10.2.0.0/16", "169.254.10.1", true);
+	bridge_says_route(vrf(ACME), "10.3.0.0/16", "169.254.10.1", true);
+	WAIT(status_get(running->status, STATUS_DOMAIN, ACME)->level == STATUS_ERROR);
+	WAIT(strstr(status_get(running->status, STATUS_DOMAIN, ACME)->reason, "2 of its routes") !=
+		NULL);
+	json_t *status = result_of("status", "{}");
+	assert_true(lists_problem(status, "domain/" ACME));
+	json_decref(status);
+	fake.refuse_type = 0;
+	WAIT(status_get(running->status, STATUS_DOMAIN, ACME)->level == STATUS_OK); // tried again
+}
+
+// A port without a device: told of the object while it is so.
+static void test_what_cannot_be_realised_is_told(void **state)
+{
+	configuration_edit(&configuration, "  - name: wan0\n",
+		"  - name: core7\n    faces: core\n    address: 192.0.9.1/24\n  - name: wan0\n");
+	publish();
+	const struct status *entry = status_get(running->status, STATUS_PROBLEM, "port east/core7");
+	assert_non_null(entry);
+	assert_non_null(strstr(entry->reason, "no device"));
+	configuration_edit(&configuration,
+		"  - name: core7\n    faces: core\n    address: 192.0.9.1/24\n", "");
+	publish();
+	assert_null(status_get(running->status, STATUS_PROBLEM, "port east/core7"));
+}
+
 static json_t *waited(const char *params)
 {
 	return result_of("revision.wait", params);
@@ -558,8 +600,18 @@ static void test_what_is_not_in_force_is_said(void **state)
 	assert_string_equal(
 		json_string_value(json_object_get(refused, "object")), "interface acme-01/private");
 	json_decref(answer);
+	// `status` and the table are one.
+	const struct status *entry =
+		status_get(running->status, STATUS_RECORD, "interface acme-01/private");
+	assert_non_null(entry);
+	assert_string_equal(entry->state, "refused");
+	json_t *status = result_of("status", "{}");
+	assert_true(lists_problem(status, "record/interface acme-01/private"));
+	json_decref(status);
+	WAIT(state_told("record/interface acme-01/private", "refused"));
 	fake_stop(&fake);
 	WAIT(state_of() == DATAPLANE_DOWN);
+	assert_null(status_get(running->status, STATUS_RECORD, "interface acme-01/private"));
 	answer = waited(params); // at once
 	assert_string_equal(json_string_value(json_object_get(answer, "dataplane")), "down");
 	json_decref(answer);
@@ -669,6 +721,8 @@ int main(void)
 		TEST(test_sessions_and_ports_are_events),
 		TEST(test_states_are_events),
 		TEST(test_what_is_not_in_force_is_said),
+		TEST(test_refused_routes_are_told_of_their_domain),
+		TEST(test_what_cannot_be_realised_is_told),
 		TEST(test_adopting_for_a_mistyped_edge_removes_nothing),
 		TEST(test_adopting_tells_what_the_model_keeps),
 	};
