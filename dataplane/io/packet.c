@@ -3,11 +3,14 @@
 // transmits.
 //
 // Receiving: a ring of frames (TPACKET_V2) that the kernel fills and the worker of the queue
-// empties, each frame copied into a packet buffer; no system call. Not TPACKET_V3: its blocks are
+// empties, each frame copied into a packet buffer; no system call. Only what is too large for a
+// slot, which is what a sender on this machine left to its device to cut up, is received with one:
+// it is cut here, and the segments are handed on burst by burst. Not TPACKET_V3: its blocks are
 // handed over when they are full or a timer of the kernel says so, which keeps a packet for half a
 // millisecond here, and for one or two ticks of 4 ms where that timer still counts ticks. No
 // fanout: it is a flag of fanouts, set by DPDK's net_af_packet, that has the kernel put fragments
-// of different customers together. What the kernel took off a frame comes back in io/ring.c.
+// of different customers together. What the kernel took off a frame comes back in io/ring.c; the
+// cutting is io/segment.c's.
 //
 // Transmitting: sendmmsg, one call for what a worker has for the port in one turn. A transmit ring
 // is slower on a veth, where the kernel copies its frames once more. The sockets that transmit
@@ -41,14 +44,16 @@
 
 #include "dataplane/io/netdev.h"
 #include "dataplane/io/ring.h"
+#include "dataplane/io/segment.h"
 #include "dataplane/log.h"
 
-#define BLOCK       65536u      // bytes of memory in one piece
-#define RING_BYTES  (16u << 20) // of one port ...
-#define RING_MOST   8192u       // ... but not more frames than this
-#define BATCH       64u
-#define SEND_BUFFER (8 << 20) // bytes under way; 200 KiB by itself
-#define ETHERNET    14u
+#define BLOCK         65536u      // bytes of memory in one piece
+#define RING_BYTES    (16u << 20) // of one port ...
+#define RING_MOST     8192u       // ... but not more frames than this
+#define BATCH         64u
+#define SOCKET_BUFFER (8 << 20) // bytes under way; 200 KiB by itself
+#define WHOLE         66048u    // frame that is to be cut up: 64 KiB of IP, front and tags
+#define ETHERNET      14u
 
 struct transmit {
 	int fd;
@@ -74,6 +79,8 @@ struct packet {
 	uint32_t at;      // in the block
 	uint32_t largest; // frame that the device's MTU lets pass; by the main thread
 	struct rte_mempool *pool;
+	struct segments segments; // of the packet in `whole`
+	uint8_t *whole;
 	uint64_t large; // frames not handed on, see struct port_losses
 	uint64_t broken;
 	struct transmit transmit[]; // by worker
@@ -96,28 +103,114 @@ static void next_slot(struct packet *p)
 		p->block = p->ring;
 }
 
+// The oldest packet that was too large for its slot, with its tag in front, into p->whole. Its tag
+// comes with it, not from the slot: even if one of the two were lost, it would not be another's.
+static uint32_t receive_whole(
+	struct packet *p, const uint8_t **frame, struct virtio_net_hdr *about, uint32_t *tag)
+{
+	union {
+		struct cmsghdr align;
+		uint8_t bytes[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
+	} control;
+	uint8_t *rest = p->whole + RING_MACS + RING_TAG;
+	struct iovec part[] = {{about, sizeof(*about)}, {p->whole, RING_MACS},
+		{rest, WHOLE - RING_MACS - RING_TAG}};
+	struct msghdr message = {.msg_iov = part,
+		.msg_iovlen = 3,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
+	struct tpacket_auxdata aux;
+	const struct cmsghdr *c;
+	ssize_t n = recvmsg(p->receive, &message, MSG_DONTWAIT);
+
+	if (n < 0 && errno != EAGAIN) // what was to be said of the device is said, now the packet
+		n = recvmsg(p->receive, &message, MSG_DONTWAIT);
+	c = n < 0 ? NULL : CMSG_FIRSTHDR(&message);
+	if (c == NULL || c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA ||
+		c->cmsg_len < CMSG_LEN(sizeof(aux)) || (message.msg_flags & MSG_TRUNC) ||
+		n < (ssize_t)(sizeof(*about) + ETHERNET))
+		return 0;
+	memcpy(&aux, CMSG_DATA(c), sizeof(aux));
+	*tag = ring_tag(aux.tp_status, aux.tp_vlan_tpid, aux.tp_vlan_tci, p->whole + RING_MACS);
+	*frame = p->whole;
+	if (*tag == 0) {
+		memmove(p->whole + RING_TAG, p->whole, RING_MACS);
+		*frame += RING_TAG;
+	}
+	return (uint32_t)n - (uint32_t)sizeof(*about) + *tag;
+}
+
+static int next_segment(struct packet *p, uint8_t *out, uint32_t room)
+{
+	uint32_t length = segments_next(&p->segments, out, room);
+
+	return length != 0 ? (int)length : RING_LARGE;
+}
+
+// A packet that is larger than the device lets pass, to be cut up: its first segment.
+static int cut(
+	struct packet *p, const struct ring_slot *r, bool queued, uint8_t *out, uint32_t room)
+{
+	const uint8_t *frame = p->whole;
+	struct virtio_net_hdr about = r->about;
+	uint32_t tag = r->tag, length;
+
+	if (queued)
+		length = receive_whole(p, &frame, &about, &tag);
+	else
+		length = (uint32_t)RTE_MAX(0, ring_copy(r, UINT32_MAX, p->whole, WHOLE));
+	return segments_start(&p->segments, frame, length, &about, tag) ? next_segment(p, out, room)
+									: RING_LARGE;
+}
+
+static int read_slot(struct packet *p, const struct tpacket2_hdr *h, uint32_t status, uint8_t *out,
+	uint32_t room)
+{
+	uint32_t largest = __atomic_load_n(&p->largest, __ATOMIC_RELAXED);
+	bool queued = status & TP_STATUS_COPY;
+	struct ring_slot r;
+	int length;
+
+	if (!ring_read(h, p->slot, status, &r))
+		return RING_BROKEN;
+	length = queued ? RING_SEGMENTS : ring_copy(&r, largest, out, room);
+	return likely(length != RING_SEGMENTS) ? length : cut(p, &r, queued, out, room);
+}
+
+static bool is_there(const struct packet *p)
+{
+	return segments_left(&p->segments) ||
+	       (__atomic_load_n(&slot_in_turn(p)->tp_status, __ATOMIC_RELAXED) & TP_STATUS_USER);
+}
+
+// The frame that is there, or why it is none.
+static int next_frame(struct packet *p, uint8_t *out, uint32_t room)
+{
+	struct tpacket2_hdr *h = slot_in_turn(p);
+	int length;
+
+	if (unlikely(segments_left(&p->segments)))
+		return next_segment(p, out, room);
+	next_slot(p);
+	rte_prefetch0(slot_in_turn(p));
+	length = read_slot(p, h, __atomic_load_n(&h->tp_status, __ATOMIC_ACQUIRE), out, room);
+	__atomic_store_n(&h->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+	return length;
+}
+
 // Without a buffer the frames stay in the ring; what then does not fit there is `missed`.
 static uint16_t rx(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t n)
 {
 	struct packet *p = port->driver;
-	uint32_t largest = __atomic_load_n(&p->largest, __ATOMIC_RELAXED);
 	struct rte_mbuf *m = NULL;
 	uint16_t count = 0;
 
-	for (uint16_t i = 0; i < n; i++) {
-		struct tpacket2_hdr *h = slot_in_turn(p);
-		uint32_t status = __atomic_load_n(&h->tp_status, __ATOMIC_ACQUIRE);
+	for (uint16_t i = 0; i < n && is_there(p); i++) {
 		int length;
 
-		if (!(status & TP_STATUS_USER))
-			break;
 		if (m == NULL && (m = rte_pktmbuf_alloc(p->pool)) == NULL)
 			break;
-		next_slot(p);
-		rte_prefetch0(slot_in_turn(p));
-		length = ring_frame(h, p->slot, status, largest, rte_pktmbuf_mtod(m, uint8_t *),
-			rte_pktmbuf_tailroom(m));
-		__atomic_store_n(&h->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+		length = next_frame(p, rte_pktmbuf_mtod(m, uint8_t *), rte_pktmbuf_tailroom(m));
 		if (likely(length >= 0)) {
 			m->data_len = (uint16_t)length;
 			m->pkt_len = (uint32_t)length;
@@ -171,17 +264,22 @@ static int set(int fd, int option, int value)
 	return setsockopt(fd, SOL_PACKET, option, &value, sizeof(value)) ? -errno : 0;
 }
 
+static void enlarge(int fd, int forced, int within)
+{
+	int most = SOCKET_BUFFER;
+
+	if (setsockopt(fd, SOL_SOCKET, forced, &most, sizeof(most)) < 0)
+		setsockopt(fd, SOL_SOCKET, within, &most, sizeof(most));
+}
+
 static int open_transmit(struct transmit *t)
 {
-	int most = SEND_BUFFER;
-
 	t->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 	if (t->fd < 0)
 		return -errno;
 	for (unsigned i = 0; i < BATCH; i++)
 		t->message[i].msg_hdr = (struct msghdr){.msg_iov = &t->part[i], .msg_iovlen = 1};
-	if (setsockopt(t->fd, SOL_SOCKET, SO_SNDBUFFORCE, &most, sizeof(most)) < 0)
-		setsockopt(t->fd, SOL_SOCKET, SO_SNDBUF, &most, sizeof(most));
+	enlarge(t->fd, SO_SNDBUFFORCE, SO_SNDBUF);
 	return set(t->fd, PACKET_QDISC_BYPASS, 1);
 }
 
@@ -216,6 +314,15 @@ static int open_receive(struct packet *p, unsigned frames)
 		err = set(p->receive, PACKET_VNET_HDR, 1);
 	if (!err)
 		err = set(p->receive, PACKET_IGNORE_OUTGOING, 1);
+	if (!err)
+		err = set(p->receive, PACKET_AUXDATA, 1);
+	if (!err)
+		err = set(
+			p->receive, PACKET_COPY_THRESH, 1); // what a slot has no room for is queued
+	enlarge(p->receive, SO_RCVBUFFORCE, SO_RCVBUF);
+	p->whole = malloc(WHOLE);
+	if (!err && p->whole == NULL)
+		err = -ENOMEM;
 	return err ? err : make_ring(p, frames);
 }
 
@@ -357,6 +464,7 @@ static void close_packet(struct port *port)
 		munmap(p->ring, (size_t)p->blocks * BLOCK);
 	close_fd(p->receive);
 	close_fd(p->control);
+	free(p->whole);
 	free(p);
 	free(port);
 }

@@ -42,7 +42,8 @@ struct port {
 	// take stays the caller's. Frames are whole, single-segment (nb_segs 1), from the
 	// destination MAC on, without FCS, with VLAN tags in the frame (no stripping) and at least
 	// RTE_PKTMBUF_HEADROOM in front. Neither blocks. Every worker uses its own tx queue. A
-	// system call is made only where the kernel's device cannot do without: tx of io/packet.c.
+	// system call is made only where the kernel's device cannot do without: tx of io/packet.c, and
+	// its rx for a packet of several segments, which is handed on as such.
 	uint16_t (*rx)(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t n);
 	uint16_t (*tx)(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t n);
 	void *driver;

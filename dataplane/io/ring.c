@@ -9,24 +9,19 @@
 // header's sum in it. The virtio header says from where on to sum, and where the result goes, both
 // counted from the frame without its outer tag.
 //
-// Segments: likewise, TCP may leave it to the device to cut a packet of up to 64 KiB, or the kernel
-// may have put one together. Such a one is no packet of any wire, and one that is larger than the
-// device lets pass is refused, not cut.
+// Segments: likewise, TCP may leave it to the device to cut a packet of up to 64 KiB up, which
+// segment.c then does. One that the device lets pass as it is goes on as it is.
 //
 // Nothing that the slot says is believed beyond its bounds.
 
 #include "dataplane/io/ring.h"
 
 #include <linux/if_packet.h>
-#include <linux/virtio_net.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include <rte_ip.h>
 
-#define MACS     12u
 #define ETHERNET 14u
-#define TAG      4u
 #define TPID     0x8100 // where the kernel does not say which
 
 static void put_be16(uint8_t *at, uint16_t value)
@@ -35,10 +30,13 @@ static void put_be16(uint8_t *at, uint16_t value)
 	at[1] = (uint8_t)value;
 }
 
-static void put_tag(uint8_t *out, uint16_t tpid, uint16_t tci)
+uint32_t ring_tag(uint32_t status, uint16_t tpid, uint16_t tci, uint8_t put[RING_TAG])
 {
-	put_be16(out, tpid);
-	put_be16(out + 2, tci);
+	if (!(status & TP_STATUS_VLAN_VALID))
+		return 0;
+	put_be16(put, status & TP_STATUS_VLAN_TPID_VALID ? tpid : TPID);
+	put_be16(put + 2, tci);
+	return RING_TAG;
 }
 
 static bool finish_checksum(
@@ -56,36 +54,40 @@ static bool finish_checksum(
 	return true;
 }
 
-int ring_frame(const void *slot, uint32_t size, uint32_t status, uint32_t largest, uint8_t *out,
-	uint32_t room)
+bool ring_read(const void *slot, uint32_t size, uint32_t status, struct ring_slot *r)
 {
 	struct tpacket2_hdr h;
-	struct virtio_net_hdr about;
-	const uint8_t *frame;
-	uint32_t tag;
 
 	if (size < sizeof(h))
-		return RING_BROKEN;
+		return false;
 	memcpy(&h, slot, sizeof(h)); // shared memory: read once
-	if (h.tp_mac < sizeof(h) + sizeof(about) || h.tp_mac > size ||
+	if (h.tp_mac < sizeof(h) + sizeof(r->about) || h.tp_mac > size ||
 		h.tp_snaplen > size - h.tp_mac)
-		return RING_BROKEN;
-	frame = (const uint8_t *)slot + h.tp_mac;
-	memcpy(&about, frame - sizeof(about), sizeof(about));
-	tag = (status & TP_STATUS_VLAN_VALID) && h.tp_snaplen >= MACS ? TAG : 0;
-	if (h.tp_len > h.tp_snaplen || h.tp_snaplen + tag > room ||
-		(about.gso_type != VIRTIO_NET_HDR_GSO_NONE && h.tp_snaplen > largest))
+		return false;
+	r->frame = (const uint8_t *)slot + h.tp_mac;
+	r->length = h.tp_snaplen;
+	r->whole = h.tp_len <= h.tp_snaplen;
+	r->tag = h.tp_snaplen >= RING_MACS ? ring_tag(status, h.tp_vlan_tpid, h.tp_vlan_tci, r->put)
+					   : 0;
+	memcpy(&r->about, r->frame - sizeof(r->about), sizeof(r->about));
+	return true;
+}
+
+int ring_copy(const struct ring_slot *r, uint32_t largest, uint8_t *out, uint32_t room)
+{
+	if (!r->whole || r->length + r->tag > room)
 		return RING_LARGE;
-	if (tag == 0) {
-		memcpy(out, frame, h.tp_snaplen);
+	if (r->about.gso_type != VIRTIO_NET_HDR_GSO_NONE && r->length > largest)
+		return RING_SEGMENTS;
+	if (r->tag == 0) {
+		memcpy(out, r->frame, r->length);
 	} else {
-		memcpy(out, frame, MACS);
-		put_tag(out + MACS, status & TP_STATUS_VLAN_TPID_VALID ? h.tp_vlan_tpid : TPID,
-			h.tp_vlan_tci);
-		memcpy(out + MACS + TAG, frame + MACS, h.tp_snaplen - MACS);
+		memcpy(out, r->frame, RING_MACS);
+		memcpy(out + RING_MACS, r->put, RING_TAG);
+		memcpy(out + RING_MACS + RING_TAG, r->frame + RING_MACS, r->length - RING_MACS);
 	}
-	if ((about.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
-		!finish_checksum(&about, out, h.tp_snaplen + tag, tag))
+	if ((r->about.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
+		!finish_checksum(&r->about, out, r->length + r->tag, r->tag))
 		return RING_BROKEN;
-	return (int)(h.tp_snaplen + tag);
+	return (int)(r->length + r->tag);
 }

@@ -44,7 +44,7 @@
 	X(ECN,                 "ecn",                 "outer congestion mark on a packet that cannot carry it (RFC 6040)") \
 	X(GRE_EXTENSION,       "gre-extension",       "GRE behind IPv6 extension headers that are too long or not understood") \
 	X(ICMP_SOURCE,         "icmp-source",         "an ICMPv6 error, but no address of ours that the sender could hear from") \
-	X(FRAME_LARGE,         "frame-large",         "larger than the port carries, as of a sender that leaves segmentation to its device")
+	X(FRAME_LARGE,         "frame-large",         "larger than the port carries, and nothing that can be cut up")
 // clang-format on
 
 #define DROP_ENUM(symbol, name, help) DROP_##symbol,

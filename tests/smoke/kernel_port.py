@@ -5,6 +5,7 @@
 usage: kernel_port.py PROGRAM     (root; makes one network namespace of its own)
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -208,20 +209,29 @@ class KernelPorts(Smoke):
             assert time.monotonic() < end, what
             time.sleep(0.005)
 
-    def outside(self):
-        """Tags that travel beside the frame, as of a VLAN device on the veth's other end; checksums left to the device."""
-        for c in (ONE, STACKED, SERVICE, SERVICE_STACKED):
-            device = ("sh-a0", None, "sh-b0")[c.port]
-            outer, inner = c.vlans if len(c.vlans) == 2 else (0, c.vlans[0])
-            program = os.path.join(self.directory, f"tag-{c.number}.o")
+    @contextlib.contextmanager
+    def pushing(self, c):
+        """The customer's device, on which the kernel puts his tags beside what is sent."""
+        device = ("sh-a0", None, "sh-b0")[c.port]
+        outer, inner = c.vlans if len(c.vlans) == 2 else (0, c.vlans[0])
+        program = os.path.join(self.directory, f"tag-{c.number}.o")
+        if not os.path.exists(program):
             subprocess.run(["clang", "-O2", "-g", "-target", "bpf", f"-I/usr/include/{os.uname().machine}-linux-gnu", f"-DOUTER={outer}", f"-DINNER={inner}",
                             f"-DOUTER_TPID={S if c.port == 2 else C}", "-c", TAGGER, "-o", program], check=True)
-            ip("addr", "add", SOURCE + "/32", "dev", device)
-            ip("route", "add", "10.9.0.0/16", "dev", device, "src", SOURCE)
-            ip("neigh", "replace", TARGET, "lladdr", self.macs[c.port], "dev", device)
-            subprocess.run(["tc", "qdisc", "add", "dev", device, "clsact"], check=True)
+        subprocess.run(["tc", "qdisc", "add", "dev", device, "clsact"], check=True)
+        try:
             subprocess.run(["tc", "filter", "add", "dev", device, "egress", "bpf", "da", "obj", program, "sec", "push"], check=True)
-            try:
+            yield device
+        finally:
+            subprocess.run(["tc", "qdisc", "del", "dev", device, "clsact"], check=True)
+
+    def outside(self):
+        """Tags that travel beside the frame, as of a VLAN device on the veth's other end; checksums left to the device."""
+        for c in CUSTOMERS:
+            with self.pushing(c) as device:
+                ip("addr", "add", SOURCE + "/32", "dev", device)
+                ip("route", "add", "10.9.0.0/16", "dev", device, "src", SOURCE)
+                ip("neigh", "replace", TARGET, "lladdr", self.macs[c.port], "dev", device)
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
                     for length in (1, 2, 999, 1400):
                         s.sendto(b"x" * length, (TARGET, 5000))
@@ -229,11 +239,32 @@ class KernelPorts(Smoke):
                         assert key == c.key, f"customer {c.number}: arrived at {key - KEY}"
                         pseudo = packet[12:20] + b"\0\x11" + packet[24:26]
                         assert len(packet) == 28 + length and checksum(pseudo + packet[20:]) == 0, f"UDP checksum of {length} bytes: {packet.hex()}"
-            finally:
-                subprocess.run(["tc", "qdisc", "del", "dev", device, "clsact"], check=True)
                 ip("addr", "del", SOURCE + "/32", "dev", device)
         self.nothing_left()
         print("ok   tags beside the frame are put back, checksums finished", flush=True)
+
+    def segments(self):
+        """A TCP packet whose sender leaves it to its device to cut it up becomes the segments of a wire, in its own tunnel."""
+        data = bytes(i * 13 + (i >> 8) & 0xff for i in range(40001))
+        head = struct.pack("!HHIIBBHHH", 4000, 5000, 7, 9, 5 << 4, 0x19, 1000, 0, 0)
+        packet = ipv4(SOURCE, TARGET, 6, head + data)
+        for c in CUSTOMERS:
+            # NEEDS_CSUM, GSO_TCPV4, header length, segment, checksum's start and offset
+            about = struct.pack("=BBHHHH", 1, 1, 54, 1400, 34, 16)
+            with self.pushing(c) as device, socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
+                s.setsockopt(263, 15, 1)  # SOL_PACKET, PACKET_VNET_HDR
+                s.bind((device, 0x800))
+                s.send(about + wire.mac(self.macs[c.port]) + wire.mac(CUSTOMER) + b"\x08\x00" + packet)
+                stream = {}
+                for n in range(29):
+                    key, one = self.tunnelled()
+                    assert key == c.key and len(one) == 40 + (1400 if n < 28 else 801), (key, len(one))
+                    assert checksum(one[:20]) == 0 and checksum(one[12:20] + struct.pack("!HH", 6, len(one) - 20) + one[20:]) == 0
+                    assert one[33] == (0x10 if n < 28 else 0x19), one[33]
+                    stream[struct.unpack("!I", one[24:28])[0]] = one[40:]
+                assert b"".join(stream[k] for k in sorted(stream)) == data
+        self.nothing_left()
+        print("ok   a packet of 40,041 bytes comes as its 29 segments", flush=True)
 
     def missed(self):
         """What the ring had no room for is counted, to the frame."""
@@ -336,7 +367,7 @@ class KernelPorts(Smoke):
         self.wires = [Wire("sh-a0"), Wire("sh-c0"), Wire("sh-b0")]
         self.macs = [hardware("sh-a1"), hardware("sh-c1"), hardware("sh-b1")]
         self.start()
-        for case in (self.refused, self.fragments, self.datagrams, self.flood, self.tags, self.foreign_tags, self.outside, self.missed, self.again, self.killed):
+        for case in (self.refused, self.fragments, self.datagrams, self.flood, self.tags, self.foreign_tags, self.outside, self.segments, self.missed, self.again, self.killed):
             case()
         self.laws()
         assert self.stop() == 0

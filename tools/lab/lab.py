@@ -135,10 +135,9 @@ class Lab:
         return process
 
     def link(self, a, device_a, b, device_b, mtu=1500):
-        """A veth pair between two namespaces. Segments are real on the wire; checksums and tags are left to it."""
+        """A veth pair between two namespaces, with all that the kernel leaves to such a device: tags, checksums, segments."""
         run("ip", "link", "add", device_a, "mtu", mtu, "netns", a.name, "type", "veth", "peer", "name", device_b, "mtu", mtu, "netns", b.name)
         for ns, device in ((a, device_a), (b, device_b)):
-            ns.run("ethtool", "-K", device, "gso", "off", "tso", "off", "gro", "off", check=False)
             ns.ip("link", "set", device, "up")
 
     def tagger(self, outer, inner):
