@@ -19,6 +19,7 @@ RATE = 50e6  # acme's circuit, until the last test raises it
 BURST = 0.05  # seconds
 RAMP = 0.005  # of level above the burst, at 50 Mb/s
 EF = 46 << 2
+LIMITED = ("limited", "limited-ef")  # reasons of drops
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +48,12 @@ class Direction:
         now = {k: v for k, v in link[self.name].items() if isinstance(v, int) and "rate" not in k}
         if self.name == "in":
             drops = interface["drops"]
-            now["dropped"], now["seen"] = drops.get("limited", 0), interface["rx_packets"] - interface["to_host"]
+            now["seen"] = interface["rx_packets"] - interface["to_host"]
         else:
             drops = {i["reason"]: i["packets"] for i in self.lab.json("drops", "--vnet", self.c.vnet)["items"]}
-            now["dropped"] = drops.get("limited", 0)
-            now["seen"] = interface["tx_packets"] - interface["from_host"] + now["dropped"]
+            now["seen"] = interface["tx_packets"] - interface["from_host"] + sum(drops.get(r, 0) for r in LIMITED)
+        now["dropped"] = sum(drops.get(r, 0) for r in LIMITED)
+        now["ef_dropped"] = drops.get("limited-ef", 0)
         now["other_drops"] = sum(drops.values()) - now["dropped"] + sum(interface["tx_drops"].values())
         return now
 
@@ -95,6 +97,7 @@ def judged(direction, before):
     delta = since(before, last[-1])
     assert delta["packets"] + delta["limited_packets"] == delta["seen"], delta
     assert delta["limited_packets"] == delta["dropped"], delta
+    assert delta["ef_limited_packets"] == delta["ef_dropped"], delta
     assert delta["other_drops"] == 0, delta
     return delta
 
@@ -169,11 +172,14 @@ def test_dscp_is_nobodys_business(edge, name):
     direction.send(640, 200, 2e6, *all_tos)
     judged(direction, before)
     assert direction.heard(ear) == {tos: 10 for tos in all_tos}
-    ear, before = direction.listen(), direction.count()
-    direction.send(5000, 1400, 20e6, EF)
-    delta = judged(direction, before)
+    for _ in range(3):  # a data plane that this machine paused gets all of the pause at once, which is over any rate
+        ear, before = direction.listen(), direction.count()
+        direction.send(5000, 1400, 20e6, EF)
+        delta = judged(direction, before)
+        assert direction.heard(ear) == {EF: delta["ef_packets"]}
+        if delta["limited_packets"] == 0:
+            break
     assert delta["limited_packets"] == 0, delta  # best effort has room for the excess
-    assert direction.heard(ear) == {EF: delta["ef_packets"]}
     edge.ctl("circuit", "set", edge.acme.circuit, "--unset", "ef-bandwidth")
 
 
