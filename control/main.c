@@ -89,6 +89,11 @@ static void forward(void *ctx, struct rpc_call *call)
 	post(((struct daemon *)ctx)->route, run_call, call);
 }
 
+static void ran(void *ctx, void *user)
+{
+	post(((struct daemon *)ctx)->main, rpc_ran, user);
+}
+
 static void back(void *ctx, struct rpc_call *call)
 {
 	post(((struct daemon *)ctx)->main, finish_call, call);
@@ -173,6 +178,7 @@ static int start_server(struct daemon *daemon, struct api_error *error)
 		.ctx = daemon,
 		.forward = forward,
 		.back = back,
+		.ran = ran,
 	};
 
 	daemon->grants = calloc(node->roles.count + 1, sizeof(*daemon->grants));

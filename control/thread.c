@@ -3,7 +3,7 @@
 //
 // The mailbox is a list under a mutex and an eventfd that is written when the list was empty before. The
 // receiver takes the whole list at once, so the lock is held for a few instructions whatever the load; it
-// handles at most MAIL_PER_TURN entries before its loop looks at sockets and timers again, so a flood of
+// handles MAIL_PER_TURN entries, or TURN_US of them, before its loop looks at sockets and timers again, so a flood of
 // mail starves nobody. Order is kept per poster, and a message posted from the thread to itself runs in
 // the next round, never inside post().
 //
@@ -13,6 +13,7 @@
 
 #include "control/thread.h"
 
+#include "control/base/clock.h"
 #include "control/base/log.h"
 #include "control/base/turns.h"
 
@@ -28,6 +29,7 @@
 #include <unistd.h>
 
 #define MAIL_PER_TURN 64
+#define TURN_US       2000 // of callbacks, and of mail, before sockets and timers are looked at again
 
 struct mail {
 	struct mail *next;
@@ -95,13 +97,29 @@ static void on_mail(evutil_socket_t fd, short events, void *arg)
 
 	if (fd >= 0)
 		eventfd_read(fd, &ignored);
-	for (unsigned int i = 0; i < MAIL_PER_TURN; i++)
+	uint64_t end = clock_ns() + TURN_US * 1000;
+	for (unsigned int i = 0; i < MAIL_PER_TURN && clock_ns() < end; i++)
 		if (thread->stopping || !handle_one(thread))
 			return;
 	// There may be more. By a timer: what event_active() activates runs in the same turn, before sockets are
 	// looked at again.
 	const struct timeval now = {0, 0};
 	event_add(thread->more, &now);
+}
+
+// libevent runs all that is active before it looks at sockets again, and what is activated meanwhile too; ours do not.
+static struct event_base *make_base(void)
+{
+	const struct timeval longest = {.tv_usec = TURN_US};
+	struct event_config *config = event_config_new();
+	struct event_base *base = NULL;
+
+	if (config != NULL &&
+		event_config_set_max_dispatch_interval(config, &longest, MAIL_PER_TURN, 0) == 0)
+		base = event_base_new_with_config(config);
+	if (config != NULL)
+		event_config_free(config);
+	return base;
 }
 
 int thread_create(struct thread **out, const char *name)
@@ -114,7 +132,7 @@ int thread_create(struct thread **out, const char *name)
 	thread->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (thread->fd < 0)
 		goto fail_fd;
-	thread->base = event_base_new();
+	thread->base = make_base();
 	if (thread->base == NULL)
 		goto fail_base;
 	thread->wake = event_new(thread->base, thread->fd, EV_READ | EV_PERSIST, on_mail, thread);

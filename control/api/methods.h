@@ -22,7 +22,7 @@
 //     while none is connected, or its counters cannot be read. Such an answer has a member "unknown": null when all is known,
 //     else {"message": "the data plane is not connected: ..", "hint": "start culvert-dataplane"}.
 //   - A list answers {"items": [...], "next": null | "cursor"}; ask again with {"cursor": next}. `limit` is at most
-//     API_PAGE_MAX and API_PAGE when not given. Order is stable: by name, prefix, then whatever is left.
+//     API_PAGE_MAX and API_PAGE when not given; a page that takes long to make has fewer. Order is stable: by name, prefix, then whatever is left.
 //   - A routing domain is named "peering/acme-ams-01/private", "vnet/acme-prod" or "underlay".
 //   - Fields are only ever added. A client ignores those that it does not know.
 
@@ -117,7 +117,8 @@
 //  "store": {"uuid": "6f0c...", "state": "ok"},
 //  "dataplane": {"state": "synced",          // "down" (not connected), "replaying", "synced",
 //                                            // "incomplete" (some records refused), "refused" (all of them),
-//                                            // "held" (not connected to, since it may not be ours)
+//                                            // "held" (not connected to, since it may not be ours),
+//                                            // "silent" (connected, and it does not answer)
 //                "since": 1789990001, "instance": 3, "error": null | "sentence", "hint": null,
 //                "records": {"sent": 812, "written": 800, "unchanged": 12, "refused": 0, "pending": 0},
 //                "installed": {"interfaces": 6, "vrfs": 5, "routes": 42, "nexthops": 8, "tunnels": 2, "limiters": 4}},

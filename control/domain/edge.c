@@ -265,6 +265,7 @@ static void on_state(void *ctx)
 		[DATAPLANE_INCOMPLETE] = STATUS_WARNING,
 		[DATAPLANE_REFUSED] = STATUS_ERROR,
 		[DATAPLANE_HELD] = STATUS_ERROR,
+		[DATAPLANE_SILENT] = STATUS_ERROR,
 	};
 
 	status_set(sync->status, STATUS_DATAPLANE, sync->node->edge, level[now->state],

@@ -75,6 +75,8 @@ void rpc_call_finish(struct rpc_call *public)
 		TAILQ_REMOVE(&call->server->calls, call, entry);
 	if (call->server != NULL && call->error != NULL)
 		call->server->counters.failed++;
+	call->user->calls--;
+	call->user->open -= call->counted;
 	if (client != NULL) {
 		const char *key = call->error != NULL ? "error" : "result";
 		json_t *answer = call->error != NULL ? call->error : call->result;
@@ -85,12 +87,62 @@ void rpc_call_finish(struct rpc_call *public)
 						 call->id, key, answer));
 		client_wake(client);
 	}
+	user_give_back(call->user, call->held);
+	user_release(call->user);
 	call_free(call);
 }
 
 void rpc_call_run(struct rpc_call *public)
 {
-	public->method->handler(public);
+	const struct call *call = (struct call *)public;
+	void (*ran)(void *ctx, void *user) = call->forwarded ? call->ran : NULL;
+	void *ctx = call->back_ctx, *user = call->user;
+
+	public->method->handler(public); // it may be answered and gone
+	if (ran != NULL)
+		ran(ctx, user);
+}
+
+void call_drop(struct call *call)
+{
+	call->client = NULL;
+	if (call->waiting)
+		TAILQ_REMOVE(&call->user->waiting, call, waiting_entry);
+	rpc_call_finish(&call->public);
+}
+
+// One call of each user is there at a time.
+static void forward(struct call *call)
+{
+	struct rpc_server *server = call->server;
+	struct user *user = call->user;
+
+	if (user->running > 0) {
+		TAILQ_INSERT_TAIL(&user->waiting, call, waiting_entry);
+		call->waiting = call->client->waits = true;
+		return;
+	}
+	call->forwarded = true;
+	call->back = server->options.back;
+	call->ran = server->options.ran;
+	call->back_ctx = server->options.ctx;
+	user->running += call->ran != NULL;
+	server->options.forward(server->options.ctx, &call->public);
+}
+
+void rpc_ran(void *arg)
+{
+	struct user *user = arg;
+	struct call *call = TAILQ_FIRST(&user->waiting);
+
+	user->running--;
+	if (call != NULL) {
+		TAILQ_REMOVE(&user->waiting, call, waiting_entry);
+		call->waiting = call->client->waits = false;
+		forward(call);
+		client_wake(call->client);
+	}
+	user_release(user);
 }
 
 static void answer(struct call *call)
@@ -342,41 +394,43 @@ static int prepare(
 	return take_file(client, call, error);
 }
 
-static void handle_request(struct client *client, json_t *request, json_t *id)
+static void handle_request(struct client *client, json_t *request, json_t *id, size_t held)
 {
 	struct rpc_server *server = client->server;
 	struct call *call = calloc(1, sizeof(*call));
 	struct api_error error;
 
-	if (call == NULL)
+	if (call == NULL) {
+		user_give_back(client->user, held);
 		return;
+	}
 	call->server = server;
 	call->client = client;
+	call->user = client->user;
+	call->user->calls++;
+	call->held = held;
 	call->id = json_incref(id);
 	TAILQ_INSERT_TAIL(&server->calls, call, entry);
 	client->pending++;
 	if (prepare(client, request, call, &error) < 0) {
 		rpc_fail(&call->public, &error);
-	} else if (call->public.method->thread == RPC_ROUTE && server->options.forward != NULL) {
-		call->forwarded = true;
-		call->back = server->options.back;
-		call->back_ctx = server->options.ctx;
-		server->options.forward(server->options.ctx, &call->public);
+		return;
+	}
+	call->counted = !call->public.method->waits;
+	call->user->open += call->counted;
+	if (call->public.method->thread == RPC_ROUTE && server->options.forward != NULL) {
+		forward(call);
 	} else {
 		rpc_call_run(&call->public);
 	}
 }
 
-void call_handle_line(struct client *client, const char *line, size_t length)
+void call_handle_line(struct client *client, const char *line, size_t length, size_t held)
 {
 	struct api_error error;
 	json_error_t where;
 	json_t *request, *id;
 
-	if (length > 0 && line[length - 1] == '\r')
-		length--;
-	if (length == 0)
-		return;
 	client->active = now_ms();
 	client->server->counters.requests++;
 	request = json_loadb(line, length, JSON_REJECT_DUPLICATES, &where);
@@ -390,13 +444,14 @@ void call_handle_line(struct client *client, const char *line, size_t length)
 	} else if (!json_is_integer(id) && !json_is_string(id)) {
 		api_fail(&error, API_REQUEST, NULL, "a request needs an id, a number or a string");
 	} else {
-		handle_request(client, request, id);
+		handle_request(client, request, id, held);
 		json_decref(request);
 		return;
 	}
 	client->server->counters.failed++;
 	client_send_json(client, refusal_json(&error));
 	json_decref(request);
+	user_give_back(client->user, held);
 }
 
 struct client *call_client(struct rpc_call *call)

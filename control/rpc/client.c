@@ -5,8 +5,8 @@
 // output as one answer makes. Over its bounds a client is *paused*: its socket is not read, so it waits and
 // nobody else does. What takes its time about finishing a request or reading an answer is cut off.
 //
-// A turn handles requests for at most TURN_MS and then lets others have theirs. A client is destroyed only at
-// the end of one of its own callbacks or by the server's tick, never from inside a handler.
+// Whose turn it is, turn.c says; a turn is one request. A client is destroyed only at the end of a turn or of one of its
+// own callbacks, or by the server's tick, never from inside a handler.
 
 #include "control/base/clock.h"
 #include "control/rpc/server.h"
@@ -21,12 +21,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define READ_CHUNK   65536u
-#define WRITE_MAX    262144 // in one go
-#define TURN_MS      3
+#define WRITE_MAX    262144      // in one go
+#define JSON_FACTOR  16          // a number of one byte and its comma are 32 in memory
 #define OUTPUT_MAX   (64u << 20) // unsent, of all clients together
 #define OUTPUT_LARGE 65536u      // an answer worth adding them up
 
@@ -39,13 +40,13 @@ bool client_paused(const struct client *client)
 {
 	const struct rpc_limits *limits = &client->server->options.limits;
 
-	return client->pending >= limits->pending_calls ||
+	return client->waits || client->pending >= limits->pending_calls ||
 	       evbuffer_get_length(client->out) > limits->output_bytes;
 }
 
-void client_wake(struct client *client)
+static size_t left(const struct client *client)
 {
-	event_active(client->turn, EV_TIMEOUT, 0);
+	return client->in_used - client->in_start;
 }
 
 static bool has_line(const struct client *client)
@@ -64,39 +65,56 @@ static void refuse(struct client *client, enum api_code code, const char *messag
 	client->server->counters.cut_hostile++;
 	client_send_json(client, refusal_json(&error));
 	client->closing = true;
-	client->in_used = client->in_searched = 0;
+	client->in_start = client->in_used = client->in_searched = 0;
 }
 
-static void handle_lines(struct client *client)
+// What a request may make us hold until it is answered: its JSON in memory, and its file.
+static size_t weight(const struct client *client, size_t length)
 {
-	uint64_t stop = now_ms() + TURN_MS;
+	struct stat status;
+	size_t file = client->file_count > 0 && fstat(client->files[0], &status) == 0 &&
+				      status.st_size > 0 && status.st_size <= (off_t)API_FILE_MAX
+			      ? (size_t)status.st_size
+			      : 0;
 
+	return length * JSON_FACTOR + file;
+}
+
+// One request at most, and what is empty before it.
+static void handle_line(struct client *client)
+{
 	while (!client->closing && !client_paused(client)) {
+		char *line = client->in + client->in_start;
 		char *end = client->in_used == client->in_searched
 				    ? NULL
 				    : memchr(client->in + client->in_searched, '\n',
 					      client->in_used - client->in_searched);
-		size_t length;
-
 		if (end == NULL) {
 			client->in_searched = client->in_used;
 			break;
 		}
-		length = (size_t)(end - client->in);
+		size_t length = (size_t)(end - line);
+		bool empty = length == 0 || (length == 1 && *line == '\r');
+		size_t held = empty ? 0 : weight(client, length);
+		if (!empty && !user_take(client->user, held))
+			return;
 		client->request_since = 0;
-		call_handle_line(client, client->in, length);
-		client->in_used -= length + 1;
-		client->in_searched = 0;
-		memmove(client->in, end + 1, client->in_used);
-		if (now_ms() >= stop)
-			break;
+		client->in_start += length + 1;
+		client->in_searched = client->in_start;
+		if (empty)
+			continue;
+		call_handle_line(client, line, length, held);
+		break;
 	}
-	if (client->in_used >= API_REQUEST_MAX && !has_line(client) && !client->closing)
+	if (left(client) >= API_REQUEST_MAX && !has_line(client) && !client->closing)
 		refuse(client, API_REQUEST, "a request may have 1 MiB");
-	if (client->in_used == 0 && client->in_size > READ_CHUNK) {
-		free(client->in);
-		client->in = NULL;
-		client->in_size = client->in_searched = 0;
+	if (left(client) == 0) {
+		client->in_start = client->in_used = client->in_searched = 0;
+		if (client->in_size > READ_CHUNK) {
+			free(client->in);
+			client->in = NULL;
+			client->in_size = 0;
+		}
 	}
 }
 
@@ -122,13 +140,12 @@ static bool finished(const struct client *client)
 	return client->closing || (client->end && client->pending == 0 && !has_line(client));
 }
 
-// Goes on with whatever can be gone on with. The client may be gone afterwards.
-static void client_turn(struct client *client)
+void client_turn(struct client *client)
 {
-	handle_lines(client);
+	handle_line(client);
 	if (client_paused(client))
 		client->request_since = 0;
-	else if (client->in_used > 0 && !has_line(client) && client->request_since == 0)
+	else if (left(client) > 0 && !has_line(client) && client->request_since == 0)
 		client->request_since = now_ms();
 	if (finished(client)) {
 		client_destroy(client);
@@ -137,11 +154,6 @@ static void client_turn(struct client *client)
 	arm(client);
 	if (has_line(client) && !client_paused(client) && !client->closing)
 		client_wake(client);
-}
-
-static void on_turn(evutil_socket_t fd, short what, void *ctx)
-{
-	client_turn(ctx);
 }
 
 // Descriptors that came along. False: more than anybody needs.
@@ -187,6 +199,12 @@ static int receive(struct client *client)
 	};
 	ssize_t got;
 
+	if (client->in_start > 0) {
+		memmove(client->in, client->in + client->in_start, left(client));
+		client->in_used -= client->in_start;
+		client->in_searched -= client->in_start;
+		client->in_start = 0;
+	}
 	if (client->in_size - client->in_used < READ_CHUNK) {
 		size_t size = client->in_size + (client->in_size / 2) + READ_CHUNK;
 		char *in = realloc(client->in, size);
@@ -220,8 +238,10 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
 		client_destroy(client);
 		return;
 	}
-	if (ret > 0)
-		client_turn(client);
+	if (ret > 0) {
+		event_del(client->readable); // until its turn
+		client_wake(client);
+	}
 }
 
 // Not evbuffer_write(): a client that has hung up must not raise SIGPIPE.
@@ -237,8 +257,10 @@ static ssize_t send_some(struct client *client)
 		iov[i] = (struct iovec){
 			.iov_base = pieces[i].iov_base, .iov_len = pieces[i].iov_len};
 	sent = sendmsg(client->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (sent > 0)
+	if (sent > 0) {
 		evbuffer_drain(client->out, (size_t)sent);
+		client->user->unsent -= (size_t)sent;
+	}
 	return sent;
 }
 
@@ -257,7 +279,8 @@ static void on_writable(evutil_socket_t fd, short what, void *ctx)
 	if (client->lost > 0 && !client_paused(client))
 		events_caught_up(client);
 	if (evbuffer_get_length(client->out) == 0 || was_paused)
-		client_turn(client);
+		client_wake(client);
+	user_wake(client->user);
 }
 
 // A sum over all, so that many clients together stay within bounds too.
@@ -286,6 +309,7 @@ void client_send(struct client *client, char *line, size_t length)
 	if (evbuffer_get_length(client->out) == 0)
 		client->progress = now_ms();
 	evbuffer_add(client->out, line, length);
+	client->user->unsent += length;
 	free(line);
 	event_add(client->writable, NULL);
 }
@@ -316,7 +340,7 @@ void client_check_time(struct client *client, uint64_t now)
 		return;
 	}
 	// While we do not read, the rest of a request cannot come.
-	if (client_paused(client))
+	if (client_paused(client) || client->ready)
 		return;
 	if (client->request_since != 0 &&
 		now - client->request_since > limits->request_seconds * 1000ull) {
@@ -346,11 +370,11 @@ int client_create(struct rpc_server *server, int fd, const struct client *who)
 		event_new(server->options.base, fd, EV_READ | EV_PERSIST, on_readable, client);
 	client->writable =
 		event_new(server->options.base, fd, EV_WRITE | EV_PERSIST, on_writable, client);
-	client->turn = event_new(server->options.base, -1, 0, on_turn, client);
+	client->user = user_get(server, client->uid);
 	TAILQ_INSERT_TAIL(&server->clients, client, entry);
 	server->counters.clients++;
 	if (client->out == NULL || client->readable == NULL || client->writable == NULL ||
-		client->turn == NULL) {
+		client->user == NULL) {
 		client->fd = -1; // stays the caller's
 		client_destroy(client);
 		return -ENOMEM;
@@ -362,19 +386,27 @@ int client_create(struct rpc_server *server, int fd, const struct client *who)
 void client_destroy(struct client *client)
 {
 	struct rpc_server *server = client->server;
-	struct call *call;
+	struct call *call, *next;
 
-	TAILQ_FOREACH (call, &server->calls, entry)
-		if (call->client == client)
+	for (call = TAILQ_FIRST(&server->calls); call != NULL; call = next) {
+		next = TAILQ_NEXT(call, entry);
+		if (call->client == client && call->waiting)
+			call_drop(call);
+		else if (call->client == client)
 			call->client = NULL;
+	}
 	TAILQ_REMOVE(&server->clients, client, entry);
 	server->counters.clients--;
 	if (client->readable != NULL)
 		event_free(client->readable);
 	if (client->writable != NULL)
 		event_free(client->writable);
-	if (client->turn != NULL)
-		event_free(client->turn);
+	if (client->user != NULL && client->ready)
+		TAILQ_REMOVE(&client->user->ready, client, ready_entry);
+	if (client->user != NULL && client->out != NULL)
+		client->user->unsent -= evbuffer_get_length(client->out);
+	if (client->user != NULL)
+		user_leave(client->user);
 	if (client->out != NULL)
 		evbuffer_free(client->out);
 	for (unsigned int i = 0; i < client->file_count; i++)

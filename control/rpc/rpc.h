@@ -42,8 +42,9 @@ struct rpc_method {
 	enum rpc_thread thread;
 	// Answers with exactly one of rpc_reply(), rpc_fail(), rpc_fail_details(), now or later, on this thread.
 	void (*handler)(struct rpc_call *call);
-	const char *help;                        // one sentence
-	bool file;                               // may take a file: parameter "file": "fd"
+	const char *help; // one sentence
+	bool file;        // may take a file: parameter "file": "fd"
+	bool waits;       // for something to happen: does not count as work of its user's
 	struct rpc_param params[RPC_PARAMS_MAX]; // ends at the first without a name
 };
 
@@ -66,6 +67,8 @@ const char *rpc_string(const struct rpc_call *call, const char *name); // NULL w
 int64_t rpc_integer(const struct rpc_call *call, const char *name, int64_t otherwise);
 bool rpc_boolean(const struct rpc_call *call, const char *name, bool otherwise);
 bool rpc_has(const struct rpc_call *call, const char *name);
+// A list works this long for one page; it then ends, full or not, and says how to go on.
+#define RPC_PAGE_NS 4000000u
 // `limit`, within 1..API_PAGE_MAX.
 unsigned int rpc_limit(const struct rpc_call *call);
 
@@ -100,6 +103,9 @@ struct rpc_options {
 	// May be NULL when there are no such methods.
 	void (*forward)(void *ctx, struct rpc_call *call);
 	void (*back)(void *ctx, struct rpc_call *call);
+	// Called on the route thread when a handler has come back, answered or not: moves `user` to the main thread,
+	// which runs rpc_ran(). Until then no other call of that user is moved there.
+	void (*ran)(void *ctx, void *user);
 	struct rpc_limits {                    // each 0 = the default in brackets
 		unsigned int clients;          // in all [256]
 		unsigned int clients_per_user; // [64], root has twice as many
@@ -127,6 +133,7 @@ void rpc_server_describe(struct rpc_server *server, struct json_t *more);
 
 void rpc_call_run(struct rpc_call *call);    // route thread
 void rpc_call_finish(struct rpc_call *call); // main thread; also after rpc_server_destroy()
+void rpc_ran(void *user);                    // likewise
 
 // Publishes an event to the subscribers. data is stolen.
 void rpc_event(struct rpc_server *server, const char *topic, struct json_t *data);

@@ -16,6 +16,7 @@
 #include <jansson.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,6 +146,26 @@ int rpc_server_adopt(struct rpc_server *server, int fd)
 	return 0;
 }
 
+// When there are no descriptors left, who asks why still gets in: a few are kept for that.
+static void spare_fill(struct rpc_server *server)
+{
+	for (unsigned int i = 0; i < SPARE_FILES; i++)
+		if (server->spare[i] < 0)
+			server->spare[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static bool spare_give(struct rpc_server *server)
+{
+	for (unsigned int i = 0; i < SPARE_FILES; i++) {
+		if (server->spare[i] < 0)
+			continue;
+		close(server->spare[i]);
+		server->spare[i] = -1;
+		return true;
+	}
+	return false;
+}
+
 static void on_acceptable(evutil_socket_t listener, short what, void *ctx)
 {
 	struct rpc_server *server = ctx;
@@ -156,7 +177,9 @@ static void on_acceptable(evutil_socket_t listener, short what, void *ctx)
 			rpc_server_adopt(server, fd);
 			continue;
 		}
-		// Out of descriptors: the listener stays readable, so leave it alone until the next tick.
+		if ((errno == EMFILE || errno == ENFILE) && spare_give(server))
+			continue;
+		// The listener stays readable, so leave it alone until the next tick.
 		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
 			event_del(server->acceptable);
 			arm_tick(server);
@@ -179,6 +202,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 	}
 	if (server->acceptable != NULL)
 		event_add(server->acceptable, NULL);
+	spare_fill(server);
 	if (!TAILQ_EMPTY(&server->clients))
 		arm_tick(server);
 }
@@ -336,6 +360,11 @@ int rpc_server_create(
 		return api_fail(error, API_INTERNAL, NULL, "out of memory");
 	TAILQ_INIT(&server->clients);
 	TAILQ_INIT(&server->calls);
+	LIST_INIT(&server->users);
+	TAILQ_INIT(&server->turns);
+	for (unsigned int i = 0; i < SPARE_FILES; i++)
+		server->spare[i] = -1;
+	spare_fill(server);
 	server->listener = -1;
 	server->options = *options;
 	fill_limits(&server->options.limits);
@@ -345,7 +374,9 @@ int rpc_server_create(
 	server->grants = calloc(options->grant_count + 1, sizeof(*server->grants));
 	server->events = calloc(server->options.limits.events_kept, sizeof(*server->events));
 	server->tick = evtimer_new(options->base, on_tick, server);
-	ret = server->grants == NULL || server->events == NULL || server->tick == NULL
+	server->turn = evtimer_new(options->base, turns_run, server);
+	ret = server->grants == NULL || server->events == NULL || server->tick == NULL ||
+			      server->turn == NULL
 		      ? api_fail(error, API_INTERNAL, NULL, "out of memory")
 		      : 0;
 	if (ret == 0 && options->grant_count > 0)
@@ -378,12 +409,23 @@ void rpc_server_destroy(struct rpc_server *server)
 		TAILQ_REMOVE(&server->calls, call, entry);
 		call->server = NULL;
 	}
+	// Whoever is left here has calls under way.
+	while (!LIST_EMPTY(&server->users)) {
+		struct user *user = LIST_FIRST(&server->users);
+		LIST_REMOVE(user, entry);
+		user->server = NULL;
+		user->queued = false;
+	}
+	while (spare_give(server))
+		;
 	if (server->acceptable != NULL)
 		event_free(server->acceptable);
 	if (server->tick != NULL)
 		event_free(server->tick);
 	if (server->watch != NULL)
 		event_free(server->watch);
+	if (server->turn != NULL)
+		event_free(server->turn);
 	// Only our own file: a successor may have put its own in the place.
 	if (server->path != NULL && lstat(server->path, &status) == 0 &&
 		status.st_ino == server->path_inode)

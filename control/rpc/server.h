@@ -14,24 +14,28 @@
 struct event;
 struct evbuffer;
 
-#define FILES_MAX 4 // descriptors a client may have sent and not yet named
+#define FILES_MAX   4 // descriptors a client may have sent and not yet named
+#define SPARE_FILES 8
 
 struct client {
 	TAILQ_ENTRY(client) entry;
+	TAILQ_ENTRY(client) ready_entry;
+	bool ready; // waits in user->ready for its turn
 	struct rpc_server *server;
+	struct user *user;
 	int fd;
 	uid_t uid;
 	pid_t pid;
 	enum rpc_role role;
 	struct event *readable, *writable;
-	struct event *turn; // activated by us: there is something to go on with
 
-	char *in; // bytes not yet handled
-	size_t in_used, in_size, in_searched;
+	char *in; // bytes not yet handled: from in_start to in_used
+	size_t in_start, in_used, in_size, in_searched;
 	int files[FILES_MAX]; // in order of arrival
 	unsigned int file_count;
 	struct evbuffer *out;
 	unsigned int pending; // calls not yet answered
+	bool waits;           // one of them is in user->waiting
 	bool end;             // the client sent its last byte
 	bool closing;         // close once `out` is sent, handle nothing more
 
@@ -50,9 +54,15 @@ struct call {
 	TAILQ_ENTRY(call) entry;
 	struct rpc_server *server; // NULL = gone
 	struct client *client;     // NULL = gone
+	struct user *user;
 	struct json_t *id;
+	size_t held;  // memory of it, as user->held counts
+	bool counted; // in user->open
+	bool waiting; // in user->waiting
+	TAILQ_ENTRY(call) waiting_entry;
 	bool forwarded;
 	void (*back)(void *ctx, struct rpc_call *call);
+	void (*ran)(void *ctx, void *user);
 	void *back_ctx;
 	struct json_t *result; // the answer, one of the two
 	struct json_t *error;
@@ -70,6 +80,24 @@ struct kept_event {
 	size_t length;
 };
 
+// All that one uid has here. It lives while it has connections or calls, which may outlive the server.
+struct user {
+	LIST_ENTRY(user) entry;
+	TAILQ_ENTRY(user) turn_entry;
+	struct rpc_server *server; // NULL = gone
+	uid_t uid;
+	bool queued; // in server->turns
+	bool full;   // no room for his next request until one is answered
+	unsigned int clients;
+	unsigned int calls;   // not answered
+	unsigned int open;    // of those, without the ones that are there to wait
+	unsigned int running; // handlers on the route thread that have not come back
+	size_t held;          // bytes: requests and files of calls not answered
+	size_t unsent;        // bytes: answers and events in its clients' `out`
+	TAILQ_HEAD(, client) ready;
+	TAILQ_HEAD(, call) waiting; // for the route thread: while a handler of his runs there
+};
+
 struct rpc_server {
 	struct rpc_options options; // limits filled in
 	struct rpc_grant *grants;
@@ -83,6 +111,10 @@ struct rpc_server {
 	struct event *acceptable;
 	struct event *tick; // armed while there are clients
 	TAILQ_HEAD(, client) clients;
+	LIST_HEAD(, user) users;
+	TAILQ_HEAD(, user) turns; // with clients that are ready, in the order of their turns
+	struct event *turn;
+	int spare[SPARE_FILES]; // descriptors for clients when there are no others, -1 = given away
 	TAILQ_HEAD(, call) calls;
 	struct method_table tables[16];
 	unsigned int table_count;
@@ -105,11 +137,24 @@ void client_send(struct client *client, char *line, size_t length);
 void client_send_json(struct client *client, struct json_t *object); // stolen
 void client_check_time(struct client *client, uint64_t now);         // may destroy it
 bool client_paused(const struct client *client);
-// Something changed outside of its own callbacks: look again soon.
+// There may be something to go on with: it gets a turn.
 void client_wake(struct client *client);
+void client_turn(struct client *client); // it may be gone then
+
+// turn.c
+struct user *user_get(
+	struct rpc_server *server, uid_t uid); // with one client more; NULL = no memory
+void user_leave(struct user *user);            // with one less
+// Memory of a request: false = no room; there is some, and a turn, when another of his has been given back.
+bool user_take(struct user *user, size_t bytes);
+void user_give_back(struct user *user, size_t bytes);
+void user_wake(struct user *user); // one of its bounds moved
+void user_release(struct user *user);
+void turns_run(int fd, short what, void *ctx);
 
 // call.c
-void call_handle_line(struct client *client, const char *line, size_t length);
+// held: of user_take(), given back with the answer.
+void call_handle_line(struct client *client, const char *line, size_t length, size_t held);
 const struct rpc_method *method_find(const struct rpc_server *server, const char *name, void **ctx);
 struct json_t *error_json(const struct api_error *error, struct json_t *details);
 // {"jsonrpc", "id": null, "error"}
@@ -125,5 +170,6 @@ void events_destroy(struct rpc_server *server);
 extern const struct rpc_method builtin_methods[];
 // For a handler that has to know its connection.
 struct client *call_client(struct rpc_call *call);
+void call_drop(struct call *call); // one that never ran
 
 #endif

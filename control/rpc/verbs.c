@@ -10,6 +10,7 @@
 
 #include "control/api/methods.h"
 #include "control/api/suggest.h"
+#include "control/base/clock.h"
 #include "control/model/model.h"
 #include "control/rpc/rpc.h"
 #include "control/service.h"
@@ -119,6 +120,7 @@ static void list_objects(struct rpc_call *call)
 	json_t *filter = json_object_get(call->params, "filter"), *items;
 	unsigned int limit = rpc_limit(call), count = model_count(model, noun->id);
 	unsigned int i = cursor == NULL ? 0 : model_lower_bound(model, noun->id, cursor);
+	uint64_t end = clock_ns() + RPC_PAGE_NS;
 	struct api_error error;
 
 	if (check_filter(noun, filter, &error) < 0 ||
@@ -133,9 +135,10 @@ static void list_objects(struct rpc_call *call)
 		if ((cursor != NULL && strcmp(object->name, cursor) == 0) ||
 			!passes(model, object, filter))
 			continue;
-		if (json_array_size(items) == limit) {
+		size_t made = json_array_size(items);
+		if (made == limit || (made > 0 && clock_ns() > end)) {
 			next = json_string_value(
-				json_object_get(json_array_get(items, limit - 1), "full_name"));
+				json_object_get(json_array_get(items, made - 1), "full_name"));
 			break;
 		}
 		json_array_append_new(items, object_answer(object));
@@ -328,12 +331,22 @@ static void change_model(struct rpc_call *call)
 
 static void show_config(struct rpc_call *call)
 {
-	char *yaml = model_yaml(service_model(call->ctx));
-	json_t *answer = json_pack(
-		"{s:I, s:s?}", "revision", (json_int_t)service_revision(call->ctx), "yaml", yaml);
+	// Made once a revision: with ten thousand circuits it takes as long as everybody else would wait.
+	static struct model *shown;
+	static uint64_t revision;
+	static json_t *answer;
+	struct model *model = (struct model *)service_model(call->ctx);
 
-	free(yaml);
-	rpc_reply(call, answer);
+	if (answer == NULL || shown != model || revision != service_revision(call->ctx)) {
+		char *yaml = model_yaml(model);
+		json_decref(answer);
+		model_unref(shown);
+		shown = model_ref(model);
+		revision = service_revision(call->ctx);
+		answer = json_pack("{s:I, s:s?}", "revision", (json_int_t)revision, "yaml", yaml);
+		free(yaml);
+	}
+	rpc_reply(call, json_incref(answer));
 }
 
 static void take_config(struct rpc_call *call, bool check)

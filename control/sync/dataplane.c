@@ -19,22 +19,27 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RETRY_WRONG_MS 1000       // somebody listens who does not speak our language
-#define GREETING_MS    5000       // for HELLO to be answered
-#define REFUSED_MS     1000       // refused records are tried again
-#define AGAIN_MS       20         // the same after deletions: soon, but not in a circle
-#define LASTING_NS     900000000u // before that a refusal may heal by itself
-#define LOGGED_MAX     100        // refused routes that get a line each
+#define RETRY_WRONG_MS 1000        // somebody listens who does not speak our language
+#define GREETING_MS    5000        // for HELLO to be answered
+#define REFUSED_MS     1000        // refused records are tried again
+#define AGAIN_MS       20          // the same after deletions: soon, but not in a circle
+#define LASTING_NS     900000000u  // before that a refusal may heal by itself
+#define LOGGED_MAX     100         // refused routes that get a line each
+#define QUIET_NS       1000000000u // without a message of it: it is asked for one
+#define SILENT_NS      1500000000u // after that question: it does not answer
 
 const char *dataplane_state_name(enum dataplane_state state)
 {
 	static const char *const names[] = {
-		"down", "replaying", "synced", "incomplete", "refused", "held"};
+		"down", "replaying", "synced", "incomplete", "refused", "held", "silent"};
 	return names[state];
 }
 
 void dataplane_set_state(struct dataplane *d, enum dataplane_state state)
 {
+	d->state = state;
+	if (d->silent)
+		state = DATAPLANE_SILENT;
 	if (d->status.state != state)
 		d->status.since = (uint64_t)time(NULL);
 	d->status.state = state;
@@ -94,6 +99,8 @@ void dataplane_disconnect(struct dataplane *d, const char *reason, long retry_ms
 	}
 	d->phase = PHASE_OFF;
 	d->opened = 0;
+	d->silent = d->vrfs_asked = false;
+	event_del(d->watch);
 	records_stop(d->records);
 	dataplane_set_state(d, DATAPLANE_DOWN);
 	event_del(d->again);
@@ -125,6 +132,55 @@ static void refuse(struct dataplane *d, int error)
 			"check the configuration; if it is right: culvertctl edge adopt");
 	}
 	log_error("sync", d->status.error, log_text("hint", d->status.hint));
+}
+
+// --- is it there? --------------------------------------------------------------------------------------
+
+// Something came from it.
+static void heard(struct dataplane *d)
+{
+	d->heard = clock_ns();
+	d->asked = 0;
+	if (!d->silent)
+		return;
+	d->silent = false;
+	d->status.error[0] = d->status.hint[0] = '\0';
+	log_info("sync", "data plane answers again");
+	dataplane_set_state(d, d->state);
+}
+
+// Who waits for its answer is told what is known. The connection stays: what was sent is in the socket.
+static void fall_silent(struct dataplane *d)
+{
+	struct tm tm;
+	time_t since = time(NULL) - (time_t)((clock_ns() - d->heard) / 1000000000u);
+	char text[32];
+
+	strftime(text, sizeof(text), "%H:%M:%S UTC", gmtime_r(&since, &tm));
+	snprintf(d->status.error, sizeof(d->status.error), "it does not answer since %s", text);
+	snprintf(d->status.hint, sizeof(d->status.hint),
+		"culvert-dataplane hangs or was stopped: see its log, then start it anew");
+	log_warning("sync", "data plane does not answer", log_text("since", text),
+		log_text("hint", d->status.hint));
+	d->silent = true;
+	dataplane_set_state(d, d->state);
+	answer_waiters(&d->hello_waiters);
+	answer_waiters(&d->vrf_waiters);
+}
+
+static void on_watch(evutil_socket_t fd, short events, void *arg)
+{
+	struct dataplane *d = arg;
+	uint64_t now = clock_ns();
+
+	if (d->link == NULL || d->phase <= PHASE_GREETING || d->silent)
+		return;
+	if (d->asked != 0 && now - d->asked >= SILENT_NS) {
+		fall_silent(d);
+	} else if (d->asked == 0 && now - d->heard >= QUIET_NS) {
+		d->asked = now;
+		replay_hello(d);
+	}
 }
 
 // --- receiving -----------------------------------------------------------------------------------------
@@ -270,7 +326,7 @@ static void answer_other(struct dataplane *d, const struct flight *flight, int e
 		d->accepted = true;
 		d->force = false;
 	}
-	if (error == 0 || d->status.state == DATAPLANE_REFUSED)
+	if (error == 0 || d->state == DATAPLANE_REFUSED)
 		return;
 	if ((flight->type == WIRE_BEGIN && error == -ESTALE) ||
 		(flight->type == WIRE_END && error == -EPERM)) {
@@ -356,7 +412,7 @@ static void on_ack(struct dataplane *d)
 static void on_message(struct dataplane *d)
 {
 	uint16_t type = d->in.header.type, size = wire_type_info(type)->size;
-	bool vrfs = !TAILQ_EMPTY(&d->vrf_waiters) && d->phase > PHASE_DUMP &&
+	bool vrfs = d->vrfs_asked && d->phase > PHASE_DUMP &&
 		    (type == WIRE_VRF_STATS || type == WIRE_DUMP_END);
 	bool event = vrfs || type == WIRE_PORT || type == WIRE_NEIGHBOR_NEEDED ||
 		     type == WIRE_LIMITER_EPISODE;
@@ -386,9 +442,10 @@ static void on_message(struct dataplane *d)
 			d->callbacks.episode(d->callbacks.ctx, record);
 		else if (type == WIRE_VRF_STATS && vrfs)
 			d->callbacks.vrf_stats(d->callbacks.ctx, record);
-		else if (vrfs)
+		else if (vrfs) {
+			d->vrfs_asked = false;
 			answer_waiters(&d->vrf_waiters);
-		else if (type != WIRE_DUMP_END)
+		} else if (type != WIRE_DUMP_END)
 			replay_found(d, type, record);
 	}
 }
@@ -409,6 +466,7 @@ static void on_readable(evutil_socket_t fd, short events, void *arg)
 				got == -EPIPE ? RETRY_MS : RETRY_WRONG_MS);
 			return;
 		}
+		heard(d);
 		on_message(d);
 		while (d->fds_count > 0)
 			close(d->fds[--d->fds_count]);
@@ -470,6 +528,10 @@ static void on_retry(evutil_socket_t fd, short events, void *arg)
 		abort();
 	table_each(&d->hosts, queue_host, d);
 	d->phase = PHASE_GREETING;
+	d->heard = clock_ns();
+	d->asked = 0;
+	const struct timeval look = {.tv_usec = 250000};
+	event_add(d->watch, &look);
 	schedule(d->retry, GREETING_MS);
 	replay_hello(d);
 }
@@ -496,7 +558,7 @@ void dataplane_identity(struct dataplane *d, const uint8_t store[16], uint64_t r
 	d->identified = true;
 	if (!was)
 		schedule(d->retry, 0);
-	else if (d->status.state == DATAPLANE_REFUSED)
+	else if (d->state == DATAPLANE_REFUSED)
 		dataplane_disconnect(d, NULL, 0); // perhaps it takes this one
 	else if (later && d->link != NULL && d->phase > PHASE_GREETING)
 		replay_hello(d); // so that it refuses a copy of the store from before
@@ -512,7 +574,7 @@ void dataplane_hold(struct dataplane *d, const char *message, const char *hint)
 void dataplane_force(struct dataplane *d)
 {
 	d->force = true;
-	if (d->status.state == DATAPLANE_REFUSED)
+	if (d->state == DATAPLANE_REFUSED)
 		dataplane_disconnect(d, NULL, 0);
 }
 
@@ -584,7 +646,7 @@ static bool wait_for(struct waiters *waiters, void (*done)(void *ctx), void *ctx
 void dataplane_refresh(struct dataplane *d, void (*done)(void *ctx), void *ctx)
 {
 	bool first = wait_for(&d->hello_waiters, done, ctx);
-	if (d->link == NULL || d->phase <= PHASE_GREETING)
+	if (d->link == NULL || d->phase <= PHASE_GREETING || d->silent)
 		answer_waiters(&d->hello_waiters);
 	else if (first)
 		replay_hello(d);
@@ -594,10 +656,15 @@ void dataplane_refresh_vrfs(struct dataplane *d, void (*done)(void *ctx), void *
 {
 	const struct wire_dump dump = {.type = WIRE_VRF_STATS};
 
-	bool first = wait_for(&d->vrf_waiters, done, ctx);
-	if (d->link == NULL || d->phase <= PHASE_DUMP ||
-		(first && !replay_message(d, WIRE_DUMP, &dump)))
+	wait_for(&d->vrf_waiters, done, ctx);
+	if (d->link == NULL || d->phase <= PHASE_DUMP || d->silent ||
+		(!d->vrfs_asked && d->flight_count == WIRE_WINDOW)) {
 		answer_waiters(&d->vrf_waiters);
+	} else if (!d->vrfs_asked) {
+		d->vrfs_asked = true;
+		if (!replay_message(d, WIRE_DUMP, &dump))
+			answer_waiters(&d->vrf_waiters);
+	}
 }
 
 // --- life ----------------------------------------------------------------------------------------------
@@ -621,7 +688,9 @@ int dataplane_create(struct dataplane **out, struct event_base *base, const char
 	d->retry = evtimer_new(base, on_retry, d);
 	d->turn = evtimer_new(base, replay_turn, d);
 	d->again = evtimer_new(base, on_again, d);
-	if (d->path == NULL || d->retry == NULL || d->turn == NULL || d->again == NULL) {
+	d->watch = event_new(base, -1, EV_PERSIST, on_watch, d);
+	if (d->path == NULL || d->retry == NULL || d->turn == NULL || d->again == NULL ||
+		d->watch == NULL) {
 		dataplane_destroy(d);
 		return -ENOMEM;
 	}
@@ -648,8 +717,8 @@ void dataplane_destroy(struct dataplane *d)
 		free(released);
 	}
 	table_clear(&d->hosts, free_host, NULL);
-	struct event *const events[] = {d->retry, d->turn, d->again};
-	for (unsigned int i = 0; i < 3; i++)
+	struct event *const events[] = {d->retry, d->turn, d->again, d->watch};
+	for (unsigned int i = 0; i < 4; i++)
 		if (events[i] != NULL)
 			event_free(events[i]);
 	free(d->read_vrf);

@@ -21,6 +21,7 @@ enum dataplane_state {
 	DATAPLANE_INCOMPLETE, // told everything, and refused some of it
 	DATAPLANE_REFUSED,    // it will not take our configuration
 	DATAPLANE_HELD,       // we do not connect: it may not be ours
+	DATAPLANE_SILENT,     // connected, and it does not answer
 };
 
 struct dataplane_status {

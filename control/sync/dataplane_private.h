@@ -70,7 +70,11 @@ struct dataplane {
 	uint64_t refused_since; // clock_ns since when something is refused, 0 = never yet
 	enum phase phase;
 	struct wire_link *link;
-	struct event *readable, *writable, *retry, *turn, *again;
+	struct event *readable, *writable, *retry, *turn, *again, *watch;
+	enum dataplane_state state; // what it is but for its silence
+	bool silent;
+	uint64_t heard, asked; // CLOCK_MONOTONIC ns: its last message; our question since then, 0 = none
+	bool vrfs_asked;       // an answer to DUMP is to come
 	struct flight flight[WIRE_WINDOW];
 	unsigned int flight_first, flight_count;
 	uint64_t dump_seq;  // of the last DUMP

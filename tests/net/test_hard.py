@@ -4,10 +4,13 @@ hangs, a machine that runs out of descriptors. Each customer's traffic goes on, 
 
 import contextlib
 import fcntl
+import json
 import os
 import re
+import resource
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +20,6 @@ from edge import run
 from lab import wait_for
 
 from conftest import start_lab
-from test_strange import nothing_lost
 
 F_SETPIPE_SZ = 1031
 
@@ -39,6 +41,17 @@ def answered(lab, seconds=5):
     return done.stdout
 
 
+def birds(lab):
+    """The edge's BGP daemons."""
+    found = []
+    for pid in run("pgrep", "-x", "bird").stdout.split():
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/{pid}/cwd").startswith(os.path.join(lab.dir, "run", "bird")):
+                found.append(int(pid))
+    assert found
+    return found
+
+
 # ---- signals
 
 HARMLESS = ["HUP", "PIPE", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO", "PWR", "STKFLT", "TSTP", "TTIN", "TTOU", "RTMIN", "RTMAX"]
@@ -47,22 +60,20 @@ HARMLESS = ["HUP", "PIPE", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO", "PWR"
 @pytest.mark.parametrize("name", HARMLESS)
 def test_only_term_and_int_end_a_process(lab, name):
     number = getattr(signal, "SIG" + name)
-    with nothing_lost(lab):
-        for process in (lab.dataplane, lab.daemon):
-            os.kill(process.pid, number)
-        answered(lab)
-        assert min(lab.ping(c) for c in lab.customers) >= 3
+    for process in (lab.dataplane, lab.daemon):
+        os.kill(process.pid, number)
+    answered(lab)
+    assert min(lab.ping(c) for c in lab.customers) >= 3
     for process in (lab.dataplane, lab.daemon):
         assert process.alive(), f"SIG{name} ended {process.name}"
 
 
 def test_a_hang_up_ends_nothing_for_the_daemons_either(lab):
     """What a process of ours ignores is not ignored by those it starts, or BIRD would be deaf for what it listens to."""
-    for line in run("pgrep", "-x", "bird").stdout.split():
-        with open(f"/proc/{line}/status") as f:
+    for pid in birds(lab):
+        with open(f"/proc/{pid}/status") as f:
             ignored = int(re.search(r"SigIgn:\s*(\w+)", f.read())[1], 16)
-        if os.path.realpath(f"/proc/{line}/cwd").startswith(lab.dir):
-            assert not ignored & (1 << (signal.SIGHUP - 1)), f"bird {line} ignores SIGHUP"
+        assert not ignored & (1 << (signal.SIGHUP - 1)), f"bird {pid} ignores SIGHUP"
 
 
 # ---- a log that nobody reads
@@ -142,3 +153,57 @@ def test_a_log_that_nobody_reads_stops_neither(lab):
         lab.start_dataplane()
         lab.start_daemon()
         wait_for(lab.synced, 20, "synced")
+
+
+# ---- a neighbor process that hangs
+
+def test_status_answers_when_the_data_plane_does_not(lab):
+    os.kill(lab.dataplane.pid, signal.SIGSTOP)
+    try:
+        first = json.loads(answered(lab))  # within 5 s, whatever it was waiting for
+        assert first["dataplane"]["state"] in ("synced", "silent")
+        wait_for(lambda: json.loads(answered(lab))["dataplane"]["state"] == "silent", 10, "status says that it does not answer")
+        told = json.loads(answered(lab, 1))
+        assert "does not answer since" in told["dataplane"]["error"]
+        assert any(p["object"].startswith("data-plane/") and "does not answer" in p["message"] for p in told["problems"])
+        began = time.monotonic()
+        for words in (["route", "summary"], ["circuit", "status"], ["drops"], ["neighbor", "list"], ["port", "list"]):
+            done = run(lab.program("tools/culvertctl/culvertctl"), "-s", lab.socket, *words, check=False, timeout=40)
+            assert done.returncode != 8, words
+        assert time.monotonic() - began < 5
+        # A change is taken, and whoever waits for it is told that it is not in force.
+        lab.ctl("customer", "create", "while-it-hangs")
+    finally:
+        os.kill(lab.dataplane.pid, signal.SIGCONT)
+    wait_for(lab.synced, 10, "synced again")
+    assert lab.daemon.log().count("data plane disconnected") == 0 or lab.daemon.log().rstrip().count("data plane answers again") >= 1
+    for c in lab.customers:
+        wait_for(lambda c=c: lab.reaches_vnet(c), 10, f"{c.name} reaches its vNet")
+
+
+# ---- a machine that runs out of descriptors
+
+def test_out_of_descriptors_status_still_answers(lab):
+    pid = lab.daemon.pid
+    used = len(os.listdir(f"/proc/{pid}/fd"))
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 2, before[1]))
+    idle = []
+    try:
+        for _ in range(4):  # connections that take what is left
+            s = socket.socket(socket.AF_UNIX)
+            s.connect(lab.socket)
+            idle.append(s)
+        lines = lab.daemon.log().count("\n")
+        began = time.monotonic()
+        for _ in range(5):
+            answered(lab)
+        # What needs a descriptor fails meanwhile; that is not told 20 times a second.
+        lab.ctl("customer", "create", "without-descriptors")
+        answered(lab)
+        assert lab.daemon.log().count("\n") - lines < 20 + 5 * (time.monotonic() - began)
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        for s in idle:
+            s.close()
+    answered(lab)

@@ -196,6 +196,7 @@ const char *color_begin(const struct context *context, const char *text)
 		{"missing", "\033[31m"},
 		{"rejected", "\033[31m"},
 		{"refused", "\033[31m"},
+		{"silent", "\033[31m"},
 		{"unresolved", "\033[31m"},
 		{"-", "\033[31m"},
 	};

@@ -21,6 +21,7 @@ struct peering;
 struct page {
 	json_t *items;
 	uint64_t skip, seen;
+	uint64_t until; // CLOCK_MONOTONIC ns: longer than one page works
 	unsigned int limit;
 	bool more; // there was no room for all
 };

@@ -4,6 +4,8 @@
 
 #include "control/rpc/answers/answers.h"
 
+#include "control/base/clock.h"
+
 #include "control/model/circuit.h"
 
 #include <inttypes.h>
@@ -17,7 +19,7 @@ bool page_start(struct page *page, struct rpc_call *call)
 	struct api_error error;
 	char *end = NULL;
 
-	*page = (struct page){.limit = rpc_limit(call)};
+	*page = (struct page){.limit = rpc_limit(call), .until = clock_ns() + RPC_PAGE_NS};
 	if (cursor != NULL) {
 		page->skip = strtoull(cursor, &end, 10);
 		if (end == cursor || *end != '\0') {
@@ -35,7 +37,8 @@ bool page_wants(struct page *page)
 {
 	if (page->seen++ < page->skip)
 		return false;
-	if (json_array_size(page->items) < page->limit)
+	if (json_array_size(page->items) == 0 ||
+		(json_array_size(page->items) < page->limit && clock_ns() < page->until))
 		return true;
 	page->more = true;
 	return false;
@@ -45,7 +48,7 @@ json_t *page_answer(struct page *page)
 {
 	char next[32];
 
-	snprintf(next, sizeof(next), "%" PRIu64, page->skip + page->limit);
+	snprintf(next, sizeof(next), "%" PRIu64, page->skip + json_array_size(page->items));
 	return json_pack("{s:o, s:s?}", "items", page->items, "next", page->more ? next : NULL);
 }
 
@@ -338,6 +341,7 @@ const struct rpc_method sync_methods[] = {
 		.role = RPC_VIEWER,
 		.thread = RPC_ROUTE,
 		.handler = method_revision_wait,
+		.waits = true,
 		.help = "Waits until a revision is in force, or tells what the data plane refuses.",
 		.params = {{"revision", RPC_INTEGER, true, "as a change was answered with"},
 			{"seconds", RPC_INTEGER, false, "at most, 0 to 30; default 2"}},

@@ -51,7 +51,7 @@ static json_t *dataplane_json(const struct sync *sync)
 {
 	const struct dataplane_status *status = dataplane_status(sync->dataplane);
 	bool trouble = status->state == DATAPLANE_DOWN || status->state == DATAPLANE_REFUSED ||
-		       status->state == DATAPLANE_HELD;
+		       status->state == DATAPLANE_HELD || status->state == DATAPLANE_SILENT;
 
 	return json_pack("{s:s, s:o, s:o, s:s?, s:s?, s:{s:o, s:o, s:o, s:i, s:o}, s:o}", "state",
 		dataplane_state_name(status->state), "since", json_u64(status->since), "instance",

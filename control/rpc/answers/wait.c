@@ -72,7 +72,8 @@ static void answer(struct wait *wait)
 static bool is_hopeless(const struct sync *sync)
 {
 	enum dataplane_state state = dataplane_status(sync->dataplane)->state;
-	return state == DATAPLANE_DOWN || state == DATAPLANE_REFUSED || state == DATAPLANE_HELD;
+	return state == DATAPLANE_DOWN || state == DATAPLANE_REFUSED || state == DATAPLANE_HELD ||
+	       state == DATAPLANE_SILENT;
 }
 
 static void look(evutil_socket_t fd, short events, void *arg)

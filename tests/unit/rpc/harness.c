@@ -27,15 +27,15 @@ struct harness {
 	char path[96];
 	struct event_base *base;
 	struct rpc_server *server;
-	struct event *stop_event, *back_event;
-	int stop[2], forward[2], back[2], told[2];
+	struct event *stop_event, *back_event, *ran_event;
+	int stop[2], forward[2], back[2], ran[2], told[2];
 	pthread_t thread, route_thread;
 	struct rpc_counters counters; // as last asked for
 };
 
-static void pass(int fd, struct rpc_call *call)
+static void pass(int fd, void *what)
 {
-	assert_int_equal(write(fd, &call, sizeof(call)), sizeof(call));
+	assert_int_equal(write(fd, &what, sizeof(what)), sizeof(what));
 }
 
 static void forward(void *ctx, struct rpc_call *call)
@@ -46,6 +46,20 @@ static void forward(void *ctx, struct rpc_call *call)
 static void back(void *ctx, struct rpc_call *call)
 {
 	pass(((struct harness *)ctx)->back[1], call);
+}
+
+// Behind a call goes its user, once the handler has come back.
+static void ran(void *ctx, void *user)
+{
+	pass(((struct harness *)ctx)->ran[1], user);
+}
+
+static void on_ran(evutil_socket_t fd, short what, void *ctx)
+{
+	void *user;
+
+	if (read(fd, &user, sizeof(user)) == sizeof(user))
+		rpc_ran(user);
 }
 
 static void on_back(evutil_socket_t fd, short what, void *ctx)
@@ -102,7 +116,7 @@ struct harness *harness_start(const struct rpc_options *options,
 	chmod(harness->dir, 0755);
 	snprintf(harness->path, sizeof(harness->path), "%s/sock", harness->dir);
 	assert_int_equal(pipe(harness->stop) | pipe(harness->forward) | pipe(harness->back) |
-				 pipe(harness->told),
+				 pipe(harness->ran) | pipe(harness->told),
 		0);
 	harness->base = event_base_new();
 	filled.base = harness->base;
@@ -112,6 +126,7 @@ struct harness *harness_start(const struct rpc_options *options,
 	filled.ctx = harness;
 	filled.forward = forward;
 	filled.back = back;
+	filled.ran = ran;
 	if (filled.grants == NULL) {
 		filled.grants = &own;
 		filled.grant_count = 1;
@@ -125,6 +140,9 @@ struct harness *harness_start(const struct rpc_options *options,
 		event_new(harness->base, harness->back[0], EV_READ | EV_PERSIST, on_back, harness);
 	event_add(harness->stop_event, NULL);
 	event_add(harness->back_event, NULL);
+	harness->ran_event =
+		event_new(harness->base, harness->ran[0], EV_READ | EV_PERSIST, on_ran, harness);
+	event_add(harness->ran_event, NULL);
 	pthread_create(&harness->thread, NULL, server_main, harness);
 	pthread_create(&harness->route_thread, NULL, route_main, harness);
 	return harness;
@@ -143,6 +161,12 @@ void harness_stop(struct harness *harness)
 	close(harness->back[1]);
 	while (read(harness->back[0], &call, sizeof(call)) == sizeof(call))
 		rpc_call_finish(call);
+	close(harness->ran[1]);
+	void *user;
+	while (read(harness->ran[0], &user, sizeof(user)) == sizeof(user))
+		rpc_ran(user);
+	event_free(harness->ran_event);
+	close(harness->ran[0]);
 	event_free(harness->stop_event);
 	event_free(harness->back_event);
 	event_base_free(harness->base);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 int hold_gate[2] = {-1, -1};
@@ -44,6 +45,35 @@ static void hold(struct rpc_call *call)
 	// Until the test lets it go by closing the other end.
 	if (read(hold_gate[0], &byte, 1) >= 0)
 		rpc_reply(call, NULL);
+}
+
+// As long as a question about many objects takes; its number is which one it was.
+static void work(struct rpc_call *call)
+{
+	static int64_t done; // route thread
+	const struct timespec length = {.tv_nsec = 2000000};
+
+	nanosleep(&length, NULL);
+	rpc_reply(call, json_pack("{s:I}", "n", (json_int_t)done++));
+}
+
+// Calls with a file that are not answered until "let.go": main thread.
+static struct rpc_call *kept[64];
+static unsigned int kept_count;
+
+static void keep(struct rpc_call *call)
+{
+	kept[kept_count++] = call;
+}
+
+static void let_go(struct rpc_call *call)
+{
+	unsigned int count = kept_count;
+
+	kept_count = 0;
+	for (unsigned int i = 0; i < count; i++)
+		rpc_reply(kept[i], NULL);
+	rpc_reply(call, json_pack("{s:i}", "kept", (int)count));
 }
 
 static void file_size(struct rpc_call *call)
@@ -105,6 +135,13 @@ const struct rpc_method test_methods[] = {
 		.handler = echo,
 		.params = {{"value", RPC_STRING, true, NULL}}},
 	{.name = "hold", .role = RPC_VIEWER, .thread = RPC_ROUTE, .handler = hold},
+	{.name = "work", .role = RPC_VIEWER, .thread = RPC_ROUTE, .handler = work},
+	{.name = "keep",
+		.role = RPC_VIEWER,
+		.handler = keep,
+		.file = true,
+		.params = {{"file", RPC_STRING, false, NULL}}},
+	{.name = "let.go", .role = RPC_VIEWER, .handler = let_go},
 	{.name = "file.size",
 		.role = RPC_ADMIN,
 		.handler = file_size,

@@ -17,6 +17,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -240,6 +242,168 @@ static void test_all_places_taken_by_one_user(void **state)
 	harness_stop(harness);
 }
 
+// A server for root and uid 1234, and a process of the latter that has done its worst.
+struct other_user {
+	struct harness *harness;
+	pid_t pid;
+	int done;
+};
+
+static struct other_user other_user(void (*worst)(const struct harness *harness))
+{
+	static const struct rpc_grant grants[] = {
+		{.id = 0, .role = RPC_ADMIN},
+		{.id = 1234, .role = RPC_VIEWER},
+	};
+	struct other_user other = {
+		.harness = harness_start(&(struct rpc_options){.grants = grants, .grant_count = 2},
+			test_methods_add, NULL)};
+	int ready[2], done[2];
+	char byte;
+
+	assert_int_equal(pipe(ready) | pipe(done), 0);
+	other.pid = fork();
+	if (other.pid == 0) {
+		raw_enter(other.harness);
+		if (setgid(1234) < 0 || setuid(1234) < 0)
+			_exit(2);
+		worst(other.harness);
+		close(done[1]);
+		_exit(write(ready[1], "", 1) == 1 && read(done[0], &byte, 1) == 0 ? 0 : 1);
+	}
+	close(ready[1]);
+	close(done[0]);
+	other.done = done[1];
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return other;
+}
+
+static void other_user_end(struct other_user *other)
+{
+	int status;
+
+	close(other->done);
+	assert_int_equal(waitpid(other->pid, &status, 0), other->pid);
+	assert_int_equal(status, 0);
+	harness_stop(other->harness);
+}
+
+static int64_t number_of(struct api_client *client, const char *method, const char *key)
+{
+	struct api_error error;
+	json_t *result;
+
+	assert_int_equal(api_call(client, method, NULL, &result, &error, NULL), 0);
+	int64_t number = json_integer_value(json_object_get(result, key));
+	json_decref(result);
+	return number;
+}
+
+static void flood(const struct harness *harness)
+{
+	static const char line[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"work\"}\n";
+
+	for (int i = 0; i < 64; i++) {
+		int fd = raw_connect(harness); // kept open
+		for (int j = 0; j < 16; j++)
+			raw_send(fd, line, sizeof(line) - 1);
+	}
+}
+
+// 1,024 calls of one user are there when another asks: one of them is under way, so it is the next but one.
+static void test_one_user_floods(void **state)
+{
+	struct api_client *client;
+	struct api_error error;
+
+	if (getuid() != 0)
+		skip();
+	struct other_user other = other_user(flood);
+	assert_int_equal(api_connect(&client, harness_path(other.harness), 5, &error), 0);
+	int64_t before = number_of(client, "work", "n");
+	for (int i = 0; i < 20; i++) {
+		int64_t now = number_of(client, "work", "n");
+		assert_true(now - before <= 3);
+		before = now;
+	}
+	assert_true(before < 900); // the flood went on meanwhile
+	api_disconnect(client);
+	other_user_end(&other);
+}
+
+static void send_file(int fd, size_t bytes)
+{
+	static const char line[] =
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"keep\",\"params\":{\"file\":"
+		"\"fd\"}}\n";
+	int file = memfd_create("file", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+	struct iovec iov = {(void *)line, sizeof(line) - 1};
+	struct msghdr message = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
+
+	if (ftruncate(file, (off_t)bytes) != 0 ||
+		fcntl(file, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) != 0)
+		_exit(3);
+	memcpy(CMSG_DATA(&control.header), &file, sizeof(file));
+	if (sendmsg(fd, &message, 0) != (ssize_t)iov.iov_len)
+		_exit(4);
+	close(file);
+}
+
+static void send_files(const struct harness *harness)
+{
+	for (int i = 0; i < 8; i++)
+		send_file(raw_connect(harness), 40 << 20);
+}
+
+// Eight files of 40 MiB: two are looked at at a time, the others wait in their sockets. Nobody else does.
+static void test_files_wait_outside(void **state)
+{
+	struct api_client *client;
+	struct api_error error;
+	int64_t kept = 0;
+
+	if (getuid() != 0)
+		skip();
+	struct other_user other = other_user(send_files);
+	assert_int_equal(api_connect(&client, harness_path(other.harness), 5, &error), 0);
+	for (int i = 0; kept < 8 && i < 100000; i++) {
+		int64_t now = number_of(client, "let.go", "kept");
+		assert_true(now <= 2);
+		kept += now;
+	}
+	assert_int_equal(kept, 8);
+	check_served(other.harness);
+	api_disconnect(client);
+	other_user_end(&other);
+}
+
+// Two servers' worth of empty lines cost nobody a second.
+static void empty_lines(const struct harness *harness)
+{
+	static char data[65536];
+
+	memset(data, '\n', sizeof(data));
+	for (int i = 0; i < 64; i++)
+		raw_send(raw_connect(harness), data, sizeof(data));
+}
+
+static void test_empty_lines(void **state)
+{
+	if (getuid() != 0)
+		skip();
+	struct other_user other = other_user(empty_lines);
+	check_served(other.harness);
+	other_user_end(&other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -250,6 +414,9 @@ int main(void)
 		cmocka_unit_test(test_deep_nesting),
 		cmocka_unit_test(test_junk),
 		cmocka_unit_test(test_all_places_taken_by_one_user),
+		cmocka_unit_test(test_one_user_floods),
+		cmocka_unit_test(test_files_wait_outside),
+		cmocka_unit_test(test_empty_lines),
 	};
 	const char *given = getenv("CULVERT_SEED");
 
