@@ -25,12 +25,14 @@ def ports(lab):
 def test_nothing_is_switched_off_at_the_far_end(lab):
     """Sessions and TCP streams stand on a veth whose kernel fills in neither tag nor checksum and cuts no segments."""
     for c in lab.customers:
+        c.router.run("ethtool", "-K", "eth0", "tso", "on", "gso", "on")
         shown = c.router.run("ethtool", "-k", "eth0").stdout
         for feature in ("tx-checksumming", "tx-vlan-offload", "tx-vlan-stag-hw-insert", "tcp-segmentation-offload"):
             assert re.search(rf"{feature}: on", shown), shown
         for reverse in (False, True):
             assert lab.iperf(c, reverse, 2) > 5e6
         assert lab.session(c) == "established"
+        c.router.run("ethtool", "-K", "eth0", "tso", "off", "gso", "off")
     for reason in ("frame-large", "frame-truncated", "ip-checksum"):
         assert lab.drops(reason) == 0
 

@@ -135,9 +135,11 @@ class Lab:
         return process
 
     def link(self, a, device_a, b, device_b, mtu=1500):
-        """A veth pair between two namespaces, with all that the kernel leaves to such a device: tags, checksums, segments."""
+        """A veth pair between two namespaces, tags and checksums left to it. TCP cuts its segments itself: packets of 64 KiB
+        are bursts that a circuit with a short queue drops from, and what is measured here is the circuit."""
         run("ip", "link", "add", device_a, "mtu", mtu, "netns", a.name, "type", "veth", "peer", "name", device_b, "mtu", mtu, "netns", b.name)
         for ns, device in ((a, device_a), (b, device_b)):
+            ns.run("ethtool", "-K", device, "gso", "off", "tso", "off", check=False)
             ns.ip("link", "set", device, "up")
 
     def tagger(self, outer, inner):
