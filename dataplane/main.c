@@ -44,7 +44,7 @@
 #include "dataplane/tables/interface.h"
 #include "dataplane/tables/limiter.h"
 #include "dataplane/tables/limiter_clock.h"
-#include "dataplane/tables/limits.h"
+#include "dataplane/tables/limiters.h"
 #include "dataplane/wire/link.h"
 #include "dataplane/wire/stats_place.h"
 

@@ -14,7 +14,7 @@
 #include "dataplane/io/host.h"
 #include "dataplane/log.h"
 #include "dataplane/tables/interface.h"
-#include "dataplane/tables/limits.h"
+#include "dataplane/tables/limiters.h"
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/tables/vrf.h"
 

@@ -24,7 +24,7 @@
 #include "dataplane/io/host.h"
 #include "dataplane/marks.h"
 #include "dataplane/tables/interface.h"
-#include "dataplane/tables/limits.h"
+#include "dataplane/tables/limiters.h"
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/tables/vrf.h"
 #include "dataplane/tables/walk.h"

@@ -92,8 +92,8 @@ static inline void encap(struct worker *w, const struct entry *e, uint8_t *ip,
 		put_gre6(w, e, ip, p, total);
 }
 
-// What packets that go one way share.
-struct way {
+// What packets that leave by the same entries share.
+struct egress {
 	const struct entry *e;
 	const struct entry *l2; // e itself, or what a tunnel leaves by
 	struct tx_list *list;   // of its port
@@ -103,34 +103,34 @@ struct way {
 	bool outer6;
 };
 
-static inline void find_way(struct worker *w, const struct packet *p, struct way *way)
+static inline void find_egress(struct worker *w, const struct packet *p, struct egress *egress)
 {
 	const struct entry *e = &w->hop[p->hop], *l2 = &w->hop[p->core];
-	way->e = e;
-	way->charge = (struct charge){e->out, e->account};
-	way->outer = e != l2 ? e->length : 0;
-	way->outer6 = e->kind == ENTRY_GRE6;
-	way->front = way->outer + l2->length;
-	if (l2 == way->l2)
+	egress->e = e;
+	egress->charge = (struct charge){e->out, e->account};
+	egress->outer = e != l2 ? e->length : 0;
+	egress->outer6 = e->kind == ENTRY_GRE6;
+	egress->front = egress->outer + l2->length;
+	if (l2 == egress->l2)
 		return;
-	way->l2 = l2;
-	way->list = &w->tx[l2->port];
+	egress->l2 = l2;
+	egress->list = &w->tx[l2->port];
 	w->tx_ports |= 1ull << l2->port;
 }
 
 // From the IP packet at `ip` in an mbuf to the frame on the wire.
-static inline void make_frame(struct worker *w, const struct way *way, struct rte_mbuf *m,
+static inline void make_frame(struct worker *w, const struct egress *egress, struct rte_mbuf *m,
 	uint8_t *ip, uint16_t length, const struct packet *p)
 {
-	uint8_t *l3 = ip - way->outer;
-	m->data_off = (uint16_t)(ip - way->front - (uint8_t *)m->buf_addr);
-	m->data_len = (uint16_t)(length + way->front);
-	m->pkt_len = length + way->front;
-	if (way->outer != 0)
-		encap(w, way->e, ip, p, (uint16_t)(length + way->outer));
+	uint8_t *l3 = ip - egress->outer;
+	m->data_off = (uint16_t)(ip - egress->front - (uint8_t *)m->buf_addr);
+	m->data_len = (uint16_t)(length + egress->front);
+	m->pkt_len = length + egress->front;
+	if (egress->outer != 0)
+		encap(w, egress->e, ip, p, (uint16_t)(length + egress->outer));
 	// Copied from the front's end: one size, whatever the tags.
-	memcpy(l3 - REWRITE_MAX, way->l2->l2.rewrite, REWRITE_MAX);
-	if (unlikely(way->outer != 0 ? way->outer6 : p->family == 6))
+	memcpy(l3 - REWRITE_MAX, egress->l2->l2.rewrite, REWRITE_MAX);
+	if (unlikely(egress->outer != 0 ? egress->outer6 : p->family == 6))
 		store16(l3 - 2, be16(ETHERTYPE_IPV6));
 }
 
@@ -138,12 +138,12 @@ static inline void make_frame(struct worker *w, const struct way *way, struct rt
 // they have a list of their own with a fixed room, which is sent when it is full. All or nothing: a
 // packet that cannot be sent whole is not sent in part.
 static void send_in_parts(
-	struct worker *w, const struct way *way, struct rte_mbuf *m, const struct packet *p)
+	struct worker *w, const struct egress *egress, struct rte_mbuf *m, const struct packet *p)
 {
 	struct fragment_list *list = &w->fragments;
 	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, p->l3);
-	const struct entry *e = way->e;
-	unsigned mtu = entry_mtu(e, way->l2), n = fragment_count(ip, p->length, mtu);
+	const struct entry *e = egress->e;
+	unsigned mtu = entry_mtu(e, egress->l2), n = fragment_count(ip, p->length, mtu);
 	bury(w, m);
 	if (list->count + n > FRAGMENT_ROOM)
 		tx_flush_fragments(w);
@@ -155,26 +155,26 @@ static void send_in_parts(
 	fragment(ip, p->length, mtu, piece);
 	for (unsigned i = 0; i < n; i++) {
 		uint16_t length = piece[i]->data_len;
-		make_frame(w, way, piece[i], rte_pktmbuf_mtod(piece[i], uint8_t *), length, p);
-		list->charge[list->count] = way->charge;
+		make_frame(w, egress, piece[i], rte_pktmbuf_mtod(piece[i], uint8_t *), length, p);
+		list->charge[list->count] = egress->charge;
 		list->bytes[list->count] = length;
-		list->port[list->count++] = way->l2->port;
+		list->port[list->count++] = egress->l2->port;
 	}
 	w->sparse[p->out].extra_fragments += n - 1;
 }
 
 // A list is empty when a burst begins, and takes a whole one.
-static inline void add(const struct way *way, struct rte_mbuf *m, const struct packet *p)
+static inline void add(const struct egress *egress, struct rte_mbuf *m, const struct packet *p)
 {
-	struct tx_list *l = way->list;
+	struct tx_list *l = egress->list;
 	unsigned n = l->count++;
 	l->mbuf[n] = m;
-	l->charge[n] = way->charge;
+	l->charge[n] = egress->charge;
 	l->bytes[n] = p->length;
 }
 
 // Two places of worker->hop in one number.
-static inline unsigned way_number(const struct packet *p)
+static inline unsigned egress_number(const struct packet *p)
 {
 	_Static_assert(offsetof(struct packet, core) == offsetof(struct packet, hop) + 1, "pair");
 	return load16(&p->hop);
@@ -184,7 +184,7 @@ void stage_output(struct worker *w)
 {
 	struct burst *b = &w->burst;
 	struct stats_interface *hot = w->hot;
-	struct way way = {0};
+	struct egress egress = {0};
 	unsigned last = UINT_MAX;
 	uint32_t in = b->packet[0].in;
 	uint64_t forwarded = 0;
@@ -204,16 +204,16 @@ void stage_output(struct worker *w)
 			forwarded++;
 		if (likely(!(p->flags & PACKET_FREE))) // else it starts here
 			decrement_ttl(ip, p->family);
-		if (way_number(p) != last) {
-			find_way(w, p, &way);
-			last = way_number(p);
+		if (egress_number(p) != last) {
+			find_egress(w, p, &egress);
+			last = egress_number(p);
 		}
 		if (unlikely(p->flags & PACKET_FRAGMENT)) {
-			send_in_parts(w, &way, m, p);
+			send_in_parts(w, &egress, m, p);
 			continue;
 		}
-		make_frame(w, &way, m, ip, p->length, p);
-		add(&way, m, p);
+		make_frame(w, &egress, m, ip, p->length, p);
+		add(&egress, m, p);
 	}
 	hot[in].forwarded += forwarded;
 	b->alive = 0;

@@ -98,7 +98,7 @@ static void refuse(struct worker *w, unsigned i, bool full)
 	burst_drop(w, i, full ? DROP_SHAPE_FULL : ef ? DROP_LIMITED_EF : DROP_LIMITED);
 }
 
-static inline void judge_one(struct worker *w, const struct batch *group, unsigned i)
+static inline void police_one(struct worker *w, const struct batch *group, unsigned i)
 {
 	uint64_t now = limiter_units(w->now);
 	struct stats_limiter_part *part = &w->parts[group->limiter];
@@ -111,7 +111,7 @@ static inline void judge_one(struct worker *w, const struct batch *group, unsign
 
 // `shape`: the group's limiter may make packets wait; w->departure is set for those that must, and
 // w->queued for those that would be out of order if they overtook one that waits.
-static void judge_many(struct worker *w, const struct batch *group, uint32_t members, bool shape)
+static void police_group(struct worker *w, const struct batch *group, uint32_t members, bool shape)
 {
 	struct stats_limiter_word *word = &w->words[group->limiter];
 	struct stats_limiter_part *part = &w->parts[group->limiter];
@@ -151,7 +151,7 @@ static inline bool shaped(const struct worker *w, uint32_t limiter)
 	return __atomic_load_n(&w->words[limiter].flags, __ATOMIC_RELAXED) & LIMITER_SHAPE;
 }
 
-static void judge_all(struct worker *w, const struct batches *g, bool shaping)
+static void police_all(struct worker *w, const struct batches *g, bool shaping)
 {
 	for (unsigned k = 0; k < g->count; k++)
 		limiter_prefetch_word(
@@ -163,9 +163,9 @@ static void judge_all(struct worker *w, const struct batches *g, bool shaping)
 		if (members == 0)
 			continue;
 		if ((members & (members - 1)) == 0 && !shape)
-			judge_one(w, &g->group[k], (unsigned)__builtin_ctz(members));
+			police_one(w, &g->group[k], (unsigned)__builtin_ctz(members));
 		else
-			judge_many(w, &g->group[k], members, shape);
+			police_group(w, &g->group[k], members, shape);
 	}
 }
 
@@ -197,8 +197,8 @@ void stage_police(struct worker *w)
 		for (unsigned k = 0; k < b->count; k++)
 			w->departure[k] = limiter_units(w->now);
 	}
-	judge_all(w, &in, shaping);
-	judge_all(w, &out, shaping);
+	police_all(w, &in, shaping);
+	police_all(w, &out, shaping);
 	if (shaping)
 		park_all(w);
 }

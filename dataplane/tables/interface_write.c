@@ -7,7 +7,7 @@
 #include "dataplane/tables/interface_private.h"
 
 #include "dataplane/tables/limiter.h"
-#include "dataplane/tables/limits.h"
+#include "dataplane/tables/limiters.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/tables/vrf.h"
 

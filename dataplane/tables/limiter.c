@@ -251,7 +251,7 @@ struct group {
 };
 
 // Goes through a group from level `at - now`; returns the accepted ones and moves *at.
-static uint64_t judge(
+static uint64_t admit(
 	const struct group *g, const struct bounds *b, uint64_t now, uint64_t cost, uint64_t *at)
 {
 	uint32_t throw = g->throw;
@@ -311,7 +311,7 @@ static __attribute__((noinline)) uint64_t police_group(struct stats_limiter_word
 			if (ef && !g.ef && flags & LIMITER_EF)
 				g.ef = cap_ef(word, now, len, ef & g.candidates);
 			at = base;
-			passed = judge(&g, &b, now, cost, &at);
+			passed = admit(&g, &b, now, cost, &at);
 			if (!passed && !part->credit) {
 				part->terms = (at - b.hi) | 1;
 				goto out;

@@ -5,7 +5,7 @@
 #include "tests/lib/network.h"
 
 #include "dataplane/tables/interface.h"
-#include "dataplane/tables/limits.h"
+#include "dataplane/tables/limiters.h"
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/tables/vrf.h"
 

@@ -11,7 +11,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include "dataplane/tables/interface.h"
-#include "dataplane/tables/limits.h"
+#include "dataplane/tables/limiters.h"
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/tables/vrf.h"

@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 #include "dataplane/tables/interface.h"
-#include "dataplane/tables/limits.h"
+#include "dataplane/tables/limiters.h"
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/tables/tables.h"
 #include "dataplane/tables/vrf.h"

@@ -3,7 +3,7 @@
 // One case for each way a packet ends: the verdict, who is charged, and that nothing leaves.
 
 #include "dataplane/tables/interface.h"
-#include "dataplane/tables/limits.h"
+#include "dataplane/tables/limiters.h"
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/tables/vrf.h"
 #include "dataplane/worker.h"

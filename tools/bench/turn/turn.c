@@ -10,7 +10,7 @@
 // machine spoils few of them. A second pass times each stage the same way: calls, and medians of cycles. For work on the stages; the figures that count come from tools/bench/forward.
 
 #include "dataplane/dataplane.h"
-#include "dataplane/tables/limits.h"
+#include "dataplane/tables/limiters.h"
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/tables/vrf.h"
 #include "dataplane/worker.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef TABLES_LIMITS_H
-#define TABLES_LIMITS_H
+#ifndef TABLES_LIMITERS_H
+#define TABLES_LIMITERS_H
 
 // Limiter objects by wire id; what a limiter does is in tables/limiter.h. A limiter's slot is the
 // one of its word and counters in the stats segment.

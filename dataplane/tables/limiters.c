@@ -4,7 +4,7 @@
 // here is only who has which slot, and that a word which this process already used goes on being used: setting a
 // deleted limiter again gives no fresh burst.
 
-#include "dataplane/tables/limits.h"
+#include "dataplane/tables/limiters.h"
 
 #include "dataplane/tables/limiter.h"
 #include "dataplane/tables/reclaim.h"
