@@ -141,7 +141,7 @@ static void on_settled(void *ctx, int error, unsigned int code, const char *text
 		settle_after(bird, SETTLING_MS);
 		return;
 	}
-	if (error == 0 && bird->told && !bird->doubtful && bird->asked == bird->changes)
+	if (error == 0 && bird->told && !bird->doubtful && !bird->removed && bird->asked == bird->changes)
 		config_told(speaker);
 	if (speaker->step == STEP_TELL && bird->configured)
 		steps_told(speaker, NULL);
@@ -174,7 +174,9 @@ static void bird_tell(struct speaker *speaker)
 {
 	struct bird *bird = speaker->own;
 	char reason[96];
-	bool changed = !bird->told;
+	bool changed = !bird->told || bird->removed;
+
+	bird->removed = false;
 	int err = config_commit(speaker, &changed);
 
 	bird->told = !changed;
@@ -401,6 +403,7 @@ static int bird_open(struct speaker *speaker)
 	if (bird == NULL)
 		return -ENOMEM;
 	speaker->own = bird;
+	bird->tidying = 1;
 	snprintf(path, sizeof(path), "%s/bird.ctl", speaker->directory);
 	if (strlen(path) > 107)
 		return -ENAMETOOLONG;
@@ -429,6 +432,8 @@ static void bird_close(struct speaker *speaker)
 	child_forget(bird->launcher);
 	if (bird->settle != NULL)
 		event_free(bird->settle);
+	if (bird->leftovers != NULL)
+		closedir(bird->leftovers);
 	free(bird->reader);
 	free(bird);
 	speaker->own = NULL;

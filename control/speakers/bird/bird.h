@@ -4,6 +4,7 @@
 
 // Inside control/speakers/bird: one BIRD of one instance.
 
+#include <dirent.h>
 #include <stdio.h>
 
 #include "control/speakers/bird/birdc.h"
@@ -22,6 +23,9 @@ struct bird {
 	bool connected;             // it has been, in our life
 	bool polling;               // `show protocols` is on its way
 	bool in_progress;           // heard while asking: the change is still under way
+	bool removed;               // a file went, and the daemon has not been told since
+	DIR *leftovers;             // the directory while they are removed, NULL = not begun
+	int tidying;                // which part's, -1 = done
 	bool doubtful;              // it refused a command: perhaps it is not as the files say
 	unsigned int changes;       // of the files
 	unsigned int asked;         // changes when it was asked whether it is done

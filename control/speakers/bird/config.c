@@ -10,7 +10,8 @@
 //
 // Files of an earlier life stay in use until speakers_sweep() where nobody has said anything better yet: that of a
 // session that is not declared, that of a domain whose announcements have not been said. And what was declared after
-// the texts were rendered, while the parser read them, is included as it lies there. So a culvertd that comes again to an
+// the texts were rendered, while the parser read them, is included as it lies there. The main file in use includes what there
+// is, by two patterns; so what goes is removed, and no text changes with it. So a culvertd that comes again to an
 // unchanged model renders the texts that are there, and the daemon is told nothing that takes a protocol away. That it has
 // read them is a file too, bird.told, which goes before one of them changes: neither parser nor daemon reads them again.
 //
@@ -18,7 +19,6 @@
 
 #include "control/speakers/bird/bird.h"
 
-#include "control/base/array.h"
 #include "control/base/clock.h"
 #include "control/speakers/bird/render.h"
 #include "control/speakers/files.h"
@@ -120,75 +120,73 @@ static int rename_new(const struct speaker *speaker, struct speaker_file *file, 
 
 // --- which files the main file includes
 
-struct includes {
-	unsigned int count;
-	char **item;
+// Of what is in use: all there are, so that the text does not change with them.
+static const char *const all[] = {
+	[PART_DOMAIN] = "include \"domain-*.conf\";\n",
+	[PART_SESSION] = "include \"peering-*.conf\";\n",
 };
-
-static void include(struct includes *list, const char *name)
-{
-	char **place = APPEND(*list);
-
-	*place = strdup(name);
-	if (*place == NULL)
-		abort();
-}
-
-static int order_of(const void *a, const void *b)
-{
-	return strverscmp(*(char *const *)a, *(char *const *)b);
-}
-
-// So that the order in which all was declared makes no other text.
-static void sort_includes(struct includes *list)
-{
-	if (list->count > 1)
-		qsort(list->item, list->count, sizeof(*list->item), order_of);
-}
-
-static void free_includes(struct includes *list)
-{
-	for (unsigned int i = 0; i < list->count; i++)
-		free(list->item[i]);
-	free(list->item);
-}
 
 static bool declared(const struct speaker *speaker, enum part part, uint32_t id)
 {
-	struct speakers *speakers = speaker->speakers;
+	const struct served_session *session;
+	const struct served_domain *domain;
 
-	return part == PART_DOMAIN ? served_domain(speakers, id) != NULL
-				   : served_session(speakers, id) != NULL;
+	if (part == PART_DOMAIN) {
+		domain = served_domain(speaker->speakers, id);
+	} else {
+		session = served_session(speaker->speakers, id);
+		domain = session != NULL ? session->domain : NULL;
+	}
+	return domain != NULL && domain->speaker == speaker; // another store's ids are of others
 }
 
 // "peering-7.conf" of this part; not "peering-7.conf.new" nor "peering-07.conf".
 static bool name_of_part(const char *text, enum part part, uint32_t *id)
 {
-	char format[24], expected[NAME_BYTES];
+	char expected[NAME_BYTES];
+	size_t length = strlen(stem[part]);
 
-	snprintf(format, sizeof(format), "%s-", stem[part]);
-	if (strncmp(text, format, strlen(format)) != 0)
+	if (strncmp(text, stem[part], length) != 0 || text[length] != '-')
 		return false;
-	*id = (uint32_t)strtoul(text + strlen(format), NULL, 10);
+	*id = (uint32_t)strtoul(text + length + 1, NULL, 10);
 	file_name(expected, part, *id, "");
 	return strcmp(text, expected) == 0;
 }
 
-static void include_leftovers(const struct speaker *speaker, enum part part, struct includes *list)
+// Of an earlier life, and of nobody in this one.
+static bool is_leftover(const struct speaker *speaker, const char *name, enum part part)
+{
+	uint32_t id;
+
+	return name_of_part(name, part, &id) && !declared(speaker, part, id);
+}
+
+struct new_includes {
+	FILE *out[2]; // by part
+	char *text[2];
+	size_t size[2];
+};
+
+static void include(const struct new_includes *includes, enum part part, const char *name)
+{
+	fprintf(includes->out[part], "include \"%s\";\n", name);
+}
+
+static void include_leftovers(const struct speaker *speaker, const struct new_includes *includes)
 {
 	DIR *directory = speaker->speakers->swept ? NULL : opendir(speaker->directory);
 	const struct dirent *entry;
-	uint32_t id;
 
 	while (directory != NULL && (entry = readdir(directory)) != NULL)
-		if (name_of_part(entry->d_name, part, &id) && !declared(speaker, part, id))
-			include(list, entry->d_name);
+		for (enum part part = PART_DOMAIN; part <= PART_SESSION; part++)
+			if (is_leftover(speaker, entry->d_name, part))
+				include(includes, part, entry->d_name);
 	if (directory != NULL)
 		closedir(directory);
 }
 
-static void include_file(const struct speaker *speaker, struct includes *list,
-	struct speaker_file *file, enum part part, uint32_t id, bool fresh)
+static void include_file(const struct speaker *speaker, const struct new_includes *includes,
+	struct speaker_file *file, enum part part, uint32_t id)
 {
 	char name[NAME_BYTES];
 
@@ -197,41 +195,52 @@ static void include_file(const struct speaker *speaker, struct includes *list,
 	look(speaker, file, name);
 	if (!speaker_file_is_new(file) && !file->there)
 		return; // quarantined, and nothing good to fall back on
-	file_name(name, part, id, speaker_file_is_new(file) && fresh ? ".new" : "");
-	include(list, name);
+	file_name(name, part, id, speaker_file_is_new(file) ? ".new" : "");
+	include(includes, part, name);
 }
 
-// The main file's text. fresh: what is new is included under its temporary name.
-static char *main_text(const struct speaker *speaker, bool fresh)
+// What the parser is to read: what is new under its temporary name. False: no memory.
+static bool new_includes(const struct speaker *speaker, struct new_includes *includes)
 {
-	struct includes domains = {0}, sessions = {0};
 	struct served_session *session;
 	struct served_domain *domain;
+	bool good = true;
 
-	TAILQ_FOREACH (domain, &speaker->domains, link)
-		include_file(speaker, &domains, &domain->file, PART_DOMAIN, domain->id, fresh);
-	TAILQ_FOREACH (session, &speaker->sessions, link)
-		include_file(speaker, &sessions, &session->file, PART_SESSION, session->id, fresh);
-	include_leftovers(speaker, PART_DOMAIN, &domains);
-	include_leftovers(speaker, PART_SESSION, &sessions);
-	sort_includes(&domains);
-	sort_includes(&sessions);
-	char *text =
-		render_main(speaker, fresh ? NULL : "bird.log", (const char *const *)domains.item,
-			domains.count, (const char *const *)sessions.item, sessions.count);
-	free_includes(&domains);
-	free_includes(&sessions);
-	return text;
+	for (unsigned int i = 0; i < 2; i++)
+		includes->out[i] = open_memstream(&includes->text[i], &includes->size[i]);
+	good = includes->out[0] != NULL && includes->out[1] != NULL;
+	if (good) {
+		TAILQ_FOREACH (domain, &speaker->domains, link)
+			include_file(speaker, includes, &domain->file, PART_DOMAIN, domain->id);
+		TAILQ_FOREACH (session, &speaker->sessions, link)
+			include_file(speaker, includes, &session->file, PART_SESSION, session->id);
+		include_leftovers(speaker, includes);
+	}
+	for (unsigned int i = 0; i < 2; i++)
+		if (includes->out[i] != NULL && fclose(includes->out[i]) != 0)
+			good = false;
+	return good;
 }
 
-// What the parser is to read.
 static int write_main(const struct speaker *speaker)
 {
-	char *text = main_text(speaker, true);
+	struct new_includes includes = {.text = {NULL, NULL}};
+	char *text = NULL;
+
+	if (new_includes(speaker, &includes))
+		text = render_main(
+			speaker, NULL, includes.text[PART_DOMAIN], includes.text[PART_SESSION]);
 	int err = text != NULL ? files_write(speaker->directory, "bird.conf.new", text) : -ENOMEM;
 
 	free(text);
+	free(includes.text[0]);
+	free(includes.text[1]);
 	return err;
+}
+
+static char *main_text(const struct speaker *speaker)
+{
+	return render_main(speaker, "bird.log", all[PART_DOMAIN], all[PART_SESSION]);
 }
 
 // --- the steps
@@ -287,7 +296,7 @@ int config_write(struct speaker *speaker)
 		err = write_domains(speaker, end);
 	if (err == 0)
 		err = write_sessions(speaker, end);
-	return err != 0 ? err : write_main(speaker);
+	return err != 0 || !config_is_new(speaker) ? err : write_main(speaker);
 }
 
 // Whether the text lies there already.
@@ -311,7 +320,7 @@ bool config_is_new(const struct speaker *speaker)
 	TAILQ_FOREACH (session, &speaker->sessions, link)
 		if (speaker_file_is_new(&session->file))
 			return true;
-	char *text = main_text(speaker, false);
+	char *text = main_text(speaker);
 	bool same = text != NULL && is_there(speaker, "bird.conf", text);
 	free(text);
 	return !same;
@@ -319,7 +328,7 @@ bool config_is_new(const struct speaker *speaker)
 
 static int commit_main(const struct speaker *speaker, bool *changed)
 {
-	char *text = main_text(speaker, false);
+	char *text = main_text(speaker);
 	int err = 0;
 
 	if (text == NULL)
@@ -359,6 +368,31 @@ static int rename_files(struct speaker *speaker, uint64_t end, bool *changed)
 	return err;
 }
 
+// What an earlier life left of what nobody has declared in this one; sessions before the domains that they name.
+static int remove_leftovers(struct speaker *speaker, uint64_t end, bool *changed)
+{
+	struct bird *bird = speaker->own;
+	const struct dirent *entry;
+
+	for (; speaker->speakers->swept && bird->tidying >= PART_DOMAIN; bird->tidying--) {
+		if (bird->leftovers == NULL)
+			bird->leftovers = opendir(speaker->directory);
+		while (bird->leftovers != NULL && (entry = readdir(bird->leftovers)) != NULL) {
+			if (is_leftover(speaker, entry->d_name, (enum part)bird->tidying)) {
+				*changed = true;
+				will_change(speaker);
+				files_remove(speaker->directory, entry->d_name);
+			}
+			if (clock_ns() > end)
+				return 1;
+		}
+		if (bird->leftovers != NULL)
+			closedir(bird->leftovers);
+		bird->leftovers = NULL;
+	}
+	return 0;
+}
+
 int config_commit(struct speaker *speaker, bool *changed)
 {
 	uint64_t end = clock_ns() + SLICE_NS;
@@ -367,6 +401,8 @@ int config_commit(struct speaker *speaker, bool *changed)
 
 	if (err == 0)
 		err = rename_files(speaker, end, changed);
+	if (err == 0)
+		err = remove_leftovers(speaker, end, changed);
 	return err != 0 ? err : commit_main(speaker, changed);
 }
 
@@ -422,7 +458,10 @@ void config_forget(struct speaker *speaker, const struct served_domain *domain,
 {
 	char name[NAME_BYTES];
 
-	// The running daemon has read it already; without the file it is no leftover of an earlier life either.
+	struct bird *bird = speaker->own;
+
+	will_change(speaker);
+	bird->removed = true;
 	if (session != NULL)
 		file_name(name, PART_SESSION, session->id, "");
 	else
@@ -443,8 +482,8 @@ void config_lost(struct speaker *speaker)
 
 bool config_drop_leftover(const struct speaker *speaker, const char *complaint)
 {
+	struct bird *bird = speaker->own;
 	char name[NAME_BYTES];
-	uint32_t id;
 
 	for (enum part part = PART_DOMAIN; part <= PART_SESSION; part++) {
 		snprintf(name, sizeof(name), "%s-", stem[part]);
@@ -452,8 +491,10 @@ bool config_drop_leftover(const struct speaker *speaker, const char *complaint)
 		if (at == NULL)
 			continue;
 		snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, ":, \r\n"), at);
-		if (!name_of_part(name, part, &id) || declared(speaker, part, id))
+		if (!is_leftover(speaker, name, part))
 			continue;
+		will_change(speaker);
+		bird->removed = true;
 		files_remove(speaker->directory, name);
 		return true;
 	}

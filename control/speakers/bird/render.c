@@ -272,8 +272,8 @@ static void put_join(FILE *out, const struct speaker_join *join, uint8_t family)
 		name, a, b, there, back);
 }
 
-char *render_main(const struct speaker *speaker, const char *log, const char *const *domain,
-	unsigned int domains, const char *const *session, unsigned int sessions)
+char *render_main(
+	const struct speaker *speaker, const char *log, const char *domains, const char *sessions)
 {
 	const struct served_domain *first = TAILQ_FIRST(&speaker->domains);
 	const struct speaker_join *join;
@@ -296,13 +296,11 @@ char *render_main(const struct speaker *speaker, const char *log, const char *co
 	fprintf(out, "timeformat base iso long;\ntimeformat protocol iso long ms;\n");
 	fprintf(out, "timeformat route iso long;\ntimeformat log iso long;\n\n");
 	fprintf(out, "attribute int cv_joined;\n\nprotocol device dev0 {\n\tscan time 1;\n}\n\n");
-	for (unsigned int i = 0; i < domains; i++)
-		fprintf(out, "include \"%s\";\n", domain[i]);
+	fputs(domains, out);
 	TAILQ_FOREACH (join, &speaker->joins, link)
 		for (uint8_t family = 4; family <= 6; family += 2)
 			put_join(out, join, family);
-	for (unsigned int i = 0; i < sessions; i++)
-		fprintf(out, "include \"%s\";\n", session[i]);
+	fputs(sessions, out);
 	if (fclose(out) == 0)
 		return text;
 	free(text);

@@ -12,10 +12,10 @@
 int render_accepts(const struct speaker_session *session, struct api_error *error);
 char *render_session(const struct served_session *session);
 char *render_domain(const struct served_domain *domain); // tables, kernel protocols, announcements
-// The main file: what is said once, the includes (names in the same directory) and joins. `log` is NULL for a text
-// that is only checked: the parser opens the log it finds.
-char *render_main(const struct speaker *speaker, const char *log, const char *const *domain,
-	unsigned int domains, const char *const *session, unsigned int sessions);
+// The main file: what is said once, the includes (statements) and joins. `log` is NULL for a text that is only checked: the
+// parser opens the log it finds.
+char *render_main(
+	const struct speaker *speaker, const char *log, const char *domains, const char *sessions);
 void render_table(char name[24], uint32_t domain, uint8_t family);                 // "d7v4"
 void render_group(char name[40], uint32_t domain, uint32_t group, uint8_t family); // "a7g9v4"
 

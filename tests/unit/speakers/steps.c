@@ -181,8 +181,7 @@ static void few_parsers_at_a_time(void **state)
 static void one_bad_session_is_left_out(void **state)
 {
 	struct world *world = *state;
-	char path[96], line[128];
-	unsigned int sessions = 0;
+	char path[96];
 
 	if (!has_bird())
 		skip();
@@ -193,15 +192,10 @@ static void one_bad_session_is_left_out(void **state)
 	}
 	run_until_settled(world);
 	assert_int_equal(world->refused, 1); // told at once, though no daemon runs
-	snprintf(path, sizeof(path), "%s/bird/domains/bird.conf", world->directory);
-	FILE *file = fopen(path, "r");
-	assert_non_null(file);
-	while (fgets(line, sizeof(line), file) != NULL) {
-		sessions += strstr(line, "include \"peering-") != NULL;
-		assert_null(strstr(line, "peering-3.conf"));
+	for (unsigned int id = 1; id <= 5; id++) {
+		snprintf(path, sizeof(path), "%s/bird/domains/peering-%u.conf", world->directory, id);
+		assert_int_equal(access(path, F_OK), id == 3 ? -1 : 0);
 	}
-	fclose(file);
-	assert_int_equal(sessions, 4);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
