@@ -66,6 +66,17 @@ static void on_neighbor(
 	}
 }
 
+void count_session(struct domains *domains, const struct realised *realised, unsigned int change)
+{
+	struct session_sum *sum = &domains->sync.sessions;
+
+	if (!realised->heard)
+		return;
+	sum->filtered += change * realised->session.filtered;
+	if (strcmp(realised->session.state, "static") == 0)
+		sum->silent += change;
+}
+
 static void on_session(void *ctx, uint32_t peering, const struct speaker_state *session)
 {
 	struct domains *domains = ctx;
@@ -74,8 +85,10 @@ static void on_session(void *ctx, uint32_t peering, const struct speaker_state *
 	if (realised == NULL)
 		return;
 	const struct speaker_state old = realised->session;
+	count_session(domains, realised, -1u);
 	realised->heard = true;
 	realised->session = *session;
+	count_session(domains, realised, 1);
 	event_session(&domains->sync, realised->wanted, &old, session);
 	health_session(domains, realised);
 	struct domain *domain = domain_find(domains, realised->wanted->domain);

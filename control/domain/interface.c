@@ -443,6 +443,7 @@ void interface_unset(struct domains *domains, const struct intent_interface *was
 	health_interface_gone(domains, was);
 	work_skip(domains, realised);
 	LIST_REMOVE(realised, of_port);
+	count_session(domains, realised, -1u);
 	table_remove(&sync->realised, realised);
 	fragment_unref(realised->fragment);
 	free(realised);

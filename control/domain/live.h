@@ -110,6 +110,10 @@ struct sync {
 	struct domains *domains;
 	bool ready; // the data plane's next hops were read back: the ledger may be filled
 	struct table realised, tunnels;
+	struct session_sum {
+		unsigned int filtered; // routes
+		unsigned int silent;   // up without BGP
+	} sessions;
 	struct port_state port[PORTS_MAX];
 	bool settled; // neighbors had their time: one that was not heard of is down
 	unsigned int route_limit;
@@ -171,5 +175,7 @@ bool counters_readable(const struct sync *sync);
 // False: no counters of this uid.
 bool counters_interface(const struct sync *sync, uint64_t uid, struct stats_interface *sum,
 	struct stats_sparse *sparse);
+
+uint32_t device_id(const char *name); // which host interface a device of that name is, 0 = none of ours
 
 #endif

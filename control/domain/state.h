@@ -294,7 +294,6 @@ void interface_placed(struct domains *domains, const struct wire_interface *reco
 void interface_carrier(struct domains *domains, struct realised *realised);
 void interface_path(struct domains *domains, const struct realised *realised);
 bool retry_step(struct domains *domains, struct job *job);
-uint32_t device_id(const char *name); // whose device it is, 0 = none of ours
 bool interfaces_all_made(const struct domains *domains);
 
 // underlay.c
@@ -348,6 +347,8 @@ void health_problems(
 	struct domains *domains, const struct fragment *old, const struct fragment *new);
 
 // edge.c
+// Into the sums, or with -1u out of them.
+void count_session(struct domains *domains, const struct realised *realised, unsigned int change);
 bool fill_step(struct domains *domains, struct job *job);
 void domains_go(struct domains *domains);
 void domains_applied(struct domains *domains); // all fragments are as published

@@ -27,10 +27,21 @@ struct item {
 	TAILQ_ENTRY(item) problem;
 };
 
+// How many of a kind are in one state.
+struct in_state {
+	struct entry entry;
+	struct state_key {
+		uint32_t kind;
+		char state[24];
+	} key; // zero behind the word
+	unsigned int count;
+};
+
 struct statuses {
 	struct table items;
 	TAILQ_HEAD(items, item) problems[STATUS_LEVELS]; // ERROR and WARNING are used
 	unsigned int count[STATUS_KIND_COUNT][STATUS_LEVELS];
+	struct table states; // struct in_state
 	uint64_t mark;
 	status_watcher watcher;
 	void *ctx;
@@ -51,6 +62,7 @@ struct statuses *statuses_create(void)
 	if (statuses == NULL)
 		return NULL;
 	statuses->items = TABLE_OF(struct item, key);
+	statuses->states = TABLE_OF(struct in_state, key);
 	for (unsigned int i = 0; i < STATUS_LEVELS; i++)
 		TAILQ_INIT(&statuses->problems[i]);
 	return statuses;
@@ -64,11 +76,17 @@ static void free_item(void *ctx, void *entry)
 	free(item);
 }
 
+static void free_state(void *ctx, void *entry)
+{
+	free(entry);
+}
+
 void statuses_destroy(struct statuses *statuses)
 {
 	if (statuses == NULL)
 		return;
 	table_clear(&statuses->items, free_item, NULL);
+	table_clear(&statuses->states, free_state, NULL);
 	free(statuses);
 }
 
@@ -98,6 +116,31 @@ static char *copy(const char *text)
 static bool is_problem(enum status_level level)
 {
 	return level >= STATUS_WARNING;
+}
+
+static struct in_state *in_state(
+	const struct statuses *statuses, enum status_kind kind, const char *state)
+{
+	struct state_key key = {.kind = kind};
+
+	snprintf(key.state, sizeof(key.state), "%s", state);
+	return table_find(&statuses->states, &key);
+}
+
+// There are as many entries as words.
+static void count_state(struct statuses *statuses, const struct status *status, unsigned int change)
+{
+	struct in_state *counted = in_state(statuses, status->kind, status->state);
+
+	if (counted == NULL) {
+		counted = calloc(1, sizeof(*counted));
+		if (counted == NULL)
+			abort();
+		counted->key.kind = status->kind;
+		memcpy(counted->key.state, status->state, strlen(status->state));
+		table_add(&statuses->states, counted);
+	}
+	counted->count += change;
 }
 
 static void count_in(struct statuses *statuses, struct item *item)
@@ -151,7 +194,10 @@ bool status_set(struct statuses *statuses, enum status_kind kind, const char *na
 	}
 	if (is_new || strcmp(old.state, state) != 0)
 		item->status.since = (uint64_t)time(NULL);
+	if (!is_new)
+		count_state(statuses, &old, -1u);
 	snprintf(item->status.state, sizeof(item->status.state), "%s", state);
+	count_state(statuses, &item->status, 1);
 	item->status.reason = item->reason = copy(reason);
 	item->status.hint = item->hint = copy(hint);
 	if (statuses->watcher != NULL)
@@ -164,6 +210,7 @@ bool status_set(struct statuses *statuses, enum status_kind kind, const char *na
 static void drop(struct statuses *statuses, struct item *item)
 {
 	count_out(statuses, item);
+	count_state(statuses, &item->status, -1u);
 	table_remove(&statuses->items, item);
 	if (statuses->watcher != NULL)
 		statuses->watcher(statuses->ctx, &item->status, NULL);
@@ -216,6 +263,14 @@ unsigned int status_count(
 	const struct statuses *statuses, enum status_kind kind, enum status_level level)
 {
 	return statuses->count[kind][level];
+}
+
+unsigned int status_in_state(
+	const struct statuses *statuses, enum status_kind kind, const char *state)
+{
+	const struct in_state *counted = in_state(statuses, kind, state);
+
+	return counted != NULL ? counted->count : 0;
 }
 
 unsigned int status_problems(const struct statuses *statuses, unsigned int max,

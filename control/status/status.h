@@ -79,6 +79,9 @@ const struct status *status_get(
 // How many of the kind are at this level. O(1).
 unsigned int status_count(
 	const struct statuses *statuses, enum status_kind kind, enum status_level level);
+// How many of the kind are in this state. O(1).
+unsigned int status_in_state(
+	const struct statuses *statuses, enum status_kind kind, const char *state);
 // Problems, errors before warnings, oldest first within each: the first `max` to visit. Costs what there is
 // to tell, however many objects are well. Returns how many there are.
 unsigned int status_problems(const struct statuses *statuses, unsigned int max,

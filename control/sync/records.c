@@ -47,6 +47,8 @@ static void init_queues(struct records *records)
 		TAILQ_INIT(&records->delete[i]);
 	}
 	TAILQ_INIT(&records->failures);
+	records->tunnels_there = 0;
+	memset(records->there, 0, sizeof(records->there));
 }
 
 void records_init(struct records *records, void (*changed)(void *ctx), void *ctx)
@@ -96,6 +98,23 @@ static void enqueue(struct records *records, struct record *record, uint8_t how)
 	records->changed(records->ctx);
 }
 
+// `status` asks for the sums, and may not walk all there is for it.
+static void count(struct records *records, struct record *record, bool there)
+{
+	if (there == record->counted)
+		return;
+	record->counted = there;
+	records->there[record->key.type] += there ? 1u : -1u;
+	if (record->rank == RANK_TUNNEL)
+		records->tunnels_there += there ? 1u : -1u;
+}
+
+static void set_sent(struct records *records, struct record *record, bool sent)
+{
+	record->sent = sent;
+	count(records, record, record_is_there(records, record));
+}
+
 static void set_failure(struct records *records, struct record *record, int error)
 {
 	bool told = record->failed || error != 0;
@@ -106,6 +125,7 @@ static void set_failure(struct records *records, struct record *record, int erro
 	record->failed = error != 0;
 	if (record->failed)
 		TAILQ_INSERT_TAIL(&records->failures, record, failure);
+	count(records, record, record_is_there(records, record));
 	if (told && records->refusal != NULL)
 		records->refusal(records->ctx, record);
 }
@@ -118,7 +138,7 @@ static void touch(const struct records *records, struct record *record)
 	record->connection = records->connection;
 	record->under_way = 0;
 	record->sent = record->blocked = record->again = record->parked = record->failed = false;
-	record->told = false;
+	record->told = record->counted = false;
 	record->queued = QUEUED_NO;
 	record->error = 0;
 }
@@ -129,6 +149,7 @@ static void forget(struct records *records, struct record *record)
 	set_failure(records, record, 0);
 	if (record->under_way > 0)
 		return; // freed by its last answer
+	count(records, record, false);
 	table_remove(&records->table, record);
 	free_record(NULL, record);
 }
@@ -255,7 +276,7 @@ bool records_queue(struct records *records, uint64_t end)
 
 void record_taken(struct records *records, struct record *record)
 {
-	record->sent = record->queued == QUEUED_SET;
+	set_sent(records, record, record->queued == QUEUED_SET);
 	dequeue(records, record);
 	record->under_way++;
 	if (record->key.type == WIRE_INTERFACE_SET)
@@ -282,7 +303,7 @@ void record_answered(struct records *records, struct record *record, bool was_de
 	if (error != 0)
 		records->refused++;
 	if (was_delete && error != 0 && error != -ENOENT && !record->wanted && !record->sent) {
-		record->sent = true; // still there
+		set_sent(records, record, true); // still there
 		set_failure(records, record, error);
 		return;
 	}

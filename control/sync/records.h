@@ -53,6 +53,7 @@ struct record {
 	bool again;                  // was sent a second time after what may have been in its place
 	bool told;                   // the log has its refusal
 	bool blocked;                // an exchange would not help it, until it is tried again
+	bool counted;                // among what is there
 	uint16_t connection;         // what stands here of an earlier one is no longer so
 	uint16_t under_way;          // messages without an ACK that name it
 	int error;                   // of the last answer, 0 or -errno
@@ -69,6 +70,8 @@ struct records {
 	struct route_owner owner;
 	TAILQ_HEAD(, vrf) ready, walks;
 	unsigned int routes_failed;
+	unsigned int there[WIRE_COUNTERS_RELEASE + 1]; // records that are there, by type
+	unsigned int tunnels_there;                  // those of the interfaces
 	size_t routes_there;
 	uint16_t connection;
 	uint64_t refused;     // answers that were errors

@@ -17,34 +17,15 @@
 
 // --- status --------------------------------------------------------------------------------------------
 
-struct installed_count {
-	unsigned int type[WIRE_COUNTERS_RELEASE + 1];
-	unsigned int gre;
-	const struct records *records;
-};
-
-static void count_record(void *ctx, void *entry)
-{
-	struct installed_count *count = ctx;
-	const struct record *record = entry;
-
-	if (!record_is_there(count->records, record))
-		return;
-	count->type[record->key.type]++;
-	if (record->key.type == WIRE_INTERFACE_SET && record->rank == RANK_TUNNEL)
-		count->gre++;
-}
-
 static json_t *installed_json(const struct sync *sync)
 {
-	struct installed_count count = {.records = &sync->records};
+	const struct records *records = &sync->records;
 
-	table_each(&sync->records.table, count_record, &count);
 	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "interfaces",
-		(int)count.type[WIRE_INTERFACE_SET], "vrfs", (int)count.type[WIRE_VRF_SET],
-		"routes", (int)sync->records.routes_there, "nexthops",
-		(int)count.type[WIRE_GROUP_SET], "tunnels", (int)count.gre, "limiters",
-		(int)count.type[WIRE_LIMITER_SET]);
+		(int)records->there[WIRE_INTERFACE_SET], "vrfs", (int)records->there[WIRE_VRF_SET],
+		"routes", (int)records->routes_there, "nexthops",
+		(int)records->there[WIRE_GROUP_SET], "tunnels", (int)records->tunnels_there,
+		"limiters", (int)records->there[WIRE_LIMITER_SET]);
 }
 
 static json_t *dataplane_json(const struct sync *sync)
@@ -98,20 +79,13 @@ static void add_problem(json_t *problems, const char *object, const char *messag
 // Circuits by state, which the levels alone do not tell apart.
 static void add_circuits(const struct sync *sync, json_t *result)
 {
-	const struct model *model = model_of(sync);
 	static const char *const states[] = {
 		"up", "degraded", "down", "disabled", "partial", "unknown"};
-	unsigned int count[6] = {0};
-
-	for (unsigned int i = 0; i < model_count(model, NOUN_CIRCUIT); i++) {
-		const struct status *status =
-			status_get(sync->status, STATUS_CIRCUIT, model_circuit_at(model, i)->name);
-		for (unsigned int j = 0; status != NULL && j < 6; j++)
-			count[j] += strcmp(status->state, states[j]) == 0;
-	}
 	json_t *circuits = json_object();
-	for (unsigned int j = 0; j < 6; j++)
-		json_object_set_new(circuits, states[j], json_integer(count[j]));
+
+	for (unsigned int i = 0; i < 6; i++)
+		json_object_set_new(circuits, states[i],
+			json_integer(status_in_state(sync->status, STATUS_CIRCUIT, states[i])));
 	json_object_set_new(result, "circuits", circuits);
 }
 
@@ -129,25 +103,11 @@ static void add_status(void *ctx, const struct status *status)
 	add_problem(problems, object, message, status->hint);
 }
 
-struct session_sum {
-	unsigned int filtered, silent; // silent: up without BGP
-};
-
-static void add_up_session(void *ctx, void *entry)
-{
-	struct session_sum *sum = ctx;
-	const struct realised *realised = entry;
-
-	sum->filtered += realised->session.filtered;
-	sum->silent += realised->heard && strcmp(realised->session.state, "static") == 0;
-}
-
 static void add_sessions_and_routes(const struct sync *sync, json_t *result)
 {
-	struct session_sum sum = {0};
+	const struct session_sum sum = sync->sessions;
 	struct domain_counts all;
 
-	table_each(&sync->realised, add_up_session, &sum);
 	domains_counts(sync->domains, &all);
 	int up = (int)status_count(sync->status, STATUS_SESSION, STATUS_OK);
 	json_object_set_new(result, "sessions",
@@ -242,12 +202,12 @@ static const struct intent_domain *kept_domain(const struct keeping *keeping, co
 static bool adopt_wants(void *ctx, const char *host_name, const char *host_interface)
 {
 	const struct keeping *keeping = ctx;
-	struct intent_interface wanted = {.id = 0};
+	struct intent_interface wanted = {.id = host_interface != NULL ? device_id(host_interface) : 0};
 	const struct intent_interface *key = &wanted;
 
 	if (host_interface == NULL)
 		return kept_domain(keeping, host_name) != NULL;
-	if (sscanf(host_interface, "cv%u", &wanted.id) != 1)
+	if (wanted.id == 0)
 		return false;
 	const struct intent_interface *const *found =
 		FIND(keeping->interfaces, key, compare_interfaces);

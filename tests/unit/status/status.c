@@ -120,8 +120,10 @@ static void counts_agree(void **state)
 	for (unsigned int at = 0; at < OBJECTS; at++)
 		if (level[at] >= 0)
 			count[level[at]]++;
-	for (unsigned int i = 0; i < STATUS_LEVELS; i++)
+	for (unsigned int i = 0; i < STATUS_LEVELS; i++) {
 		assert_int_equal(status_count(s, STATUS_LINK, (enum status_level)i), count[i]);
+		assert_int_equal(status_in_state(s, STATUS_LINK, states[i]), count[i]);
+	}
 	told[0] = '\0';
 	assert_int_equal(
 		status_problems(s, 0, list, NULL), count[STATUS_WARNING] + count[STATUS_ERROR]);

@@ -43,6 +43,27 @@ static struct records *connected(void)
 	return &records;
 }
 
+struct recount {
+	const struct records *records;
+	unsigned int there;
+};
+
+static void recount(void *ctx, void *entry)
+{
+	struct recount *count = ctx;
+
+	count->there += record_is_there(count->records, entry);
+}
+
+// The sums agree with a walk.
+static void assert_there(const struct records *records)
+{
+	struct recount count = {.records = records};
+
+	table_each(&records->table, recount, &count);
+	assert_int_equal(records->there[WIRE_VRF_SET], count.there);
+}
+
 // As if all had been sent and answered.
 static void tell_all(struct records *records)
 {
@@ -91,7 +112,9 @@ static void test_what_a_connection_knew_ends_with_it(void **state)
 	record_unwant(records, sent);
 	record_taken(records, sent); // its answer never comes
 	assert_true(record_is_there(records, record_find_id(records, WIRE_VRF_SET, 10)));
+	assert_there(records);
 	records_stop(records);
+	assert_there(records);
 	assert_true(TAILQ_EMPTY(&records->failures));
 	assert_int_equal(records->pending, 0);
 	assert_false(record_is_there(records, record_find_id(records, WIRE_VRF_SET, 10)));
@@ -104,8 +127,10 @@ static void test_what_a_connection_knew_ends_with_it(void **state)
 		want_vrf(records, MANY + 1);
 	assert_null(record_find_id(records, WIRE_VRF_SET, 8));
 	assert_null(record_find_id(records, WIRE_VRF_SET, 11));
+	assert_there(records);
 	assert_int_equal(records->pending, MANY - 1);
 	tell_all(records);
+	assert_there(records);
 	assert_int_equal(records->pending, 0);
 	assert_true(record_is_there(records, record_find_id(records, WIRE_VRF_SET, 7)));
 	records_free(records);
