@@ -118,6 +118,7 @@ void bridge_destroy(struct bridge *bridge)
 		return;
 	if (bridge->tick)
 		event_free(bridge->tick);
+	sweep_end(bridge);
 	while ((interface = idmap_next(&bridge->interfaces, &cursor)) != NULL)
 		interface_free(interface);
 	cursor = 0;

@@ -155,13 +155,14 @@ void bridge_adopt(struct bridge *bridge);
 // Removes what is ours (marked namespaces; in those, tun devices, managed neighbors and what has our protocol number)
 // and has not been declared since bridge_create. Refused, with nothing touched:
 // -ESTALE when there are foreign marks; -EPERM when more than 10 % and more than 16 of the host interfaces or of
-// the domains would go at once, those apart that `deleted` knows.
+// the domains would go at once, those apart that `deleted` knows. 1 = a piece of it is done: to be called again, with the same
+// words, until it is another answer.
 struct bridge_sweep {
 	bool force; // never mind how many
 	// Whether the caller's history names the deletion: of a domain, or of a host interface (domain 0). May be NULL.
 	bool (*deleted)(void *ctx, uint32_t domain, const char *interface);
 	void *ctx;
-	unsigned int domains, interfaces; // filled: what went, or would have
+	unsigned int domains, interfaces; // filled: what goes, or would have
 };
 int bridge_sweep(struct bridge *bridge, struct bridge_sweep *sweep, struct api_error *error);
 

@@ -111,22 +111,37 @@ void mark_remove(const char *run_dir, const char *name)
 	unlink(path);
 }
 
+DIR *marks_open(const char *run_dir)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/marks", run_dir);
+	return opendir(path);
+}
+
+bool marks_next(DIR *marks, char *name, size_t size)
+{
+	const struct dirent *entry;
+
+	while ((entry = readdir(marks)) != NULL) {
+		size_t len = strlen(entry->d_name);
+		if (entry->d_name[0] == '.' || entry->d_name[len - 1] == '~' || len >= size)
+			continue;
+		memcpy(name, entry->d_name, len + 1);
+		return true;
+	}
+	return false;
+}
+
 void marks_each(const char *run_dir,
 	void (*visit)(void *ctx, const char *name, const struct mark *mark), void *ctx)
 {
-	char path[PATH_MAX];
-	const struct dirent *entry;
+	DIR *directory = marks_open(run_dir);
 	struct mark mark;
+	char name[256];
 
-	snprintf(path, sizeof(path), "%s/marks", run_dir);
-	DIR *directory = opendir(path);
-	while (directory != NULL && (entry = readdir(directory)) != NULL) {
-		size_t len = strlen(entry->d_name);
-		if (entry->d_name[0] == '.' || entry->d_name[len - 1] == '~')
-			continue;
-		bool good = mark_read(run_dir, entry->d_name, &mark) == 0;
-		visit(ctx, entry->d_name, good ? &mark : NULL);
-	}
+	while (directory != NULL && marks_next(directory, name, sizeof(name)))
+		visit(ctx, name, mark_read(run_dir, name, &mark) == 0 ? &mark : NULL);
 	if (directory != NULL)
 		closedir(directory);
 }

@@ -4,7 +4,9 @@
 
 // The file that says that a network namespace is ours: RUN/marks/NAME, key=value lines.
 
+#include <dirent.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { MARK_STORE_MAX = 40, MARK_EDGE_MAX = 64 };
@@ -25,6 +27,9 @@ int mark_write(const char *run_dir, const char *name, const struct mark *mark);
 bool mark_exists(const char *run_dir, const char *name);
 void mark_remove(const char *run_dir, const char *name);
 // Every mark: visit gets its name and, when it can be read, what it says (else NULL). It may remove it.
+// The names of all that are marked, one by one; NULL = there is none. Closed with closedir().
+DIR *marks_open(const char *run_dir);
+bool marks_next(DIR *marks, char *name, size_t size);
 void marks_each(const char *run_dir,
 	void (*visit)(void *ctx, const char *name, const struct mark *mark), void *ctx);
 

@@ -84,8 +84,7 @@ int netlink_send(struct netlink *netlink, struct nlmsghdr *request)
 	return 0;
 }
 
-// Reads one datagram of answers. 1 = more to come, 0 = the end, or -errno.
-static int answers(struct netlink *netlink, netlink_object object, void *ctx)
+int netlink_answers(struct netlink *netlink, netlink_object object, void *ctx)
 {
 	static _Thread_local char buffer[ANSWER_BYTES] __attribute__((aligned(8)));
 	ssize_t n = recv(netlink->fd, buffer, sizeof(buffer), 0);
@@ -116,7 +115,7 @@ int netlink_get(struct netlink *netlink, struct nlmsghdr *request, netlink_objec
 	if (err)
 		return err;
 	do
-		err = answers(netlink, object, ctx);
+		err = netlink_answers(netlink, object, ctx);
 	while (err == 1);
 	return err;
 }

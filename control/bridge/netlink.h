@@ -41,6 +41,8 @@ int netlink_send(struct netlink *netlink, struct nlmsghdr *request);
 int netlink_request(struct netlink *netlink, struct nlmsghdr *request);
 // A request that answers with objects: each goes to the function.
 typedef void (*netlink_object)(void *ctx, const struct nlmsghdr *header);
+// One message of the answer to what was sent: 1 = more to come, 0 = that was all, or -errno.
+int netlink_answers(struct netlink *netlink, netlink_object object, void *ctx);
 int netlink_get(
 	struct netlink *netlink, struct nlmsghdr *request, netlink_object object, void *ctx);
 // All objects of a kind (RTM_GET*), filtered by the family header where the socket asks for strict checking.

@@ -114,6 +114,7 @@ const struct space *space_named(const struct bridge *bridge, const char *name)
 void space_close(struct space *space)
 {
 	repair_forget_space(space);
+	sweep_forget_space(space);
 	mirror_destroy(space);
 	held_free(&space->held);
 	netlink_close(&space->command);

@@ -54,6 +54,7 @@ struct space {
 	struct netlink command; // for requests answered at once
 	int packets;            // socket for announcements (presence.c), -1 = none
 	struct mirror *mirror;
+	struct space_sweep *sweep; // sweep.c: what is being removed, NULL = nothing
 	struct idmap links;  // ifindex -> struct host_link
 	struct idmap tables; // kernel table -> struct host_domain
 	TAILQ_HEAD(domain_list, host_domain) domains;
@@ -141,6 +142,7 @@ struct bridge {
 	unsigned int lines;            // of the log about repairs, this second
 	bool neighbors_full; // the last neighbor was refused for want of room
 	bool managed_refused;          // this kernel has no managed neighbors
+	struct sweeping *sweeping; // sweep.c, NULL = no sweep is under way
 	struct event_buffers *buffers; // for reading netlink events, shared by all mirrors
 };
 
@@ -156,6 +158,10 @@ void neighbors_down(struct host_interface *interface);
 void neighbors_retry(struct bridge *bridge, struct host_interface *interface);
 void neighbors_renew(struct host_interface *interface); // none of what it remembers may be so any more
 void neighbors_free(struct host_interface *interface);
+
+// sweep.c
+void sweep_forget_space(struct space *space); // it goes
+void sweep_end(struct bridge *bridge);         // it is given up
 
 // install.c
 int install_first(struct space *space); // what a namespace has before its domains

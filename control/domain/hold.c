@@ -125,23 +125,35 @@ void hold_ready(struct sync *sync)
 
 void hold_sweep(struct sync *sync)
 {
+	if (sync->hold.sweeping || too_early(sync))
+		return;
+	sync->hold.sweeping = true;
+	work_add(sync->domains, JOB_SWEEP, NULL, NULL);
+}
+
+// True: it is over.
+bool sweep_step(struct sync *sync)
+{
 	struct bridge_sweep sweep = {
 		.force = sync->hold.force, .deleted = was_deleted, .ctx = sync};
 	struct api_error error = {0};
 
-	if (too_early(sync))
-		return;
-	if (bridge_sweep(sync->bridge, &sweep, &error) == 0) {
+	int err = bridge_sweep(sync->bridge, &sweep, &error);
+	if (err == 1)
+		return false;
+	sync->hold.sweeping = false;
+	if (err == 0) {
 		sync->swept = true;
 		speakers_sweep(sync->speakers);
 		sync->hold.force = false;
-		return;
+		return true;
 	}
 	snprintf(sync->hold.sweep_message, sizeof(sync->hold.sweep_message), "%s", error.message);
 	snprintf(sync->hold.sweep_hint, sizeof(sync->hold.sweep_hint), "%s", error.hint);
 	status_set(sync->status, STATUS_KERNEL, sync->node->edge, STATUS_WARNING, "unswept",
 		error.message, error.hint);
 	log_warning("sync", error.message, log_text("hint", error.hint));
+	return true;
 }
 
 void hold_preview(struct sync *sync, struct bridge_preview *preview, struct adoption *adoption)

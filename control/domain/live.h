@@ -76,6 +76,7 @@ struct hold {
 	bool open;    // nothing does
 	bool adopted; // an administrator has said so
 	bool force;   // the next sweep of the kernel may take any number
+	bool sweeping; // it is under way
 	// Interfaces that the data plane had when we came: all, not configured, and without a deletion in the store's history.
 	unsigned int found, going, unexplained;
 	char message[256], hint[256]; // why not

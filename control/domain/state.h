@@ -157,6 +157,7 @@ enum job_kind {
 	JOB_TUNNELS,   // their states are looked at again
 	JOB_KNOWN,     // of all domains: made if it is time, swept if all is known
 	JOB_RETRY,     // interfaces that failed
+	JOB_SWEEP,     // of the kernel: what nobody has declared goes
 };
 struct job {
 	TAILQ_ENTRY(job) queue;
@@ -345,6 +346,9 @@ void health_step(struct domains *domains);
 // Of an object that cannot be realised; those of an object all have its name.
 void health_problems(
 	struct domains *domains, const struct fragment *old, const struct fragment *new);
+
+// hold.c
+bool sweep_step(struct sync *sync);
 
 // edge.c
 // Into the sums, or with -1u out of them.

@@ -36,7 +36,7 @@ static bool decides(enum job_kind kind)
 
 static struct job_list *list_of(struct domains *domains, const struct job *job)
 {
-	bool device = job->kind == JOB_CARRIERS || job->kind == JOB_RETRY;
+	bool device = job->kind == JOB_CARRIERS || job->kind == JOB_RETRY || job->kind == JOB_SWEEP;
 	return device ? &domains->device_jobs : &domains->jobs;
 }
 
@@ -228,6 +228,8 @@ static bool step(struct domains *domains, struct job *job)
 		return known_step(domains, job);
 	case JOB_RETRY:
 		return retry_step(domains, job);
+	case JOB_SWEEP:
+		return sweep_step(&domains->sync);
 	case JOB_WAYS:
 	case JOB_TUNNELS:
 		return tunnels_step(domains, job);

@@ -234,7 +234,11 @@ static int do_sweep(struct drive *drive, const json_t *call, struct api_error *e
 	struct bridge_sweep sweep = {.force = json_is_true(json_object_get(call, "force")),
 		.deleted = was_deleted,
 		.ctx = (json_t *)call};
-	int err = bridge_sweep(drive->bridge, &sweep, error);
+	int err;
+
+	do
+		err = bridge_sweep(drive->bridge, &sweep, error);
+	while (err == 1);
 
 	if (err == 0)
 		speakers_sweep(drive->speakers);
