@@ -24,6 +24,7 @@
 #include <jansson.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
 #include <pwd.h>
@@ -31,6 +32,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -70,6 +72,7 @@ static void deliver(void *arg)
 static void publish(void *ctx, struct publication *publication)
 {
 	struct daemon *daemon = ctx;
+	log_info("main", "model", log_number("revision", (int64_t)publication->revision));
 	if (publication_put(&daemon->published, publication))
 		post(daemon->route, deliver, daemon);
 }
@@ -115,10 +118,20 @@ static void tell_news(void *arg)
 	free(news);
 }
 
+static void log_session(const json_t *data)
+{
+	log_info("main", "session",
+		log_text("peering", json_string_value(json_object_get(data, "peering"))),
+		log_text("link", json_string_value(json_object_get(data, "link"))),
+		log_text("state", json_string_value(json_object_get(data, "state"))));
+}
+
 // From the route thread; the topic is a literal.
 static void on_event(void *ctx, const char *topic, json_t *data)
 {
 	struct daemon *daemon = ctx;
+	if (strcmp(topic, "session") == 0)
+		log_session(data);
 	struct news *news = malloc(sizeof(*news));
 	if (news == NULL)
 		abort();
@@ -294,8 +307,21 @@ static void stop(struct daemon *daemon)
 	node_free(daemon->node);
 }
 
+// A core of this process would have the store's key and BGP passwords in it; one of a BIRD, too, which inherits the filter.
+static void keep_secrets(void)
+{
+	int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		log_warning("main", "core dumps may hold secrets", log_number("errno", errno));
+	if (fd >= 0)
+		close(fd);
+	prctl(PR_SET_DUMPABLE, 0);
+}
+
 static int run(struct daemon *daemon)
 {
+	keep_secrets();
 	struct api_error error = {0};
 	int result = start(daemon, &error);
 

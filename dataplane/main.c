@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -34,6 +35,7 @@
 
 #include "dataplane/wire/log_out.h"
 #include "dataplane/wire/signals.h"
+#include "dataplane/capabilities.h"
 #include "dataplane/control.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/io/device.h"
@@ -346,6 +348,26 @@ static int start_threads(struct program *p)
 	return 0;
 }
 
+// What is used after the start: packet sockets are opened anew when a kernel device is made again; memory for a PCI device's
+// DMA is locked, and its physical addresses are looked up when the EAL works with those.
+static void keep_capabilities(const struct program *p)
+{
+	uint64_t keep = 0;
+	char left[64];
+
+	for (uint32_t i = 0; i < p->options.ports; i++)
+		if (strcmp(p->port[i]->kind->name, "packet") == 0)
+			keep |= 1ull << CAP_NET_RAW | 1ull << CAP_NET_ADMIN;
+		else
+			keep |= 1ull << CAP_IPC_LOCK |
+				(rte_eal_iova_mode() == RTE_IOVA_PA ? 1ull << CAP_SYS_ADMIN : 0);
+	int err = capabilities_keep(keep, left, sizeof(left));
+	if (err)
+		log_warn("capabilities are not given up", "error=\"%s\"", strerror(-err));
+	else
+		log_info("capabilities", "kept=%s", left);
+}
+
 static int start(struct program *p, char **argv)
 {
 	int code;
@@ -510,6 +532,7 @@ int main(int argc, char **argv)
 	p.signals = catch_signals();
 	code = start(&p, argv);
 	if (!code) {
+		keep_capabilities(&p);
 		log_info("ready", "version=%s workers=%u ports=%u hz=%llu counters=%s",
 			CULVERT_VERSION, p.options.workers, p.options.ports,
 			(unsigned long long)p.hz, p.stats->taken_up ? "continued" : "new");

@@ -11,6 +11,7 @@
 
 #include "control/api/methods.h"
 #include "control/base/log.h"
+#include "dataplane/wire/directory.h"
 
 #include <event2/event.h>
 #include <jansson.h>
@@ -221,19 +222,6 @@ static bool somebody_listens(const struct sockaddr_un *address)
 	return answer;
 }
 
-// The socket's directory, when only the last part of it is missing. Its end is seen when binding.
-static void make_directory(const char *path)
-{
-	char directory[PATH_MAX];
-
-	snprintf(directory, sizeof(directory), "%s", path);
-	char *slash = strrchr(directory, '/');
-	if (slash != NULL && slash != directory) {
-		*slash = '\0';
-		mkdir(directory, 0755);
-	}
-}
-
 static int listen_at(struct rpc_server *server, const char *path, struct api_error *error)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -251,7 +239,7 @@ static int listen_at(struct rpc_server *server, const char *path, struct api_err
 				"another culvertd listens on %s", path);
 		unlink(path);
 	}
-	make_directory(path);
+	directory_above(path, 0755);
 	server->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	// The mode given before bind() is the file's from its first moment, less the umask.
 	if (server->listener < 0 || fchmod(server->listener, mode) < 0 ||

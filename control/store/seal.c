@@ -5,24 +5,35 @@
 
 #include "control/store/store_internal.h"
 
+#include "dataplane/wire/directory.h"
+
 #include <sys/stat.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define CHECK_WORD "culvert"
 
+// Under another name first, so that there is a whole key or none, whenever the machine stops.
 static int key_create(struct store *store, struct api_error *error)
 {
-	int fd = open(store->key_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	char partial[PATH_MAX];
 
+	directory_above(store->key_path, 0755);
+	snprintf(partial, sizeof(partial), "%s.new", store->key_path);
+	unlink(partial);
+	int fd = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	randombytes_buf(store->key, sizeof(store->key));
-	bool written = fd >= 0 &&
-		       write(fd, store->key, sizeof(store->key)) == (ssize_t)sizeof(store->key) &&
-		       fsync(fd) == 0;
+	bool written =
+		fd >= 0 &&
+		write(fd, store->key, sizeof(store->key)) == (ssize_t)sizeof(store->key) &&
+		fsync(fd) == 0 &&
+		renameat2(AT_FDCWD, partial, AT_FDCWD, store->key_path, RENAME_NOREPLACE) == 0;
 	int saved = errno;
 	if (fd >= 0)
 		close(fd);

@@ -5,6 +5,8 @@
 
 #include "control/store/store_internal.h"
 
+#include "dataplane/wire/directory.h"
+
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -173,6 +175,7 @@ static int prepare_file(struct store *store, struct api_error *error)
 	static const char magic[16] = "SQLite format 3";
 	char header[16] = "";
 	struct stat status;
+	directory_above(store->path, 0755);
 	int fd = open(store->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)

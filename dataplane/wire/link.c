@@ -13,6 +13,8 @@
 
 #include "dataplane/wire/link.h"
 
+#include "dataplane/wire/directory.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -106,6 +108,7 @@ static int bind_at(struct wire_listener *l)
 		err = remove_abandoned(&a);
 	if (err)
 		return err;
+	directory_above(l->path, 0755);
 	fd = new_socket();
 	if (fd < 0)
 		return fd;

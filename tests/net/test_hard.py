@@ -207,3 +207,62 @@ def test_out_of_descriptors_status_still_answers(lab):
         for s in idle:
             s.close()
     answered(lab)
+
+
+# ---- start, and what a process has and shows
+
+def test_directories_are_made_and_a_second_culvertd_is_told(lab, tmp_path):
+    node = tmp_path / "node.yaml"
+    node.write_text(f"edge: elsewhere\nhost-domain: netns\nkernel-prefix: {lab.kernel_prefix}x\nrun-dir: {tmp_path}/r/run\nstore: {tmp_path}/s/t/store.db\n"
+                    f"socket: {tmp_path}/c/d/sock\nroles:\n  - {{uid: \"0\", role: admin}}\nports:\n  p0: {{device: p0}}\n"
+                    f"dataplane: {{socket: {tmp_path}/p/q/dp.sock}}\n")
+    key = tmp_path / "s" / "t" / "store.db.key"
+    key.parent.mkdir(parents=True)
+    key.with_suffix(".key.new").write_bytes(b"half")  # what a machine that stopped in the middle left
+    words = [lab.program("control/culvertd"), "--config", str(node)]
+    first = lab.edge.start("first", *words)
+    try:
+        wait_for(lambda: (tmp_path / "c" / "d" / "sock").exists() or not first.alive(), 10, "its socket")
+        assert first.alive(), first.log()
+        assert len(key.read_bytes()) == 32 and key.stat().st_mode & 0o777 == 0o600 and not key.with_suffix(".key.new").exists()
+        second = run(*words, check=False)
+        assert second.returncode == 7, (second.returncode, second.stderr)
+    finally:
+        assert first.stop() == 0
+    line = shlex.split(run(*words, "--dataplane-args").stdout)
+    line = [w for w in line if not w.startswith("p0=")]
+    line = [w for i, w in enumerate(line) if w != "--port"]
+    plane = lab.edge.start("plane", *line[:line.index("--") + 1], "--socket", f"{tmp_path}/p/q/dp.sock", "--stats", "none") if "--" in line else None
+    assert plane is not None
+    try:
+        wait_for(lambda: (tmp_path / "p" / "q" / "dp.sock").exists() or not plane.alive(), 10, "the data plane's socket")
+        assert (tmp_path / "p" / "q" / "dp.sock").exists() or "control socket" not in plane.log(), plane.log()
+    finally:
+        plane.stop()
+
+
+def test_the_data_plane_keeps_what_it_uses_and_no_more(lab):
+    raw_and_admin = 1 << 12 | 1 << 13
+    for task in os.listdir(f"/proc/{lab.dataplane.pid}/task"):
+        with open(f"/proc/{lab.dataplane.pid}/task/{task}/status") as f:
+            text = f.read()
+        for kind in ("CapEff", "CapPrm"):
+            has = int(re.search(kind + r":\s*(\w+)", text)[1], 16)
+            assert has & ~raw_and_admin == 0, f"thread {task}: {kind} {has:x}"
+    assert 'msg="capabilities" kept=net_admin,net_raw' in lab.dataplane.log()
+
+
+def test_a_core_has_no_secret_in_it(lab):
+    for pid in (lab.daemon.pid, *birds(lab)):
+        with open(f"/proc/{pid}/coredump_filter") as f:
+            assert int(f.read(), 16) == 0, "no memory of its own goes into a core"
+
+
+def test_the_log_tells_of_sessions_and_changes(lab):
+    before = lab.daemon.log()
+    lab.ctl("customer", "create", "told-in-the-log")
+    lab.ctl("peering", "clear", f"{lab.acme.circuit}/private")
+    wait_for(lambda: "msg=model revision=" in lab.daemon.log()[len(before):], 5, "a revision in the log")
+    wait_for(lambda: re.search(r"time=\S+Z level=info part=main msg=session peering=\S+/private link=primary state=established", lab.daemon.log()[len(before):]),
+             20, "the session in the log")
+    wait_for(lambda: lab.reaches_vnet(lab.acme), 20, "acme reaches its vNet")

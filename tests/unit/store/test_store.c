@@ -310,7 +310,7 @@ static void test_refused_files(void **state)
 	close(fd);
 	refused("damaged");
 	unlink(path);
-	snprintf(path, sizeof(path), "%s/none/store.db", directory);
+	snprintf(path, sizeof(path), "/proc/none/store.db"); // a directory that nobody can make
 	refused("No such file or directory");
 	snprintf(path, sizeof(path), "%s/store.db", directory);
 }
