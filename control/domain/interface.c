@@ -171,6 +171,7 @@ static void try(struct domains *domains, struct realised *realised)
 {
 	const struct port_state *port = &domains->sync.port[realised->wanted->port];
 	struct api_error error = {0};
+	bool made = realised->interface;
 
 	if (!port->known)
 		return;
@@ -180,8 +181,10 @@ static void try(struct domains *domains, struct realised *realised)
 		snprintf(error.message, sizeof(error.message), "%s", strerror(-result));
 	if (result != 0 && strcmp(realised->error, error.message) != 0)
 		log_error("domain", error.message, log_text("interface", realised->wanted->name));
-	if (realised->wanted->kind == INTENT_CORE && strcmp(realised->error, error.message) != 0)
-		work_add(domains, JOB_TUNNELS, NULL, NULL); // they say why they are down
+	// Tunnels ask who answers on a core port once there is one, and say what it lacks.
+	if (realised->wanted->kind == INTENT_CORE &&
+		(realised->interface != made || strcmp(realised->error, error.message) != 0))
+		work_add(domains, JOB_TUNNELS, NULL, NULL);
 	snprintf(realised->error, sizeof(realised->error), "%s", result != 0 ? error.message : "");
 	health_interface(domains, realised);
 }

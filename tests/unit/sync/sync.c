@@ -439,6 +439,37 @@ static void test_the_kernel_is_swept_after_the_data_plane_accepted(void **state)
 	settle();
 }
 
+#define CORE 2u // number of the core port
+
+static bool asked_for_its_gateway(uint32_t id)
+{
+	const struct tunnel *tunnel = table_find(&running->tunnels, &id);
+	const struct neighbor *neighbor =
+		nexthops_neighbor_find(&running->hops, tunnel->core, &tunnel->via);
+	return neighbor != NULL && neighbor->expected;
+}
+
+// A core port's device is made when the data plane says that there is such a port, however late that is: only then can
+// anybody be asked for the way to the gateways.
+static void test_a_core_port_that_comes_late(void **state)
+{
+	const uint32_t tunnel = interface("vnet/acme-prod");
+	const struct wire_port core = {
+		.port = CORE, .mtu = 1500, .up = 1, .mac = {2, 0, 0, 0, 0, CORE}, .name = "core"};
+
+	stop_sync();
+	fake_hang_up(&fake);
+	fake.ports = CORE;
+	start_sync();
+	WAIT(running->settled && dataplane_accepted(running->dataplane));
+	settle();
+	assert_false(asked_for_its_gateway(tunnel));
+	fake_send(&fake, WIRE_PORT, &core);
+	WAIT(asked_for_its_gateway(tunnel));
+	say_all();
+	settle();
+}
+
 static void test_lies_end_the_connection(void **state)
 {
 	fake.wrong_acks = true;
@@ -502,6 +533,7 @@ int main(void)
 		TEST(test_an_edge_that_the_model_does_not_have),
 		TEST(test_many_deletions_that_history_explains),
 		TEST(test_the_kernel_is_swept_after_the_data_plane_accepted),
+		TEST(test_a_core_port_that_comes_late),
 		TEST(test_lies_end_the_connection),
 		TEST(test_status_is_answered_by_a_dying_data_plane),
 	};
