@@ -212,6 +212,7 @@ int bridge_interface_set(
 		interface->anchor = -1;
 		interface->carrier = true;
 		interface->domain = domain;
+		LIST_INSERT_HEAD(&domain->interfaces, interface, of_domain);
 		memcpy(interface->name, declared->name, len + 1);
 	} else if (other_addresses) {
 		remove_rules(interface);
@@ -245,6 +246,7 @@ void interface_free(struct host_interface *interface)
 	neighbors_free(interface);
 	space->interface_count--;
 	space->mark_old = true;
+	LIST_REMOVE(interface, of_domain);
 	idmap_remove(&space->bridge->interfaces, interface->declared.id);
 	free(interface);
 }

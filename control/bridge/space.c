@@ -228,13 +228,11 @@ void bridge_domain_delete(struct bridge *bridge, uint32_t id)
 {
 	struct host_domain *domain = idmap_get(&bridge->domains, id);
 	struct host_interface *interface;
-	uint32_t cursor = 0;
 
 	if (domain == NULL)
 		return;
-	while ((interface = idmap_next(&bridge->interfaces, &cursor)) != NULL)
-		if (interface->domain == domain)
-			interface_delete(interface);
+	while ((interface = LIST_FIRST(&domain->interfaces)) != NULL)
+		interface_delete(interface);
 	install_remove_all(domain);
 	struct space *space = domain->space;
 	domain_free(domain);

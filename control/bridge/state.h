@@ -87,6 +87,7 @@ struct host_domain {
 		unsigned int asked; // times that the daemon was asked to put them in again
 		struct host_route_key key; // of the first
 	} taken;
+	LIST_HEAD(, host_interface) interfaces;
 	struct bridge_static *statics;
 	unsigned int static_count;
 };
@@ -103,6 +104,7 @@ struct host_interface {
 	struct bridge_interface declared; // name and pointers into this struct
 	char name[16];
 	struct host_domain *domain;
+	LIST_ENTRY(host_interface) of_domain;
 	uint32_t ifindex; // 0 = the device is gone
 	int anchor;       // detached queue
 	bool carrier;     // wanted; attaching a queue raises the device's

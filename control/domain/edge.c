@@ -579,6 +579,7 @@ int domains_create(
 	sync->started = (uint64_t)time(NULL);
 	sync->realised = TABLE_OF(struct realised, id);
 	sync->tunnels = TABLE_OF(struct tunnel, id);
+	sync->gateways = TABLE_OF(struct gateway, key);
 	domains->domains = TABLE_OF(struct domain, id);
 	domains->limiters = TABLE_OF(struct limiter, id);
 	domains->hop_sets = TABLE_OF(struct hop_set, key);
@@ -675,6 +676,7 @@ void domains_destroy(struct domains *domains)
 	table_clear(&sync->episodes, free_plain, NULL);
 	table_clear(&sync->realised, free_realised, NULL);
 	table_clear(&sync->tunnels, free_tunnel, NULL);
+	table_clear(&sync->gateways, free_plain, NULL);
 	free(domains->candidates.item);
 	free(domains->cores.item);
 	nexthops_free(&sync->hops);

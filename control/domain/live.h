@@ -71,6 +71,17 @@ struct tunnel {
 	enum tunnel_fault fault; // as it was told last
 };
 
+// A neighbor that tunnels leave by.
+struct gateway {
+	struct entry entry;
+	struct gateway_key {
+		uint32_t core;
+		struct ip_address via;
+		uint8_t zero[3];
+	} key;
+	unsigned int tunnels;
+};
+
 // What keeps us from touching this host (hold.c).
 struct hold {
 	bool open;    // nothing does
@@ -111,6 +122,7 @@ struct sync {
 	struct domains *domains;
 	bool ready; // the data plane's next hops were read back: the ledger may be filled
 	struct table realised, tunnels;
+	struct table gateways; // underlay.c: how many tunnels leave by which
 	struct session_sum {
 		unsigned int filtered; // routes
 		unsigned int silent;   // up without BGP

@@ -64,28 +64,38 @@ static void write_tunnel(struct domains *domains, struct tunnel *tunnel)
 	group_put(&domains->sync.hops, old);
 }
 
-struct usage {
-	uint32_t core;
-	const struct ip_address *via;
-	bool used;
-};
-
-static void look_at_tunnel(void *ctx, void *entry)
+static struct gateway_key gateway_key(uint32_t core, const struct ip_address *via)
 {
-	struct usage *usage = ctx;
-	const struct tunnel *tunnel = entry;
-	if (tunnel->core == usage->core && ip_address_compare(&tunnel->via, usage->via) == 0)
-		usage->used = true;
+	return (struct gateway_key){.core = core, .via = *via};
+}
+
+static void join_gateway(struct domains *domains, uint32_t core, const struct ip_address *via)
+{
+	const struct gateway_key key = gateway_key(core, via);
+	struct gateway *gateway = table_find(&domains->sync.gateways, &key);
+
+	if (core == 0)
+		return;
+	if (gateway == NULL) {
+		gateway = calloc(1, sizeof(*gateway));
+		if (gateway == NULL)
+			abort();
+		gateway->key = key;
+		table_add(&domains->sync.gateways, gateway);
+	}
+	gateway->tunnels++;
 }
 
 // A tunnel goes another way now; the kernel need not resolve what nobody uses.
-static void leave_neighbor(struct domains *domains, uint32_t core, const struct ip_address *via)
+static void leave_gateway(struct domains *domains, uint32_t core, const struct ip_address *via)
 {
-	struct usage usage = {.core = core, .via = via};
+	const struct gateway_key key = gateway_key(core, via);
+	struct gateway *gateway = table_find(&domains->sync.gateways, &key);
 
-	table_each(&domains->sync.tunnels, look_at_tunnel, &usage);
-	if (usage.used)
+	if (core == 0 || --gateway->tunnels > 0)
 		return;
+	table_remove(&domains->sync.gateways, gateway);
+	free(gateway);
 	bridge_neighbor_delete(domains->sync.bridge, core, via);
 	nexthops_forget(&domains->sync.hops, core, via);
 }
@@ -110,8 +120,8 @@ static void find_way(struct domains *domains, struct tunnel *tunnel)
 
 	tunnel->core = core != NULL ? core->id : 0;
 	tunnel->via = via;
-	if (old_core != 0 && (old_core != tunnel->core || ip_address_compare(&old_via, &via) != 0))
-		leave_neighbor(domains, old_core, &old_via);
+	join_gateway(domains, tunnel->core, &tunnel->via);
+	leave_gateway(domains, old_core, &old_via);
 	if (domains->sync.ready)
 		write_tunnel(domains, tunnel);
 	expect_neighbor(domains, tunnel);
@@ -170,8 +180,7 @@ void tunnel_unset(struct domains *domains, uint32_t id)
 	health_tunnel_gone(domains, tunnel->wanted);
 	if (tunnel->group != NULL)
 		group_put(&domains->sync.hops, tunnel->group);
-	if (tunnel->core != 0)
-		leave_neighbor(domains, tunnel->core, &tunnel->via);
+	leave_gateway(domains, tunnel->core, &tunnel->via);
 	fragment_unref(tunnel->fragment);
 	free(tunnel);
 }

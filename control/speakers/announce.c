@@ -150,29 +150,31 @@ int speakers_announce(struct speakers *speakers, uint32_t id, const struct speak
 static void free_join(struct speaker *speaker, struct speaker_join *join)
 {
 	TAILQ_REMOVE(&speaker->joins, join, link);
+	LIST_REMOVE(join, of_domain[0]);
+	LIST_REMOVE(join, of_domain[1]);
 	policy_clear(&join->a_to_b);
 	policy_clear(&join->b_to_a);
 	free(join);
 }
 
-void joins_free(struct speaker *speaker, const struct served_domain *domain)
-{
-	struct speaker_join *join, *next;
-
-	TAILQ_FOREACH_SAFE(join, &speaker->joins, link, next)
-	{
-		if (domain == NULL || join->a == domain || join->b == domain)
-			free_join(speaker, join);
-	}
-}
-
-static struct speaker_join *find_join(
-	struct speaker *speaker, const struct served_domain *a, const struct served_domain *b)
+void joins_free(struct served_domain *domain)
 {
 	struct speaker_join *join;
 
-	TAILQ_FOREACH (join, &speaker->joins, link)
-		if ((join->a == a && join->b == b) || (join->a == b && join->b == a))
+	for (unsigned int i = 0; i < 2; i++)
+		while ((join = LIST_FIRST(&domain->joins[i])) != NULL)
+			free_join(domain->speaker, join);
+}
+
+static struct speaker_join *find_join(const struct served_domain *a, const struct served_domain *b)
+{
+	struct speaker_join *join;
+
+	LIST_FOREACH (join, &a->joins[0], of_domain[0])
+		if (join->b == b)
+			return join;
+	LIST_FOREACH (join, &a->joins[1], of_domain[1])
+		if (join->a == b)
 			return join;
 	return NULL;
 }
@@ -192,7 +194,7 @@ int speakers_join(struct speakers *speakers, uint32_t a_id, uint32_t b_id,
 			"domains \"%s\" and \"%s\" cannot be joined with their BGP attributes yet: "
 			"they have not one speaker",
 			a->declared.name, b->declared.name);
-	struct speaker_join *join = find_join(a->speaker, a, b);
+	struct speaker_join *join = find_join(a, b);
 	if (join != NULL)
 		free_join(a->speaker, join);
 	join = calloc(1, sizeof(*join));
@@ -203,6 +205,8 @@ int speakers_join(struct speakers *speakers, uint32_t a_id, uint32_t b_id,
 	policy_copy(&join->a_to_b, a_to_b != NULL ? a_to_b : &nothing);
 	policy_copy(&join->b_to_a, b_to_a != NULL ? b_to_a : &nothing);
 	TAILQ_INSERT_TAIL(&a->speaker->joins, join, link);
+	LIST_INSERT_HEAD(&a->joins[0], join, of_domain[0]);
+	LIST_INSERT_HEAD(&b->joins[1], join, of_domain[1]);
 	steps_changed(a->speaker);
 	return 0;
 }
@@ -210,7 +214,7 @@ int speakers_join(struct speakers *speakers, uint32_t a_id, uint32_t b_id,
 void speakers_part(struct speakers *speakers, uint32_t a_id, uint32_t b_id)
 {
 	struct served_domain *a = served_domain(speakers, a_id), *b = served_domain(speakers, b_id);
-	struct speaker_join *join = a != NULL && b != NULL ? find_join(a->speaker, a, b) : NULL;
+	struct speaker_join *join = a != NULL && b != NULL ? find_join(a, b) : NULL;
 
 	if (join == NULL)
 		return;

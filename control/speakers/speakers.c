@@ -250,6 +250,7 @@ static void free_session(struct served_session *session)
 	struct speaker *speaker = session->domain->speaker;
 
 	TAILQ_REMOVE(&speaker->sessions, session, link);
+	LIST_REMOVE(session, of_domain);
 	speaker->session_count--;
 	table_remove(&speaker->speakers->sessions, session);
 	policy_clear(&session->import);
@@ -264,6 +265,7 @@ static void free_session(struct served_session *session)
 static void free_domain(struct served_domain *domain)
 {
 	groups_free(domain);
+	joins_free(domain);
 	TAILQ_REMOVE(&domain->speaker->domains, domain, link);
 	table_remove(&domain->speaker->speakers->domains, domain);
 	free((char *)domain->declared.name);
@@ -275,17 +277,13 @@ static void free_domain(struct served_domain *domain)
 void speakers_domain_delete(struct speakers *speakers, uint32_t id)
 {
 	struct served_domain *domain = served_domain(speakers, id);
-	struct served_session *session, *next;
+	struct served_session *session;
 
 	if (domain == NULL)
 		return;
 	struct speaker *speaker = domain->speaker;
-	TAILQ_FOREACH_SAFE(session, &speaker->sessions, link, next)
-	{
-		if (session->domain == domain)
-			speakers_session_delete(speakers, session->id);
-	}
-	joins_free(speaker, domain);
+	while ((session = LIST_FIRST(&domain->sessions)) != NULL)
+		speakers_session_delete(speakers, session->id);
 	speaker->ops->forget(speaker, domain, NULL);
 	free_domain(domain);
 	if (!TAILQ_EMPTY(&speaker->domains)) {
@@ -368,6 +366,7 @@ int speakers_session_set(
 			abort();
 		session->id = declared->id;
 		session->domain = domain;
+		LIST_INSERT_HEAD(&domain->sessions, session, of_domain);
 		TAILQ_INSERT_TAIL(&domain->speaker->sessions, session, link);
 		domain->speaker->session_count++;
 		table_add(&speakers->sessions, session);
@@ -457,7 +456,6 @@ static void drop_speaker(struct speaker *speaker)
 	speaker->closing = true;
 	steps_end(speaker);
 	speaker->ops->close(speaker); // answers what waits; sessions are still there to be named
-	joins_free(speaker, NULL);
 	while ((session = TAILQ_FIRST(&speaker->sessions)) != NULL)
 		free_session(session);
 	while ((domain = TAILQ_FIRST(&speaker->domains)) != NULL)

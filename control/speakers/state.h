@@ -55,6 +55,8 @@ struct served_domain {
 	struct speaker_domain declared; // strings owned; netns_fd is the speaker's
 	struct speaker *speaker;
 	TAILQ_ENTRY(served_domain) link; // of the speaker
+	LIST_HEAD(, served_session) sessions;
+	LIST_HEAD(, speaker_join) joins[2]; // where it is `a`, and where it is `b`
 	TAILQ_HEAD(, announcement_group) groups; // by id
 	bool announced; // the groups have been said, were it that there is none
 	struct speaker_file file;
@@ -67,6 +69,7 @@ struct served_session {
 	struct policy import, export;
 	struct served_domain *domain;
 	TAILQ_ENTRY(served_session) link; // of the speaker
+	LIST_ENTRY(served_session) of_domain;
 	struct speaker_file file;
 	char refusal[128];
 	bool reported;
@@ -78,6 +81,7 @@ struct served_session {
 struct speaker_join {
 	TAILQ_ENTRY(speaker_join) link; // of the speaker
 	struct served_domain *a, *b;
+	LIST_ENTRY(speaker_join) of_domain[2];
 	struct policy a_to_b, b_to_a;
 };
 
@@ -171,7 +175,7 @@ void *speakers_copy(const void *from, size_t bytes); // malloc'ed, never NULL
 
 // announce.c
 void groups_free(struct served_domain *domain);
-void joins_free(struct speaker *speaker, const struct served_domain *domain); // of it; NULL = all
+void joins_free(struct served_domain *domain); // of it
 
 // steps.c: from what is declared to what the daemon runs
 void steps_changed(struct speaker *speaker); // something declared is not in effect
