@@ -382,7 +382,7 @@ int api_call_file(struct api_client *client, const char *method, json_t *params,
 int api_call_list(struct api_client *client, const char *method, json_t *params, json_t **result,
 	struct api_error *error)
 {
-	json_t *items = json_array(), *answer = NULL;
+	json_t *items = json_array(), *answer = NULL, *unknown = NULL; // of any page
 	int ret;
 
 	if (params == NULL)
@@ -398,6 +398,8 @@ int api_call_list(struct api_client *client, const char *method, json_t *params,
 		if (ret < 0)
 			break;
 		json_array_extend(items, json_object_get(answer, "items"));
+		if (unknown == NULL && json_is_object(json_object_get(answer, "unknown")))
+			unknown = json_incref(json_object_get(answer, "unknown"));
 		next = json_object_get(answer, "next");
 		if (!json_is_string(next))
 			break;
@@ -412,9 +414,12 @@ int api_call_list(struct api_client *client, const char *method, json_t *params,
 	if (ret < 0) {
 		json_decref(answer);
 		json_decref(items);
+		json_decref(unknown);
 		return ret;
 	}
 	json_object_set_new(answer, "items", items);
+	if (unknown != NULL)
+		json_object_set_new(answer, "unknown", unknown);
 	*result = answer;
 	return 0;
 }

@@ -189,7 +189,8 @@
 //  "from": "peering/acme-ams-01/private" | null,            // the domain it came from, when another
 //  "rule": null, "object": null,                            // of a rejected one, as in bridge.h
 //  "nexthops": [{"via": "169.254.10.1", "interface": "acme-ams-01/private", "weight": 1, "usable": true}]}
-// Without `state`: everything but "advertised".
+// Without `state`: everything but "advertised". "unknown" (as above) names a domain whose BGP daemon did not answer: its rejected or
+// advertised routes are missing.
 #define API_ROUTE_LIST "route.list"
 // {selector, "address": "10.1.2.3"} -> {"domain", "address", "route": null | an item of route.list}
 // What the data plane does with that destination: longest match among installed routes. Several domains

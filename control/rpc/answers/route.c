@@ -40,6 +40,7 @@ struct listing {
 	struct ip_prefix last;
 	unsigned int session; // which attachment of it is being asked
 	size_t skip, seen;
+	char unanswered[OBJECT_NAME_MAX + 16]; // the first domain whose speaker did not answer
 	char next[IP_TEXT_MAX + OBJECT_NAME_MAX + 32];
 };
 
@@ -246,10 +247,18 @@ static void on_row(void *ctx, const struct policy_route *route, const struct pol
 	add_item(l, json);
 }
 
+static void unanswered(struct listing *l)
+{
+	if (l->unanswered[0] == '\0')
+		snprintf(l->unanswered, sizeof(l->unanswered), "%s", l->domain);
+}
+
 static void on_answer(void *ctx, const struct api_error *error)
 {
 	struct listing *l = ctx;
 
+	if (error != NULL)
+		unanswered(l);
 	l->session++;
 	list_domains(l);
 }
@@ -261,11 +270,14 @@ static bool ask_speaker(struct listing *l, const struct fragment *fragment)
 
 	if (l->state != NULL && !advertised && strcmp(l->state, "rejected") != 0)
 		return false;
-	for (; l->session < fragment->interfaces.count && !l->full; l->session++)
-		if (speakers_ask(l->sync->speakers, fragment->interfaces.item[l->session].id,
-			    advertised ? SPEAKER_ADVERTISED : SPEAKER_FILTERED, on_row, on_answer,
-			    l) == 0)
+	for (; l->session < fragment->interfaces.count && !l->full; l->session++) {
+		int err = speakers_ask(l->sync->speakers, fragment->interfaces.item[l->session].id,
+			advertised ? SPEAKER_ADVERTISED : SPEAKER_FILTERED, on_row, on_answer, l);
+		if (err == 0)
 			return true;
+		if (err == -ETIMEDOUT)
+			unanswered(l);
+	}
 	return false;
 }
 
@@ -309,7 +321,13 @@ static void list_domains(struct listing *l)
 			return;
 		}
 	}
-	rpc_reply_list(l->call, l->items, l->full ? l->next : NULL);
+	json_t *unknown = json_null();
+	char message[sizeof(l->unanswered) + 80];
+	snprintf(message, sizeof(message), "the BGP daemon of %s does not answer", l->unanswered);
+	if (l->unanswered[0] != '\0')
+		unknown = json_pack("{s:s, s:s}", "message", message, "hint", "culvertctl status");
+	rpc_reply(l->call, json_pack("{s:o, s:s?, s:o}", "items", l->items, "next",
+				   l->full ? l->next : NULL, "unknown", unknown));
 	free(l);
 }
 

@@ -8,11 +8,16 @@
 #include "control/speakers/bird/render.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#define PATIENCE_S 5 // of who asks; the daemon itself is given up later (birdc.c)
+
 struct question {
 	struct speakers *speakers;
+	struct bird *bird;
+	struct event *late;
 	uint32_t session;
 	enum speaker_question kind;
 	speaker_row row;
@@ -41,11 +46,37 @@ static void on_line(void *ctx, unsigned int code, const char *text)
 	parse_line(&question->reader, code, text);
 }
 
+static void question_free(struct question *question)
+{
+	if (question->late != NULL)
+		event_free(question->late);
+	free(question);
+}
+
+// Who asked is told so and goes on; the answer may still come, and is thrown away.
+static void on_late(evutil_socket_t fd, short what, void *ctx)
+{
+	struct question *question = ctx;
+	struct api_error problem = {0};
+	speaker_done done = question->done;
+
+	question->bird->deaf = true;
+	question->done = NULL;
+	question->row = NULL;
+	api_fail(&problem, API_TIMEOUT, "culvertctl status", "the BGP daemon does not answer");
+	done(question->ctx, &problem);
+}
+
 static void on_done(void *ctx, int error, unsigned int code, const char *text)
 {
 	struct question *question = ctx;
 	struct api_error problem = {0};
 
+	question->bird->deaf = false;
+	if (question->done == NULL) {
+		question_free(question);
+		return;
+	}
 	if (error != 0)
 		question->reader.open = false; // it may be half of one
 	parse_end(&question->reader);
@@ -55,23 +86,34 @@ static void on_done(void *ctx, int error, unsigned int code, const char *text)
 	else if (code >= 8000)
 		api_fail(&problem, API_REFUSED, NULL, "the BGP daemon answers: %s", text);
 	question->done(question->ctx, problem.code != API_NONE ? &problem : NULL);
-	free(question);
+	question_free(question);
 }
 
-static int send(
+static int question_send(
 	struct bird *bird, const struct question *asked, const char *command, birdc_line line)
 {
 	struct question *question = malloc(sizeof(*question));
 
 	if (question == NULL)
 		return -ENOMEM;
+	if (bird->deaf) {
+		free(question);
+		return -ETIMEDOUT;
+	}
 	*question = *asked;
+	question->bird = bird;
 	question->reader.row = on_route;
 	question->reader.ctx = question;
 	int err = birdc_command(bird->control, command, line, on_done, question);
-	if (err != 0)
+	if (err != 0) {
 		free(question);
-	return err;
+		return err;
+	}
+	const struct timeval patience = {PATIENCE_S, 0};
+	question->late = event_new(asked->speakers->base, -1, 0, on_late, question);
+	if (question->late != NULL)
+		event_add(question->late, &patience);
+	return 0;
 }
 
 int bird_ask(struct speaker *speaker, struct served_session *session, enum speaker_question kind,
@@ -93,7 +135,7 @@ int bird_ask(struct speaker *speaker, struct served_session *session, enum speak
 	render_table(table, session->domain->id, session->declared.local.family);
 	snprintf(command, sizeof(command), "show route table %s %s p%u all", table, words[kind],
 		session->id);
-	return send(speaker->own, &question, command, on_line);
+	return question_send(speaker->own, &question, command, on_line);
 }
 
 int bird_clear(struct speaker *speaker, struct served_session *session, bool soft,
@@ -110,5 +152,5 @@ int bird_clear(struct speaker *speaker, struct served_session *session, bool sof
 		birdc_command(bird->control, command, NULL, NULL, NULL);
 	}
 	snprintf(command, sizeof(command), "%s p%u", soft ? "reload" : "restart", session->id);
-	return send(bird, &question, command, NULL);
+	return question_send(bird, &question, command, NULL);
 }

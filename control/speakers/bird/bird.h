@@ -26,9 +26,10 @@ struct bird {
 	bool removed;               // a file went, and the daemon has not been told since
 	DIR *leftovers;             // the directory while they are removed, NULL = not begun
 	int tidying;                // which part's, -1 = done
-	bool doubtful;              // it refused a command: perhaps it is not as the files say
-	unsigned int changes;       // of the files
-	unsigned int asked;         // changes when it was asked whether it is done
+	bool deaf;            // somebody's question had no answer in time, and none came since
+	bool doubtful;        // it refused a command: perhaps it is not as the files say
+	unsigned int changes; // of the files
+	unsigned int asked;   // changes when it was asked whether it is done
 	unsigned int polls;
 	uint64_t launched; // clock of the last start, ns
 };
