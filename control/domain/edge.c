@@ -236,12 +236,33 @@ static void on_ready(void *ctx)
 	work_now(domains);
 }
 
+// A port's number is its place in the node file, and names in the model mean numbers there: a data plane that was started
+// from another order would give one customer's attachments to the other's cable.
+static bool is_ours(struct sync *sync, const struct wire_port *port)
+{
+	const struct node *node = sync->node;
+	char message[256];
+
+	if (port->port >= node->ports.count ||
+		strcmp(port->name, node->ports.item[port->port].name) == 0)
+		return true;
+	snprintf(message, sizeof(message),
+		"port %u of the running data plane is \"%s\", in the node file it is \"%s\": "
+		"nothing is "
+		"sent to it",
+		port->port, port->name, node->ports.item[port->port].name);
+	dataplane_stranger(sync->dataplane, message,
+		"restart culvert-dataplane, so that it has the ports of this node file, or put "
+		"their order back");
+	return false;
+}
+
 static void on_port(void *ctx, const struct wire_port *port)
 {
 	struct domains *domains = ctx;
 	struct sync *sync = &domains->sync;
 
-	if (port->port >= PORTS_MAX)
+	if (port->port >= PORTS_MAX || !is_ours(sync, port))
 		return;
 	struct port_state *state = &sync->port[port->port];
 	bool moved = !state->known || state->last.up != port->up;

@@ -134,6 +134,17 @@ static void refuse(struct dataplane *d, int error)
 	log_error("sync", d->status.error, log_text("hint", d->status.hint));
 }
 
+void dataplane_stranger(struct dataplane *d, const char *message, const char *hint)
+{
+	if (d->phase == PHASE_OFF)
+		return; // it is refused already
+	snprintf(d->status.error, sizeof(d->status.error), "%s", message);
+	snprintf(d->status.hint, sizeof(d->status.hint), "%s", hint);
+	dataplane_set_state(d, DATAPLANE_REFUSED);
+	d->phase = PHASE_OFF;
+	log_error("sync", message, log_text("hint", hint));
+}
+
 // --- is it there? --------------------------------------------------------------------------------------
 
 // Something came from it.
@@ -185,6 +196,16 @@ static void on_watch(evutil_socket_t fd, short events, void *arg)
 
 // --- receiving -----------------------------------------------------------------------------------------
 
+// It has said who it is and which ports it has.
+static void start(struct dataplane *d)
+{
+	d->phase = PHASE_DUMP;
+	if (d->found)
+		replay_start(d);
+	else
+		replay_read(d);
+}
+
 static void on_hello(struct dataplane *d, const struct wire_hello *hello)
 {
 	d->status.hello = *hello;
@@ -200,13 +221,18 @@ static void on_hello(struct dataplane *d, const struct wire_hello *hello)
 	log_info("sync", "data plane connected", log_text("version", hello->version),
 		log_text("instance", instance), log_number("written", (int64_t)hello->written),
 		log_number("unchanged", (int64_t)hello->unchanged));
-	d->phase = PHASE_DUMP;
+	d->phase = PHASE_PORTS;
+	d->ports_left = hello->ports;
 	d->callbacks.connected(d->callbacks.ctx, hello, d->fds_count == 1 ? d->fds[0] : -1);
-	if (d->found) {
-		replay_start(d);
-		return;
-	}
-	replay_read(d);
+	if (d->ports_left == 0)
+		start(d);
+}
+
+static void on_port(struct dataplane *d, const struct wire_port *port)
+{
+	d->callbacks.port(d->callbacks.ctx, port);
+	if (d->phase == PHASE_PORTS && --d->ports_left == 0)
+		start(d);
 }
 
 bool dataplane_refusals_last(const struct dataplane *d)
@@ -435,7 +461,7 @@ static void on_message(struct dataplane *d)
 		else if (type == WIRE_HELLO)
 			on_hello(d, record);
 		else if (type == WIRE_PORT)
-			d->callbacks.port(d->callbacks.ctx, record);
+			on_port(d, record);
 		else if (type == WIRE_NEIGHBOR_NEEDED)
 			d->callbacks.needed(d->callbacks.ctx, record);
 		else if (type == WIRE_LIMITER_EPISODE)

@@ -41,6 +41,7 @@ struct dataplane_callbacks {
 	// Next hops, and what each VRF holds; true: tell its routes as well.
 	bool (*found)(void *ctx, uint16_t type, const void *record);
 	void (*ready)(void *ctx);
+	// It has this port, or something of it changed; first of all, those it has. May call dataplane_stranger().
 	void (*port)(void *ctx, const struct wire_port *port);
 	void (*needed)(void *ctx, const struct wire_needed *needed);
 	void (*vrf_stats)(void *ctx, const struct wire_vrf_stats *stats);
@@ -67,6 +68,8 @@ void dataplane_identity(struct dataplane *dataplane, const uint8_t store[16], ui
 
 // Why it is not connected to; dataplane_identity() ends that.
 void dataplane_hold(struct dataplane *dataplane, const char *message, const char *hint);
+// It is connected to, and what we have is not for it: nothing is sent any more until it or we are another.
+void dataplane_stranger(struct dataplane *dataplane, const char *message, const char *hint);
 // Our next configuration is to be taken whatever it had before and however much goes.
 void dataplane_force(struct dataplane *dataplane);
 // Whether it has taken our configuration, its sweep included, since we started.

@@ -17,6 +17,7 @@
 enum phase {
 	PHASE_OFF,
 	PHASE_GREETING,
+	PHASE_PORTS,         // it says which it has
 	PHASE_DUMP,          // reading back
 	PHASE_CONFIGURATION, // its sweep is open
 	PHASE_ROUTES,        // VRFs are swept as they become known
@@ -74,6 +75,7 @@ struct dataplane {
 	enum dataplane_state state; // what it is but for its silence
 	bool silent;
 	uint64_t heard, asked; // CLOCK_MONOTONIC ns: its last message; our question since then, 0 = none
+	uint32_t ports_left;   // PORTs to come in PHASE_PORTS
 	bool vrfs_asked;       // an answer to DUMP is to come
 	struct flight flight[WIRE_WINDOW];
 	unsigned int flight_first, flight_count;

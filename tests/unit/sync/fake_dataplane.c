@@ -342,6 +342,7 @@ static void greet(struct fake_dataplane *fake)
 {
 	struct wire_hello hello = {
 		.instance = fake->instance,
+		.ports = fake->ports,
 		.written = fake->written,
 		.unchanged = fake->unchanged,
 		.revision = fake->revision,
@@ -367,7 +368,7 @@ static void greet(struct fake_dataplane *fake)
 		struct wire_port port = {.port = i, .mtu = 1500, .up = !fake->port_down};
 		port.mac[0] = 2;
 		port.mac[5] = (uint8_t)i;
-		snprintf(port.name, sizeof(port.name), "port%u", i);
+		snprintf(port.name, sizeof(port.name), "%s", fake->port_name[i]);
 		fake_send(fake, WIRE_PORT, &port);
 	}
 }
@@ -560,6 +561,9 @@ void fake_start(struct fake_dataplane *fake, const char *path)
 {
 	snprintf(fake->path, sizeof(fake->path), "%s", path);
 	fake->ports = 3;
+	fake->port_name[0] = "wan0";
+	fake->port_name[1] = "wan1";
+	fake->port_name[2] = "core0";
 	fake->instance++;
 	assert_int_equal(wire_listen(path, getuid(), &fake->listener), 0);
 }

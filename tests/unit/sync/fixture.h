@@ -124,6 +124,7 @@ struct fake_dataplane {
 	int refuse_type;  // SETs of this type are refused with ENOSPC
 	bool port_down;
 	unsigned int ports;
+	const char *port_name[3];
 	bool wrong_acks;               // answers something that was not asked
 	bool silent;                   // answers nothing
 	int stats;                     // descriptor of the stats segment, 0 = none

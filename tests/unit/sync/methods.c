@@ -637,7 +637,7 @@ static void test_sessions_and_ports_are_events(void **state)
 	assert_string_equal(json_string_value(json_object_get(last, "was")), "established");
 	assert_string_equal(json_string_value(json_object_get(last, "link")), "primary");
 	speaker_says_session(4242, "idle"); // nobody's
-	const struct wire_port port = {.port = 1, .mtu = 1500, .mac = {2, 0, 0, 0, 0, 1}};
+	const struct wire_port port = {.port = 1, .mtu = 1500, .mac = {2, 0, 0, 0, 0, 1}, .name = "wan1"};
 	fake_send(&fake, WIRE_PORT, &port);
 	WAIT(json_array_size(events) == 7);
 	assert_event("port", "port", "wan1", "down");

@@ -128,7 +128,7 @@ static void test_a_tunnel_down_is_not_announced(void **state)
 
 static void test_a_port_takes_its_carriers_along(void **state)
 {
-	struct wire_port port = {.port = 0, .mtu = 1500, .mac = {2}, .name = "port0"};
+	struct wire_port port = {.port = 0, .mtu = 1500, .mac = {2}, .name = "wan0"};
 
 	assert_true(fake_bridge.carrier[interface("acme-01/private")]);
 	fake_send(&fake, WIRE_PORT, &port);
@@ -439,6 +439,32 @@ static void test_the_kernel_is_swept_after_the_data_plane_accepted(void **state)
 	settle();
 }
 
+// It was started from a node file with another order of ports: our numbers mean other cables there.
+static void test_ports_in_another_order(void **state)
+{
+	const char *first = fake.port_name[0];
+
+	fake.port_name[0] = fake.port_name[1];
+	fake.port_name[1] = first;
+	fake_hang_up(&fake);
+	WAIT(state_of() == DATAPLANE_REFUSED);
+	uint64_t written = fake.written, revision = fake.revision;
+	assert_string_equal(dataplane_status(running->dataplane)->error,
+		"port 0 of the running data plane is \"wan1\", in the node file it is \"wan0\": "
+		"nothing is sent to it");
+	configuration_edit(&configuration, "key: 7002", "key: 7003");
+	publish();
+	for (double until = running_now() + 0.3; running_now() < until;)
+		turn();
+	assert_int_equal(state_of(), DATAPLANE_REFUSED);
+	assert_int_equal(fake.written, written);
+	assert_int_equal(fake.revision, revision);
+	fake.port_name[1] = fake.port_name[0];
+	fake.port_name[0] = first;
+	fake_hang_up(&fake);
+	settle();
+}
+
 #define CORE 2u // number of the core port
 
 static bool asked_for_its_gateway(uint32_t id)
@@ -455,7 +481,7 @@ static void test_a_core_port_that_comes_late(void **state)
 {
 	const uint32_t tunnel = interface("vnet/acme-prod");
 	const struct wire_port core = {
-		.port = CORE, .mtu = 1500, .up = 1, .mac = {2, 0, 0, 0, 0, CORE}, .name = "core"};
+		.port = CORE, .mtu = 1500, .up = 1, .mac = {2, 0, 0, 0, 0, CORE}, .name = "core0"};
 
 	stop_sync();
 	fake_hang_up(&fake);
@@ -533,6 +559,7 @@ int main(void)
 		TEST(test_an_edge_that_the_model_does_not_have),
 		TEST(test_many_deletions_that_history_explains),
 		TEST(test_the_kernel_is_swept_after_the_data_plane_accepted),
+		TEST(test_ports_in_another_order),
 		TEST(test_a_core_port_that_comes_late),
 		TEST(test_lies_end_the_connection),
 		TEST(test_status_is_answered_by_a_dying_data_plane),

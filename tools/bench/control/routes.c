@@ -236,7 +236,7 @@ static void say(const void *record, uint16_t type, uint64_t seq)
 static void say_port(uint32_t port, bool up)
 {
 	struct wire_port record = {.port = port, .mtu = 9000, .up = up, .mac = {2}};
-	snprintf(record.name, sizeof(record.name), "port%u", port);
+	snprintf(record.name, sizeof(record.name), port < 4 ? "wan%u" : "core0", port);
 	say(&record, WIRE_PORT, 0);
 }
 
