@@ -25,7 +25,8 @@ struct finding *reader_complain(struct reader *reader, const char *rule, const s
 	snprintf(path, sizeof(path), "%s%s%.64s", reader->path,
 		reader->path[0] && field[0] ? ": " : "", field);
 	struct finding *finding = finding_add(reader->findings, rule, path, "", "%s", message);
-	if (reader->source)
+	// Looking for the line reads the file from its beginning: not for what nobody sees.
+	if (reader->source && reader->findings->more == 0)
 		finding_place(finding, reader->source, place);
 	return finding;
 }

@@ -289,3 +289,14 @@ def test_the_log_tells_of_sessions_and_changes(lab):
     wait_for(lambda: re.search(r"time=\S+Z level=info part=main msg=session peering=\S+/private link=primary state=established", lab.daemon.log()[len(before):]),
              20, "the session in the log")
     wait_for(lambda: lab.reaches_vnet(lab.acme), 20, "acme reaches its vNet")
+
+
+@pytest.mark.parametrize("item", ["{name: same}", "{name: a-%d, bandwith: 1gbps}", "{name: -%d}"])
+def test_a_file_full_of_faults_is_read_once(lab, tmp_path, item):
+    path = tmp_path / "faults.yaml"
+    path.write_text("version: 1\ncustomers:\n" + "".join("  - " + (item % i if "%d" in item else item) + "\n" for i in range(60000)))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    done = run(lab.program("control/culvertd"), "--check", path, check=False, timeout=120)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    assert done.returncode == 6 and "errors, the first 20 shown, nothing applied" in done.stderr
+    assert used < 4, f"{used:.1f} s of a processor"
