@@ -145,7 +145,8 @@
 //                     "rate": 412000000, "limited_rate": 0},
 //             "out": {the same},              // in, out: null when the link is not ours
 //             "peerings": [{"peering": "acme-ams-01/private", "session": "established", "since": 1789990010,
-//                           "detail": "", "local": "169.254.10.2", "remote": "169.254.10.1", "remote_asn": 65010,
+//                           "detail": "", "detail_since": null,   // last error, and when it was first seen
+//                           "local": "169.254.10.2", "remote": "169.254.10.1", "remote_asn": 65010,
 //                           "accepted": 37, "rejected": 1, "held": 0, "advertised": 2, "limit": 4000}]}],
 //  "tunnels": [{"vnet": "acme-prod", "state": "up", "reason": ""}]}  // up | down | unknown; of the vNets it is
 //                                            // connected to, those that have one from this edge
@@ -212,7 +213,7 @@
 // interface: "acme-ams-01/private" (peering), "vnet/acme-prod" (tunnel), "core0" (port), "core0/unclassified".
 #define API_DROPS "drops"
 
-// {"port"?} -> items, this edge's ports:
+// {"port"?} -> items, this edge's ports ("wan0" or "ams1/wan0" asks for one):
 // {"port": "wan0", "role": "customer" | "core", "device": "eth1", "kind": "packet" | "pci" | "vdev", "mac": "02:..",
 //  "mtu": 1500,            // in force: the largest IP packet that it carries without tags
 //  "state": "up" | "down" | "missing" | "unknown", "since": 1789990000, "rx_packets", "rx_bytes", "tx_packets", "tx_bytes",

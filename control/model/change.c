@@ -154,6 +154,7 @@ static int create(
 	unsigned int before = reader->findings->count;
 	struct place nowhere = {0};
 	uint64_t given = 0, named = 0;
+	bool nameable = true;
 
 	if (!object || fields_initial(&noun->fields, object)) {
 		object_unref(object);
@@ -163,7 +164,8 @@ static int create(
 	// A name that is given and key fields that say another are a mistake.
 	if (name) {
 		struct object *keys = object_new(noun);
-		if (keys && names_to_keys(reader, noun, name, keys, &named) == 0) {
+		nameable = keys && names_to_keys(reader, noun, name, keys, &named) == 0;
+		if (nameable) {
 			for (unsigned int i = 0; i < noun->fields.count; i++) {
 				const struct field *field = &noun->fields.item[i];
 				void *value = field_at(field, object), *key = field_at(field, keys);
@@ -181,8 +183,11 @@ static int create(
 		}
 		object_unref(keys);
 	}
-	fields_settle(reader, &noun->fields, map, object, given);
-	fields_require(reader, &noun->fields, map, object, given);
+	// Without a name it is not known what it has to have.
+	if (nameable) {
+		fields_settle(reader, &noun->fields, map, object, given);
+		fields_require(reader, &noun->fields, map, object, given);
+	}
 	if (reader->findings->count != before || reader->failed) {
 		object_unref(object);
 		return reader->failed ? -ENOMEM : 0;

@@ -339,6 +339,43 @@ static void value_read(struct reader *reader, const struct field *field, const s
 	}
 }
 
+// The name of what it is within, as given with it or as it is.
+static const char *outer_name(const struct fields *fields, const struct field *field,
+	const struct tree *map, void *object)
+{
+	const struct field *outer = field_find(fields, field->within);
+
+	for (const struct tree *member = map->child; member; member = member->next) {
+		if (!strcmp(member->key, field->within) && member->type == TREE_SCALAR)
+			return member->text;
+	}
+	return *(const char **)field_at(outer, object);
+}
+
+// A port of edge ams1 may be called by its full name too, "ams1/wan0", where the edge is known to be that one. False:
+// it is another's, and that has been said.
+static bool within_read(struct reader *reader, const struct fields *fields,
+	const struct field *field, const struct tree *member, const struct tree *map, void *object,
+	struct tree *inner)
+{
+	const char *slash =
+		field->within && member->type == TREE_SCALAR ? strchr(member->text, '/') : NULL;
+	const char *outer = slash ? outer_name(fields, field, map, object) : NULL;
+	char error[FIELD_ERROR_MAX];
+
+	*inner = *member;
+	if (!outer)
+		return true;
+	if (strlen(outer) == (size_t)(slash - member->text) &&
+		!strncmp(outer, member->text, strlen(outer))) {
+		inner->text += slash - member->text + 1;
+		return true;
+	}
+	snprintf(error, sizeof(error), "is not of %s \"%.80s\"", field->within, outer);
+	reader_wrong_value(reader, field, member, error);
+	return false;
+}
+
 void fields_read(struct reader *reader, const struct fields *fields, const struct tree *map,
 	void *object, const void *old, const struct noun *noun, uint64_t *given)
 {
@@ -372,7 +409,10 @@ void fields_read(struct reader *reader, const struct fields *fields, const struc
 				reader, field, member, "is what the system says, not to be set");
 			continue;
 		}
-		value_read(reader, field, member, value, old ? field_at(field, old) : NULL);
+		struct tree inner;
+		if (!within_read(reader, fields, field, member, map, object, &inner))
+			continue;
+		value_read(reader, field, &inner, value, old ? field_at(field, old) : NULL);
 	}
 }
 

@@ -27,6 +27,7 @@ struct speaker_state {
 		[16]; // "established", "connect", "active", "idle", "down", ..; "static" without BGP
 	char detail
 		[128];   // last error as the speaker tells it, or why it refuses the session, or ""
+	uint64_t detail_since; // CLOCK_REALTIME seconds of when it was first seen, 0 = there is none
 	uint64_t since;  // CLOCK_REALTIME seconds of the last change
 	uint64_t moment; // CLOCK_MONOTONIC ms of the same: another one is another session
 	uint32_t imported, filtered, exported;

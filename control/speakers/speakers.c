@@ -89,6 +89,10 @@ void speaker_report(struct served_session *session, const struct speaker_state *
 		shown.since = session->state.since;
 		shown.moment = session->state.moment;
 	}
+	if (strcmp(shown.detail, session->state.detail) == 0)
+		shown.detail_since = session->state.detail_since;
+	else
+		shown.detail_since = shown.detail[0] != '\0' ? (uint64_t)time(NULL) : 0;
 	if (shown.moment == 0) {
 		shown.since = (uint64_t)time(NULL);
 		shown.moment = clock_ns() / 1000000;

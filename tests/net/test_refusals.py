@@ -99,6 +99,16 @@ def test_unknown_object_and_usage(lab):
     assert run(lab.program("tools/culvertctl/culvertctl"), "-s", "/nonexistent.sock", "status", check=False).returncode == 4
 
 
+def test_a_port_goes_by_both_of_its_names(lab):
+    full = [p["full_name"] for p in lab.json("port", "list")["items"] if p["status"]]
+    assert full
+    for name in [*full, *(f.split("/")[1] for f in full)]:
+        assert lab.ctl("drops", "--port", name, check=False).returncode == 0, name
+    for name, word in (("ams9/wan0", 'is not one of edge "ams1-edge1"'), ("wan9", 'no port named "wan9"')):
+        done = lab.ctl("drops", "--port", name, check=False)
+        assert (done.returncode, word in done.stderr) == (3, True), done.stderr
+
+
 def test_a_second_controller_is_refused(lab):
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
         s.settimeout(5)

@@ -81,14 +81,25 @@ static int part_change(const char *op, const char *circuit, const struct part *p
 	const char *text, json_t **change, struct api_error *error)
 {
 	size_t first = strcspn(text, ",");
-	char name[160], *wrong;
-	json_t *fields = parse_pairs(text[first] == ',' ? text + first + 1 : "", &wrong);
+	char name[160], *copy = strdup(text + first), *save = NULL;
+	json_t *fields = json_object();
+	int ret = 0;
 
-	if (fields == NULL) {
-		api_fail(error, API_USAGE, "culvertctl circuit create --help",
-			"--%s: \"%s\" is not FIELD=VALUE", part->flag, wrong);
-		free(wrong);
-		return -EINVAL;
+	for (char *word = strtok_r(copy, ",", &save); word != NULL && ret == 0;
+		word = strtok_r(NULL, ",", &save)) {
+		char *equals = strchr(word, '=');
+		if (equals == NULL) {
+			ret = api_fail(error, API_USAGE, "culvertctl circuit create --help",
+				"--%s: \"%s\" is not FIELD=VALUE", part->flag, word);
+			break;
+		}
+		*equals = '\0';
+		ret = set_pair(fields, part->noun, word, equals + 1, error);
+	}
+	free(copy);
+	if (ret < 0) {
+		json_decref(fields);
+		return ret;
 	}
 	snprintf(name, sizeof(name), "%s/%.*s", circuit, (int)first, text);
 	*change = change_json(op, part->noun, name, fields);
@@ -222,6 +233,9 @@ int run_batch(struct context *context)
 			json_array_append_new(lines, json_integer(number));
 	}
 	free(line);
+	if (ret == 0 && ferror(file))
+		ret = api_fail(
+			&error, API_NOT_FOUND, NULL, "cannot read %s: %s", path, strerror(errno));
 	if (file != stdin)
 		fclose(file);
 	if (ret < 0 || json_array_size(changes) == 0) {

@@ -142,12 +142,12 @@ static void print_trouble(const json_t *circuit, const char *separator)
 
 static void print_summary(const json_t *items)
 {
-	static const char *const states[] = {"degraded", "down", "disabled"};
+	static const char *const states[] = {"partial", "degraded", "down", "disabled", "unknown"};
 	const json_t *circuit, *first = NULL;
 	size_t count = json_array_size(items), limited = 0, named = 0, i;
 
 	printf("%zu circuit%s", count, count == 1 ? "" : "s");
-	for (size_t state = 0; state < 3; state++) {
+	for (size_t state = 0; state < sizeof(states) / sizeof(states[0]); state++) {
 		size_t matching = 0;
 
 		json_array_foreach ((json_t *)items, i, circuit)
@@ -202,6 +202,18 @@ int run_circuit_list(struct context *context)
 
 // --- show ----------------------------------------------------------------------------------------------
 
+// A speaker keeps its last error until there is another one: how long ago it was first seen tells what it is worth.
+static void print_detail(const json_t *peering)
+{
+	int64_t since = get_number(peering, "detail_since");
+	char age[TEXT_MAX];
+
+	printf("    last error: %s", get_text(peering, "detail"));
+	if (since != 0)
+		printf(" (first seen %s ago)", age_text(since, age));
+	putchar('\n');
+}
+
 static void print_peerings(const struct context *context, const json_t *link)
 {
 	const json_t *peering;
@@ -217,7 +229,7 @@ static void print_peerings(const struct context *context, const json_t *link)
 			get_text(peering, "remote"), get_number(peering, "remote_asn"),
 			get_text(peering, "local"));
 		if (*get_text(peering, "detail") != '\0')
-			printf("    last error: %s\n", get_text(peering, "detail"));
+			print_detail(peering);
 		printf("    routes: %" PRId64 " of %" PRId64 " accepted, %" PRId64
 		       " rejected, %" PRId64 " held, %" PRId64 " advertised\n",
 			get_number(peering, "accepted"), get_number(peering, "limit"),

@@ -91,8 +91,10 @@ const struct command *command_find(const char *noun, const char *verb);
 bool noun_exists(const char *noun);
 const char *local_text(const struct context *context, const char *name); // NULL = not given
 bool local_switch(const struct context *context, const char *name);
-// "a=b,c=d" into an object of strings. NULL: a word has no "=", which *wrong then is, for free().
-struct json_t *parse_pairs(const char *value, char **wrong);
+
+// One field of a noun, its value as after the option of that name: a secret is read from the file it names.
+int set_pair(struct json_t *fields, const char *noun, const char *name, const char *value,
+	struct api_error *error);
 
 // ask.c
 struct api_client *client_of(

@@ -210,7 +210,7 @@ const struct command commands[] = {
 		.flags = {
 			{TEXT("circuit", "NAME"), .help = "only of this circuit", .complete = "circuit"},
 			{TEXT("vnet", "NAME"), .help = "only of this vNet", .complete = "vnet"},
-			{TEXT("port", "NAME"), .help = "only of this port of this edge"}}},
+			{TEXT("port", "NAME"), .help = "only of this port of this edge", .complete = "port"}}},
 
 	{.noun = "batch", .argument = "FILE", .complete = "file",
 		.help = "create, set, ensure and delete, a command a line, in one revision; - is standard input",

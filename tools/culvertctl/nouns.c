@@ -208,6 +208,8 @@ int run_write(struct context *context)
 
 // --- ports: configuration and what they are doing --------------------------------------------------------
 
+static const char without_device[] = "not in the node file's ports: add it there and restart both";
+
 // Puts each port's live part under "status", and beside the items what of it is not known; ports of other edges have none.
 static int add_status(struct context *context, json_t *result, json_t *items)
 {
@@ -224,8 +226,10 @@ static int add_status(struct context *context, json_t *result, json_t *items)
 	json_object_set(result, "unknown", json_object_get(live, "unknown"));
 	json_array_foreach (items, i, item) {
 		json_object_set_new(item, "status", json_null());
-		if (strcmp(get_text(item, "edge"), edge) != 0)
+		if (live == NULL || strcmp(get_text(item, "edge"), edge) != 0)
 			continue;
+		json_object_set_new(item, "status",
+			json_pack("{s:s, s:s}", "state", "missing", "reason", without_device));
 		json_array_foreach (json_object_get(live, "items"), j, status_item)
 			if (strcmp(get_text(status_item, "port"), get_text(item, "name")) == 0)
 				json_object_set(item, "status", status_item);
@@ -251,24 +255,29 @@ static void port_row(struct context *context, struct table *table, const json_t 
 		{0},
 	};
 	static const struct column live[] = {
-		{"RX", "rx_bytes", SHOW_NUMBER},
-		{"TX", "tx_bytes", SHOW_NUMBER},
+		{"RX BYTES", "rx_bytes", SHOW_NUMBER},
+		{"TX BYTES", "tx_bytes", SHOW_NUMBER},
 		{"MISSED", "rx_missed", SHOW_NUMBER},
 		{"UNCLASSIFIED", "unclassified", SHOW_NUMBER},
 		{0},
 	};
 	const json_t *status = json_object_get(port, "status");
+	const char *reason = get_text(status, "reason");
+	char state[TEXT_MAX];
 
+	snprintf(state, sizeof(state), "%s%s%s",
+		json_is_object(status) ? get_text(status, "state") : "unknown",
+		*reason != '\0' ? ": " : "", reason);
 	table_row(table, config, port);
 	table_row(table, device, status);
-	table_state(table, json_is_object(status) ? get_text(status, "state") : "unknown");
+	table_state(table, state);
 	table_row(table, live, status);
 }
 
 int run_port_list(struct context *context)
 {
-	static const char *const titles[] = {"PORT", "FACES", "ADDRESS", "MTU", "DEVICE",
-		"KIND", ">CARRIES", "STATE", ">RX", ">TX", ">MISSED", ">UNCLASSIFIED", NULL};
+	static const char *const titles[] = {"PORT", "FACES", "ADDRESS", "MTU", "DEVICE", "KIND",
+		">CARRIES", "STATE", ">RX BYTES", ">TX BYTES", ">MISSED", ">UNCLASSIFIED", NULL};
 	json_t *result, *item, *items;
 	struct table *table;
 	int status;

@@ -242,17 +242,21 @@ static int set_flag(struct context *context, const struct flag *flag, const char
 // A secret's text never stands on a command line: the value is the path of a file that holds it, "-" is stdin.
 static int read_secret(const char *path, json_t **value, struct api_error *error)
 {
+	static const char hint[] = "the value is the path of a file, \"-\" is standard input";
 	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
 	char text[SECRET_MAX];
 	size_t length;
 
 	if (file == NULL)
-		return api_fail(error, API_USAGE,
-			"the value is the path of a file, \"-\" is standard input",
-			"cannot read %s: %s", path, strerror(errno));
+		return api_fail(
+			error, API_NOT_FOUND, hint, "cannot read %s: %s", path, strerror(errno));
 	length = fread(text, 1, sizeof(text) - 1, file);
+	int failed = ferror(file) ? errno : 0;
 	if (file != stdin)
 		fclose(file);
+	if (failed != 0)
+		return api_fail(
+			error, API_NOT_FOUND, hint, "cannot read %s: %s", path, strerror(failed));
 	while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
 		length--;
 	text[length] = '\0';
@@ -263,42 +267,32 @@ static int read_secret(const char *path, json_t **value, struct api_error *error
 	return 0;
 }
 
-json_t *parse_pairs(const char *value, char **wrong)
-{
-	char *copy = strdup(value), *save = NULL;
-	json_t *object = json_object();
-
-	*wrong = NULL;
-	for (char *word = strtok_r(copy, ",", &save); word != NULL && *wrong == NULL;
-		word = strtok_r(NULL, ",", &save)) {
-		char *equals = strchr(word, '=');
-
-		if (equals == NULL) {
-			*wrong = strdup(word);
-			break;
-		}
-		*equals = '\0';
-		json_object_set_new(object, word, json_string(equals + 1));
-	}
-	free(copy);
-	if (*wrong == NULL)
-		return object;
-	json_decref(object);
-	return NULL;
-}
-
 // "edge=ams1,gateway=192.0.2.40,key=7001"
 static int parse_struct(
 	const struct noun_field *field, const char *value, json_t **object, struct api_error *error)
 {
-	char *wrong;
+	char *copy = strdup(value), *save = NULL;
+	int ret = 0;
 
-	*object = parse_pairs(value, &wrong);
-	free(wrong);
-	if (*object == NULL)
-		return api_fail(error, API_USAGE, "separate several by repeating the option",
-			"--%s needs name=value pairs of: %s", field->name, field->elements);
-	return 0;
+	*object = json_object();
+	for (char *word = strtok_r(copy, ",", &save); word != NULL && ret == 0;
+		word = strtok_r(NULL, ",", &save)) {
+		char *equals = strchr(word, '=');
+
+		if (equals == NULL) {
+			ret = api_fail(error, API_USAGE, "separate several by repeating the option",
+				"--%s needs name=value pairs of: %s", field->name, field->elements);
+			break;
+		}
+		*equals = '\0';
+		json_object_set_new(*object, word, json_string(equals + 1));
+	}
+	free(copy);
+	if (ret < 0) {
+		json_decref(*object);
+		*object = NULL;
+	}
+	return ret;
 }
 
 static void add_elements(json_t *list, const char *value)
@@ -342,8 +336,8 @@ static int edit_field(struct context *context, const struct noun_field *field, c
 	return ret;
 }
 
-static int set_field(struct context *context, const struct noun_field *field, const char *value,
-	struct api_error *error)
+static int set_field(
+	json_t *fields, const struct noun_field *field, const char *value, struct api_error *error)
 {
 	json_t *json = NULL, *list;
 	int ret = 0;
@@ -353,7 +347,7 @@ static int set_field(struct context *context, const struct noun_field *field, co
 	} else if (strcmp(field->kind, "list") != 0) {
 		json = json_string(value);
 	} else {
-		list = json_object_get(context->fields, field->name);
+		list = json_object_get(fields, field->name);
 		if (json_is_object(list))
 			return api_fail(error, API_USAGE, NULL,
 				"--%s gives the whole list, --add-%s a part of it: one of the two",
@@ -370,10 +364,23 @@ static int set_field(struct context *context, const struct noun_field *field, co
 		}
 	}
 	if (ret == 0)
-		json_object_set_new(context->fields, field->name, json);
+		json_object_set_new(fields, field->name, json);
 	else
 		json_decref(json);
 	return ret;
+}
+
+int set_pair(json_t *fields, const char *noun, const char *name, const char *value,
+	struct api_error *error)
+{
+	const struct noun_field *field = noun_fields_of(noun);
+
+	while (field != NULL && field->name != NULL && strcmp(field->name, name) != 0)
+		field++;
+	if (field != NULL && field->name != NULL)
+		return set_field(fields, field, value, error);
+	json_object_set_new(fields, name, json_string(value)); // the daemon says what there is
+	return 0;
 }
 
 static int unset_field(struct context *context, const char *name, struct api_error *error)
@@ -458,7 +465,7 @@ static int take_flag(struct context *context, struct cursor *cursor, struct api_
 	if (field != NULL && how != NULL)
 		return edit_field(context, field, how, value, error);
 	if (field != NULL)
-		return set_field(context, field, value, error);
+		return set_field(context->fields, field, value, error);
 	if (flag->type == FLAG_TEXT && check_value(flag, value, error) < 0)
 		return -EINVAL;
 	if (flag_find(global_flags, 32, name) == flag)

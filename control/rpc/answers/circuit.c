@@ -69,6 +69,9 @@ static json_t *session_json(
 		(int)(all.refused + (heard ? realised->session.filtered : 0)), "held",
 		(int)all.held, "advertised", (int)(heard ? realised->session.exported : 0), "limit",
 		(int)status.limit[0]);
+	json_object_set_new(json, "detail_since",
+		json_known(heard && realised->session.detail_since != 0,
+			heard ? realised->session.detail_since : 0));
 	json_object_set_new(json, "since",
 		json_known(heard && realised->session.since != 0,
 			heard ? realised->session.since : 0));

@@ -365,14 +365,26 @@ void method_neighbor_list(struct rpc_call *call)
 
 // --- drops ---------------------------------------------------------------------------------------------
 
-static bool no_such_port(struct rpc_call *call, const char *name)
+// Index of the port in the node file by its name, "wan0", or its full one, "ams1/wan0". -1: the call has been answered.
+static int port_named(struct rpc_call *call, const char *name)
 {
+	const struct sync *sync = call->ctx;
+	const char *slash = strchr(name, '/'), *edge = sync->node->edge;
+	bool ours = slash == NULL || (strlen(edge) == (size_t)(slash - name) &&
+					     strncmp(name, edge, (size_t)(slash - name)) == 0);
+	int index = ours ? node_port_index(sync->node, slash != NULL ? slash + 1 : name) : -1;
 	struct api_error error;
 
-	api_fail(&error, API_NOT_FOUND, "culvertctl port list",
-		"no port named \"%s\" on this machine", name);
+	if (index >= 0)
+		return index;
+	if (ours)
+		api_fail(&error, API_NOT_FOUND, "culvertctl port list",
+			"no port named \"%.100s\" on this machine", name);
+	else
+		api_fail(&error, API_NOT_FOUND, "ask there, or: culvertctl port list",
+			"port \"%.100s\" is not one of edge \"%s\", which this is", name, edge);
 	rpc_fail(call, &error);
-	return false;
+	return -1;
 }
 
 struct drop_list {
@@ -427,7 +439,6 @@ struct drops_selection {
 static bool drops_start(struct drops_selection *s, struct rpc_call *call)
 {
 	static const char *const names[] = {"circuit", "vnet", "port", NULL};
-	const struct sync *sync = call->ctx;
 	const char *given;
 
 	*s = (struct drops_selection){.kind = DROPS_ALL};
@@ -441,8 +452,8 @@ static bool drops_start(struct drops_selection *s, struct rpc_call *call)
 		return find_object(call, s->kind == DROPS_VNET ? NOUN_VNET : NOUN_CIRCUIT, s->name);
 	if (s->kind == DROPS_ALL)
 		return true;
-	s->port = node_port_index(sync->node, s->name);
-	return s->port >= 0 || no_such_port(call, s->name);
+	s->port = port_named(call, s->name);
+	return s->port >= 0;
 }
 
 static bool drops_of(const struct drops_selection *s, const struct sync *sync,
@@ -601,14 +612,13 @@ void method_port_status(struct rpc_call *call)
 	if (sync == NULL)
 		return;
 	const char *only = rpc_string(call, "port");
-	if (only != NULL && node_port(sync->node, only) == NULL) {
-		no_such_port(call, only);
+	int wanted = only != NULL ? port_named(call, only) : -1;
+	if (only != NULL && wanted < 0)
 		return;
-	}
 	sum_up_ports(sync, &sum);
 	json_t *items = json_array();
 	for (unsigned int i = 0; i < sync->node->ports.count && i < PORTS_MAX; i++)
-		if (only == NULL || strcmp(sync->node->ports.item[i].name, only) == 0)
+		if (only == NULL || wanted == (int)i)
 			json_array_append_new(items, port_json(&sum, i));
 	rpc_reply(call, with_unknown(sync, true, json_pack("{s:o, s:n}", "items", items, "next")));
 }

@@ -29,6 +29,8 @@
 
 static json_t *answers; // method -> result
 
+static const char *const times[] = {"since", "detail_since"};
+
 // "since" members are ages in the file, so that the tables stay the same.
 static void make_times(json_t *value)
 {
@@ -37,10 +39,12 @@ static void make_times(json_t *value)
 	size_t i;
 
 	if (json_is_object(value)) {
-		json_t *since = json_object_get(value, "since");
-
-		if (json_is_integer(since))
-			json_integer_set(since, (json_int_t)time(NULL) - json_integer_value(since));
+		for (i = 0; i < 2; i++) {
+			json_t *since = json_object_get(value, times[i]);
+			if (json_is_integer(since))
+				json_integer_set(
+					since, (json_int_t)time(NULL) - json_integer_value(since));
+		}
 		json_object_foreach (value, key, member)
 			make_times(member);
 	}
@@ -58,9 +62,10 @@ static unsigned int clear_times(json_t *value)
 	size_t i;
 
 	if (json_is_object(value)) {
-		json_t *since = json_object_get(value, "since");
-
-		if (json_is_integer(since)) {
+		for (i = 0; i < 2; i++) {
+			json_t *since = json_object_get(value, times[i]);
+			if (!json_is_integer(since))
+				continue;
 			json_integer_set(since, 0);
 			count++;
 		}
