@@ -49,6 +49,7 @@ def test_the_first_day(lab):
     for w in makes:
         done = lab.ctl(*w, check=False)
         assert done.returncode == 0, f"culvertctl {' '.join(w)}: {done.stderr}"
+        assert "held" not in done.stderr, f"culvertctl {' '.join(w)}: {done.stderr}"
     wait_for(lab.synced, 20, "all is told")
     wait_for(lambda: [s["session"] for s in lab.json("peering", "status")["items"]] == ["established"], 20, "the customer's session")
     wait_for(lambda: lab.reaches_vnet(lab.acme), 10, "traffic to the vNet and back")

@@ -157,6 +157,7 @@ def test_a_peering_is_disabled(edge, undisturbed):
     wait_for(lambda: not edge.installed(c, "10.1.0.0/16"), 10, "routes out")
     wait_for(lambda: "Established" not in edge.birdc(c.bird, "show", "protocols"), 10, "session down")
     wait_for(lambda: gone(edge, c), 5, "no traffic")
+    wait_for(lambda: edge.circuit_status(c)["state"] == "disabled", 5, "the circuit says why")
     edge.ctl("peering", "set", f"{c.circuit}/private", "--enabled", "true")
     wait_for(lambda: reached(edge, c), 20, "enabled again")
 

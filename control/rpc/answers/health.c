@@ -81,14 +81,17 @@ static const char *holding(const struct sync *sync, const struct peering *peerin
 static enum link_state sessions_state(const struct sync *sync, const struct model *model,
 	const struct link *link, char *reason, size_t size)
 {
-	unsigned int enabled = 0, up = 0, full = 0;
+	unsigned int peerings = 0, enabled = 0, up = 0, full = 0;
 	const struct object *child;
 	char name[OBJECT_NAME_MAX + 16], held[256] = "";
 
 	MODEL_CHILDREN(model, NOUN_PEERING, link->circuit, child)
 	{
 		const struct peering *peering = (const struct peering *)child;
-		if (peering_subnet(peering, link) == NULL || !peering->enabled)
+		if (peering_subnet(peering, link) == NULL)
+			continue;
+		peerings++;
+		if (!peering->enabled)
 			continue;
 		enabled++;
 		const char *excess = holding(sync, peering);
@@ -108,8 +111,10 @@ static enum link_state sessions_state(const struct sync *sync, const struct mode
 	}
 	if (full > 0 && up == enabled)
 		snprintf(reason, size, "%s", held);
-	if (enabled == 0)
-		snprintf(reason, size, "no peering is enabled");
+	if (enabled == 0) {
+		snprintf(reason, size, peerings > 0 ? "no peering is enabled" : "no peering");
+		return peerings > 0 ? STATE_DISABLED : STATE_DOWN;
+	}
 	return up == 0 ? STATE_DOWN : up < enabled || full > 0 ? STATE_DEGRADED : STATE_UP;
 }
 
@@ -173,9 +178,9 @@ static enum link_state sum_up(const unsigned int count[STATE_PARTIAL + 1], unsig
 		return STATE_PARTIAL;
 	if (alive > 0)
 		return STATE_DEGRADED;
-	if (links > 0 && count[STATE_DISABLED] == links)
-		return STATE_DISABLED;
-	return links > 0 && count[STATE_UNKNOWN] == links ? STATE_UNKNOWN : STATE_DOWN;
+	if (links == 0 || count[STATE_DISABLED] + count[STATE_UNKNOWN] < links)
+		return STATE_DOWN;
+	return count[STATE_DISABLED] > 0 ? STATE_DISABLED : STATE_UNKNOWN;
 }
 
 static void look_at_circuit(

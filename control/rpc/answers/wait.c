@@ -6,6 +6,7 @@
 #include "control/rpc/answers/answers.h"
 
 #include "control/base/clock.h"
+#include "control/publication.h"
 #include "control/status/status.h"
 
 #include <event2/event.h>
@@ -68,12 +69,18 @@ static void answer(struct wait *wait)
 	free(wait);
 }
 
+// Held back with this revision too: it may be the one that ends it.
+static bool is_held(const struct sync *sync, uint64_t revision)
+{
+	return !sync->hold.open && domains_publication(sync->domains)->revision >= revision;
+}
+
 // Nobody who could take it: waiting would tell nothing.
-static bool is_hopeless(const struct sync *sync)
+static bool is_hopeless(const struct sync *sync, uint64_t revision)
 {
 	enum dataplane_state state = dataplane_status(sync->dataplane)->state;
-	return state == DATAPLANE_DOWN || state == DATAPLANE_REFUSED || state == DATAPLANE_HELD ||
-	       state == DATAPLANE_SILENT;
+	return state == DATAPLANE_DOWN || state == DATAPLANE_REFUSED || state == DATAPLANE_SILENT ||
+	       (state == DATAPLANE_HELD && is_held(sync, revision));
 }
 
 static void look(evutil_socket_t fd, short events, void *arg)
@@ -82,8 +89,8 @@ static void look(evutil_socket_t fd, short events, void *arg)
 	struct sync *sync = wait->call->ctx;
 	const struct timeval soon = {0, LOOK_MS * 1000};
 
-	if ((is_told(sync, wait->revision) && !is_refused(sync)) || is_hopeless(sync) ||
-		clock_ns() >= wait->until)
+	if ((is_told(sync, wait->revision) && !is_refused(sync)) ||
+		is_hopeless(sync, wait->revision) || clock_ns() >= wait->until)
 		answer(wait);
 	else
 		event_add(wait->look, &soon);
