@@ -189,6 +189,8 @@ static void written(struct host_domain *domain, const struct host_route_key *key
 	if (taken->at == 0 || !same_key(&taken->key, key))
 		return;
 	taken->at = 0;
+	if (port == taken->port)
+		return; // it was the daemon's own, of which nothing had been heard yet
 	ip_prefix_format(&key->prefix, prefix);
 	repair_done(domain->space, "route", prefix, "of the routing daemon removed");
 }
@@ -199,7 +201,7 @@ static void removed(struct host_domain *domain, const struct host_route_key *key
 
 	if (port == 0 || port == space->writer || domain->taken.at != 0)
 		return;
-	domain->taken = (struct taken){.at = clock_ns(), .key = *key};
+	domain->taken = (struct taken){.at = clock_ns(), .key = *key, .port = port};
 	space->taken = true;
 }
 
@@ -316,7 +318,8 @@ void reconcile_drop_jobs(struct mirror *mirror, enum job_kind kind)
 	resume(mirror);
 }
 
-static bool uses(struct mirror *mirror, const struct mirror_job *job, const struct host_route *route)
+static bool uses(
+	struct mirror *mirror, const struct mirror_job *job, const struct host_route *route)
 {
 	return hops_uses(&mirror->space->bridge->hops, route->hops, job->ifindex);
 }

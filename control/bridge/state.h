@@ -41,22 +41,22 @@ struct space {
 	LIST_ENTRY(space) entry;
 	char *name; // in /run/netns
 	int fd;
-	bool shared;           // by all customer domains
-	bool found;            // was there without our mark: used, nothing in it is swept
-	bool mark_old;         // its mark is to be written
-	int mark_error;        // of the last attempt to
-	bool retry;            // of what waits in `held`, this second
-	bool doubted;          // its settings are to be looked at
-	bool name_taken;       // it cannot be bound
-	bool lost;             // its name is another namespace's: it is left to end with its domains
+	bool shared;     // by all customer domains
+	bool found;      // was there without our mark: used, nothing in it is swept
+	bool mark_old;   // its mark is to be written
+	int mark_error;  // of the last attempt to
+	bool retry;      // of what waits in `held`, this second
+	bool doubted;    // its settings are to be looked at
+	bool name_taken; // it cannot be bound
+	bool lost;       // its name is another namespace's: it is left to end with its domains
 	struct held_list held; // our routes and rules
 	uint32_t domain_count, interface_count;
 	struct netlink command; // for requests answered at once
 	int packets;            // socket for announcements (presence.c), -1 = none
 	struct mirror *mirror;
 	struct space_sweep *sweep; // sweep.c: what is being removed, NULL = nothing
-	struct idmap links;  // ifindex -> struct host_link
-	struct idmap tables; // kernel table -> struct host_domain
+	struct idmap links;        // ifindex -> struct host_link
+	struct idmap tables;       // kernel table -> struct host_domain
 	TAILQ_HEAD(domain_list, host_domain) domains;
 	uint32_t writer; // netlink port of the routing daemon, 0 = not heard of
 	bool taken;      // from one of its domains at least (reconcile.c)
@@ -67,8 +67,8 @@ struct host_link {
 	uint32_t ifindex;
 	uint32_t id; // of the interface, 0 when not ours; known before it is declared
 	bool running;
-	bool seen;                        // heard of by an event since the links' dump began
-	bool missed;                      // a route over it was left out or taken away while it was down
+	bool seen;   // heard of by an event since the links' dump began
+	bool missed; // a route over it was left out or taken away while it was down
 	struct host_interface *interface; // NULL when not ours, or not declared yet
 };
 
@@ -82,9 +82,10 @@ struct host_domain {
 	uint32_t table; // kernel table of its learned routes
 	enum domain_sync sync;
 	struct routes routes;
-	struct taken { // of the routing daemon's, by somebody else
-		uint64_t at;    // clock_ns of the first, 0 = nothing
-		unsigned int asked; // times that the daemon was asked to put them in again
+	struct taken {                     // of the routing daemon's, by somebody else
+		uint64_t at;               // clock_ns of the first, 0 = nothing
+		unsigned int asked;        // times that the daemon was asked to put them in again
+		uint32_t port;             // netlink port of who took it
 		struct host_route_key key; // of the first
 	} taken;
 	LIST_HEAD(, host_interface) interfaces;
@@ -113,7 +114,8 @@ struct host_interface {
 	bool suspect; // in the list of those to be looked at (repair.c), for its carrier or as a whole
 	bool carrier_due, doubt;
 	bool renew_due, say_due; // its neighbors are to be resolved anew; its addresses announced
-	uint64_t lacks6; // second in which routes of its IPv6 addresses were seen to lack, 0 = none do
+	uint64_t
+		lacks6; // second in which routes of its IPv6 addresses were seen to lack, 0 = none do
 	uint32_t looked; // round that looked at it last
 	TAILQ_ENTRY(host_interface) suspects;
 	LIST_HEAD(neighbor_list, host_neighbor) neighbors;
@@ -142,9 +144,9 @@ struct bridge {
 	bool round_devices; // devices are still to be looked at this second
 	uint32_t round_cursor, looking, looks_left;
 	unsigned int lines;            // of the log about repairs, this second
-	bool neighbors_full; // the last neighbor was refused for want of room
+	bool neighbors_full;           // the last neighbor was refused for want of room
 	bool managed_refused;          // this kernel has no managed neighbors
-	struct sweeping *sweeping; // sweep.c, NULL = no sweep is under way
+	struct sweeping *sweeping;     // sweep.c, NULL = no sweep is under way
 	struct event_buffers *buffers; // for reading netlink events, shared by all mirrors
 };
 
@@ -158,12 +160,13 @@ void neighbors_unseen(struct space *space); // before a dump
 void neighbors_seen(struct space *space);   // after it
 void neighbors_down(struct host_interface *interface);
 void neighbors_retry(struct bridge *bridge, struct host_interface *interface);
-void neighbors_renew(struct host_interface *interface); // none of what it remembers may be so any more
+void neighbors_renew(
+	struct host_interface *interface); // none of what it remembers may be so any more
 void neighbors_free(struct host_interface *interface);
 
 // sweep.c
 void sweep_forget_space(struct space *space); // it goes
-void sweep_end(struct bridge *bridge);         // it is given up
+void sweep_end(struct bridge *bridge);        // it is given up
 
 // install.c
 int install_first(struct space *space); // what a namespace has before its domains

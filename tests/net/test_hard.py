@@ -54,7 +54,7 @@ def birds(lab):
 
 # ---- signals
 
-HARMLESS = ["HUP", "PIPE", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO", "PWR", "STKFLT", "TSTP", "TTIN", "TTOU", "RTMIN", "RTMAX"]
+HARMLESS = ["HUP", "PIPE", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO", "PWR", "STKFLT", "TSTP", "TTIN", "TTOU", "XCPU", "XFSZ", "TRAP", "RTMIN", "RTMAX"]
 
 
 @pytest.mark.parametrize("name", HARMLESS)
