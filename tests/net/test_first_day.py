@@ -10,11 +10,12 @@ from edge import EdgeLab, ROOT
 from lab import leftovers, run, wait_for
 
 from conftest import PREFIX
+from test_kills import speaker_pids
 
 
-def commands():
+def commands(title):
     with open(os.path.join(ROOT, "docs", "operations.md")) as f:
-        section = f.read().split("## The first day\n")[1].split("\n## ")[0]
+        section = f.read().split(f"## {title}\n")[1].split("\n## ")[0]
     return [shlex.split(line)[1:] for line in section.split("\n") if line.startswith("    culvertctl ")]
 
 
@@ -42,7 +43,7 @@ def lab(build):
 
 
 def test_the_first_day(lab):
-    words = commands()
+    words = commands("The first day")
     makes = [w for w in words if w[1] in ("create", "set")]
     assert len(makes) >= 7 and len(words) > len(makes)
     assert lab.status()["dataplane"]["state"] == "held"
@@ -58,3 +59,18 @@ def test_the_first_day(lab):
             done = lab.ctl(*w, check=False)
             assert done.returncode == 0 and done.stdout, f"culvertctl {' '.join(w)}: {done.stderr}"
     assert "degraded: no secondary" in lab.ctl("circuit", "show", lab.acme.circuit).stdout
+
+
+def ours(lab):
+    listed = [line.split()[0] for line in run("ip", "netns", "list").stdout.splitlines()]
+    return [n for n in listed if n.startswith(lab.kernel_prefix + "-")] + speaker_pids(lab)
+
+
+def test_and_the_last_day(lab):
+    words = commands("Stop everything, and out of service")
+    assert len(words) >= 7 and len(ours(lab)) >= 3
+    for w in words:
+        done = lab.ctl(*w, check=False)
+        assert done.returncode == 0, f"culvertctl {' '.join(w)}: {done.stderr}"
+    assert "ams1" not in lab.ctl("config", "show").stdout
+    wait_for(lambda: not ours(lab), 20, "nothing of the edge is left in this host")
