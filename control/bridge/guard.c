@@ -77,6 +77,42 @@ bool guard_check(struct space *space)
 	return gone && space->mark_error == 0;
 }
 
+struct namesake {
+	const struct space *space;
+	struct mark number;
+	char name[128]; // whose the namespace is; "" = nobody's
+};
+
+static void compare(void *ctx, const char *name, const struct mark *mark)
+{
+	struct namesake *other = ctx;
+
+	if (mark != NULL && strcmp(name, other->space->name) != 0 &&
+		mark->device == other->number.device && mark->inode == other->number.inode &&
+		guard_is_current(name, mark))
+		snprintf(other->name, sizeof(other->name), "\"%s\"", name);
+}
+
+// A name without a mark of its own may have come to mean another domain's namespace, or the host's. Two customers in one
+// are one customer for the kernel and for BGP.
+static int refuse_shared(const struct space *space, struct api_error *error)
+{
+	struct namesake other = {.space = space};
+	struct stat home;
+
+	number_of(space, &other.number);
+	marks_each(space->bridge->run_dir, compare, &other);
+	if (stat("/proc/self/ns/net", &home) == 0 && home.st_dev == other.number.device &&
+		home.st_ino == other.number.inode)
+		snprintf(other.name, sizeof(other.name), "the host itself");
+	if (other.name[0] == '\0')
+		return 0;
+	return api_fail(error, API_CONFLICT, NULL,
+		"the name \"%s\" means the network namespace of %s: it is not used until "
+		"\"ip netns del %s\" takes it away, which leaves the namespace as it is",
+		space->name, other.name, space->name);
+}
+
 int guard_space(struct space *space, bool made, struct api_error *error)
 {
 	struct mark mark;
@@ -93,6 +129,8 @@ int guard_space(struct space *space, bool made, struct api_error *error)
 				space->name, mark.edge, mark.store);
 		space->found = mark.found;
 		space->mark_old = true; // its counts are true until ours are
+	} else if (!made && refuse_shared(space, error) != 0) {
+		return -EEXIST;
 	}
 	if (space->found)
 		log_warning(OURS,

@@ -28,8 +28,9 @@ static void judge_edge(const struct sync *sync, struct hold *hold)
 	snprintf(hold->message, sizeof(hold->message),
 		"edge \"%s\" of the node file is not in the model: nothing is touched", edge);
 	snprintf(hold->hint, sizeof(hold->hint),
-		"correct `edge:` in the node file, or apply the model that has it; to remove what "
-		"another edge left here: culvertctl edge adopt");
+		"correct `edge:` in the node file, apply the model that has it, or on a new machine: "
+		"culvertctl edge create %s; to remove what another edge left here: culvertctl edge adopt",
+		edge);
 }
 
 static void judge_kernel(const struct sync *sync, struct hold *hold)

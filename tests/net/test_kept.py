@@ -297,6 +297,27 @@ def test_a_namespace_is_replaced(lab, which):
     whole(lab)
 
 
+def test_a_namespaces_name_comes_to_mean_anothers(lab):
+    """Two customers in one namespace would be one: the name is not used and the next command said, the other loses nothing."""
+    if lab.host_domain == "table":
+        return  # all domains of a host are in one there
+    netns, others, c = namespace_of(lab, "peering"), lab.domain_netns(lab.globex), lab.acme
+    train = PingTrain(lab, lab.globex, 0.005, 60)
+    since = lab.session_since(lab.globex)
+    run("umount", "-l", "/run/netns/" + netns)
+    run("mount", "--bind", "/run/netns/" + others, "/run/netns/" + netns)
+    wait_for(lambda: any(f"it is not used until \"ip netns del {netns}" in p["message"] for p in lab.status()["problems"]), 10, "said")
+    train.run_on(100)
+    seen = run("ip", "-n", others, "-o", "-4", "addr", "show").stdout
+    assert seen.count(host(c.subnet, 2) + "/") == 1, seen  # both customers have that address, globex's is there
+    run("ip", "netns", "del", netns)
+    wait_for(lambda: lab.session(c) == "established" and lab.whose_vnet(c) == c.vnet, 20, "a namespace of its own again")
+    lost, sent = train.lost()
+    assert lost == 0 and lab.session_since(lab.globex) == since, f"globex lost {lost} of {sent}"
+    wait_for(lambda: lab.ctl("status", check=False).returncode == 0, 15, "all is well")
+    whole(lab)
+
+
 def test_the_control_sockets_file(lab):
     os.unlink(lab.socket)
     wait_for(lambda: os.path.exists(lab.socket), 5, "the socket has its name again")

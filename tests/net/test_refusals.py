@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What is refused on a running edge: each with an error that names the object, and nothing half applied."""
 
+import contextlib
 import os
 import socket
 import time
@@ -144,7 +145,10 @@ def start_dataplane(lab, *more, port="net_null9"):
              "--", "--socket", os.path.join(lab.dir, "start.sock"), "--stats", lab.stats.replace("-stats", "-start"), "--port", f"wan0={port}"]
     start = time.monotonic()
     done = run(*words, check=False)
-    return done, time.monotonic() - start
+    seconds = time.monotonic() - start
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(lab.stats.replace("-stats", "-start"))
+    return done, seconds
 
 
 @pytest.mark.parametrize("more,port,word", [(["-m", "256"], "net_nothere0", "net_nothere0"), (["-m", "4"], "net_null9", "memory")])
@@ -220,6 +224,8 @@ def test_exit_statuses_of_the_dataplane(lab):
     ]:
         done = run(program, *words, check=False)
         assert done.returncode == status, f"{words}: {done.returncode} {done.stderr}"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(mine[1])
 
 
 def test_a_link_that_is_held_back_says_so(lab):
