@@ -85,6 +85,7 @@ static bool handle_one(struct thread *thread)
 	if (mail == NULL)
 		return false;
 	thread->taken = mail->next;
+	turns_note();
 	mail->fn(mail->arg);
 	free(mail);
 	return true;

@@ -11,6 +11,7 @@
 // Everything runs on the route thread's event loop and nothing blocks it: requests that the kernel answers at
 // once are made on the spot, everything else is an event.
 
+#include "control/base/turns.h"
 #include "control/bridge/kernel.h"
 #include "control/bridge/mirror.h"
 #include "control/bridge/reconcile.h"
@@ -34,6 +35,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 	struct bridge *bridge = ctx;
 	struct space *space;
 
+	turns_note();
 	repair_round(bridge);
 	LIST_FOREACH (space, &bridge->spaces, entry)
 		mirror_ask_again(space);

@@ -20,6 +20,7 @@
 #include "control/bridge/reconcile.h"
 #include "control/bridge/repair.h"
 #include "control/base/log.h"
+#include "control/base/turns.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -286,6 +287,7 @@ static void on_events(evutil_socket_t fd, short what, void *ctx)
 {
 	struct mirror *mirror = ctx;
 
+	turns_note();
 	read_events(mirror, clock_ns() + TURN_NS);
 	after_reading(mirror);
 }
@@ -413,6 +415,7 @@ static void on_dump(evutil_socket_t fd, short what, void *ctx)
 	struct mirror *mirror = ctx;
 	uint64_t end = clock_ns() + TURN_NS;
 
+	turns_note();
 	while (mirror->dump_read && STAILQ_EMPTY(&mirror->jobs) && clock_ns() < end) {
 		if (mirror->pending == 0) {
 			ssize_t n = recv(mirror->dump.fd, mirror->chunk, sizeof(mirror->chunk),
@@ -478,6 +481,7 @@ static void on_start(evutil_socket_t fd, short what, void *ctx)
 {
 	struct mirror *mirror = ctx;
 
+	turns_note();
 	if (mirror->phase == PHASE_IDLE)
 		dump_start(mirror);
 }

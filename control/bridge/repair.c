@@ -12,6 +12,7 @@
 
 #include "control/base/clock.h"
 #include "control/base/log.h"
+#include "control/base/turns.h"
 #include "control/bridge/guard.h"
 #include "control/bridge/held.h"
 #include "control/bridge/kernel.h"
@@ -382,6 +383,7 @@ static void on_slice(evutil_socket_t fd, short what, void *ctx)
 	struct bridge *bridge = ctx;
 	uint64_t end = clock_ns() + TURN_NS;
 
+	turns_note();
 	bool done = suspects(bridge, end) && waiting(bridge, end) && spaces(bridge, end);
 	if (done && bridge->round_devices) {
 		done = devices(bridge, end);

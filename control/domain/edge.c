@@ -14,6 +14,7 @@
 #include "control/domain/state.h"
 
 #include "control/base/log.h"
+#include "control/base/turns.h"
 #include "control/node.h"
 #include "control/publication.h"
 #include "control/status/status.h"
@@ -492,6 +493,7 @@ void domains_go(struct domains *domains)
 
 static void on_work(evutil_socket_t fd, short events, void *arg)
 {
+	turns_note();
 	work_now(arg);
 }
 
@@ -499,6 +501,7 @@ static void on_grace(evutil_socket_t fd, short events, void *arg)
 {
 	struct domains *domains = arg;
 
+	turns_note();
 	domains->sync.settled = true;
 	work_add(domains, JOB_TUNNELS, NULL, NULL);
 	work_now(domains);
@@ -509,6 +512,7 @@ static void on_tick(evutil_socket_t fd, short events, void *arg)
 {
 	struct domains *domains = arg;
 
+	turns_note();
 	counters_tick(&domains->sync);
 	if (!TAILQ_EMPTY(&domains->unsettled) || domains->sync.records.unswept > 0)
 		work_add(domains, JOB_KNOWN, NULL, NULL);

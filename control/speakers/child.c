@@ -5,6 +5,8 @@
 
 #include "control/speakers/child.h"
 
+#include "control/base/turns.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -44,6 +46,7 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
 	char output[4096];
 	int status = 0;
 
+	turns_note();
 	if (waitpid(child->pid, &status, WNOHANG) == 0)
 		return;
 	ssize_t n = read(child->output, output, sizeof(output) - 1);

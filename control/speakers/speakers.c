@@ -10,6 +10,7 @@
 
 #include "control/base/clock.h"
 #include "control/base/log.h"
+#include "control/base/turns.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -140,6 +141,7 @@ static void on_poll(evutil_socket_t fd, short what, void *ctx)
 {
 	struct speaker *speaker = ctx;
 
+	turns_note();
 	if (!speaker_is_ending(speaker->speakers, speaker->directory))
 		speaker->ops->poll(speaker);
 }

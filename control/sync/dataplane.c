@@ -11,6 +11,7 @@
 
 #include "control/base/clock.h"
 #include "control/base/log.h"
+#include "control/base/turns.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -184,6 +185,7 @@ static void on_watch(evutil_socket_t fd, short events, void *arg)
 	struct dataplane *d = arg;
 	uint64_t now = clock_ns();
 
+	turns_note();
 	if (d->link == NULL || d->phase <= PHASE_GREETING || d->silent)
 		return;
 	if (d->asked != 0 && now - d->asked >= SILENT_NS) {
@@ -481,6 +483,7 @@ static void on_readable(evutil_socket_t fd, short events, void *arg)
 	struct dataplane *d = arg;
 	uint64_t end = clock_ns() + TURN_NS;
 
+	turns_note();
 	for (unsigned int i = 0; i < MESSAGES_PER_TURN && d->link != NULL && clock_ns() < end;
 		i++) {
 		int got = wire_receive(d->link, &d->in, d->fds, &d->fds_count);
@@ -503,6 +506,7 @@ static void on_writable(evutil_socket_t fd, short events, void *arg)
 {
 	struct dataplane *d = arg;
 
+	turns_note();
 	if (wire_link_flush(d->link) != 0)
 		dataplane_disconnect(d, "it hung up", RETRY_MS);
 	else if (wire_link_backlog(d->link) > 0)
@@ -533,6 +537,7 @@ static void on_retry(evutil_socket_t fd, short events, void *arg)
 {
 	struct dataplane *d = arg;
 
+	turns_note();
 	if (d->phase == PHASE_GREETING) {
 		dataplane_disconnect(d, "it does not answer", RETRY_MS);
 		return;
@@ -566,6 +571,7 @@ static void on_again(evutil_socket_t fd, short events, void *arg)
 {
 	struct dataplane *d = arg;
 
+	turns_note();
 	if (d->link == NULL || d->phase < PHASE_CONFIGURATION)
 		return;
 	table_each(&d->hosts, queue_refused_host, d);

@@ -11,6 +11,7 @@
 #include "control/rpc/answers/answers.h"
 
 #include "control/base/clock.h"
+#include "control/base/turns.h"
 #include "control/model/circuit.h"
 #include "control/model/link.h"
 #include "control/model/peering.h"
@@ -252,6 +253,7 @@ static void on_work(evutil_socket_t fd, short events, void *arg)
 	const struct timeval now = {0, 0};
 	struct table marked = health->marked; // looking marks nothing
 
+	turns_note();
 	health->marked = TABLE_OF(struct marked, name);
 	table_clear(&marked, look_at_marked, health);
 	if (health->all && publication != NULL)

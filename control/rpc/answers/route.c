@@ -9,6 +9,7 @@
 #include "control/rpc/answers/answers.h"
 
 #include "control/base/clock.h"
+#include "control/base/turns.h"
 #include "control/policy/policy.h"
 #include "control/publication.h"
 
@@ -147,6 +148,7 @@ static void list_domains(struct listing *l);
 
 static void on_later(evutil_socket_t fd, short events, void *arg)
 {
+	turns_note();
 	list_domains(arg);
 }
 

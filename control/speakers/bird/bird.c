@@ -14,6 +14,7 @@
 
 #include "control/base/clock.h"
 #include "control/base/log.h"
+#include "control/base/turns.h"
 #include "control/speakers/bird/render.h"
 #include "control/speakers/child.h"
 
@@ -141,7 +142,8 @@ static void on_settled(void *ctx, int error, unsigned int code, const char *text
 		settle_after(bird, SETTLING_MS);
 		return;
 	}
-	if (error == 0 && bird->told && !bird->doubtful && !bird->removed && bird->asked == bird->changes)
+	if (error == 0 && bird->told && !bird->doubtful && !bird->removed &&
+		bird->asked == bird->changes)
 		config_told(speaker);
 	if (speaker->step == STEP_TELL && bird->configured)
 		steps_told(speaker, NULL);
@@ -153,6 +155,7 @@ static void on_settle(evutil_socket_t fd, short what, void *ctx)
 	struct speaker *speaker = ctx;
 	struct bird *bird = speaker->own;
 
+	turns_note();
 	bird->in_progress = false;
 	bird->asked = bird->changes;
 	if (birdc_command(bird->control, "show status", settle_line, on_settled, speaker) != 0)
