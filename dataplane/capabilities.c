@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Capabilities belong to threads, and the EAL has started some that take no orders: each is interrupted by a signal whose
-// handler does it. Only capset(2) is called there.
+// Capabilities belong to threads, and the EAL has started some that take no orders: each is
+// interrupted by a signal whose handler does it. Only capset(2) is called there.
 
 #include "dataplane/capabilities.h"
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The controller's messages, applied in order to the tables.
 //
-// A message is applied as it is read, in slices: a turn of the main loop takes CONTROL_SLICE records, fewer if
-// some of them had to wait for grace, and goes on in the next turn, whatever a message holds and however many of
-// them there are. Only an exchange is one piece. Each record stands for itself, and the ACK names those that were refused. The ACK waits until no worker can still hold what the message deleted or replaced
-// (and until the FIB has settled), so a controller that saw it may give an id, an address or a
-// customer's key to somebody else. ACKs go out in order; when WIRE_WINDOW of them wait, nothing
-// more is read, which is all the flow control there is.
+// A message is applied as it is read, in slices: a turn of the main loop takes CONTROL_SLICE
+// records, fewer if some of them had to wait for grace, and goes on in the next turn, whatever a
+// message holds and however many of them there are. Only an exchange is one piece. Each record
+// stands for itself, and the ACK names those that were refused. The ACK waits until no worker can
+// still hold what the message deleted or replaced (and until the FIB has settled), so a controller
+// that saw it may give an id, an address or a customer's key to somebody else. ACKs go out in
+// order; when WIRE_WINDOW of them wait, nothing more is read, which is all the flow control there
+// is.
 //
 // Nothing of a foreign or older store is applied before a forced BEGIN: a controller that was
 // started with the wrong database must not rewrite a running network on its way to being refused.
@@ -195,7 +197,8 @@ static void greet(struct control *c, const struct wire_hello *theirs)
 
 // --- messages ---
 
-// Read-back and sweeps look at as much as they may; of a VRF that was swept within the slice, mostly a few routes.
+// Read-back and sweeps look at as much as they may; of a VRF that was swept within the slice,
+// mostly a few routes.
 static unsigned what_it_counts_for(uint16_t type, const void *record, unsigned budget)
 {
 	const struct wire_end *end = record;
@@ -239,8 +242,8 @@ static void finish_message(struct control *c)
 	close_descriptors(c);
 }
 
-// Applies records of the message in hand for `budget`; returns what is used of it. The message is done when c->current is
-// NULL.
+// Applies records of the message in hand for `budget`; returns what is used of it. The message is
+// done when c->current is NULL.
 static unsigned apply_slice(struct control *c, unsigned budget)
 {
 	uint64_t waits = reclaim_waits(c->dp->reclaim);
@@ -357,8 +360,8 @@ unsigned control_poll_fds(const struct control *c, struct pollfd *fds)
 	return n;
 }
 
-// Once a second: the socket's file may have been removed under us, with the directory that it was in, and nobody could
-// reach us any more.
+// Once a second: the socket's file may have been removed under us, with the directory that it was
+// in, and nobody could reach us any more.
 static void look_at_listener(struct control *c, uint64_t now)
 {
 	int err;

@@ -40,7 +40,8 @@ unsigned control_turn(struct control *control);
 // An ACK waits for grace: call control_turn() again soon.
 int control_waiting(const struct control *control);
 
-// Events, and once a second a look whether the listener's socket is still there. `now` is CLOCK_MONOTONIC in ns; call it every 10 ms or so, it keeps its own pace.
+// Events, and once a second a look whether the listener's socket is still there. `now` is
+// CLOCK_MONOTONIC in ns; call it every 10 ms or so, it keeps its own pace.
 unsigned control_events(
 	struct control *control, uint64_t now); // != 0: there is more to do, in the next turn
 void control_port_changed(struct control *control, uint32_t port);

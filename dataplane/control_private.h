@@ -2,8 +2,8 @@
 #ifndef DATAPLANE_CONTROL_PRIVATE_H
 #define DATAPLANE_CONTROL_PRIVATE_H
 
-// What the two halves of the controller's end share: control.c (the link, messages, slices, ACKs) and records.c (what a
-// record does).
+// What the two halves of the controller's end share: control.c (the link, messages, slices, ACKs)
+// and records.c (what a record does).
 
 #include "dataplane/control.h"
 #include "dataplane/sweep.h"
@@ -49,8 +49,8 @@ struct control {
 	unsigned fds_count;
 };
 
-// One record. 0 or 1 = applied, UNFINISHED = a part of it: call it again with the same, -errno = refused. `budget` is the
-// number of objects that a record with many of them may look at.
+// One record. 0 or 1 = applied, UNFINISHED = a part of it: call it again with the same, -errno =
+// refused. `budget` is the number of objects that a record with many of them may look at.
 #define UNFINISHED 2
 int control_apply(struct control *control, uint16_t type, const void *record, unsigned budget);
 

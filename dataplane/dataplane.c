@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The data plane as an object: puts tables, FIB, grace periods, counters, ports and workers together.
+// The data plane as an object: puts tables, FIB, grace periods, counters, ports and workers
+// together.
 //
-// There is no global state: a process may have as many data planes as it likes, each with its own workers and its
-// own time. What runs them (threads, the wire, the host path) is built on top and is not known here.
+// There is no global state: a process may have as many data planes as it likes, each with its own
+// workers and its own time. What runs them (threads, the wire, the host path) is built on top and
+// is not known here.
 
 #include "dataplane/dataplane.h"
 

@@ -2,12 +2,13 @@
 #ifndef DATAPLANE_H
 #define DATAPLANE_H
 
-// One data plane: its tables, ports, workers and counters. Many may live in one process (packet tests, what-if
-// traces); the EAL is initialised outside, once, and is used for packet buffers only.
+// One data plane: its tables, ports, workers and counters. Many may live in one process (packet
+// tests, what-if traces); the EAL is initialised outside, once, and is used for packet buffers
+// only.
 //
-// Threads: one main thread calls everything declared here and in tables/; each worker's thread calls
-// worker_turn(); the host-path thread reads tables under the qsbr. The main thread must not be one of the
-// readers while they are online.
+// Threads: one main thread calls everything declared here and in tables/; each worker's thread
+// calls worker_turn(); the host-path thread reads tables under the qsbr. The main thread must not
+// be one of the readers while they are online.
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -47,8 +48,8 @@ struct dataplane_config {
 	uint64_t hz;        // TSC ticks per second, as calibrated
 	// TSC now, for the writer's side; NULL = the real one.
 	uint64_t (*clock)(void);
-	// Borrowed, both outlive the data plane: counters (how many interfaces and limiters they have room for
-	// is how many there may be), and buffers for fragments.
+	// Borrowed, both outlive the data plane: counters (how many interfaces and limiters they
+	// have room for is how many there may be), and buffers for fragments.
 	struct stats_segment *stats;
 	struct rte_mempool *pool;
 };
@@ -81,27 +82,29 @@ int dataplane_add_port(struct dataplane *dp, struct port *port);
 // Main thread, often (say every ms): reclaim and FIB slices, bounded. Returns work done; 0 = idle.
 unsigned dataplane_poll(struct dataplane *dp);
 
-// The qsbr all readers report to. Readers register and go online/offline themselves; worker_turn() reports
-// quiescence at its end; a worker that is not registered counts as never holding anything.
+// The qsbr all readers report to. Readers register and go online/offline themselves; worker_turn()
+// reports quiescence at its end; a worker that is not registered counts as never holding anything.
 struct rte_rcu_qsbr *dataplane_qsbr(struct dataplane *dp);
 
-// What workers have to tell: calls cb for up to `max` events, fairly between workers. Main thread. Returns how many.
+// What workers have to tell: calls cb for up to `max` events, fairly between workers. Main thread.
+// Returns how many.
 struct worker_event;
 unsigned dataplane_events(struct dataplane *dp, unsigned max,
 	void (*cb)(void *ctx, const struct worker_event *event), void *ctx);
 
-// Workers. Before the first turn: which receive queues it polls, which transmit queue of each port it uses
-// (default: its index), and its end of the host path (default NULL: packets to us drop `host-none`).
+// Workers. Before the first turn: which receive queues it polls, which transmit queue of each port
+// it uses (default: its index), and its end of the host path (default NULL: packets to us drop
+// `host-none`).
 int worker_add_queue(struct worker *worker, uint32_t port, uint16_t queue); // -ENOSPC, -EINVAL
 void worker_set_tx_queue(struct worker *worker, uint32_t port, uint16_t queue);
 void worker_set_host(struct worker *worker, struct host_queue *queue);
 
-// One turn: at most one burst of each receive queue through all the stages, then what the host path wants
-// sent. `now` in TSC ticks. Returns the packets seen; 0 = idle.
+// One turn: at most one burst of each receive queue through all the stages, then what the host path
+// wants sent. `now` in TSC ticks. Returns the packets seen; 0 = idle.
 unsigned worker_turn(struct worker *worker, uint64_t now);
 
-// How long the worker may stay away after an idle turn before something it holds back is due, in TSC ticks;
-// UINT64_MAX = it holds nothing back.
+// How long the worker may stay away after an idle turn before something it holds back is due, in
+// TSC ticks; UINT64_MAX = it holds nothing back.
 uint64_t worker_wait(const struct worker *worker, uint64_t now);
 
 #endif

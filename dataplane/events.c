@@ -4,8 +4,9 @@
 // episode is in the counters as well. So when the controller does not read, events are left out,
 // never queued without bound.
 //
-// Workers have a ring each to the main thread (worker.h); it is emptied here, slowly enough that an outage of many neighbors
-// is no flood, and not at all without a controller: the rings are full then and workers try again.
+// Workers have a ring each to the main thread (worker.h); it is emptied here, slowly enough that an
+// outage of many neighbors is no flood, and not at all without a controller: the rings are full
+// then and workers try again.
 //
 // An episode is a run of drops of one limiter, ended by a second without any
 // (tables/limiter_watch.h). Limiters are looked at once a second, a part of them each time so that

@@ -348,8 +348,9 @@ static int start_threads(struct program *p)
 	return 0;
 }
 
-// What is used after the start: packet sockets are opened anew when a kernel device is made again; memory for a PCI device's
-// DMA is locked, and its physical addresses are looked up when the EAL works with those.
+// What is used after the start: packet sockets are opened anew when a kernel device is made again;
+// memory for a PCI device's DMA is locked, and its physical addresses are looked up when the EAL
+// works with those.
 static void keep_capabilities(const struct program *p)
 {
 	uint64_t keep = 0;

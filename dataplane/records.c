@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a record of the controller's does: to the tables, to the host path, to sweeps; and read-back.
+// What a record of the controller's does: to the tables, to the host path, to sweeps; and
+// read-back.
 //
-// Each stands for itself and answers 0 or an error. Two may have more to look at than a turn should take, DUMP
-// and END: they say UNFINISHED and are called again. One type is not a row of records but one change of
-// several interfaces, the exchange.
+// Each stands for itself and answers 0 or an error. Two may have more to look at than a turn should
+// take, DUMP and END: they say UNFINISHED and are called again. One type is not a row of records
+// but one change of several interfaces, the exchange.
 
 #include "dataplane/control_private.h"
 

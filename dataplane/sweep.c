@@ -12,8 +12,8 @@
 // at each later END of configuration or next hops; a SET that names it takes it off the list. The
 // routes of a doomed VRF go at once.
 //
-// An END may have a million objects to look at, so it is done in slices (tables/walk.h); nothing else
-// of the controller's is applied until it is done.
+// An END may have a million objects to look at, so it is done in slices (tables/walk.h); nothing
+// else of the controller's is applied until it is done.
 
 #include "dataplane/sweep.h"
 
@@ -118,8 +118,8 @@ static int delete (struct sweeps *s, const struct mark *m)
 
 // --- what an END does, in slices ---
 
-// Steps of a sweep. Each is a walk over the objects of one type, of which those without a mark are counted (and
-// the sweep is given up if they are too many), noted, or deleted.
+// Steps of a sweep. Each is a walk over the objects of one type, of which those without a mark are
+// counted (and the sweep is given up if they are too many), noted, or deleted.
 enum what { COUNT, NOTE_VRFS, DELETE_THEIR_ROUTES, DELETE_ROUTES, DELETE, RETRY, LAST };
 
 struct step {
@@ -189,8 +189,8 @@ static void delete_listed(struct slice *x)
 	x->list = (struct list){0};
 }
 
-// Swept objects that were still in use are tried again, `budget` of them; those that still are move together at the list's
-// front.
+// Swept objects that were still in use are tried again, `budget` of them; those that still are move
+// together at the list's front.
 static bool retry(struct sweeps *s, struct sweep *w, unsigned budget)
 {
 	struct list *l = &s->doomed;

@@ -33,21 +33,23 @@
 
 // What the stages know of a packet. 32 bytes: two to a cache line.
 struct packet {
-	uint32_t in;     // interface slot it came in on and is charged to
-	uint32_t out;    // interface slot it leaves by
-	uint32_t vrf;    // VRF slot it is looked up in
-	uint32_t route;  // FIB's answer for the destination
-	uint32_t source; // FIB's answer for the source, with PACKET_CHECK
-	uint8_t hop;     // place of its way out in worker->hop
-	uint8_t core;    // likewise, of what a tunnel leaves by; else the same
+	uint32_t in;      // interface slot it came in on and is charged to
+	uint32_t out;     // interface slot it leaves by
+	uint32_t vrf;     // VRF slot it is looked up in
+	uint32_t route;   // FIB's answer for the destination
+	uint32_t source;  // FIB's answer for the source, with PACKET_CHECK
+	uint8_t hop;      // place of its way out in worker->hop
+	uint8_t core;     // likewise, of what a tunnel leaves by; else the same
 	uint8_t protocol; // behind all extension headers
-	uint8_t l4; // bytes from the IP header to it; 0 = not here: a later fragment, or out of sight
+	uint8_t l4; // bytes from the IP header to it; 0 = not here: a later fragment, or out of
+		    // sight
 	uint16_t length; // of the IP packet
 	uint16_t l3;     // offset of the IP header from the start of the data
 	uint8_t family;  // 4 or 6
 	uint8_t tos;     // or traffic class
 	uint8_t flags;   // PACKET_*
-	uint8_t pending; // with PACKET_PENDING: enum drop_reason if the packet turns out to be for us; dropped: why
+	uint8_t pending; // with PACKET_PENDING: enum drop_reason if the packet turns out to be for
+			 // us; dropped: why
 };
 _Static_assert(sizeof(struct packet) == 32, "packet");
 
@@ -173,7 +175,7 @@ struct worker {
 	uint64_t now; // TSC ticks, set once per turn
 	const struct tables *tables;
 	const struct fib *fib;
-	const void *roots4; // of the FIB, for fib_prefetch4()
+	const void *roots4;               // of the FIB, for fib_prefetch4()
 	struct stats_interface *hot;      // by interface slot
 	struct stats_sparse *sparse;      // by interface slot
 	struct stats_limiter_word *words; // by limiter slot, shared

@@ -118,11 +118,12 @@ int host_unset(struct host *host, uint32_t slot);
 // may have a queue.
 void host_update(struct host *host, uint32_t slot);
 
-// The addresses ICMP errors about packets of an interface come from: those of ours that others can hear, read again from
-// the table of local addresses for interfaces that gained or lost one. As many as fit into one turn are changed under one
-// lock, and no other interface is without its source meanwhile. Returns how many. An interface without one, as
-// the tunnels of a vNet are, uses 192.0.0.8 in IPv4 (RFC 7600 4.8); in IPv6 the address of the interface the
-// packet would have left by, and if that is not known or has none, nothing is sent and `icmp-source` counted.
+// The addresses ICMP errors about packets of an interface come from: those of ours that others can
+// hear, read again from the table of local addresses for interfaces that gained or lost one. As
+// many as fit into one turn are changed under one lock, and no other interface is without its
+// source meanwhile. Returns how many. An interface without one, as the tunnels of a vNet are, uses
+// 192.0.0.8 in IPv4 (RFC 7600 4.8); in IPv6 the address of the interface the packet would have left
+// by, and if that is not known or has none, nothing is sent and `icmp-source` counted.
 unsigned host_follow_locals(struct host *host);
 
 struct host_source {

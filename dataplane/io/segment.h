@@ -26,8 +26,9 @@ static inline bool segments_left(const struct segments *s)
 	return s->at < s->end;
 }
 
-// `frame` with all its tags, `tag` bytes of which `about` does not count; it stays where it is until
-// the last segment was taken. False: it is not TCP over IP that can be cut, and there are none.
+// `frame` with all its tags, `tag` bytes of which `about` does not count; it stays where it is
+// until the last segment was taken. False: it is not TCP over IP that can be cut, and there are
+// none.
 bool segments_start(struct segments *s, const uint8_t *frame, uint32_t length,
 	const struct virtio_net_hdr *about, uint32_t tag);
 

@@ -58,8 +58,8 @@ static bool checksum_ok(const uint8_t *data, unsigned bytes)
 	return fold(sum + load32(tail)) == 0xffff;
 }
 
-// IPv4 without options, not a fragment, GRE with a key and nothing else, which is what most have. An
-// mbuf has room for these 28 bytes whatever the packet's length.
+// IPv4 without options, not a fragment, GRE with a key and nothing else, which is what most have.
+// An mbuf has room for these 28 bytes whatever the packet's length.
 static inline bool is_plain(const uint8_t *ip, const struct packet *p)
 {
 	static const uint8_t bits[8] = {255, 0, 0, 0, 0, 0, 0x3f, 255}, values[8] = {0x45};
@@ -67,8 +67,8 @@ static inline bool is_plain(const uint8_t *ip, const struct packet *p)
 	       p->length >= 28;
 }
 
-// How long the headers are of what is not plain, and where the key is. HEADER_OK, or why they cannot
-// be decapsulated.
+// How long the headers are of what is not plain, and where the key is. HEADER_OK, or why they
+// cannot be decapsulated.
 static __rte_noinline enum drop_reason measure(
 	const uint8_t *ip, const struct packet *p, unsigned *header, unsigned *bytes, unsigned *at)
 {

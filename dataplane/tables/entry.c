@@ -2,12 +2,14 @@
 
 // Forwarding entries from the records they follow from, and who follows whom.
 //
-// Nothing is patched: whatever changes, the entry is built anew from the records of interface, neighbor and path and
-// written if it differs. What a change reaches is found by lists, never by a walk over a table:
+// Nothing is patched: whatever changes, the entry is built anew from the records of interface,
+// neighbor and path and written if it differs. What a change reaches is found by lists, never by a
+// walk over a table:
 //
 //	limiter -> interfaces -> paths -> groups        neighbor -> paths -> groups
 //
-// A tunnel's entry only names the entry that leads through the core, so whatever happens there reaches no tunnel.
+// A tunnel's entry only names the entry that leads through the core, so whatever happens there
+// reaches no tunnel.
 
 #include "dataplane/tables/entry.h"
 

@@ -2,15 +2,17 @@
 #ifndef TABLES_ENTRY_H
 #define TABLES_ENTRY_H
 
-// Forwarding entries: all that a worker needs to send a packet on, in one cache line, indexed by the FIB's answer.
+// Forwarding entries: all that a worker needs to send a packet on, in one cache line, indexed by
+// the FIB's answer.
 //
-// Groups, paths and interfaces have one each, in one array: the FIB's answer is a group's slot and thereby an index;
-// a path's entry is what a choice among several leads to; an interface's serves what enters behind lookup (the
-// kernel's packets for a tunnel). A tunnel's entry names, in `via`, the group that leads to its far end in the core:
-// an entry too, shared by nearly all tunnels and so always warm.
+// Groups, paths and interfaces have one each, in one array: the FIB's answer is a group's slot and
+// thereby an index; a path's entry is what a choice among several leads to; an interface's serves
+// what enters behind lookup (the kernel's packets for a tunnel). A tunnel's entry names, in `via`,
+// the group that leads to its far end in the core: an entry too, shared by nearly all tunnels and
+// so always warm.
 //
-// One writer. What is one word to a worker (up[], live[]) is outside. An entry changes as a whole: `seq` is odd
-// meanwhile, and entry_read() copies it or says that it could not.
+// One writer. What is one word to a worker (up[], live[]) is outside. An entry changes as a whole:
+// `seq` is odd meanwhile, and entry_read() copies it or says that it could not.
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -53,13 +55,14 @@ struct entry {
 	uint32_t owner; // of that interface; multi: of all paths, OWNER_MIXED if they differ
 	uint32_t limiter_out;
 	uint32_t account; // slot in the stats segment; 0 = none
-	uint32_t
-		via; // tunnel: the core's entry (0 = down); l2: neighbor; multi: block; local: interface
-	uint16_t
-		mtu; // of the way out itself: for a tunnel the core's, less the outer header, counts beside it
+	uint32_t via;     // tunnel: the core's entry (0 = down); l2: neighbor; multi: block; local:
+			  // interface
+	uint16_t mtu;     // of the way out itself: for a tunnel the core's, less the outer header,
+			  // counts beside it
 	int16_t overhead; // added to an IP packet's length for limiter_out
 	uint16_t port;    // l2
-	uint8_t length; // of what it puts in front of a packet: MACs and tags, or outer IP and GRE header
+	uint8_t length; // of what it puts in front of a packet: MACs and tags, or outer IP and GRE
+			// header
 	uint8_t pad;
 	union {
 		struct {
@@ -67,8 +70,8 @@ struct entry {
 			uint8_t rewrite[REWRITE_MAX]; // right-aligned: MACs, tags, IPv4 ethertype
 		} l2;
 		struct {
-			// Right-aligned: outer IPv4 header, GRE around IPv4. Length, TOS, id and DF are 0, and the
-			// checksum is the sum of the rest.
+			// Right-aligned: outer IPv4 header, GRE around IPv4. Length, TOS, id and DF
+			// are 0, and the checksum is the sum of the rest.
 			uint8_t front[GRE4_FRONT_MAX];
 		} gre4;
 		struct {
@@ -87,7 +90,8 @@ static inline bool entry_is_tunnel(const struct entry *e)
 	return e->kind >= ENTRY_GRE4 && e->kind <= ENTRY_UDP6;
 }
 
-// The largest IP packet that `e` takes when it leaves by `l2`, which is `e` itself if it is no tunnel.
+// The largest IP packet that `e` takes when it leaves by `l2`, which is `e` itself if it is no
+// tunnel.
 static inline unsigned entry_mtu(const struct entry *e, const struct entry *l2)
 {
 	if (e == l2)

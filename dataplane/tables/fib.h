@@ -40,8 +40,8 @@ struct fib_reclaim {
 
 struct fib_limits {
 	uint32_t routes; // IPv4 + IPv6; 0 = no limit
-	uint64_t
-		bytes; // forwarding memory; 0 = no limit. Checked when a route is added or changed, never on delete
+	uint64_t bytes;  // forwarding memory; 0 = no limit. Checked when a route is added or
+			 // changed, never on delete
 };
 
 struct fib_route {
@@ -116,17 +116,16 @@ bool fib_settled(const struct fib *fib, uint64_t token);
 
 void fib_stats(const struct fib *fib, struct fib_stats *stats);
 
-// Lookup of n <= FIB_BULK keys, each in a VRF of its own: result[i] for (vrf[i], addr[i]). A bulk in one VRF is
-// cheaper, and so are equal keys side by side. The
-// slots must be below max_vrfs; one without a VRF answers FIB_NO_ROUTE. addr4: host order. addr6:
-// 16 bytes anywhere.
+// Lookup of n <= FIB_BULK keys, each in a VRF of its own: result[i] for (vrf[i], addr[i]). A bulk
+// in one VRF is cheaper, and so are equal keys side by side. The slots must be below max_vrfs; one
+// without a VRF answers FIB_NO_ROUTE. addr4: host order. addr6: 16 bytes anywhere.
 void fib_lookup4(const struct fib *fib, const uint32_t *vrf, const uint32_t *addr, uint32_t *result,
 	unsigned n);
 void fib_lookup6(const struct fib *fib, const uint32_t *vrf, const uint8_t *const *addr,
 	uint32_t *result, unsigned n);
 
-// For callers that know the VRF a while before they look up: the IPv4 record of a VRF is the first place a lookup
-// reads. `roots` stays where it is for the FIB's life: ask once.
+// For callers that know the VRF a while before they look up: the IPv4 record of a VRF is the first
+// place a lookup reads. `roots` stays where it is for the FIB's life: ask once.
 #define FIB_ROOT4_BYTES 16u
 const void *fib_roots4(const struct fib *fib);
 static inline void fib_prefetch4(const void *roots, uint32_t vrf)

@@ -181,8 +181,8 @@ static inline uint32_t range_value(const struct range *range, uint32_t addr)
 	return (range->keys - 1)[range->n + range_count(range, addr)];
 }
 
-// From the root to the chunks, all keys in one VRF: its record is read once, and what kind of root it has is decided
-// once.
+// From the root to the chunks, all keys in one VRF: its record is read once, and what kind of root
+// it has is decided once.
 static inline void descend_one(
 	struct batch *b, const struct record4 *record, const uint32_t *addr, unsigned n)
 {

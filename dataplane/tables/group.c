@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Next-hop groups: what a route's value names, and thereby which forwarding entry a packet meets. The entry of a group
-// of one path is a copy of that path's; a group of several names a block with the shares, built aside and published with
-// the entry. Selection is in stages/select.c: a flow's hash falls into one share, and only flows of a path that is down
-// are dealt anew among the others, so that the rest stay where they are.
+// Next-hop groups: what a route's value names, and thereby which forwarding entry a packet meets.
+// The entry of a group of one path is a copy of that path's; a group of several names a block with
+// the shares, built aside and published with the entry. Selection is in stages/select.c: a flow's
+// hash falls into one share, and only flows of a path that is down are dealt anew among the others,
+// so that the rest stay where they are.
 //
-// Local addresses are groups too, one per interface that has any, so that the one lookup which finds a route
-// also finds that a packet is for us.
+// Local addresses are groups too, one per interface that has any, so that the one lookup which
+// finds a route also finds that a packet is for us.
 //
-// A deleted group answers `blackhole` until its slot is used again. That is not before every route has
-// left it: a change of a short prefix may still be under way in slices (fib.h), then a grace period more.
+// A deleted group answers `blackhole` until its slot is used again. That is not before every route
+// has left it: a change of a short prefix may still be under way in slices (fib.h), then a grace
+// period more.
 
 #include "dataplane/tables/nexthop.h"
 
@@ -265,4 +267,3 @@ void group_local_drop(struct dataplane *dp, uint32_t interface)
 	delete_slot(dp, t->local_group[interface]);
 	t->local_group[interface] = 0;
 }
-

@@ -2,17 +2,20 @@
 
 // Interfaces: setting, changing, exchanging and deleting them under running workers.
 //
-// What changes in daily life (up, limiters, MTU, the underlay's group) is one aligned store each, and any mixture of
-// old and new is a valid interface. What makes it another interface (VRF, owner, tags, addresses, key) is not: a
-// packet must never meet half of one customer's and half of another's. For that the interface is first taken out of
-// the maps, marked down and given a new generation, so that what was parked for it is stale from here on; then, after
-// a grace period, rewritten (with yet another generation: a worker may have parked something since), then put back.
-// Slots are those of the stats segment, so counters go on; they are used again only after grace, for the same reason.
+// What changes in daily life (up, limiters, MTU, the underlay's group) is one aligned store each,
+// and any mixture of old and new is a valid interface. What makes it another interface (VRF, owner,
+// tags, addresses, key) is not: a packet must never meet half of one customer's and half of
+// another's. For that the interface is first taken out of the maps, marked down and given a new
+// generation, so that what was parked for it is stale from here on; then, after a grace period,
+// rewritten (with yet another generation: a worker may have parked something since), then put back.
+// Slots are those of the stats segment, so counters go on; they are used again only after grace,
+// for the same reason.
 //
-// What a packet is recognised by, its entrance (tag stack or GRE triple), belongs to one interface. Two that change
-// theirs with each other can never do so one after the other, so several are changed as one: all are checked, then
-// all give up their entrances, one grace period passes, and all take the new ones. A single SET is the exchange of
-// one. Whatever can fail (memory, room, an entrance that somebody else has) fails before anything is given up.
+// What a packet is recognised by, its entrance (tag stack or GRE triple), belongs to one interface.
+// Two that change theirs with each other can never do so one after the other, so several are
+// changed as one: all are checked, then all give up their entrances, one grace period passes, and
+// all take the new ones. A single SET is the exchange of one. Whatever can fail (memory, room, an
+// entrance that somebody else has) fails before anything is given up.
 
 #include "dataplane/tables/interface.h"
 
@@ -167,7 +170,8 @@ static int look_up(const struct dataplane *dp, struct change *c)
 	c->hard = hard_change(old, r);
 	if (old->uid != r->uid)
 		return -EEXIST;
-	// Its neighbors and paths would not fit any more; routes and addresses of the old VRF lead to it.
+	// Its neighbors and paths would not fit any more; routes and addresses of the old VRF lead
+	// to it.
 	if (old->kind != r->kind || (old->vrf != r->vrf && t->interface_slots.uses[c->slot] != 0))
 		return -EBUSY;
 	return 0;

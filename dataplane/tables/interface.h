@@ -2,9 +2,9 @@
 #ifndef TABLES_INTERFACE_H
 #define TABLES_INTERFACE_H
 
-// Interfaces: attachments (port, VLAN stack) and GRE tunnels, as a packet meets them that comes in; what one going out
-// needs is in the forwarding entries. The slot is the one of the counters in the stats segment. Line 0 is all there is to
-// read but for tunnels over IPv6.
+// Interfaces: attachments (port, VLAN stack) and GRE tunnels, as a packet meets them that comes in;
+// what one going out needs is in the forwarding entries. The slot is the one of the counters in the
+// stats segment. Line 0 is all there is to read but for tunnels over IPv6.
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,8 +34,9 @@ struct interface {
 	uint32_t id;        // wire id
 	int16_t account_in; // added to an IP packet's length for limiter_in
 	uint16_t mtu;       // largest IP packet
-	// Grows when the interface is deleted, not when it is changed: as long as it is the same the slot counts for
-	// the same object, so what was parked for an earlier shape of it is charged to it all the same.
+	// Grows when the interface is deleted, not when it is changed: as long as it is the same
+	// the slot counts for the same object, so what was parked for an earlier shape of it is
+	// charged to it all the same.
 	uint32_t tenure;
 	int16_t pad1[4];
 
@@ -47,11 +48,11 @@ struct interface {
 _Static_assert(sizeof(struct interface) == 128, "interface");
 
 int interface_set(struct dataplane *dp, const struct wire_interface *r);
-// Several as one change, of interfaces that are new, changed or as they are: error[i] is what setting record i would
-// give in the state in which every interface named has given up its entrance (given nonzero, the caller has refused it
-// already: then the others are only checked). 0: all are set (error[i] 0 or 1);
-// -ECANCELED: some error[i] is negative and nothing is changed; -ENOMEM likewise. Waits for one grace period if an
-// interface becomes another one.
+// Several as one change, of interfaces that are new, changed or as they are: error[i] is what
+// setting record i would give in the state in which every interface named has given up its entrance
+// (given nonzero, the caller has refused it already: then the others are only checked). 0: all are
+// set (error[i] 0 or 1); -ECANCELED: some error[i] is negative and nothing is changed; -ENOMEM
+// likewise. Waits for one grace period if an interface becomes another one.
 int interface_exchange(
 	struct dataplane *dp, const struct wire_interface *record, unsigned count, int *error);
 int interface_delete(

@@ -2,7 +2,8 @@
 #ifndef TABLES_INTERFACE_PRIVATE_H
 #define TABLES_INTERFACE_PRIVATE_H
 
-// What the two halves of the interface table share: interface.c (their life) and interface_write.c (their contents).
+// What the two halves of the interface table share: interface.c (their life) and interface_write.c
+// (their contents).
 
 #include "dataplane/tables/interface.h"
 
@@ -25,7 +26,8 @@ int interface_resolve(
 // What may change at any moment: aligned stores, up last.
 void interface_write_soft(struct dataplane *dp, uint32_t slot, const struct wire_interface *r,
 	const struct interface_refs *refs);
-// What no worker may see change: the interface is in no map, down, and grace has passed since. A new generation.
+// What no worker may see change: the interface is in no map, down, and grace has passed since. A
+// new generation.
 void interface_write_hard(struct dataplane *dp, uint32_t slot, const struct wire_interface *r,
 	const struct interface_refs *refs);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What an interface's record becomes: the ranges and references that a record must have, and the two or three
-// lines that workers read, derived from it. Who may have which entrance, and when each of these may be written
-// under running workers, is interface.c's.
+// What an interface's record becomes: the ranges and references that a record must have, and the
+// two or three lines that workers read, derived from it. Who may have which entrance, and when each
+// of these may be written under running workers, is interface.c's.
 
 #include "dataplane/tables/interface_private.h"
 
@@ -35,7 +35,8 @@ static int check_ethernet(const struct dataplane *dp, const struct wire_interfac
 	return 0;
 }
 
-// MTU is enforced by us, and what a device cannot carry is lost without a trace: no interface claims more than its port.
+// MTU is enforced by us, and what a device cannot carry is lost without a trace: no interface
+// claims more than its port.
 uint16_t interface_mtu(const struct dataplane *dp, const struct wire_interface *r)
 {
 	if (r->kind != WIRE_INTERFACE_ETHERNET)

@@ -34,8 +34,8 @@
 // How far ahead the end of a refusal may stand, as LIMITER_LEASE_AHEAD for leases.
 #define CLOSED_AHEAD (1ull << 37) // an overdraft: 9,600 bytes at 1 Mb/s are 77 ms
 
-// Best effort is not refused until anything. Not a time in the past: every time is in the future once in a while, 0, which
-// parts that were never used hold, just before the units wrap.
+// Best effort is not refused until anything. Not a time in the past: every time is in the future
+// once in a while, 0, which parts that were never used hold, just before the units wrap.
 #define OPEN 0
 
 struct bounds {
@@ -333,7 +333,8 @@ out:
 	return passed;
 }
 
-// One packet of best effort, or of a limiter without classes, of a worker that holds a lease or may take one.
+// One packet of best effort, or of a limiter without classes, of a worker that holds a lease or may
+// take one.
 static __attribute__((noinline)) uint64_t police_lender(struct stats_limiter_word *word,
 	struct stats_limiter_part *part, uint64_t now, uint16_t bytes, unsigned class)
 {
@@ -370,8 +371,9 @@ static __attribute__((noinline)) uint64_t police_lender(struct stats_limiter_wor
 	return 1;
 }
 
-// The same with neither a lease to give back nor one to take: with many circuits at their limit, nearly every packet,
-// so this is one straight line that needs no stack, and what is rare is called at its ends.
+// The same with neither a lease to give back nor one to take: with many circuits at their limit,
+// nearly every packet, so this is one straight line that needs no stack, and what is rare is called
+// at its ends.
 static inline uint64_t police_single(struct stats_limiter_word *word,
 	struct stats_limiter_part *part, uint64_t now, uint16_t bytes, unsigned class)
 {

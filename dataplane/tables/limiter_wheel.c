@@ -159,8 +159,8 @@ static uint32_t oldest(struct wheel *wheel)
 	return at;
 }
 
-// The base is a time that was now. One that lies far ahead of it is from before the clock went back:
-// its packets would wait until the clock is there again.
+// The base is a time that was now. One that lies far ahead of it is from before the clock went
+// back: its packets would wait until the clock is there again.
 static bool went_back(const struct wheel *wheel, uint64_t now)
 {
 	return slots_between(wheel->base, number_of(now)) > BACK;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Limiters by wire id. What a limiter is and how its parameters may change under the workers is limiter.c's;
-// here is only who has which slot, and that a word which this process already used goes on being used: setting a
-// deleted limiter again gives no fresh burst.
+// Limiters by wire id. What a limiter is and how its parameters may change under the workers is
+// limiter.c's; here is only who has which slot, and that a word which this process already used
+// goes on being used: setting a deleted limiter again gives no fresh burst.
 
 #include "dataplane/tables/limiters.h"
 

@@ -18,8 +18,8 @@ uint32_t limiter_find(const struct dataplane *dp, uint32_t id); // slot, 0 = non
 // The clock's frequency was corrected: every limiter is written anew. Changes dp->hz.
 void limiters_retime(struct dataplane *dp, uint64_t hz);
 
-// Repairs words far in the past or future, see limiter_sweep(): one of `parts` parts of all, from the slot behind *after.
-// Each of them every few minutes. Returns how many.
+// Repairs words far in the past or future, see limiter_sweep(): one of `parts` parts of all, from
+// the slot behind *after. Each of them every few minutes. Returns how many.
 unsigned limiters_sweep(struct dataplane *dp, uint32_t *after, uint32_t parts);
 // After the clock has jumped, see limiter_settle(). Returns how many.
 unsigned limiters_settle(struct dataplane *dp);

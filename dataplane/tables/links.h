@@ -2,8 +2,9 @@
 #ifndef TABLES_LINKS_H
 #define TABLES_LINKS_H
 
-// Who refers to what, backwards: for each slot of one table the slots of another one that name it, as doubly linked
-// lists in three arrays. Writer only; a member is in at most one list. 0 is no member and no owner.
+// Who refers to what, backwards: for each slot of one table the slots of another one that name it,
+// as doubly linked lists in three arrays. Writer only; a member is in at most one list. 0 is no
+// member and no owner.
 //
 //	for (uint32_t m = l->first[owner]; m != 0; m = l->next[m])
 

@@ -2,10 +2,11 @@
 
 // Writer's side of the map; readers are in map.h.
 //
-// Linear probing at no more than half full. A deleted entry stays as a mark so that the probe chains behind it
-// hold; when live entries and marks together fill half the array, a fresh one is built aside with the live
-// entries only (twice as large if they alone need it), the pointer is swapped and the old array freed after
-// grace. A reader that is still in the old array finds everything that was there when it began.
+// Linear probing at no more than half full. A deleted entry stays as a mark so that the probe
+// chains behind it hold; when live entries and marks together fill half the array, a fresh one is
+// built aside with the live entries only (twice as large if they alone need it), the pointer is
+// swapped and the old array freed after grace. A reader that is still in the old array finds
+// everything that was there when it began.
 
 #include "dataplane/tables/map.h"
 

@@ -2,10 +2,11 @@
 #ifndef TABLES_MAP_H
 #define TABLES_MAP_H
 
-// 32-bit key -> 32-bit value in one open-addressed array of 64-bit entries, one writer, lock-free readers.
-// An entry is written by one aligned store, so a reader sees the old or the new one. Keys may repeat (a hash
-// of something longer): readers then go on to the next entry of that key until the thing itself compares
-// equal. Growing builds a new array and swaps the pointer; the old one is freed after grace.
+// 32-bit key -> 32-bit value in one open-addressed array of 64-bit entries, one writer, lock-free
+// readers. An entry is written by one aligned store, so a reader sees the old or the new one. Keys
+// may repeat (a hash of something longer): readers then go on to the next entry of that key until
+// the thing itself compares equal. Growing builds a new array and swaps the pointer; the old one is
+// freed after grace.
 
 #include <stdint.h>
 

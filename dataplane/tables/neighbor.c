@@ -2,8 +2,9 @@
 
 // Neighbors: whose MAC stands in front of the IP packet on its way out of an Ethernet interface.
 //
-// No worker reads a neighbor: its MAC, or that nobody knows it, is part of the entries of the paths that name it, which
-// are written anew when it changes. Unresolved, a neighbor keeps its slot and its paths, so no route is touched.
+// No worker reads a neighbor: its MAC, or that nobody knows it, is part of the entries of the paths
+// that name it, which are written anew when it changes. Unresolved, a neighbor keeps its slot and
+// its paths, so no route is touched.
 
 #include "dataplane/tables/nexthop.h"
 

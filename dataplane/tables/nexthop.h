@@ -2,9 +2,10 @@
 #ifndef TABLES_NEXTHOP_H
 #define TABLES_NEXTHOP_H
 
-// Route -> group -> path -> (interface, neighbor), as the controller names them; what workers make of it is one
-// forwarding entry (entry.h). Groups are shared and indirect: a path that goes down is one store, whatever number of
-// routes lead over it (BGP PIC). A path's interface may be of any VRF.
+// Route -> group -> path -> (interface, neighbor), as the controller names them; what workers make
+// of it is one forwarding entry (entry.h). Groups are shared and indirect: a path that goes down is
+// one store, whatever number of routes lead over it (BGP PIC). A path's interface may be of any
+// VRF.
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,8 +28,8 @@ struct multipath {
 
 int neighbor_set(struct dataplane *dp, const struct wire_neighbor *r);
 int neighbor_delete(struct dataplane *dp, uint32_t id); // -EBUSY: a path uses it
-// A worker told that packets want the neighbor at `slot` (EVENT_NEEDED): true and what it is, and workers tell again from now
-// on; false: it is gone, or was told of already.
+// A worker told that packets want the neighbor at `slot` (EVENT_NEEDED): true and what it is, and
+// workers tell again from now on; false: it is gone, or was told of already.
 bool neighbor_needed(struct dataplane *dp, uint32_t slot, struct wire_needed *needed);
 
 int path_set(struct dataplane *dp, const struct wire_path *r);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Paths: one way out each. up[] is the store that moves every route behind a failed link or session at once; where a
-// path leads stands in its entry, and in those of the groups that have no other path.
+// Paths: one way out each. up[] is the store that moves every route behind a failed link or session
+// at once; where a path leads stands in its entry, and in those of the groups that have no other
+// path.
 
 #include "dataplane/tables/nexthop.h"
 
@@ -30,8 +31,8 @@ static int resolve(const struct dataplane *dp, const struct wire_path *r, uint32
 	return 0;
 }
 
-// Accounts: what they are is in the stats segment; they live as long as a path names them, and their last values
-// wait there for the controller after that.
+// Accounts: what they are is in the stats segment; they live as long as a path names them, and
+// their last values wait there for the controller after that.
 
 static int account_take(struct dataplane *dp, uint64_t uid, uint32_t *slot)
 {
@@ -143,4 +144,3 @@ int path_delete(struct dataplane *dp, uint32_t id)
 	dp->written++;
 	return 0;
 }
-

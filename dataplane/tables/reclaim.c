@@ -2,11 +2,11 @@
 
 // Grace periods over rte_rcu_qsbr.
 //
-// The writer never waits for readers: what it takes out of the tables it notes here with the token of that
-// moment, and reclaim_poll(), called from the main thread's loop, runs the notes whose token every reader has
-// passed. Notes are kept in a growing ring in the order of their tokens, so the first one that is not due ends
-// the search. reclaim_wait() is the exception, for changes of a record in place, which are rare and made by
-// people, not by routing protocols.
+// The writer never waits for readers: what it takes out of the tables it notes here with the token
+// of that moment, and reclaim_poll(), called from the main thread's loop, runs the notes whose
+// token every reader has passed. Notes are kept in a growing ring in the order of their tokens, so
+// the first one that is not due ends the search. reclaim_wait() is the exception, for changes of a
+// record in place, which are rare and made by people, not by routing protocols.
 
 #include "dataplane/tables/reclaim.h"
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Ids to slots. The life of a slot: free -> taken (named by an id, or anonymous with id 0) -> dropped (no name,
-// still busy: workers may hold it) -> released after grace -> free. Only the writer comes here.
+// Ids to slots. The life of a slot: free -> taken (named by an id, or anonymous with id 0) ->
+// dropped (no name, still busy: workers may hold it) -> released after grace -> free. Only the
+// writer comes here.
 
 #include "dataplane/tables/slots.h"
 

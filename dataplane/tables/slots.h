@@ -2,9 +2,10 @@
 #ifndef TABLES_SLOTS_H
 #define TABLES_SLOTS_H
 
-// Opaque wire ids to slots of a table. A slot is named by its id from take to drop, and can be taken again
-// only after release, which the table defers past the grace period. Slot 0 is never given out. Each slot has
-// a reference count of its users (deletion in use is refused) and room for the wire record it was set from.
+// Opaque wire ids to slots of a table. A slot is named by its id from take to drop, and can be
+// taken again only after release, which the table defers past the grace period. Slot 0 is never
+// given out. Each slot has a reference count of its users (deletion in use is refused) and room for
+// the wire record it was set from.
 
 #include <stdint.h>
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Memory of the tables. Everything is one array per table, indexed by slot, mapped at its full size from the start
-// and touched as slots are used: no array ever moves, so a worker that holds a slot needs no lock to reach what
-// it names. Nothing here comes from the EAL; packets are all it is asked for.
+// Memory of the tables. Everything is one array per table, indexed by slot, mapped at its full size
+// from the start and touched as slots are used: no array ever moves, so a worker that holds a slot
+// needs no lock to reach what it names. Nothing here comes from the EAL; packets are all it is
+// asked for.
 //
-// What workers read with every packet lies on huge pages. The writer's own does not: a huge page is cleared when
-// it is first touched, and a record that is the first of its kind touches a dozen arrays in one turn.
+// What workers read with every packet lies on huge pages. The writer's own does not: a huge page is
+// cleared when it is first touched, and a record that is the first of its kind touches a dozen
+// arrays in one turn.
 
 #include "dataplane/tables/tables.h"
 
@@ -24,7 +26,8 @@ struct memory {
 
 #define HUGE_BYTES ((size_t)2 << 20)
 
-// A mapping that begins at a huge page, so that the slots in front, which are taken first, lie in one.
+// A mapping that begins at a huge page, so that the slots in front, which are taken first, lie in
+// one.
 static void *map_aligned(size_t bytes, bool huge)
 {
 	char *base = mmap(NULL, bytes + HUGE_BYTES, PROT_READ | PROT_WRITE,

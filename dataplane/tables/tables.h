@@ -2,8 +2,9 @@
 #ifndef TABLES_TABLES_H
 #define TABLES_TABLES_H
 
-// All tables of one data plane but the FIB. What workers read is at the top, the writer's own part below: the
-// wire records as they were last set (for dumps and for "unchanged"), the slots, and what refers to what.
+// All tables of one data plane but the FIB. What workers read is at the top, the writer's own part
+// below: the wire records as they were last set (for dumps and for "unchanged"), the slots, and
+// what refers to what.
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,8 +37,8 @@ struct vrf_entry {
 struct tables {
 	// Read by workers.
 	struct interface *interface; // by slot
-	struct entry *
-		entry; // of groups by slot, of paths from path_base on, of interfaces from interface_base on
+	struct entry *entry; // of groups by slot, of paths from path_base on, of interfaces from
+			     // interface_base on
 	uint32_t path_base;
 	uint32_t interface_base;
 	uint8_t *up;   // by path: as the controller says

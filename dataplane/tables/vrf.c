@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// VRFs and what stands in their tables: routes, and our own addresses, which stand there as host routes of a
-// group that says "local" (group.c). A route that somebody announces to exactly one of our addresses never reaches the
-// FIB while the address is ours: it is kept beside the address and put in place when the address goes.
+// VRFs and what stands in their tables: routes, and our own addresses, which stand there as host
+// routes of a group that says "local" (group.c). A route that somebody announces to exactly one of
+// our addresses never reaches the FIB while the address is ours: it is kept beside the address and
+// put in place when the address goes.
 //
 // Routes are counted in their group's use count, so a group cannot be deleted under them.
 
@@ -438,4 +439,3 @@ int route_dump_from(struct dataplane *dp, uint32_t vrf, uint8_t family,
 	struct dump d = {.dp = dp, .vrf = vrf, .cb = cb, .ctx = ctx};
 	return fib_dump(dp->fib, vrf, family, after, dump_route, &d);
 }
-

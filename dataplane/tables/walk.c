@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Walks by slot: a slot that is passed stays passed, so a walk needs to remember a number only. Routes are
-// walked VRF by VRF and family by family; there the last one visited is remembered.
+// Walks by slot: a slot that is passed stays passed, so a walk needs to remember a number only.
+// Routes are walked VRF by VRF and family by family; there the last one visited is remembered.
 
 #include "dataplane/tables/walk.h"
 

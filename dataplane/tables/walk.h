@@ -2,8 +2,9 @@
 #ifndef TABLES_WALK_H
 #define TABLES_WALK_H
 
-// A walk over all objects of one kind in slices, for read-back and sweeps: what a table holds may be a million routes, and
-// the main thread has other work. Between two slices anything may change; what is there from begin to end is visited once.
+// A walk over all objects of one kind in slices, for read-back and sweeps: what a table holds may
+// be a million routes, and the main thread has other work. Between two slices anything may change;
+// what is there from begin to end is visited once.
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,8 +26,9 @@ struct walk {
 // -EINVAL: no such type.
 int walk_start(struct walk *walk, uint16_t type, uint32_t vrf);
 
-// Calls cb(ctx, record) for up to `budget` objects. 1 = that was the last, 0 = there may be more, negative = cb's, which
-// ended the slice; the next one goes on behind that object. cb may delete objects other than routes.
+// Calls cb(ctx, record) for up to `budget` objects. 1 = that was the last, 0 = there may be more,
+// negative = cb's, which ended the slice; the next one goes on behind that object. cb may delete
+// objects other than routes.
 int walk_slice(struct dataplane *dp, struct walk *walk, unsigned budget,
 	int (*cb)(void *ctx, const void *record), void *ctx);
 

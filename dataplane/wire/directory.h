@@ -4,7 +4,8 @@
 
 #include <sys/types.h>
 
-// Makes what is missing of the directories above `path`, each with this mode. What cannot be made is seen when the file is.
+// Makes what is missing of the directories above `path`, each with this mode. What cannot be made
+// is seen when the file is.
 void directory_above(const char *path, mode_t mode);
 
 #endif

@@ -50,15 +50,17 @@ struct wire_link;
 int wire_listen(const char *path, uid_t uid, struct wire_listener **listener);
 void wire_listener_close(struct wire_listener *listener); // removes the socket
 
-// Whether the socket's file is still the one that was made: 0. 1: it was gone, and a new one is there now; the
-// descriptor is another one. Errors as of wire_listen(), with nothing changed; try again later.
+// Whether the socket's file is still the one that was made: 0. 1: it was gone, and a new one is
+// there now; the descriptor is another one. Errors as of wire_listen(), with nothing changed; try
+// again later.
 int wire_listener_renew(struct wire_listener *listener);
 int wire_listener_fd(const struct wire_listener *listener);
 
 // Takes the next controller. `current` is the link in use or NULL. -EAGAIN: nobody waits. -EBUSY:
 // `current` is alive, the newcomer was told (his connection ends). -EPERM: wrong uid, likewise.
-// When `current` has hung up, the newcomer is accepted and the caller closes `current`. Others, such as -EMFILE:
-// the newcomer still waits, and the listener stays readable: look away from it for a while.
+// When `current` has hung up, the newcomer is accepted and the caller closes `current`. Others,
+// such as -EMFILE: the newcomer still waits, and the listener stays readable: look away from it for
+// a while.
 int wire_accept(
 	struct wire_listener *listener, const struct wire_link *current, struct wire_link **link);
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Standard error may be a pipe whose reader stands still, and both processes have better things to do than to wait for
-// it. O_NONBLOCK on the descriptor that we were given would be everybody's who shares it: a pipe or a terminal is
-// opened anew through /proc, a socket is written with MSG_DONTWAIT, and a file does not block. Lines stay under
-// PIPE_BUF, so that one is written whole or not at all.
+// Standard error may be a pipe whose reader stands still, and both processes have better things to
+// do than to wait for it. O_NONBLOCK on the descriptor that we were given would be everybody's who
+// shares it: a pipe or a terminal is opened anew through /proc, a socket is written with
+// MSG_DONTWAIT, and a file does not block. Lines stay under PIPE_BUF, so that one is written whole
+// or not at all.
 //
-// A warning that comes again word for word is written three times, then after 10 s, 20 s and so on up to 10 minutes, with
-// `repeated=` for those left out; after a pause of that length it is news again. What changes state says so in
-// other words, so this is the net under callers who only know that something failed once more.
+// A warning that comes again word for word is written three times, then after 10 s, 20 s and so on
+// up to 10 minutes, with `repeated=` for those left out; after a pause of that length it is news
+// again. What changes state says so in other words, so this is the net under callers who only know
+// that something failed once more.
 
 #include "dataplane/wire/log_out.h"
 

@@ -8,7 +8,8 @@
 // between two packets, never a torn number.
 //
 //   header | directories of interfaces, limiters, accounts | limiter words
-//          | per writer: hot lines by interface, limiter parts, accounts, sparse blocks, each by slot
+//          | per writer: hot lines by interface, limiter parts, accounts, sparse blocks, each by
+//          slot
 //
 // A writer is a worker, the host-path thread, or the fold: counts of writers that no longer exist.
 // A value is the sum over all writers.
@@ -50,7 +51,7 @@ struct stats_header {
 	uint64_t limiter_offset; // within a writer's part; hot lines come first
 	uint64_t account_offset;
 	uint64_t sparse_offset;
-	char boot[40]; // kernel's boot id
+	char boot[40];       // kernel's boot id
 	uint64_t moving;     // odd while counts move between lines: sums are not to be trusted
 	uint64_t move_armed; // redo log of one such move: 1 = the rest is valid
 	uint64_t move_from;  // offsets in the file
@@ -92,15 +93,15 @@ static_assert(sizeof(struct stats_interface) == 64, "stats_interface");
 
 struct stats_sparse {
 	uint64_t drops[DROP_MAX]; // by enum drop_reason, of packets that came in here
-	uint64_t tx_drops
-		[4]; // packets that should have left here: tx-full, tx-down, no-buffer, restart
-	uint64_t generated; // ICMP errors caused by packets that came in here
+	uint64_t tx_drops[4]; // packets that should have left here: tx-full, tx-down, no-buffer,
+			      // restart
+	uint64_t generated;   // ICMP errors caused by packets that came in here
 	uint64_t reassembled;
 	uint64_t fragments_consumed;
 	uint64_t extra_fragments; // fragments sent minus packets fragmented, on the out-interface
 	uint64_t consumed;   // packets to us that a worker answers itself: BFD, probes, keepalives
 	uint64_t originated; // packets a worker made itself, on the out-interface
-	uint64_t missed;     // on a port's unclassified: frames its device or kernel had no room for
+	uint64_t missed; // on a port's unclassified: frames its device or kernel had no room for
 	uint64_t reserved[5];
 };
 static_assert(sizeof(struct stats_sparse) == 512, "stats_sparse");
@@ -158,12 +159,13 @@ static_assert(sizeof(struct stats_limiter) == 64, "stats_limiter");
 struct stats_limiter_part {
 	uint64_t credit; // what is left of the lease, units; 0 = none
 	uint64_t expiry; // the lease is void after this
-	// with a lease: the cost it was taken at; without: best effort is refused until then (0: not)
+	// with a lease: the cost it was taken at; without: best effort is refused until then (0:
+	// not)
 	uint64_t terms;
 	uint64_t dice; // packets that the ramp had to judge
 	// bytes << 32 | number of the window (about 1 ms) in which they were offered
 	uint64_t window;
-	uint64_t peak;  // likewise, the fullest one of this epoch
+	uint64_t peak; // likewise, the fullest one of this epoch
 	struct stats_limiter count;
 	uint32_t drop_first; // window of the first and of the last drop of the latest run
 	uint32_t drop_last;

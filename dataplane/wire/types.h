@@ -2,20 +2,22 @@
 #ifndef WIRE_TYPES_H
 #define WIRE_TYPES_H
 
-// The contract between culvertd (the controller) and culvert-dataplane: every message and record that
-// crosses the socket. Compiles alone as strict C11 with libc only.
+// The contract between culvertd (the controller) and culvert-dataplane: every message and record
+// that crosses the socket. Compiles alone as strict C11 with libc only.
 //
-// A message is one SOCK_SEQPACKET datagram: struct wire_header, then `count` records of one fixed size.
-// The type names the record and what to do with it. Records are independent and applied in order; the ACK
-// lists every record that was refused and why, the others took effect. SET creates or replaces and is
-// idempotent: setting what is already there writes nothing and is counted as unchanged.
+// A message is one SOCK_SEQPACKET datagram: struct wire_header, then `count` records of one fixed
+// size. The type names the record and what to do with it. Records are independent and applied in
+// order; the ACK lists every record that was refused and why, the others took effect. SET creates
+// or replaces and is idempotent: setting what is already there writes nothing and is counted as
+// unchanged.
 //
-// One type is not a row of independent records: INTERFACE_EXCHANGE is one change, see wire_interface.
+// One type is not a row of independent records: INTERFACE_EXCHANGE is one change, see
+// wire_interface.
 //
-// Byte order: integers in host order (both ends are on one host); IP and MAC addresses in network order.
-// Ids are chosen by the controller, opaque to the data plane, never 0 (0 = none). Rates are bit/s, sizes
-// bytes, times ns. All padding is explicit and must be zero: a record with non-zero padding, or a field out
-// of the range given here, is refused with -EINVAL.
+// Byte order: integers in host order (both ends are on one host); IP and MAC addresses in network
+// order. Ids are chosen by the controller, opaque to the data plane, never 0 (0 = none). Rates are
+// bit/s, sizes bytes, times ns. All padding is explicit and must be zero: a record with non-zero
+// padding, or a field out of the range given here, is refused with -EINVAL.
 
 #include <assert.h>
 #include <stddef.h>
@@ -37,13 +39,13 @@ struct wire_header {
 	uint16_t type;  // WIRE_*
 	uint16_t count; // records that follow
 	uint32_t len;   // bytes of the whole message, header included
-	uint64_t
-		seq; // numbers the sender's messages from 1; an ACK or a dump reply repeats the request's
+	uint64_t seq;   // numbers the sender's messages from 1; an ACK or a dump reply repeats the
+			// request's
 };
 static_assert(sizeof(struct wire_header) == 24, "wire_header");
 
-// Message types: X(symbol, value, record type, direction). Directions: C controller to data plane, D data
-// plane to controller, B both.
+// Message types: X(symbol, value, record type, direction). Directions: C controller to data plane,
+// D data plane to controller, B both.
 // clang-format off
 #define WIRE_TYPES(X) \
 	X(HELLO,             1, wire_hello,     B) \
@@ -85,17 +87,17 @@ enum wire_type { WIRE_TYPES(WIRE_ENUM) };
 #define WIRE_IPV4 4u // values of every `family` field; an IPv4 address stands in the first 4 bytes
 #define WIRE_IPV6 6u
 
-// First message in each direction. The data plane answers the controller's HELLO with its own, then a PORT
-// for each port, and from then on events. With its first HELLO goes a read-only descriptor of the
-// stats segment, if it has one (wire/stats_reader.h); the path is never opened. The controller sends
-// another at each revision, or to read the counters.
+// First message in each direction. The data plane answers the controller's HELLO with its own, then
+// a PORT for each port, and from then on events. With its first HELLO goes a read-only descriptor
+// of the stats segment, if it has one (wire/stats_reader.h); the path is never opened. The
+// controller sends another at each revision, or to read the counters.
 struct wire_hello {
-	uint8_t store
-		[16]; // controller: uuid of its store; data plane: the one it was last configured from
-	uint64_t revision; // likewise
-	uint64_t instance; // data plane: random per start; controller: 0
-	uint64_t
-		written; // data plane: table writes since start (a replay of equal records adds none)
+	uint8_t store[16];  // controller: uuid of its store; data plane: the one it was last
+			    // configured from
+	uint64_t revision;  // likewise
+	uint64_t instance;  // data plane: random per start; controller: 0
+	uint64_t written;   // data plane: table writes since start (a replay of equal records adds
+			    // none)
 	uint64_t unchanged; // data plane: SETs that found the object as it should be
 	uint32_t workers;   // data plane
 	uint32_t ports;     // data plane
@@ -104,8 +106,9 @@ struct wire_hello {
 };
 static_assert(sizeof(struct wire_hello) == 344, "wire_hello");
 
-// ACK: one record for each refused record of the message whose seq the header repeats; none = all applied.
-// Sent after grace when the message deleted or replaced something that workers may still hold.
+// ACK: one record for each refused record of the message whose seq the header repeats; none = all
+// applied. Sent after grace when the message deleted or replaced something that workers may still
+// hold.
 struct wire_failure {
 	uint32_t index; // of the record in its message; UINT32_MAX = the message as a whole
 	int32_t error;  // -errno, see wire/link.h for what each means here
@@ -113,10 +116,11 @@ struct wire_failure {
 static_assert(sizeof(struct wire_failure) == 8, "wire_failure");
 
 // A sweep: everything of the scope that no SET between BEGIN and END named is deleted at END.
-// Refused without WIRE_FORCE: another store uuid or a lower revision than the data plane was last given
-// (-ESTALE), an END whose count differs from the records that arrived (-EBADMSG), a sweep of more than
-// 10 % and more than 16 of the interfaces (-EPERM). A record that was refused counts as arrived and its
-// old object is kept.
+// Refused without WIRE_FORCE: another store uuid or a lower revision than the data plane was last
+// given
+// (-ESTALE), an END whose count differs from the records that arrived (-EBADMSG), a sweep of more
+// than 10 % and more than 16 of the interfaces (-EPERM). A record that was refused counts as
+// arrived and its old object is kept.
 #define WIRE_SCOPE_CONFIGURATION \
 	1u                     // everything but routes and the groups, paths and neighbors they use
 #define WIRE_SCOPE_ROUTES   2u // the routes of one VRF
@@ -139,7 +143,8 @@ struct wire_end {
 };
 static_assert(sizeof(struct wire_end) == 16, "wire_end");
 
-// Read-back: the data plane answers with messages of that SET type (seq of the request), then DUMP_END.
+// Read-back: the data plane answers with messages of that SET type (seq of the request), then
+// DUMP_END.
 struct wire_dump {
 	uint32_t type; // a *_SET type marked B, or VRF_STATS
 	uint32_t vrf;  // for ROUTE_SET: of this VRF only; 0 = all
@@ -174,37 +179,40 @@ static_assert(sizeof(struct wire_vrf) == 48, "wire_vrf");
 	(1u << 1)                     // the source's longest match must lead out of the same owner
 #define WIRE_INTERFACE_CORE (1u << 2) // GRE to a local address is decapsulated here and only here
 #define WIRE_INTERFACE_KEY  (1u << 3) // GRE: with key (key 0 is a key)
-// Has no entrance: the tags or triple given keep nobody else from having them, nothing comes in by it, what leaves by
-// it drops `interface-down`, whatever UP says. For exchanges that one message does not hold: park all, then set all.
+// Has no entrance: the tags or triple given keep nobody else from having them, nothing comes in by
+// it, what leaves by it drops `interface-down`, whatever UP says. For exchanges that one message
+// does not hold: park all, then set all.
 #define WIRE_INTERFACE_PARKED (1u << 4)
-// What no two interfaces share is what a packet is recognised by: (port, VLAN stack), or the GRE triple (local,
-// remote, key) of one family. INTERFACE_SET of a value that another interface has is refused, so values that
-// change places need INTERFACE_EXCHANGE: its records, of interfaces that are new, changed or as they are, take effect
-// as a whole or not at all. They are checked against the state in which every interface the message names has
-// given up its value. If one fails none is applied, and the ACK lists each that would have failed (an interface
-// or uid that stands twice in one message: -EINVAL; UINT32_MAX: the message as a whole). Else all of them give up
-// what they change, grace passes, all take what they are to have: at no moment does a packet reach an
-// interface by a value that is another's. In between such packets are dropped as of an unknown tag or tunnel.
+// What no two interfaces share is what a packet is recognised by: (port, VLAN stack), or the GRE
+// triple (local, remote, key) of one family. INTERFACE_SET of a value that another interface has is
+// refused, so values that change places need INTERFACE_EXCHANGE: its records, of interfaces that
+// are new, changed or as they are, take effect as a whole or not at all. They are checked against
+// the state in which every interface the message names has given up its value. If one fails none is
+// applied, and the ACK lists each that would have failed (an interface or uid that stands twice in
+// one message: -EINVAL; UINT32_MAX: the message as a whole). Else all of them give up what they
+// change, grace passes, all take what they are to have: at no moment does a packet reach an
+// interface by a value that is another's. In between such packets are dropped as of an unknown tag
+// or tunnel.
 struct wire_interface {
 	uint64_t uid;       // persistent, names the counters in the stats segment; never reused
 	uint32_t interface; // id
 	uint32_t vrf;
-	uint32_t
-		owner; // peering or vnet this belongs to, for the source check; 0 on core interfaces; not UINT32_MAX
+	uint32_t owner;      // peering or vnet this belongs to, for the source check; 0 on core
+			     // interfaces; not UINT32_MAX
 	uint32_t flags;      // WIRE_INTERFACE_*
 	uint32_t limiter_in; // 0 = not limited
 	uint32_t limiter_out;
-	uint16_t
-		mtu; // largest IP packet, 576..9600; GRE: of the inner packet. What is in force is never
-		// more than the port carries (PORT)
-	uint8_t kind;  // WIRE_INTERFACE_ETHERNET or _GRE
-	uint8_t vlans; // Ethernet: tags, 0..2
-	uint16_t vlan
-		[2]; // outermost first, 1..4094; the outer TPID is the port's, the inner is 0x8100
+	uint16_t mtu; // largest IP packet, 576..9600; GRE: of the inner packet. What is in force is
+		      // never
+		      // more than the port carries (PORT)
+	uint8_t kind; // WIRE_INTERFACE_ETHERNET or _GRE
+	uint8_t vlans;    // Ethernet: tags, 0..2
+	uint16_t vlan[2]; // outermost first, 1..4094; the outer TPID is the port's, the inner is
+			  // 0x8100
 	uint32_t port; // Ethernet: index of the port, in the order of the data plane's command line
 	uint32_t key;  // GRE
-	uint32_t
-		underlay; // GRE: group that reaches `remote` in the underlay; 0 = none now, the tunnel is down
+	uint32_t underlay; // GRE: group that reaches `remote` in the underlay; 0 = none now, the
+			   // tunnel is down
 	uint8_t local[16]; // GRE: outer source, an address of ours; with `remote`, both of `family`
 	uint8_t remote[16];
 	uint8_t mac[6]; // Ethernet: ours; all zero = the port's
@@ -235,7 +243,8 @@ struct wire_limiter {
 };
 static_assert(sizeof(struct wire_limiter) == 72, "wire_limiter");
 
-// What a circuit gets that asks for nothing else: 50 ms, at least 64 kB, at most the larger of 32 MB and 10 ms.
+// What a circuit gets that asks for nothing else: 50 ms, at least 64 kB, at most the larger of 32
+// MB and 10 ms.
 static inline uint64_t wire_burst_default(uint64_t rate)
 {
 	uint64_t most = rate / 800 > 32000000 ? rate / 800 : 32000000;
@@ -244,7 +253,8 @@ static inline uint64_t wire_burst_default(uint64_t rate)
 	return burst < 64000 ? 64000 : burst > most ? most : burst;
 }
 
-// 10 ms, less below 167 Mb/s, where the ramp's width would be seen in a second's sum: 5 ms at 50 Mb/s.
+// 10 ms, less below 167 Mb/s, where the ramp's width would be seen in a second's sum: 5 ms at 50
+// Mb/s.
 static inline uint64_t wire_ramp_default(uint64_t rate)
 {
 	uint64_t ramp = rate * 3 / 50;
@@ -252,9 +262,9 @@ static inline uint64_t wire_ramp_default(uint64_t rate)
 	return ramp < 5000000 ? 5000000 : ramp > 10000000 ? 10000000 : ramp;
 }
 
-// An address of ours in a VRF: packets to it go to the host queue of `interface`, which is of that VRF. The address is
-// the record's name: a SET with another interface moves it there by one store, so addresses change places
-// without an exchange.
+// An address of ours in a VRF: packets to it go to the host queue of `interface`, which is of that
+// VRF. The address is the record's name: a SET with another interface moves it there by one store,
+// so addresses change places without an exchange.
 struct wire_local {
 	uint32_t vrf;
 	uint32_t interface;
@@ -277,16 +287,16 @@ struct wire_neighbor {
 };
 static_assert(sizeof(struct wire_neighbor) == 32, "wire_neighbor");
 
-// One way out. The interface may be of any VRF: that is how a packet crosses from a peering to a vNet.
+// One way out. The interface may be of any VRF: that is how a packet crosses from a peering to a
+// vNet.
 struct wire_path {
 	uint32_t path; // id
 	uint32_t interface;
 	uint32_t neighbor; // 0 on point-to-point (GRE) interfaces
 	uint8_t up;        // 0 or 1; a down path is skipped, one store
 	uint8_t pad[3];
-	uint64_t
-		account; // uid of the counter of what leaves by this path, in the stats segment; 0 = none. Paths may
-			 // share one; the last path that names it takes it away
+	uint64_t account; // uid of the counter of what leaves by this path, in the stats segment; 0
+			  // = none. Paths may share one; the last path that names it takes it away
 };
 static_assert(
 	sizeof(struct wire_path) == 24 && offsetof(struct wire_path, account) == 16, "wire_path");
@@ -312,8 +322,8 @@ struct wire_route {
 };
 static_assert(sizeof(struct wire_route) == 32, "wire_route");
 
-// Hands over the data plane's end of a TAP (Ethernet interfaces, untagged frames) or TUN (GRE interfaces).
-// Replaces an earlier one; a record that is refused has its descriptor closed.
+// Hands over the data plane's end of a TAP (Ethernet interfaces, untagged frames) or TUN (GRE
+// interfaces). Replaces an earlier one; a record that is refused has its descriptor closed.
 struct wire_host {
 	uint32_t interface;
 	uint32_t fd; // index into the message's descriptors
