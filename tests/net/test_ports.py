@@ -95,7 +95,7 @@ def test_no_customer_on_net_af_packet(build, lab):
     try:
         lab.make_network()
         lab.start_routers()
-        lab.start_edge()
+        lab.start_edge(in_force=False)
         wait_for(lambda: lab.session(lab.globex) == "established", 20, "globex's session")
         found = [p for p in lab.status()["problems"] if "net_af_packet" in str(p)]
         assert any("fragments of different customers" in str(p) and "device: eth1" in str(p) for p in found), lab.status()["problems"]

@@ -244,7 +244,7 @@ vnets:
     def start_daemon(self):
         self.daemon = self.edge.start("culvertd", self.program("control/culvertd"), "--config", self.node_path)
 
-    def start_edge(self):
+    def start_edge(self, in_force=True):
         self.node_path = os.path.join(self.dir, "node.yaml")
         self.model_path = os.path.join(self.dir, "model.yaml")
         for path, text in ((self.node_path, self.node_file()), (self.model_path, self.model())):
@@ -254,7 +254,7 @@ vnets:
         self.start_dataplane()
         self.start_daemon()
         wait_for(lambda: self.ctl("version", check=False).returncode == 0, 10, "culvertd answers")
-        self.ctl("config", "apply", self.model_path)
+        self.ctl("config", "apply", self.model_path, check=in_force)  # exit status 1: something is refused
 
     def stop_edge(self):
         """Takes down the processes of the edge and everything culvertd leaves standing on purpose."""
