@@ -230,7 +230,8 @@
 //  "there": {"domains": 12, "interfaces": 24}} // all that was found in this host
 #define API_EDGE_ADOPT "edge.adopt"
 
-// {"revision": 12, "seconds": 2} -> as soon as nothing of it is queued, under way or refused, else after `seconds`:
+// {"revision": 12, "seconds": 2} -> as soon as nothing of it is queued, under way or refused, or the number of what is
+// refused has not changed for 2 s, else after `seconds`:
 // {"revision": 12, "in_force": true, "dataplane": "synced", "refused": [{"object": "interface c1/private",
 //  "message": "File exists"}]}   // at most 20
 #define API_REVISION_WAIT "revision.wait"

@@ -110,6 +110,8 @@ int run_show(struct context *context)
 
 // What was committed, is it in force? Told on standard error: the change itself has been made, whatever the data
 // plane makes of it.
+#define IN_FORCE_S 10 // thousands of objects take some seconds
+
 static int print_refused(struct context *context, json_t *result)
 {
 	struct api_client *client;
@@ -123,7 +125,8 @@ static int print_refused(struct context *context, json_t *result)
 	client = client_of(context, &error);
 	if (client == NULL ||
 		api_call(client, API_REVISION_WAIT,
-			json_pack("{s:O}", "revision", json_object_get(result, "revision")),
+			json_pack("{s:O, s:i}", "revision", json_object_get(result, "revision"),
+				"seconds", IN_FORCE_S),
 			&answer, &error, &details) != 0) {
 		json_decref(details);
 		return 0; // not to be had: `status` will tell

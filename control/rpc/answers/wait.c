@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // revision.wait: is the configuration in force yet? A change is answered when it is committed; what the data plane
 // makes of it comes a moment later. Whoever wants to know asks here: answered as soon as nothing is queued, under
-// way or refused, else when the time is over, with what is refused.
+// way or refused, else when what is refused stays as it is, or the time is over, with what that is. While thousands of
+// objects take their places some are refused until those they wait for are there: their number changes then.
 
 #include "control/rpc/answers/answers.h"
 
@@ -17,12 +18,15 @@
 
 #define LOOK_MS       5 // a look costs two comparisons
 #define SECONDS_MAX   30
+#define STAYS_NS      2000000000u // as long as it takes to try what is refused once more
 #define REFUSED_SHOWN 20
 
 struct wait {
 	struct rpc_call *call;
 	struct event *look;
 	uint64_t revision, until; // CLOCK_MONOTONIC ns
+	unsigned int refused;     // when looked at last
+	uint64_t since;           // ..: so many since then
 };
 
 static bool is_told(const struct sync *sync, uint64_t revision)
@@ -41,30 +45,31 @@ static void add_refused(void *ctx, const struct status *status)
 			json_pack("{s:s, s:s}", "object", status->name, "message", status->reason));
 }
 
-static bool is_refused(const struct sync *sync)
+static unsigned int refused(const struct sync *sync)
 {
-	return status_count(sync->status, STATUS_RECORD, STATUS_ERROR) > 0 ||
-	       sync->records.routes_failed > 0;
+	return (unsigned int)status_count(sync->status, STATUS_RECORD, STATUS_ERROR) +
+	       (unsigned int)sync->records.routes_failed;
 }
 
+// What the status table says of a domain comes a moment after what it is about.
 static json_t *refused_json(struct sync *sync)
 {
-	json_t *refused = json_array();
+	json_t *list = json_array();
 
-	status_problems(sync->status, UINT_MAX, add_refused, refused);
-	return refused;
+	status_problems(sync->status, UINT_MAX, add_refused, list);
+	return list;
 }
 
 static void answer(struct wait *wait)
 {
 	struct sync *sync = wait->call->ctx;
-	bool complete = is_told(sync, wait->revision) && !is_refused(sync);
+	bool complete = is_told(sync, wait->revision) && refused(sync) == 0;
 
 	rpc_reply(wait->call,
 		json_pack("{s:o, s:b, s:s, s:o}", "revision",
 			json_u64(dataplane_revision(sync->dataplane)), "in_force", complete,
 			"dataplane", dataplane_state_name(dataplane_status(sync->dataplane)->state),
-			"refused", refused_json(sync)));
+			"refused", complete ? json_array() : refused_json(sync)));
 	event_free(wait->look);
 	free(wait);
 }
@@ -88,9 +93,15 @@ static void look(evutil_socket_t fd, short events, void *arg)
 	struct wait *wait = arg;
 	struct sync *sync = wait->call->ctx;
 	const struct timeval soon = {0, LOOK_MS * 1000};
+	unsigned int count = refused(sync);
+	uint64_t now = clock_ns();
 
-	if ((is_told(sync, wait->revision) && !is_refused(sync)) ||
-		is_hopeless(sync, wait->revision) || clock_ns() >= wait->until)
+	if (count != wait->refused || wait->since == 0) {
+		wait->refused = count;
+		wait->since = now;
+	}
+	if ((count == 0 && is_told(sync, wait->revision)) || is_hopeless(sync, wait->revision) ||
+		(count > 0 && now - wait->since >= STAYS_NS) || now >= wait->until)
 		answer(wait);
 	else
 		event_add(wait->look, &soon);
