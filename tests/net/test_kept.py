@@ -112,10 +112,11 @@ def test_a_static_route(rig):
 
 
 def test_rules(rig):
-    if rig.mode == 0:
-        pytest.skip("one namespace a domain has no rules")
     rules = inside(rig, "ip", "rule").split("\n")
     mine = [line.split(":")[0] for line in rules if "169.254.7.2" in line]
+    if rig.mode == 0:  # one namespace a domain: its tables are its own
+        assert not mine, rules
+        return
     assert len(mine) == 2, rules
     for priority in mine:
         put_back(rig, ["rule"], f"ip rule del pref {priority}")
