@@ -116,24 +116,6 @@ static void unuse(struct tables *t, uint32_t slot, const struct interface_refs *
 	links_remove(&t->limiter_out_interfaces, refs->limiter_out, slot);
 }
 
-static int take_slot(struct dataplane *dp, const struct wire_interface *r, uint32_t *slot)
-{
-	struct slots *slots = &dp->tables->interface_slots;
-	int64_t found = stats_slot(dp->stats, STATS_INTERFACE, r->uid);
-	if (found < 0)
-		return (int)found;
-	if (slots->busy[found]) {
-		if (slots->id[found] != 0)
-			return -EEXIST;    // this uid goes by another id
-		reclaim_wait(dp->reclaim); // deleted a moment ago
-		found = stats_slot(dp->stats, STATS_INTERFACE, r->uid);
-		if (found < 0)
-			return (int)found;
-	}
-	*slot = (uint32_t)found;
-	return slots_take_at(slots, r->interface, *slot);
-}
-
 // One record on its way into the table.
 struct change {
 	const struct wire_interface *r;
@@ -240,7 +222,8 @@ static int claim(struct dataplane *dp, struct change *c)
 {
 	if (c->fresh) {
 		uint32_t slot = SLOT_NONE;
-		int error = take_slot(dp, c->r, &slot);
+		int error = slot_of_counters(dp, &dp->tables->interface_slots, STATS_INTERFACE,
+			c->r->uid, c->r->interface, &slot);
 		if (error != 0)
 			return error;
 		c->slot = slot;

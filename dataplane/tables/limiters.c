@@ -18,24 +18,6 @@ uint32_t limiter_find(const struct dataplane *dp, uint32_t id)
 	return slots_find(&dp->tables->limiter_slots, id);
 }
 
-static int take_slot(struct dataplane *dp, const struct wire_limiter *r, uint32_t *slot)
-{
-	struct slots *slots = &dp->tables->limiter_slots;
-	int64_t found = stats_slot(dp->stats, STATS_LIMITER, r->uid);
-	if (found < 0)
-		return (int)found;
-	if (slots->busy[found]) {
-		if (slots->id[found] != 0)
-			return -EEXIST;    // this uid goes by another id
-		reclaim_wait(dp->reclaim); // deleted a moment ago
-		found = stats_slot(dp->stats, STATS_LIMITER, r->uid);
-		if (found < 0)
-			return (int)found;
-	}
-	*slot = (uint32_t)found;
-	return slots_take_at(slots, r->limiter, *slot);
-}
-
 // One count of them all, so that workers need not ask each limiter when none shapes.
 static void count_shaped(struct tables *t, const struct wire_limiter *r, int change)
 {
@@ -61,7 +43,8 @@ int limiter_set(struct dataplane *dp, const struct wire_limiter *r)
 			return -EEXIST;
 		now = limiter_units(dp->clock());
 	} else {
-		error = take_slot(dp, r, &slot); // may wait
+		error = slot_of_counters(dp, &t->limiter_slots, STATS_LIMITER, r->uid, r->limiter,
+			&slot); // may wait
 		if (error != 0)
 			return error;
 		now = limiter_units(dp->clock());

@@ -157,3 +157,21 @@ bool wire_addr_is_zero(const uint8_t *addr, unsigned from, unsigned to)
 	}
 	return true;
 }
+
+int slot_of_counters(struct dataplane *dp, struct slots *slots, enum stats_kind kind, uint64_t uid,
+	uint32_t id, uint32_t *slot)
+{
+	int64_t found = stats_slot(dp->stats, kind, uid);
+	if (found < 0)
+		return (int)found;
+	if (slots->busy[found]) {
+		if (slots->id[found] != 0)
+			return -EEXIST;    // this uid goes by another id
+		reclaim_wait(dp->reclaim); // deleted a moment ago
+		found = stats_slot(dp->stats, kind, uid);
+		if (found < 0)
+			return (int)found;
+	}
+	*slot = (uint32_t)found;
+	return slots_take_at(slots, id, *slot);
+}

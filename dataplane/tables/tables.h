@@ -121,6 +121,9 @@ static inline uint32_t tunnel_hash6(
 }
 
 // Between the tables.
+// The slot of the counters `uid`, for the object `id`; -EEXIST when they go by another id. May wait for grace.
+int slot_of_counters(struct dataplane *dp, struct slots *slots, enum stats_kind kind, uint64_t uid,
+	uint32_t id, uint32_t *slot);
 bool wire_addr_is_zero(const uint8_t *addr, unsigned from, unsigned to);
 int16_t interface_overhead(const struct tables *t, uint32_t limiter, unsigned vlans);
 void groups_follow_path(struct dataplane *dp, uint32_t path);
