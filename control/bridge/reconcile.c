@@ -189,8 +189,8 @@ static void written(struct host_domain *domain, const struct host_route_key *key
 	if (taken->at == 0 || !same_key(&taken->key, key))
 		return;
 	taken->at = 0;
-	if (port == taken->port)
-		return; // it was the daemon's own, of which nothing had been heard yet
+	if (port != taken->writer)
+		return; // another daemon than the one it was taken from: it may have taken it itself
 	ip_prefix_format(&key->prefix, prefix);
 	repair_done(domain->space, "route", prefix, "of the routing daemon removed");
 }
@@ -201,7 +201,7 @@ static void removed(struct host_domain *domain, const struct host_route_key *key
 
 	if (port == 0 || port == space->writer || domain->taken.at != 0)
 		return;
-	domain->taken = (struct taken){.at = clock_ns(), .key = *key, .port = port};
+	domain->taken = (struct taken){.at = clock_ns(), .key = *key, .writer = space->writer};
 	space->taken = true;
 }
 

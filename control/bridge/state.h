@@ -85,7 +85,7 @@ struct host_domain {
 	struct taken {                     // of the routing daemon's, by somebody else
 		uint64_t at;               // clock_ns of the first, 0 = nothing
 		unsigned int asked;        // times that the daemon was asked to put them in again
-		uint32_t port;             // netlink port of who took it
+		uint32_t writer;           // who wrote there until then, 0 = not known
 		struct host_route_key key; // of the first
 	} taken;
 	LIST_HEAD(, host_interface) interfaces;
