@@ -246,6 +246,7 @@ int speakers_domain_set(
 	domain->file.stale = true;
 	TAILQ_INIT(&domain->groups);
 	TAILQ_INSERT_TAIL(&speaker->domains, domain, link);
+	speaker->domain_count++;
 	table_add(&speakers->domains, domain);
 	steps_changed(speaker);
 	return 0;
@@ -273,6 +274,7 @@ static void free_domain(struct served_domain *domain)
 	groups_free(domain);
 	joins_free(domain);
 	TAILQ_REMOVE(&domain->speaker->domains, domain, link);
+	domain->speaker->domain_count--;
 	table_remove(&domain->speaker->speakers->domains, domain);
 	free((char *)domain->declared.name);
 	free((char *)domain->declared.instance);

@@ -103,6 +103,7 @@ struct speaker {
 	char *netns;
 	int netns_fd;
 	TAILQ_HEAD(, served_domain) domains;
+	unsigned int domain_count;
 	TAILQ_HEAD(, served_session) sessions;
 	TAILQ_HEAD(, speaker_join) joins;
 	struct event *apply; // timer: the next step is due

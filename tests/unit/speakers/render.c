@@ -178,6 +178,10 @@ static void main_file(void **ctx)
 	lacks(text, "log \""); // what is only checked opens no log
 	holds(text, "router id 100.64.0.0;");
 	free(text);
+	world.speaker.domain_count = 10000; // a scan of 20,000 interfaces takes longer than a second
+	text = render_main(&world.speaker, NULL, domains, sessions);
+	holds(text, "scan time 51;");
+	free(text);
 	free_world(&world);
 }
 
