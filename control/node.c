@@ -37,6 +37,8 @@ static const struct field port_fields[] = {
 		.help = "ethertype of the outer tag"},
 	{"mtu", FIELD_UINT, 0, PORT(mtu), NULL, 576, 9600,
 		.help = "largest IP packet, set on the device"},
+	{"netns", FIELD_STRING, 0, PORT(netns),
+		.help = "network namespace of a kernel device, as in /run/netns"},
 };
 static const struct fields port = {port_fields, COUNT(port_fields), sizeof(struct node_port)};
 
@@ -177,6 +179,46 @@ bool node_device_merges(const char *device)
 	return strncmp(device, "net_af_packet", strlen("net_af_packet")) == 0;
 }
 
+static bool is_netns(const char *name)
+{
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+	size_t length = strlen(name);
+
+	return length > 0 && length < 64 && name[0] != '.' && strspn(name, plain) == length;
+}
+
+static bool same_device(const struct node_port *a, const struct node_port *b)
+{
+	size_t length = strcspn(a->device, ",");
+	const char *in = a->netns != NULL ? a->netns : "",
+		   *other = b->netns != NULL ? b->netns : "";
+
+	return strcspn(b->device, ",") == length && strncmp(a->device, b->device, length) == 0 &&
+	       strcmp(in, other) == 0;
+}
+
+static void check_port(struct reader *reader, const struct node_port *one, const struct tree *tree)
+{
+	enum node_device is = node_device(one->device);
+
+	if (is == NODE_DEVICE_NONE)
+		finding_hint(reader_complain(reader, "value", place_of(tree, "ports"), "ports",
+				     "port \"%s\": \"%.32s\" is no device", one->name, one->device),
+			"a device of the kernel by its name (eth1), a PCI address "
+			"(0000:3b:00.1), or a vdev of DPDK (net_...)");
+	if (one->netns != NULL && (is != NODE_DEVICE_KERNEL || !is_netns(one->netns)))
+		finding_hint(
+			reader_complain(reader, "value", place_of(tree, "ports"), "ports",
+				is != NODE_DEVICE_KERNEL
+					? "port \"%s\": only a device of the kernel is in a "
+					  "network namespace, not \"%.32s\""
+					: "port \"%s\": there can be no network namespace "
+					  "\"%.32s\"",
+				one->name, is != NODE_DEVICE_KERNEL ? one->device : one->netns),
+			"netns: a name that `ip netns` lists");
+}
+
 static void check_node(struct reader *reader, struct node_file *file, const struct tree *tree)
 {
 	const char *mode = file->socket_mode;
@@ -192,19 +234,12 @@ static void check_node(struct reader *reader, struct node_file *file, const stru
 	else
 		file->node.socket_mode = (uint32_t)strtoul(mode, NULL, 8);
 	for (unsigned int i = 0; i < node->ports.count; i++) {
-		const char *device = node->ports.item[i].device;
-		if (device && node_device(device) == NODE_DEVICE_NONE)
-			finding_hint(
-				reader_complain(reader, "value", place_of(tree, "ports"), "ports",
-					"port \"%s\": \"%.32s\" is no device",
-					node->ports.item[i].name, device),
-				"a device of the kernel by its name (eth1), a PCI address "
-				"(0000:3b:00.1), or a vdev of DPDK (net_...)");
-		for (unsigned int j = 0; device && j < i; j++) {
-			const char *other = node->ports.item[j].device;
-			size_t length = strcspn(device, ",");
-			if (other && strcspn(other, ",") == length &&
-				!strncmp(device, other, length))
+		const struct node_port *this = &node->ports.item[i];
+		if (this->device)
+			check_port(reader, this, tree);
+		for (unsigned int j = 0; this->device && j < i; j++) {
+			const struct node_port *other = &node->ports.item[j];
+			if (other->device && same_device(this, other))
 				reader_complain(reader, "value", place_of(tree, "ports"), "ports",
 					"ports \"%s\" and \"%s\" are the same device",
 					node->ports.item[j].name, node->ports.item[i].name);
@@ -411,9 +446,10 @@ char **node_dataplane_args(const struct node *node)
 		char mtu[16] = "";
 		if (p->mtu != 0)
 			snprintf(mtu, sizeof(mtu), ",mtu=%u", p->mtu);
-		argument(&a, "%s=%.*s%s%s%s", p->name, (int)strcspn(p->device, ","), p->device,
+		argument(&a, "%s=%.*s%s%s%s%s%s", p->name, (int)strcspn(p->device, ","), p->device,
 			p->tpid == NODE_TPID_8100 ? "" : ",tpid=",
-			p->tpid == NODE_TPID_8100 ? "" : tpids[p->tpid], mtu);
+			p->tpid == NODE_TPID_8100 ? "" : tpids[p->tpid], mtu,
+			p->netns == NULL ? "" : ",netns=", p->netns == NULL ? "" : p->netns);
 	}
 	if (a.failed) {
 		node_arguments_free(a.item);

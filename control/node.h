@@ -34,6 +34,7 @@ enum node_device {
 struct node_port {
 	const char *name;
 	const char *device; // of the kernel by its name, or the EAL's: PCI address, or vdev with its arguments
+	const char *netns;  // of a kernel device, as in /run/netns; NULL = where the data plane is started
 	uint32_t tpid;      // enum node_tpid: of the outer tag
 	uint32_t mtu;       // 0 = the device's
 };

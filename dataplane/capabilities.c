@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Capabilities belong to threads, and the EAL has started some that take no orders: each is
-// interrupted by a signal whose handler does it. Only capset(2) is called there.
+// interrupted by a signal whose handler does it. Only two system calls are made there. Without the
+// second, a program that root's process executes would have them all again.
 
 #include "dataplane/capabilities.h"
 
@@ -10,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,7 +25,9 @@ static int set(void)
 {
 	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
 
-	return syscall(SYS_capset, &header, wanted) ? -errno : 0;
+	if (syscall(SYS_capset, &header, wanted))
+		return -errno;
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? -errno : 0;
 }
 
 static void on_order(int number)

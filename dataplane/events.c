@@ -67,7 +67,11 @@ static void add(struct events *e, uint16_t type, const void *record)
 
 static void add_port(struct events *e, const struct port *p)
 {
-	struct wire_port r = {.port = p->index, .speed = p->speed, .mtu = p->mtu, .up = !!p->up};
+	struct wire_port r = {.port = p->index,
+		.speed = p->speed,
+		.mtu = p->mtu,
+		.up = !!p->up,
+		.fault = p->fault};
 
 	memcpy(r.mac, p->mac, sizeof(r.mac));
 	memcpy(r.name, p->name, sizeof(r.name));

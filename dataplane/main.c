@@ -4,16 +4,15 @@
 //
 // Start-up goes from what fails most often to what costs most: options, control socket and the lock
 // of the stats segment (is another one running? it must not lose its devices to us), EAL, counters,
-// packet buffers, ports, tables, threads. Each failure is
-// one line that says what to do, and an exit code. Everything is undone in reverse at the end,
-// which SIGTERM or SIGINT brings.
+// packet buffers, ports, tables, threads. Each failure is one line that says what to do, and an exit
+// code. Everything is undone in reverse at the end, which SIGTERM or SIGINT brings. Before all of it
+// the opener is forked off (io/opener.h); it keeps the privileges, which end here with the start.
 //
 // The main loop sleeps in ppoll: 20 ms when nothing is going on, 1 ms while a grace period or the
 // FIB's writer has work left. It never waits for the controller, which may come, go and come back.
 
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -22,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,6 +48,7 @@
 #include "dataplane/tables/limiter_clock.h"
 #include "dataplane/tables/limiters.h"
 #include "dataplane/wire/link.h"
+#include "dataplane/wire/port_fault.h"
 #include "dataplane/wire/stats_place.h"
 
 enum exit_code { EXIT_EAL = 1, EXIT_USAGE, EXIT_PORT, EXIT_MEMORY, EXIT_SOCKET };
@@ -79,7 +80,8 @@ struct program {
 	uint64_t link_at; // next look at the ports
 	uint64_t clock_at;
 	uint64_t sweep_at;
-	uint32_t swept; // limiter slot
+	uint32_t swept;        // limiter slot
+	struct opener *opener; // NULL = no port uses it
 	int signals;
 	int eal;
 };
@@ -139,6 +141,24 @@ static int start_eal(struct program *p, char **argv)
 }
 
 // --- start-up ---
+
+// Forked before there is anything to inherit. Which ports are the EAL's only the EAL will know.
+static int start_opener(struct program *p)
+{
+	struct opener_device list[PORT_MAX] = {0};
+	int err;
+
+	for (uint32_t i = 0; i < p->options.ports; i++) {
+		const struct options_port *o = &p->options.port[i];
+
+		if (strlen(o->device) < sizeof(list[i].name))
+			memcpy(list[i].name, o->device, strlen(o->device));
+		memcpy(list[i].netns, o->netns, sizeof(list[i].netns));
+		list[i].mtu = o->mtu;
+	}
+	err = opener_start(list, p->options.ports, &p->opener);
+	return err ? die(EXIT_PORT, "the opener of devices does not start: %s", strerror(-err)) : 0;
+}
 
 static int stats_failed(int err, const char *note)
 {
@@ -209,6 +229,9 @@ static struct device_config device_config(const struct program *p, uint32_t port
 	return (struct device_config){
 		.name = o->name,
 		.device = o->device,
+		.netns = o->netns,
+		.index = port,
+		.opener = p->opener,
 		.outer_tpid = o->outer_tpid,
 		.mtu = o->mtu,
 		.buffer_size = p->options.buffer_size,
@@ -278,9 +301,14 @@ static int make_buffers(struct program *p)
 
 static void log_port(const struct port *port, const char *device, uint16_t wanted)
 {
+	const struct wire_port_fault *fault = wire_port_fault(port->fault);
+
 	log_info("port", "name=%s device=%s kind=%s rx_queues=%u mtu=%u link=%s speed=%u",
 		port->name, device, port->kind->name, port->rx_queues, port->mtu,
 		port->up ? "up" : "down", port->speed);
+	if (port->fault != WIRE_PORT_FAULT_NONE)
+		log_warn("port", "name=%s fault=\"%s\" hint=\"%s\"", port->name, fault->text,
+			fault->hint);
 	if (port->mtu < wanted)
 		log_warn("port carries less than it was given",
 			"name=%s mtu=%u given=%u bound=\"%s\"", port->name, port->mtu, wanted,
@@ -296,6 +324,10 @@ static int open_ports(struct program *p)
 		if (device_open(&config, &p->port[i], &error))
 			return port_failed(p, i, &error);
 		log_port(p->port[i], config.device, config.mtu);
+	}
+	if (!opener_was_asked(p->opener)) {
+		opener_stop(p->opener);
+		p->opener = NULL;
 	}
 	return 0;
 }
@@ -348,21 +380,20 @@ static int start_threads(struct program *p)
 	return 0;
 }
 
-// What is used after the start: packet sockets are opened anew when a kernel device is made again;
-// memory for a PCI device's DMA is locked, and its physical addresses are looked up when the EAL
-// works with those.
-static void keep_capabilities(const struct program *p)
+// None is used after the start: the EAL's memory is all there, locked and mapped for devices by
+// now, and what a kernel device takes is the opener's. What a driver locks later is held against
+// the limit that is raised here.
+static void give_up_capabilities(void)
 {
-	uint64_t keep = 0;
+	struct rlimit lock = {RLIM_INFINITY, RLIM_INFINITY};
 	char left[64];
+	int err;
 
-	for (uint32_t i = 0; i < p->options.ports; i++)
-		if (strcmp(p->port[i]->kind->name, "packet") == 0)
-			keep |= 1ull << CAP_NET_RAW | 1ull << CAP_NET_ADMIN;
-		else
-			keep |= 1ull << CAP_IPC_LOCK |
-				(rte_eal_iova_mode() == RTE_IOVA_PA ? 1ull << CAP_SYS_ADMIN : 0);
-	int err = capabilities_keep(keep, left, sizeof(left));
+	if (setrlimit(RLIMIT_MEMLOCK, &lock) < 0 && getrlimit(RLIMIT_MEMLOCK, &lock) == 0) {
+		lock.rlim_cur = lock.rlim_max;
+		setrlimit(RLIMIT_MEMLOCK, &lock);
+	}
+	err = capabilities_keep(0, left, sizeof(left));
 	if (err)
 		log_warn("capabilities are not given up", "error=\"%s\"", strerror(-err));
 	else
@@ -378,7 +409,9 @@ static int start(struct program *p, char **argv)
 	p->hz = p->clock.hz;
 	if (getrandom(&p->instance, sizeof(p->instance), 0) < 0)
 		p->instance = rte_rdtsc();
-	code = take_socket_and_place(p);
+	code = start_opener(p);
+	if (!code)
+		code = take_socket_and_place(p);
 	if (!code)
 		code = start_eal(p, argv);
 	if (code)
@@ -410,6 +443,7 @@ static void stop(struct program *p)
 	dataplane_destroy(p->dp);
 	for (uint32_t i = 0; i < PORT_MAX && p->port[i] != NULL; i++)
 		p->port[i]->kind->close(p->port[i]);
+	opener_stop(p->opener);
 	stats_close(p->stats);
 	stats_place_close(p->place);
 	wire_listener_close(p->listener);
@@ -424,11 +458,20 @@ static void update_host(void *ctx, uint32_t slot)
 	host_update(ctx, slot);
 }
 
+static void look_at_opener(struct program *p)
+{
+	char how[64];
+
+	if (p->opener != NULL && opener_ended(p->opener, how, sizeof(how)))
+		log_warn("the opener has ended", "by=\"%s\"", how);
+}
+
 static void look_at_ports(struct program *p, uint64_t now)
 {
 	if (now < p->link_at)
 		return;
 	p->link_at = now + LINK_PERIOD;
+	look_at_opener(p);
 	for (uint32_t i = 0; i < p->dp->ports; i++) {
 		struct port *port = p->dp->port[i];
 
@@ -533,7 +576,7 @@ int main(int argc, char **argv)
 	p.signals = catch_signals();
 	code = start(&p, argv);
 	if (!code) {
-		keep_capabilities(&p);
+		give_up_capabilities();
 		log_info("ready", "version=%s workers=%u ports=%u hz=%llu counters=%s",
 			CULVERT_VERSION, p.options.workers, p.options.ports,
 			(unsigned long long)p.hz, p.stats->taken_up ? "continued" : "new");

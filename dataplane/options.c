@@ -81,23 +81,35 @@ static const char *set_mtu(struct options_port *p, const char *value)
 	return NULL;
 }
 
-// What stands behind the device: tpid=..., mtu=...
+// A name as in /run/netns, not a path.
+static const char *set_netns(struct options_port *p, const char *value)
+{
+	if (*value == '\0' || *value == '.' || strchr(value, '/') != NULL ||
+		strlen(value) >= sizeof(p->netns))
+		return "has a netns that is no name in /run/netns";
+	memcpy(p->netns, value, strlen(value) + 1);
+	return NULL;
+}
+
+// What stands behind the device: tpid=..., mtu=..., netns=...
 static const char *set_attributes(struct options_port *p, const char *text)
 {
 	while (text != NULL) {
 		const char *comma = strchr(text + 1, ','), *why;
-		char one[32];
+		char one[96];
 		int length = comma != NULL ? (int)(comma - text - 1) : (int)strlen(text + 1);
 
 		if (length >= (int)sizeof(one))
-			return "has an attribute that is neither tpid= nor mtu=";
+			return "has an attribute that is not tpid=, mtu= or netns=";
 		snprintf(one, sizeof(one), "%.*s", length, text + 1);
 		if (strncmp(one, "tpid=", 5) == 0)
 			why = set_tpid(p, one + 5);
 		else if (strncmp(one, "mtu=", 4) == 0)
 			why = set_mtu(p, one + 4);
+		else if (strncmp(one, "netns=", 6) == 0)
+			why = set_netns(p, one + 6);
 		else
-			why = "has an attribute that is neither tpid= nor mtu=";
+			why = "has an attribute that is not tpid=, mtu= or netns=";
 		if (why != NULL)
 			return why;
 		text = comma;
@@ -107,7 +119,7 @@ static const char *set_attributes(struct options_port *p, const char *text)
 
 static const char *add_port(struct options *o, const char *value, const struct option *option)
 {
-	const char *equal = strchr(value, '='), *comma = strchr(value, ',');
+	const char *equal = strchr(value, '='), *comma = strchr(value, ','), *why;
 	struct options_port *p = &o->port[o->ports];
 	size_t name, device;
 
@@ -122,17 +134,21 @@ static const char *add_port(struct options *o, const char *value, const struct o
 	*p = (struct options_port){0};
 	memcpy(p->name, value, name);
 	memcpy(p->device, equal + 1, device);
+	why = set_attributes(p, comma);
+	if (why != NULL)
+		return why;
 	for (uint32_t i = 0; i < o->ports; i++)
 		if (strcmp(o->port[i].name, p->name) == 0 ||
-			strcmp(o->port[i].device, p->device) == 0)
+			(strcmp(o->port[i].device, p->device) == 0 &&
+				strcmp(o->port[i].netns, p->netns) == 0))
 			return "uses a name or device a second time";
 	o->ports++;
-	return set_attributes(p, comma);
+	return NULL;
 }
 
 #define NUMBER(field, low, high) set_number, offsetof(struct options, field), low, high
 static const struct option table[] = {
-	{"port", "NAME=DEVICE[,tpid=8100|88a8|any][,mtu=N]",
+	{"port", "NAME=DEVICE[,tpid=8100|88a8|any][,mtu=N][,netns=NAME]",
 		"a port: its name and its device, the EAL's or the kernel's; in the order of the "
 		"wire's port numbers",
 		add_port, 0, 0, 0},

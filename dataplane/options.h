@@ -8,11 +8,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "dataplane/io/opener.h"
 #include "dataplane/io/port.h"
 
 struct options_port {
 	char name[WIRE_NAME_MAX];
 	char device[64];
+	char netns[OPENER_NETNS_MAX]; // of a kernel device; "" = that of this process
 	uint8_t outer_tpid;
 	uint16_t mtu; // 0 = not given
 };

@@ -216,7 +216,8 @@
 // {"port"?} -> items, this edge's ports ("wan0" or "ams1/wan0" asks for one):
 // {"port": "wan0", "role": "customer" | "core", "device": "eth1", "kind": "packet" | "pci" | "vdev", "mac": "02:..",
 //  "mtu": 1500,            // in force: the largest IP packet that it carries without tags
-//  "state": "up" | "down" | "missing" | "unknown", "since": 1789990000, "rx_packets", "rx_bytes", "tx_packets", "tx_bytes",
+//  "state": "up" | "down" | "missing" | "unknown", "reason": null,   // what is wrong beside the link
+//  "since": 1789990000, "rx_packets", "rx_bytes", "tx_packets", "tx_bytes",
 //  "rx_missed",            // frames that device or kernel had no room for
 //  "unclassified"}
 #define API_PORT_STATUS "port.status"

@@ -11,6 +11,7 @@
 #include "control/node.h"
 #include "control/speakers/speaker.h"
 #include "control/status/status.h"
+#include "dataplane/wire/port_fault.h"
 
 #include <event2/event.h>
 
@@ -20,12 +21,18 @@
 void health_port(struct domains *domains, uint32_t index)
 {
 	struct sync *sync = &domains->sync;
-	bool up = sync->port[index].last.up != 0;
+	const struct wire_port *port = &sync->port[index].last;
+	const struct wire_port_fault *fault = wire_port_fault(port->fault);
+	bool faulty = port->fault != WIRE_PORT_FAULT_NONE;
 
 	if (index >= sync->node->ports.count)
 		return;
 	status_set(sync->status, STATUS_PORT, sync->node->ports.item[index].name,
-		up ? STATUS_OK : STATUS_ERROR, up ? "up" : "down", up ? "" : "no carrier", "");
+		port->up && !faulty ? STATUS_OK
+		: port->up          ? STATUS_WARNING
+				    : STATUS_ERROR,
+		port->up ? "up" : "down", faulty || port->up ? fault->text : "no carrier",
+		fault->hint);
 }
 
 // --- interfaces and their sessions -------------------------------------------------------------------------

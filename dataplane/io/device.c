@@ -4,6 +4,7 @@
 
 #include "dataplane/io/device.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -38,7 +39,12 @@ int device_measure(const struct device_config *c, struct size_users *users, uint
 
 int device_open(const struct device_config *c, struct port **port, struct device_error *error)
 {
-	return is_ethdev(c) ? ethdev_open(c, port, error) : packet_open(c, port, error);
+	if (!is_ethdev(c))
+		return packet_open(c, port, error);
+	if (c->netns[0] != '\0')
+		return device_wrong(error, -EINVAL,
+			"netns= belongs to a device of the kernel; this one is the EAL's");
+	return ethdev_open(c, port, error);
 }
 
 int device_map_queues(struct dataplane *dp)

@@ -5,11 +5,15 @@
 // What a port is opened on: a device of DPDK, or one of the kernel.
 
 #include "dataplane/dataplane.h"
+#include "dataplane/io/opener.h"
 #include "dataplane/io/size.h"
 
 struct device_config {
 	const char *name;   // of the port, for people
 	const char *device; // the EAL's name of it (vdev or PCI address), else the kernel's
+	const char *netns;  // of a kernel device; "" = where the data plane was started
+	unsigned index;     // of the port, in the opener's list
+	struct opener *opener;
 	uint8_t outer_tpid; // PORT_TPID_*
 	uint16_t mtu;       // to be set on the device; 0 = 1500, or what a kernel device has
 	uint32_t buffer_size;

@@ -17,11 +17,12 @@
 // receive nothing, and being several they have no lock in common. What the kernel does not take
 // stays the caller's.
 //
-// The device is that of its name in the network namespace where the sockets were made. Each look
-// of the main thread asks which device that is now, and which one the socket belongs to: one that
-// was deleted and made again is bound to anew, with the same sockets and the same ring, so that
-// workers notice nothing. The port keeps the MAC address it started with, which its interfaces and
-// their neighbors know; the device is promiscuous.
+// The device is that of its name in the network namespace where the sockets were made, which is the
+// opener's doing (opener.h): they, its MTU and what is switched off on it take privileges, all else
+// here none. Each look of the main thread asks which device that is now, and which one the socket
+// belongs to: one that was deleted and made again is bound to anew, with the same sockets and the
+// same ring, so that workers notice nothing. The port keeps the MAC address it started with, which
+// its interfaces and their neighbors know; the device is promiscuous.
 //
 // The kernel's own stack sees every frame, too.
 
@@ -46,14 +47,14 @@
 #include "dataplane/io/ring.h"
 #include "dataplane/io/segment.h"
 #include "dataplane/log.h"
+#include "dataplane/wire/port_fault.h"
 
-#define BLOCK         65536u      // bytes of memory in one piece
-#define RING_BYTES    (16u << 20) // of one port ...
-#define RING_MOST     8192u       // ... but not more frames than this
-#define BATCH         64u
-#define SOCKET_BUFFER (8 << 20) // bytes under way; 200 KiB by itself
-#define WHOLE         66048u    // frame that is to be cut up: 64 KiB of IP, front and tags
-#define ETHERNET      14u
+#define BLOCK      65536u      // bytes of memory in one piece
+#define RING_BYTES (16u << 20) // of one port ...
+#define RING_MOST  8192u       // ... but not more frames than this
+#define BATCH      64u
+#define WHOLE      66048u // frame that is to be cut up: 64 KiB of IP, front and tags
+#define ETHERNET   14u
 
 struct transmit {
 	int fd;
@@ -64,8 +65,11 @@ struct transmit {
 struct packet {
 	// main thread's
 	char device[IFNAMSIZ];
-	int control; // any socket of the device's namespace
+	struct opener *opener;
+	unsigned index; // of the port
+	int control;    // any socket of the device's namespace
 	int receive;
+	int asked;       // device for which the opener was asked to make its settings; 0 = none
 	int error;       // of the last try to bind; told once
 	uint16_t wanted; // MTU
 	struct size_limits limits;
@@ -264,22 +268,10 @@ static int set(int fd, int option, int value)
 	return setsockopt(fd, SOL_PACKET, option, &value, sizeof(value)) ? -errno : 0;
 }
 
-static void enlarge(int fd, int forced, int within)
+static int set_up_transmit(struct transmit *t)
 {
-	int most = SOCKET_BUFFER;
-
-	if (setsockopt(fd, SOL_SOCKET, forced, &most, sizeof(most)) < 0)
-		setsockopt(fd, SOL_SOCKET, within, &most, sizeof(most));
-}
-
-static int open_transmit(struct transmit *t)
-{
-	t->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	if (t->fd < 0)
-		return -errno;
 	for (unsigned i = 0; i < BATCH; i++)
 		t->message[i].msg_hdr = (struct msghdr){.msg_iov = &t->part[i], .msg_iovlen = 1};
-	enlarge(t->fd, SO_SNDBUFFORCE, SO_SNDBUF);
 	return set(t->fd, PACKET_QDISC_BYPASS, 1);
 }
 
@@ -302,14 +294,10 @@ static int make_ring(struct packet *p, unsigned frames)
 	return 0;
 }
 
-static int open_receive(struct packet *p, unsigned frames)
+static int set_up_receive(struct packet *p, unsigned frames)
 {
-	int err;
+	int err = set(p->receive, PACKET_VERSION, TPACKET_V2);
 
-	p->receive = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	if (p->receive < 0)
-		return -errno;
-	err = set(p->receive, PACKET_VERSION, TPACKET_V2);
 	if (!err)
 		err = set(p->receive, PACKET_VNET_HDR, 1);
 	if (!err)
@@ -319,23 +307,32 @@ static int open_receive(struct packet *p, unsigned frames)
 	if (!err)
 		err = set(
 			p->receive, PACKET_COPY_THRESH, 1); // what a slot has no room for is queued
-	enlarge(p->receive, SO_RCVBUFFORCE, SO_RCVBUF);
 	p->whole = malloc(WHOLE);
 	if (!err && p->whole == NULL)
 		err = -ENOMEM;
 	return err ? err : make_ring(p, frames);
 }
 
-static int open_sockets(struct packet *p, unsigned frames)
+static int get_sockets(struct packet *p)
 {
-	int err;
+	struct opener_answer a = {0};
+	int err = opener_wait(p->opener, p->index, OPENER_SOCKETS, 1 + p->workers, &a);
 
-	p->control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (p->control < 0)
-		return -errno;
-	err = open_receive(p, frames);
+	if (err)
+		return err;
+	p->control = a.fd[0];
+	p->receive = a.fd[1];
+	for (unsigned w = 0; w < p->workers; w++)
+		p->transmit[w].fd = a.fd[2 + w];
+	return 0;
+}
+
+static int set_up_sockets(struct packet *p, unsigned frames)
+{
+	int err = set_up_receive(p, frames);
+
 	for (unsigned w = 0; w < p->workers && !err; w++)
-		err = open_transmit(&p->transmit[w]);
+		err = set_up_transmit(&p->transmit[w]);
 	return err;
 }
 
@@ -370,7 +367,6 @@ static int bind_sockets(struct packet *p, int index)
 	if (!err &&
 		setsockopt(p->receive, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof(all)) < 0)
 		err = -errno;
-	netdev_keep_apart(p->control, p->device);
 	return err ? err : bind_one(p->receive, index, ETH_P_ALL);
 }
 
@@ -397,19 +393,38 @@ static void losses(struct port *port, struct port_losses *l)
 	};
 }
 
+// -EINPROGRESS: the opener is at it. Otherwise the device is as the port wants it, or it is as it
+// is, and the port says so.
+static int settle(struct packet *p, const struct port *port, const struct netdev *device)
+{
+	struct opener_answer none;
+	int err, asked;
+
+	if (p->asked == 0)
+		p->asked = device->index;
+	asked = p->asked;
+	err = opener_ask(p->opener, p->index, OPENER_SETTINGS, 0, &none);
+	if (err == -EINPROGRESS)
+		return err;
+	p->asked = 0;
+	if (asked != device->index) // it was another one's answer
+		return -EINPROGRESS;
+	if (err)
+		log_warn("settings of a device that was made again",
+			"port=%s device=%s mtu=%u error=\"%s\"", port->name, p->device, p->wanted,
+			err == -EPIPE ? "the opener has ended" : strerror(-err));
+	return 0;
+}
+
 // A device of the port's name is there, but it is not the one the sockets belong to.
 static bool take_up(struct packet *p, const struct port *port, const struct netdev *device)
 {
-	int err = -EAFNOSUPPORT;
+	int err = device->ethernet ? settle(p, port, device) : -EAFNOSUPPORT;
 
-	if (device->ethernet) {
-		err = p->wanted != 0 ? netdev_set_mtu(p->control, p->device, p->wanted) : 0;
-		if (err) // it is what it is, and the port says so
-			log_warn("mtu of a device that was made again",
-				"port=%s device=%s mtu=%u error=\"%s\"", port->name, p->device,
-				p->wanted, strerror(-err));
+	if (err == -EINPROGRESS)
+		return false;
+	if (!err)
 		err = bind_sockets(p, device->index);
-	}
 	if (err && err != p->error)
 		log_warn("a device that was made again cannot be used",
 			"port=%s device=%s error=\"%s\"", port->name, p->device, strerror(-err));
@@ -422,11 +437,14 @@ static int poll_device(struct port *port)
 	struct packet *p = port->driver;
 	struct netdev device = {0};
 	bool there = netdev_read(p->control, p->device, &device) == 0;
-	uint8_t up;
+	uint8_t up,
+		fault = opener_is_there(p->opener) ? WIRE_PORT_FAULT_NONE : WIRE_PORT_FAULT_OPENER;
 
 	if (there && bound_to(p) != device.index)
 		there = take_up(p, port, &device) &&
 			netdev_read(p->control, p->device, &device) == 0;
+	if (!there)
+		device = (struct netdev){0};
 	up = there && device.running;
 	if (there && device.mtu != 0)
 		p->limits.device_mtu = device.mtu;
@@ -434,8 +452,9 @@ static int poll_device(struct port *port)
 	__atomic_store_n(
 		&p->largest, p->limits.device_mtu + ETHERNET + SIZE_TAGS, __ATOMIC_RELAXED);
 	if (up == port->up && device.speed == port->speed && p->size.mtu == port->mtu &&
-		p->size.tag_debt == port->tag_debt)
+		p->size.tag_debt == port->tag_debt && fault == port->fault)
 		return 0;
+	port->fault = fault;
 	port->speed = device.speed;
 	port->mtu = p->size.mtu;
 	port->tag_debt = p->size.tag_debt;
@@ -486,10 +505,9 @@ static int check_device(struct packet *p, const struct device_config *c, struct 
 
 	if (err)
 		return device_wrong(error, err,
-			"neither the EAL nor the kernel's network namespace has it (%s); give a "
-			"PMD's "
+			"neither the EAL nor the network namespace %s has it (%s); give a PMD's "
 			"device to the EAL with --vdev or -a, a kernel device by its name",
-			strerror(-err));
+			c->netns[0] != '\0' ? c->netns : "of this process", strerror(-err));
 	if (!device->ethernet)
 		return device_wrong(error, -EAFNOSUPPORT, "it is no Ethernet device");
 	if (c->mtu != 0 && size_buffer_for(c->mtu) > c->buffer_size)
@@ -500,28 +518,50 @@ static int check_device(struct packet *p, const struct device_config *c, struct 
 	return 0;
 }
 
+#define GIVE                                                                                     \
+	"start culvert-dataplane as root, or give it both: setcap cap_net_raw,cap_net_admin=ep " \
+	"PROGRAM, or AmbientCapabilities=CAP_NET_RAW CAP_NET_ADMIN in its unit"
+
+static int not_opened(const struct device_config *c, int err, struct device_error *error)
+{
+	if (c->netns[0] != '\0')
+		return device_wrong(error, err, "the network namespace %s cannot be used (%s)%s",
+			c->netns, strerror(-err),
+			err == -EPERM
+				? ": that takes CAP_SYS_ADMIN, start culvert-dataplane as root"
+				: "");
+	if (err == -EPERM)
+		return device_wrong(
+			error, err, "a packet socket takes CAP_NET_RAW and CAP_NET_ADMIN: " GIVE);
+	return device_wrong(error, err, "its packet sockets cannot be made (%s)", strerror(-err));
+}
+
 static int start(struct packet *p, struct port *port, const struct device_config *c,
 	struct device_error *error)
 {
 	unsigned frames =
 		c->descriptors != 0 ? c->descriptors : RTE_MIN(RING_BYTES / p->slot, RING_MOST);
+	struct opener_answer none;
 	struct netdev device;
-	int err = open_sockets(p, frames);
+	int err = get_sockets(p);
 
 	if (err)
+		return not_opened(c, err, error);
+	err = set_up_sockets(p, frames);
+	if (err)
 		return device_wrong(error, err,
-			err == -EPERM ? "a packet socket takes CAP_NET_RAW (%s)"
-				      : "its packet sockets cannot be made (%s): look at "
-					"--descriptors and --buffer-size",
+			"its packet sockets cannot be set up (%s): look at --descriptors and "
+			"--buffer-size",
 			strerror(-err));
 	err = check_device(p, c, &device, error);
 	if (err)
 		return err;
-	err = c->mtu != 0 ? netdev_set_mtu(p->control, p->device, c->mtu) : 0;
+	err = opener_wait(p->opener, p->index, OPENER_SETTINGS, 0, &none);
 	if (err)
 		return device_wrong(error, err,
-			"the device does not take mtu=%u (%s); give it less", c->mtu,
-			strerror(-err));
+			err == -EPERM ? "setting mtu=%u takes CAP_NET_ADMIN (%s): " GIVE
+				      : "the device does not take mtu=%u (%s); give it less",
+			c->mtu, strerror(-err));
 	err = bind_sockets(p, device.index);
 	if (err)
 		return device_wrong(
@@ -561,6 +601,8 @@ int packet_open(const struct device_config *c, struct port **out, struct device_
 	for (unsigned w = 0; w < p->workers; w++)
 		p->transmit[w].fd = -1;
 	p->pool = c->pool;
+	p->opener = c->opener;
+	p->index = c->index;
 	p->wanted = c->mtu;
 	p->slot = RTE_ALIGN(RING_HEAD + c->buffer_size, TPACKET_ALIGNMENT);
 	p->limits = (struct size_limits){

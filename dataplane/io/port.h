@@ -58,6 +58,7 @@ struct port {
 	uint8_t tag_debt;   // bytes by which that is smaller with two tags, see port_mtu()
 	uint8_t up;         // link; one aligned store by the main thread, read by workers
 	uint8_t merges;     // may make one packet of fragments of different customers: carries none
+	uint8_t fault;      // wire/port_fault.h
 	// interface slot charged for frames of no interface; set by dataplane_add_port()
 	uint32_t unclassified;
 	uint32_t speed;            // Mb/s, 0 = unknown

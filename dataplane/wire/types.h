@@ -337,7 +337,8 @@ struct wire_port {
 	uint16_t mtu;   // in force: the smallest of device, packet buffers and ring
 	uint8_t up;
 	uint8_t mac[6];
-	uint8_t pad[7];
+	uint8_t fault; // port_fault.h
+	uint8_t pad[6];
 	char name[WIRE_NAME_MAX];
 };
 static_assert(sizeof(struct wire_port) == 56, "wire_port");

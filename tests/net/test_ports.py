@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Ports on kernel devices under the whole edge. What comes and goes frame by frame is tests/smoke/kernel_port.py's."""
 
+import os
 import re
 import time
 
@@ -80,6 +81,20 @@ def test_device_made_again(lab):
     wait_for(lambda: lab.session(c) == "established", 30, "session")
     wait_for(lambda: lab.reaches_vnet(c), 10, "traffic")
     assert lab.dataplane.alive() and lab.dataplane.pid == pid
+
+
+def test_the_opener_is_killed(lab):
+    """Traffic goes on; log, port list and status say what is missing."""
+    with open(f"/proc/{lab.dataplane.pid}/task/{lab.dataplane.pid}/children") as f:
+        opener = int(f.read())
+    os.kill(opener, 9)
+    wait_for(lambda: "opener has ended" in (ports(lab)["wan0"]["reason"] or ""), 5, "the port list says it")
+    assert 'msg="the opener has ended" by="signal 9"' in lab.dataplane.log()
+    assert re.search(r"wan0 .* up: the data plane's opener has ended", lab.ctl("port", "list").stdout)
+    assert any("start culvert-dataplane anew" in str(p) for p in lab.status()["problems"]), lab.status()["problems"]
+    for c in lab.customers:
+        assert lab.ping(c, 20) == 20
+    assert lab.dataplane.alive()
 
 
 class OnAfPacket(EdgeLab):

@@ -21,10 +21,12 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import wire  # noqa: E402
 from dataplane import CLOUD, CUSTOMER, STORE, Smoke, Wire, checksum, hardware, in_namespace, ip, ipv4, udp  # noqa: E402
+from ports import kernel_mtu  # noqa: E402
 
 TAGGER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "lab", "vlan-tag.bpf.c")
 KEY = 7000
 C, S = 0x8100, 0x88a8
+NET_ADMIN, NET_RAW = 1 << 12, 1 << 13
 MISSED = 58  # place in struct stats_sparse
 SOURCE, TARGET = "10.1.0.5", "10.9.0.7"
 
@@ -70,7 +72,7 @@ class KernelPorts(Smoke):
         super().__init__(program, "2", directory)
 
     def start(self):
-        ports = ["wan0=sh-a1", "core0=sh-c1", "wan1=sh-b1,tpid=88a8", "old0=net_af_packet0"]
+        ports = ["wan0=sh-a1,mtu=1508", "core0=sh-c1", "wan1=sh-b1,tpid=88a8", "old0=net_af_packet0"]
         self.process = subprocess.Popen([
             self.program, "--no-huge", "--no-shconf", "-m", "256", "--no-pci", "--file-prefix", f"culvert-smoke-{os.getpid()}",
             "--vdev", "net_af_packet0,iface=sh-d1", "--",
@@ -282,11 +284,38 @@ class KernelPorts(Smoke):
         self.drain()
         print(f"ok   the worker stood still: {lost} of 20,000 frames missed, and counted", flush=True)
 
+    def opener(self):
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as f:
+            (child,) = f.read().split()
+        return int(child)
+
+    def rights(self):
+        """No thread of the data plane has a capability, nor would a program that it executed; the opener has two and one socket."""
+        def status(path):
+            with open(f"{path}/status") as f:
+                return dict(line.rstrip("\n").split(":\t") for line in f)
+
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            of = status(f"/proc/{self.process.pid}/task/{task}")
+            sets = {kind: int(of[kind], 16) for kind in ("CapEff", "CapPrm", "CapInh", "CapAmb")}
+            assert not any(sets.values()) and of["NoNewPrivs"] == "1", (task, of["Name"], sets)
+        opener = self.opener()
+        of = status(f"/proc/{opener}")
+        assert of["Name"] == "culvert-opener" and of["Threads"] == "1" and of["NoNewPrivs"] == "1", of
+        assert int(of["CapEff"], 16) == int(of["CapPrm"], 16) == NET_RAW | NET_ADMIN, of
+        held = sorted(os.readlink(f"/proc/{opener}/fd/{fd}").split(":")[0] for fd in os.listdir(f"/proc/{opener}/fd"))
+        assert held == ["/dev/null"] * 3 + ["net", "socket"], held
+        print("ok   the data plane has no capability left, its opener cap_net_raw and cap_net_admin", flush=True)
+
     def again(self):
-        """The device is deleted and made again: back within 2 s of being up."""
+        """The device is deleted and made again: back within 2 s of being up, with the port's MTU."""
+        self.make_again("1600")
+        assert kernel_mtu("sh-a1") == 1508
+
+    def make_again(self, mtu):
         ip("link", "del", "sh-a1")
         self.until(lambda: self.link_state(0) == 0, "down")
-        self.veth("a")
+        self.veth("a", mtu)
         up, packet = time.monotonic(), udp(SOURCE, TARGET, b"again")
         self.wires[0] = Wire("sh-a0")
         while True:
@@ -301,7 +330,22 @@ class KernelPorts(Smoke):
         self.drain()
         print(f"ok   deleted and made again: carries again after {took * 1000:.0f} ms", flush=True)
 
+    def without_opener(self):
+        """The opener is killed: traffic goes on, the port says so, and takes up a device that is made again as that is."""
+        os.kill(self.opener(), signal.SIGKILL)
+        self.until(lambda: self.said_of(0)[1] == 1, "the port's fault")
+        self.nothing_left()
+        self.make_again("1600")
+        assert kernel_mtu("sh-a1") == 1600
+        assert self.said_of(0) == (1, 1)
+        print("ok   the opener was killed, and nothing stood still", flush=True)
+
     def link_state(self, port):
+        said = self.said_of(port)
+        return said[0] if said else None
+
+    def said_of(self, port):
+        """(up, fault)"""
         c = self.controller
         c.socket.setblocking(False)
         try:
@@ -312,7 +356,7 @@ class KernelPorts(Smoke):
         for kind, _, body, count in reversed(c.events):
             for i in range(count if kind == wire.PORT else 0):
                 if struct.unpack_from("=I", body, 56 * i)[0] == port:
-                    return body[56 * i + 10]
+                    return body[56 * i + 10], body[56 * i + 17]
         return None
 
     def killed(self):
@@ -367,7 +411,7 @@ class KernelPorts(Smoke):
         self.wires = [Wire("sh-a0"), Wire("sh-c0"), Wire("sh-b0")]
         self.macs = [hardware("sh-a1"), hardware("sh-c1"), hardware("sh-b1")]
         self.start()
-        for case in (self.refused, self.fragments, self.datagrams, self.flood, self.tags, self.foreign_tags, self.outside, self.segments, self.missed, self.again, self.killed):
+        for case in (self.refused, self.fragments, self.datagrams, self.flood, self.tags, self.foreign_tags, self.outside, self.segments, self.missed, self.rights, self.again, self.without_opener, self.killed):
             case()
         self.laws()
         assert self.stop() == 0

@@ -114,6 +114,44 @@ class Ports:
             assert "--port" in self.refused(2, ["net_null0"], "--port", f"a=net_null0,{value}")
         print("ok   an mtu that ring or buffers do not hold is refused with what to change")
 
+    def namespace(self):
+        """A device in another network namespace, deleted and made again there."""
+        name = f"sh-ports-{os.getpid()}"
+        ip("netns", "add", name)
+        try:
+            def veth():
+                ip("link", "add", "sh-n0", "type", "veth", "peer", "name", "sh-n1", "netns", name)
+                ip("link", "set", "sh-n0", "up")
+                ip("-n", name, "link", "set", "sh-n1", "up")
+
+            veth()
+            process = subprocess.Popen(self.command([], "--port", f"a=sh-n1,netns={name},mtu=1400"), stderr=subprocess.PIPE, text=True)
+            try:
+                def until(words):
+                    for line in process.stderr:
+                        if words in line:
+                            return
+                    raise AssertionError(f"no {words}")
+
+                until("mtu=1400 link=up")
+                until('msg="ready"')
+                ip("link", "del", "sh-n0")
+                until("link=down")
+                veth()
+                until("mtu=1400 link=up")
+            finally:
+                process.terminate()
+                process.communicate()
+            assert f"network namespace {name} has it (No such device)" in self.refused(3, [], "--port", f"a=sh-a1,netns={name}")
+        finally:
+            ip("netns", "del", name)
+        said = self.refused(3, [], "--port", f"a=sh-n1,netns={name}")
+        assert f"network namespace {name} cannot be used (No such file or directory)" in said, said
+        assert "one is the EAL's" in self.refused(3, ["net_null0"], "--port", "a=net_null0,netns=x")
+        for value in ("netns=", "netns=..", "netns=a/b", "netns=" + 64 * "a", "netns=" + 99 * "a"):
+            assert "--port" in self.refused(2, [], "--port", f"a=sh-n1,{value}")
+        print("ok   a port in another network namespace")
+
     def second(self):
         """One too many learns it before it touches a device: the device of this one does not even exist."""
         command = self.command(["net_null0"], "--port", "a=net_null0")
@@ -181,6 +219,7 @@ class Ports:
         self.buffers()
         self.scale()
         self.sizes()
+        self.namespace()
         self.second()
         self.jumbo(customer, cloud)
         self.kernel(customer)

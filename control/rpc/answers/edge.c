@@ -9,6 +9,7 @@
 #include "control/node.h"
 #include "control/publication.h"
 #include "control/status/status.h"
+#include "dataplane/wire/port_fault.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -587,7 +588,8 @@ static json_t *port_json(const struct port_sum *sum, unsigned int index)
 	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4],
 		m[5]);
 	snprintf(device, sizeof(device), "%.*s", (int)strcspn(port->device, ","), port->device);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	return json_pack(
+		"{s:s, s:s, s:s, s:s, s:s?, s:o, s:s, s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"port", port->name, "role", sum->core[index] ? "core" : "customer", "device",
 		device, "kind", kinds[node_device(port->device)], "mac", known ? mac : NULL, "mtu",
 		json_known(known, state->last.mtu), "state",
@@ -595,6 +597,10 @@ static json_t *port_json(const struct port_sum *sum, unsigned int index)
 		: !known         ? "missing"
 		: state->last.up ? "up"
 				 : "down",
+		"reason",
+		known && state->last.fault != WIRE_PORT_FAULT_NONE
+			? wire_port_fault(state->last.fault)->text
+			: NULL,
 		"since", json_known(tells, state->since), "rx_packets",
 		json_known(counted, total->rx_packets + stray.rx_packets), "rx_bytes",
 		json_known(counted, total->rx_bytes), "tx_packets",

@@ -32,6 +32,7 @@ static void test_all(void **state)
 		      "  wan0: {device: \"net_af_packet0,iface=it's\"}\n"
 		      "  core0: {device: \"0000:3b:00.1,rx=1\", tpid: 88a8, mtu: 9000}\n"
 		      "  wan1: {device: eth1, mtu: 1504}\n"
+		      "  wan2: {device: eth1, netns: left-2}\n"
 		      "socket-mode: 0600\n"
 		      "dataplane: {workers: 2, memory: 512MiB, hugepages: false, fib-memory: 1GiB, "
 		      "eal: [--no-telemetry]}\n"
@@ -61,7 +62,7 @@ static void test_all(void **state)
 		"/run/culvert/dataplane.sock "
 		"--workers 2 --idle sleep --fib-memory 1024 --port "
 		"wan0=net_af_packet0 --port core0=0000:3b:00.1,tpid=88a8,mtu=9000 "
-		"--port wan1=eth1,mtu=1504\n");
+		"--port wan1=eth1,mtu=1504 --port wan2=eth1,netns=left-2\n");
 	free(line);
 	node_arguments_free(arguments);
 	node_free(node);
@@ -80,6 +81,12 @@ static void test_mistakes(void **state)
 		{"edge: a\nports: {b: c}\n", "must be a map of fields"},
 		{"edge: a\nports: {B: {device: c}}\n", "is not a name"},
 		{"edge: a\nports: {b: {device: c}, d: {device: \"c,x=1\"}}\n", "same device"},
+		{"edge: a\nports: {b: {device: c, netns: n}, d: {device: c, netns: n}}\n",
+			"same device"},
+		{"edge: a\nports: {b: {device: net_tap0, netns: n}}\n",
+			"only a device of the kernel"},
+		{"edge: a\nports: {b: {device: c, netns: ../n}}\n", "no network namespace"},
+		{"edge: a\nports: {b: {device: c, netns: \"n,mtu=9\"}}\n", "no network namespace"},
 		{"edge: a\nports: {b: {device: a-name-of-16-chr}}\n", "is no device"},
 		{"edge: a\nports: {b: {device: 0000:3b:00}}\n", "is no device"},
 		{"edge: a\nports: {b: {device: a/b}}\n", "is no device"},

@@ -93,8 +93,13 @@ static const struct wire_route sample_wire_route = {.vrf = 3,
 	.len = 16,
 	.origin = 12};
 static const struct wire_host sample_wire_host = {.interface = 8, .fd = 1};
-static const struct wire_port sample_wire_port = {
-	.port = 1, .speed = 10000, .mtu = 1500, .up = 1, .mac = SAMPLE_MAC, .name = "wan0"};
+static const struct wire_port sample_wire_port = {.port = 1,
+	.speed = 10000,
+	.mtu = 1500,
+	.up = 1,
+	.mac = SAMPLE_MAC,
+	.fault = 1,
+	.name = "wan0"};
 static const struct wire_needed sample_wire_needed = {.interface = 8, .neighbor = 21};
 static const struct wire_episode sample_wire_episode = {
 	.uid = 1, .start = 2, .length = 3, .bytes = 4, .packets = 5};

@@ -72,6 +72,7 @@ static const struct {
 static unsigned size = 64, rounds = 7;
 static double seconds = 1;
 static struct rte_mempool *pool;
+static struct opener *opener;
 static double result[KINDS][FIGURES][MOST];
 
 static void fail(const char *what)
@@ -213,6 +214,8 @@ static void measure(int kind, unsigned round)
 {
 	struct device_config config = {.name = "bench",
 		.device = kind == OWN ? "vb" : VDEV,
+		.netns = "",
+		.opener = opener,
 		.buffer_size = 2048,
 		.workers = 1,
 		.pool = pool};
@@ -288,6 +291,8 @@ int main(int argc, char **argv)
 	if (size < 60 || size > 1514 || rounds < 1 || rounds > MOST || seconds <= 0)
 		return 2;
 	make_network();
+	if (opener_start(&(struct opener_device){.name = "vb"}, 1, &opener) != 0)
+		return 1;
 	sched_getaffinity(0, sizeof(all), &all);
 	if (rte_eal_init(sizeof(eal) / sizeof(eal[0]) - 1, eal) < 0)
 		return 1;
