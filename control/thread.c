@@ -33,6 +33,7 @@
 
 struct mail {
 	struct mail *next;
+	const char *name;
 	void (*fn)(void *arg);
 	void *arg;
 };
@@ -49,7 +50,7 @@ struct thread {
 	struct mail *first, **last; // under lock
 };
 
-void post(struct thread *to, void (*fn)(void *arg), void *arg)
+void post_as(const char *name, struct thread *to, void (*fn)(void *arg), void *arg)
 {
 	struct mail *mail = malloc(sizeof(*mail));
 	if (mail == NULL) {
@@ -57,7 +58,7 @@ void post(struct thread *to, void (*fn)(void *arg), void *arg)
 		log_fatal("thread", "out of memory");
 		abort();
 	}
-	*mail = (struct mail){.fn = fn, .arg = arg};
+	*mail = (struct mail){.name = name, .fn = fn, .arg = arg};
 	pthread_mutex_lock(&to->lock);
 	bool was_empty = to->first == NULL;
 	*to->last = mail;
@@ -85,7 +86,7 @@ static bool handle_one(struct thread *thread)
 	if (mail == NULL)
 		return false;
 	thread->taken = mail->next;
-	turns_note();
+	turns_note(mail->name);
 	mail->fn(mail->arg);
 	free(mail);
 	return true;
@@ -167,7 +168,7 @@ void thread_run(struct thread *thread)
 	while (!thread->stopping) {
 		if (event_base_loop(thread->base, EVLOOP_ONCE) < 0)
 			return;
-		turns_note();
+		turns_note(NULL);
 	}
 }
 

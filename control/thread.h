@@ -18,8 +18,9 @@ int thread_create(struct thread **thread, const char *name);
 struct event_base *thread_base(struct thread *thread);
 
 // Runs fn(arg) on `to`, in the order posted by each poster, never inside this call (also when `to` is the
-// caller's own thread). Callable from any thread until thread_destroy. Does not fail.
-void post(struct thread *to, void (*fn)(void *arg), void *arg);
+// caller's own thread). Callable from any thread until thread_destroy. Does not fail. Long turns are told by fn's name.
+#define post(to, fn, arg) post_as(#fn, to, fn, arg)
+void post_as(const char *name, struct thread *to, void (*fn)(void *arg), void *arg);
 
 // Starts a new thread that runs the loop. Signals stay with the thread that was there first.
 int thread_start(struct thread *thread);

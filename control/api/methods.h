@@ -126,8 +126,9 @@
 //             "drift_last": "",                // what was put back last, "route 10.9.0.0/16 table 254 removed"
 //             "speakers_pending": 0,           // BGP daemons that have not yet taken over what is configured
 //             "quarantined": 0},
-//  "turns": {"longest_us": 2804, "recent_us": 1102},          // CPU time of one turn of the route thread's loop, at most:
-//                                                             // since it started, in the last ten seconds or twenty
+//  "turns": {"longest_us": 2804, "longest": "domain: work",   // CPU time of one turn of the route thread's loop, at most, and
+//            "recent_us": 1102, "recent": "dataplane: tell"}, // of which callback: since it started, in the last ten
+//                                                             // seconds or twenty
 //  "circuits": {"up": 1, "degraded": 1, "down": 0, "disabled": 0, "partial": 0, "unknown": 0},
 //  "sessions": {"established": 2, "static": 0, "down": 0},    // static: up, no BGP is spoken
 //  "routes": {"learned": 12, "rejected": 2, "held": 0, "installed": 42},   // installed: null without a data plane

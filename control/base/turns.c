@@ -9,7 +9,9 @@
 #define RECENT_NS 10000000000u
 
 static __thread struct turns turns;
-static __thread uint64_t last_ns, before_ns, window_ns; // before: longest turn of the window before this one
+static __thread struct turn before; // longest of the window before this one
+static __thread uint64_t last_ns, window_ns;
+static __thread const char *running;
 
 static uint64_t cpu_ns(void)
 {
@@ -19,25 +21,37 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-void turns_note(void)
+void turns_part(const char *name)
 {
-	uint64_t cpu = cpu_ns(), now = clock_ns(), ns = last_ns != 0 ? cpu - last_ns : 0;
+	running = name;
+}
+
+static void longer(struct turn *longest, const struct turn *turn)
+{
+	if (turn->ns > longest->ns)
+		*longest = *turn;
+}
+
+void turns_note(const char *callback)
+{
+	uint64_t cpu = cpu_ns(), now = clock_ns();
+	const struct turn turn = {last_ns != 0 ? cpu - last_ns : 0, running};
 
 	last_ns = cpu;
+	running = callback;
 	if (now - window_ns > RECENT_NS) {
-		before_ns = turns.recent_ns;
-		turns.recent_ns = 0;
+		before = turns.recent;
+		turns.recent = (struct turn){0};
 		window_ns = now;
 	}
-	turns.recent_ns = ns > turns.recent_ns ? ns : turns.recent_ns;
-	turns.longest_ns = ns > turns.longest_ns ? ns : turns.longest_ns;
+	longer(&turns.recent, &turn);
+	longer(&turns.longest, &turn);
 }
 
 struct turns turns_longest(void)
 {
 	struct turns shown = turns;
 
-	if (before_ns > shown.recent_ns)
-		shown.recent_ns = before_ns;
+	longer(&shown.recent, &before);
 	return shown;
 }

@@ -35,7 +35,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 	struct bridge *bridge = ctx;
 	struct space *space;
 
-	turns_note();
+	turns_note("bridge: round");
 	repair_round(bridge);
 	LIST_FOREACH (space, &bridge->spaces, entry)
 		mirror_ask_again(space);
@@ -96,10 +96,13 @@ int bridge_create(
 	struct bridge *bridge = calloc(1, sizeof(*bridge));
 	if (bridge == NULL || copy_options(bridge, options))
 		goto no_memory;
+	STAILQ_INIT(&bridge->buried);
+	bridge->burial = event_new(bridge->base, -1, 0, reconcile_buried, bridge);
 	bridge->buffers = buffers_new();
 	bridge->ticks = 1;
 	bridge->tick = event_new(bridge->base, -1, EV_PERSIST, on_tick, bridge);
 	if (repair_start(bridge) || bridge->buffers == NULL || bridge->tick == NULL ||
+		bridge->burial == NULL ||
 		event_add(bridge->tick, &second))
 		goto no_memory;
 	*out = bridge;
@@ -129,6 +132,7 @@ void bridge_destroy(struct bridge *bridge)
 	while ((space = LIST_FIRST(&bridge->spaces)) != NULL)
 		space_close(space);
 	repair_stop(bridge);
+	reconcile_buried_end(bridge);
 	idmap_free(&bridge->interfaces);
 	idmap_free(&bridge->domains);
 	hops_free(&bridge->hops);

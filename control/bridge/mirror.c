@@ -287,7 +287,7 @@ static void on_events(evutil_socket_t fd, short what, void *ctx)
 {
 	struct mirror *mirror = ctx;
 
-	turns_note();
+	turns_note("bridge: events");
 	read_events(mirror, clock_ns() + TURN_NS);
 	after_reading(mirror);
 }
@@ -342,24 +342,13 @@ static void dump_stop(struct mirror *mirror)
 	mirror->pending = 0;
 }
 
-// The sweep is over, or was left out. The routes are the kernel's.
+// The sweep is over, or was left out.
 void mirror_dump_end(struct mirror *mirror)
 {
-	struct space *space = mirror->space;
-	struct host_domain *domain, *next;
 	bool confirm = mirror->purpose == DUMP_CHECK && mirror->suspects > 0;
 
 	mirror->phase = PHASE_IDLE;
 	mirror->interruptions = mirror->interrupted ? mirror->interruptions + 1 : 0;
-	if (mirror->purpose != DUMP_CHECK && !mirror->interrupted) {
-		TAILQ_FOREACH_SAFE(domain, &space->domains, entry, next)
-		{
-			if (domain->sync != DOMAIN_DUMPING)
-				continue;
-			domain->sync = DOMAIN_SYNCED;
-			space->bridge->callbacks.synced(space->bridge->callbacks.ctx, domain->id);
-		}
-	}
 	if (mirror->again || mirror->interrupted || confirm) {
 		struct timeval delay = {mirror->interruptions > INTERRUPTED_MAX, 0};
 		mirror->next_purpose = confirm ? DUMP_CONFIRM : DUMP_RESYNC;
@@ -415,7 +404,7 @@ static void on_dump(evutil_socket_t fd, short what, void *ctx)
 	struct mirror *mirror = ctx;
 	uint64_t end = clock_ns() + TURN_NS;
 
-	turns_note();
+	turns_note("bridge: dump");
 	while (mirror->dump_read && STAILQ_EMPTY(&mirror->jobs) && clock_ns() < end) {
 		if (mirror->pending == 0) {
 			ssize_t n = recv(mirror->dump.fd, mirror->chunk, sizeof(mirror->chunk),
@@ -481,7 +470,7 @@ static void on_start(evutil_socket_t fd, short what, void *ctx)
 {
 	struct mirror *mirror = ctx;
 
-	turns_note();
+	turns_note("bridge: dump start");
 	if (mirror->phase == PHASE_IDLE)
 		dump_start(mirror);
 }

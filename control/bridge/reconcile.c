@@ -14,6 +14,7 @@
 
 #include "control/bridge/mirror.h"
 #include "control/bridge/repair.h"
+#include "control/base/turns.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -365,13 +366,25 @@ static bool visit(struct mirror *mirror, const struct mirror_job *job, struct ho
 	}
 }
 
+// The routes of a domain are the kernel's.
+static void swept(struct mirror *mirror, struct host_domain *domain)
+{
+	const struct bridge_callbacks *callbacks = &mirror->space->bridge->callbacks;
+
+	if (mirror->purpose == DUMP_CHECK || domain->sync != DOMAIN_DUMPING)
+		return;
+	domain->sync = DOMAIN_SYNCED;
+	callbacks->synced(callbacks->ctx, domain->id);
+}
+
 // True when the job is done, false when the time is.
 static bool walk(struct mirror *mirror, struct mirror_job *job, uint64_t end)
 {
 	unsigned int steps = 0;
 
 	while (job->domain) {
-		struct routes *routes = &job->domain->routes;
+		struct host_domain *domain = job->domain;
+		struct routes *routes = &domain->routes;
 		for (; job->place < routes_places(routes); job->place++) {
 			struct host_route *route = routes_at(routes, job->place);
 			if (route && visit(mirror, job, route))
@@ -386,8 +399,13 @@ static bool walk(struct mirror *mirror, struct mirror_job *job, uint64_t end)
 		}
 		if (routes->count == 0)
 			routes_free(routes);
-		job->domain = job->only ? NULL : TAILQ_NEXT(job->domain, entry);
+		job->domain = job->only ? NULL : TAILQ_NEXT(domain, entry);
 		job->place = 0;
+		if (job->kind == JOB_SWEEP)
+			swept(mirror, domain); // which may end the next: mirror_forget() looks after that
+		steps += 15;
+		if (clock_ns() > end)
+			return job->domain == NULL;
 	}
 	return true;
 }
@@ -399,6 +417,7 @@ void reconcile_slice(int fd, short what, void *ctx)
 	struct mirror_job *job;
 	struct timeval now = {0, 0};
 
+	turns_note("bridge: walk");
 	while ((job = STAILQ_FIRST(&mirror->jobs)) != NULL) {
 		if (!walk(mirror, job, end)) {
 			event_add(mirror->slice, &now);
@@ -415,10 +434,69 @@ void reconcile_slice(int fd, short what, void *ctx)
 	resume(mirror);
 }
 
+// ---- routes of domains that are no more: what they hold of the next hops is given back in slices
+
+struct buried {
+	STAILQ_ENTRY(buried) entry;
+	struct routes routes;
+	uint32_t place;
+};
+
+static void bury(struct bridge *bridge, struct routes *routes)
+{
+	struct timeval now = {0, 0};
+	struct buried *buried = calloc(1, sizeof(*buried));
+
+	if (buried == NULL)
+		abort();
+	buried->routes = *routes;
+	*routes = (struct routes){0};
+	STAILQ_INSERT_TAIL(&bridge->buried, buried, entry);
+	event_add(bridge->burial, &now);
+}
+
+static void unbury(struct bridge *bridge, struct buried *buried)
+{
+	STAILQ_REMOVE_HEAD(&bridge->buried, entry);
+	routes_free(&buried->routes);
+	free(buried);
+}
+
+void reconcile_buried(int fd, short what, void *ctx)
+{
+	struct bridge *bridge = ctx;
+	uint64_t end = clock_ns() + TURN_NS;
+	struct timeval now = {0, 0};
+	struct buried *buried;
+
+	turns_note("bridge: forget");
+	while ((buried = STAILQ_FIRST(&bridge->buried)) != NULL) {
+		while (buried->place < routes_places(&buried->routes)) {
+			const struct host_route *route =
+				routes_at(&buried->routes, buried->place++);
+			if (route)
+				hops_drop(&bridge->hops, route->hops);
+			if (buried->place % SLICE_STEP == 0 && clock_ns() > end) {
+				event_add(bridge->burial, &now);
+				return;
+			}
+		}
+		unbury(bridge, buried);
+	}
+}
+
+void reconcile_buried_end(struct bridge *bridge)
+{
+	if (bridge->burial == NULL)
+		return;
+	event_free(bridge->burial);
+	while (!STAILQ_EMPTY(&bridge->buried))
+		unbury(bridge, STAILQ_FIRST(&bridge->buried));
+}
+
 void mirror_forget(struct host_domain *domain)
 {
 	struct mirror *mirror = domain->space->mirror;
-	struct next_hops *hops = &domain->space->bridge->hops;
 	struct mirror_job *job, *next;
 
 	STAILQ_FOREACH_SAFE(job, &mirror->jobs, entry, next)
@@ -428,8 +506,6 @@ void mirror_forget(struct host_domain *domain)
 		job->domain = job->only ? NULL : TAILQ_NEXT(domain, entry);
 		job->place = 0;
 	}
-	for (uint32_t i = 0; i < routes_places(&domain->routes); i++)
-		if (routes_at(&domain->routes, i))
-			hops_drop(hops, routes_at(&domain->routes, i)->hops);
-	routes_free(&domain->routes);
+	if (routes_places(&domain->routes) > 0)
+		bury(domain->space->bridge, &domain->routes);
 }

@@ -71,5 +71,7 @@ void reconcile_job(
 void reconcile_drop_jobs(struct mirror *mirror, enum job_kind kind);
 void reconcile_slice(int fd, short what, void *ctx); // the event loop's callback of mirror->slice
 void mirror_dump_end(struct mirror *mirror);
+void reconcile_buried(int fd, short what, void *ctx); // ..: of bridge->burial
+void reconcile_buried_end(struct bridge *bridge);
 
 #endif

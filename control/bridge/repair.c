@@ -383,7 +383,7 @@ static void on_slice(evutil_socket_t fd, short what, void *ctx)
 	struct bridge *bridge = ctx;
 	uint64_t end = clock_ns() + TURN_NS;
 
-	turns_note();
+	turns_note("bridge: repair");
 	bool done = suspects(bridge, end) && waiting(bridge, end) && spaces(bridge, end);
 	if (done && bridge->round_devices) {
 		done = devices(bridge, end);

@@ -135,6 +135,8 @@ struct bridge {
 	LIST_HEAD(space_list, space) spaces;
 	struct idmap domains, interfaces;
 	struct next_hops hops;
+	STAILQ_HEAD(burials, buried) buried; // reconcile.c: routes of domains that are no more
+	struct event *burial;
 	struct event *tick; // once a second
 	uint64_t ticks;
 	struct event *slice; // repair.c: what is looked at

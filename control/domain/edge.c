@@ -493,7 +493,7 @@ void domains_go(struct domains *domains)
 
 static void on_work(evutil_socket_t fd, short events, void *arg)
 {
-	turns_note();
+	turns_note("domain: work");
 	work_now(arg);
 }
 
@@ -501,7 +501,7 @@ static void on_grace(evutil_socket_t fd, short events, void *arg)
 {
 	struct domains *domains = arg;
 
-	turns_note();
+	turns_note("domain: grace");
 	domains->sync.settled = true;
 	work_add(domains, JOB_TUNNELS, NULL, NULL);
 	work_now(domains);
@@ -512,7 +512,7 @@ static void on_tick(evutil_socket_t fd, short events, void *arg)
 {
 	struct domains *domains = arg;
 
-	turns_note();
+	turns_note("domain: tick");
 	counters_tick(&domains->sync);
 	if (!TAILQ_EMPTY(&domains->unsettled) || domains->sync.records.unswept > 0)
 		work_add(domains, JOB_KNOWN, NULL, NULL);

@@ -8,6 +8,7 @@
 #include "control/domain/state.h"
 
 #include "control/base/clock.h"
+#include "control/base/turns.h"
 
 #include <event2/event.h>
 
@@ -17,6 +18,23 @@
 #define SLICE_NS 2000000u
 #define STEP     64 // prefixes, or what costs about as much
 #define PASSED   8  // turns in a row that the kernel's half is left out
+
+static const char *const part_name[] = {
+	[JOB_PATHS] = "domain: paths",
+	[JOB_CARRIERS] = "domain: carriers",
+	[JOB_FILL] = "domain: fill",
+	[JOB_FRAGMENTS] = "domain: fragments",
+	[JOB_REVIEW] = "domain: review",
+	[JOB_DECIDE] = "domain: decide",
+	[JOB_LIFE] = "domain: life",
+	[JOB_END] = "domain: end",
+	[JOB_ANNOUNCE] = "domain: announce",
+	[JOB_WAYS] = "domain: ways",
+	[JOB_TUNNELS] = "domain: tunnels",
+	[JOB_KNOWN] = "domain: known",
+	[JOB_RETRY] = "domain: retry",
+	[JOB_SWEEP] = "domain: sweep",
+};
 
 // Work that a domain, or all of them, is to have once: while it waits to begin it needs not be added again.
 static uint16_t *asked_of(struct domains *domains, const struct job *job)
@@ -264,6 +282,7 @@ void work_now(struct domains *domains)
 		uint16_t *asked = asked_of(domains, job);
 		if (asked != NULL)
 			*asked &= (uint16_t) ~(1u << job->kind);
+		turns_part(part_name[job->kind]);
 		bool done = step(domains, job);
 		domains->running = NULL;
 		if (done)

@@ -46,7 +46,7 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
 	char output[4096];
 	int status = 0;
 
-	turns_note();
+	turns_note("speakers: child ended");
 	if (waitpid(child->pid, &status, WNOHANG) == 0)
 		return;
 	ssize_t n = read(child->output, output, sizeof(output) - 1);

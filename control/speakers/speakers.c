@@ -24,6 +24,7 @@
 #include <event2/event.h>
 
 enum { SAME_MOMENT_MS = 100 };
+#define SLICE_NS 2000000u // of news in a turn
 
 static const struct speaker_ops *const kinds[] = {
 	[SPEAKER_BIRD] = &bird_speaker,
@@ -78,7 +79,7 @@ static bool same_state(const struct speaker_state *a, const struct speaker_state
 void speaker_report(struct served_session *session, const struct speaker_state *state)
 {
 	struct speakers *speakers = session->domain->speaker->speakers;
-	const struct speaker_callbacks *callbacks = &speakers->callbacks;
+	const struct timeval now = {0, 0};
 	struct speaker_state shown = *state;
 
 	if (session->domain->speaker->closing)
@@ -102,7 +103,37 @@ void speaker_report(struct served_session *session, const struct speaker_state *
 		return;
 	session->reported = true;
 	session->state = shown;
-	callbacks->session(callbacks->ctx, session->id, &shown);
+	if (!session->news)
+		TAILQ_INSERT_TAIL(&speakers->news, session, of_news);
+	session->news = true;
+	event_add(speakers->tell, &now);
+}
+
+static void forget_news(struct speakers *speakers, struct served_session *session)
+{
+	if (session->news)
+		TAILQ_REMOVE(&speakers->news, session, of_news);
+	session->news = false;
+}
+
+static void on_tell(evutil_socket_t fd, short what, void *ctx)
+{
+	struct speakers *speakers = ctx;
+	const struct speaker_callbacks *callbacks = &speakers->callbacks;
+	const struct timeval now = {0, 0};
+	uint64_t end = clock_ns() + SLICE_NS;
+	struct served_session *session;
+
+	turns_note("speakers: tell");
+	while ((session = TAILQ_FIRST(&speakers->news)) != NULL) {
+		const struct speaker_state state = session->state;
+		forget_news(speakers, session);
+		callbacks->session(callbacks->ctx, session->id, &state);
+		if (clock_ns() < end)
+			continue;
+		event_add(speakers->tell, &now);
+		return;
+	}
 }
 
 void speaker_report_all(struct speaker *speaker, const char *detail)
@@ -141,7 +172,7 @@ static void on_poll(evutil_socket_t fd, short what, void *ctx)
 {
 	struct speaker *speaker = ctx;
 
-	turns_note();
+	turns_note("speakers: poll");
 	if (!speaker_is_ending(speaker->speakers, speaker->directory))
 		speaker->ops->poll(speaker);
 }
@@ -256,6 +287,7 @@ static void free_session(struct served_session *session)
 {
 	struct speaker *speaker = session->domain->speaker;
 
+	forget_news(speaker->speakers, session);
 	TAILQ_REMOVE(&speaker->sessions, session, link);
 	LIST_REMOVE(session, of_domain);
 	speaker->session_count--;
@@ -452,6 +484,10 @@ int speakers_create(
 	LIST_INIT(&speakers->list);
 	LIST_INIT(&speakers->endings);
 	TAILQ_INIT(&speakers->waiting);
+	TAILQ_INIT(&speakers->news);
+	speakers->tell = evtimer_new(speakers->base, on_tell, speakers);
+	if (speakers->tell == NULL)
+		abort();
 	*out = speakers;
 	return 0;
 }
@@ -482,6 +518,7 @@ void speakers_destroy(struct speakers *speakers)
 	while ((speaker = LIST_FIRST(&speakers->list)) != NULL)
 		speaker_free(speaker);
 	speakers_forget_endings(speakers);
+	event_free(speakers->tell);
 	table_clear(&speakers->domains, NULL, NULL);
 	table_clear(&speakers->sessions, NULL, NULL);
 	free(speakers->run_dir);

@@ -72,7 +72,8 @@ struct served_session {
 	LIST_ENTRY(served_session) of_domain;
 	struct speaker_file file;
 	char refusal[128];
-	bool reported;
+	bool reported, news; // news: its state is about to be told
+	TAILQ_ENTRY(served_session) of_news;
 	unsigned int polled; // number of the last poll that showed it
 	struct speaker_state state;
 	void *own; // of the kind
@@ -161,6 +162,8 @@ struct speakers {
 	LIST_HEAD(, speaker_ending) endings; // daemons being stopped
 	TAILQ_HEAD(, speaker) waiting;       // for a check
 	unsigned int checks;                 // under way
+	TAILQ_HEAD(, served_session) news;   // in the order in which it came
+	struct event *tell;                  // timer: of a daemon of thousands all may have changed
 	bool swept;                          // what is not declared is not wanted
 	bool closing;
 };
@@ -168,7 +171,7 @@ struct speakers {
 // speakers.c
 struct served_session *served_session(struct speakers *speakers, uint32_t id); // NULL = none
 struct served_domain *served_domain(struct speakers *speakers, uint32_t id);
-// The state of a session as the speaker tells it. Told to the owner when it is news.
+// The state of a session as the speaker tells it. Told to the owner, in one of the next turns, when it is news.
 void speaker_report(struct served_session *session, const struct speaker_state *state);
 void speaker_report_all(struct speaker *speaker, const char *detail); // all are down
 

@@ -15,6 +15,7 @@
 
 #include "control/base/clock.h"
 #include "control/base/log.h"
+#include "control/base/turns.h"
 #include "control/speakers/files.h"
 
 #include <stdio.h>
@@ -112,6 +113,7 @@ void steps_due(int fd, short what, void *ctx)
 	struct speaker *speaker = ctx;
 	struct speakers *speakers = speaker->speakers;
 
+	turns_note("speakers: apply");
 	if (speaker->step == STEP_TELL && speaker->writing) {
 		speaker->writing = false;
 		speaker->ops->tell(speaker);

@@ -185,7 +185,7 @@ static void on_watch(evutil_socket_t fd, short events, void *arg)
 	struct dataplane *d = arg;
 	uint64_t now = clock_ns();
 
-	turns_note();
+	turns_note("dataplane: watch");
 	if (d->link == NULL || d->phase <= PHASE_GREETING || d->silent)
 		return;
 	if (d->asked != 0 && now - d->asked >= SILENT_NS) {
@@ -483,7 +483,7 @@ static void on_readable(evutil_socket_t fd, short events, void *arg)
 	struct dataplane *d = arg;
 	uint64_t end = clock_ns() + TURN_NS;
 
-	turns_note();
+	turns_note("dataplane: readable");
 	for (unsigned int i = 0; i < MESSAGES_PER_TURN && d->link != NULL && clock_ns() < end;
 		i++) {
 		int got = wire_receive(d->link, &d->in, d->fds, &d->fds_count);
@@ -506,7 +506,7 @@ static void on_writable(evutil_socket_t fd, short events, void *arg)
 {
 	struct dataplane *d = arg;
 
-	turns_note();
+	turns_note("dataplane: writable");
 	if (wire_link_flush(d->link) != 0)
 		dataplane_disconnect(d, "it hung up", RETRY_MS);
 	else if (wire_link_backlog(d->link) > 0)
@@ -537,7 +537,7 @@ static void on_retry(evutil_socket_t fd, short events, void *arg)
 {
 	struct dataplane *d = arg;
 
-	turns_note();
+	turns_note("dataplane: connect");
 	if (d->phase == PHASE_GREETING) {
 		dataplane_disconnect(d, "it does not answer", RETRY_MS);
 		return;
@@ -571,7 +571,7 @@ static void on_again(evutil_socket_t fd, short events, void *arg)
 {
 	struct dataplane *d = arg;
 
-	turns_note();
+	turns_note("dataplane: again");
 	if (d->link == NULL || d->phase < PHASE_CONFIGURATION)
 		return;
 	table_each(&d->hosts, queue_refused_host, d);

@@ -13,6 +13,7 @@
 #include "control/sync/dataplane_private.h"
 
 #include "control/base/log.h"
+#include "control/base/turns.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -447,6 +448,7 @@ void replay_turn(evutil_socket_t fd, short events, void *arg)
 	const struct timeval next_turn = {0, 0};
 	uint64_t end = clock_ns() + TURN_NS;
 
+	turns_note("dataplane: tell");
 	for (unsigned int i = 0; i < MESSAGES_PER_TURN && clock_ns() < end; i++) {
 		if (d->link == NULL || d->phase < PHASE_CONFIGURATION ||
 			wire_link_window(d->link) == 0 || d->flight_count == WIRE_WINDOW)

@@ -66,8 +66,9 @@ static json_t *turns_json(void)
 {
 	const struct turns turns = turns_longest();
 
-	return json_pack("{s:o, s:o}", "longest_us", json_u64(turns.longest_ns / 1000), "recent_us",
-		json_u64(turns.recent_ns / 1000));
+	return json_pack("{s:o, s:s?, s:o, s:s?}", "longest_us", json_u64(turns.longest.ns / 1000),
+		"longest", turns.longest.callback, "recent_us", json_u64(turns.recent.ns / 1000),
+		"recent", turns.recent.callback);
 }
 
 static void add_problem(json_t *problems, const char *object, const char *message, const char *hint)

@@ -253,7 +253,7 @@ static void on_work(evutil_socket_t fd, short events, void *arg)
 	const struct timeval now = {0, 0};
 	struct table marked = health->marked; // looking marks nothing
 
-	turns_note();
+	turns_note("health: work");
 	health->marked = TABLE_OF(struct marked, name);
 	table_clear(&marked, look_at_marked, health);
 	if (health->all && publication != NULL)

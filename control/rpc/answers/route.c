@@ -148,7 +148,7 @@ static void list_domains(struct listing *l);
 
 static void on_later(evutil_socket_t fd, short events, void *arg)
 {
-	turns_note();
+	turns_note("routes: list");
 	list_domains(arg);
 }
 

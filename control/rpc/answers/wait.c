@@ -7,6 +7,7 @@
 #include "control/rpc/answers/answers.h"
 
 #include "control/base/clock.h"
+#include "control/base/turns.h"
 #include "control/publication.h"
 #include "control/status/status.h"
 
@@ -96,6 +97,7 @@ static void look(evutil_socket_t fd, short events, void *arg)
 	unsigned int count = refused(sync);
 	uint64_t now = clock_ns();
 
+	turns_note("revision: wait");
 	if (count != wait->refused || wait->since == 0) {
 		wait->refused = count;
 		wait->since = now;

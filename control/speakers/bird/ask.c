@@ -4,6 +4,7 @@
 
 #include "control/speakers/bird/bird.h"
 
+#include "control/base/turns.h"
 #include "control/speakers/bird/parse.h"
 #include "control/speakers/bird/render.h"
 
@@ -60,6 +61,7 @@ static void on_late(evutil_socket_t fd, short what, void *ctx)
 	struct api_error problem = {0};
 	speaker_done done = question->done;
 
+	turns_note("bird: no answer");
 	question->bird->deaf = true;
 	question->done = NULL;
 	question->row = NULL;

@@ -155,7 +155,7 @@ static void on_settle(evutil_socket_t fd, short what, void *ctx)
 	struct speaker *speaker = ctx;
 	struct bird *bird = speaker->own;
 
-	turns_note();
+	turns_note("bird: settle");
 	bird->in_progress = false;
 	bird->asked = bird->changes;
 	if (birdc_command(bird->control, "show status", settle_line, on_settled, speaker) != 0)

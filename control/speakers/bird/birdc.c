@@ -7,6 +7,8 @@
 
 #include "control/speakers/bird/birdc.h"
 
+#include "control/base/turns.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 
-enum { ANSWER_TIMEOUT_S = 20, READ_AT_ONCE = 32768, LINE_MAX_BYTES = 1 << 20 };
+enum { ANSWER_TIMEOUT_S = 20, READ_AT_ONCE = 16384, LINE_MAX_BYTES = 1 << 20 };
 
 struct command {
 	STAILQ_ENTRY(command) entry;
@@ -121,6 +123,7 @@ static void on_read(struct bufferevent *stream, void *ctx)
 	struct evbuffer *input = bufferevent_get_input(stream);
 	char *text;
 
+	turns_note("bird: answer");
 	while (birdc->stream == stream &&
 		(text = evbuffer_readln(input, NULL, EVBUFFER_EOL_LF)) != NULL) {
 		bool good = take_line(birdc, text);
@@ -137,12 +140,14 @@ static void on_read(struct bufferevent *stream, void *ctx)
 
 static void on_event(struct bufferevent *stream, short what, void *ctx)
 {
+	turns_note("bird: socket");
 	if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))
 		lost(ctx);
 }
 
 static void on_timeout(evutil_socket_t fd, short what, void *ctx)
 {
+	turns_note("bird: no answer");
 	lost(ctx);
 }
 

@@ -180,15 +180,11 @@ static void on_done(void *ctx, int error, unsigned int code, const char *text)
 void session_poll(struct speaker *speaker)
 {
 	struct bird *bird = speaker->own;
-	struct served_session *session;
-	unsigned int count = 0;
 
 	if (bird->polling || TAILQ_EMPTY(&speaker->sessions))
 		return;
-	TAILQ_FOREACH (session, &speaker->sessions, link)
-		count++;
 	bird->polls++;
-	bird->reader->details = count <= FEW_SESSIONS || bird->polls % DETAILS_EVERY == 1;
+	bird->reader->details = speaker->session_count <= FEW_SESSIONS || bird->polls % DETAILS_EVERY == 1;
 	bird->reader->session = NULL;
 	const char *command =
 		bird->reader->details ? "show protocols all \"p*\"" : "show protocols \"p*\"";

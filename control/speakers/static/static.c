@@ -6,6 +6,8 @@
 
 #include "control/speakers/state.h"
 
+#include "control/base/turns.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -232,6 +234,7 @@ static void on_turn(evutil_socket_t fd, short what, void *ctx)
 	struct desk *desk = speaker->own;
 	struct answer *last = TAILQ_LAST(&desk->answers, answer_list), *answer;
 
+	turns_note("static: answer");
 	while ((answer = take(desk)) != NULL) {
 		const struct served_session *session =
 			served_session(speaker->speakers, answer->session);

@@ -3,6 +3,8 @@
 
 #include "control/thread.h"
 
+#include "control/base/turns.h"
+
 #include <pthread.h>
 #include <event2/event.h>
 #include <setjmp.h>
@@ -10,7 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -172,6 +176,47 @@ static void test_mail_starves_no_socket(void **state)
 	close(flood.fd);
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void dawdle(void *arg)
+{
+	uint64_t end = cpu_ns() + 30000000;
+
+	while (cpu_ns() < end)
+		;
+}
+
+static void note_longest(void *arg)
+{
+	*(struct turns *)arg = turns_longest();
+}
+
+static void test_longest_turn_has_a_name(void **state)
+{
+	struct turns turns = {0};
+	unsigned int others = 0;
+	struct thread *thread;
+
+	assert_int_equal(thread_create(&thread, "turns"), 0);
+	post(thread, count, &others);
+	post(thread, dawdle, NULL);
+	post(thread, count, &others);
+	post(thread, note_longest, &turns);
+	assert_int_equal(thread_start(thread), 0);
+	thread_stop(thread);
+	thread_join(thread);
+	thread_destroy(thread);
+	assert_string_equal(turns.longest.callback, "dawdle");
+	assert_string_equal(turns.recent.callback, "dawdle");
+	assert_in_range(turns.longest.ns, 30000000, 1000000000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -179,6 +224,7 @@ int main(void)
 		cmocka_unit_test(test_post_to_self),
 		cmocka_unit_test(test_late_mail_is_handled),
 		cmocka_unit_test(test_mail_starves_no_socket),
+		cmocka_unit_test(test_longest_turn_has_a_name),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
