@@ -3,6 +3,7 @@
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import time
@@ -158,6 +159,23 @@ def test_data_plane_restarted_while_a_port_is_down(edge):
     wait_for(lambda: carriers(edge, c) == {device: True}, 10, "carrier")
     wait_for(lambda: edge.reaches_vnet(c), 20, "traffic back")
     assert "cannot set carrier" not in edge.daemon.log()
+
+
+def test_the_speakers_are_not_root(edge):
+    """A user of their own with BIRD's four network capabilities, no way to more, and cores without memory."""
+    network = 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13  # NET_BIND_SERVICE, NET_BROADCAST, NET_ADMIN, NET_RAW
+    user = pwd.getpwnam("bird")
+    daemons = edge.speakers()
+    assert len(daemons) == (1 if edge.host_domain == "table" else len(edge.customers))
+    for pid in daemons:
+        with open(f"/proc/{pid}/status") as f:
+            of = dict(line.rstrip("\n").split(":\t") for line in f)
+        assert set(of["Uid"].split()) == {str(user.pw_uid)} and set(of["Gid"].split()) == {str(user.pw_gid)}, of
+        assert not of["Groups"].split(), of["Groups"]
+        assert int(of["CapEff"], 16) == int(of["CapPrm"], 16) == network and int(of["CapInh"], 16) == int(of["CapAmb"], 16) == 0, of
+        assert of["NoNewPrivs"] == "1"
+        with open(f"/proc/{pid}/coredump_filter") as f:
+            assert int(f.read(), 16) == 0
 
 
 def test_counting_laws_hold_on_the_running_edge(edge):

@@ -41,17 +41,6 @@ def answered(lab, seconds=5):
     return done.stdout
 
 
-def birds(lab):
-    """The edge's BGP daemons."""
-    found = []
-    for pid in run("pgrep", "-x", "bird").stdout.split():
-        with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/{pid}/cwd").startswith(os.path.join(lab.dir, "run", "bird")):
-                found.append(int(pid))
-    assert found
-    return found
-
-
 # ---- signals
 
 HARMLESS = ["HUP", "PIPE", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO", "PWR", "STKFLT", "TSTP", "TTIN", "TTOU", "XCPU", "XFSZ", "TRAP", "RTMIN", "RTMAX"]
@@ -70,7 +59,7 @@ def test_only_term_and_int_end_a_process(lab, name):
 
 def test_a_hang_up_ends_nothing_for_the_daemons_either(lab):
     """What a process of ours ignores is not ignored by those it starts, or BIRD would be deaf for what it listens to."""
-    for pid in birds(lab):
+    for pid in lab.speakers():
         with open(f"/proc/{pid}/status") as f:
             ignored = int(re.search(r"SigIgn:\s*(\w+)", f.read())[1], 16)
         assert not ignored & (1 << (signal.SIGHUP - 1)), f"bird {pid} ignores SIGHUP"
@@ -182,7 +171,7 @@ def test_status_answers_when_the_data_plane_does_not(lab):
 
 
 def test_answers_come_when_a_bird_hangs(lab):
-    hung = birds(lab)
+    hung = lab.speakers()
     for pid in hung:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -276,7 +265,7 @@ def test_the_running_data_plane_has_no_capability(lab):
 
 
 def test_a_core_has_no_secret_in_it(lab):
-    for pid in (lab.daemon.pid, *birds(lab)):
+    for pid in (lab.daemon.pid, *lab.speakers()):
         with open(f"/proc/{pid}/coredump_filter") as f:
             assert int(f.read(), 16) == 0, "no memory of its own goes into a core"
 

@@ -451,6 +451,16 @@ vnets:
         with open(path, "w") as f:
             json.dump(left, f)
 
+    def speakers(self):
+        """The edge's BGP daemons."""
+        found = []
+        for pid in run("pgrep", "-x", "bird").stdout.split():
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/{pid}/cwd").startswith(os.path.join(self.dir, "run", "bird")):
+                    found.append(int(pid))
+        assert found
+        return found
+
     def close_left_over(self):
         self.stop_edge()
         self.close()
