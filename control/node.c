@@ -155,8 +155,14 @@ static void check_roles(struct reader *reader, const struct node *node, const st
 // "0000:3b:00.1" or "3b:00.1": what the EAL takes as -a.
 static bool is_pci(const char *device, size_t length)
 {
-	return length >= 7 && strcspn(device, ":") < length && device[length - 2] == '.' &&
-	       strspn(device, "0123456789abcdefABCDEF:.") >= length;
+	unsigned int domain, bus, slot, function;
+	char text[16] = "", rest;
+
+	if (length >= sizeof(text) || strspn(device, "0123456789abcdefABCDEF:.") < length)
+		return false;
+	memcpy(text, device, length);
+	return sscanf(text, "%4x:%2x:%2x.%1o%c", &domain, &bus, &slot, &function, &rest) == 4 ||
+	       sscanf(text, "%2x:%2x.%1o%c", &bus, &slot, &function, &rest) == 3;
 }
 
 enum node_device node_device(const char *device)

@@ -5,6 +5,7 @@
 
 #include "dataplane/options.h"
 
+#include "dataplane/io/pci.h"
 #include "dataplane/io/size.h"
 
 #include <errno.h>
@@ -121,6 +122,7 @@ static const char *add_port(struct options *o, const char *value, const struct o
 {
 	const char *equal = strchr(value, '='), *comma = strchr(value, ','), *why;
 	struct options_port *p = &o->port[o->ports];
+	char address[PCI_ADDRESS_SIZE];
 	size_t name, device;
 
 	if (o->ports == PORT_MAX)
@@ -134,6 +136,8 @@ static const char *add_port(struct options *o, const char *value, const struct o
 	*p = (struct options_port){0};
 	memcpy(p->name, value, name);
 	memcpy(p->device, equal + 1, device);
+	if (pci_address(p->device, address)) // as the EAL will call it
+		memcpy(p->device, address, sizeof(address));
 	why = set_attributes(p, comma);
 	if (why != NULL)
 		return why;

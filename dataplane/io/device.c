@@ -12,6 +12,7 @@
 
 #include "dataplane/io/ethdev.h"
 #include "dataplane/io/packet.h"
+#include "dataplane/io/pci.h"
 
 int device_wrong(struct device_error *error, int err, const char *format, ...)
 {
@@ -33,8 +34,15 @@ static bool is_ethdev(const struct device_config *c)
 int device_measure(const struct device_config *c, struct size_users *users, uint32_t *buffer_size,
 	struct device_error *error)
 {
+	char address[PCI_ADDRESS_SIZE], why[sizeof(error->text)];
+
 	*buffer_size = RTE_MAX(*buffer_size, size_buffer_for(c->mtu));
-	return is_ethdev(c) ? ethdev_measure(c, users, buffer_size, error) : 0;
+	if (is_ethdev(c))
+		return ethdev_measure(c, users, buffer_size, error);
+	if (!pci_address(c->device, address))
+		return 0;
+	pci_why_not(PCI_SYSFS, address, why, sizeof(why));
+	return device_wrong(error, -ENODEV, "%s", why);
 }
 
 int device_open(const struct device_config *c, struct port **port, struct device_error *error)

@@ -106,6 +106,7 @@ class Ports:
         said = self.refused(3, [], "--port", "a=sh-no-such")
         assert "--vdev" in said and "No such device" in said, said
         assert "no Ethernet device" in self.refused(3, [], "--port", "a=lo")
+        assert "no such PCI device: `lspci -D`" in self.refused(3, [], "--port", "a=ff:1f.7")
         said = self.refused(3, ["net_null0"], "--port", "a=net_null0,mtu=9000", "--buffer-size", "2048")
         assert "--buffer-size 9216" in said, said
         log = self.starts(["net_null0"], "--port", "a=net_null0,mtu=9000,tpid=88a8")
