@@ -268,10 +268,9 @@ static FILE *file(const struct batch *batch, const char *name)
 	FILE *out = fopen(path, "w");
 	if (out == NULL)
 		exit(2);
-	fprintf(out,
-		"log \"%s/%s.log\" all;\nprotocol device { scan time 1; }\nattribute int "
-		"cv_joined;\n",
-		batch->directory, name);
+	fprintf(out, "log \"%s/%s.log\" all;\nprotocol device { scan time 1; }\n", batch->directory,
+		name);
+	filter_functions(out);
 	return out;
 }
 
@@ -299,12 +298,12 @@ static void write_judge(const struct batch *batch)
 		put_route(out, &batch->prefix[i], one_in(3), false);
 	fprintf(out, "}\n");
 	for (unsigned int i = 0; i < POLICIES; i++) {
-		fprintf(out, "ipv%u table t%u;\nfilter f%u {\n", batch->family, i, i);
-		filter_render(out, &batch->policy[i], batch->family, "accept;");
 		fprintf(out,
-			"}\nprotocol pipe x%u { table all0; peer table t%u; import none; export "
-			"filter f%u; }\n",
-			i, i, i);
+			"ipv%u table t%u;\nprotocol pipe x%u {\n\ttable all0; peer table t%u; "
+			"import none; export where\n",
+			batch->family, i, i, i);
+		filter_render(out, &batch->policy[i], batch->family);
+		fprintf(out, ";\n}\n");
 	}
 	fclose(out);
 }

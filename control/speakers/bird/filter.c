@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A policy in BIRD's filter language, statement by statement as control/policy/evaluate.c runs it. tests/net
-// holds the two equal with random policies and routes. What BIRD does otherwise than one would think:
+// A policy as one expression of BIRD's filter language, rule by rule as control/policy/evaluate.c runs it. tests/net
+// holds the two equal with random policies and routes. An expression, since BIRD 2.0 makes a symbol of every keyword in
+// each filter's block and finds them by walking the others': with 12,000 filters of some ten words a daemon
+// read its configuration for a minute, and heard nobody meanwhile. Changes are functions of the main file.
+// What BIRD does otherwise than one would think:
 //
 //	an attribute that a route does not have ends a comparison with an error, and so the route: asked for first.
 //	Paths and lists of communities are the exception, they read as empty
 //	`p{ge,le}` with ge below p's own length would let shorter prefixes in: sets are built so that it never is
 //	the mark `cv_joined` is an attribute of ours that never leaves the daemon: no customer can set or send it
+//	&& and || bind alike: whatever mixes them stands in parentheses
 
 #include "control/speakers/bird/render.h"
+
+#include <stdlib.h>
 
 struct condition {
 	FILE *out;
@@ -16,7 +22,8 @@ struct condition {
 
 static void begin(struct condition *condition)
 {
-	fputs(condition->parts++ == 0 ? "\tif " : " &&\n\t\t", condition->out);
+	if (condition->parts++ > 0)
+		fputs(" &&\n\t\t\t", condition->out);
 }
 
 static unsigned int usable_prefixes(const struct policy_match *match, uint8_t family)
@@ -165,67 +172,170 @@ static void put_match(struct condition *condition, const struct policy_match *ma
 	}
 }
 
-static void put_change(FILE *out, const struct policy_change *change)
+// --- changes, each a call that is true
+
+void filter_functions(FILE *out)
+{
+	static const char *const functions[][2] = {
+		{"cv_path_delete(int number)", "bgp_path.delete(number);"},
+		{"cv_path_prepend(int number)", "bgp_path.prepend(number);"},
+		{"cv_community_delete(pair set these)", "bgp_community.delete(these);"},
+		{"cv_community_add(pair one)", "bgp_community.add(one);"},
+		{"cv_large_delete(lc set these)", "bgp_large_community.delete(these);"},
+		{"cv_large_add(lc one)", "bgp_large_community.add(one);"},
+		{"cv_med_unset()", "unset(bgp_med);"},
+		{"cv_med_set(int value)", "bgp_med = value;"},
+		// BIRD tells another AS no MED that the export filter has not set.
+		{"cv_med_told()", "if defined(bgp_med) then bgp_med = bgp_med;"},
+		{"cv_local_pref_set(int value)", "bgp_local_pref = value;"},
+		{"cv_mark_joined()", "cv_joined = 1;"},
+	};
+
+	fputs("attribute int cv_joined;\n", out);
+	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
+		fprintf(out, "function %s { %s return true; }\n", functions[i][0], functions[i][1]);
+}
+
+static void call(struct condition *changes, const char *function)
+{
+	fprintf(changes->out, "%s%s(", changes->parts++ > 0 ? " && " : "", function);
+}
+
+static void call_with(struct condition *changes, const char *function, uint32_t value)
+{
+	call(changes, function);
+	fprintf(changes->out, "%u)", value);
+}
+
+static void put_path_change(struct condition *changes, const struct policy_change *change)
 {
 	if (change->delete_asn != 0)
-		fprintf(out, "\t\tbgp_path.delete(%u);\n", change->delete_asn);
+		call_with(changes, "cv_path_delete", change->delete_asn);
 	for (unsigned int i = 0; i < change->prepend; i++)
-		fprintf(out, "\t\tbgp_path.prepend(%u);\n", change->prepend_asn);
-	for (unsigned int i = 0; i < change->remove_communities; i++)
-		fprintf(out, "\t\tbgp_community.delete([(%u,%u..%u)]);\n",
-			change->remove_community[i].asn, change->remove_community[i].low,
-			change->remove_community[i].high);
+		call_with(changes, "cv_path_prepend", change->prepend_asn);
+}
+
+static void put_community_changes(struct condition *changes, const struct policy_change *change)
+{
+	FILE *out = changes->out;
+
+	for (unsigned int i = 0; i < change->remove_communities; i++) {
+		call(changes, "cv_community_delete");
+		fprintf(out, "[(%u,%u..%u)])", change->remove_community[i].asn,
+			change->remove_community[i].low, change->remove_community[i].high);
+	}
 	for (unsigned int i = 0; i < change->add_communities; i++) {
-		fputs("\t\tbgp_community.add(", out);
+		call(changes, "cv_community_add");
 		put_community(out, change->add_community[i]);
-		fputs(");\n", out);
+		fputc(')', out);
 	}
 	for (unsigned int i = 0; i < change->remove_larges; i++) {
 		const struct policy_large_range *range = &change->remove_large[i];
+		call(changes, "cv_large_delete");
 		if (range->all)
-			fprintf(out, "\t\tbgp_large_community.delete([(%u,*,*)]);\n", range->asn);
+			fprintf(out, "[(%u,*,*)])", range->asn);
 		else
-			fprintf(out, "\t\tbgp_large_community.delete([(%u,%u,%u)]);\n", range->asn,
-				range->a, range->b);
+			fprintf(out, "[(%u,%u,%u)])", range->asn, range->a, range->b);
 	}
 	for (unsigned int i = 0; i < change->add_larges; i++) {
-		fputs("\t\tbgp_large_community.add(", out);
+		call(changes, "cv_large_add");
 		put_large(out, &change->add_large[i]);
-		fputs(");\n", out);
+		fputc(')', out);
 	}
-	if (change->clear_med && !change->set_med)
-		fputs("\t\tunset(bgp_med);\n", out);
-	if (change->set_med)
-		fprintf(out, "\t\tbgp_med = %u;\n", change->med);
-	if (change->local_pref != 0)
-		fprintf(out, "\t\tbgp_local_pref = %u;\n", change->local_pref);
 }
 
-static void put_rule(FILE *out, const struct policy_rule *rule, uint8_t family, const char *accept)
+static void put_change(FILE *out, const struct policy_change *change)
+{
+	struct condition changes = {.out = out};
+
+	put_path_change(&changes, change);
+	put_community_changes(&changes, change);
+	if (change->clear_med && !change->set_med) {
+		call(&changes, "cv_med_unset");
+		fputc(')', out);
+	}
+	if (change->set_med)
+		call_with(&changes, "cv_med_set", change->med);
+	if (change->local_pref != 0)
+		call_with(&changes, "cv_local_pref_set", change->local_pref);
+}
+
+// --- rules
+
+struct parts { // of a rule; texts are "" when there is nothing to ask or to change
+	char *match, *changes;
+};
+
+static bool render_parts(struct parts *parts, const struct policy_rule *rule, uint8_t family)
+{
+	size_t size[2];
+	FILE *match = open_memstream(&parts->match, &size[0]),
+	     *changes = open_memstream(&parts->changes, &size[1]);
+	struct condition condition = {.out = match};
+
+	if (match != NULL)
+		put_match(&condition, &rule->match, family);
+	if (changes != NULL && rule->action != POLICY_REJECT)
+		put_change(changes, &rule->change);
+	bool good = match != NULL && changes != NULL;
+	good = (match == NULL || fclose(match) == 0) && good;
+	return (changes == NULL || fclose(changes) == 0) && good;
+}
+
+// What follows the rule stands behind "&&" or in one more parenthesis. False: nothing follows, the rule has decided.
+static bool put_rule(FILE *out, const struct policy_rule *rule, uint8_t family, unsigned int *open)
 {
 	const struct policy_match *match = &rule->match;
-	struct condition condition = {.out = out};
+	struct parts parts = {NULL, NULL};
 
 	if ((match->family != 0 && match->family != family) ||
 		(match->prefixes > 0 && usable_prefixes(match, family) == 0))
-		return;
-	put_match(&condition, match, family);
-	fputs(condition.parts > 0 ? " then {\n" : "\t{\n", out);
-	if (rule->action != POLICY_REJECT)
-		put_change(out, &rule->change);
-	if (rule->action != POLICY_NEXT)
-		fprintf(out, "\t\t%s\n", rule->action == POLICY_ACCEPT ? accept : "reject;");
-	fputs("\t}\n", out);
+		return true;
+	if (!render_parts(&parts, rule, family))
+		abort();
+	bool asks = parts.match[0] != '\0', changes = parts.changes[0] != '\0';
+	const char *then = changes ? parts.changes : "true";
+
+	switch (rule->action) {
+	case POLICY_REJECT:
+		if (asks)
+			fprintf(out, "\t\t!(%s) &&\n", parts.match);
+		else
+			fputs("\t\tfalse", out);
+		break;
+	case POLICY_ACCEPT:
+		if (asks) {
+			fprintf(out, "\t\t((%s%s%s) || (\n", parts.match, changes ? " && " : "",
+				parts.changes);
+			(*open)++;
+		} else {
+			fprintf(out, "\t\t%s", then);
+		}
+		break;
+	case POLICY_NEXT:
+		if (changes && asks)
+			fprintf(out, "\t\t(!(%s) || (%s)) &&\n", parts.match, then);
+		else if (changes)
+			fprintf(out, "\t\t%s &&\n", then);
+		break;
+	}
+	free(parts.match);
+	free(parts.changes);
+	return asks || rule->action == POLICY_NEXT;
 }
 
-void filter_render(FILE *out, const struct policy *policy, uint8_t family, const char *accept)
+void filter_render(FILE *out, const struct policy *policy, uint8_t family)
 {
-	unsigned int count;
+	unsigned int count, open = 0;
+	bool decided = false;
 
-	for (unsigned int i = 0; i < policy->sets; i++) {
+	for (unsigned int i = 0; i < policy->sets && !decided; i++) {
 		const struct policy_rule *rules = policy_set_rules(policy->set[i], &count);
-		for (unsigned int j = 0; j < count; j++)
-			put_rule(out, &rules[j], family, accept);
+		for (unsigned int j = 0; j < count && !decided; j++)
+			decided = !put_rule(out, &rules[j], family, &open);
 	}
-	fprintf(out, "\t%s\n", policy->otherwise == POLICY_ACCEPT ? accept : "reject;");
+	if (!decided)
+		fprintf(out, "\t\t%s", policy->otherwise == POLICY_ACCEPT ? "true" : "false");
+	for (; open > 0; open--)
+		fputs("))", out);
 }

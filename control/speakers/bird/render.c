@@ -17,7 +17,6 @@
 // - scan time 1 of the device protocol is the main loop's pulse: with the default it sleeps up to 3 s over work due.
 //   A scan costs the square of the number of interfaces (1.2 s with 20,000), and many sessions have timers enough to
 //   wake the loop: with many domains the scan comes as rarely as BIRD's own default.
-// - MED is dropped towards another AS unless the filter sets it, hence `bgp_med = bgp_med`.
 
 #include "control/speakers/bird/render.h"
 
@@ -99,18 +98,6 @@ static void put_name(FILE *out, const char *name)
 		fputc(*c < 0x20 || *c > 0x7e || *c == '"' || *c == '\\' ? '_' : *c, out);
 }
 
-static void put_filters(FILE *out, const struct served_session *session)
-{
-	uint8_t family = session->declared.local.family;
-
-	fprintf(out, "filter p%u_in {\n", session->id);
-	filter_render(out, &session->import, family, "accept;");
-	fprintf(out, "}\n\nfilter p%u_out {\n", session->id);
-	fprintf(out, "\tif defined(bgp_med) then bgp_med = bgp_med;\n");
-	filter_render(out, &session->export, family, "accept;");
-	fprintf(out, "}\n\n");
-}
-
 static void put_timers(FILE *out, const struct speaker_session *session)
 {
 	unsigned int wait = session->error_wait != 0 ? session->error_wait : DEFAULT_ERROR_WAIT_S;
@@ -158,14 +145,17 @@ char *render_session(const struct served_session *session)
 
 	if (out == NULL)
 		return NULL;
-	put_filters(out, session);
 	put_protocol(out, declared);
 	render_table(table, session->domain->id, declared->local.family);
 	fprintf(out, "\tipv%u {\n\t\ttable %s;\n", declared->local.family, table);
-	fprintf(out, "\t\timport keep filtered;\n\t\timport filter p%u_in;\n", session->id);
+	fprintf(out, "\t\timport keep filtered;\n\t\timport where\n");
+	filter_render(out, &session->import, declared->local.family);
+	fputs(";\n", out);
 	if (declared->memory_limit != 0)
 		fprintf(out, "\t\treceive limit %u action disable;\n", declared->memory_limit);
-	fprintf(out, "\t\texport filter p%u_out;\n\t\tnext hop self;\n\t};\n}\n", session->id);
+	fprintf(out, "\t\texport where cv_med_told() && (\n");
+	filter_render(out, &session->export, declared->local.family);
+	fprintf(out, ");\n\t\tnext hop self;\n\t};\n}\n");
 	if (fclose(out) == 0)
 		return text;
 	free(text);
@@ -249,30 +239,24 @@ char *render_domain(const struct served_domain *domain)
 // --- the main file
 
 // One way of a join. What came by another join is not told further.
-static void put_join_filter(
-	FILE *out, const char *name, const struct policy *policy, uint8_t family)
+static void put_way(FILE *out, const char *way, const struct policy *policy, uint8_t family)
 {
-	fprintf(out, "filter %s {\n\tif source != RTS_BGP || defined(cv_joined) then reject;\n",
-		name);
-	filter_render(out, policy, family, "{ cv_joined = 1; accept; }");
-	fprintf(out, "}\n");
+	fprintf(out, "\t%s where source = RTS_BGP && !defined(cv_joined) && (\n", way);
+	filter_render(out, policy, family);
+	fprintf(out, ") && cv_mark_joined();\n");
 }
 
 static void put_join(FILE *out, const struct speaker_join *join, uint8_t family)
 {
-	char name[40], there[48], back[48], a[24], b[24];
+	char a[24], b[24];
 
-	snprintf(name, sizeof(name), "j%ux%uv%u", join->a->id, join->b->id, family);
-	snprintf(there, sizeof(there), "%s_there", name);
-	snprintf(back, sizeof(back), "%s_back", name);
 	render_table(a, join->a->id, family);
 	render_table(b, join->b->id, family);
-	put_join_filter(out, there, &join->a_to_b, family);
-	put_join_filter(out, back, &join->b_to_a, family);
-	fprintf(out,
-		"protocol pipe %s {\n\ttable %s;\n\tpeer table %s;\n\texport filter %s;\n\timport "
-		"filter %s;\n}\n",
-		name, a, b, there, back);
+	fprintf(out, "protocol pipe j%ux%uv%u {\n\ttable %s;\n\tpeer table %s;\n", join->a->id,
+		join->b->id, family, a, b);
+	put_way(out, "export", &join->a_to_b, family);
+	put_way(out, "import", &join->b_to_a, family);
+	fprintf(out, "}\n");
 }
 
 char *render_main(
@@ -298,7 +282,8 @@ char *render_main(
 	fprintf(out, "graceful restart wait %u;\n", RECOVERY_WAIT_S);
 	fprintf(out, "timeformat base iso long;\ntimeformat protocol iso long ms;\n");
 	fprintf(out, "timeformat route iso long;\ntimeformat log iso long;\n\n");
-	fprintf(out, "attribute int cv_joined;\n\nprotocol device dev0 {\n\tscan time %u;\n}\n\n",
+	filter_functions(out);
+	fprintf(out, "\nprotocol device dev0 {\n\tscan time %u;\n}\n\n",
 		1 + speaker->domain_count / DOMAINS_PER_SCAN_S);
 	fputs(domains, out);
 	TAILQ_FOREACH (join, &speaker->joins, link)

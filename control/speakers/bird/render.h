@@ -19,8 +19,9 @@ char *render_main(
 void render_table(char name[24], uint32_t domain, uint8_t family);                 // "d7v4"
 void render_group(char name[40], uint32_t domain, uint32_t group, uint8_t family); // "a7g9v4"
 
-// filter.c: a policy as the statements of a filter of this family; the last one decides. `accept` is what is done with
-// a route that may pass: "accept;".
-void filter_render(FILE *out, const struct policy *policy, uint8_t family, const char *accept);
+// filter.c: a policy as an expression for `where`, true for a route of this family that may pass, whose changes are made
+// on the way. It needs the functions, which the main file says once.
+void filter_render(FILE *out, const struct policy *policy, uint8_t family);
+void filter_functions(FILE *out);
 
 #endif
