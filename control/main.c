@@ -8,6 +8,8 @@
 
 #include "dataplane/wire/log_out.h"
 #include "dataplane/wire/signals.h"
+#include "control/api/methods.h"
+#include "control/api/text.h"
 #include "control/base/log.h"
 #include "control/domain/domain.h"
 #include "control/model/model.h"
@@ -109,9 +111,20 @@ struct news {
 	json_t *data;
 };
 
+static void note_session(struct daemon *daemon, const json_t *data)
+{
+	const char *object = json_string_value(json_object_get(data, "object"));
+	const char *state = json_string_value(json_object_get(data, "state"));
+
+	if (object != NULL && state != NULL && strncmp(object, "session/", 8) == 0)
+		service_session(daemon->service, object + 8, strcmp(state, "established") == 0);
+}
+
 static void tell_news(void *arg)
 {
 	struct news *news = arg;
+	if (strcmp(news->topic, "state") == 0)
+		note_session(news->daemon, news->data);
 	if (news->daemon->server != NULL)
 		rpc_event(news->daemon->server, news->topic, news->data);
 	else
@@ -360,25 +373,6 @@ static int run(struct daemon *daemon)
 
 // --- without a daemon ----------------------------------------------------------------------------------
 
-static char *read_file(const char *path, size_t *length)
-{
-	FILE *in = fopen(path, "re");
-	char *text = NULL;
-	size_t size = 0;
-
-	if (in == NULL)
-		return NULL;
-	if (getdelim(&text, &size, '\0', in) < 0 && ferror(in)) {
-		free(text);
-		text = NULL;
-	} else {
-		fseek(in, 0, SEEK_END);
-		*length = (size_t)ftell(in);
-	}
-	fclose(in);
-	return text;
-}
-
 // Validates a configuration as `config check` would against an empty store.
 static int check(const char *path, const struct node *node)
 {
@@ -386,13 +380,14 @@ static int check(const char *path, const struct node *node)
 	struct model_options options = node != NULL ? node_model_options(node) : defaults;
 	struct findings *findings = calloc(1, sizeof(*findings));
 	struct model *empty = model_create(&options), *model = NULL;
+	struct api_error error;
 	size_t length = 0;
-	char *text = read_file(path, &length);
+	char *text = NULL;
 	int status = api_code_exit(API_INVALID);
 
-	if (text == NULL) {
-		fprintf(stderr, "error: cannot read %s: %s\n", path, strerror(errno));
-		status = api_code_exit(API_NOT_FOUND);
+	if (api_read_file(path, API_FILE_MAX, &text, &length, &error) != 0) {
+		report(&error);
+		status = api_code_exit(error.code);
 	} else if (findings == NULL || empty == NULL ||
 		   model_parse(empty, text, length, path, &model, findings) != 0) {
 		char *shown = findings != NULL ? findings_text(findings, path) : NULL;

@@ -4,6 +4,7 @@
 // data plane's whole command line is derived from it here, so that nobody writes it down twice.
 
 #include "control/node.h"
+#include "control/api/text.h"
 #include "control/model/intent.h"
 #include "control/model/model_internal.h"
 
@@ -18,6 +19,7 @@
 #define GRANT(member)     offsetof(struct node_grant, member)
 #define COUNT(fields)     (sizeof(fields) / sizeof((fields)[0]))
 #define MIB               INT64_C(1048576)
+#define NODE_FILE_MAX     (1u << 20)
 
 struct node_file {
 	struct node node;
@@ -130,7 +132,8 @@ static const struct place *place_of(const struct tree *tree, const char *key)
 
 static bool is_number(const char *text)
 {
-	return text[0] && strspn(text, "0123456789") == strlen(text) && strlen(text) < 11 &&
+	return text[0] && (text[0] != '0' || !text[1]) &&
+	       strspn(text, "0123456789") == strlen(text) && strlen(text) < 11 &&
 	       strtoull(text, NULL, 10) < UINT32_MAX;
 }
 
@@ -254,26 +257,6 @@ static void check_node(struct reader *reader, struct node_file *file, const stru
 	check_roles(reader, node, tree);
 }
 
-static char *read_whole(const char *path, size_t *length, struct api_error *error)
-{
-	FILE *in = fopen(path, "re");
-	char *text = in ? malloc((1u << 20) + 1) : NULL;
-
-	*length = text ? fread(text, 1, (1u << 20) + 1, in) : 0;
-	bool failed = !text || ferror(in);
-	int saved = errno;
-	if (in)
-		fclose(in);
-	if (failed || *length > 1u << 20) {
-		api_fail(error, failed && saved == ENOENT ? API_NOT_FOUND : API_INVALID,
-			"give the node file with --config", "cannot read the node file %s: %s",
-			path, failed ? strerror(saved) : "it is larger than 1 MiB");
-		free(text);
-		return NULL;
-	}
-	return text;
-}
-
 int node_load(const char *path, struct node **out, char **text, struct api_error *error)
 {
 	struct findings *findings = calloc(1, sizeof(*findings));
@@ -284,11 +267,17 @@ int node_load(const char *path, struct node **out, char **text, struct api_error
 
 	*out = NULL;
 	*text = NULL;
-	struct source source = {.name = path};
-	char *content = findings && file ? read_whole(path, &source.length, error) : NULL;
-	if (!content)
+	char *content = NULL;
+	size_t length = 0;
+	if (!findings || !file)
 		goto done;
-	source.text = content;
+	rc = api_read_file(path, NODE_FILE_MAX, &content, &length, error);
+	if (rc) {
+		snprintf(error->hint, sizeof(error->hint), "give the node file with --config");
+		goto done;
+	}
+	struct source source = source_of(path, content, length);
+	rc = -EINVAL;
 	struct reader reader = {.findings = findings, .source = &source, .from_file = true};
 	struct tree *tree = tree_from_yaml(&arena, &source, findings);
 	if (tree && tree->type != TREE_MAP) {

@@ -221,7 +221,10 @@ static int transport_error(struct api_error *error, const char *method, int ret)
 {
 	switch (ret) {
 	case -ETIMEDOUT:
-		return api_fail(error, API_TIMEOUT, "raise --timeout, or see culvertctl status",
+		return api_fail(error, API_TIMEOUT,
+			strcmp(method, API_STATUS) == 0
+				? "raise --timeout, or see culvertd's log"
+				: "raise --timeout, or see culvertctl status",
 			"culvertd did not answer %s in time", method);
 	case -EPROTO:
 		return api_fail(error, API_INTERNAL, "is it culvertd that listens on this socket?",

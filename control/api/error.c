@@ -6,6 +6,7 @@
 // only hands it on. So a user never sees a bare strerror().
 
 #include "control/api/error.h"
+#include "control/api/text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -61,6 +62,8 @@ int api_fail(struct api_error *error, enum api_code code, const char *hint, cons
 		va_start(arguments, format);
 		vsnprintf(error->message, sizeof(error->message), format, arguments);
 		va_end(arguments);
+		api_text_mend(error->message);
+		api_text_mend(error->hint);
 	}
 	return code_errno(code);
 }

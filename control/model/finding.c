@@ -2,6 +2,7 @@
 // Findings of a validation: collecting up to twenty, and showing them as text and JSON.
 
 #include "control/model/finding.h"
+#include "control/api/text.h"
 
 #include <jansson.h>
 
@@ -30,6 +31,9 @@ struct finding *finding_add(struct findings *findings, const char *rule, const c
 	va_start(args, format);
 	vsnprintf(finding->message, sizeof(finding->message), format, args);
 	va_end(args);
+	api_text_mend(finding->path);
+	api_text_mend(finding->message);
+	api_text_mend(finding->hint);
 	return finding;
 }
 

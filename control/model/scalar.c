@@ -35,6 +35,12 @@ static const struct unit *units_of(enum field_kind kind)
 
 #define WRONG(...) (snprintf(error, FIELD_ERROR_MAX, __VA_ARGS__), -EINVAL)
 
+// Octal to some readers, to none by intent.
+static bool leading_zero(const char *text)
+{
+	return text[0] == '0' && text[1] >= '0' && text[1] <= '9';
+}
+
 static int digits(const char **text, uint64_t limit, uint64_t *value)
 {
 	const char *c = *text;
@@ -57,6 +63,8 @@ static int with_unit(const struct field *field, const char *text, uint64_t *valu
 	const char *c = text;
 	uint64_t whole, fraction = 0, scale = 1;
 
+	if (leading_zero(c))
+		return WRONG("has a leading zero; leave it out");
 	int rc = digits(&c, INT64_MAX, &whole);
 	if (rc == -ERANGE)
 		return WRONG("is too large");
@@ -137,6 +145,8 @@ static int parse_integer(const struct field *field, const char *text, void *valu
 	const char *c = text + negative;
 	uint64_t number;
 
+	if (leading_zero(c))
+		return WRONG("has a leading zero; leave it out");
 	int rc = digits(&c, field->kind == FIELD_INT ? INT32_MAX : UINT32_MAX, &number);
 	if (rc == -ERANGE)
 		return WRONG("is out of range");
@@ -166,7 +176,9 @@ static int parse_text(const struct field *field, const char *text, const char **
 	if (name && length == 0)
 		return WRONG("is empty");
 	for (const char *c = text; *c; c++) {
-		if (!name && (unsigned char)*c >= 0x20 && *c != 0x7f)
+		bool control = (unsigned char)*c < 0x20 || *c == 0x7f ||
+			       ((unsigned char)*c == 0xc2 && (unsigned char)c[1] < 0xa0);
+		if (!name && !control)
 			continue;
 		if (name && ((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') ||
 				    (*c == '-' && c > text)))

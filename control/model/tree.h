@@ -43,6 +43,8 @@ struct source { // for findings
 	const char *text;
 	size_t length;
 };
+struct source source_of(
+	const char *name, const char *text, size_t length); // without a byte order mark
 
 #define TREE_SIZE_MAX  (64u << 20) // bytes of a file
 #define TREE_DEPTH_MAX 12u

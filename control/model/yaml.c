@@ -5,6 +5,7 @@
 // country code becomes a boolean.
 
 #include "control/model/tree.h"
+#include "control/api/text.h"
 
 #include <yaml.h>
 
@@ -42,6 +43,14 @@ void finding_place(struct finding *finding, const struct source *source, const s
 		length++;
 	memcpy(finding->source, line, length);
 	finding->source[length] = '\0';
+	api_text_mend(finding->source);
+}
+
+struct source source_of(const char *name, const char *text, size_t length)
+{
+	size_t mark = length >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
+
+	return (struct source){name, text + mark, length - mark};
 }
 
 static struct place place_of(const yaml_event_t *event)
@@ -55,6 +64,20 @@ static struct place place_of(const yaml_event_t *event)
 	if (event->end_mark.line == event->start_mark.line &&
 		event->end_mark.column > event->start_mark.column)
 		place.length = (uint32_t)(event->end_mark.column - event->start_mark.column);
+	return place;
+}
+
+// The parser reads ahead: what is no character it tells by its byte. Columns are characters.
+static struct place place_of_byte(const struct source *source, size_t offset)
+{
+	struct place place = {1, 1, 1};
+
+	for (size_t i = 0; i < offset && i < source->length; i++) {
+		if (source->text[i] == '\n')
+			place = (struct place){place.line + 1, 1, 1};
+		else
+			place.column += (source->text[i] & 0xc0) != 0x80;
+	}
 	return place;
 }
 
@@ -72,14 +95,14 @@ static bool advance(struct loader *loader)
 	if (yaml_parser_parse(&loader->parser, &loader->event))
 		return true;
 	const yaml_parser_t *p = &loader->parser;
-	struct place place = {1, 1, 1};
+	struct place place = {
+		(uint32_t)p->problem_mark.line + 1, (uint32_t)p->problem_mark.column + 1, 1};
 	if (p->error == YAML_READER_ERROR) {
-		finding_add(loader->findings, "yaml-syntax", "", "",
-			"not UTF-8 text: %s at byte %zu", p->problem, p->problem_offset);
+		place = place_of_byte(loader->source, p->problem_offset);
+		complain(loader, &place, "yaml-syntax", "the file has to be text in UTF-8",
+			p->problem);
 		return false;
 	}
-	place.line = (uint32_t)p->problem_mark.line + 1;
-	place.column = (uint32_t)p->problem_mark.column + 1;
 	struct finding *f = finding_add(loader->findings, "yaml-syntax", "", "", "no YAML: %s%s%s",
 		p->problem ? p->problem : "no memory", p->context ? " " : "",
 		p->context ? p->context : "");

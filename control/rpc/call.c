@@ -36,17 +36,13 @@ const char *rpc_role_name(enum rpc_role role)
 json_t *error_json(const struct api_error *error, json_t *details)
 {
 	json_t *data = json_pack("{s:s}", "code", api_code_name(error->code));
-	// A message may quote what a client sent, cut at any byte.
-	json_t *message = json_string(error->message);
 
-	if (message == NULL)
-		message = json_string("the request was refused; its text is not valid UTF-8");
 	if (error->hint[0] != '\0')
 		json_object_set_new(data, "hint", json_string(error->hint));
 	if (details != NULL)
 		json_object_set_new(data, "errors", details);
-	return json_pack("{s:i, s:o, s:o}", "code", api_code_rpc(error->code), "message", message,
-		"data", data);
+	return json_pack("{s:i, s:s, s:o}", "code", api_code_rpc(error->code), "message",
+		error->message, "data", data);
 }
 
 json_t *refusal_json(const struct api_error *error)

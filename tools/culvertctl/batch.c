@@ -16,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WORDS_MAX 256
+#define WORDS_MAX       256
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
 // Sends the changes with what of if_revision and check was given.
 static int send_changes(struct context *context, json_t *changes)
@@ -217,6 +218,7 @@ int run_batch(struct context *context)
 	struct api_error error;
 	char *line = NULL;
 	size_t room = 0;
+	ssize_t length;
 	int number = 0, ret = 0;
 
 	if (file == NULL) {
@@ -226,9 +228,13 @@ int run_batch(struct context *context)
 			path, strerror(errno));
 		return complain(&error);
 	}
-	while (ret == 0 && getline(&line, &room, file) > 0) {
-		number++;
-		ret = parse_line(line, changes, &error);
+	while (ret == 0 && (length = getline(&line, &room, file)) > 0) {
+		bool mark = number++ == 0 && strncmp(line, BYTE_ORDER_MARK, 3) == 0;
+		if (strlen(line) != (size_t)length)
+			ret = api_fail(&error, API_USAGE, "a batch is a text file in UTF-8",
+				"the line holds a NUL character");
+		else
+			ret = parse_line(line + (mark ? 3 : 0), changes, &error);
 		while (json_array_size(lines) < json_array_size(changes))
 			json_array_append_new(lines, json_integer(number));
 	}

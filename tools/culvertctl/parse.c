@@ -7,6 +7,7 @@
 #include "tools/culvertctl/command.h"
 
 #include "control/api/suggest.h"
+#include "control/api/text.h"
 
 #include <jansson.h>
 
@@ -251,12 +252,18 @@ static int read_secret(const char *path, json_t **value, struct api_error *error
 		return api_fail(
 			error, API_NOT_FOUND, hint, "cannot read %s: %s", path, strerror(errno));
 	length = fread(text, 1, sizeof(text) - 1, file);
+	bool cut = length == sizeof(text) - 1, nul = memchr(text, '\0', length) != NULL;
 	int failed = ferror(file) ? errno : 0;
 	if (file != stdin)
 		fclose(file);
 	if (failed != 0)
 		return api_fail(
 			error, API_NOT_FOUND, hint, "cannot read %s: %s", path, strerror(failed));
+	if (cut || nul) {
+		explicit_bzero(text, sizeof(text));
+		return api_fail(error, API_USAGE, hint, "%s %s", path,
+			nul ? "holds a NUL character" : "is too long for a password");
+	}
 	while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
 		length--;
 	text[length] = '\0';
@@ -462,6 +469,11 @@ static int take_flag(struct context *context, struct cursor *cursor, struct api_
 	} else {
 		value = cursor->words[cursor->at++];
 	}
+	bool path = flag == NULL ? strcmp(field->kind, "secret") == 0
+				 : flag_find(global_flags, 32, name) == flag;
+	if (!path && !api_text_valid(value))
+		return api_fail(error, API_USAGE, "names and values are text in UTF-8",
+			"the value of --%s is not UTF-8", name);
 	if (field != NULL && how != NULL)
 		return edit_field(context, field, how, value, error);
 	if (field != NULL)
@@ -483,6 +495,9 @@ static int take_argument(struct context *context, const char *word, struct api_e
 		return api_fail(error, API_USAGE, "options look like --flag value",
 			"\"%s\" is one word too many", word);
 	context->argument = word;
+	if (command->param != NULL && !api_text_valid(word))
+		return api_fail(error, API_USAGE, "names and values are text in UTF-8",
+			"%s \"%s\" is not UTF-8", command->argument, word);
 	if (command->param != NULL)
 		json_object_set_new(context->params, command->param, json_string(word));
 	return 0;

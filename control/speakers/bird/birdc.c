@@ -6,6 +6,7 @@
 // closed, all commands fail, and whoever owns us decides what next.
 
 #include "control/speakers/bird/birdc.h"
+#include "control/api/text.h"
 
 #include "control/base/turns.h"
 
@@ -126,6 +127,7 @@ static void on_read(struct bufferevent *stream, void *ctx)
 	turns_note("bird: answer");
 	while (birdc->stream == stream &&
 		(text = evbuffer_readln(input, NULL, EVBUFFER_EOL_LF)) != NULL) {
+		api_text_mend(text); // it quotes what far ends send
 		bool good = take_line(birdc, text);
 		free(text);
 		if (!good) {

@@ -71,6 +71,19 @@ static void test_scalars(void **state)
 		{{.kind = FIELD_UINT, .min = 1, .max = 4094}, "4094", "4094"},
 		{{.kind = FIELD_UINT, .min = 1, .max = 4094}, "4095", NULL},
 		{{.kind = FIELD_UINT}, "0x10", NULL},
+		{{.kind = FIELD_UINT}, "0100", NULL}, // 64 to a reader of YAML 1.1
+		{{.kind = FIELD_UINT}, "00", NULL},
+		{{.kind = FIELD_UINT}, "0", "0"},
+		{{.kind = FIELD_INT}, "-04", NULL},
+		{{.kind = FIELD_ASN}, "065001", NULL},
+		{{.kind = FIELD_BANDWIDTH}, "050mbps", NULL},
+		{{.kind = FIELD_BANDWIDTH}, "0.5gbps", "500mbps"},
+		{{.kind = FIELD_DURATION}, "00s", NULL},
+		{{.kind = FIELD_SIZE}, "01KiB", NULL},
+		{{.kind = FIELD_STRING},
+			"\xc2\x9b"
+			"1m",
+			NULL}, // a terminal's control character
 		{{.kind = FIELD_UINT}, "4294967296", NULL},
 		{{.kind = FIELD_INT, .min = -64, .max = 64}, "-4", "-4"},
 		{{.kind = FIELD_INT, .min = -64, .max = 64}, "-65", NULL},
