@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define IP_TEXT_MAX 64 // "prefix/len" and its terminator
+#define IP_TEXT_MAX  64   // "prefix/len" and its terminator
+#define IPV6_MTU_MIN 1280 // bytes that every way of IPv6 carries (RFC 8200 5)
 
 struct ip_address {
 	uint8_t family;    // 4, 6; 0 = none

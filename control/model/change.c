@@ -15,8 +15,35 @@
 struct change {
 	const struct model *old;
 	struct edits edits;
+	json_t *places;            // "NOUN NAME" -> index in edits: a batch may have thousands
+	unsigned int alive[NOUNS]; // edits that leave an object
 	struct reader reader;
 };
+
+#define PLACE_MAX (OBJECT_NAME_MAX + 16)
+
+static const char *place_key(enum noun_id noun, const char *name, char key[PLACE_MAX])
+{
+	snprintf(key, PLACE_MAX, "%u %s", noun, name);
+	return key;
+}
+
+static struct edit *edit_of(const struct change *change, enum noun_id noun, const char *name)
+{
+	char key[PLACE_MAX];
+	const json_t *place = json_object_get(change->places, place_key(noun, name, key));
+
+	return place ? &change->edits.item[json_integer_value(place)] : NULL;
+}
+
+static void edit_place(struct change *change, const struct edit *edit, const char *name)
+{
+	char key[PLACE_MAX];
+
+	if (json_object_set_new(change->places, place_key(edit->noun->id, name, key),
+		    json_integer(edit - change->edits.item)))
+		change->reader.failed = true;
+}
 
 int object_generate(struct object *object, const struct object *old)
 {
@@ -90,7 +117,7 @@ int names_to_keys(struct reader *reader, const struct noun *noun, const char *na
 static const struct object *current(
 	const struct change *change, enum noun_id noun, const char *name)
 {
-	const struct edit *edit = edits_find(&change->edits, noun, name);
+	const struct edit *edit = edit_of(change, noun, name);
 
 	return edit ? edit->new : model_find(change->old, noun, name);
 }
@@ -99,8 +126,9 @@ static const struct object *current(
 static int note(
 	struct change *change, const struct noun *noun, const char *name, struct object *object)
 {
-	struct edit *edit = edits_find(&change->edits, noun->id, name);
+	struct edit *edit = edit_of(change, noun->id, name);
 	const struct object *old = model_find(change->old, noun->id, name);
+	char key[PLACE_MAX];
 
 	if (!edit) {
 		edit = edits_add(&change->edits);
@@ -111,19 +139,26 @@ static int note(
 		edit->noun = noun;
 		edit->old = old;
 		edit->name = old ? old->name : object->name;
+		edit_place(change, edit, name);
 	} else {
 		if (!edit->old)
 			edit->name = object ? object->name : NULL;
+		change->alive[noun->id] -= edit->new != NULL;
 		object_unref(edit->new);
 	}
 	edit->new = object;
+	change->alive[noun->id] += object != NULL;
 	bool created_and_deleted = !edit->old && !edit->new;
 	if (created_and_deleted ||
 		(edit->old && edit->new &&fields_equal(&noun->fields, edit->old, edit->new))) {
+		change->alive[noun->id] -= edit->new != NULL;
+		json_object_del(change->places, place_key(noun->id, name, key));
 		object_unref(edit->new);
 		*edit = change->edits.item[--change->edits.count];
+		if (edit != &change->edits.item[change->edits.count])
+			edit_place(change, edit, edit->name);
 	}
-	return 0;
+	return change->reader.failed ? -ENOMEM : 0;
 }
 
 static void not_found(struct change *change, const struct noun *noun, const char *name)
@@ -285,7 +320,7 @@ static int cascade(struct change *change, const struct noun *noun, const char *n
 				delete (change, child, object->name))
 				return -ENOMEM;
 		}
-		for (unsigned int e = 0; e < change->edits.count;) {
+		for (unsigned int e = 0; change->alive[child->id] && e < change->edits.count;) {
 			const struct edit *edit = &change->edits.item[e];
 			bool ours = edit->noun == child && edit->new &&
 				    !strncmp(edit->name, name, length) && edit->name[length] == '/';
@@ -389,9 +424,10 @@ static void name_changes(const struct json_t *changes, struct findings *findings
 int model_change(const struct model *old, const struct json_t *changes, struct model **out,
 	struct findings *findings)
 {
-	struct change change = {.old = old, .reader = {.findings = findings}};
+	struct change change = {
+		.old = old, .places = json_object(), .reader = {.findings = findings}};
 	struct arena arena = {0};
-	int rc = 0;
+	int rc = change.places ? 0 : -ENOMEM;
 
 	*out = NULL;
 	for (size_t i = 0; i < json_array_size(changes) && !rc; i++) {
@@ -407,6 +443,7 @@ int model_change(const struct model *old, const struct json_t *changes, struct m
 		rc = edits_finish(&check, &change.edits, out);
 		name_changes(changes, findings);
 	}
+	json_decref(change.places);
 	edits_free(&change.edits);
 	arena_free(&arena);
 	return rc;

@@ -14,6 +14,7 @@
 // that leaves it as it is.
 
 #include "control/model/model_internal.h"
+#include "control/api/text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -29,6 +30,7 @@ void finding_hint(struct finding *finding, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(finding->hint, sizeof(finding->hint), format, args);
 	va_end(args);
+	api_text_mend(finding->hint);
 }
 
 // Of arrays whose elements begin with a pointer to an object.
@@ -49,11 +51,11 @@ static const struct tree *origin_of(const struct check *check, const struct obje
 }
 
 // A change that only deletes makes nothing worse, whatever numbers the sentence has.
-static uint64_t finding_hash(const struct check *check, const char *path, const char *message)
+static uint64_t finding_hash(const struct check *check, const char *path, const char *about)
 {
 	uint64_t hash = hash_bytes(key_text(check->rule->name, path), "", 0);
 
-	return check->only_deletes ? hash : hash_bytes(hash, message, strlen(message));
+	return check->only_deletes ? hash : hash_bytes(hash, about, strlen(about));
 }
 
 static int compare_hashes(const void *a, const void *b)
@@ -79,11 +81,11 @@ static void collect(struct check *check, uint64_t hash)
 }
 
 // Whether it is only noted, or was noted before the change: then nobody is told.
-static bool known(struct check *check, const char *path, const char *message)
+static bool known(struct check *check, const char *path, const char *about)
 {
 	if (!check->collecting && check->known_count == 0)
 		return false;
-	uint64_t hash = finding_hash(check, path, message);
+	uint64_t hash = finding_hash(check, path, about);
 	if (check->collecting)
 		collect(check, hash);
 	return check->collecting ||
@@ -103,10 +105,12 @@ struct finding *refuse(struct check *check, const struct object *object, const c
 	va_end(args);
 	snprintf(path, sizeof(path), "%s %s%s%s", object->noun->name, object->name,
 		field[0] ? ": " : "", field);
-	if (known(check, path, message))
+	const char *about = check->about ? check->about : message;
+	check->about = NULL;
+	if (known(check, path, about))
 		return &nobody;
-	struct finding *finding =
-		finding_add(check->findings, check->rule->name, path, "", "%s", message);
+	struct finding *finding = finding_add(
+		check->findings, check->rule->name, path, check->rule->help, "%s", message);
 	finding->code = API_REFUSED;
 	const struct tree *tree =
 		check->source && !check->findings->more ? origin_of(check, object) : NULL;
@@ -215,6 +219,30 @@ static void near_name(
 		finding_hint(finding, "culvertctl %s list", nouns[noun]->name);
 }
 
+// The list that the field is a part of the elements of, NULL = it is the object's own.
+static const struct field *list_of(const struct noun *noun, const struct field *field)
+{
+	for (unsigned int i = 0; i < noun->fields.count; i++) {
+		const struct fields *element = noun->fields.item[i].fields;
+		if (element && field >= element->item && field < element->item + element->count)
+			return &noun->fields.item[i];
+	}
+	return NULL;
+}
+
+// What lets go of the target.
+static void hint_release(struct finding *finding, const struct object *object,
+	const struct field *field, const char *target)
+{
+	const struct field *list = list_of(object->noun, field);
+
+	if (list && list->merge && !strcmp(list->merge, field->name))
+		finding_hint(finding, "culvertctl %s set %s --remove-%s %s", object->noun->name,
+			object->name, list->name, target);
+	else
+		finding_hint(finding, "culvertctl %s delete %s", object->noun->name, object->name);
+}
+
 static int check_reference(void *ctx, const struct field *field, const char *target)
 {
 	const struct reference_check *reference = ctx;
@@ -230,7 +258,7 @@ static int check_reference(void *ctx, const struct field *field, const char *tar
 		struct finding *finding = refuse(check, object, field->name,
 			"cannot delete %s \"%s\": %s \"%s\" refers to it", noun->name, target,
 			object->noun->name, object->name);
-		finding_hint(finding, "culvertctl %s delete %s", object->noun->name, object->name);
+		hint_release(finding, object, field, target);
 		return 0;
 	}
 	check->rule = &reference_exists;
@@ -238,6 +266,8 @@ static int check_reference(void *ctx, const struct field *field, const char *tar
 		"%s \"%s\" refers to %s \"%s\", which does not exist", object->noun->name,
 		object->name, noun->name, target);
 	finding->code = API_NOT_FOUND;
+	if (check->findings->more) // nobody sees it
+		return 0;
 	near_name(check, field->target, target, finding);
 	return 0;
 }

@@ -136,10 +136,12 @@ static void service_key_unique(struct check *check, const struct object *object)
 				circuit->service_key) ||
 			!blame(check, object, other))
 			continue;
+		check->about = circuit->service_key;
 		finding_hint(refuse(check, object, "service-key",
 				     "circuit \"%s\": the service key is that of circuit \"%s\"",
 				     circuit->name, other->name),
 			"leave service-key out to get a new one");
+		return;
 	}
 }
 

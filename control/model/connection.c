@@ -4,6 +4,7 @@
 // the peering's own subnets.
 
 #include "control/model/connection.h"
+#include "control/base/array.h"
 #include "control/model/circuit.h"
 #include "control/model/intent.h"
 #include "control/model/link.h"
@@ -12,6 +13,7 @@
 #include "control/model/vnet.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define OFFSET(member) offsetof(struct connection, member)
@@ -45,39 +47,79 @@ static void same_customer(struct check *check, const struct object *object)
 			circuit->name, circuit->customer, vnet->name, vnet->customer);
 }
 
-static void overlap(struct check *check, const struct connection *connection,
-	const struct vnet *mine, const struct vnet *theirs)
+struct own { // a prefix of a vNet that is connected
+	struct ip_prefix prefix;
+	const struct connection *of;
+	unsigned int outer; // + 1: the smallest that holds it and is another connection's
+};
+
+static int compare_own(const void *a, const void *b)
+{
+	return ip_prefix_compare(
+		&((const struct own *)a)->prefix, &((const struct own *)b)->prefix);
+}
+
+static void refuse_overlap(struct check *check, const struct own *mine, const struct own *theirs)
 {
 	char a[IP_TEXT_MAX], b[IP_TEXT_MAX];
 
-	for (unsigned int i = 0; i < mine->prefixes.count; i++) {
-		for (unsigned int j = 0; j < theirs->prefixes.count; j++) {
-			const struct ip_prefix *p = &mine->prefixes.item[i],
-					       *q = &theirs->prefixes.item[j];
-			if (ip_prefix_overlaps(p, q))
-				refuse(check, &connection->object, "vnet",
-					"%s of vnet \"%s\" overlaps %s of vnet \"%s\", both "
-					"connected to circuit \"%s\"",
-					ip_prefix_format(p, a), mine->name, ip_prefix_format(q, b),
-					theirs->name, connection->circuit);
-		}
-	}
+	if (!blame(check, &mine->of->object, &theirs->of->object))
+		return;
+	check->about = ip_prefix_format(&mine->prefix, a);
+	refuse(check, &mine->of->object, "vnet",
+		"%s of vnet \"%s\" overlaps %s of vnet \"%s\", both connected to circuit \"%s\"", a,
+		mine->of->vnet, ip_prefix_format(&theirs->prefix, b), theirs->of->vnet,
+		mine->of->circuit);
 }
 
-static void prefixes_overlap(struct check *check, const struct object *object)
+// All prefixes that meet in the peering's domain, in order: what holds one stands before it.
+static struct own *prefixes_of(
+	struct check *check, const struct connection *connection, unsigned int *count)
 {
-	const struct connection *connection = (const struct connection *)object;
-	const struct vnet *mine = model_vnet(check->model, connection->vnet);
+	LIST_OF(struct own) all = {0};
 	const struct object *child;
 
 	MODEL_CHILDREN(check->model, NOUN_CONNECTION, connection->circuit, child)
 	{
 		const struct connection *other = (const struct connection *)child;
-		const struct vnet *theirs = model_vnet(check->model, other->vnet);
-		if (other != connection && theirs && !strcmp(other->peering, connection->peering) &&
-			blame(check, object, child))
-			overlap(check, connection, mine, theirs);
+		const struct vnet *vnet = model_vnet(check->model, other->vnet);
+		for (unsigned int i = 0; vnet && i < vnet->prefixes.count &&
+					 !strcmp(other->peering, connection->peering);
+			i++)
+			*(struct own *)APPEND(all) = (struct own){vnet->prefixes.item[i], other, 0};
 	}
+	if (all.count)
+		qsort(all.item, all.count, sizeof(*all.item), compare_own);
+	*count = all.count;
+	return all.item;
+}
+
+static void prefixes_overlap(struct check *check, const struct object *object)
+{
+	const struct connection *mine = (const struct connection *)object;
+	unsigned int count;
+	struct own *all = prefixes_of(check, mine, &count);
+	unsigned int *around =
+		calloc(count + 1, sizeof(*around)); // + 1: the smallest that holds it
+
+	if (!around)
+		abort();
+	for (unsigned int i = 0; i < count; i++) {
+		unsigned int o = i;
+		while (o && !ip_prefix_contains(&all[o - 1].prefix, &all[i].prefix))
+			o = around[o - 1];
+		around[i] = o;
+		if (!o)
+			continue;
+		all[i].outer = all[o - 1].of != all[i].of ? o : all[o - 1].outer;
+		const struct own *outer = all[i].outer ? &all[all[i].outer - 1] : NULL;
+		if (outer && all[i].of == mine)
+			refuse_overlap(check, &all[i], outer);
+		else if (outer && outer->of == mine)
+			refuse_overlap(check, outer, &all[i]);
+	}
+	free(around);
+	free(all);
 }
 
 static void prefixes_subnet(struct check *check, const struct object *object)
@@ -100,12 +142,35 @@ static void prefixes_subnet(struct check *check, const struct object *object)
 	}
 }
 
+// The peering is of one family, see its rules.
+static void families_meet(struct check *check, const struct object *object)
+{
+	const struct connection *connection = (const struct connection *)object;
+	const struct vnet *vnet = model_vnet(check->model, connection->vnet);
+	char name[OBJECT_NAME_MAX];
+	const struct peering *peering =
+		model_peering(check->model, connection_peering_name(connection, name));
+	const struct ip_prefix *subnet = peering->primary_subnet.address.family
+						 ? &peering->primary_subnet
+						 : &peering->secondary_subnet;
+
+	if (subnet->address.family && !vnet_has_family(vnet, subnet->address.family))
+		finding_hint(refuse(check, object, "vnet",
+				     "vnet \"%s\" has no IPv%u prefix, peering \"%s\" carries "
+				     "nothing else",
+				     vnet->name, subnet->address.family, name),
+			"connect it to a circuit with a peering of IPv%u, or give it a prefix",
+			subnet->address.family == 4 ? 6 : 4);
+}
+
 static const struct rule rules[] = {
 	{"same-customer", "a connection joins a circuit and a vNet of one customer", same_customer},
 	{"connected-prefixes", "prefixes of vNets connected to one peering do not overlap",
 		prefixes_overlap},
 	{"connected-subnets", "a connected vNet's prefix does not overlap the peering's subnets",
 		prefixes_subnet},
+	{"families-meet", "a connected vNet has a prefix of the peering's address family",
+		families_meet},
 	{0},
 };
 

@@ -59,6 +59,21 @@ static void route_via(struct check *check, const struct object *object)
 	}
 }
 
+static void route_family(struct check *check, const struct object *object)
+{
+	const struct edge *edge = (const struct edge *)object;
+	char prefix[IP_TEXT_MAX], via[IP_TEXT_MAX];
+
+	for (unsigned int i = 0; i < edge->routes.count; i++) {
+		const struct edge_route *to = &edge->routes.item[i];
+		if (to->prefix.address.family != to->via.family)
+			refuse(check, object, "routes",
+				"edge \"%s\": route %s and its next hop %s differ in family",
+				edge->name, ip_prefix_format(&to->prefix, prefix),
+				ip_address_format(&to->via, via));
+	}
+}
+
 static void route_once(struct check *check, const struct object *object)
 {
 	const struct edge *edge = (const struct edge *)object;
@@ -66,11 +81,12 @@ static void route_once(struct check *check, const struct object *object)
 
 	for (unsigned int i = 0; i < edge->routes.count; i++) {
 		for (unsigned int j = 0; j < i; j++) {
-			if (!ip_prefix_compare(
+			if (ip_prefix_compare(
 				    &edge->routes.item[i].prefix, &edge->routes.item[j].prefix))
-				refuse(check, object, "routes", "edge \"%s\": two routes to %s",
-					edge->name,
-					ip_prefix_format(&edge->routes.item[i].prefix, text));
+				continue;
+			refuse(check, object, "routes", "edge \"%s\": two routes to %s", edge->name,
+				ip_prefix_format(&edge->routes.item[i].prefix, text));
+			break;
 		}
 	}
 }
@@ -94,6 +110,8 @@ static const struct rule rules[] = {
 	{"route-via",
 		"the next hop of an underlay route must be on a core port's subnet of the edge",
 		route_via},
+	{"route-family", "an underlay route and its next hop are of one address family",
+		route_family},
 	{"route-once", "a prefix has one underlay route", route_once},
 	{0},
 };

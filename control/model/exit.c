@@ -20,8 +20,19 @@ static const struct field fields[] = {
 		.effect = EFFECT_TRAFFIC, .help = "its GRE tunnels, at most one from each edge"},
 };
 
+static void carries_ipv6(struct check *check, const struct object *object)
+{
+	const struct vnet *vnet = model_vnet(check->model, ((const struct exit *)object)->vnet);
+
+	if (vnet_has_family(vnet, 6))
+		tunnel_carries_ipv6(check, object);
+}
+
 static const struct rule rules[] = {
 	TUNNEL_RULES,
+	{"tunnel-mtu-ipv6",
+		"an exit of a vNet with IPv6 prefixes has tunnels of at least 1280 bytes",
+		carries_ipv6},
 	{0},
 };
 

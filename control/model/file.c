@@ -24,6 +24,7 @@ struct load {
 	struct reader reader;
 	struct entry *entry;
 	unsigned int count, room;
+	unsigned int items; // of all sections, whatever is wrong with them
 };
 
 static int add(struct load *load, struct object *object, const struct tree *tree)
@@ -148,6 +149,7 @@ static int read_section(
 	}
 	for (const struct tree *item = section->child; item && !rc; item = item->next) {
 		reader->what[0] = reader->path[0] = '\0';
+		load->items++;
 		if (item->type != TREE_MAP) {
 			reader_complain(reader, "value", &item->place, "",
 				"each of %s must be a map of fields", section->key);
@@ -169,12 +171,57 @@ static int read_section(
 	return rc;
 }
 
+// Fewer than it says: something was lost. More: somebody added to what he was shown.
+static void count_reached(struct load *load, const struct tree *said)
+{
+	static const struct field number = {.name = "", .kind = FIELD_UINT};
+	char error[FIELD_ERROR_MAX];
+	uint32_t objects = 0;
+
+	if (!said)
+		return;
+	if (said->type != TREE_SCALAR || field_parse(&number, said->text, &objects, error))
+		reader_complain(&load->reader, "whole-file", &said->place, said->key,
+			"%s is not a number of objects", said->key);
+	else if (objects > load->items)
+		finding_hint(reader_complain(&load->reader, "whole-file", &said->place, said->key,
+				     "the file says that it has %u objects and has %u", objects,
+				     load->items),
+			"was something lost? If it is meant: %s: %u", said->key, load->items);
+}
+
+// A file cut off between two items is a file. What `config show` writes begins and ends with the number of
+// its objects; one that begins with it has to end with it.
+static void check_whole(struct load *load, const struct tree *tree)
+{
+	const struct tree *begin = NULL, *end = NULL;
+
+	load->reader.what[0] = load->reader.path[0] = '\0';
+	for (const struct tree *member = tree->child; member; member = member->next) {
+		if (!strcmp(member->key, FILE_COUNT))
+			begin = member;
+		if (!strcmp(member->key, FILE_END))
+			end = member;
+	}
+	count_reached(load, begin);
+	if (begin && !end)
+		finding_hint(
+			reader_complain(&load->reader, "whole-file", &begin->key_place, FILE_COUNT,
+				"the file is cut off: it begins with a number of objects and "
+				"does not end with \"" FILE_END "\""),
+			"take it anew; if it is whole, leave \"" FILE_COUNT "\" out");
+	count_reached(load, end);
+	if (end && end->next)
+		reader_complain(&load->reader, "whole-file", &end->next->key_place, end->next->key,
+			"\"%.64s\" stands behind \"" FILE_END "\"", end->next->key);
+}
+
 static int read_file(struct load *load, const struct tree *tree)
 {
 	struct reader *reader = &load->reader;
-	const char *names[NOUNS + 2] = {"version"};
+	const char *names[NOUNS + 4] = {"version", FILE_COUNT, FILE_END};
 	bool version = false;
-	unsigned int count = 1;
+	unsigned int count = 3;
 	int rc = 0;
 
 	for (unsigned int i = 0; i < NOUNS; i++) {
@@ -195,7 +242,7 @@ static int read_file(struct load *load, const struct tree *tree)
 			if (member->type != TREE_SCALAR || strcmp(member->text, "1"))
 				reader_complain(reader, "version", &member->place, "version",
 					"this version reads files of version 1");
-		} else {
+		} else if (strcmp(member->key, FILE_COUNT) && strcmp(member->key, FILE_END)) {
 			const char *near = did_you_mean(member->key, names);
 			struct finding *finding =
 				reader_complain(reader, "unknown-key", &member->key_place,
@@ -204,8 +251,9 @@ static int read_file(struct load *load, const struct tree *tree)
 				finding_hint(finding, "did you mean \"%s\"?", near);
 		}
 	}
-	// Also keeps an empty file from emptying the model. One that was cut off between two items
-	// cannot be told by its form: whoever applies it asks when so much would go (service.c).
+	if (!rc)
+		check_whole(load, tree);
+	// Also keeps an empty file from emptying the model.
 	if (!version && !rc) {
 		reader->what[0] = reader->path[0] = '\0';
 		finding_hint(reader_complain(reader, "version", &tree->place, "version",
@@ -376,7 +424,7 @@ static int finish(struct load *load, int rc, struct model **out)
 int model_parse(const struct model *old, const char *text, size_t length, const char *file_name,
 	struct model **out, struct findings *findings)
 {
-	struct source source = {file_name, text, length};
+	struct source source = source_of(file_name, text, length);
 	struct load load = {
 		.old = old, .reader = {.findings = findings, .source = &source, .from_file = true}};
 	struct arena arena = {0};

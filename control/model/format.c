@@ -247,6 +247,8 @@ char *model_yaml(const struct model *model)
 {
 	struct writer writer = {0};
 	yaml_event_t event;
+	unsigned int objects = 0;
+	char count[16];
 
 	if (!yaml_emitter_initialize(&writer.emitter))
 		return NULL;
@@ -260,10 +262,17 @@ char *model_yaml(const struct model *model)
 	emit_map(&writer, false);
 	emit_text(&writer, "version", false);
 	emit_text(&writer, "1", false);
+	for (unsigned int noun = 0; noun < NOUNS; noun++)
+		objects += model_count(model, noun);
+	snprintf(count, sizeof(count), "%u", objects);
+	emit_text(&writer, FILE_COUNT, false);
+	emit_text(&writer, count, false);
 	for (unsigned int noun = 0; noun < NOUNS; noun++) {
 		if (nouns[noun]->parent < 0)
 			write_section(&writer, model, nouns[noun], NULL);
 	}
+	emit_text(&writer, FILE_END, false);
+	emit_text(&writer, count, false);
 	emit_map_end(&writer);
 	made = yaml_document_end_event_initialize(&event, 1);
 	emit(&writer, &event, made);

@@ -94,7 +94,8 @@ static unsigned int stacks_of(
 }
 
 // Among the links whose own stack is (outer, inner): one on the same port that uses `stack` too.
-static void find_conflict(struct check *check, const struct link *link, uint32_t outer,
+// True: there is one.
+static bool find_conflict(struct check *check, const struct link *link, uint32_t outer,
 	uint32_t inner, const struct stack *stack)
 {
 	const struct index *index = check->model->index;
@@ -119,13 +120,16 @@ static void find_conflict(struct check *check, const struct link *link, uint32_t
 			snprintf(tags, sizeof(tags), "tags %u.%u", stack->vlan[0], stack->vlan[1]);
 		else if (stack->vlan[0])
 			snprintf(tags, sizeof(tags), "tag %u", stack->vlan[0]);
+		check->about = tags;
 		finding_hint(
 			refuse(check, &link->object, link->outer_tag ? "outer-tag" : "port",
 				"link \"%s\": %s on port \"%s/%s\" is already that of link \"%s\"",
 				link->object.name, tags, link->edge, link->port,
 				other->object.name),
 			"give it another tag or port");
+		return true;
 	}
+	return false;
 }
 
 static void stack_unique(struct check *check, const struct object *object)
@@ -136,7 +140,8 @@ static void stack_unique(struct check *check, const struct object *object)
 
 	for (unsigned int i = 0; i < count; i++) {
 		const uint16_t *vlan = mine[i].vlan;
-		find_conflict(check, link, vlan[0], vlan[1], &mine[i]);
+		if (find_conflict(check, link, vlan[0], vlan[1], &mine[i]))
+			continue;
 		// (a) with C-tag b, and untagged with C-tag a, are stacks of links with fewer tags of their own.
 		if (vlan[1])
 			find_conflict(check, link, vlan[0], 0, &mine[i]);

@@ -189,15 +189,6 @@ void edits_free(struct edits *edits)
 	memset(edits, 0, sizeof(*edits));
 }
 
-struct edit *edits_find(const struct edits *edits, enum noun_id noun, const char *name)
-{
-	for (unsigned int i = 0; i < edits->count; i++) {
-		if (edits->item[i].noun->id == noun && !strcmp(edits->item[i].name, name))
-			return &edits->item[i];
-	}
-	return NULL;
-}
-
 static int compare_edits(const void *a, const void *b)
 {
 	const struct edit *x = a, *y = b;

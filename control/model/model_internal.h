@@ -87,14 +87,16 @@ struct edits {
 };
 struct edit *edits_add(struct edits *edits);
 void edits_free(struct edits *edits);
-// The edit of that object, NULL = none.
-struct edit *edits_find(const struct edits *edits, enum noun_id noun, const char *name);
-// The same once model_apply() has sorted them.
+// The edit of that object once model_apply() has sorted them, NULL = none.
 struct edit *edits_sorted_find(const struct edits *edits, const struct object *object);
 // A new snapshot without any check. Sorts the edits. NULL = no memory.
 struct model *model_apply(const struct model *old, struct edits *edits);
 
 // --- reading objects -----------------------------------------------------------------------------------
+
+// Of a whole file: how many objects it has, at its beginning and at its end.
+#define FILE_COUNT "objects"
+#define FILE_END   "end"
 
 struct reader {
 	struct findings *findings;
@@ -147,6 +149,9 @@ struct check {
 	unsigned int origin_count;
 	// set by check_run
 	const struct rule *rule;
+	// Of the next refuse(): what it is about, where that is less than its sentence says. Of things that
+	// must be unique each is refused once, and is the same refusal whichever other one it names.
+	const char *about;
 	bool all;
 	const struct object **touched; // sorted by pointer, when not all
 	unsigned int touched_count, touched_room;

@@ -47,7 +47,7 @@ static void unknown_key(struct reader *reader, const struct fields *fields, cons
 	struct finding *finding = reader_complain(reader, "unknown-key", &member->key_place,
 		member->key, "unknown key \"%.64s\"%s%s", member->key,
 		reader->what[0] ? " in " : "", reader->what);
-	const char *near = did_you_mean(member->key, names);
+	const char *near = reader->findings->more ? NULL : did_you_mean(member->key, names);
 	if (near)
 		finding_hint(finding, "did you mean \"%s\"?", near);
 }

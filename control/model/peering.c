@@ -121,6 +121,38 @@ static void subnets_distinct(struct check *check, const struct object *object)
 			"peering \"%s\": primary and secondary subnet are the same", object->name);
 }
 
+static void subnets_family(struct check *check, const struct object *object)
+{
+	const struct peering *peering = (const struct peering *)object;
+	uint8_t first = peering->primary_subnet.address.family;
+	uint8_t second = peering->secondary_subnet.address.family;
+
+	if (first && second && first != second)
+		finding_hint(refuse(check, object, "secondary-subnet",
+				     "peering \"%s\": primary-subnet is of IPv%u, "
+				     "secondary-subnet of IPv%u",
+				     object->name, first, second),
+			"a circuit each for IPv4 and IPv6");
+}
+
+static void links_carry_ipv6(struct check *check, const struct object *object)
+{
+	const struct peering *peering = (const struct peering *)object;
+	const struct object *child;
+
+	MODEL_CHILDREN(check->model, NOUN_LINK, peering->circuit, child)
+	{
+		const struct link *link = (const struct link *)child;
+		const struct ip_prefix *subnet = peering_subnet(peering, link);
+		if (!subnet || subnet->address.family != 6 || link->mtu >= IPV6_MTU_MIN)
+			continue;
+		finding_hint(refuse(check, object, subnet_names[link->role == LINK_SECONDARY],
+				     "peering \"%s\": IPv6 needs %u bytes, link \"%s\" has MTU %u",
+				     object->name, IPV6_MTU_MIN, child->name, link->mtu),
+			"culvertctl link set %s --mtu %u", child->name, IPV6_MTU_MIN);
+	}
+}
+
 static void subnet_per_link(struct check *check, const struct object *object)
 {
 	const struct peering *peering = (const struct peering *)object;
@@ -162,12 +194,14 @@ static void subnet_unique(struct check *check, const struct object *object)
 					ip_prefix_compare(subnet, &other->secondary_subnet)) ||
 				!blame(check, object, &other->object))
 				continue;
+			check->about = text;
 			finding_hint(refuse(check, object, subnet_names[s],
 					     "peering \"%s\": subnet %s is already that of peering "
 					     "\"%s\"",
 					     object->name, text, other->object.name),
 				"with host-domain table every peering needs its own; netns and vrf "
 				"allow equal ones");
+			break;
 		}
 	}
 }
@@ -256,6 +290,8 @@ static void timers(struct check *check, const struct object *object)
 static const struct rule rules[] = {
 	{"subnet-length", "peering subnets are /30, of IPv6 /126", subnet_length},
 	{"subnets-distinct", "the two subnets of a peering differ", subnets_distinct},
+	{"subnets-family", "both subnets of a peering are of one address family", subnets_family},
+	{"link-mtu-ipv6", "links of an IPv6 peering carry at least 1280 bytes", links_carry_ipv6},
 	{"subnet-per-link", "a peering has a subnet for each link of its circuit", subnet_per_link},
 	{"subnet-unique", "with host domain table, peering subnets are unique", subnet_unique},
 	{"subnet-underlay", "peering subnets do not overlap those of core ports", subnet_underlay},

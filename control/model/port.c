@@ -65,6 +65,18 @@ static void address_host(struct check *check, const struct object *object)
 			object->name, text, special ? ", it " : "", special ? special : "");
 }
 
+// Less, and the kernel has no IPv6 there either.
+static void carries_ipv6(struct check *check, const struct object *object)
+{
+	const struct port *port = (const struct port *)object;
+
+	if (port->address.address.family == 6 && port->mtu < IPV6_MTU_MIN)
+		finding_hint(refuse(check, object, "mtu",
+				     "port \"%s\": IPv6 needs %u bytes, its MTU is %u",
+				     object->name, IPV6_MTU_MIN, port->mtu),
+			"culvertctl port set %s --mtu %u", object->name, IPV6_MTU_MIN);
+}
+
 static void core_subnets(struct check *check, const struct object *object)
 {
 	const struct port *port = (const struct port *)object;
@@ -80,10 +92,13 @@ static void core_subnets(struct check *check, const struct object *object)
 		if (other == port || !other->address.address.family)
 			continue;
 		struct ip_prefix theirs = ip_prefix_of(&other->address.address, other->address.len);
-		if (ip_prefix_overlaps(&mine, &theirs) && blame(check, object, child))
-			refuse(check, object, "address",
-				"port \"%s\": subnet %s overlaps that of port \"%s\"", object->name,
-				ip_prefix_format(&mine, text), child->name);
+		if (!ip_prefix_overlaps(&mine, &theirs) || !blame(check, object, child))
+			continue;
+		check->about = ip_prefix_format(&mine, text);
+		refuse(check, object, "address",
+			"port \"%s\": subnet %s overlaps that of port \"%s\"", object->name, text,
+			child->name);
+		return;
 	}
 }
 
@@ -132,6 +147,7 @@ static void capacity(struct check *check, const struct object *object)
 static const struct rule rules[] = {
 	{"port-address", "core ports have an address, customer ports have none", address_faces},
 	{"port-address-host", "the address of a port is a host address", address_host},
+	{"port-mtu-ipv6", "a port with an IPv6 address carries at least 1280 bytes", carries_ipv6},
 	{"port-subnets", "subnets of an edge's core ports do not overlap", core_subnets},
 	{"port-capacity", "the circuits of a port's links stay within its capacity", capacity},
 	{0},

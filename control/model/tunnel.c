@@ -82,7 +82,7 @@ static void triple_taken(struct check *check, const struct object *object,
 	const struct gre_tunnel *mine = &tunnels->item[t];
 	const struct index *index = check->model->index;
 	uint64_t hash = key_triple(mine);
-	char local[IP_TEXT_MAX], gateway[IP_TEXT_MAX];
+	char local[IP_TEXT_MAX], gateway[IP_TEXT_MAX], about[2 * IP_TEXT_MAX + 16];
 
 	for (unsigned int i = index_first(index, hash);
 		i < index->count && index->entry[i].hash == hash; i++) {
@@ -92,6 +92,10 @@ static void triple_taken(struct check *check, const struct object *object,
 			if (!same_triple(mine, &theirs->item[j]) || (other == object && j >= t) ||
 				(other != object && !blame(check, object, other)))
 				continue;
+			snprintf(about, sizeof(about), "%s %s %u",
+				ip_address_format(&mine->local, local),
+				ip_address_format(&mine->gateway, gateway), mine->key);
+			check->about = about;
 			finding_hint(
 				refuse(check, object, tunnels_field(object->noun)->name,
 					"%s \"%s\": GRE key %u between %s and %s is already used "
@@ -101,6 +105,7 @@ static void triple_taken(struct check *check, const struct object *object,
 					ip_address_format(&mine->gateway, gateway),
 					other->noun->name, other->name),
 				"choose another key");
+			return;
 		}
 	}
 }
@@ -156,19 +161,25 @@ static void far_end(struct check *check, const struct object *object, const stru
 	}
 }
 
+static const struct port *port_of(const struct model *model, const struct gre_tunnel *t)
+{
+	const struct object *child;
+
+	MODEL_CHILDREN(model, NOUN_PORT, t->edge, child)
+	{
+		const struct ip_address *ours = &((const struct port *)child)->address.address;
+		if (ours->family && !ip_address_compare(ours, &t->local))
+			return (const struct port *)child;
+	}
+	return NULL;
+}
+
 static void addresses(struct check *check, const struct object *object, const struct gre_tunnel *t)
 {
 	const char *field = tunnels_field(object->noun)->name, *noun = object->noun->name;
-	bool local = false;
-	const struct object *child;
 	char text[IP_TEXT_MAX];
 
-	MODEL_CHILDREN(check->model, NOUN_PORT, t->edge, child)
-	{
-		const struct ip_address *ours = &((const struct port *)child)->address.address;
-		local |= ours->family && !ip_address_compare(ours, &t->local);
-	}
-	if (!local)
+	if (!port_of(check->model, t))
 		finding_hint(
 			refuse(check, object, field,
 				"%s \"%s\": local address %s is that of no core port of "
@@ -188,6 +199,31 @@ void tunnel_addresses(struct check *check, const struct object *object)
 
 	for (unsigned int i = 0; i < tunnels->count; i++)
 		addresses(check, object, &tunnels->item[i]);
+}
+
+static unsigned int overhead(const struct gre_tunnel *t)
+{
+	return t->local.family == 4 ? GRE_OVERHEAD4 : GRE_OVERHEAD6;
+}
+
+void tunnel_carries_ipv6(struct check *check, const struct object *object)
+{
+	const struct gre_tunnels *tunnels = object_tunnels(object);
+
+	for (unsigned int i = 0; i < tunnels->count; i++) {
+		const struct gre_tunnel *t = &tunnels->item[i];
+		const struct port *port = port_of(check->model, t);
+		if (!port || port->mtu >= IPV6_MTU_MIN + overhead(t))
+			continue;
+		finding_hint(
+			refuse(check, object, tunnels_field(object->noun)->name,
+				"%s \"%s\": IPv6 needs %u bytes, a tunnel from port \"%s\" "
+				"carries %u (MTU %u less %u)",
+				object->noun->name, object->name, IPV6_MTU_MIN, port->object.name,
+				port->mtu - overhead(t), port->mtu, overhead(t)),
+			"culvertctl port set %s --mtu %u", port->object.name,
+			IPV6_MTU_MIN + overhead(t));
+	}
 }
 
 // --- what it means ---------------------------------------------------------------------------------------
@@ -236,8 +272,7 @@ struct intent_interface *tunnel_realise(
 	interface->object = object->name;
 	interface->up = true;
 	interface->source_check = true;
-	interface->mtu =
-		(uint16_t)(core->mtu - (tunnel->local.family == 4 ? GRE_OVERHEAD4 : GRE_OVERHEAD6));
+	interface->mtu = (uint16_t)(core->mtu - overhead(tunnel));
 	interface->tunnel.local = tunnel->local;
 	interface->tunnel.remote = tunnel->gateway;
 	interface->tunnel.key = tunnel->key;

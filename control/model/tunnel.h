@@ -38,6 +38,7 @@ void tunnel_keys(struct index_sink *sink, const struct object *object);
 void tunnel_per_edge(struct check *check, const struct object *object);
 void tunnel_addresses(struct check *check, const struct object *object);
 void tunnel_triple(struct check *check, const struct object *object);
+void tunnel_carries_ipv6(struct check *check, const struct object *object);
 #define TUNNEL_RULES                                                                               \
 	{"tunnel-per-edge", "there is at most one tunnel from an edge", tunnel_per_edge},          \
 		{"tunnel-addresses",                                                               \

@@ -36,11 +36,12 @@ static void prefixes_distinct(struct check *check, const struct object *object)
 
 	for (unsigned int i = 0; i < vnet->prefixes.count; i++) {
 		for (unsigned int j = 0; j < i; j++) {
-			if (ip_prefix_overlaps(&vnet->prefixes.item[i], &vnet->prefixes.item[j]))
-				refuse(check, object, "prefixes",
-					"vnet \"%s\": prefixes %s and %s overlap", vnet->name,
-					ip_prefix_format(&vnet->prefixes.item[j], a),
-					ip_prefix_format(&vnet->prefixes.item[i], b));
+			if (!ip_prefix_overlaps(&vnet->prefixes.item[i], &vnet->prefixes.item[j]))
+				continue;
+			check->about = ip_prefix_format(&vnet->prefixes.item[i], b);
+			refuse(check, object, "prefixes", "vnet \"%s\": prefixes %s and %s overlap",
+				vnet->name, ip_prefix_format(&vnet->prefixes.item[j], a), b);
+			break;
 		}
 	}
 }
@@ -91,8 +92,25 @@ static void prefixes_underlay(struct check *check, const struct object *object)
 	}
 }
 
+bool vnet_has_family(const struct vnet *vnet, uint8_t family)
+{
+	for (unsigned int i = 0; i < vnet->prefixes.count; i++) {
+		if (vnet->prefixes.item[i].address.family == family)
+			return true;
+	}
+	return false;
+}
+
+static void carries_ipv6(struct check *check, const struct object *object)
+{
+	if (vnet_has_family((const struct vnet *)object, 6))
+		tunnel_carries_ipv6(check, object);
+}
+
 static const struct rule rules[] = {
 	TUNNEL_RULES,
+	{"tunnel-mtu-ipv6", "a vNet with IPv6 prefixes has tunnels of at least 1280 bytes",
+		carries_ipv6},
 	{"prefixes-distinct", "the prefixes of a vNet do not overlap", prefixes_distinct},
 	{"prefixes-unicast",
 		"a vNet's prefix is neither a default route nor multicast, loopback or link-local",
@@ -113,8 +131,9 @@ static void ids(struct id_sink *sink, const struct object *object)
 	tunnel_ids(sink, object, "tunnel");
 }
 
-static int touch_connection(void *ctx, const struct object *object)
+static int touch_referrer(void *ctx, const struct object *object)
 {
+	check_touch(ctx, object);
 	if (object->noun->id == NOUN_CONNECTION)
 		circuit_touch(ctx, ((const struct connection *)object)->circuit);
 	return 0;
@@ -123,7 +142,7 @@ static int touch_connection(void *ctx, const struct object *object)
 // Its prefixes are told apart from all that meets them in a circuit.
 static void touches(struct check *check, const struct object *object)
 {
-	model_referrers(check->model, NOUN_VNET, object->name, touch_connection, check);
+	model_referrers(check->model, NOUN_VNET, object->name, touch_referrer, check);
 }
 
 // --- what it means ---------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ struct vnet {
 	struct gre_tunnels tunnels; // at most one an edge
 };
 
+bool vnet_has_family(const struct vnet *vnet, uint8_t family); // a prefix of it
+
 struct policy_set;
 // Refuses the vNet's prefixes, all that lies inside them, and its tunnel ends: for whoever is
 // joined to it. The one reference is the caller's.

@@ -50,6 +50,7 @@ static const struct rule_case cases[] = {
 	{DELETE("port", "ams1/wan0"), "in-use", "ams1/wan0"},
 	{DELETE("port", "ams1/core0"), "route-via", "192.0.2.254"},
 	{DELETE("edge", "ams1"), "in-use", "edge \"ams1\""},
+	{DELETE("edge", "ams1"), "in-use", "culvertctl vnet set acme-prod --remove-tunnels ams1"},
 	{DELETE("vnet", "acme-prod"), "in-use",
 		"culvertctl connection delete acme-ams-01/acme-prod"},
 	{DELETE("peering", "acme-ams-01/private"), "in-use", "acme-ams-01/acme-prod"},
@@ -273,6 +274,41 @@ static const struct rule_case cases[] = {
 		 "connection", "c/acme-prod", ""),
 		NULL, NULL},
 	{SET("connection", "acme-ams-01/acme-prod", "\"weight\": 0"), "value", "1..256"},
+	// families
+	{SET("vnet", "acme-prod", "\"prefixes\": [\"2001:db8:9::/48\"]"), "families-meet",
+		"acme-ams-01/private"},
+	{SET("vnet", "acme-prod", "\"prefixes\": [\"2001:db8:9::/48\", \"10.9.0.0/16\"]"), NULL,
+		NULL},
+	{SET("peering", "acme-ams-01/private", "\"secondary-subnet\": \"2001:db8:1::/126\""),
+		"subnets-family", "IPv6"},
+	{SET("edge", "ams1",
+		 "\"routes\": {\"add\": [{\"prefix\": \"2001:db8::/32\", \"via\": "
+		 "\"192.0.2.254\"}]}"),
+		"route-family", "2001:db8::/32"},
+	// IPv6 where 1280 bytes do not fit
+	{SET("port", "ams1/core0", "\"mtu\": 1300"), NULL, NULL},
+	{SET("port", "ams1/core0", "\"mtu\": 1307") "," SET(
+		 "vnet", "acme-prod", "\"prefixes\": [\"2001:db8:9::/48\", \"10.9.0.0/16\"]"),
+		"tunnel-mtu-ipv6", "culvertctl port set ams1/core0 --mtu 1308"},
+	{SET("port", "ams1/core0", "\"mtu\": 1308") "," SET(
+		 "vnet", "acme-prod", "\"prefixes\": [\"2001:db8:9::/48\", \"10.9.0.0/16\"]"),
+		NULL, NULL},
+	{SET("vnet", "acme-prod",
+		 "\"prefixes\": [\"2001:db8:9::/48\", \"10.9.0.0/16\"]") "," CREATE("exit", "out",
+		 "\"vnet\": \"acme-prod\", \"tunnels\": [" TUNNEL("ams2", "192.0.2.77", "192.0.2.2",
+			 "7077") "]") "," SET("port", "ams2/core0", "\"mtu\": 1300"),
+		"tunnel-mtu-ipv6", "exit \"out\""},
+	{CIRCUIT("c") "," LINK("c/primary", "ams1",
+		 ", \"outer-tag\": 300, \"mtu\": 1279") "," PEERING("c/private",
+		 "2001:db8:1::/126"),
+		"link-mtu-ipv6", "culvertctl link set c/primary --mtu 1280"},
+	{CIRCUIT("c") "," LINK("c/primary", "ams1",
+		 ", \"outer-tag\": 300, \"mtu\": 1280") "," PEERING("c/private",
+		 "2001:db8:1::/126"),
+		NULL, NULL},
+	{CREATE("port", "ams1/core6",
+		 "\"faces\": \"core\", \"address\": \"2001:db8:c::1/64\", \"mtu\": 1279"),
+		"port-mtu-ipv6", "--mtu 1280"},
 };
 
 static void test_rules(void **state)
@@ -295,6 +331,9 @@ static void test_rules(void **state)
 		bool found = false;
 		for (unsigned int j = 0; j < findings.count; j++) {
 			const struct finding *f = &findings.item[j];
+			// A rule's refusal says how it should be, at the least.
+			if (f->code == API_REFUSED)
+				assert_true(f->hint[0] != '\0');
 			found |= !strcmp(f->rule, cases[i].rule) &&
 				 (strstr(f->message, cases[i].says) ||
 					 strstr(f->hint, cases[i].says));
@@ -630,6 +669,96 @@ static void test_which_change_is_wrong(void **state)
 	model_unref(model);
 }
 
+// A batch of thousands is taken in the time of its length, and so is one that takes them all away.
+static void test_thousands(void **state)
+{
+	struct model *model = base(), *many, *none;
+	struct findings findings = {0};
+	json_t *create = json_array(), *delete = json_array();
+	clock_t start = clock();
+
+	for (int i = 0; i < 20000; i++) {
+		char name[16];
+		snprintf(name, sizeof(name), "c%d", i);
+		json_array_append_new(
+			create, json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "op", "create", "noun",
+					"circuit", "name", name, "fields", "customer", "acme",
+					"bandwidth", "50mbps"));
+		json_array_append_new(delete, json_pack("{s:s, s:s, s:s}", "op", "delete", "noun",
+						      "circuit", "name", name));
+	}
+	assert_int_equal(model_change(model, create, &many, &findings), 0);
+	assert_int_equal(model_count(many, NOUN_CIRCUIT), 20002);
+	assert_int_equal(model_change(many, delete, &none, &findings), 0);
+	assert_true(model_digest(none) == model_digest(model));
+	double used = (double)(clock() - start) / CLOCKS_PER_SEC;
+	print_message("%.2f s\n", used);
+	assert_true(used < 4);
+	json_decref(create);
+	json_decref(delete);
+	model_unref(none);
+	model_unref(many);
+	model_unref(model);
+}
+
+// A stored model that the node file makes wrong in thousands of places stays in nobody's way.
+static void test_old_wrongs_in_thousands(void **state)
+{
+	struct model_options table = {.host_domain = HOST_DOMAIN_TABLE};
+	struct model *model = base(), *many, *wrong = NULL, *next;
+	struct findings findings = {0};
+	json_t *changes = json_array();
+	static struct model_source source[60000];
+	unsigned int count = 0;
+
+	for (int i = 0; i < 10000; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "c%d", i);
+		json_array_append_new(
+			changes, json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "op", "create", "noun",
+					 "circuit", "name", name, "fields", "customer", "acme",
+					 "bandwidth", "50mbps"));
+		snprintf(name, sizeof(name), "c%d/private", i);
+		json_array_append_new(changes,
+			json_pack("{s:s, s:s, s:s, s:{s:s, s:s, s:s}}", "op", "create", "noun",
+				"peering", "name", name, "fields", "primary-subnet",
+				"169.254.10.0/30", "peer-asn", "65001", "local-asn", "64900"));
+	}
+	assert_int_equal(model_change(model, changes, &many, &findings), 0);
+	for (unsigned int noun = 0; noun < NOUNS; noun++) {
+		for (unsigned int i = 0; i < model_count(many, noun); i++) {
+			const struct object *object = model_at(many, noun, i);
+			json_t *json = object_json(object);
+			source[count++] = (struct model_source){
+				nouns[noun]->name, object->name, json_dumps(json, 0)};
+			json_decref(json);
+		}
+	}
+	clock_t start = clock();
+	assert_int_equal(model_load(&table, source, count, NULL, NULL, &wrong, &findings), 0);
+	assert_in_range(findings.count + findings.more, 10000, 30000);
+	next = change(wrong, "[" SET("customer", "acme", "\"owner\": \"x\"") "]", &findings);
+	assert_non_null(next);
+	model_unref(next);
+	next = change(wrong,
+		"[" SET("peering", "c5/private", "\"primary-subnet\": \"169.254.77.0/30\"") "]",
+		&findings);
+	assert_non_null(next);
+	model_unref(next);
+	assert_null(change(wrong,
+		"[" CIRCUIT("new") "," PEERING("new/private", "169.254.10.0/30") "]", &findings));
+	assert_string_equal(findings.item[0].rule, "subnet-unique");
+	double used = (double)(clock() - start) / CLOCKS_PER_SEC;
+	print_message("%.2f s\n", used);
+	assert_true(used < 4);
+	for (unsigned int i = 0; i < count; i++)
+		free((char *)(uintptr_t)source[i].json);
+	json_decref(changes);
+	model_unref(wrong);
+	model_unref(many);
+	model_unref(model);
+}
+
 static void test_ensure(void **state)
 {
 	static const char both[] = "[{\"op\":\"ensure\",\"noun\":\"customer\",\"name\":\"initech\","
@@ -665,6 +794,8 @@ int main(void)
 		cmocka_unit_test(test_elements_come_and_go),
 		cmocka_unit_test(test_which_change_is_wrong),
 		cmocka_unit_test(test_ensure),
+		cmocka_unit_test(test_thousands),
+		cmocka_unit_test(test_old_wrongs_in_thousands),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Configuration files: what is shown is valid input, and every mistake is found at its place.
 
+#include "control/api/text.h"
 #include "tests/unit/model/base.h"
 
 static void refused(const char *text, struct findings *findings)
@@ -46,7 +47,8 @@ static void test_json_is_yaml(void **state)
 	struct model *empty = model_create(&options), *model = parse(empty, text);
 	char *yaml = model_yaml(model);
 
-	assert_string_equal(yaml, "version: 1\ncustomers:\n- name: acme\n  owner: \"no\"\n");
+	assert_string_equal(yaml,
+		"version: 1\nobjects: 1\ncustomers:\n- name: acme\n  owner: \"no\"\nend: 1\n");
 	free(yaml);
 	model_unref(model);
 	model_unref(empty);
@@ -181,6 +183,247 @@ static void test_whole_is_replaced(void **state)
 	model_unref(old);
 }
 
+static void taken(const char *text, size_t length)
+{
+	struct model_options options = {0};
+	struct model *empty = model_create(&options), *model = NULL;
+	struct findings findings = {0};
+
+	assert_int_equal(model_parse(empty, text, length, "culvert.yaml", &model, &findings), 0);
+	model_unref(model);
+	model_unref(empty);
+}
+
+static void test_byte_order_mark(void **state)
+{
+	static const char good[] = "\xef\xbb\xbfversion: 1\n", bad[] = "\xef\xbb\xbfversion: 2\n";
+	struct findings findings;
+
+	taken(good, sizeof(good) - 1);
+	refused(bad, &findings);
+	assert_int_equal(findings.item[0].line, 1);
+	assert_int_equal(findings.item[0].column, 10);
+	assert_string_equal(findings.item[0].source, "version: 2");
+}
+
+// What is no text is told by line and column, and what is told is text whatever it quotes.
+static void test_not_text(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t length;
+		unsigned int line, column;
+		const char *says;
+	} cases[] = {
+		{"version: 1\na: x\xffy\n", 16, 2, 5, "UTF-8"},
+		{"version: 1\na: \xc3\xa9\xc3\n", 17, 2, 5, "UTF-8"},
+		{"version: 1\na: x\0y\n", 16, 2, 5, "control characters"},
+		{"\xff\xfev\0", 4, 1, 1, "UTF-8"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct model_options options = {0};
+		struct model *empty = model_create(&options), *model = NULL;
+		struct findings findings = {0};
+		assert_int_equal(
+			model_parse(empty, cases[i].text, cases[i].length, "x", &model, &findings),
+			-EINVAL);
+		assert_int_equal(findings.item[0].line, cases[i].line);
+		assert_int_equal(findings.item[0].column, cases[i].column);
+		assert_non_null(strstr(findings.item[0].message, cases[i].says));
+		assert_true(api_text_valid(findings.item[0].source));
+		model_unref(empty);
+	}
+}
+
+// 79 letters, then letters of two bytes: what is quoted is cut within one.
+static void test_cut_inside_a_character(void **state)
+{
+	struct findings findings;
+	char text[512], many[161] = "";
+
+	for (int i = 0; i < 80; i++)
+		strcat(many, "\xc3\xa9");
+	snprintf(text, sizeof(text),
+		"version: 1\ncustomers: [{name: a}]\ncircuits:\n- {name: c, customer: a, "
+		"bandwidth: "
+		"%0*d%s}\n",
+		79, 7, many);
+	refused(text, &findings);
+	json_t *json = findings_json(&findings);
+	assert_int_equal(json_array_size(json), findings.count);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(json, 0), "line")), 4);
+	json_decref(json);
+}
+
+static void test_mended(void **state)
+{
+	static const struct {
+		const char *text, *mended;
+	} cases[] = {
+		{"caf\xc3\xa9 \xf0\x9f\x98\x80", "caf\xc3\xa9 \xf0\x9f\x98\x80"},
+		{"a\xff"
+		 "b",
+			"a?b"},
+		{"a\xc3"
+		 "b",
+			"a?b"},
+		{"a\xe2\x82", "a"},
+		{"\xc0\x80", "??"},
+		{"\xed\xa0\x80", "???"},
+		{"\xf4\x90\x80\x80", "????"},
+		{"a\n\x1b[31m\tb\x7f", "a??[31m\tb?"},
+		{"\xc2\x9b"
+		 "1m",
+			"??1m"},
+		{"", ""},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[64];
+		snprintf(text, sizeof(text), "%s", cases[i].text);
+		api_text_mend(text);
+		assert_string_equal(text, cases[i].mended);
+		assert_true(api_text_valid(text));
+	}
+}
+
+// Cut at every line: none of it may pass for a whole one.
+static void test_cut_off(void **state)
+{
+	struct model *model = base();
+	char *whole = model_yaml(model);
+	unsigned int cuts = 0;
+
+	taken(whole, strlen(whole));
+	for (char *end = strchr(whole, '\n'); end[1]; end = strchr(end + 1, '\n')) {
+		struct model *cut = NULL;
+		struct findings findings = {0};
+		int rc = model_parse(model, whole, (size_t)(end + 1 - whole), "x", &cut, &findings);
+		if (cuts++ == 0) { // "version: 1" alone says nothing of the sort
+			model_unref(cut);
+			continue;
+		}
+		assert_int_equal(rc, -EINVAL);
+	}
+	assert_true(cuts > 40);
+	free(whole);
+	model_unref(model);
+}
+
+static void test_counts(void **state)
+{
+	static const char customers[] = "customers: [{name: a}, {name: b}]\n";
+	static const struct {
+		const char *begin, *end;
+		bool good;
+	} cases[] = {
+		{"", "", true},
+		{"objects: 2\n", "end: 2\n", true},
+		{"objects: 1\n", "end: 1\n", true}, // one was added
+		{"", "end: 2\n", true},
+		{"objects: 3\n", "end: 3\n", false},
+		{"objects: 2\n", "", false},
+		{"objects: 2\n", "end: 3\n", false},
+		{"objects: two\n", "end: 2\n", false},
+		{"objects:\n", "end: 2\n", false},
+		{"end: 2\n", "", false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct findings findings;
+		char text[256];
+		snprintf(text, sizeof(text), "version: 1\n%s%s%s", cases[i].begin, customers,
+			cases[i].end);
+		if (cases[i].good) {
+			taken(text, strlen(text));
+			continue;
+		}
+		refused(text, &findings);
+		assert_string_equal(findings.item[0].rule, "whole-file");
+		assert_true(findings.item[0].line > 0);
+	}
+}
+
+// Things of a kind that must be unique, and are all the same: as many findings as things, whatever they are.
+static double processor(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static void test_duplicates(void **state)
+{
+#define CUSTOMER "customers: [{name: a}]\n"
+#define EDGE                                                                                     \
+	"edges: [{name: e, ports: [{name: w, faces: customer}, {name: c, faces: core, address: " \
+	"192.0.2.1/24}]}]\n"
+	static const struct {
+		const char *head, *item, *tail;
+		unsigned int count;
+	} cases[] = {
+		{CUSTOMER "vnets: [{name: v, customer: a, prefixes: [", "10.0.0.0/16, ", "]}]\n",
+			4096},
+		{"edges: [{name: e, ports: [{name: c, faces: core, address: 192.0.2.1/24}], "
+		 "routes: [",
+			"{prefix: 10.0.0.0/16, via: 192.0.2.2}, ", "]}]\n", 4096},
+		{EDGE CUSTOMER "vnets: [{name: v, customer: a, prefixes: [10.0.0.0/16], tunnels: [",
+			"{edge: e, gateway: 192.0.2.40, local: 192.0.2.1, key: 1}, ", "]}]\n",
+			4096},
+		{EDGE CUSTOMER "vnets:\n",
+			"- {name: v%u, customer: a, prefixes: [10.0.0.0/16], tunnels: [{edge: e, "
+			"gateway: 192.0.2.40, local: 192.0.2.1, key: 1}]}\n",
+			"", 10000},
+		{EDGE CUSTOMER "circuits:\n",
+			"- {name: c%u, customer: a, bandwidth: 50mbps, service-key: "
+			"00000000-0000-4000-8000-000000000001, links: [{role: primary, edge: e, "
+			"port: w}]}\n",
+			"", 10000},
+		{EDGE CUSTOMER "circuits:\n",
+			"- {name: c%u, customer: a, bandwidth: 50mbps, links: [{role: primary, "
+			"edge: e, port: w, outer-tag: 1, inner-tag: 1}], peerings: [{type: "
+			"private, primary-subnet: 169.254.0.0/30, peer-asn: 1, local-asn: 2}]}\n",
+			"", 10000},
+		{"edges:\n- name: e\n  ports:\n",
+			"  - {name: c%u, faces: core, address: 192.0.2.1/24}\n", "", 10000},
+		{"vnets:\n", "- {name: v%u, customer: nobody, prefixes: [10.0.0.0/16]}\n", "",
+			20000},
+	};
+	struct model_options options = {.host_domain = HOST_DOMAIN_TABLE};
+	struct model *empty = model_create(&options);
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct findings findings = {0};
+		struct model *model = NULL;
+		char *text = NULL;
+		size_t size = 0;
+		FILE *out = open_memstream(&text, &size);
+		fprintf(out, "version: 1\n%s", cases[i].head);
+		for (unsigned int n = 0; n < cases[i].count; n++) {
+			const char *number = strstr(cases[i].item, "%u");
+			if (number)
+				fprintf(out, "%.*s%u%s", (int)(number - cases[i].item),
+					cases[i].item, n, number + 2);
+			else
+				fputs(cases[i].item, out);
+		}
+		fputs(cases[i].tail, out);
+		fclose(out);
+		double start = processor();
+		assert_int_equal(model_parse(empty, text, size, "x", &model, &findings), -EINVAL);
+		double used = processor() - start;
+		print_message("%.30s: %u findings, %.2f s\n", cases[i].item,
+			findings.count + findings.more, used);
+		assert_in_range(
+			findings.count + findings.more, cases[i].count - 1, 4 * cases[i].count);
+		assert_true(used < 4);
+		free(text);
+	}
+	model_unref(empty);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -191,6 +434,13 @@ int main(void)
 		cmocka_unit_test(test_twenty),
 		cmocka_unit_test(test_rule_place),
 		cmocka_unit_test(test_whole_is_replaced),
+		cmocka_unit_test(test_byte_order_mark),
+		cmocka_unit_test(test_not_text),
+		cmocka_unit_test(test_cut_inside_a_character),
+		cmocka_unit_test(test_mended),
+		cmocka_unit_test(test_cut_off),
+		cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_duplicates),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,7 +77,8 @@ static void test_everywhere(void **state)
 	assert_non_null(strstr(findings.item[0].hint, "colour"));
 	// YAML both ways
 	char *text = model_yaml(green);
-	assert_string_equal(text, "version: 1\ncustomers:\n- name: acme\n  colour: green\n  limit: 4000\n");
+	assert_string_equal(text, "version: 1\nobjects: 1\ncustomers:\n- name: acme\n  colour: "
+				  "green\n  limit: 4000\nend: 1\n");
 	struct model *same = parse(green, text);
 	assert_ptr_equal(same, green);
 	model_unref(same);
@@ -149,7 +150,8 @@ static void test_fields_that_depend(void **state)
 	struct model *green = change(empty, CUSTOMER("create", "\"colour\":\"green\",\"shade\":\"dark\""), &findings);
 	assert_int_equal(acme(green)->limit, 10000);
 	char *text = model_yaml(green);
-	assert_string_equal(text, "version: 1\ncustomers:\n- name: acme\n  colour: green\n  shade: dark\n");
+	assert_string_equal(text, "version: 1\nobjects: 1\ncustomers:\n- name: acme\n  colour: "
+				  "green\n  shade: dark\nend: 1\n");
 	struct model *same = parse(green, text);
 	assert_ptr_equal(same, green);
 	free(text);

@@ -126,9 +126,17 @@ void configuration_apply(struct configuration *c, const char *yaml)
 
 void configuration_edit(struct configuration *c, const char *from, const char *to)
 {
-	char *yaml = model_yaml(c->model);
-	char *at = strstr(yaml, from);
+	static const char begin[] = "version: 1\n";
+	char *whole = model_yaml(c->model), *yaml;
+	const char *sections = strstr(whole, "objects: ");
 	char *edited;
+
+	// What is edited is not counted.
+	sections = strchr(sections, '\n') + 1;
+	assert_true(asprintf(&yaml, "%s%.*s", begin,
+			    (int)(strstr(sections, "\nend: ") + 1 - sections), sections) > 0);
+	free(whole);
+	const char *at = strstr(yaml, from);
 
 	if (at == NULL)
 		fail_msg("\"%s\" is not in\n%s", from, yaml);
