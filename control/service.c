@@ -61,6 +61,7 @@ struct service {
 		void *ctx;
 	} watcher[WATCHERS];
 	unsigned int watchers;
+	json_t *sessions; // those that are established: "CIRCUIT/TYPE/ROLE"
 };
 
 const struct model *service_model(const struct service *service)
@@ -201,10 +202,11 @@ static void finish(struct request *request)
 	if (request->committed)
 		for (unsigned int i = 0; i < service->watchers; i++)
 			service->watcher[i].fn(service->watcher[i].ctx, result.revision);
+	bool waits = !TAILQ_EMPTY(&service->queue); // what done() asks for starts by itself
 	request->done(request->ctx, &result);
 	json_decref(result.diff);
 	json_decref(result.errors);
-	if (!TAILQ_EMPTY(&service->queue))
+	if (waits)
 		post(service->options.main, start_next, service);
 	if (request->error.code != API_NONE && !request->check)
 		post(service->options.store, audit_refusal, request);
@@ -258,10 +260,11 @@ static void commit(void *arg)
 
 #define DELETES_MAX   16 // more of them, and
 #define DELETES_TENTH 10 // more than one in so many: asks whether it is meant
+#define DELETE_HINT   "look at the difference with --check; --delete if it is meant"
 
 // A file that was cut off, or is another one, is valid and says that most of what there is should
 // go.
-static void ask_about_deletes(struct request *request, struct api_error *error)
+static void ask_about_many(struct request *request, struct api_error *error)
 {
 	struct model_diff *diff = model_diff(request->old, request->new);
 	unsigned int deleted = 0, total = 0;
@@ -271,10 +274,50 @@ static void ask_about_deletes(struct request *request, struct api_error *error)
 	for (unsigned int noun = 0; noun < NOUNS; noun++)
 		total += model_count(request->old, noun);
 	if (deleted > DELETES_MAX && deleted > total / DELETES_TENTH)
-		api_fail(error, API_REFUSED,
-			"look at the difference with --check; --delete if it is meant",
+		api_fail(error, API_REFUSED, DELETE_HINT,
 			"this would delete %u of the %u objects there are", deleted, total);
 	model_diff_free(diff);
+}
+
+// A file says by leaving it out that a circuit goes; whoever deletes one has named it.
+static void ask_about_circuits(struct request *request, struct api_error *error)
+{
+	char circuit[OBJECT_NAME_MAX], last[OBJECT_NAME_MAX] = "";
+	unsigned int sessions = 0;
+	const char *name;
+	json_t *value;
+
+	json_object_foreach (request->service->sessions, name, value) {
+		snprintf(circuit, sizeof(circuit), "%.*s", (int)strcspn(name, "/"), name);
+		if (model_circuit(request->old, circuit) != NULL &&
+			model_circuit(request->new, circuit) == NULL) {
+			memcpy(last, circuit, sizeof(last));
+			sessions++;
+		}
+	}
+	if (sessions > 1)
+		api_fail(error, API_REFUSED, DELETE_HINT,
+			"this would delete circuit \"%s\" and others with %u established BGP "
+			"sessions",
+			last, sessions);
+	else if (sessions == 1)
+		api_fail(error, API_REFUSED, DELETE_HINT,
+			"this would delete circuit \"%s\", whose BGP session is established", last);
+}
+
+static void ask_about_deletes(struct request *request, struct api_error *error)
+{
+	ask_about_many(request, error);
+	if (error->code == API_NONE && request->text != NULL)
+		ask_about_circuits(request, error);
+}
+
+void service_session(struct service *service, const char *name, bool established)
+{
+	if (established)
+		json_object_set_new(service->sessions, name, json_true());
+	else
+		json_object_del(service->sessions, name);
 }
 
 static void validated(struct request *request, int error)
@@ -463,6 +506,7 @@ int service_create(
 	if (service == NULL)
 		return -ENOMEM;
 	service->options = *options;
+	service->sessions = json_object();
 	TAILQ_INIT(&service->queue);
 	int result = load(service, error);
 	if (result != 0) {
@@ -484,6 +528,7 @@ void service_destroy(struct service *service)
 		request_free(request);
 	}
 	publication_unref(service->current);
+	json_decref(service->sessions);
 	problems_clear(&service->problems);
 	store_close(service->store);
 	free(service);

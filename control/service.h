@@ -79,7 +79,9 @@ struct service_change {
 	bool has_if_revision; // refuse with API_CONFLICT unless this is the current revision
 	uint64_t if_revision;
 	bool check;        // validate and tell the diff, change nothing
-	bool many_deletes; // it is meant: more than 16 objects and more than a tenth of all may go
+	// It is meant: more than 16 objects and more than a tenth of all may go, and what a file
+	// leaves out may be circuits with established sessions.
+	bool many_deletes;
 };
 // done is called exactly once, never before service_change returns.
 void service_change(
@@ -90,6 +92,9 @@ void service_change(
 // borrowed.
 void service_apply(struct service *service, const struct service_change *change, const char *text,
 	size_t length, const char *file_name, service_done done, void *ctx);
+
+// What the route thread told of a BGP session, by its name in the status table: "CIRCUIT/TYPE/ROLE".
+void service_session(struct service *service, const char *name, bool established);
 
 // --- the store's lists -----------------------------------------------------------------------------------
 

@@ -71,7 +71,8 @@ static void add_port(struct events *e, const struct port *p)
 		.speed = p->speed,
 		.mtu = p->mtu,
 		.up = !!p->up,
-		.fault = p->fault};
+		.fault = p->fault,
+		.tag_debt = p->tag_debt};
 
 	memcpy(r.mac, p->mac, sizeof(r.mac));
 	memcpy(r.name, p->name, sizeof(r.name));

@@ -69,19 +69,23 @@ void health_interface(struct domains *domains, const struct realised *realised)
 {
 	const struct intent_interface *wanted = realised->wanted;
 	const struct wire_port *port = &domains->sync.port[wanted->port].last;
+	uint16_t carried = wire_port_mtu(port->mtu, port->tag_debt, wanted->vlans);
 	struct statuses *status = domains->sync.status;
-	char reason[128], hint[96];
+	char reason[160], hint[96];
 
 	if (realised->error[0] != '\0') {
 		status_set(status, STATUS_INTERFACE, wanted->name, STATUS_ERROR, "unmade",
 			realised->error, "");
-	} else if (wanted->mtu > port->mtu) {
+	} else if (wanted->mtu > carried) {
 		snprintf(reason, sizeof(reason),
-			"port %s carries %u, not the MTU of %u of the model", port->name, port->mtu,
+			"port %s carries %u%s, not the MTU of %u of the model", port->name, carried,
+			wanted->vlans == 0   ? ""
+			: wanted->vlans == 1 ? " behind a tag"
+					     : " behind two tags",
 			wanted->mtu);
 		snprintf(hint, sizeof(hint),
 			"give the port mtu: %u in the node file, or lower it in the model",
-			wanted->mtu);
+			wanted->mtu + (port->mtu - carried));
 		status_set(status, STATUS_INTERFACE, wanted->name, STATUS_WARNING, "smaller",
 			reason, hint);
 	} else {

@@ -210,10 +210,12 @@ bool retry_step(struct domains *domains, struct job *job)
 
 void interface_carrier(struct domains *domains, struct realised *realised)
 {
-	if (is_unfinished(domains, realised))
+	if (is_unfinished(domains, realised)) {
 		try(domains, realised);
-	else
+	} else {
 		set_carrier(domains, realised);
+		health_interface(domains, realised); // it may carry more or less than before
+	}
 }
 
 void interface_placed(struct domains *domains, const struct wire_interface *record)

@@ -69,11 +69,7 @@ struct port {
 // The largest IP packet the port carries behind `vlans` tags.
 static inline uint16_t port_mtu(const struct port *port, unsigned vlans)
 {
-	unsigned debt = vlans == 0   ? 0
-			: vlans == 1 ? port->tag_debt > 4 ? port->tag_debt - 4u : 0
-				     : port->tag_debt;
-
-	return (uint16_t)(port->mtu > debt ? port->mtu - debt : 0);
+	return wire_port_mtu(port->mtu, port->tag_debt, vlans);
 }
 
 #endif

@@ -337,11 +337,20 @@ struct wire_port {
 	uint16_t mtu;   // in force: the smallest of device, packet buffers and ring
 	uint8_t up;
 	uint8_t mac[6];
-	uint8_t fault; // port_fault.h
-	uint8_t pad[6];
+	uint8_t fault;    // port_fault.h
+	uint8_t tag_debt; // bytes by which mtu is smaller with two tags
+	uint8_t pad[5];
 	char name[WIRE_NAME_MAX];
 };
 static_assert(sizeof(struct wire_port) == 56, "wire_port");
+
+// The largest IP packet that a port carries behind `vlans` tags.
+static inline uint16_t wire_port_mtu(uint16_t mtu, uint8_t tag_debt, unsigned vlans)
+{
+	unsigned debt = vlans == 0 ? 0 : vlans == 1 ? tag_debt > 4 ? tag_debt - 4u : 0 : tag_debt;
+
+	return (uint16_t)(mtu > debt ? mtu - debt : 0);
+}
 
 struct wire_needed {
 	uint32_t interface;

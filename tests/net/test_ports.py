@@ -67,6 +67,18 @@ def test_port_list_says_what_a_port_is(lab):
         wait_for(lambda c=c: lab.reaches_vnet(c), 20, f"{c.name} reaches its vNet again")
 
 
+def test_a_port_without_room_for_tags_is_told(lab):
+    """The model sells 1500; the device has 1500 and one tag, and the customer has two."""
+    c = lab.globex
+    assert not [p for p in lab.status()["problems"] if "behind" in p["message"]]
+    lab.edge.ip("link", "set", c.port, "mtu", 1500)
+    try:
+        wait_for(lambda: [p for p in lab.status()["problems"] if f"port {c.port} carries 1496 behind two tags, not the MTU of 1500" in p["message"] and "mtu: 1504" in p["hint"]], 5, "a problem that says so")
+    finally:
+        lab.edge.ip("link", "set", c.port, "mtu", 1508)
+    wait_for(lambda: not [p for p in lab.status()["problems"] if "behind" in p["message"]], 5, "no problem any more")
+
+
 def test_device_made_again(lab):
     """Back within 2 s, in the same process; and the session after it."""
     c, pid = lab.acme, lab.dataplane.pid

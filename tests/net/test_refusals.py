@@ -3,7 +3,9 @@
 
 import contextlib
 import os
+import re
 import socket
+import subprocess
 import time
 
 import pytest
@@ -71,6 +73,71 @@ def test_a_check_says_what_apply_will_say(lab):
         assert (done.returncode, done.stderr) == (1, applied.stderr), words
     done = lab.ctl("config", "apply", path, "--check", "--delete", check=False)
     assert done.returncode == 0, done.stderr
+
+
+def apply_text(lab, text, *words):
+    path = os.path.join(lab.dir, "applied.yaml")
+    with open(path, "w") as f:
+        f.write(text)
+    return lab.ctl("config", "apply", path, *words, check=False)
+
+
+def test_a_file_cut_off_at_an_item_is_refused(lab):
+    """Whatever is shown begins and ends with the number of its objects; a file that was cut off in between is a file, too."""
+    whole = lab.ctl("config", "show").stdout
+    before = lab.json("config", "history", "--limit", "1")
+    lines = whole.split("\n")
+    ends = [i for i, line in enumerate(lines) if i > 2 and line.startswith(("- name:", "  - ")) or line and not line.startswith((" ", "-"))][3:]
+    assert len(ends) > 8
+    for end in ends:
+        done = apply_text(lab, "\n".join(lines[:end]) + "\n", "--delete")
+        assert done.returncode == 6 and "objects" in done.stderr and "hint:" in done.stderr, f"{lines[:end][-1]}: {done.stderr}"
+    assert lab.json("config", "history", "--limit", "1") == before
+    assert apply_text(lab, whole).stdout == "no change\n"
+
+
+def test_an_established_session_is_not_left_out_by_mistake(lab):
+    """One circuit less is neither many nor a tenth; but somebody works on it."""
+    text = lab.model()
+    for c in [lab.globex]:
+        text = text.replace(lab.circuit_text(c), "").replace(lab.vnet_text(c), "")
+    done = apply_text(lab, text)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f'"{lab.globex.circuit}", whose BGP session is established' in done.stderr and "--delete" in done.stderr, done.stderr
+    assert lab.session(lab.globex) == "established"
+    checked = check(lab, text)
+    assert checked.returncode == 1 and checked.stderr == done.stderr, checked.stderr
+    # what would be made, changed and taken away; what goes is told first
+    assert re.search(r"ok, would make 0 objects, change \d+, take away \d+\n  - circuit globex-ams-01 ", checked.stdout), checked.stdout
+    done = apply_text(lab, text, "--check", "--delete")
+    assert done.returncode == 0, done.stderr
+    # his peering is not enabled: then nobody does
+    lab.ctl("peering", "set", f"{lab.globex.circuit}/private", "--enabled", "false")
+    try:
+        wait_for(lambda: apply_text(lab, text, "--check").returncode == 0, 10, "the session is down")
+    finally:
+        lab.ctl("peering", "set", f"{lab.globex.circuit}/private", "--enabled", "true")
+    wait_for(lambda: lab.session(lab.globex) == "established", 30, "the session is back")
+
+
+def test_files_that_are_no_files(lab):
+    """Pipes are read to their end; a byte order mark is skipped; what is no text is named with its place."""
+    culvertd, ctl = lab.program("control/culvertd"), lab.program("tools/culvertctl/culvertctl")
+    model = lab.model().encode()
+    for words in ([culvertd, "--check", "-"], [culvertd, "--check", "/dev/stdin"], [ctl, "-s", lab.socket, "config", "check", "-"]):
+        for text in (model, b"\xef\xbb\xbf" + model):
+            done = subprocess.run(words, input=text, capture_output=True, check=False)
+            assert done.returncode == 0, f"{words}: {done.stderr}"
+        for text, place in ((model.replace(b"name: globex", b"name: gl\0bex", 1), rb":\d+:13: error: control characters"), (model.replace(b"name: globex", b"name: gl\xffbex", 1), rb":\d+:13: error: .*UTF-8")):
+            done = subprocess.run(words, input=text, capture_output=True, check=False)
+            assert done.returncode == 6 and re.search(place, done.stderr), f"{words}: {done.stderr}"
+    batch = subprocess.run([ctl, "-s", lab.socket, "batch", "-", "--check"], input=b"customer create a\ncustomer create b\0c\n", capture_output=True, check=False)
+    assert batch.returncode == 2 and b"-:2: error: the line holds a NUL" in batch.stderr, batch.stderr
+    password = os.path.join(lab.dir, "nul")
+    with open(password, "wb") as f:
+        f.write(b"se\0cret\n")
+    done = lab.ctl("peering", "set", f"{lab.acme.circuit}/private", "--password", password, "--check", check=False)
+    assert done.returncode == 2 and "NUL" in done.stderr, done.stderr
 
 
 def test_bandwidth_is_not_lowered(lab):

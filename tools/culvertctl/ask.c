@@ -13,8 +13,36 @@
 #include <stdio.h>
 #include <string.h>
 
+static bool as_json;
+
+void complain_as_json(bool json)
+{
+	as_json = json;
+}
+
+// {"error": {"code", "message", "hint", "errors"}}, in one line.
+static void print_error_json(const struct api_error *error, const json_t *details)
+{
+	json_t *shown =
+		json_pack("{s:{s:s, s:s, s:s, s:O*}}", "error", "code", api_code_name(error->code),
+			"message", error->message, "hint", error->hint, "errors", details);
+
+	json_dumpf(shown, stderr, JSON_COMPACT);
+	fputc('\n', stderr);
+	json_decref(shown);
+}
+
+bool complain_details(const struct api_error *error, const json_t *details)
+{
+	if (as_json)
+		print_error_json(error, details);
+	return as_json;
+}
+
 int complain(const struct api_error *error)
 {
+	if (complain_details(error, NULL))
+		return api_code_exit(error->code);
 	fprintf(stderr, "error: %s\n", error->message);
 	if (error->hint[0] != '\0')
 		fprintf(stderr, "hint: %s\n", error->hint);
@@ -76,10 +104,10 @@ json_t *ask_method(struct context *context, const char *method, json_t *params, 
 		*status = 0;
 		return result;
 	}
-	if (json_array_size(details) > 0)
-		print_details(context, details);
-	else
+	if (json_array_size(details) == 0)
 		complain(&error);
+	else if (!complain_details(&error, details))
+		print_details(context, details);
 	json_decref(details);
 	*status = api_code_exit(error.code);
 	return NULL;

@@ -29,17 +29,43 @@ static void rate_cell(const struct context *context, struct table *table, const 
 		table_cell(table, NULL);
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+// Since when a limiter of this link drops, now or within the last minute; 0 = none does.
+static int64_t link_limited_since(const json_t *link)
+{
+	return earlier(get_number(json_object_get(link, "in"), "limited_since"),
+		get_number(json_object_get(link, "out"), "limited_since"));
+}
+
+static int64_t limited_since(const json_t *circuit)
+{
+	int64_t since = 0;
+	const json_t *link;
+	size_t i;
+
+	json_array_foreach (json_object_get(circuit, "links"), i, link)
+		since = earlier(since, link_limited_since(link));
+	return since;
+}
+
+// 0 at this moment is not 0 of the last minute, in which the last line says there were drops.
 static void limited_cell(const struct context *context, struct table *table, const json_t *link)
 {
 	const json_t *in = json_object_get(json_object_get(link, "in"), "limited_rate");
 	const json_t *out = json_object_get(json_object_get(link, "out"), "limited_rate");
+	int64_t rate = json_integer_value(in) + json_integer_value(out);
 	char text[TEXT_MAX];
 
-	if (json_is_integer(in) || json_is_integer(out))
-		table_cell(table, number_text(context,
-					  json_integer_value(in) + json_integer_value(out), text));
-	else
+	if (!json_is_integer(in) && !json_is_integer(out))
 		table_cell(table, NULL);
+	else if (rate == 0 && link_limited_since(link) != 0)
+		table_cell(table, "recently");
+	else
+		table_cell(table, number_text(context, rate, text));
 }
 
 // Several peerings share a link: routes are added up, the session is the first that is not up.
@@ -97,24 +123,6 @@ static void circuit_rows(const struct context *context, struct table *table, con
 	table_cell(table, number_text(context, get_number(circuit, "bandwidth"), text));
 	for (int column = 0; column < 5; column++)
 		table_cell(table, NULL);
-}
-
-// Since when a limiter of this circuit drops, now or within the last minute; 0 = none does.
-static int64_t limited_since(const json_t *circuit)
-{
-	static const char *const directions[] = {"in", "out"};
-	int64_t since = 0;
-	const json_t *link;
-	size_t i;
-
-	json_array_foreach (json_object_get(circuit, "links"), i, link)
-		for (size_t j = 0; j < 2; j++) {
-			int64_t start =
-				get_number(json_object_get(link, directions[j]), "limited_since");
-			if (start != 0 && (since == 0 || start < since))
-				since = start;
-		}
-	return since;
 }
 
 static bool is_in_trouble(const char *state)
@@ -194,7 +202,8 @@ int run_circuit_list(struct context *context)
 		json_array_foreach (items, i, circuit)
 			circuit_rows(context, table, circuit);
 		table_end(table);
-		print_summary(items);
+		if (!context->no_header) // it is no circuit
+			print_summary(items);
 	}
 	json_decref(result);
 	return 0;

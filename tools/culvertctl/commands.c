@@ -18,7 +18,7 @@ const struct flag global_flags[] = {
 	{TEXT("socket", "PATH"), .help = "control socket; -s PATH, or $CULVERT_SOCKET", .complete = "file"},
 	{SWITCH("json"), .help = "print the answer as JSON, with exact integers; -j"},
 	{SWITCH("exact"), .help = "tables with exact integers instead of k, M, G"},
-	{SWITCH("no-header"), .help = "tables without the line of titles"},
+	{SWITCH("no-header"), .help = "tables of rows alone: no titles, no summary"},
 	{TEXT("color", "WHEN"), .help = "auto (default), always, never; NO_COLOR is honoured",
 		.complete = "auto|always|never"},
 	{TEXT("timeout", "SECONDS"), .help = "give up when nothing comes for so long; 30 when not given"},

@@ -7,45 +7,14 @@
 
 #include "control/api/client.h"
 #include "control/api/methods.h"
+#include "control/api/text.h"
 #include "tools/culvertctl/table.h"
 
 #include <jansson.h>
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int read_file(const char *path, char **text, size_t *length, struct api_error *error)
-{
-	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-	size_t room = 0, got;
-
-	*text = NULL;
-	*length = 0;
-	if (file == NULL)
-		return api_fail(error, API_NOT_FOUND, "\"-\" is standard input",
-			"cannot read %s: %s", path, strerror(errno));
-	do {
-		char *larger;
-
-		room = room * 2 + 65536;
-		larger = realloc(*text, room);
-		if (larger == NULL)
-			break;
-		*text = larger;
-		got = fread(*text + *length, 1, room - *length, file);
-		*length += got;
-	} while (*length == room && *length <= API_FILE_MAX);
-	if (ferror(file)) {
-		api_fail(error, API_NOT_FOUND, NULL, "cannot read %s: %s", path, strerror(errno));
-		free(*text);
-		*text = NULL;
-	}
-	if (file != stdin)
-		fclose(file);
-	return *text == NULL ? -EIO : 0;
-}
 
 static void print_line(const char *text, size_t length, int64_t line, int64_t column)
 {
@@ -87,6 +56,36 @@ static void print_findings(const char *path, const char *text, size_t length, co
 	fprintf(stderr, "%zu error%s, nothing applied\n", count, count == 1 ? "" : "s");
 }
 
+#define SHOWN 20 // lines of a check; the whole is config diff's
+
+// What would go is shown first.
+static void print_check(struct context *context, const json_t *result)
+{
+	static const char marks[] = "-~+";
+	const json_t *diff = json_object_get(result, "diff"), *change;
+	size_t count[3] = {0}, shown = 0, i;
+
+	json_array_foreach ((json_t *)diff, i, change)
+		for (size_t kind = 0; kind < 3; kind++)
+			count[kind] += get_text(change, "text")[0] == marks[kind];
+	if (json_array_size(diff) == 0)
+		printf("%s: ok, no change\n", context->argument);
+	else
+		printf("%s: ok, would make %zu objects, change %zu, take away %zu\n",
+			context->argument, count[2], count[1], count[0]);
+	for (size_t kind = 0; kind < 3; kind++)
+		json_array_foreach ((json_t *)diff, i, change) {
+			const char *text = get_text(change, "text");
+
+			if (text[0] == marks[kind] && shown++ < SHOWN)
+				printf("  %s%s%s\n", color_begin(context, text), text,
+					color_end(context));
+		}
+	if (shown > SHOWN)
+		printf("  and %zu more: culvertctl config diff %s\n", shown - SHOWN,
+			context->argument);
+}
+
 int run_config_file(struct context *context)
 {
 	struct api_client *client;
@@ -96,7 +95,7 @@ int run_config_file(struct context *context)
 	size_t length;
 	int ret, status = 0;
 
-	if (read_file(context->argument, &text, &length, &error) < 0)
+	if (api_read_file(context->argument, API_FILE_MAX, &text, &length, &error) < 0)
 		return complain(&error);
 	client = client_of(context, &error);
 	if (client == NULL) {
@@ -107,18 +106,15 @@ int run_config_file(struct context *context)
 	ret = api_call_file(client, context->command->method, json_incref(context->params), text,
 		length, &result, &error, &details);
 	if (ret < 0) {
-		status = api_code_exit(error.code);
-		if (json_array_size(details) > 0) {
-			// Whichever of its lines it is about, it is the file that is invalid.
-			status = api_code_exit(API_INVALID);
-			print_findings(context->argument, text, length, details);
-		} else {
+		// Whichever of its lines it is about, it is the file that is invalid.
+		bool findings = json_array_size(details) > 0;
+		status = api_code_exit(findings ? API_INVALID : error.code);
+		if (!findings)
 			complain(&error);
-		}
+		else if (!complain_details(&error, details))
+			print_findings(context->argument, text, length, details);
 	} else if (strcmp(context->command->verb, "check") == 0 && !context->json) {
-		printf("%s: ok, %zu change%s\n", context->argument,
-			json_array_size(json_object_get(result, "diff")),
-			json_array_size(json_object_get(result, "diff")) == 1 ? "" : "s");
+		print_check(context, result);
 		status = print_guard(result);
 	} else {
 		status = print_change(context, result);

@@ -182,7 +182,9 @@ int run_drops(struct context *context)
 		table_cell(table, get_text(item, "help"));
 	}
 	table_end(table);
-	printf("%s packets dropped\n", known_text(context, json_object_get(result, "total"), text));
+	if (!context->no_header)
+		printf("%s packets dropped\n",
+			known_text(context, json_object_get(result, "total"), text));
 	json_decref(result);
 	return status;
 }

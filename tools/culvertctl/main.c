@@ -35,7 +35,9 @@ static int run(struct context *context, int count, char **words)
 	struct api_error error;
 	const struct command *command;
 
-	if (parse_words(context, count, words, &error) < 0)
+	int wrong = parse_words(context, count, words, &error);
+	complain_as_json(context->json);
+	if (wrong < 0)
 		return complain(&error);
 	command = context->command;
 	context->color = decide_color(context);

@@ -132,15 +132,17 @@ static int print_refused(struct context *context, json_t *result)
 		return 0; // not to be had: `status` will tell
 	}
 	refused = json_object_get(answer, "refused");
-	json_array_foreach (refused, i, item)
-		fprintf(stderr, "error: not in force: the data plane refuses %s: %s\n",
-			get_text(item, "object"), get_text(item, "message"));
+	json_array_foreach (refused, i, item) {
+		bool last = i + 1 == json_array_size(refused);
+		api_fail(&error, API_REFUSED, last ? "culvertctl status" : NULL,
+			"not in force: the data plane refuses %s: %s", get_text(item, "object"),
+			get_text(item, "message"));
+		complain(&error);
+	}
 	int status = json_array_size(refused) > 0 ? 1 : 0;
 	if (status == 0 && !json_is_true(json_object_get(answer, "in_force")))
 		fprintf(stderr, "note: not in force yet, the data plane is %s\n",
 			get_text(answer, "dataplane"));
-	if (status != 0)
-		fprintf(stderr, "hint: culvertctl status\n");
 	json_decref(answer);
 	return status;
 }
@@ -152,9 +154,10 @@ int print_guard(const json_t *result)
 
 	if (!json_is_object(refused))
 		return 0;
-	fprintf(stderr, "error: %s\nhint: %s\n", get_text(refused, "message"),
-		get_text(refused, "hint"));
-	return api_code_exit(API_REFUSED);
+	struct api_error error;
+	api_fail(
+		&error, API_REFUSED, get_text(refused, "hint"), "%s", get_text(refused, "message"));
+	return complain(&error);
 }
 
 int print_change(struct context *context, json_t *result)

@@ -458,6 +458,16 @@ static bool drops_start(struct drops_selection *s, struct rpc_call *call)
 	return s->port >= 0;
 }
 
+// What comes back to a circuit is lost in its vNets' domains.
+static bool is_connected(
+	const struct sync *sync, const char *circuit, const struct intent_domain *domain)
+{
+	char name[OBJECT_NAME_MAX];
+
+	snprintf(name, sizeof(name), "%s/%s", circuit, domain->object);
+	return domain->kind == INTENT_VNET && model_connection(model_of(sync), name) != NULL;
+}
+
 static bool drops_of(const struct drops_selection *s, const struct sync *sync,
 	const struct intent_interface *interface)
 {
@@ -467,7 +477,8 @@ static bool drops_of(const struct drops_selection *s, const struct sync *sync,
 	case DROPS_ALL:
 		return true;
 	case DROPS_CIRCUIT:
-		return domain != NULL && strcmp(domain->circuit, s->name) == 0;
+		return domain != NULL && (strcmp(domain->circuit, s->name) == 0 ||
+						 is_connected(sync, s->name, domain));
 	case DROPS_VNET:
 		return domain != NULL && domain->kind == INTENT_VNET &&
 		       strcmp(domain->object, s->name) == 0;

@@ -418,6 +418,27 @@ static json_t *get_json(const struct sync *sync, const struct intent_domain *dom
 		found ? known_json(sync, domain, &info) : json_null());
 }
 
+// An address means something else in each domain: whoever names none means the only one there is.
+static bool names_domains(
+	const struct sync *sync, const struct selection *selection, struct rpc_call *call)
+{
+	const struct fragment *fragment;
+	struct api_error error;
+	struct walk walk = {0};
+	unsigned int domains = 0;
+
+	while (selection->all && domains < 2 &&
+		(fragment = next_domain(sync, selection, &walk)) != NULL)
+		domains += fragment->domains.item[0].kind != INTENT_UNDERLAY;
+	if (domains < 2)
+		return true;
+	api_fail(&error, API_USAGE,
+		"--circuit NAME, --vnet NAME, --peering NAME or --domain DOMAIN",
+		"each routing domain sends an address elsewhere: say of which");
+	rpc_fail(call, &error);
+	return false;
+}
+
 void method_route_get(struct rpc_call *call)
 {
 	struct sync *sync = call_sync(call);
@@ -427,7 +448,8 @@ void method_route_get(struct rpc_call *call)
 	struct walk walk = {0};
 	struct api_error error;
 
-	if (sync == NULL || !selection_start(&selection, call))
+	if (sync == NULL || !selection_start(&selection, call) ||
+		!names_domains(sync, &selection, call))
 		return;
 	const char *text = rpc_string(call, "address");
 	if (ip_address_parse(text, &address) != 0) {
