@@ -33,7 +33,7 @@ static void last_part(const char *path, char *name, unsigned size)
 {
 	const char *slash = strrchr(path, '/');
 
-	snprintf(name, size, "%s", slash != NULL ? slash + 1 : path);
+	snprintf(name, size, "%.*s", (int)size - 1, slash != NULL ? slash + 1 : path);
 }
 
 static bool link_of(const char *base, const char *what, char *name, unsigned size)
