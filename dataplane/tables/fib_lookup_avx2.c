@@ -44,15 +44,18 @@ static inline uint64_t equal_mask(const uint8_t kinds[FIB_BULK], uint8_t kind)
 	return lower | (uint64_t)upper << 32;
 }
 
-static inline uint64_t repeats(const uint32_t *words, unsigned n)
+static inline uint64_t repeats(const uint32_t *words, unsigned n, uint32_t bits)
 {
+	__m256i cared = _mm256_set1_epi32((int)bits), zero = _mm256_setzero_si256();
 	uint64_t mask = 0;
 	unsigned i = 1;
-	for (; i + 8 <= n; i += 8)
-		mask |= (uint64_t)lanes32(_mm256_cmpeq_epi32(load(words + i), load(words + i - 1)))
-			<< i;
+	for (; i + 8 <= n; i += 8) {
+		__m256i differ = _mm256_xor_si256(load(words + i), load(words + i - 1));
+		differ = _mm256_and_si256(differ, cared);
+		mask |= (uint64_t)lanes32(_mm256_cmpeq_epi32(differ, zero)) << i;
+	}
 	for (; i < n; i++)
-		mask |= (uint64_t)(words[i] == words[i - 1]) << i;
+		mask |= (uint64_t)(((words[i] ^ words[i - 1]) & bits) == 0) << i;
 	return mask;
 }
 

@@ -31,16 +31,15 @@ static inline uint64_t equal_mask(const uint8_t kinds[FIB_BULK], uint8_t kind)
 	return _mm512_cmpeq_epi8_mask(_mm512_load_si512(kinds), _mm512_set1_epi8((char)kind));
 }
 
-static inline uint64_t repeats(const uint32_t *words, unsigned n)
+static inline uint64_t repeats(const uint32_t *words, unsigned n, uint32_t bits)
 {
-	__m512i before = _mm512_setzero_si512();
+	__m512i before = _mm512_setzero_si512(), cared = _mm512_set1_epi32((int)bits);
 	uint64_t mask = 0;
 	for (unsigned i = 0; i < n; i += 16) {
 		__mmask16 there = (__mmask16)_bzhi_u32(0xffff, n - i);
 		__m512i v = _mm512_maskz_loadu_epi32(there, words + i);
-		mask |= (uint64_t)_mm512_mask_cmpeq_epi32_mask(
-				there, v, _mm512_alignr_epi32(v, before, 15))
-			<< i;
+		__m512i differ = _mm512_xor_si512(v, _mm512_alignr_epi32(v, before, 15));
+		mask |= (uint64_t)_mm512_mask_testn_epi32_mask(there, differ, cared) << i;
 		before = v;
 	}
 	return mask & ~1ull;

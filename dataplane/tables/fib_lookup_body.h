@@ -6,7 +6,8 @@
 //   bucket_count()     keys of a bucket of at most so many that are <= low
 //   range_count()      the same for a range
 //   equal_mask()       which of 64 bytes are equal to one
-//   repeats()          which of n words are equal to the one before them (never the first)
+//   repeats()          which of n words are equal to the one before them in some bits (never the
+//                      first)
 //   hash_slices()      optional, with HASH_SLICES
 //
 // A lookup has at most four places that may be cold: record, line of the hash, chunk, last-level
@@ -181,10 +182,42 @@ static inline uint32_t range_value(const struct range *range, uint32_t addr)
 	return (range->keys - 1)[range->n + range_count(range, addr)];
 }
 
+// Where in a hash the key is.
+static inline const uint64_t *hash_at(const char *root, uint64_t word, uint32_t addr)
+{
+	size_t line = hash_line(hash4(addr >> 16, word));
+	return (const uint64_t *)(root + line * UNIT_BYTES);
+}
+
+// Neighbors of one /16, as the sources behind an interface mostly are, lie in one chunk: it is
+// looked for once. near: which keys differ from the one before in the lower 16 bits only.
+static inline void descend_near(struct batch *b, const char *root, uint64_t word, uint32_t first,
+	const uint32_t *addr, unsigned n, uint64_t near)
+{
+	const uint64_t *line[FIB_BULK];
+	unsigned i = (unsigned)__builtin_ctzll(near);
+
+	for
+		EACH(k, b->open & ~near)
+		{
+			line[k] = hash_at(root, word, addr[k]);
+			prefetch(line[k]);
+		}
+	for
+		EACH(k, b->open & ~near)
+	find_by_hash(b, (unsigned)k, line[k], addr[k], first);
+	for (uint32_t ref = b->ref[i - 1]; i < n; i++) {
+		ref = near >> i & 1 ? ref : b->ref[i];
+		b->ref[i] = ref;
+		b->kind[i] = (uint8_t)(ref >> 29);
+		b->low[i] = (uint16_t)(ref == first ? addr[i] >> 16 : addr[i]);
+	}
+}
+
 // From the root to the chunks, all keys in one VRF: its record is read once, and what kind of root
 // it has is decided once.
-static inline void descend_one(
-	struct batch *b, const struct record4 *record, const uint32_t *addr, unsigned n)
+static inline void descend_one(struct batch *b, const struct record4 *record, const uint32_t *addr,
+	unsigned n, uint64_t near)
 {
 	uint64_t word = load_word(&record->word);
 	uint32_t first = load_cell(&record->first), def = load_cell(&record->def);
@@ -193,10 +226,11 @@ static inline void descend_one(
 
 	for (unsigned i = 0; i < n; i++)
 		b->result[i] = def;
-	if (root_kind(word) == ROOT_HASH) {
+	if (root_kind(word) == ROOT_HASH && near != 0) {
+		descend_near(b, root, word, first, addr, n, near);
+	} else if (root_kind(word) == ROOT_HASH) {
 		for (unsigned i = 0; i < n; i++) {
-			size_t at = hash_line(hash4(addr[i] >> 16, word));
-			line[i] = (const uint64_t *)(root + at * UNIT_BYTES);
+			line[i] = hash_at(root, word, addr[i]);
 			prefetch(line[i]);
 		}
 		for (unsigned i = 0; i < n; i++)
@@ -260,8 +294,9 @@ static inline void descend_many(struct batch *b, const struct record4 *records, 
 	b->open &= ~ranges;
 }
 
+// `one`: all keys are in one VRF; near: then as in descend_near(), or 0.
 static inline void lookup4(const struct fib *fib, const uint32_t *vrf, const uint32_t *addr,
-	uint32_t *result, unsigned n, bool one)
+	uint32_t *result, unsigned n, bool one, uint64_t near)
 {
 	struct batch b;
 
@@ -269,7 +304,7 @@ static inline void lookup4(const struct fib *fib, const uint32_t *vrf, const uin
 	b.result = result;
 	b.open = all_of(n);
 	if (one)
-		descend_one(&b, &fib->records4[vrf[0]], addr, n);
+		descend_one(&b, &fib->records4[vrf[0]], addr, n, near);
 	else
 		descend_many(&b, fib->records4, vrf, addr, n);
 	do_chunks(&b, 0);
@@ -288,7 +323,7 @@ static __attribute__((noinline)) void lookup4_trains(const struct fib *fib, cons
 			vrfs[keys] = vrf[i];
 			addrs[keys++] = addr[i];
 		}
-	lookup4(fib, vrfs, addrs, answer, keys, false);
+	lookup4(fib, vrfs, addrs, answer, keys, false, 0);
 	for (unsigned i = 0; i < n; i++) {
 		k += !(again >> i & 1);
 		result[i] = answer[k - 1];
@@ -298,12 +333,16 @@ static __attribute__((noinline)) void lookup4_trains(const struct fib *fib, cons
 void LOOKUP4(const struct fib *fib, const uint32_t *vrf, const uint32_t *addr, uint32_t *result,
 	unsigned n)
 {
-	uint64_t same = repeats(vrf, n), again = same & repeats(addr, n);
+	uint64_t same = repeats(vrf, n, ~0u), near = same & repeats(addr, n, 0xffff0000u), again = 0;
 
+	if (__builtin_expect((unsigned)__builtin_popcountll(near) * 3 > n, 0))
+		again = near & repeats(addr, n, ~0u);
+	else
+		near = 0;
 	if (__builtin_expect((unsigned)__builtin_popcountll(again) * 2 > n, 0))
 		lookup4_trains(fib, vrf, addr, result, n, again);
 	else
-		lookup4(fib, vrf, addr, result, n, (same | 1) == all_of(n));
+		lookup4(fib, vrf, addr, result, n, (same | 1) == all_of(n), near);
 }
 
 // Hits of all slices in use are looked for at once; the longest is taken, and the bits that lead to

@@ -23,11 +23,11 @@ static inline uint64_t equal_mask(const uint8_t kinds[FIB_BULK], uint8_t kind)
 	return mask;
 }
 
-static inline uint64_t repeats(const uint32_t *words, unsigned n)
+static inline uint64_t repeats(const uint32_t *words, unsigned n, uint32_t bits)
 {
 	uint64_t mask = 0;
 	for (unsigned i = 1; i < n; i++)
-		mask |= (uint64_t)(words[i] == words[i - 1]) << i;
+		mask |= (uint64_t)(((words[i] ^ words[i - 1]) & bits) == 0) << i;
 	return mask;
 }
 

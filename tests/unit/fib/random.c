@@ -30,15 +30,18 @@ static void check_bulk(struct run *run, uint8_t family)
 	uint8_t addr[FIB_BULK][16];
 	const uint8_t *at[FIB_BULK];
 	unsigned n = 1 + random_below(&run->random, FIB_BULK);
-	// One bulk in four is of one VRF, and in one of four most keys are equal to the one before.
-	bool one = random_below(&run->random, 4) == 0, trains = random_below(&run->random, 4) == 0;
+	// One bulk in four is of one VRF; in two of four most keys are equal to the one before, in one
+	// of these but for the last 16 bits.
+	bool one = random_below(&run->random, 4) == 0;
+	unsigned trains = random_below(&run->random, 4);
 	for (unsigned i = 0; i < n; i++) {
 		vrf[i] = one && i > 0 ? vrf[0] : random_below(&run->random, VRFS);
 		random_address(&run->random, &run->oracle[vrf[i]], family, addr[i]);
-		if (trains && i > 0 && random_below(&run->random, 8) != 0) {
+		if (trains < 2 && i > 0 && random_below(&run->random, 8) != 0) {
+			unsigned bytes = family == FIB_IPV6 ? 16 : 4;
 			if (random_below(&run->random, 8) != 0)
 				vrf[i] = vrf[i - 1];
-			memcpy(addr[i], addr[i - 1], sizeof(addr[i]));
+			memcpy(addr[i], addr[i - 1], bytes - 2 * trains);
 		}
 		at[i] = addr[i];
 		addr4[i] = (uint32_t)addr[i][0] << 24 | (uint32_t)addr[i][1] << 16 |
