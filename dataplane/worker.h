@@ -33,11 +33,10 @@
 
 // What the stages know of a packet. 32 bytes: two to a cache line.
 struct packet {
+	uint8_t *ip;      // its IP header in the mbuf
 	uint32_t in;      // interface slot it came in on and is charged to
 	uint32_t out;     // interface slot it leaves by
 	uint32_t vrf;     // VRF slot it is looked up in
-	uint32_t route;   // FIB's answer for the destination
-	uint32_t source;  // FIB's answer for the source, with PACKET_CHECK
 	uint8_t hop;      // place of its way out in worker->hop
 	uint8_t core;     // likewise, of what a tunnel leaves by; else the same
 	uint8_t protocol; // behind all extension headers
@@ -81,33 +80,38 @@ struct burst {
 	struct packet packet[BURST] __attribute__((aligned(64)));
 };
 
-// A bulk lookup being put together: destinations, then sources.
+// A bulk lookup being put together: destinations, then sources; and what became of it: the FIB's
+// answers for packet i, for its source with PACKET_CHECK.
 struct lookup_keys {
 	uint32_t vrf[2 * BURST];
 	uint32_t addr4[2 * BURST];
 	const uint8_t *addr6[2 * BURST];
 	uint32_t result[2 * BURST];
+	uint32_t source[BURST];
 };
 
-// Who is charged for a frame that leaves.
-struct charge {
+// Frames next to each other in a list that leave by one port, and who is charged for them.
+struct tx_share {
 	uint32_t interface;
 	uint32_t account; // 0 = none
+	uint16_t port;
+	uint16_t front; // bytes of a frame that are not its IP packet's
+	uint32_t packets;
+	uint64_t bytes; // of the IP packets
 };
 
 struct tx_list {
 	unsigned count;
+	unsigned shares;
 	struct rte_mbuf *mbuf[TX_ROOM];
-	struct charge charge[TX_ROOM];
-	uint16_t bytes[TX_ROOM]; // of the IP packet
+	struct tx_share share[TX_ROOM];
 };
 
 struct fragment_list {
 	unsigned count;
+	unsigned shares;
 	struct rte_mbuf *mbuf[FRAGMENT_ROOM];
-	struct charge charge[FRAGMENT_ROOM];
-	uint16_t bytes[FRAGMENT_ROOM];
-	uint16_t port[FRAGMENT_ROOM];
+	struct tx_share share[FRAGMENT_ROOM / 2]; // a packet's, of two fragments at least
 };
 
 // What a worker does later, from its timing wheel: send on a packet that a shaper holds back, or
@@ -191,6 +195,7 @@ struct worker {
 	struct burst burst;
 	struct lookup_keys keys; // of lookup
 	unsigned hops;           // of lookup, for all behind it: ways out of this burst, copied
+	uint32_t limited_out;    // likewise, not 0: one of them has a limiter
 	struct entry hop[2 * BURST];
 	struct local_list local;
 	struct wheel *wheel; // of struct timer

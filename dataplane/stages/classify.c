@@ -16,6 +16,7 @@
 
 #include "dataplane/stages/ip.h"
 #include "dataplane/tables/fib.h"
+#include "dataplane/tables/limiter.h"
 
 #include <rte_prefetch.h>
 
@@ -39,7 +40,7 @@ struct front {
 	uint32_t key; // VLAN_KEY of the stack, MAP_NONE if the frame is cut short
 	uint16_t l3;
 	uint16_t ethertype; // as it stands in the frame
-	uint64_t word;      // the first 8 bytes, as far as they are tags and ethertype
+	uint64_t word;      // the first 8 bytes, as far as they are tags and ethertype; cut: no frame's
 	uint64_t mask;
 };
 
@@ -74,16 +75,15 @@ static inline void read_front(const struct tagging *port, const struct rte_mbuf 
 	f->key = unlikely(cut) ? MAP_NONE : key;
 	f->l3 = (uint16_t)l3;
 	f->ethertype = load16(type);
-	f->mask = mask;
-	f->word = load64(rte_pktmbuf_mtod_offset(m, const uint8_t *, 12)) & mask;
+	f->mask = unlikely(cut) ? 0 : mask;
+	f->word = unlikely(cut) ? 1 : load64(rte_pktmbuf_mtod_offset(m, const uint8_t *, 12)) & mask;
 }
 
 static inline bool same_front(const struct rte_mbuf *m, const struct front *f)
 {
 	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
 	return (load64(data + 12) & f->mask) == f->word &&
-	       load16(data + f->l3 - 2) == f->ethertype && m->data_len >= 22 && m->nb_segs == 1 &&
-	       f->key != MAP_NONE;
+	       load16(data + f->l3 - 2) == f->ethertype && m->data_len >= 22 && m->nb_segs == 1;
 }
 
 static inline uint32_t find_interface(
@@ -105,14 +105,16 @@ static void find_runs(
 	const struct tagging tagging = tagging_of(port);
 	const unsigned n = b->count;
 	unsigned runs = 0;
+	const struct front none = {.word = 1}, *last = &none;
 	for (unsigned i = 0; i < n; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(b->mbuf[i], void *));
 	for (unsigned i = 0; i < n; i++) {
 		const struct rte_mbuf *m = b->mbuf[i];
-		if (runs != 0 && same_front(m, &front[runs - 1]))
+		if (same_front(m, last))
 			continue;
 		read_front(&tagging, m, &front[runs]);
-		uint32_t in = find_interface(vlans, port, front[runs].key);
+		last = &front[runs];
+		uint32_t in = find_interface(vlans, port, last->key);
 		rte_prefetch0(&interface[in]);
 		rte_prefetch0(&w->hot[in]);
 		b->run[runs].in = in;
@@ -183,23 +185,22 @@ static inline void take_run(struct worker *w, const struct port *port, struct ru
 	uint64_t bytes = 0;
 	r->vrf = vrf;
 	fib_prefetch4(w->roots4, vrf);
+	limiter_prefetch(&w->parts[in->limiter_in]);
 	r->mask = (uint32_t)((1ull << end) - (1ull << first));
 	for (unsigned i = first; i < end; i++) {
 		struct rte_mbuf *m = b->mbuf[i];
 		struct packet *p = &b->packet[i];
-		const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *), *ip = data + l3;
+		uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *), *ip = data + l3;
 		// An mbuf has room for these 20 bytes whatever its length; ipv4_plain() looks at
 		// it.
 		unsigned length = ipv4_plain(ip, m->data_len - l3);
+		p->ip = ip;
 		p->in = slot;
 		p->vrf = vrf;
 		p->l3 = l3;
 		p->flags = flags;
 		if (likely(plain && length != 0 && mac_word(data) == mac)) {
-			p->length = (uint16_t)length;
-			p->family = 4;
-			p->tos = ip[1];
-			note_l4(p, ip, 20);
+			note_plain(p, ip, length);
 		} else if (!take_odd(w, port, i, f)) {
 			bytes += p->length;
 			continue;

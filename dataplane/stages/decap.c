@@ -20,6 +20,7 @@
 #include "dataplane/stages/stages.h"
 
 #include "dataplane/tables/fib.h"
+#include "dataplane/tables/limiter.h"
 
 #include <rte_prefetch.h>
 
@@ -62,9 +63,7 @@ static bool checksum_ok(const uint8_t *data, unsigned bytes)
 // An mbuf has room for these 28 bytes whatever the packet's length.
 static inline bool is_plain(const uint8_t *ip, const struct packet *p)
 {
-	static const uint8_t bits[8] = {255, 0, 0, 0, 0, 0, 0x3f, 255}, values[8] = {0x45};
-	return (load64(ip) & load64(bits)) == load64(values) && load16(ip + 20) == be16(GRE_KEY) &&
-	       p->length >= 28;
+	return ipv4_whole(load64(ip)) && load16(ip + 20) == be16(GRE_KEY) && p->length >= 28;
 }
 
 // How long the headers are of what is not plain, and where the key is. HEADER_OK, or why they
@@ -177,10 +176,10 @@ static bool carry_congestion(uint8_t *inner, uint8_t family, uint8_t outer_tos, 
 
 // What is not an IPv4 packet with nothing wrong and the congestion mark of its outer header.
 static __rte_noinline enum drop_reason enter_odd(
-	const struct rte_mbuf *m, struct packet *p, const struct gre *g, bool up)
+	struct packet *p, const struct gre *g, bool up)
 {
 	const uint8_t outer_tos = p->tos;
-	uint8_t *ip = rte_pktmbuf_mtod_offset(m, uint8_t *, p->l3 + g->bytes);
+	uint8_t *ip = p->ip + g->bytes;
 	enum drop_reason bad =
 		check_header(p, ip, p->length - g->bytes, g->protocol == ETHERTYPE_IPV4);
 	if (bad == HEADER_OK && !up)
@@ -202,23 +201,21 @@ static inline void enter(struct worker *w, const struct gre *g)
 	const unsigned outer = g->bytes;
 	uint64_t bytes = 0;
 	fib_prefetch4(w->roots4, vrf);
+	limiter_prefetch(&w->parts[tunnel->limiter_in]);
 	b->run[b->runs++] = (struct run){.in = slot, .vrf = vrf, .mask = g->mask};
 	FOR_EACH (i, g->mask) {
 		struct rte_mbuf *m = b->mbuf[i];
 		struct packet *p = &b->packet[i];
 		const unsigned l3 = p->l3 + outer;
-		const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, l3);
+		uint8_t *ip = p->ip + outer;
 		unsigned length = ipv4_plain(ip, p->length - outer);
 		p->in = slot;
 		// What was sent to many is not forwarded inside either.
 		p->flags = check | (p->flags & PACKET_GROUP);
 		if (likely(plain && length != 0 && ((ip[1] ^ p->tos) & 3) == 0)) {
-			p->length = (uint16_t)length;
-			p->family = 4;
-			p->tos = ip[1];
-			note_l4(p, ip, 20);
+			note_plain(p, ip, length);
 		} else {
-			enum drop_reason bad = enter_odd(m, p, g, up);
+			enum drop_reason bad = enter_odd(p, g, up);
 			if (bad != HEADER_OK) {
 				bytes += p->length;
 				burst_drop(w, i, bad);
@@ -227,6 +224,7 @@ static inline void enter(struct worker *w, const struct gre *g)
 			length = p->length;
 		}
 		bytes += length;
+		p->ip = ip;
 		p->l3 = (uint16_t)l3;
 		p->vrf = vrf;
 		burst_trim(m, l3 + length);
@@ -237,11 +235,6 @@ static inline void enter(struct worker *w, const struct gre *g)
 static inline bool carried(const struct gre *g)
 {
 	return g->protocol == ETHERTYPE_IPV4 || g->protocol == ETHERTYPE_IPV6;
-}
-
-static inline const uint8_t *outer_header(const struct burst *b, unsigned i)
-{
-	return rte_pktmbuf_mtod_offset(b->mbuf[i], const uint8_t *, b->packet[i].l3);
 }
 
 static inline void refuse(struct packet *p, enum drop_reason why)
@@ -260,7 +253,7 @@ static unsigned read_all(struct worker *w, struct gre *gre)
 	struct gre none = {.plain = false}, *last = &none;
 	FOR_EACH (i, b->gre) {
 		struct packet *p = &b->packet[i];
-		const uint8_t *ip = outer_header(b, i);
+		const uint8_t *ip = p->ip;
 		if (same_outer(ip, p, last)) {
 			last->mask |= 1u << i;
 			continue;

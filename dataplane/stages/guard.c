@@ -24,13 +24,13 @@ static bool any_path_of(const struct tables *t, const struct entry *entry, uint3
 	return false;
 }
 
-static inline bool vouched(const struct worker *w, const struct packet *p)
+static inline bool vouched(const struct worker *w, uint32_t source, uint32_t in)
 {
 	const struct tables *t = w->tables;
-	if (p->source == FIB_NO_ROUTE || (p->source & FIB_DEFAULT))
+	if (source == FIB_NO_ROUTE || (source & FIB_DEFAULT))
 		return false;
-	const struct entry *e = &t->entry[p->source & FIB_GROUP_MASK];
-	uint32_t owner = t->interface[p->in].owner;
+	const struct entry *e = &t->entry[source & FIB_GROUP_MASK];
+	uint32_t owner = t->interface[in].owner;
 	uint32_t of = __atomic_load_n(&e->owner, __ATOMIC_RELAXED);
 	if (likely(of == owner))
 		return owner != 0;
@@ -39,8 +39,17 @@ static inline bool vouched(const struct worker *w, const struct packet *p)
 
 void stage_guard(struct worker *w)
 {
-	FOR_EACH (i, w->burst.check & w->burst.alive) {
-		if (unlikely(!vouched(w, &w->burst.packet[i])))
+	const struct burst *b = &w->burst;
+	uint32_t last_source = FIB_NO_ROUTE, last_in = 0; // of the last packet that was vouched for
+	FOR_EACH (i, b->check & b->alive) {
+		uint32_t source = w->keys.source[i], in = b->packet[i].in;
+		if (source == last_source && in == last_in && source != FIB_NO_ROUTE)
+			continue;
+		if (unlikely(!vouched(w, source, in))) {
 			burst_drop(w, i, DROP_SOURCE);
+			continue;
+		}
+		last_source = source;
+		last_in = in;
 	}
 }

@@ -34,8 +34,8 @@ static void send_frame(struct worker *w, const struct host_entry *e)
 static bool as_packet(const struct host_entry *e, struct packet *p)
 {
 	struct rte_mbuf *m = e->mbuf;
-	const uint8_t *ip = rte_pktmbuf_mtod(m, const uint8_t *);
-	*p = (struct packet){.in = e->slot, .out = e->slot};
+	uint8_t *ip = rte_pktmbuf_mtod(m, uint8_t *);
+	*p = (struct packet){.ip = ip, .in = e->slot, .out = e->slot};
 	if (m->nb_segs != 1 || m->data_len < 20)
 		return false;
 	if (check_header(p, ip, m->data_len, ip[0] >> 4 == 4) != HEADER_OK)
@@ -88,12 +88,14 @@ void burst_of_errors(struct worker *w, const struct host_entry *entry, unsigned 
 		unsigned at = b->count;
 		if (e->kind != HOST_ENTER_LOOKUP || is_stale(w, e))
 			continue;
-		bool good = enter_lookup(w, e, &b->packet[at]);
-		b->mbuf[b->count++] = e->mbuf;
+		b->mbuf[at] = e->mbuf;
+		if (!enter_lookup(w, e, &b->packet[at])) {
+			burst_drop(w, at, DROP_HOST_FRAME);
+			continue;
+		}
+		b->count++;
 		b->alive |= 1u << at;
 		burst_run(b, at, e->slot, b->packet[at].vrf);
-		if (!good)
-			burst_drop(w, at, DROP_HOST_FRAME);
 	}
 }
 
@@ -111,7 +113,7 @@ void burst_of_host(struct worker *w, const struct host_entry *entry, unsigned n)
 		else if (!enter_tunnel(w, e, b->count))
 			tx_drop(w, e);
 		else
-			burst_run(b, b->count++, e->slot, 0);
+			b->count++; // of no run: it came in nowhere
 	}
 	b->alive = (uint32_t)((1ull << b->count) - 1);
 }

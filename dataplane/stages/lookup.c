@@ -17,25 +17,27 @@
 
 #include "dataplane/stages/ip.h"
 #include "dataplane/tables/fib.h"
+#include "dataplane/tables/limiter.h"
 
 #include <rte_prefetch.h>
 
 // The entries that the answers name are on their way from here.
-static inline void note_answers(
-	struct worker *w, const uint32_t *result, uint32_t mask, bool of_source)
+static inline void fetch_entries(const struct worker *w, const uint32_t *route, unsigned n)
 {
-	struct burst *b = &w->burst;
 	const struct entry *entry = w->tables->entry;
 	uint32_t last = FIB_NO_ROUTE;
-	FOR_EACH (i, mask) {
-		uint32_t route = *result++;
-		if (of_source)
-			b->packet[i].source = route;
-		else
-			b->packet[i].route = route;
-		if (route != last)
-			rte_prefetch0(&entry[(last = route) & FIB_GROUP_MASK]);
+	for (unsigned i = 0; i < n; i++) {
+		if (route[i] != last)
+			rte_prefetch0(&entry[(last = route[i]) & FIB_GROUP_MASK]);
 	}
+}
+
+static inline void note_sources(struct worker *w, const uint32_t *answer, uint32_t mask)
+{
+	fetch_entries(w, answer, (unsigned)__builtin_popcount(mask));
+	FOR_EACH (i, mask)
+		w->keys.source[i] = *answer++;
+	w->burst.check |= mask;
 }
 
 // Link-local and multicast IPv6 never leaves its link; what neighbor discovery needs goes to the
@@ -43,7 +45,7 @@ static inline void note_answers(
 static bool stays_on_link(struct worker *w, unsigned i)
 {
 	struct burst *b = &w->burst;
-	const uint8_t *ip = rte_pktmbuf_mtod_offset(b->mbuf[i], const uint8_t *, b->packet[i].l3);
+	const uint8_t *ip = b->packet[i].ip;
 	bool icmp = ip[6] == PROTOCOL_ICMPV6 && b->packet[i].length > 40;
 	bool discovery = icmp && ip[40] >= 133 && ip[40] <= 137;
 	if (ip[24] == 0xff) {
@@ -89,7 +91,7 @@ static __rte_noinline bool take_path(struct worker *w, unsigned i)
 {
 	const struct burst *b = &w->burst;
 	uint32_t block = w->hop[w->hops].via;
-	uint32_t path = block_select(w->tables, block, b->mbuf[i], &b->packet[i]);
+	uint32_t path = block_select(w->tables, block, &b->packet[i]);
 	return path != 0 && read_hop(w, ENTRY_OF_PATH(w->tables, path));
 }
 
@@ -119,11 +121,10 @@ static __rte_noinline void no_route(struct worker *w, unsigned i)
 }
 
 // The answer's verdict: what is remembered of it leads on, or the packet is settled (false).
-static inline bool choose(struct worker *w, unsigned i, struct last *last)
+static inline bool choose(struct worker *w, unsigned i, uint32_t route, struct last *last)
 {
 	struct packet *p = &w->burst.packet[i];
 	const struct entry *e = &w->hop[w->hops];
-	const uint32_t route = p->route;
 	last->route = NOTHING;
 	last->open = false;
 	p->out = 0; // until it is known
@@ -151,6 +152,8 @@ static inline bool choose(struct worker *w, unsigned i, struct last *last)
 	}
 	rte_prefetch0(&w->hot[e->out]);
 	rte_prefetch0(&w->accounts[e->account]);
+	limiter_prefetch(&w->parts[e->limiter_out]);
+	w->limited_out |= e->limiter_out;
 	if (likely(shared))
 		last->route = route;
 	last->out = e->out;
@@ -211,7 +214,7 @@ static inline enum drop_reason open_way(struct worker *w, unsigned i, struct las
 static __rte_noinline void too_large(struct worker *w, unsigned i, unsigned mtu)
 {
 	struct packet *p = &w->burst.packet[i];
-	const uint8_t *ip = rte_pktmbuf_mtod_offset(w->burst.mbuf[i], const uint8_t *, p->l3);
+	const uint8_t *ip = p->ip;
 	unsigned field = load_be16(ip + 6);
 	if (p->family == 6 || (field & IPV4_DF))
 		burst_drop_icmp(w, i, DROP_MTU, HOST_TOO_BIG, mtu);
@@ -222,16 +225,11 @@ static __rte_noinline void too_large(struct worker *w, unsigned i, unsigned mtu)
 		p->flags |= PACKET_FRAGMENT;
 }
 
-static inline const uint8_t *ip_of(const struct burst *b, unsigned i)
-{
-	return rte_pktmbuf_mtod_offset(b->mbuf[i], const uint8_t *, b->packet[i].l3);
-}
-
 // An error of ours starts here; its TTL does not count yet.
 static inline bool ends_here(const struct burst *b, unsigned i)
 {
 	const struct packet *p = &b->packet[i];
-	return ip_of(b, i)[p->family == 4 ? 8 : 7] <= 1 && !(p->flags & PACKET_FREE);
+	return p->ip[p->family == 4 ? 8 : 7] <= 1 && !(p->flags & PACKET_FREE);
 }
 
 // `late`: of some packet of the burst the TTL may end here.
@@ -239,8 +237,10 @@ static inline void send_on(struct worker *w, unsigned i, struct last *last, bool
 {
 	struct burst *b = &w->burst;
 	struct packet *p = &b->packet[i];
+	const uint32_t route = w->keys.result[i];
 	enum drop_reason closed;
-	if (unlikely(p->route != last->route || (p->flags & PACKET_GROUP)) && !choose(w, i, last))
+	if (unlikely(route != last->route || (p->flags & PACKET_GROUP)) &&
+		!choose(w, i, route, last))
 		return;
 	p->out = last->out;
 	if (unlikely(late) && ends_here(b, i)) {
@@ -274,99 +274,120 @@ static __rte_noinline bool find6(struct worker *w, uint32_t mask)
 {
 	struct burst *b = &w->burst;
 	struct lookup_keys *keys = &w->keys;
-	uint32_t check = 0;
+	uint32_t check = 0, answer[2 * BURST];
 	unsigned n = 0, all;
 	bool late = false;
 	FOR_EACH (i, mask) {
+		keys->result[i] = FIB_NO_ROUTE;
 		if (stays_on_link(w, i))
 			mask &= ~(1u << i);
 	}
 	FOR_EACH (j, mask) {
-		late |= ip_of(b, j)[7] <= 1;
+		late |= b->packet[j].ip[7] <= 1;
 		check |= (uint32_t)(b->packet[j].flags & PACKET_CHECK) << j;
 		keys->vrf[n] = b->packet[j].vrf;
-		keys->addr6[n++] = ip_of(b, j) + 24;
+		keys->addr6[n++] = b->packet[j].ip + 24;
 	}
 	all = n;
 	FOR_EACH (k, check) {
 		keys->vrf[all] = b->packet[k].vrf;
-		keys->addr6[all++] = ip_of(b, k) + 8;
+		keys->addr6[all++] = b->packet[k].ip + 8;
 	}
 	if (n != 0)
-		fib_lookup6(w->fib, keys->vrf, keys->addr6, keys->result, all);
-	note_answers(w, keys->result, mask, false);
-	note_answers(w, keys->result + n, check, true);
-	b->check |= check;
+		fib_lookup6(w->fib, keys->vrf, keys->addr6, answer, all);
+	note_sources(w, answer + n, check);
+	n = 0;
+	FOR_EACH (l, mask)
+		keys->result[l] = answer[n++];
 	return late;
 }
 
-// The IPv6 packets among the keys, which are of all that live: they are taken out again, and which
-// they are is returned.
+// The IPv6 packets among the keys, which are of all: they are taken out again, and which they are
+// is returned.
 static __rte_noinline uint32_t leave_ipv6_out(struct worker *w)
 {
 	const struct burst *b = &w->burst;
 	struct lookup_keys *keys = &w->keys;
 	uint32_t ipv6 = 0;
-	unsigned n = 0, key = 0;
-	FOR_EACH (i, b->alive) {
-		keys->vrf[n] = keys->vrf[key];
-		keys->addr4[n] = keys->addr4[key++];
+	unsigned n = 0;
+	for (unsigned i = 0; i < b->count; i++) {
+		keys->vrf[n] = keys->vrf[i];
+		keys->addr4[n] = keys->addr4[i];
 		n += b->packet[i].family == 4;
 		ipv6 |= (uint32_t)(b->packet[i].family == 6) << i;
 	}
 	return ipv6;
 }
 
-// Adds the sources of those that want it checked behind the n destinations.
-static inline unsigned add_sources(struct worker *w, uint32_t mask, unsigned n)
+// Adds the sources of those that want it checked behind the n destinations. Returns which they are.
+static inline uint32_t add_sources(struct worker *w, uint32_t mask, unsigned n)
 {
-	struct burst *b = &w->burst;
+	const struct burst *b = &w->burst;
 	struct lookup_keys *keys = &w->keys;
+	uint32_t check = 0;
 	FOR_EACH (i, mask) {
 		const struct packet *p = &b->packet[i];
 		if (!(p->flags & PACKET_CHECK))
 			continue;
-		b->check |= 1u << i;
+		check |= 1u << i;
 		keys->vrf[n] = p->vrf;
-		keys->addr4[n++] = load_be32(ip_of(b, i) + 12);
+		keys->addr4[n++] = load_be32(p->ip + 12);
 	}
-	return n;
+	return check;
 }
 
-// At most FIB_BULK keys in one pass: the larger a bulk is, the less a key costs. Returns whether
-// some packet's TTL may end here.
+// The n keys of the packets in `mask` and, if some want it, their sources in one pass, at most
+// FIB_BULK: the larger a bulk is, the less a key costs.
+static inline void find4(struct worker *w, uint32_t mask, unsigned n, bool checked)
+{
+	struct lookup_keys *keys = &w->keys;
+	uint32_t check = checked ? add_sources(w, mask, n) : 0;
+	unsigned all = n + (unsigned)__builtin_popcount(check);
+	fib_lookup4(w->fib, keys->vrf, keys->addr4, keys->result, all);
+	if (check != 0)
+		note_sources(w, keys->result + n, check);
+}
+
+// Some of the packets, or all, are IPv6.
+static __rte_noinline bool find_mixed(struct worker *w, bool checked)
+{
+	const struct burst *b = &w->burst;
+	uint32_t *result = w->keys.result, ipv6 = leave_ipv6_out(w), ipv4 = b->alive & ~ipv6;
+	unsigned n = (unsigned)__builtin_popcount(ipv4);
+	if (n != 0)
+		find4(w, ipv4, n, checked);
+	// From the end, so that no answer is in the way of another one.
+	for (unsigned i = b->count; i-- > 0;) {
+		if (ipv4 >> i & 1)
+			result[i] = result[--n];
+	}
+	return find6(w, ipv6);
+}
+
+// Asks the FIB, for destinations and where it is wanted for sources. Returns whether some packet's
+// TTL may end here. The burst has no gaps.
 static inline bool find(struct worker *w)
 {
 	struct burst *b = &w->burst;
 	struct lookup_keys *keys = &w->keys;
-	uint32_t ipv6 = 0;
+	const unsigned n = b->count;
 	uint8_t flags = 0, other = 0;
 	bool late = false;
-	unsigned n = 0;
 	b->check = 0;
-	FOR_EACH (i, b->alive) {
+	for (unsigned i = 0; i < n; i++) {
 		const struct packet *p = &b->packet[i];
-		const uint8_t *ip = ip_of(b, i);
+		const uint8_t *ip = p->ip;
 		flags |= p->flags;
 		other |= p->family ^ 4u;
 		late |= ip[8] <= 1;
-		keys->vrf[n] = p->vrf;
-		keys->addr4[n++] = load_be32(ip + 16);
+		keys->vrf[i] = p->vrf;
+		keys->addr4[i] = load_be32(ip + 16);
 	}
-	if (unlikely(other != 0)) {
-		ipv6 = leave_ipv6_out(w);
-		n -= (unsigned)__builtin_popcount(ipv6);
-	}
-	if (likely(n != 0)) {
-		uint32_t ipv4 = b->alive & ~ipv6;
-		unsigned all = flags & PACKET_CHECK ? add_sources(w, ipv4, n) : n;
-		fib_lookup4(w->fib, keys->vrf, keys->addr4, keys->result, all);
-		note_answers(w, keys->result, ipv4, false);
-		if (all != n)
-			note_answers(w, keys->result + n, b->check, true);
-	}
-	if (unlikely(ipv6 != 0))
-		late |= find6(w, ipv6);
+	if (unlikely(other != 0))
+		late |= find_mixed(w, flags & PACKET_CHECK);
+	else if (likely(n != 0))
+		find4(w, b->alive, n, flags & PACKET_CHECK);
+	fetch_entries(w, keys->result, n);
 	return late;
 }
 
@@ -374,6 +395,7 @@ void stage_lookup(struct worker *w)
 {
 	struct last last = {.route = NOTHING};
 	w->hops = 0;
+	w->limited_out = 0;
 	const bool late = find(w);
 	FOR_EACH (i, w->burst.alive) {
 		send_on(w, i, &last, late);

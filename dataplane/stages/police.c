@@ -48,8 +48,7 @@ static inline bool is_ef(const struct packet *p)
 	return p->tos >> 2 == DSCP_EF;
 }
 
-static inline void join(
-	struct worker *w, struct batches *g, uint32_t limiter, int16_t extra, uint32_t members)
+static inline void join(struct batches *g, uint32_t limiter, int16_t extra, uint32_t members)
 {
 	uint8_t *place = &g->place[limiter & (PLACES - 1)];
 	if (*place != 0) {
@@ -59,28 +58,30 @@ static inline void join(
 			return;
 		}
 	}
-	limiter_prefetch(&w->parts[limiter]);
 	g->group[g->count++] = (struct batch){limiter, members, extra};
 	*place = (uint8_t)g->count;
 }
 
-static inline void join_out(struct worker *w, struct batches *out, unsigned hop, uint32_t members)
+static inline void join_out(
+	const struct worker *w, struct batches *out, unsigned hop, uint32_t members)
 {
 	const struct entry *e = &w->hop[hop];
 	if (e->limiter_out != 0 && members != 0)
-		join(w, out, e->limiter_out, e->overhead, members);
+		join(out, e->limiter_out, e->overhead, members);
 }
 
 // Sorts the living packets of a run by limiter.
 static inline void sort_run(
-	struct worker *w, const struct run *r, struct batches *in, struct batches *out)
+	const struct worker *w, const struct run *r, struct batches *in, struct batches *out)
 {
 	const struct burst *b = &w->burst;
 	const struct interface *from = &w->tables->interface[r->in];
 	uint32_t members = r->mask & b->alive, same = 0;
 	unsigned hop = 0;
 	if (from->limiter_in != 0 && members != 0)
-		join(w, in, from->limiter_in, from->account_in, members);
+		join(in, from->limiter_in, from->account_in, members);
+	if (w->limited_out == 0)
+		return;
 	FOR_EACH (i, members) {
 		if (b->packet[i].hop != hop) {
 			join_out(w, out, hop, same);
@@ -98,14 +99,25 @@ static void refuse(struct worker *w, unsigned i, bool full)
 	burst_drop(w, i, full ? DROP_SHAPE_FULL : ef ? DROP_LIMITED_EF : DROP_LIMITED);
 }
 
+// Within the lease, and of one class: nearly always.
+static inline bool pass_leased(struct worker *w, const struct batch *group, uint32_t members)
+{
+	unsigned n = (unsigned)__builtin_popcount(members), ef = 0;
+	uint64_t bytes = 0;
+	FOR_EACH (i, members) {
+		const struct packet *p = &w->burst.packet[i];
+		bytes += accounted(p, group->extra);
+		ef += is_ef(p);
+	}
+	return (ef == 0 || ef == n) && limiter_pass(&w->parts[group->limiter],
+					       limiter_units(w->now), bytes, n, ef != 0);
+}
+
 static inline void police_one(struct worker *w, const struct batch *group, unsigned i)
 {
-	uint64_t now = limiter_units(w->now);
-	struct stats_limiter_part *part = &w->parts[group->limiter];
 	const struct packet *p = &w->burst.packet[i];
-	uint16_t length = accounted(p, group->extra);
-	if (!limiter_pass_one(part, now, length, is_ef(p)) &&
-		!limiter_police_one(&w->words[group->limiter], part, now, length, is_ef(p)))
+	if (!limiter_police_one(&w->words[group->limiter], &w->parts[group->limiter],
+		    limiter_units(w->now), accounted(p, group->extra), is_ef(p)))
 		refuse(w, i, false);
 }
 
@@ -160,7 +172,7 @@ static void police_all(struct worker *w, const struct batches *g, bool shaping)
 		uint32_t limiter = g->group[k].limiter;
 		uint32_t members = g->group[k].members & w->burst.alive;
 		bool shape = shaping && shaped(w, limiter);
-		if (members == 0)
+		if (members == 0 || (!shape && pass_leased(w, &g->group[k], members)))
 			continue;
 		if ((members & (members - 1)) == 0 && !shape)
 			police_one(w, &g->group[k], (unsigned)__builtin_ctz(members));

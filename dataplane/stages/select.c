@@ -23,9 +23,9 @@ static inline bool has_ports(uint8_t protocol)
 	return protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP || protocol == 132;
 }
 
-uint32_t flow_hash(const struct rte_mbuf *m, const struct packet *p)
+uint32_t flow_hash(const struct packet *p)
 {
-	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, p->l3);
+	const uint8_t *ip = p->ip;
 	uint64_t h;
 	if (p->family == 4) {
 		h = mix(p->protocol, load64(ip + 12));
@@ -55,11 +55,10 @@ static uint32_t deal_again(const struct tables *t, const struct multipath *m, ui
 	return 0;
 }
 
-uint32_t block_select(
-	const struct tables *t, uint32_t block, const struct rte_mbuf *m, const struct packet *p)
+uint32_t block_select(const struct tables *t, uint32_t block, const struct packet *p)
 {
 	const struct multipath *paths = &t->multipath[block];
-	uint32_t hash = flow_hash(m, p);
+	uint32_t hash = flow_hash(p);
 	unsigned i = 0;
 	while (i < paths->count - 1 && (hash >> 16) > paths->bound[i])
 		i++;

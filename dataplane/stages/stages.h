@@ -102,25 +102,28 @@ void burst_drop_icmp(
 bool enter_behind_lookup(struct worker *w, unsigned i);
 
 // The path of a block for this flow, 0 when all are down.
-uint32_t block_select(
-	const struct tables *t, uint32_t block, const struct rte_mbuf *m, const struct packet *p);
+uint32_t block_select(const struct tables *t, uint32_t block, const struct packet *p);
 
 // Over addresses, protocol and ports of the (inner) packet.
-uint32_t flow_hash(const struct rte_mbuf *m, const struct packet *p);
+uint32_t flow_hash(const struct packet *p);
 
 // Sends what is in hand for one port. / The fragments in hand.
 void tx_flush_port(struct worker *w, unsigned port);
 void tx_flush_fragments(struct worker *w);
 
+// A frame of which `bytes` at its end are an IP packet.
 static inline void tx_add(
 	struct worker *w, uint16_t port, struct rte_mbuf *m, uint32_t interface, uint16_t bytes)
 {
 	struct tx_list *list = &w->tx[port];
 	if (list->count == TX_ROOM)
 		tx_flush_port(w, port);
-	list->mbuf[list->count] = m;
-	list->charge[list->count] = (struct charge){.interface = interface};
-	list->bytes[list->count++] = bytes;
+	list->mbuf[list->count++] = m;
+	list->share[list->shares++] = (struct tx_share){.interface = interface,
+		.port = port,
+		.front = (uint16_t)(m->pkt_len - bytes),
+		.packets = 1,
+		.bytes = bytes};
 	w->tx_ports |= 1ull << port;
 }
 
@@ -141,17 +144,24 @@ static inline void count_rx(struct worker *w, uint32_t interface, unsigned packe
 	hot->rx_bytes += bytes;
 }
 
+// What a header says that ipv4_plain() finds nothing wrong with.
+static inline void note_plain(struct packet *p, const uint8_t *ip, unsigned length)
+{
+	p->length = (uint16_t)length;
+	p->family = 4;
+	p->tos = ip[1];
+	p->protocol = ip[9];
+	p->l4 = 20;
+}
+
 // What stands behind an IPv4 header that was checked.
-static inline void note_l4(struct packet *p, const uint8_t *ip, unsigned header)
+static inline void note_l4(struct packet *p, const uint8_t *ip)
 {
 	uint16_t field = load16(ip + 6);
 	p->protocol = ip[9];
-	p->l4 = (uint8_t)header;
-	if (likely((field & be16(0x3fff)) == 0))
-		return;
-	p->flags |= PACKET_PART;
-	if ((field & be16(0x1fff)) != 0)
-		p->l4 = 0;
+	p->l4 = (field & be16(0x1fff)) == 0 ? (ip[0] & 15u) * 4 : 0;
+	if ((field & be16(0x3fff)) != 0)
+		p->flags |= PACKET_PART;
 }
 
 // Checks the IP header at `ip`, of which `room` bytes are there (20 may be read whatever they are),
@@ -167,7 +177,7 @@ static inline enum drop_reason check_header(
 	if (bad != HEADER_OK)
 		return bad;
 	if (ipv4) {
-		note_l4(p, ip, (ip[0] & 15u) * 4);
+		note_l4(p, ip);
 		return HEADER_OK;
 	}
 	struct upper upper;
@@ -180,8 +190,9 @@ static inline enum drop_reason check_header(
 
 static inline bool path_usable(const struct tables *t, uint32_t path)
 {
-	return __atomic_load_n(&t->up[path], __ATOMIC_RELAXED) &
-	       __atomic_load_n(&t->live[path], __ATOMIC_RELAXED);
+	const struct path_state *state = &t->path_state[path];
+	return __atomic_load_n(&state->up, __ATOMIC_RELAXED) &
+	       __atomic_load_n(&state->live, __ATOMIC_RELAXED);
 }
 
 #define FOR_EACH(i, mask)                                                                      \

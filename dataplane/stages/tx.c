@@ -6,63 +6,62 @@
 
 #include "dataplane/stages/stages.h"
 
-static inline bool same_charge(const struct charge *a, const struct charge *b)
+// The port did not take the last `n` of the frames that end at `end`: they are out of their shares.
+static __rte_noinline void take_back(struct worker *w, struct tx_share *last,
+	struct rte_mbuf *const *end, unsigned n, enum tx_drop why)
 {
-	_Static_assert(sizeof(struct charge) == sizeof(uint64_t), "compared as one word");
-	return load64(a) == load64(b);
-}
-
-static void count_sent(
-	struct worker *w, const struct charge *charge, const uint16_t *bytes, unsigned n)
-{
-	for (unsigned i = 0; i < n;) {
-		struct charge c = charge[i];
-		uint64_t packets = 0, sum = 0;
-		for (; i < n && same_charge(&charge[i], &c); i++) {
-			packets++;
-			sum += bytes[i];
-		}
-		w->hot[c.interface].tx_packets += packets;
-		w->hot[c.interface].tx_bytes += sum;
-		if (c.account != 0) {
-			w->accounts[c.account].packets += packets;
-			w->accounts[c.account].bytes += sum;
-		}
+	for (unsigned i = 1; i <= n; i++) {
+		while (last->packets == 0)
+			last--;
+		last->packets--;
+		last->bytes -= end[-(int)i]->pkt_len - last->front;
+		w->sparse[last->interface].tx_drops[why]++;
 	}
 }
 
-static void send(struct worker *w, unsigned number, struct rte_mbuf **mbuf,
-	const struct charge *charge, const uint16_t *bytes, unsigned n)
+// Frames of one port.
+static void send(struct worker *w, struct rte_mbuf **mbuf, unsigned n, struct tx_share *share,
+	unsigned shares)
 {
+	const unsigned number = share->port;
 	struct port *port = w->port[number];
 	bool up = __atomic_load_n(&port->up, __ATOMIC_RELAXED);
 	unsigned sent = likely(up) ? port->tx(port, w->tx_queue[number], mbuf, (uint16_t)n) : 0;
-	count_sent(w, charge, bytes, sent);
-	for (unsigned i = sent; i < n; i++)
-		w->sparse[charge[i].interface].tx_drops[up ? TX_DROP_FULL : TX_DROP_DOWN]++;
-	if (unlikely(sent < n))
+	if (unlikely(sent < n)) {
+		take_back(w, &share[shares - 1], mbuf + n, n - sent, up ? TX_DROP_FULL : TX_DROP_DOWN);
 		rte_pktmbuf_free_bulk(mbuf + sent, n - sent);
+	}
+	for (const struct tx_share *s = share; s < share + shares; s++) {
+		w->hot[s->interface].tx_packets += s->packets;
+		w->hot[s->interface].tx_bytes += s->bytes;
+		if (s->account != 0) {
+			w->accounts[s->account].packets += s->packets;
+			w->accounts[s->account].bytes += s->bytes;
+		}
+	}
 }
 
 void tx_flush_port(struct worker *w, unsigned port)
 {
 	struct tx_list *list = &w->tx[port];
-	unsigned n = list->count;
-	list->count = 0;
-	send(w, port, list->mbuf, list->charge, list->bytes, n);
+	unsigned n = list->count, shares = list->shares;
+	list->count = list->shares = 0;
+	if (n != 0)
+		send(w, list->mbuf, n, list->share, shares);
 }
 
 void tx_flush_fragments(struct worker *w)
 {
 	struct fragment_list *f = &w->fragments;
-	for (unsigned i = 0; i < f->count;) {
-		unsigned n = 1;
-		while (i + n < f->count && f->port[i + n] == f->port[i])
-			n++;
-		send(w, f->port[i], f->mbuf + i, f->charge + i, f->bytes + i, n);
-		i += n;
+	struct rte_mbuf **mbuf = f->mbuf;
+	for (unsigned i = 0, n; i < f->shares; i += n) {
+		unsigned packets = f->share[i].packets;
+		for (n = 1; i + n < f->shares && f->share[i + n].port == f->share[i].port; n++)
+			packets += f->share[i + n].packets;
+		send(w, mbuf, packets, &f->share[i], n);
+		mbuf += packets;
 	}
-	f->count = 0;
+	f->count = f->shares = 0;
 }
 
 void stage_tx(struct worker *w)

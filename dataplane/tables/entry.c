@@ -79,10 +79,9 @@ static void build_gre4(const struct wire_interface *i, struct entry *e)
 	memcpy(ip + 12, i->local, 4);
 	memcpy(ip + 16, i->remote, 4);
 	for (unsigned at = 0; at < 20; at += 2)
-		sum += load_word(ip + at);
+		sum += be16toh(load_word(ip + at));
 	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	memcpy(ip + 10, &(uint16_t){(uint16_t)sum}, 2);
+	e->sum = (uint16_t)((sum & 0xffff) + (sum >> 16));
 	gre[2] = 0x08; // IPv4
 	if (e->flags & ENTRY_KEY) {
 		gre[0] = 0x20;

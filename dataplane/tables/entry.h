@@ -11,7 +11,7 @@
 // the group that leads to its far end in the core: an entry too, shared by nearly all tunnels and
 // so always warm.
 //
-// One writer. What is one word to a worker (up[], live[]) is outside. An entry changes as a whole:
+// One writer. What is one word to a worker (path_state) is outside. An entry changes as a whole:
 // `seq` is odd meanwhile, and entry_read() copies it or says that it could not.
 
 #include <stdbool.h>
@@ -50,7 +50,7 @@ struct entry {
 	uint16_t seq; // even = stable
 	uint8_t kind;
 	uint8_t flags;
-	uint32_t path;  // usable if up[path] and live[path]; 0 is always
+	uint32_t path;  // usable if path_state[path] says so; 0 is always
 	uint32_t out;   // interface slot, of any VRF
 	uint32_t owner; // of that interface; multi: of all paths, OWNER_MIXED if they differ
 	uint32_t limiter_out;
@@ -60,7 +60,10 @@ struct entry {
 	uint16_t mtu;     // of the way out itself: for a tunnel the core's, less the outer header,
 			  // counts beside it
 	int16_t overhead; // added to an IP packet's length for limiter_out
-	uint16_t port;    // l2
+	union {
+		uint16_t port; // l2
+		uint16_t sum;  // gre4: of the front's IP header, as far as it is known; host order
+	};
 	uint8_t length; // of what it puts in front of a packet: MACs and tags, or outer IP and GRE
 			// header
 	uint8_t pad;
@@ -70,8 +73,8 @@ struct entry {
 			uint8_t rewrite[REWRITE_MAX]; // right-aligned: MACs, tags, IPv4 ethertype
 		} l2;
 		struct {
-			// Right-aligned: outer IPv4 header, GRE around IPv4. Length, TOS, id and DF
-			// are 0, and the checksum is the sum of the rest.
+			// Right-aligned: outer IPv4 header, GRE around IPv4. Length, TOS, id, DF
+			// and checksum are 0.
 			uint8_t front[GRE4_FRONT_MAX];
 		} gre4;
 		struct {

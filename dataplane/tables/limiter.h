@@ -79,22 +79,22 @@ uint64_t limiter_police(struct stats_limiter_word *word, struct stats_limiter_pa
 uint64_t limiter_police_one(struct stats_limiter_word *word, struct stats_limiter_part *part,
 	uint64_t now, uint16_t len, unsigned ef);
 
-// The usual way of one packet through, for the caller to inline: within the lease. False: ask
-// limiter_police_one().
-static inline bool limiter_pass_one(
-	struct stats_limiter_part *part, uint64_t now, uint16_t len, unsigned ef)
+// The usual way through, for the caller to inline: packets of one class within the lease, `bytes` in
+// all. False: ask limiter_police() or limiter_police_one().
+static inline bool limiter_pass(struct stats_limiter_part *part, uint64_t now, uint64_t bytes,
+	unsigned packets, unsigned ef)
 {
 	uint64_t sum;
 
 	if (part->credit == 0)
 		return false;
-	sum = (uint64_t)(((unsigned __int128)len * part->terms + 32768) >> 16);
+	sum = (uint64_t)(((unsigned __int128)bytes * part->terms + 32768) >> 16);
 	if (sum >= part->credit || part->expiry - now >= LIMITER_LEASE_AHEAD)
 		return false;
 	part->credit -= sum;
-	limiter_count_window(part, now, len);
-	LIMITER_ADD(&part->count.passed[ef].packets, 1);
-	LIMITER_ADD(&part->count.passed[ef].bytes, len);
+	limiter_count_window(part, now, bytes);
+	LIMITER_ADD(&part->count.passed[ef].packets, packets);
+	LIMITER_ADD(&part->count.passed[ef].bytes, bytes);
 	return true;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Paths: one way out each. up[] is the store that moves every route behind a failed link or session
-// at once; where a path leads stands in its entry, and in those of the groups that have no other
-// path.
+// Paths: one way out each. path_state is the store that moves every route behind a failed link or
+// session at once; where a path leads stands in its entry, and in those of the groups that have no
+// other path.
 
 #include "dataplane/tables/nexthop.h"
 
@@ -109,13 +109,13 @@ int path_set(struct dataplane *dp, const struct wire_path *r)
 	t->path_record[slot] = *r;
 	use(t, slot, interface, neighbor);
 	if (fresh)
-		t->live[slot] = 1;
+		t->path_state[slot].live = 1;
 	// Never up with what it led to before, or not yet.
 	if (!r->up)
-		__atomic_store_n(&t->up[slot], 0, __ATOMIC_RELEASE);
+		__atomic_store_n(&t->path_state[slot].up, 0, __ATOMIC_RELEASE);
 	entries_follow_path(dp, slot);
 	if (r->up)
-		__atomic_store_n(&t->up[slot], 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&t->path_state[slot].up, 1, __ATOMIC_RELEASE);
 	dp->written++;
 	return 0;
 }
@@ -135,7 +135,7 @@ int path_delete(struct dataplane *dp, uint32_t id)
 		return -ENOENT;
 	if (t->path_slots.uses[slot] != 0)
 		return -EBUSY;
-	__atomic_store_n(&t->up[slot], 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&t->path_state[slot].up, 0, __ATOMIC_RELEASE);
 	unuse(t, slot);
 	account_drop(dp, t->path_account[slot]);
 	t->path_account[slot] = 0;

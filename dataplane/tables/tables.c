@@ -80,8 +80,8 @@ int tables_create(const struct dataplane_config *c, struct reclaim *reclaim, str
 	uint32_t limiters = c->stats->slots[STATS_LIMITER];
 	t->path_base = c->groups;
 	t->interface_base = c->groups + c->paths;
-	if (!HUGE_ARRAY(t, entry, t->interface_base + interfaces) || !ARRAY(t, up, c->paths) ||
-		!ARRAY(t, live, c->paths) || !ARRAY(t, path_interface, c->paths) ||
+	if (!HUGE_ARRAY(t, entry, t->interface_base + interfaces) ||
+		!ARRAY(t, path_state, c->paths) || !ARRAY(t, path_interface, c->paths) ||
 		!ARRAY(t, path_neighbor, c->paths) ||
 		!make_links(t, &t->port_interfaces, PORT_MAX + 1, interfaces) ||
 		!make_links(t, &t->interface_paths, interfaces, c->paths) ||
@@ -92,7 +92,7 @@ int tables_create(const struct dataplane_config *c, struct reclaim *reclaim, str
 		!make_links(t, &t->limiter_in_interfaces, limiters, interfaces) ||
 		!make_links(t, &t->limiter_out_interfaces, limiters, interfaces))
 		goto fail;
-	t->up[0] = t->live[0] = 1; // of entries that belong to no path
+	t->path_state[0] = (struct path_state){1, 1}; // of entries that belong to no path
 	if (!HUGE_ARRAY(t, interface, interfaces) || !ARRAY(t, needed, c->neighbors) ||
 		!ARRAY(t, neighbor_interface, c->neighbors) || !ARRAY(t, group_block, c->groups) ||
 		!HUGE_ARRAY(t, multipath, c->groups) || !ARRAY(t, limiter_uid, limiters) ||

@@ -34,6 +34,12 @@ struct vrf_entry {
 	uint32_t locals; // they stand in the FIB too, but do not count towards the quota
 };
 
+// Of a path: all that a worker asks with each packet besides the entry. It is usable with both set.
+struct path_state {
+	uint8_t up;   // as the controller says
+	uint8_t live; // as the worker that runs BFD for it says; 1 without BFD
+};
+
 struct tables {
 	// Read by workers.
 	struct interface *interface; // by slot
@@ -41,8 +47,7 @@ struct tables {
 			     // interface_base on
 	uint32_t path_base;
 	uint32_t interface_base;
-	uint8_t *up;   // by path: as the controller says
-	uint8_t *live; // by path: as the worker that runs BFD for it says; 1 without BFD
+	struct path_state *path_state;
 	struct multipath *multipath; // blocks of entries of kind ENTRY_MULTI
 	uint8_t *needed;             // by neighbor: a worker told that packets want it
 	struct map vlans;            // VLAN_KEY, 0 for no tag -> interface slot

@@ -50,8 +50,8 @@ static void what_entries_say(void **state)
 	assert_memory_equal(e->l2.rewrite + 2, mac_customer[GLOBEX], 6);
 	assert_memory_equal(e->l2.rewrite + 8, behind, sizeof(behind));
 	assert_same(e, path_entry(rig, ATTACHMENT(GLOBEX)));
-	assert_int_equal(t->up[e->path], 1);
-	assert_int_equal(t->live[e->path], 1);
+	assert_int_equal(t->path_state[e->path].up, 1);
+	assert_int_equal(t->path_state[e->path].live, 1);
 
 	e = group_entry(rig, TUNNEL(ACME));
 	assert_int_equal(e->kind, ENTRY_GRE4);
@@ -59,15 +59,16 @@ static void what_entries_say(void **state)
 	assert_int_equal(e->length, 28);
 	assert_int_equal(e->via, slots_find(&t->group_slots, CORE_GROUP));
 	assert_memory_equal(e->gre4.front,
-		"\x45\x00\x00\x00\x00\x00\x00\x00\x40\x2f\xba\x64"
+		"\x45\x00\x00\x00\x00\x00\x00\x00\x40\x2f\x00\x00"
 		"\x0a\xff\x00\x01\xc6\x33\x64\x01\x20\x00\x08\x00\x00\x00\x03\xe9",
 		28);
+	assert_int_equal(e->sum, 0xba64);
 	assert_int_equal(t->entry[e->via].flags, 0); // the core vouches for nobody
 	// The tunnel's own entry is the same, of no path.
 	struct entry own = *e;
 	own.path = 0;
 	assert_same(&own, &t->entry[ENTRY_OF_INTERFACE(t, e->out)]);
-	assert_int_equal(t->up[0], 1);
+	assert_int_equal(t->path_state[0].up, 1);
 
 	assert_int_equal(t->entry[1].kind, ENTRY_DROP); // blackhole
 	e = &t->entry[t->local_group[interface_find(rig->dp, ATTACHMENT(ACME))]];
@@ -84,7 +85,7 @@ static uint64_t writes(const struct tables *t)
 	return sum;
 }
 
-// How many entries a change rewrites. Going down is none: every entry of the path asks up[].
+// How many entries a change rewrites. Going down is none: every entry of the path asks path_state[].
 static void one_change_writes_what_names_it(void **state)
 {
 	struct rig *rig = *state;
@@ -92,10 +93,10 @@ static void one_change_writes_what_names_it(void **state)
 	uint64_t before = writes(t);
 	uint32_t path = slots_find(&t->path_slots, TUNNEL(ACME));
 	set_path(rig, TUNNEL(ACME), TUNNEL(ACME), 0, false);
-	assert_int_equal(t->up[path], 0);
+	assert_int_equal(t->path_state[path].up, 0);
 	assert_int_equal(writes(t), before);
 	set_path(rig, TUNNEL(ACME), TUNNEL(ACME), 0, true);
-	assert_int_equal(t->up[path], 1);
+	assert_int_equal(t->path_state[path].up, 1);
 	assert_int_equal(writes(t), before);
 	// A customer's MAC: his path's entry and his group's.
 	set_neighbor(rig, ATTACHMENT(ACME), ATTACHMENT(ACME), PEER, mac_core);
@@ -244,7 +245,7 @@ static int check_path(void *ctx, const void *record)
 		(i->flags & (WIRE_INTERFACE_UP | WIRE_INTERFACE_PARKED)) == WIRE_INTERFACE_UP);
 	if (r->account != 0)
 		assert_int_equal(rig->stats->entry[STATS_ACCOUNT][e->account].uid, r->account);
-	assert_int_equal(t->up[slot], r->up);
+	assert_int_equal(t->path_state[slot].up, r->up);
 	return 0;
 }
 

@@ -360,7 +360,7 @@ static unsigned culvert_burst(
 		if (size > 1)
 			all += (unsigned)__builtin_popcountll(
 				limiter_police(&word[id[k]], p, now, len + k, 0, size));
-		else if (limiter_pass_one(p, now, len[k], 0))
+		else if (limiter_pass(p, now, len[k], 1, 0))
 			all++;
 		else
 			all += (unsigned)limiter_police_one(&word[id[k]], p, now, len[k], 0);
