@@ -16,6 +16,7 @@
 #include "control/node.h"
 #include "control/notify.h"
 #include "control/publication.h"
+#include "control/roles.h"
 #include "control/rpc/answers/methods.h"
 #include "control/rpc/rpc.h"
 #include "control/rpc/verbs.h"
@@ -29,8 +30,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
-#include <grp.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,36 +159,15 @@ static uint64_t revision(void *ctx)
 
 // --- start ---------------------------------------------------------------------------------------------
 
-static int grant_id(const struct node_grant *from, struct rpc_grant *to, struct api_error *error)
+// The route thread, whose table it is, does not run yet.
+static void tell_shut_out(struct daemon *daemon)
 {
-	to->group = from->group != NULL || from->gid != NULL;
-	if (from->user != NULL) {
-		const struct passwd *user = getpwnam(from->user);
-		if (user == NULL)
-			return api_fail(error, API_INVALID, "getent passwd",
-				"roles name a user \"%s\" that does not exist", from->user);
-		to->id = user->pw_uid;
-	} else if (from->group != NULL) {
-		const struct group *group = getgrnam(from->group);
-		if (group == NULL)
-			return api_fail(error, API_INVALID, "getent group",
-				"roles name a group \"%s\" that does not exist", from->group);
-		to->id = group->gr_gid;
-	} else {
-		to->id = (uint32_t)strtoul(from->uid != NULL ? from->uid : from->gid, NULL, 10);
-	}
-	switch ((enum node_role)from->role) {
-	case NODE_VIEWER:
-		to->role = RPC_VIEWER;
-		break;
-	case NODE_OPERATOR:
-		to->role = RPC_OPERATOR;
-		break;
-	case NODE_ADMIN:
-		to->role = RPC_ADMIN;
-		break;
-	}
-	return 0;
+	struct api_error error = {0};
+
+	if (roles_reach(daemon->node, &error))
+		return;
+	log_warning("main", error.message, log_text("hint", error.hint));
+	domains_problem(daemon->domains, "roles", error.message, error.hint);
 }
 
 static int start_server(struct daemon *daemon, struct api_error *error)
@@ -208,28 +186,20 @@ static int start_server(struct daemon *daemon, struct api_error *error)
 		.ran = ran,
 	};
 
-	daemon->grants = calloc(node->roles.count + 1, sizeof(*daemon->grants));
-	if (daemon->grants == NULL)
-		return -ENOMEM;
-	for (unsigned int i = 0; i < node->roles.count; i++) {
-		int result = grant_id(&node->roles.item[i], &daemon->grants[i], error);
-		if (result != 0)
-			return result;
-	}
+	int result = roles_read(node, &daemon->grants, error);
+	if (result == 0)
+		result = roles_group(node, &options.group, error);
+	if (result != 0)
+		return result;
 	options.grants = daemon->grants;
-	if (node->socket_group != NULL) {
-		const struct group *group = getgrnam(node->socket_group);
-		if (group == NULL)
-			return api_fail(error, API_INVALID, "getent group",
-				"socket-group \"%s\" does not exist", node->socket_group);
-		options.group = group->gr_gid;
-	}
-	int result = rpc_server_create(&daemon->server, &options, error);
+	result = rpc_server_create(&daemon->server, &options, error);
 	if (result == 0)
 		result = rpc_verbs_add(daemon->server, daemon->service, error);
 	if (result == 0)
 		result =
 			rpc_server_add(daemon->server, sync_methods, domains_sync(daemon->domains));
+	if (result == 0)
+		tell_shut_out(daemon);
 	return result;
 }
 

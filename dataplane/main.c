@@ -88,13 +88,16 @@ struct program {
 
 static int die(enum exit_code code, const char *format, ...)
 {
-	char text[1024];
+	char text[1024], fields[320];
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	log_say("error: %s", text);
+	options_fields(text, fields, sizeof(fields));
+	if (*fields)
+		log_say("hint: in the node file %s", fields);
 	return (int)code;
 }
 
@@ -132,7 +135,8 @@ static int start_eal(struct program *p, char **argv)
 	rte_log_set_global_level(RTE_LOG_WARNING);
 	sched_getaffinity(0, sizeof(affinity), &affinity);
 	if (rte_eal_init(p->options.eal_count, argv) < 0)
-		return die(EXIT_EAL, "DPDK does not start: %s (%s)",
+		return die(EXIT_EAL,
+			"DPDK does not start: %s (%s); it was given what -m, --vdev and -a say",
 			*last_words ? last_words : "see above", rte_strerror(rte_errno));
 	p->eal = 1;
 	// The EAL pinned this thread to the main lcore; only workers need a core of their own.

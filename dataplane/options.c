@@ -207,9 +207,54 @@ static void print_help(void)
 	       "4 memory, 5 the control socket or the stats segment.\n");
 }
 
+static bool speaks_of(const char *text, const char *word)
+{
+	size_t length = strlen(word);
+
+	for (const char *at = strstr(text, word); at != NULL; at = strstr(at + 1, word))
+		if ((at == text || at[-1] == ' ') && strchr(" =,;.", at[length]) != NULL)
+			return true; // the end of the text counts, too
+	return false;
+}
+
+void options_fields(const char *text, char *fields, size_t size)
+{
+	static const struct {
+		const char *option, *field;
+	} known[] = {
+		{"-m", "dataplane.memory"},
+		{"--buffers", "dataplane.buffers"},
+		{"--buffer-size", "dataplane.buffer-size"},
+		{"--descriptors", "dataplane.descriptors"},
+		{"--workers", "dataplane.workers"},
+		{"--interfaces", "dataplane.interfaces"},
+		{"--limiters", "dataplane.limiters"},
+		{"--vrfs", "dataplane.vrfs"},
+		{"--stats", "dataplane.stats"},
+		{"--socket", "dataplane.socket"},
+		{"--vdev", "the port's device"},
+		{"-a", "the port's device"},
+		{"--port", "ports"},
+		{"mtu", "the port's mtu"},
+	};
+	size_t used = 0;
+
+	fields[0] = '\0';
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]) && used < size; i++)
+		if (speaks_of(text, known[i].option))
+			used += (size_t)snprintf(fields + used, size - used, "%s%s is %s",
+				used > 0 ? ", " : "", known[i].option, known[i].field);
+}
+
 static enum options_result wrong(const char *what, const char *name, const char *why)
 {
-	fprintf(stderr, "error: %s%s %s; see culvert-dataplane --help\n", what, name, why);
+	char text[512], fields[256];
+
+	snprintf(text, sizeof(text), "%s%s %s", what, name, why);
+	fprintf(stderr, "error: %s; see culvert-dataplane --help\n", text);
+	options_fields(text, fields, sizeof(fields));
+	if (*fields)
+		fprintf(stderr, "hint: in the node file %s\n", fields);
 	return OPTIONS_WRONG;
 }
 

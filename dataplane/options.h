@@ -44,4 +44,7 @@ enum options_result { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_WRONG };
 // Prints help, version or one line about what is wrong itself.
 enum options_result options_parse(int argc, char **argv, struct options *options);
 
+// Whoever writes a node file gives no options: which of its fields are those that the text speaks of, "" = none.
+void options_fields(const char *text, char *fields, size_t size);
+
 #endif

@@ -311,8 +311,11 @@ static int call(struct api_client *client, const char *method, json_t *params, i
 	length = strlen(line);
 	line[length] = '\n'; // in the place of the terminator
 	ret = length + 1 > API_REQUEST_MAX
-		      ? api_fail(error, API_USAGE, "pass large input as a file",
-				"the request for %s is too large", method)
+		      ? api_fail(error, API_USAGE,
+				"split it, each part is a revision of its own; or put the whole "
+				"model in a file: culvertctl config apply FILE, to 64 MiB",
+				"the request for %s is %zu bytes, more than the %u of a request",
+				method, length + 1, API_REQUEST_MAX)
 		      : send_bytes(client, line, length + 1, fd);
 	free(line);
 	if (length + 1 > API_REQUEST_MAX)

@@ -132,7 +132,7 @@
 //  "circuits": {"up": 1, "degraded": 1, "down": 0, "disabled": 0, "partial": 0, "unknown": 0},
 //  "sessions": {"established": 2, "static": 0, "down": 0},    // static: up, no BGP is spoken
 //  "routes": {"learned": 12, "rejected": 2, "held": 0, "installed": 42},   // installed: null without a data plane
-//  "problems": [{"object": "circuit/acme-ams-01", "message": "secondary link on ams2 is unknown", "hint": "" }]}
+//  "problems": [{"object": "circuit/acme-ams-01", "level": "warning" | "error", "message": "secondary link on ams2 is unknown", "hint": "" }]}
 #define API_STATUS "status"
 
 // {"circuit"?, "customer"?, "limit"?, "cursor"?} -> items, by circuit:

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Who answers at a next hop's address, and with which MAC. Every next hop is installed as a managed neighbor, so
 // the kernel itself resolves it and keeps it resolved (Linux 5.16 on); its notifications are the only source of
-// truth. REACHABLE, STALE, DELAY, PROBE and PERMANENT are usable: STALE only means that nobody has asked lately.
+// truth. REACHABLE, STALE, DELAY and PROBE are usable: STALE only means that nobody has asked lately.
+//
+// An entry that somebody wrote over ours, permanent or managed by nobody, is what he says and not who answers: it is
+// not believed, and put back (repair.c).
 //
 // The kernel forgets managed neighbors too: a device without carrier flushes its table. And an older kernel does
 // not know them. So whoever is not usable is asked for again once a second while the device runs.
@@ -10,6 +13,7 @@
 
 #include "control/base/log.h"
 #include "control/bridge/kernel.h"
+#include "control/bridge/repair.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +23,7 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
-enum { NUD_USABLE = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT };
+enum { NUD_USABLE = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE };
 
 static struct host_neighbor *find(
 	struct host_interface *interface, const struct ip_address *address)
@@ -48,6 +52,15 @@ static void set_state(
 		mac ? neighbor->mac : NULL);
 }
 
+static bool written_over(
+	const struct bridge *bridge, const struct ndmsg *ndm, const struct nlattr *flags)
+{
+	bool managed = flags != NULL && mnl_attr_get_u32(flags) & NTF_EXT_MANAGED;
+
+	return ndm->ndm_state & (NUD_PERMANENT | NUD_NOARP) ||
+	       (ndm->ndm_state & NUD_USABLE && !managed && !bridge->managed_refused);
+}
+
 void neighbor_message(struct space *space, const struct nlmsghdr *header, bool dump)
 {
 	const struct ndmsg *ndm = mnl_nlmsg_get_payload(header);
@@ -64,6 +77,12 @@ void neighbor_message(struct space *space, const struct nlmsghdr *header, bool d
 	if (neighbor == NULL || (dump && neighbor->seen))
 		return;
 	neighbor->seen = true;
+	if (header->nlmsg_type == RTM_NEWNEIGH &&
+		written_over(space->bridge, ndm, attr[NDA_FLAGS_EXT])) {
+		neighbor->written_over = true; // or the event is older than our entry
+		repair_neighbors(link->interface);
+		return;
+	}
 	bool usable = header->nlmsg_type == RTM_NEWNEIGH && ndm->ndm_state & NUD_USABLE &&
 		      attr[NDA_LLADDR] && mnl_attr_get_payload_len(attr[NDA_LLADDR]) == 6;
 	set_state(
@@ -134,6 +153,29 @@ int bridge_neighbor_set(struct bridge *bridge, uint32_t id, const struct ip_addr
 	return neighbor_start(bridge, interface, neighbor);
 }
 
+bool neighbors_restore(struct host_interface *interface)
+{
+	struct space *space = interface->domain->space;
+	struct host_neighbor *neighbor;
+	bool any = false;
+
+	LIST_FOREACH (neighbor, &interface->neighbors, entry) {
+		if (!neighbor->written_over || interface->ifindex == 0)
+			continue;
+		neighbor->written_over = false;
+		look(interface, neighbor);
+		if (!neighbor->written_over)
+			continue;
+		any = true;
+		neighbor->written_over = false;
+		set_state(interface, neighbor, NULL);
+		kernel_neighbor_delete(
+			&space->command, (int)interface->ifindex, &neighbor->address);
+		neighbor_start(space->bridge, interface, neighbor);
+	}
+	return any;
+}
+
 void bridge_neighbor_delete(struct bridge *bridge, uint32_t id, const struct ip_address *address)
 {
 	struct host_interface *interface = idmap_get(&bridge->interfaces, id);
@@ -153,11 +195,8 @@ void bridge_neighbor_probe(struct bridge *bridge, uint32_t id, const struct ip_a
 	struct host_interface *interface = idmap_get(&bridge->interfaces, id);
 	struct host_neighbor *neighbor = interface ? find(interface, address) : NULL;
 
-	if (neighbor == NULL || interface->ifindex == 0)
-		return;
-	kernel_neighbor_set(
-		&interface->domain->space->command, (int)interface->ifindex, address, false);
-	look(interface, neighbor);
+	if (neighbor != NULL)
+		neighbor_start(bridge, interface, neighbor);
 }
 
 void neighbors_unseen(struct space *space)

@@ -180,6 +180,16 @@ static void look(struct host_interface *interface)
 		repair_done(space, "host interface", interface->name, words);
 }
 
+static void look_at_neighbors(struct host_interface *interface)
+{
+	if (!interface->neighbors_due)
+		return;
+	interface->neighbors_due = false;
+	if (neighbors_restore(interface))
+		repair_done(interface->domain->space, "neighbor on", interface->name,
+			"written over");
+}
+
 static void tell_the_wire(struct host_interface *interface)
 {
 	bool renew = interface->renew_due, say = interface->say_due;
@@ -204,6 +214,12 @@ static void queue(struct host_interface *interface)
 void repair_interface(struct host_interface *interface)
 {
 	interface->doubt = true;
+	queue(interface);
+}
+
+void repair_neighbors(struct host_interface *interface)
+{
+	interface->neighbors_due = true;
 	queue(interface);
 }
 
@@ -321,6 +337,7 @@ static bool suspects(struct bridge *bridge, uint64_t end)
 			host_carrier_apply(interface);
 		if (doubt)
 			look(interface);
+		look_at_neighbors(interface);
 		tell_the_wire(interface);
 		if (clock_ns() > end)
 			return TAILQ_EMPTY(&bridge->suspects);

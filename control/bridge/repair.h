@@ -19,6 +19,7 @@ void repair_forget_space(struct space *space); // it is about to be freed
 
 // The device is not as declared, or may not be: it is looked at soon.
 void repair_interface(struct host_interface *interface);
+void repair_neighbors(struct host_interface *interface); // one of them may be somebody else's entry
 void repair_carrier(struct host_interface *interface); // it is to be set as wanted
 void repair_carried(struct host_interface *interface, bool moved); // see bridge_interface_carried()
 void repair_forget_interface(struct host_interface *interface);

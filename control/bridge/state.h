@@ -98,6 +98,7 @@ struct host_neighbor {
 	struct ip_address address;
 	bool usable;
 	bool seen;
+	bool written_over; // somebody else's entry is in its place
 	uint8_t mac[6];
 };
 
@@ -112,7 +113,7 @@ struct host_interface {
 	bool made;        // there was a device: when it is not there, somebody took it
 	bool ruled;       // its rules are held (shared namespace)
 	bool suspect; // in the list of those to be looked at (repair.c), for its carrier or as a whole
-	bool carrier_due, doubt;
+	bool carrier_due, doubt, neighbors_due;
 	bool renew_due, say_due; // its neighbors are to be resolved anew; its addresses announced
 	uint64_t
 		lacks6; // second in which routes of its IPv6 addresses were seen to lack, 0 = none do
@@ -164,6 +165,8 @@ void neighbors_down(struct host_interface *interface);
 void neighbors_retry(struct bridge *bridge, struct host_interface *interface);
 void neighbors_renew(
 	struct host_interface *interface); // none of what it remembers may be so any more
+// Those that somebody wrote over. True: there were such.
+bool neighbors_restore(struct host_interface *interface);
 void neighbors_free(struct host_interface *interface);
 
 // sweep.c

@@ -57,13 +57,17 @@ static void on_neighbor(
 	void *ctx, uint32_t interface, const struct ip_address *address, const uint8_t *mac)
 {
 	struct domains *domains = ctx;
-	const struct realised *realised = table_find(&domains->sync.realised, &interface);
+	struct realised *realised = table_find(&domains->sync.realised, &interface);
 
 	nexthops_neighbor(&domains->sync.hops, interface, address,
 		mac != NULL ? NEIGHBOR_USABLE : NEIGHBOR_FAILED, mac);
 	if (realised != NULL && realised->wanted->kind == INTENT_CORE) {
 		work_add(domains, JOB_TUNNELS, NULL, NULL);
 		work_now(domains);
+	} else if (realised != NULL &&
+		   ip_address_compare(address, &realised->wanted->remote) == 0) {
+		realised->answers = mac != NULL;
+		health_neighbor(domains, realised);
 	}
 }
 
@@ -384,7 +388,8 @@ static void on_refusal(void *ctx, struct record *record)
 			abort();
 	}
 	status_set(sync->status, STATUS_RECORD, record->refused_as, STATUS_ERROR, "refused",
-		strerror(-record->error), "");
+		strerror(-record->error),
+		"it is tried again every second; culvert-dataplane's log says what it has against it");
 }
 
 static void on_routes_refused(void *ctx, struct vrf *vrf)
@@ -514,6 +519,8 @@ static void on_tick(evutil_socket_t fd, short events, void *arg)
 
 	turns_note("domain: tick");
 	counters_tick(&domains->sync);
+	health_strays(domains);
+	health_drift(domains);
 	if (!TAILQ_EMPTY(&domains->unsettled) || domains->sync.records.unswept > 0)
 		work_add(domains, JOB_KNOWN, NULL, NULL);
 	work_add(domains, JOB_RETRY, NULL, NULL);

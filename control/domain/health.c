@@ -24,15 +24,18 @@ void health_port(struct domains *domains, uint32_t index)
 	const struct wire_port *port = &sync->port[index].last;
 	const struct wire_port_fault *fault = wire_port_fault(port->fault);
 	bool faulty = port->fault != WIRE_PORT_FAULT_NONE;
+	char look[128];
 
 	if (index >= sync->node->ports.count)
 		return;
+	snprintf(look, sizeof(look), "culvertctl port list; ip link show %.60s",
+		sync->node->ports.item[index].device);
 	status_set(sync->status, STATUS_PORT, sync->node->ports.item[index].name,
 		port->up && !faulty ? STATUS_OK
 		: port->up          ? STATUS_WARNING
 				    : STATUS_ERROR,
 		port->up ? "up" : "down", faulty || port->up ? fault->text : "no carrier",
-		fault->hint);
+		faulty || port->up ? fault->hint : look);
 }
 
 // --- interfaces and their sessions -------------------------------------------------------------------------
@@ -75,7 +78,7 @@ void health_interface(struct domains *domains, const struct realised *realised)
 
 	if (realised->error[0] != '\0') {
 		status_set(status, STATUS_INTERFACE, wanted->name, STATUS_ERROR, "unmade",
-			realised->error, "");
+			realised->error, "it is tried again every second; see culvertd's log");
 	} else if (wanted->mtu > carried) {
 		snprintf(reason, sizeof(reason),
 			"port %s carries %u%s, not the MTU of %u of the model", port->name, carried,
@@ -100,8 +103,109 @@ void health_interface_gone(struct domains *domains, const struct intent_interfac
 
 	session_name(was, name);
 	status_clear(domains->sync.status, STATUS_INTERFACE, was->name);
-	if (was->kind == INTENT_ATTACHMENT)
-		status_clear(domains->sync.status, STATUS_SESSION, name);
+	if (was->kind != INTENT_ATTACHMENT)
+		return;
+	status_clear(domains->sync.status, STATUS_SESSION, name);
+	status_clear(domains->sync.status, STATUS_NEIGHBOR, name);
+}
+
+// --- the routers behind them -------------------------------------------------------------------------------
+
+#define SILENT_S 3  // asked for so long, he does not answer
+#define STRAYS_S 60 // frames with other tags may be his
+
+// What was asked, where, and what is likely: the kernel has no other news than that nobody answered.
+static void tell_silence(struct domains *domains, const struct realised *realised, const char *name)
+{
+	const struct intent_interface *wanted = realised->wanted;
+	const struct port_state *port = &domains->sync.port[wanted->port];
+	const char *port_name = domains->sync.node->ports.item[wanted->port].name;
+	char remote[IP_TEXT_MAX], tags[48] = "untagged", reason[320], hint[192];
+
+	if (wanted->vlans == 1)
+		snprintf(tags, sizeof(tags), "VLAN %u", wanted->vlan[0]);
+	else if (wanted->vlans == 2)
+		snprintf(tags, sizeof(tags), "VLAN %u.%u", wanted->vlan[0], wanted->vlan[1]);
+	snprintf(reason, sizeof(reason), "%s does not answer %s, asked every second on %s %s; %s",
+		ip_address_format(&wanted->remote, remote),
+		wanted->remote.family == 4 ? "ARP" : "neighbor solicitations", port_name, tags,
+		port->strayed < STRAYS_S
+			? "frames with tags of no link come in there: his tags may be others"
+			: "likely his port, his tags or his address");
+	snprintf(hint, sizeof(hint), "culvertctl link show %.90s; culvertctl drops --port %.40s",
+		wanted->link, port_name);
+	status_set(domains->sync.status, STATUS_NEIGHBOR, name, STATUS_ERROR, "unresolved", reason,
+		hint);
+}
+
+void health_neighbor(struct domains *domains, struct realised *realised)
+{
+	const struct intent_interface *wanted = realised->wanted;
+	struct statuses *status = domains->sync.status;
+	char name[OBJECT_NAME_MAX + 16];
+
+	if (wanted->kind != INTENT_ATTACHMENT)
+		return;
+	session_name(wanted, name);
+	bool asked = realised->interface && realised->carrier_known && realised->carrier;
+	if (realised->answers || !asked)
+		realised->silent = 0;
+	if (realised->answers)
+		status_set(status, STATUS_NEIGHBOR, name, STATUS_OK, "usable", "", "");
+	else if (!asked)
+		status_clear(status, STATUS_NEIGHBOR, name); // what lacks there is told of the port
+	else if (realised->silent >= SILENT_S)
+		tell_silence(domains, realised, name);
+}
+
+void health_silence(struct domains *domains, struct realised *realised)
+{
+	if (realised->answers)
+		return;
+	realised->silent += realised->silent < SILENT_S;
+	health_neighbor(domains, realised);
+}
+
+void health_strays(struct domains *domains)
+{
+	struct sync *sync = &domains->sync;
+	struct stats_interface sum;
+	struct stats_sparse sparse;
+
+	for (unsigned int i = 0; i < sync->node->ports.count && i < PORTS_MAX; i++) {
+		struct port_state *port = &sync->port[i];
+		port->strayed += port->strayed < STRAYS_S;
+		if (!counters_interface(sync, STATS_UNCLASSIFIED(i), &sum, &sparse))
+			continue;
+		if (sparse.drops[DROP_VLAN_UNKNOWN] > port->strays && port->strays_known)
+			port->strayed = 0;
+		port->strays = sparse.drops[DROP_VLAN_UNKNOWN];
+		port->strays_known = true;
+	}
+}
+
+// --- what somebody changes under us ------------------------------------------------------------------------
+
+#define DRIFT_S 10 // after the last of them; who goes on changing it is told for as long
+
+void health_drift(struct domains *domains)
+{
+	struct sync *sync = &domains->sync;
+	struct bridge_counters counters = {0};
+	char reason[192];
+
+	bridge_counters(sync->bridge, &counters);
+	if (counters.drift == domains->drift) {
+		if (domains->drifted > 0 && --domains->drifted == 0)
+			status_clear(sync->status, STATUS_KERNEL, "drift");
+		return;
+	}
+	domains->drift = counters.drift;
+	domains->drifted = DRIFT_S;
+	snprintf(reason, sizeof(reason), "what is ours in this host was changed and put back: %s",
+		counters.drift_last);
+	status_set(sync->status, STATUS_KERNEL, "drift", STATUS_WARNING, "changed", reason,
+		"find who works in our namespaces: culvertd's log says what was put back, and when");
 }
 
 // --- domains and their limits ------------------------------------------------------------------------------
@@ -159,7 +263,7 @@ static void tell(const struct domain *domain)
 		snprintf(reason, sizeof(reason), "the data plane refuses %u of its routes: %s",
 			domain->vrf->refused, strerror(-domain->vrf->error));
 		status_set(status, STATUS_DOMAIN, domain->wanted->name, STATUS_ERROR, "incomplete",
-			reason, "");
+			reason, "they are tried again; culvert-dataplane's log says more");
 	} else if (domain->crowded > 0) {
 		snprintf(reason, sizeof(reason),
 			"%u prefixes have more than %u paths, the first %u are used",
@@ -310,6 +414,12 @@ void health_tunnel(struct domains *domains, const struct tunnel *tunnel)
 void health_tunnel_gone(struct domains *domains, const struct intent_interface *was)
 {
 	status_clear(domains->sync.status, STATUS_TUNNEL, was->object);
+}
+
+void domains_problem(
+	struct domains *domains, const char *name, const char *message, const char *hint)
+{
+	status_set(domains->sync.status, STATUS_EDGE, name, STATUS_WARNING, "shut out", message, hint);
 }
 
 // --- objects of the model ------------------------------------------------------------------------------------

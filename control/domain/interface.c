@@ -201,6 +201,7 @@ static void retry(void *ctx, void *entry)
 {
 	if (is_unfinished(ctx, entry))
 		try(ctx, entry);
+	health_silence(ctx, entry);
 }
 
 bool retry_step(struct domains *domains, struct job *job)

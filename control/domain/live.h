@@ -43,6 +43,8 @@ struct realised {
 		uint32_t port;
 	} spot;
 	char error[512];
+	bool answers;   // its customer's router does
+	uint8_t silent; // s that it has not, no more than counts
 	bool heard;
 	struct speaker_state session;
 };
@@ -108,6 +110,9 @@ struct port_state {
 	uint64_t since;
 	struct wire_port last;
 	LIST_HEAD(, realised) interfaces;
+	uint64_t strays; // frames with tags of nobody
+	bool strays_known;
+	uint8_t strayed; // s ago, at most STRAYS_S: then they are forgotten
 };
 
 struct sync {

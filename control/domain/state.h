@@ -199,6 +199,8 @@ struct domains {
 	struct domain_counts count[2];
 	struct policy announced; // what every session tells
 	bool applied;            // the first publication, as a whole
+	uint64_t drift;          // of the bridge, as last looked at
+	unsigned int drifted;    // s that it is told for
 };
 
 // work.c
@@ -336,6 +338,11 @@ void limiter_unset(struct domains *domains, uint32_t id);
 void health_port(struct domains *domains, uint32_t index);
 void health_session(struct domains *domains, const struct realised *realised);
 void health_interface(struct domains *domains, const struct realised *realised);
+// Whether the router behind an attachment answers; also once a second while it does not.
+void health_neighbor(struct domains *domains, struct realised *realised);
+void health_silence(struct domains *domains, struct realised *realised);
+void health_strays(struct domains *domains); // of all ports, once a second
+void health_drift(struct domains *domains);  // likewise
 void health_interface_gone(struct domains *domains, const struct intent_interface *was);
 void health_tunnel(struct domains *domains, const struct tunnel *tunnel);
 void health_tunnel_gone(struct domains *domains, const struct intent_interface *was);

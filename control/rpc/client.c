@@ -107,7 +107,8 @@ static void handle_line(struct client *client)
 		break;
 	}
 	if (left(client) >= API_REQUEST_MAX && !has_line(client) && !client->closing)
-		refuse(client, API_REQUEST, "a request may have 1 MiB");
+		refuse(client, API_REQUEST, "a request may have 1 MiB; split it, or hand the whole model over as a "
+			"file (config.apply)");
 	if (left(client) == 0) {
 		client->in_start = client->in_used = client->in_searched = 0;
 		if (client->in_size > READ_CHUNK) {

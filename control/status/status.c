@@ -274,19 +274,20 @@ unsigned int status_in_state(
 }
 
 unsigned int status_problems(const struct statuses *statuses, unsigned int max,
-	void (*visit)(void *ctx, const struct status *status), void *ctx)
+	bool (*visit)(void *ctx, const struct status *status), void *ctx)
 {
 	const struct item *item;
 	unsigned int shown = 0, all = 0;
 
-	for (unsigned int level = STATUS_LEVELS; level-- > STATUS_WARNING;) {
-		TAILQ_FOREACH (item, &statuses->problems[level], problem) {
-			if (shown++ == max)
+	// What thousands of circuits suffer from is told before them.
+	for (unsigned int pass = 0; pass < 2 * (STATUS_LEVELS - STATUS_WARNING); pass++) {
+		bool circuits = pass % 2 == 1;
+		TAILQ_FOREACH (item, &statuses->problems[STATUS_LEVELS - 1 - pass / 2], problem) {
+			if (shown == max)
 				break;
-			visit(ctx, &item->status);
+			if ((item->status.kind == STATUS_CIRCUIT) == circuits)
+				shown += visit(ctx, &item->status);
 		}
-		if (shown > max)
-			break;
 	}
 	for (unsigned int kind = 0; kind < STATUS_KIND_COUNT; kind++)
 		all += statuses->count[kind][STATUS_WARNING] + statuses->count[kind][STATUS_ERROR];

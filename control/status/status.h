@@ -82,9 +82,10 @@ unsigned int status_count(
 // How many of the kind are in this state. O(1).
 unsigned int status_in_state(
 	const struct statuses *statuses, enum status_kind kind, const char *state);
-// Problems, errors before warnings, oldest first within each: the first `max` to visit. Costs what there is
-// to tell, however many objects are well. Returns how many there are.
+// Problems, errors before warnings, circuits behind all others, oldest first within each. Visited are so many that
+// `visit` has said of `max` that it tells them. Costs what there is to tell, however many objects are well. Returns
+// how many there are.
 unsigned int status_problems(const struct statuses *statuses, unsigned int max,
-	void (*visit)(void *ctx, const struct status *status), void *ctx);
+	bool (*visit)(void *ctx, const struct status *status), void *ctx);
 
 #endif

@@ -549,6 +549,7 @@ static void on_retry(evutil_socket_t fd, short events, void *arg)
 		snprintf(d->status.error, sizeof(d->status.error), "nobody answers at %s: %s",
 			d->path, strerror(-error));
 		snprintf(d->status.hint, sizeof(d->status.hint), "start culvert-dataplane");
+		dataplane_set_state(d, DATAPLANE_DOWN); // and held no longer
 		schedule(d->retry, RETRY_MS);
 		return;
 	}

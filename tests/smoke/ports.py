@@ -51,8 +51,13 @@ class Ports:
 
     def refused(self, code, vdevs, *options, **more):
         done = subprocess.run(self.command(vdevs, *options, **more), stderr=subprocess.PIPE, text=True, timeout=20)
-        errors = [line for line in done.stderr.split("\n") if line.startswith("error:")]
+        lines = done.stderr.split("\n")
+        errors = [line for line in lines if line.startswith("error:")]
         assert done.returncode == code and len(errors) == 1, (done.returncode, done.stderr)
+        # Who writes a node file knows no options: each that is spoken of comes with its field's name.
+        hints = " ".join(line for line in lines if line.startswith("hint:"))
+        for option, field in (("-m", "memory"), ("--buffers", "buffers"), ("--descriptors", "descriptors"), ("--workers", "workers"), ("--vdev", "device")):
+            assert f" {option} " not in errors[0] or f"{option} is " in hints and field in hints, done.stderr
         return errors[0]
 
     def buffers(self):

@@ -124,7 +124,9 @@ static const struct column history_columns[] = {
 
 const struct command commands[] = {
 	{.noun = "status", .method = API_STATUS, .help = "this edge at a glance: data plane, sessions, problems",
-		.run = run_status},
+		.run = run_status, .flags = {
+			{SWITCH("monitoring"), .local = true, .help = \
+				"one line, and exit status 0 ok, 1 warning, 2 critical, 3 unknown"}}},
 
 	{.noun = "circuit", .verb = "list", .help = "all circuits with state, load and routes of each link",
 		.run = run_circuit_list, .flags = {

@@ -61,6 +61,36 @@ static void print_problems(const json_t *problems)
 	}
 }
 
+// For monitoring: one line, and what its plugins end with: 0 ok, 1 warning, 2 critical, 3 unknown.
+static int print_verdict(const json_t *result, int failed)
+{
+	static const char *const words[] = {"OK", "WARNING", "CRITICAL", "UNKNOWN"};
+	const json_t *problems = json_object_get(result, "problems"), *problem, *worst = NULL;
+	int verdict = 0;
+	size_t i;
+
+	if (result == NULL) { // an edge without culvertd is no matter of opinion, the asker's own mistakes are
+		verdict = failed == api_code_exit(API_UNREACHABLE) ||
+					  failed == api_code_exit(API_TIMEOUT)
+				  ? 2
+				  : 3;
+		printf("%s: culvertd gives no answer\n", words[verdict]);
+		return verdict;
+	}
+	json_array_foreach ((json_t *)problems, i, problem) {
+		int level = strcmp(get_text(problem, "level"), "error") == 0 ? 2 : 1;
+		worst = level > verdict ? problem : worst;
+		verdict = level > verdict ? level : verdict;
+	}
+	printf("%s: edge %s", words[verdict], get_text(result, "edge"));
+	if (worst != NULL)
+		printf(": %s %s", get_text(worst, "object"), get_text(worst, "message"));
+	if (json_array_size(problems) > 1)
+		printf(", and %zu more", json_array_size(problems) - 1);
+	putchar('\n');
+	return verdict;
+}
+
 int run_status(struct context *context)
 {
 	json_t *result, *store, *bridge;
@@ -68,6 +98,11 @@ int run_status(struct context *context)
 	int status;
 
 	result = ask(context, &status);
+	if (local_switch(context, "monitoring")) {
+		status = print_verdict(result, status);
+		json_decref(result);
+		return status;
+	}
 	if (result == NULL)
 		return status;
 	// Something is wrong: whoever asks by a script need not read the answer.

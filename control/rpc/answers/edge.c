@@ -71,13 +71,6 @@ static json_t *turns_json(void)
 		"recent", turns.recent.callback);
 }
 
-static void add_problem(json_t *problems, const char *object, const char *message, const char *hint)
-{
-	if (json_array_size(problems) < 100)
-		json_array_append_new(problems, json_pack("{s:s, s:s, s:s}", "object", object,
-							"message", message, "hint", hint));
-}
-
 // Circuits by state, which the levels alone do not tell apart.
 static void add_circuits(const struct sync *sync, json_t *result)
 {
@@ -91,18 +84,23 @@ static void add_circuits(const struct sync *sync, json_t *result)
 	json_object_set_new(result, "circuits", circuits);
 }
 
-// What links and sessions suffer from stands in their circuit's reason.
-static void add_status(void *ctx, const struct status *status)
+// What links, sessions and routers behind them suffer from stands in their circuit's reason.
+static bool add_status(void *ctx, const struct status *status)
 {
 	json_t *problems = ctx;
 	char object[256], message[1024];
 
-	if (status->kind == STATUS_LINK || status->kind == STATUS_SESSION)
-		return;
+	if (status->kind == STATUS_LINK || status->kind == STATUS_SESSION ||
+		status->kind == STATUS_NEIGHBOR)
+		return false;
 	snprintf(object, sizeof(object), "%s/%s", status_kind_name(status->kind), status->name);
 	snprintf(message, sizeof(message), "%s%s%s", status->state,
 		status->reason[0] != '\0' ? ": " : "", status->reason);
-	add_problem(problems, object, message, status->hint);
+	json_array_append_new(problems,
+		json_pack("{s:s, s:s, s:s, s:s}", "object", object, "level",
+			status->level == STATUS_ERROR ? "error" : "warning", "message", message,
+			"hint", status->hint));
+	return true;
 }
 
 static void add_sessions_and_routes(const struct sync *sync, json_t *result)

@@ -101,6 +101,11 @@ static enum link_state sessions_state(const struct sync *sync, const struct mode
 			snprintf(held, sizeof(held), "%s: %s", peering->object.name, excess);
 		}
 		snprintf(name, sizeof(name), "%s/%s", peering->object.name, role_name(link));
+		const struct status *neighbor = status_get(sync->status, STATUS_NEIGHBOR, name);
+		if (neighbor != NULL && neighbor->level == STATUS_ERROR) {
+			snprintf(reason, size, "%s", neighbor->reason);
+			continue;
+		}
 		const struct status *session = status_get(sync->status, STATUS_SESSION, name);
 		if (session != NULL && session->level == STATUS_OK) {
 			up++;
@@ -190,7 +195,7 @@ static void look_at_circuit(
 	unsigned int count[STATE_PARTIAL + 1] = {0}, links = 0;
 	bool have[2] = {false, false};
 	const struct object *child;
-	char reason[600] = "", why[256];
+	char reason[1000] = "", why[320], hint[112];
 
 	MODEL_CHILDREN(model, NOUN_LINK, circuit->name, child)
 	{
@@ -211,8 +216,9 @@ static void look_at_circuit(
 	if (links == 0)
 		snprintf(reason, sizeof(reason), "no link");
 	enum link_state state = sum_up(count, links);
+	snprintf(hint, sizeof(hint), "culvertctl circuit show %.80s", circuit->name);
 	status_set(sync->status, STATUS_CIRCUIT, circuit->name, level_of(state), state_name(state),
-		reason, "");
+		reason, level_of(state) >= STATUS_WARNING ? hint : "");
 }
 
 // --- what is looked at when --------------------------------------------------------------------------------
@@ -313,6 +319,7 @@ static void on_status(void *ctx, const struct status *old, const struct status *
 	switch (either->kind) {
 	case STATUS_SESSION:
 	case STATUS_LIMIT:
+	case STATUS_NEIGHBOR:
 		mark(health, either->name);
 		break;
 	case STATUS_EDGE:

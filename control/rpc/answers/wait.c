@@ -35,15 +35,16 @@ static bool is_told(const struct sync *sync, uint64_t revision)
 	return dataplane_revision(sync->dataplane) >= revision && dataplane_idle(sync->dataplane);
 }
 
-static void add_refused(void *ctx, const struct status *status)
+static bool add_refused(void *ctx, const struct status *status)
 {
 	json_t *refused = ctx;
 	bool incomplete = status->kind == STATUS_DOMAIN && strcmp(status->state, "incomplete") == 0;
 
-	if ((status->kind == STATUS_RECORD || incomplete) &&
-		json_array_size(refused) < REFUSED_SHOWN)
-		json_array_append_new(refused,
-			json_pack("{s:s, s:s}", "object", status->name, "message", status->reason));
+	if (status->kind != STATUS_RECORD && !incomplete)
+		return false;
+	json_array_append_new(refused,
+		json_pack("{s:s, s:s}", "object", status->name, "message", status->reason));
+	return true;
 }
 
 static unsigned int refused(const struct sync *sync)
@@ -57,7 +58,7 @@ static json_t *refused_json(struct sync *sync)
 {
 	json_t *list = json_array();
 
-	status_problems(sync->status, UINT_MAX, add_refused, list);
+	status_problems(sync->status, REFUSED_SHOWN, add_refused, list);
 	return list;
 }
 

@@ -55,10 +55,34 @@ static void changes_are_told_once(void **state)
 	statuses_destroy(s);
 }
 
-static void list(void *ctx, const struct status *status)
+// Tells all but links of another edge.
+static bool list(void *ctx, const struct status *status)
 {
 	size_t used = strlen(told);
+
+	if (status->name[0] == '-')
+		return false;
 	snprintf(told + used, sizeof(told) - used, "%s ", status->name);
+	return true;
+}
+
+// A port is told although a hundred circuits went down before it did, and what is not told takes no place.
+static void what_many_suffer_from_is_told_before_them(void **state)
+{
+	struct statuses *s = statuses_create();
+	char name[16];
+
+	for (unsigned int i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "-%u", i);
+		status_set(s, STATUS_SESSION, name, STATUS_ERROR, "down", "", "");
+		snprintf(name, sizeof(name), "c%u", i);
+		status_set(s, STATUS_CIRCUIT, name, STATUS_ERROR, "down", "", "");
+	}
+	status_set(s, STATUS_PORT, "core0", STATUS_ERROR, "down", "", "");
+	told[0] = '\0';
+	assert_int_equal(status_problems(s, 3, list, NULL), 201);
+	assert_string_equal(news(), "core0 c0 c1 ");
+	statuses_destroy(s);
 }
 
 static void problems_come_worst_first(void **state)
@@ -135,6 +159,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(changes_are_told_once),
 		cmocka_unit_test(problems_come_worst_first),
+		cmocka_unit_test(what_many_suffer_from_is_told_before_them),
 		cmocka_unit_test(counts_agree),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
