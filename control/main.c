@@ -8,6 +8,7 @@
 
 #include "dataplane/wire/log_out.h"
 #include "dataplane/wire/signals.h"
+#include "control/api/json_pool.h"
 #include "control/api/methods.h"
 #include "control/api/text.h"
 #include "control/base/log.h"
@@ -428,6 +429,7 @@ int main(int argc, char **argv)
 	signals_ignore();
 	mallopt(M_MXFAST, 0); // or a hundred thousand freed blocks are put together in one turn
 	json_object_seed(0);  // before there are threads
+	json_pool_use(1024);
 	struct api_error error = {0};
 	char *text = NULL;
 	if ((file == NULL || config != NULL) &&

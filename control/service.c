@@ -426,6 +426,39 @@ void service_apply(struct service *service, const struct service_change *change,
 	request_start(request);
 }
 
+// --- work ----------------------------------------------------------------------------------------------
+
+struct work {
+	struct service *service;
+	void (*work)(void *ctx), (*done)(void *ctx);
+	void *ctx;
+};
+
+static void work_done(void *arg)
+{
+	struct work *work = arg;
+	work->done(work->ctx);
+	free(work);
+}
+
+// Store thread.
+static void work_do(void *arg)
+{
+	struct work *work = arg;
+	work->work(work->ctx);
+	post(work->service->options.main, work_done, work);
+}
+
+void service_work(
+	struct service *service, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx)
+{
+	struct work *order = malloc(sizeof(*order));
+	if (order == NULL)
+		abort();
+	*order = (struct work){service, work, done, ctx};
+	post(service->options.store, work_do, order);
+}
+
 // --- lists ---------------------------------------------------------------------------------------------
 
 struct list {

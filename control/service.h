@@ -96,6 +96,10 @@ void service_apply(struct service *service, const struct service_change *change,
 // What the route thread told of a BGP session, by its name in the status table: "CIRCUIT/TYPE/ROLE".
 void service_session(struct service *service, const char *name, bool established);
 
+// Runs work(ctx) on the store thread, then done(ctx) on the main thread: what takes longer than others may wait.
+void service_work(
+	struct service *service, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx);
+
 // --- the store's lists -----------------------------------------------------------------------------------
 
 // store_audit_list() and store_history(): asked on the store thread, answered on the main thread,

@@ -59,7 +59,29 @@ static void call_free(struct call *call)
 	json_decref(call->id);
 	json_decref(call->result);
 	json_decref(call->error);
+	free(call->text);
 	free(call);
+}
+
+// The answer is text already, which may be long: its frame is put around it.
+static void send_text(struct client *client, const struct call *call)
+{
+	json_t *frame = json_pack("{s:s, s:O}", "jsonrpc", "2.0", "id", call->id);
+	char *head = json_dumps(frame, JSON_COMPACT);
+	size_t length = head != NULL ? strlen(head) - 1 : 0; // without its brace
+	static const char key[] = ",\"result\":";
+	char *line = head != NULL ? malloc(length + sizeof(key) + call->text_length + 2) : NULL,
+	     *at;
+
+	json_decref(frame);
+	if (line != NULL) {
+		at = mempcpy(line, head, length);
+		at = mempcpy(at, key, sizeof(key) - 1);
+		at = mempcpy(at, call->text, call->text_length);
+		at = mempcpy(at, "}\n", 2);
+		client_send(client, line, (size_t)(at - line));
+	}
+	free(head);
 }
 
 void rpc_call_finish(struct rpc_call *public)
@@ -79,8 +101,11 @@ void rpc_call_finish(struct rpc_call *public)
 
 		client->pending--;
 		client->active = now_ms();
-		client_send_json(client, json_pack("{s:s, s:O, s:O}", "jsonrpc", "2.0", "id",
-						 call->id, key, answer));
+		if (call->text != NULL)
+			send_text(client, call);
+		else
+			client_send_json(client, json_pack("{s:s, s:O, s:O}", "jsonrpc", "2.0",
+							 "id", call->id, key, answer));
 		client_wake(client);
 	}
 	user_give_back(call->user, call->held);
@@ -154,6 +179,15 @@ void rpc_reply(struct rpc_call *public, json_t *result)
 	struct call *call = (struct call *)public;
 
 	call->result = result == NULL ? json_object() : result;
+	answer(call);
+}
+
+void rpc_reply_text(struct rpc_call *public, char *text, size_t length)
+{
+	struct call *call = (struct call *)public;
+
+	call->text = text;
+	call->text_length = length;
 	answer(call);
 }
 

@@ -30,6 +30,7 @@
 #define JSON_FACTOR  16          // a number of one byte and its comma are 32 in memory
 #define OUTPUT_MAX   (64u << 20) // unsent, of all clients together
 #define OUTPUT_LARGE 65536u      // an answer worth adding them up
+#define REFERENCED   4096u       // bytes of a line that is not copied once more
 
 uint64_t now_ms(void)
 {
@@ -294,6 +295,11 @@ static bool output_exhausted(const struct rpc_server *server, size_t more)
 	return more > OUTPUT_MAX;
 }
 
+static void free_line(const void *data, size_t length, void *line)
+{
+	free(line);
+}
+
 void client_send(struct client *client, char *line, size_t length)
 {
 	if (line == NULL || client->closing) {
@@ -309,9 +315,12 @@ void client_send(struct client *client, char *line, size_t length)
 	}
 	if (evbuffer_get_length(client->out) == 0)
 		client->progress = now_ms();
-	evbuffer_add(client->out, line, length);
+	if (length < REFERENCED ||
+		evbuffer_add_reference(client->out, line, length, free_line, line) != 0) {
+		evbuffer_add(client->out, line, length);
+		free(line);
+	}
 	client->user->unsent += length;
-	free(line);
 	event_add(client->writable, NULL);
 }
 

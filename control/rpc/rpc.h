@@ -77,6 +77,19 @@ void rpc_reply(struct rpc_call *call, struct json_t *result);
 void rpc_fail(struct rpc_call *call, const struct api_error *error);
 // details: an array for error.data.errors, stolen, may be NULL.
 void rpc_fail_details(struct rpc_call *call, const struct api_error *error, struct json_t *details);
+// The result as the JSON text it is sent as; malloc()ed and stolen, not terminated.
+void rpc_reply_text(struct rpc_call *call, char *text, size_t length);
+// The items of a list, kept as text (text.c). Zeroed: none.
+struct rpc_items {
+	char *text;
+	size_t length, room;
+	unsigned int count;
+};
+void rpc_items_add(
+	struct rpc_items *items, struct json_t *item); // item is stolen, NULL = no memory: left out
+void rpc_items_clear(struct rpc_items *items);
+// {"items": [..]} and the members of `more`, which is stolen. The items are empty afterwards.
+void rpc_reply_items(struct rpc_call *call, struct rpc_items *items, struct json_t *more);
 // {"items": items, "next": next}; items is stolen, next NULL = the last page.
 void rpc_reply_list(struct rpc_call *call, struct json_t *items, const char *next);
 

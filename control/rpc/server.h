@@ -64,8 +64,10 @@ struct call {
 	void (*back)(void *ctx, struct rpc_call *call);
 	void (*ran)(void *ctx, void *user);
 	void *back_ctx;
-	struct json_t *result; // the answer, one of the two
+	struct json_t *result; // the answer, one of the three
 	struct json_t *error;
+	char *text; // of the result
+	size_t text_length;
 };
 
 struct method_table {

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 // --- reading -------------------------------------------------------------------------------------------
 
@@ -117,7 +118,9 @@ static void list_objects(struct rpc_call *call)
 	const struct model *model = service_model(call->ctx);
 	const struct noun *noun = noun_of(call);
 	const char *cursor = rpc_string(call, "cursor"), *next = NULL;
-	json_t *filter = json_object_get(call->params, "filter"), *items;
+	json_t *filter = json_object_get(call->params, "filter");
+	struct rpc_items items = {0};
+	const char *last = NULL;
 	unsigned int limit = rpc_limit(call), count = model_count(model, noun->id);
 	unsigned int i = cursor == NULL ? 0 : model_lower_bound(model, noun->id, cursor);
 	uint64_t end = clock_ns() + RPC_PAGE_NS;
@@ -128,24 +131,22 @@ static void list_objects(struct rpc_call *call)
 		rpc_fail(call, &error);
 		return;
 	}
-	items = json_array();
 	for (; i < count; i++) {
 		const struct object *object = model_at(model, noun->id, i);
 
 		if ((cursor != NULL && strcmp(object->name, cursor) == 0) ||
 			!passes(model, object, filter))
 			continue;
-		size_t made = json_array_size(items);
-		if (made == limit || (made > 0 && clock_ns() > end)) {
-			next = json_string_value(
-				json_object_get(json_array_get(items, made - 1), "full_name"));
+		if (items.count == limit || (items.count > 0 && clock_ns() > end)) {
+			next = last;
 			break;
 		}
-		json_array_append_new(items, object_answer(object));
+		rpc_items_add(&items, object_answer(object));
+		last = object->name;
 	}
-	rpc_reply(call,
-		json_pack("{s:I, s:o, s:s?}", "revision", (json_int_t)service_revision(call->ctx),
-			"items", items, "next", next));
+	rpc_reply_items(call, &items,
+		json_pack("{s:I, s:s?}", "revision", (json_int_t)service_revision(call->ctx),
+			"next", next));
 }
 
 // "wan0" was meant to be "ams1/wan0"
@@ -329,24 +330,93 @@ static void change_model(struct rpc_call *call)
 
 // --- the configuration as a whole ----------------------------------------------------------------------
 
+// Ten thousand circuits are 7 MB of YAML. It is made once a revision, on the store thread, while others are answered; whoever
+// asks meanwhile waits for it.
+struct asked {
+	STAILQ_ENTRY(asked) entry;
+	struct rpc_call *call;
+	uint64_t revision; // at least
+};
+
+static struct {
+	struct service *service;
+	struct model *model; // of text, or of the one that is being made
+	uint64_t revision;
+	char *text; // the answer's
+	size_t length;
+	bool running;
+	STAILQ_HEAD(, asked) asked;
+} shown = {.asked = STAILQ_HEAD_INITIALIZER(shown.asked)};
+
+// Store thread.
+static void render_config(void *ctx)
+{
+	char *yaml = model_yaml(shown.model);
+	json_t *answer =
+		json_pack("{s:I, s:s?}", "revision", (json_int_t)shown.revision, "yaml", yaml);
+
+	shown.text = json_dumps(answer, JSON_COMPACT);
+	shown.length = shown.text != NULL ? strlen(shown.text) : 0;
+	json_decref(answer);
+	free(yaml);
+}
+
+static void answer_config(struct rpc_call *call)
+{
+	char *copy = shown.text != NULL ? malloc(shown.length) : NULL;
+	struct api_error error;
+
+	if (copy != NULL) {
+		rpc_reply_text(call, memcpy(copy, shown.text, shown.length), shown.length);
+		return;
+	}
+	api_fail(&error, API_INTERNAL, NULL, "out of memory");
+	rpc_fail(call, &error);
+}
+
+static void config_rendered(void *ctx);
+
+static void start_rendering(struct service *service)
+{
+	model_unref(shown.model);
+	free(shown.text);
+	shown.service = service;
+	shown.model = model_ref((struct model *)service_model(service));
+	shown.revision = service_revision(service);
+	shown.text = NULL;
+	shown.running = true;
+	service_work(service, render_config, config_rendered, NULL);
+}
+
+static void config_rendered(void *ctx)
+{
+	struct asked *asked;
+
+	shown.running = false;
+	// They came one after the other, and so did the revisions.
+	while ((asked = STAILQ_FIRST(&shown.asked)) != NULL && asked->revision <= shown.revision) {
+		STAILQ_REMOVE_HEAD(&shown.asked, entry);
+		answer_config(asked->call);
+		free(asked);
+	}
+	if (!STAILQ_EMPTY(&shown.asked))
+		start_rendering(shown.service);
+}
+
 static void show_config(struct rpc_call *call)
 {
-	// Made once a revision: with ten thousand circuits it takes as long as everybody else would wait.
-	static struct model *shown;
-	static uint64_t revision;
-	static json_t *answer;
-	struct model *model = (struct model *)service_model(call->ctx);
-
-	if (answer == NULL || shown != model || revision != service_revision(call->ctx)) {
-		char *yaml = model_yaml(model);
-		json_decref(answer);
-		model_unref(shown);
-		shown = model_ref(model);
-		revision = service_revision(call->ctx);
-		answer = json_pack("{s:I, s:s?}", "revision", (json_int_t)revision, "yaml", yaml);
-		free(yaml);
+	if (!shown.running && shown.text != NULL && shown.model == service_model(call->ctx) &&
+		shown.revision == service_revision(call->ctx)) {
+		answer_config(call);
+		return;
 	}
-	rpc_reply(call, json_incref(answer));
+	struct asked *asked = malloc(sizeof(*asked));
+	if (asked == NULL)
+		abort();
+	*asked = (struct asked){.call = call, .revision = service_revision(call->ctx)};
+	STAILQ_INSERT_TAIL(&shown.asked, asked, entry);
+	if (!shown.running)
+		start_rendering(call->ctx);
 }
 
 static void take_config(struct rpc_call *call, bool check)

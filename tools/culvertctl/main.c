@@ -6,9 +6,11 @@
 #include "tools/culvertctl/command.h"
 
 #include "control/api/client.h"
+#include "control/api/json_pool.h"
 
 #include <jansson.h>
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +70,7 @@ int main(int count, char **words)
 	struct context context = {0};
 	int status;
 
+	json_pool_use(UINT_MAX); // one command, then all goes
 	// A reader that has seen enough (head) ends us quietly.
 	signal(SIGPIPE, SIG_DFL);
 	if (count > 1 && strcmp(words[1], "__complete") == 0)

@@ -19,7 +19,7 @@ struct peering;
 
 // One page of a list: items are made in a stable order, those before the cursor are skipped.
 struct page {
-	json_t *items;
+	struct rpc_items items;
 	uint64_t skip, seen;
 	uint64_t until; // CLOCK_MONOTONIC ns: longer than one page works
 	unsigned int limit;
@@ -33,8 +33,12 @@ static inline bool page_full(const struct page *page)
 {
 	return page->more;
 }
-json_t *page_answer(struct page *page); // its items go with it
-void page_reply(struct page *page, struct rpc_call *call);
+static inline void page_add(struct page *page, json_t *item)
+{
+	rpc_items_add(&page->items, item);
+}
+// With other members beside "items" and "next": stolen, NULL = none.
+void page_reply(struct page *page, struct rpc_call *call, json_t *more);
 
 // The domains a call is about.
 struct selection {

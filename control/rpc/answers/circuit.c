@@ -181,9 +181,9 @@ void method_circuit_status(struct rpc_call *call)
 			(customer != NULL && !is_of(sync, &circuit->object, customer)) ||
 			!page_wants(&page))
 			continue;
-		json_array_append_new(page.items, circuit_json(sync, circuit));
+		page_add(&page, circuit_json(sync, circuit));
 	}
-	page_reply(&page, call);
+	page_reply(&page, call, NULL);
 }
 
 // --- peerings ------------------------------------------------------------------------------------------
@@ -217,10 +217,10 @@ void method_peering_status(struct rpc_call *call)
 			json_object_set_new(json, "circuit", json_string(peering->circuit));
 			json_object_set_new(json, "link", json_string(role_name(link)));
 			json_object_set_new(json, "edge", json_string(link->edge));
-			json_array_append_new(page.items, json);
+			page_add(&page, json);
 		}
 	}
-	page_reply(&page, call);
+	page_reply(&page, call, NULL);
 }
 
 // One question to the speaker for each session, one answer to the caller.

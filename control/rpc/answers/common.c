@@ -29,7 +29,6 @@ bool page_start(struct page *page, struct rpc_call *call)
 			return false;
 		}
 	}
-	page->items = json_array();
 	return true;
 }
 
@@ -37,24 +36,21 @@ bool page_wants(struct page *page)
 {
 	if (page->seen++ < page->skip)
 		return false;
-	if (json_array_size(page->items) == 0 ||
-		(json_array_size(page->items) < page->limit && clock_ns() < page->until))
+	if (page->items.count == 0 || (page->items.count < page->limit && clock_ns() < page->until))
 		return true;
 	page->more = true;
 	return false;
 }
 
-json_t *page_answer(struct page *page)
+void page_reply(struct page *page, struct rpc_call *call, json_t *more)
 {
 	char next[32];
 
-	snprintf(next, sizeof(next), "%" PRIu64, page->skip + json_array_size(page->items));
-	return json_pack("{s:o, s:s?}", "items", page->items, "next", page->more ? next : NULL);
-}
-
-void page_reply(struct page *page, struct rpc_call *call)
-{
-	rpc_reply(call, page_answer(page));
+	snprintf(next, sizeof(next), "%" PRIu64, page->skip + page->items.count);
+	if (more == NULL)
+		more = json_object();
+	json_object_set_new(more, "next", page->more ? json_string(next) : json_null());
+	rpc_reply_items(call, &page->items, more);
 }
 
 struct sync *call_sync(struct rpc_call *call)

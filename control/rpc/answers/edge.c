@@ -357,10 +357,10 @@ void method_neighbor_list(struct rpc_call *call)
 				&selection, domain_wanted(sync->domains, interface->domain)) ||
 			!page_wants(&page))
 			continue;
-		json_array_append_new(page.items, neighbor_json(sync, interface, list.item[i]));
+		page_add(&page, neighbor_json(sync, interface, list.item[i]));
 	}
 	free(list.item);
-	rpc_reply(call, with_unknown(sync, false, page_answer(&page)));
+	page_reply(&page, call, with_unknown(sync, false, json_object()));
 }
 
 // --- drops ---------------------------------------------------------------------------------------------
@@ -399,7 +399,7 @@ static void add_drop(struct drop_list *list, const char *interface, const char *
 		return;
 	list->total += packets;
 	if (page_wants(&list->page))
-		json_array_append_new(list->page.items,
+		page_add(&list->page,
 			json_pack("{s:s, s:s, s:s, s:o, s:s}", "interface", interface, "direction",
 				direction, "reason", reason, "packets", json_u64(packets), "help",
 				help));
@@ -516,9 +516,9 @@ void method_drops(struct rpc_call *call)
 		}
 	}
 	add_unclassified(&selection, sync, &list);
-	json_t *answer = page_answer(&list.page);
-	json_object_set_new(answer, "total", json_known(counters_readable(sync), list.total));
-	rpc_reply(call, with_unknown(sync, true, answer));
+	json_t *total = json_pack(
+		"{s:o}", "total", json_known(counters_readable(sync), list.total));
+	page_reply(&list.page, call, with_unknown(sync, true, total));
 }
 
 // --- port.status ---------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ struct listing {
 	const char *state; // NULL = all but advertised
 	bool within;
 	struct ip_prefix prefix;
-	json_t *items;
+	struct rpc_items items;
 	unsigned int limit;
 	bool full;
 	// Where it is, and where the next page goes on: domain, the last known route of it that was looked at, or how many of
@@ -71,12 +71,12 @@ static void add_item(struct listing *l, json_t *json)
 {
 	char text[IP_TEXT_MAX];
 
-	l->full = json_array_size(l->items) >= l->limit;
+	l->full = l->items.count >= l->limit;
 	if (l->full) {
 		json_decref(json); // the first of the next page
 		return;
 	}
-	json_array_append_new(l->items, json);
+	rpc_items_add(&l->items, json);
 	if (l->asking)
 		snprintf(l->next, sizeof(l->next), "%s " ASKED " %zu", l->domain, l->seen);
 	else
@@ -328,8 +328,8 @@ static void list_domains(struct listing *l)
 	snprintf(message, sizeof(message), "the BGP daemon of %s does not answer", l->unanswered);
 	if (l->unanswered[0] != '\0')
 		unknown = json_pack("{s:s, s:s}", "message", message, "hint", "culvertctl status");
-	rpc_reply(l->call, json_pack("{s:o, s:s?, s:o}", "items", l->items, "next",
-				   l->full ? l->next : NULL, "unknown", unknown));
+	rpc_reply_items(l->call, &l->items,
+		json_pack("{s:s?, s:o}", "next", l->full ? l->next : NULL, "unknown", unknown));
 	free(l);
 }
 
@@ -396,7 +396,6 @@ void method_route_list(struct rpc_call *call)
 		free(l);
 		return;
 	}
-	l->items = json_array();
 	l->limit = rpc_limit(call);
 	list_domains(l);
 }
@@ -523,8 +522,8 @@ static void answer_summary(void *ctx)
 		return;
 	while (!page_full(&page) && (fragment = next_domain(sync, &selection, &walk)) != NULL)
 		if (page_wants(&page))
-			json_array_append_new(page.items, summary_json(sync, fragment));
-	rpc_reply(call, with_unknown(sync, false, page_answer(&page)));
+			page_add(&page, summary_json(sync, fragment));
+	page_reply(&page, call, with_unknown(sync, false, json_object()));
 }
 
 void method_route_summary(struct rpc_call *call)

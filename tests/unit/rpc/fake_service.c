@@ -148,6 +148,13 @@ void service_apply(struct service *service, const struct service_change *change,
 	free(findings);
 }
 
+void service_work(
+	struct service *service, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx)
+{
+	work(ctx);
+	done(ctx);
+}
+
 void service_list(struct service *service, enum service_list list, uint64_t before,
 	unsigned int limit, service_rows done, void *ctx)
 {
