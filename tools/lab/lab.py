@@ -189,6 +189,54 @@ class Lab:
             shutil.rmtree(self.dir, ignore_errors=True)
 
 
+class NeighborTable:
+    """Room in the kernel's neighbor table, which all namespaces share (docs/operations.md, Many circuits), while it is needed."""
+
+    def __init__(self):
+        self.was = {}
+
+    def grow(self, neighbors):
+        for family in ("ipv4", "ipv6"):
+            for name, room in (("gc_thresh3", 2 * neighbors), ("gc_thresh2", neighbors)):
+                path = f"/proc/sys/net/{family}/neigh/default/{name}"
+                with open(path) as f:
+                    self.was[path] = int(f.read())
+                if self.was[path] < room:
+                    self.write(path, room)
+                    print(f"{path}: {self.was[path]} -> {room} meanwhile")
+
+    @staticmethod
+    def write(path, value):
+        with open(path, "w") as f:
+            f.write(str(value))
+
+    def restore(self):
+        for path, value in self.was.items():
+            self.write(path, value)
+
+
+def end_once():
+    """Signals that ask for the end raise SystemExit, once: timeout(1) sends two, and what is being cleaned up has to be."""
+    asked = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+    def end(number, frame):
+        for ignored in asked:
+            signal.signal(ignored, signal.SIG_IGN)
+        raise SystemExit(1)
+
+    for number in asked:
+        signal.signal(number, end)
+
+
+def take_away_devices(netns):
+    """All TAP and TUN devices of a namespace at once. The end of the process that holds them takes minutes for thousands,
+    since the kernel then takes away one after the other."""
+    listed = run("ip", "-n", netns, "-br", "link", "show", "type", "tun", check=False).stdout.split("\n")
+    names = [line.split()[0].split("@")[0] for line in listed if line]
+    run("ip", "-n", netns, "-batch", "-", stdin="".join(f"link set dev {name} group 4242\n" for name in names), check=False, timeout=120)
+    run("ip", "-n", netns, "link", "del", "group", "4242", check=False, timeout=300)
+
+
 def _runtime_dir():
     return "/run" if os.access("/run", os.W_OK) else None
 
