@@ -239,7 +239,8 @@ static void on_port(struct dataplane *d, const struct wire_port *port)
 
 bool dataplane_refusals_last(const struct dataplane *d)
 {
-	return d->refused_since != 0 && clock_ns() - d->refused_since >= LASTING_NS;
+	return d->refused_since != 0 && !d->records->settling && d->records->telling == TELL_NONE &&
+	       clock_ns() - d->refused_since >= LASTING_NS;
 }
 
 static void note_refusal(struct dataplane *d)
@@ -272,6 +273,8 @@ static void answer_records(struct dataplane *d, struct flight *flight,
 		bool conflict = error == -EEXIST && record->key.type == WIRE_INTERFACE_SET;
 		if (error != 0 && record->error == 0)
 			note_refusal(d);
+		else if (error == 0 && record->error != 0)
+			d->refused_since = clock_ns(); // it heals, perhaps the others do too
 		if (error != 0 && record->error == error && !record->told && !conflict &&
 			dataplane_refusals_last(d)) {
 			char text[256];
@@ -307,6 +310,8 @@ static void answer_routes(struct dataplane *d, struct flight *flight,
 			error = failure[next++].error;
 		if (error != 0 && route->error == 0)
 			note_refusal(d);
+		else if (error == 0 && route->error != 0)
+			d->refused_since = clock_ns();
 		if (error != 0 && route->error == error && !route->told &&
 			d->records->routes_failed < LOGGED_MAX && dataplane_refusals_last(d)) {
 			char text[256];
