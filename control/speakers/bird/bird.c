@@ -233,7 +233,7 @@ static void bird_toggle(
 		steps_changed(speaker);
 }
 
-// Its own look at the kernel's table (scan time) is up to 20 s away, and would be dear if it were not.
+// Its own look at the kernel's table (scan time) is minutes away, and would be dear if it were not.
 static void bird_restore(struct speaker *speaker, const struct served_domain *domain)
 {
 	struct bird *bird = speaker->own;

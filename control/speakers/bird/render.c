@@ -17,6 +17,8 @@
 // - scan time 1 of the device protocol is the main loop's pulse: with the default it sleeps up to 3 s over work due.
 //   A scan costs the square of the number of interfaces (1.2 s with 20,000), and many sessions have timers enough to
 //   wake the loop: with many domains the scan comes as rarely as BIRD's own default.
+// - scan time 300 of the kernel protocols: each dumps its table, 20,000 of them with 10,000 domains, to find what the kernel
+//   has told already; a daemon whose routes were taken is asked for them at once (bird_restore()).
 
 #include "control/speakers/bird/render.h"
 
@@ -171,7 +173,7 @@ static void put_table(FILE *out, const struct served_domain *domain, uint8_t fam
 	render_table(table, domain->id, family);
 	fprintf(out, "ipv%u table %s;\nprotocol kernel k%uv%u {\n", family, table, domain->id,
 		family);
-	fprintf(out, "\tpersist;\n\tgraceful restart;\n\tscan time 20;\n");
+	fprintf(out, "\tpersist;\n\tgraceful restart;\n\tscan time 300;\n");
 	fprintf(out, "\tkernel table %u;\n\tipv%u {\n\t\ttable %s;\n\t\timport none;\n",
 		domain->declared.kernel_table, family, table);
 	fprintf(out, "\t\texport where source = RTS_BGP && !defined(cv_joined);\n\t};\n}\n");
