@@ -43,6 +43,8 @@ static double clock_of(clockid_t id)
 // --- a control socket ---------------------------------------------------------------------------------------
 
 static json_t *answer;
+static char *answer_text;
+static size_t answer_length;
 
 const char *rpc_string(const struct rpc_call *call, const char *name)
 {
@@ -67,6 +69,11 @@ unsigned int rpc_limit(const struct rpc_call *call)
 void rpc_reply(struct rpc_call *call, json_t *result)
 {
 	answer = result;
+}
+void rpc_reply_text(struct rpc_call *call, char *text, size_t length)
+{
+	answer_text = text;
+	answer_length = length;
 }
 void rpc_reply_list(struct rpc_call *call, json_t *items, const char *next)
 {
@@ -359,7 +366,7 @@ static size_t memory(void)
 	return info.uordblks + info.hblkhd;
 }
 
-// All pages of a list: what the route thread has to do for it. Writing and freeing them is the main thread's.
+// All pages of a list: what the route thread has to do for it, their text included. Sending them is the main thread's.
 static void list(const char *what, void (*method)(struct rpc_call *call))
 {
 	struct rpc_call call = {.ctx = sync_, .params = json_object()};
@@ -374,6 +381,10 @@ static void list(const char *what, void (*method)(struct rpc_call *call))
 		double took = clock_of(CLOCK_THREAD_CPUTIME_ID) - start;
 		sum += took;
 		slowest = took > slowest ? took : slowest;
+		if (answer_text != NULL)
+			answer = json_loadb(answer_text, answer_length, 0, NULL);
+		free(answer_text);
+		answer_text = NULL;
 		items += json_array_size(json_object_get(answer, "items"));
 		json_t *next = json_object_get(answer, "next");
 		more = json_is_string(next);
