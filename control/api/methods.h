@@ -232,6 +232,10 @@
 //  "there": {"domains": 12, "interfaces": 24}} // all that was found in this host
 #define API_EDGE_ADOPT "edge.adopt"
 
+// -> items, what of this machine stands in the edge's way, where it can know:
+// {"check": "mtu", "object": "eth1", "state": "ok" | "warning" | "unknown", "message", "fix": a command, "" = nothing to mend}
+#define API_DOCTOR "doctor"
+
 // {"revision": 12, "seconds": 2} -> as soon as nothing of it is queued, under way or refused, or the number of what is
 // refused has not changed for 2 s, else after `seconds`:
 // {"revision": 12, "in_force": true, "dataplane": "synced", "refused": [{"object": "interface c1/private",

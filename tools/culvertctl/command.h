@@ -135,6 +135,7 @@ int run_port_show(struct context *context);
 int run_status(struct context *context);
 int run_route_get(struct context *context);
 int run_drops(struct context *context);
+int run_doctor(struct context *context);
 int run_clear(struct context *context);
 int run_adopt(struct context *context);
 int run_monitor(struct context *context);

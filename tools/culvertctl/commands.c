@@ -214,6 +214,9 @@ const struct command commands[] = {
 			{TEXT("vnet", "NAME"), .help = "only of this vNet", .complete = "vnet"},
 			{TEXT("port", "NAME"), .help = "only of this port of this edge", .complete = "port"}}},
 
+	{.noun = "doctor", .method = API_DOCTOR, .run = run_doctor,
+		.help = "what of this machine stands in the way, with the command that mends it; exit status 1 if anything"},
+
 	{.noun = "batch", .argument = "FILE", .complete = "file",
 		.help = "create, set, ensure and delete, a command a line, in one revision; - is standard input",
 		.run = run_batch, .flags = {WRITE_FLAGS}},

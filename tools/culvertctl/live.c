@@ -224,6 +224,36 @@ int run_drops(struct context *context)
 	return status;
 }
 
+// --- doctor --------------------------------------------------------------------------------------------
+
+int run_doctor(struct context *context)
+{
+	json_t *result, *item;
+	int status, found = 0;
+	size_t i;
+
+	result = ask(context, &status);
+	if (result == NULL)
+		return status;
+	json_array_foreach (json_object_get(result, "items"), i, item) {
+		const char *state = get_text(item, "state"), *fix = get_text(item, "fix");
+		const char *object = get_text(item, "object");
+
+		found |= strcmp(state, "warning") == 0;
+		if (context->json)
+			continue;
+		printf("%s%-8s%s %-11s %s%s%s\n", color_begin(context, state), state,
+			color_end(context), get_text(item, "check"), object,
+			*object != '\0' ? ": " : "", get_text(item, "message"));
+		if (*fix != '\0')
+			printf("%-20s fix: %s\n", "", fix);
+	}
+	if (context->json)
+		print_json(result);
+	json_decref(result);
+	return found;
+}
+
 // --- sessions ------------------------------------------------------------------------------------------
 
 int run_clear(struct context *context)

@@ -108,6 +108,7 @@ void add_directions(const struct sync *sync, const struct link *link, bool full,
 
 struct domain_counts both_families(const struct domain_status *status);
 
+void method_doctor(struct rpc_call *call);
 void method_status(struct rpc_call *call);
 void method_circuit_status(struct rpc_call *call);
 void method_circuit_stats(struct rpc_call *call);

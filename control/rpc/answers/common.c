@@ -333,6 +333,13 @@ const struct rpc_method sync_methods[] = {
 		.params = {{"port", RPC_STRING, false, "only this one"}, PAGE_PARAMS},
 	},
 	{
+		.name = API_DOCTOR,
+		.role = RPC_VIEWER,
+		.thread = RPC_ROUTE,
+		.handler = method_doctor,
+		.help = "What of this machine stands in the way, and what mends it.",
+	},
+	{
 		.name = API_REVISION_WAIT,
 		.role = RPC_VIEWER,
 		.thread = RPC_ROUTE,

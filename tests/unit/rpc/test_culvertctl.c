@@ -128,6 +128,7 @@ static const struct rpc_method route_methods[] = {
 	ROUTE(API_ROUTE_SUMMARY, {"limit", RPC_INTEGER, false, NULL}),
 	ROUTE(API_NEIGHBOR_LIST, {"limit", RPC_INTEGER, false, NULL}),
 	ROUTE(API_DROPS, {"limit", RPC_INTEGER, false, NULL}),
+	ROUTE(API_DOCTOR, {0}),
 	ROUTE(API_EDGE_ADOPT, {"check", RPC_BOOLEAN, false, NULL},
 		{"force", RPC_BOOLEAN, false, NULL}),
 	ROUTE(API_PEERING_STATUS, {"peering", RPC_STRING, false, NULL},
