@@ -211,6 +211,14 @@ void rpc_reply_list(struct rpc_call *public, json_t *items, const char *next)
 
 // --- parameters ----------------------------------------------------------------------------------------
 
+const char *rpc_edge(const struct rpc_call *public)
+{
+	const struct call *call = (const struct call *)public;
+	const char *edge = call->server != NULL ? call->server->options.edge : NULL;
+
+	return edge != NULL ? edge : "";
+}
+
 const char *rpc_string(const struct rpc_call *call, const char *name)
 {
 	return json_string_value(json_object_get(call->params, name));

@@ -67,6 +67,8 @@ const char *rpc_string(const struct rpc_call *call, const char *name); // NULL w
 int64_t rpc_integer(const struct rpc_call *call, const char *name, int64_t otherwise);
 bool rpc_boolean(const struct rpc_call *call, const char *name, bool otherwise);
 bool rpc_has(const struct rpc_call *call, const char *name);
+const char *rpc_edge(
+	const struct rpc_call *call); // main thread: of the server, "" once that is gone
 // A list works this long for one page; it then ends, full or not, and says how to go on.
 #define RPC_PAGE_NS 4000000u
 // `limit`, within 1..API_PAGE_MAX.

@@ -182,15 +182,29 @@ static int no_such_object(const struct model *model, const struct noun *noun, co
 		noun->name, name, near);
 }
 
+// What the call is about. "wan0" is this edge's port of that name, "ams1/wan0".
+static const char *name_of(
+	const struct rpc_call *call, const struct noun *noun, char full[OBJECT_NAME_MAX])
+{
+	const char *name = rpc_string(call, "name");
+
+	if (noun->id != NOUN_PORT || strchr(name, '/') != NULL)
+		return name;
+	snprintf(full, OBJECT_NAME_MAX, "%s/%s", rpc_edge(call), name);
+	return model_port(service_model(call->ctx), full) != NULL ? full : name;
+}
+
 static void show_object(struct rpc_call *call)
 {
 	const struct model *model = service_model(call->ctx);
 	const struct noun *noun = noun_of(call);
-	const struct object *object = model_find(model, noun->id, rpc_string(call, "name"));
+	char full[OBJECT_NAME_MAX];
+	const char *name = name_of(call, noun, full);
+	const struct object *object = model_find(model, noun->id, name);
 	struct api_error error;
 
 	if (object == NULL) {
-		no_such_object(model, noun, rpc_string(call, "name"), &error);
+		no_such_object(model, noun, name, &error);
 		rpc_fail(call, &error);
 		return;
 	}
@@ -255,13 +269,14 @@ static void change_object(struct rpc_call *call, const char *op)
 	json_t *fields = json_object_get(call->params, "fields"), *changes;
 	struct service_change change = change_of(call);
 	struct api_error error;
+	char full[OBJECT_NAME_MAX];
 
 	if (check_secrets(call, noun, fields, &error) < 0) {
 		rpc_fail(call, &error);
 		return;
 	}
-	changes = json_pack("[{s:s, s:s, s:O}]", "op", op, "noun", noun->name, "name",
-		json_object_get(call->params, "name"));
+	changes = json_pack("[{s:s, s:s, s:s}]", "op", op, "noun", noun->name, "name",
+		name_of(call, noun, full));
 	if (fields != NULL)
 		json_object_set(json_array_get(changes, 0), "fields", fields);
 	change.changes = changes;
@@ -279,11 +294,13 @@ static bool exists(struct rpc_call *call)
 {
 	const struct model *model = service_model(call->ctx);
 	const struct noun *noun = noun_of(call);
+	char full[OBJECT_NAME_MAX];
+	const char *name = name_of(call, noun, full);
 	struct api_error error;
 
-	if (model_find(model, noun->id, rpc_string(call, "name")) != NULL)
+	if (model_find(model, noun->id, name) != NULL)
 		return true;
-	no_such_object(model, noun, rpc_string(call, "name"), &error);
+	no_such_object(model, noun, name, &error);
 	rpc_fail(call, &error);
 	return false;
 }

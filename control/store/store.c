@@ -60,13 +60,15 @@ static sqlite3_stmt *prepared(struct store *store, const char *sql)
 
 	for (unsigned int i = 0; i < store->statements; i++) {
 		if (store->statement[i].sql == sql)
-			return store->statement[i].statement;
+			return store->statement[i].prepared;
 	}
-	if (store->statements == STATEMENTS_MAX ||
-		sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL))
+	if (sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL))
 		return NULL;
-	store->statement[store->statements].sql = sql;
-	store->statement[store->statements++].statement = statement;
+	struct statement *all = reallocarray(store->statement, store->statements + 1, sizeof(*all));
+	if (!all)
+		abort();
+	all[store->statements++] = (struct statement){sql, statement};
+	store->statement = all;
 	return statement;
 }
 
@@ -326,7 +328,8 @@ void store_close(struct store *store)
 		return;
 	ids_unref(store->ids);
 	for (unsigned int i = 0; i < store->statements; i++)
-		sqlite3_finalize(store->statement[i].statement);
+		sqlite3_finalize(store->statement[i].prepared);
+	free(store->statement);
 	sqlite3_close(store->db);
 	sodium_memzero(store->key, sizeof(store->key));
 	free(store->path);

@@ -9,15 +9,13 @@
 
 #include "control/store/store.h"
 
-#define STATEMENTS_MAX 48
-
 struct store {
 	sqlite3 *db;
-	struct { // prepared once; sql is compared by address
+	struct statement { // prepared once; sql is compared by address
 		const char *sql;
-		sqlite3_stmt *statement;
-	} statement[STATEMENTS_MAX];
-	unsigned int statements;
+		sqlite3_stmt *prepared;
+	} * statement;
+	unsigned int statements; // as many as there are places in the code that ask
 	char *path, *key_path;
 	uint32_t quarantine;
 	struct model_options options;

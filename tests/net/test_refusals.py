@@ -172,6 +172,9 @@ def test_a_port_goes_by_both_of_its_names(lab):
     assert full
     for name in [*full, *(f.split("/")[1] for f in full)]:
         assert lab.ctl("drops", "--port", name, check=False).returncode == 0, name
+        assert lab.json("port", "show", name)["object"]["full_name"] in full
+        done = lab.ctl("port", "set", name, "--mtu", "1600", "--check", check=False)
+        assert done.returncode == 0 and "~ port ams1-edge1/" in done.stdout, done.stderr
     for name, word in (("ams9/wan0", 'is not one of edge "ams1-edge1"'), ("wan9", 'no port named "wan9"')):
         done = lab.ctl("drops", "--port", name, check=False)
         assert (done.returncode, word in done.stderr) == (3, True), done.stderr

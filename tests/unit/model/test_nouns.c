@@ -99,9 +99,23 @@ static void test_exit(void **state)
 	model_unref(model);
 }
 
+// Whoever seals secrets, keeps them and finds them again looks at the object's own fields.
+static void test_secrets_stand_at_the_top(void **state)
+{
+	for (unsigned int n = 0; n < NOUNS; n++) {
+		for (unsigned int f = 0; f < nouns[n]->fields.count; f++) {
+			const struct field *field = &nouns[n]->fields.item[f];
+			assert_true(field->kind != FIELD_LIST || field->element != FIELD_SECRET);
+			for (unsigned int e = 0; field->fields && e < field->fields->count; e++)
+				assert_true(field->fields->item[e].kind != FIELD_SECRET);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_secrets_stand_at_the_top),
 		cmocka_unit_test(test_price),
 		cmocka_unit_test(test_exit),
 	};
