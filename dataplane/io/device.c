@@ -70,6 +70,16 @@ int device_map_queues(struct dataplane *dp)
 	return 0;
 }
 
+unsigned device_send_others(const struct dataplane *dp, unsigned worker)
+{
+	unsigned n = 0;
+
+	for (uint32_t p = 0; p < dp->ports; p++)
+		if (dp->port[p]->kind->send_others != NULL)
+			n += dp->port[p]->kind->send_others(dp->port[p], worker);
+	return n;
+}
+
 // The lines of the fold are the main thread's.
 void device_book_losses(struct dataplane *dp)
 {

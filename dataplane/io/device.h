@@ -41,6 +41,10 @@ int device_open(const struct device_config *config, struct port **port, struct d
 // and queue w for worker w.
 int device_map_queues(struct dataplane *dp);
 
+// Worker `worker`, each turn: what it sends for others, and what a port has to finish by itself.
+// Returns frames.
+unsigned device_send_others(const struct dataplane *dp, unsigned worker);
+
 // Main thread, now and then: what the ports lost since the last time goes to their `unclassified`
 // interfaces' counters.
 void device_book_losses(struct dataplane *dp);

@@ -2,11 +2,8 @@
 // Ports on DPDK devices: set-up, hand-over, link state.
 //
 // A device gives as many queues as it has and there are workers. Receive queues are dealt out to
-// the workers (device.c); each worker transmits on the queue of its own index. Where a device has
-// fewer transmit queues (most vdevs have one), the workers beyond hand their frames to the owner of
-// a queue through an SPSC ring; the owner sends them after its own turn. A frame that was put into
-// such a ring is sent: when the device's queue is full it waits, and the ring fills, which the
-// sender sees as a full port.
+// the workers (device.c); each worker transmits on the queue of its own index, or hands its frames
+// over (hand_over.h) where a device has fewer transmit queues, as most vdevs have.
 //
 // MTU: `--port NAME=DEVICE,mtu=N` is set on the device, a PMD's or the kernel's. What a port claims
 // is never more than device, ring and buffers hold (size.c), looked at again with the link, since
@@ -29,21 +26,13 @@
 #include <rte_devargs.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
-#include <rte_ring.h>
 
+#include "dataplane/io/hand_over.h"
 #include "dataplane/io/netdev.h"
 
 #define DESCRIPTORS 1024u
-#define HAND_OVER   512u // frames a ring holds
-#define BURST       32u
 #define MTU_DEFAULT 1500u
 #define RING_FRAME  2048u // net_af_packet's framesz when it is not given
-
-struct hand_over {
-	struct rte_ring *ring;
-	struct rte_mbuf *left[BURST]; // taken out, not sent yet
-	unsigned left_count;
-};
 
 struct ethdev {
 	uint16_t id;
@@ -56,7 +45,7 @@ struct ethdev {
 	struct size size;
 	bool started;
 	bool merges; // see struct port
-	struct hand_over from[DATAPLANE_WORKERS]; // by sending worker
+	struct hand_over others;
 };
 
 static uint16_t rx(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t n)
@@ -72,37 +61,19 @@ static uint16_t tx(struct port *port, uint16_t queue, struct rte_mbuf **frames, 
 
 	if (queue < e->tx_queues)
 		return rte_eth_tx_burst(e->id, queue, frames, n);
-	return (uint16_t)rte_ring_enqueue_burst(
-		e->from[queue].ring, (void *const *)frames, n, NULL);
+	return hand_over_put(&e->others, queue, frames, n);
 }
 
-static unsigned send_for(struct ethdev *e, uint16_t queue, struct hand_over *h)
+static uint16_t send_queued(void *ctx, uint16_t queue, struct rte_mbuf **frames, uint16_t n)
 {
-	unsigned sent;
-
-	if (!h->left_count)
-		h->left_count = rte_ring_dequeue_burst(h->ring, (void **)h->left, BURST, NULL);
-	if (!h->left_count)
-		return 0;
-	sent = rte_eth_tx_burst(e->id, queue, h->left, (uint16_t)h->left_count);
-	h->left_count -= sent;
-	memmove(h->left, h->left + sent, h->left_count * sizeof(h->left[0]));
-	return sent;
+	return rte_eth_tx_burst(((const struct ethdev *)ctx)->id, queue, frames, n);
 }
 
-unsigned ethdev_hand_over(struct dataplane *dp, unsigned worker)
+static unsigned send_others(struct port *port, unsigned worker)
 {
-	unsigned n = 0;
+	struct ethdev *e = port->driver;
 
-	for (uint32_t p = 0; p < dp->ports; p++) {
-		struct ethdev *e = dp->port[p]->driver;
-
-		if (dp->port[p]->tx != tx || worker >= e->tx_queues)
-			continue;
-		for (unsigned w = worker + e->tx_queues; w < e->workers; w += e->tx_queues)
-			n += send_for(e, (uint16_t)worker, &e->from[w]);
-	}
-	return n;
+	return hand_over_send(&e->others, worker, e, send_queued);
 }
 
 // --- link ---
@@ -332,23 +303,6 @@ static int set_up_queues(struct ethdev *e, const struct device_config *c,
 	return 0;
 }
 
-static int set_up_hand_over(struct ethdev *e)
-{
-	for (unsigned w = e->tx_queues; w < e->workers; w++) {
-		ssize_t size = (rte_ring_get_memsize(HAND_OVER) + 63) & ~63;
-		struct rte_ring *r = aligned_alloc(64, (size_t)size);
-
-		if (r == NULL)
-			return -ENOMEM;
-		if (rte_ring_init(r, "hand-over", HAND_OVER, RING_F_SP_ENQ | RING_F_SC_DEQ)) {
-			free(r);
-			return -EINVAL;
-		}
-		e->from[w].ring = r;
-	}
-	return 0;
-}
-
 static int start(struct ethdev *e, const struct device_config *c, struct device_error *error)
 {
 	struct rte_eth_dev_info info;
@@ -373,7 +327,7 @@ static int start(struct ethdev *e, const struct device_config *c, struct device_
 	err = check_sizes(c, &e->limits, error);
 	if (!err)
 		err = set_up_queues(e, c, &info, error);
-	if (!err && set_up_hand_over(e))
+	if (!err && hand_over_start(&e->others, e->tx_queues, e->workers))
 		err = device_wrong(error, -ENOMEM, "too little memory");
 	if (err)
 		return err;
@@ -394,15 +348,7 @@ static void close_ethdev(struct port *p)
 {
 	struct ethdev *e = p->driver;
 
-	for (unsigned w = 0; w < DATAPLANE_WORKERS; w++) {
-		struct hand_over *h = &e->from[w];
-		void *frame;
-
-		rte_pktmbuf_free_bulk(h->left, h->left_count);
-		while (h->ring && !rte_ring_dequeue(h->ring, &frame))
-			rte_pktmbuf_free(frame);
-		free(h->ring);
-	}
+	hand_over_stop(&e->others);
 	if (e->started)
 		rte_eth_dev_stop(e->id);
 	if (e->id != RTE_MAX_ETHPORTS)
@@ -416,6 +362,7 @@ static const struct port_kind kind = {
 	.poll = poll_link,
 	.losses = losses,
 	.mtu_bound = mtu_bound,
+	.send_others = send_others,
 	.close = close_ethdev,
 };
 

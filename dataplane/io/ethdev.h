@@ -11,8 +11,4 @@ int ethdev_measure(const struct device_config *config, struct size_users *users,
 	uint32_t *buffer_size, struct device_error *error);
 int ethdev_open(const struct device_config *config, struct port **port, struct device_error *error);
 
-// Worker `w`: sends what others handed over to it, as a worker whose index is beyond the device's
-// transmit queues does to worker w % queues. Returns frames.
-unsigned ethdev_hand_over(struct dataplane *dp, unsigned worker);
-
 #endif

@@ -26,13 +26,16 @@ struct port_losses {
 	uint64_t broken; // `frame-truncated`
 };
 
-// The main thread's side of a port, by what is behind it.
+// What is behind a port; the main thread's side of it, unless something else is said.
 struct port_kind {
 	const char *name; // for people
 	// Periodically: link state, speed and MTU. 1 when one of them changed. A kernel device that was
 	// deleted and made again is taken up here.
 	int (*poll)(struct port *port);
 	void (*losses)(struct port *port, struct port_losses *losses);
+	// Worker `worker`, each turn: sends what workers without a transmit queue handed over to it,
+	// and what was left behind. Returns frames. May be NULL.
+	unsigned (*send_others)(struct port *port, unsigned worker);
 	const char *(*mtu_bound)(const struct port *port); // what bounds the MTU, for people
 	void (*close)(struct port *port);                  // no worker runs any more
 };

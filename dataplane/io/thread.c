@@ -21,7 +21,7 @@
 #include <rte_lcore.h>
 #include <rte_rcu_qsbr.h>
 
-#include "dataplane/io/ethdev.h"
+#include "dataplane/io/device.h"
 #include "dataplane/io/host_private.h"
 
 #define EMPTY_TURNS 256u  // before the first sleep
@@ -76,7 +76,7 @@ static int work(void *arg)
 	while (!__atomic_load_n(&t->all->stop, __ATOMIC_RELAXED)) {
 		unsigned n = worker_turn(dp->worker[t->index], rte_rdtsc());
 
-		n += ethdev_hand_over(dp, t->index);
+		n += device_send_others(dp, t->index);
 		if (n) {
 			empty = 0;
 			continue;
