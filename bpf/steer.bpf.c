@@ -84,7 +84,7 @@ static __always_inline _Bool find_outer(const struct xdp_md *ctx, struct outer *
 	const __u8 *frame = (const void *)(long)ctx->data, *end = (const void *)(long)ctx->data_end;
 
 #ifdef TAG_HINT
-	__u16 tci;
+	__u16 tci = 0;
 
 	o->beside = bpf_xdp_metadata_rx_vlan_tag(ctx, &o->tpid, &tci) == 0;
 	if (o->beside) {
@@ -115,43 +115,44 @@ static __always_inline __u32 owner_of(const struct outer *o)
 	return owner ? *owner : STEER_LEAVE;
 }
 
-static __always_inline _Bool is_address(const __u8 *at, const __u8 *end, __u32 family, __u32 length)
+// Where offsets vary the kernel reads for us: it allows pointers to be moved by what was read to
+// those only who may see all of its memory.
+static __always_inline _Bool is_address(struct xdp_md *ctx, __u32 at, __u32 family, __u32 length)
 {
 	struct steer_address key = {.family = family};
 
-	if (at + length > end)
-		return 0;
-	__builtin_memcpy(key.bytes, at, length);
-	return bpf_map_lookup_elem(&addresses, &key) != 0;
+	return bpf_xdp_load_bytes(ctx, at, key.bytes, length) == 0 &&
+	       bpf_map_lookup_elem(&addresses, &key) != 0;
 }
 
 // What has to reach an address of ours: packets to it whatever is in them (fragments and errors of
 // the path belong to a tunnel as well as GRE), and who asks for it.
-static __always_inline _Bool for_address(const struct xdp_md *ctx, const struct outer *o)
+static __always_inline _Bool for_address(struct xdp_md *ctx, const struct outer *o)
 {
-	const __u8 *at = (const void *)(long)ctx->data, *end = (const void *)(long)ctx->data_end;
+	__u32 at = MACS + (o->tpid && !o->beside ? TAG : 0);
 	__be16 type = 0;
+	__u8 next = 0, message = 0;
 
-	at += MACS + (o->tpid && !o->beside ? TAG : 0);
-	for (int tag = 0; tag < 2; tag++) { // an inner tag is stepped over
-		if (at + 2 > end)
-			return 0;
-		type = *(const __be16 *)at;
-		if (tag || !is_tag(type))
-			break;
+	if (bpf_xdp_load_bytes(ctx, at, &type, 2))
+		return 0;
+	if (is_tag(type)) { // an inner one is stepped over
 		at += TAG;
+		if (bpf_xdp_load_bytes(ctx, at, &type, 2))
+			return 0;
 	}
 	at += 2;
 	if (type == bpf_htons(ETH_P_ARP))
-		return is_address(at + 24, end, 4, 4);
+		return is_address(ctx, at + 24, 4, 4);
 	if (type == bpf_htons(ETH_P_IP))
-		return is_address(at + 16, end, 4, 4);
+		return is_address(ctx, at + 16, 4, 4);
 	if (type != bpf_htons(ETH_P_IPV6))
 		return 0;
-	if (is_address(at + 24, end, 6, 16))
+	if (is_address(ctx, at + 24, 6, 16))
 		return 1;
 	// neighbor solicitation, sent to many for the one that it names
-	return at + 64 <= end && at[6] == 58 && at[40] == 135 && is_address(at + 48, end, 6, 16);
+	return bpf_xdp_load_bytes(ctx, at + 6, &next, 1) == 0 && next == 58 &&
+	       bpf_xdp_load_bytes(ctx, at + 40, &message, 1) == 0 && message == 135 &&
+	       is_address(ctx, at + 48, 6, 16);
 }
 
 static __always_inline _Bool put_back(struct xdp_md *ctx, const struct outer *o)
@@ -171,7 +172,7 @@ static __always_inline _Bool put_back(struct xdp_md *ctx, const struct outer *o)
 	return 1;
 }
 
-static __always_inline _Bool is_ours(const struct xdp_md *ctx, struct outer *o)
+static __always_inline _Bool is_ours(struct xdp_md *ctx, struct outer *o)
 {
 	if (!find_outer(ctx, o))
 		return whole;

@@ -6,7 +6,7 @@
 
 #include <linux/types.h>
 
-#define STEER_QUEUES 64 // receive queues of a device that can have a socket
+#define STEER_QUEUES 56 // receive queues of a device that can have a socket
 
 // Map `tags`: whose frames with this outer tag are. Place 0 is untagged and priority-tagged ones.
 #define STEER_TAGS      8192

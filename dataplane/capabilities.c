@@ -74,6 +74,7 @@ static void describe(char *left, unsigned size)
 		{CAP_NET_ADMIN, "net_admin"},
 		{CAP_NET_RAW, "net_raw"},
 		{CAP_IPC_LOCK, "ipc_lock"},
+		{CAP_BPF, "bpf"},
 		{CAP_SYS_ADMIN, "sys_admin"},
 	};
 	unsigned at = 0;

@@ -171,6 +171,7 @@ int dataplane_add_port(struct dataplane *dp, struct port *port)
 	if (error != 0)
 		return error;
 	port->index = (uint16_t)dp->ports;
+	port->readers = dataplane_qsbr(dp);
 	dp->port[dp->ports++] = port;
 	return 0;
 }

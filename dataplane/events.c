@@ -74,6 +74,10 @@ static void add_port(struct events *e, const struct port *p)
 		.fault = p->fault,
 		.tag_debt = p->tag_debt};
 
+	r.kind = p->kind != NULL ? p->kind->number : 0;
+	r.known = (p->zero_copy ? WIRE_PORT_ZERO_COPY : 0) |
+		  (p->tags == PORT_TAGS_SWITCHED ? WIRE_PORT_TAGS_SWITCHED : 0) |
+		  (p->tags == PORT_TAGS_HIDDEN ? WIRE_PORT_TAGS_HIDDEN : 0);
 	memcpy(r.mac, p->mac, sizeof(r.mac));
 	memcpy(r.name, p->name, sizeof(r.name));
 	r.name[sizeof(r.name) - 1] = 0;

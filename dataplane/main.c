@@ -159,6 +159,8 @@ static int start_opener(struct program *p)
 			memcpy(list[i].name, o->device, strlen(o->device));
 		memcpy(list[i].netns, o->netns, sizeof(list[i].netns));
 		list[i].mtu = o->mtu;
+		list[i].mode = o->mode;
+		list[i].descriptors = p->options.descriptors;
 	}
 	err = opener_start(list, p->options.ports, &p->opener);
 	return err ? die(EXIT_PORT, "the opener of devices does not start: %s", strerror(-err)) : 0;
@@ -236,6 +238,7 @@ static struct device_config device_config(const struct program *p, uint32_t port
 		.netns = o->netns,
 		.index = port,
 		.opener = p->opener,
+		.mode = (enum device_mode)o->mode,
 		.outer_tpid = o->outer_tpid,
 		.mtu = o->mtu,
 		.buffer_size = p->options.buffer_size,

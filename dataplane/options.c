@@ -82,6 +82,19 @@ static const char *set_mtu(struct options_port *p, const char *value)
 	return NULL;
 }
 
+static const char *set_mode(struct options_port *p, const char *value)
+{
+	if (strcmp(value, "packet") == 0)
+		p->mode = DEVICE_PACKET;
+	else if (strcmp(value, "xdp") == 0)
+		p->mode = DEVICE_XDP;
+	else if (strcmp(value, "xdp-whole") == 0)
+		p->mode = DEVICE_XDP_WHOLE;
+	else
+		return "has a mode that is not packet, xdp or xdp-whole";
+	return NULL;
+}
+
 // A name as in /run/netns, not a path.
 static const char *set_netns(struct options_port *p, const char *value)
 {
@@ -92,7 +105,7 @@ static const char *set_netns(struct options_port *p, const char *value)
 	return NULL;
 }
 
-// What stands behind the device: tpid=..., mtu=..., netns=...
+// What stands behind the device: tpid=..., mtu=..., netns=..., mode=...
 static const char *set_attributes(struct options_port *p, const char *text)
 {
 	while (text != NULL) {
@@ -101,7 +114,7 @@ static const char *set_attributes(struct options_port *p, const char *text)
 		int length = comma != NULL ? (int)(comma - text - 1) : (int)strlen(text + 1);
 
 		if (length >= (int)sizeof(one))
-			return "has an attribute that is not tpid=, mtu= or netns=";
+			return "has an attribute that is not tpid=, mtu=, netns= or mode=";
 		snprintf(one, sizeof(one), "%.*s", length, text + 1);
 		if (strncmp(one, "tpid=", 5) == 0)
 			why = set_tpid(p, one + 5);
@@ -109,8 +122,10 @@ static const char *set_attributes(struct options_port *p, const char *text)
 			why = set_mtu(p, one + 4);
 		else if (strncmp(one, "netns=", 6) == 0)
 			why = set_netns(p, one + 6);
+		else if (strncmp(one, "mode=", 5) == 0)
+			why = set_mode(p, one + 5);
 		else
-			why = "has an attribute that is not tpid=, mtu= or netns=";
+			why = "has an attribute that is not tpid=, mtu=, netns= or mode=";
 		if (why != NULL)
 			return why;
 		text = comma;
@@ -152,7 +167,8 @@ static const char *add_port(struct options *o, const char *value, const struct o
 
 #define NUMBER(field, low, high) set_number, offsetof(struct options, field), low, high
 static const struct option table[] = {
-	{"port", "NAME=DEVICE[,tpid=8100|88a8|any][,mtu=N][,netns=NAME]",
+	{"port",
+		"NAME=DEVICE[,tpid=8100|88a8|any][,mtu=N][,netns=NAME][,mode=packet|xdp|xdp-whole]",
 		"a port: its name and its device, the EAL's or the kernel's; in the order of the "
 		"wire's port numbers",
 		add_port, 0, 0, 0},
@@ -192,7 +208,7 @@ static void print_help(void)
 	printf("usage: culvert-dataplane [EAL OPTION...] -- [OPTION...]\n\n"
 	       "Forwards packets as a controller (culvertd) says over the control socket.\n\n");
 	for (size_t i = 0; i < TABLE; i++) {
-		char left[80];
+		char left[96];
 
 		snprintf(left, sizeof(left), "--%s %s", table[i].name, table[i].argument);
 		if (strlen(left) > 24)

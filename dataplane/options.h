@@ -16,6 +16,7 @@ struct options_port {
 	char device[64];
 	char netns[OPENER_NETNS_MAX]; // of a kernel device; "" = that of this process
 	uint8_t outer_tpid;
+	uint8_t mode; // enum device_mode
 	uint16_t mtu; // 0 = not given
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which kind of port a name stands for, and what all kinds have in common. A name that the EAL was
-// given is a PMD's; any other is a device of the kernel.
+// given is a PMD's; any other is a device of the kernel, by AF_XDP where its driver does that best
+// (it then takes what is ours and leaves the kernel the rest), else by packet sockets.
 
 #include "dataplane/io/device.h"
 
@@ -13,6 +14,8 @@
 #include "dataplane/io/ethdev.h"
 #include "dataplane/io/packet.h"
 #include "dataplane/io/pci.h"
+#include "dataplane/io/xdp.h"
+#include "dataplane/log.h"
 
 int device_wrong(struct device_error *error, int err, const char *format, ...)
 {
@@ -47,12 +50,23 @@ int device_measure(const struct device_config *c, struct size_users *users, uint
 
 int device_open(const struct device_config *c, struct port **port, struct device_error *error)
 {
-	if (!is_ethdev(c))
-		return packet_open(c, port, error);
-	if (c->netns[0] != '\0')
-		return device_wrong(error, -EINVAL,
-			"netns= belongs to a device of the kernel; this one is the EAL's");
-	return ethdev_open(c, port, error);
+	if (is_ethdev(c)) {
+		if (c->netns[0] != '\0' || c->mode != DEVICE_AUTO)
+			return device_wrong(error, -EINVAL,
+				"netns= and mode= belong to a device of the kernel; this one is "
+				"the "
+				"EAL's");
+		return ethdev_open(c, port, error);
+	}
+	if (c->mode == DEVICE_XDP || c->mode == DEVICE_XDP_WHOLE)
+		return xdp_open(c, port, error);
+	if (c->mode == DEVICE_AUTO && xdp_suits(c)) {
+		if (xdp_open(c, port, error) == 0)
+			return 0;
+		log_warn("packet sockets instead of AF_XDP", "port=%s device=%s error=\"%s\"",
+			c->name, c->device, error->text);
+	}
+	return packet_open(c, port, error);
 }
 
 int device_map_queues(struct dataplane *dp)
@@ -92,7 +106,13 @@ void device_book_losses(struct dataplane *dp)
 		struct port_losses now, *booked = &port->booked;
 
 		port->kind->losses(port, &now);
-		sparse->missed += now.missed - booked->missed;
+		sparse->missed_ring += now.no_ring - booked->no_ring;
+		sparse->missed_memory += now.no_chunk - booked->no_chunk;
+		sparse->missed_socket += now.no_socket - booked->no_socket;
+		sparse->missed += now.missed - booked->missed + now.no_ring - booked->no_ring +
+				  now.no_chunk - booked->no_chunk + now.no_socket -
+				  booked->no_socket;
+		sparse->left += now.left - booked->left;
 		sparse->drops[DROP_FRAME_LARGE] += now.large - booked->large;
 		sparse->drops[DROP_FRAME_TRUNCATED] += now.broken - booked->broken;
 		hot->rx_packets += now.large - booked->large + now.broken - booked->broken;

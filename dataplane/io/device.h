@@ -14,8 +14,9 @@ struct device_config {
 	const char *netns;  // of a kernel device; "" = where the data plane was started
 	unsigned index;     // of the port, in the opener's list
 	struct opener *opener;
-	uint8_t outer_tpid; // PORT_TPID_*
-	uint16_t mtu;       // to be set on the device; 0 = 1500, or what a kernel device has
+	enum device_mode mode; // AUTO: also a device of the EAL
+	uint8_t outer_tpid;    // PORT_TPID_*
+	uint16_t mtu;          // to be set on the device; 0 = 1500, or what a kernel device has
 	uint32_t buffer_size;
 	unsigned workers;
 	unsigned descriptors; // per queue; 0 = the kind's own default

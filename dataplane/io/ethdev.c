@@ -359,6 +359,7 @@ static void close_ethdev(struct port *p)
 
 static const struct port_kind kind = {
 	.name = "ethdev",
+	.number = WIRE_PORT_ETHDEV,
 	.poll = poll_link,
 	.losses = losses,
 	.mtu_bound = mtu_bound,

@@ -10,6 +10,7 @@
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -66,6 +67,88 @@ int netdev_set_mtu(int fd, const char *name, uint32_t mtu)
 	struct ifreq r = {.ifr_mtu = (int)mtu};
 
 	return ask(fd, SIOCSIFMTU, name, &r);
+}
+
+void netdev_driver(int fd, const char *name, char driver[NETDEV_DRIVER])
+{
+	struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
+
+	if (ethtool(fd, name, &info) != 0)
+		info.driver[0] = 0;
+	snprintf(driver, NETDEV_DRIVER, "%.*s", (int)sizeof(info.driver) - 1, info.driver);
+}
+
+unsigned netdev_queues(int fd, const char *name)
+{
+	struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
+	unsigned queues = 0;
+
+	if (ethtool(fd, name, &channels) == 0)
+		queues = channels.combined_count + channels.rx_count;
+	return queues != 0 ? queues : 1;
+}
+
+// --- features: bits by name ---
+
+#define FEATURE_BLOCKS 8u
+#define FEATURES       (FEATURE_BLOCKS * 32)
+
+// Its bit; -ENOENT = the kernel has none of that name.
+static int find_feature(int fd, const char *name, const char *feature)
+{
+	struct {
+		struct ethtool_sset_info info;
+		uint32_t count;
+	} set = {.info = {.cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ull << ETH_SS_FEATURES}};
+	struct ethtool_gstrings *strings;
+	int err = ethtool(fd, name, &set), bit = -ENOENT;
+
+	if (err != 0)
+		return err;
+	strings = calloc(1, sizeof(*strings) + (size_t)set.count * ETH_GSTRING_LEN);
+	if (strings == NULL)
+		return -ENOMEM;
+	strings->cmd = ETHTOOL_GSTRINGS;
+	strings->string_set = ETH_SS_FEATURES;
+	strings->len = set.count;
+	err = ethtool(fd, name, strings);
+	for (uint32_t i = 0; err == 0 && bit < 0 && i < strings->len && i < FEATURES; i++)
+		if (strncmp((const char *)strings->data + (size_t)i * ETH_GSTRING_LEN, feature,
+			    ETH_GSTRING_LEN) == 0)
+			bit = (int)i;
+	free(strings);
+	return err != 0 ? err : bit;
+}
+
+static int is_active(int fd, const char *name, unsigned bit)
+{
+	struct {
+		struct ethtool_gfeatures head;
+		struct ethtool_get_features_block block[FEATURE_BLOCKS];
+	} now = {.head = {.cmd = ETHTOOL_GFEATURES, .size = FEATURE_BLOCKS}};
+	int err = ethtool(fd, name, &now);
+
+	return err != 0 ? err : !!(now.block[bit / 32].active & 1u << bit % 32);
+}
+
+int netdev_switch_off(int fd, const char *name, const char *feature)
+{
+	struct {
+		struct ethtool_sfeatures head;
+		struct ethtool_set_features_block block[FEATURE_BLOCKS];
+	} off = {.head = {.cmd = ETHTOOL_SFEATURES}};
+	int bit = find_feature(fd, name, feature), active;
+
+	if (bit < 0)
+		return bit == -ENOENT ? 0 : bit;
+	active = is_active(fd, name, (unsigned)bit);
+	if (active <= 0)
+		return active;
+	off.head.size = (uint32_t)bit / 32 + 1;
+	off.block[bit / 32].valid = 1u << bit % 32;
+	ethtool(fd, name, &off); // what it says is not to be relied on
+	active = is_active(fd, name, (unsigned)bit);
+	return active > 0 ? -EOPNOTSUPP : active;
 }
 
 void netdev_keep_apart(int fd, const char *name)

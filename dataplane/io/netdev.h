@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define NETDEV_DRIVER 32u
+
 struct netdev {
 	int index;
 	bool ethernet;
@@ -19,6 +21,13 @@ struct netdev {
 
 int netdev_read(int fd, const char *name, struct netdev *device);
 int netdev_set_mtu(int fd, const char *name, uint32_t mtu);
+// Of its driver, "" when the kernel does not say.
+void netdev_driver(int fd, const char *name, char driver[NETDEV_DRIVER]);
+// Receive queues that are in use, at least 1.
+unsigned netdev_queues(int fd, const char *name);
+// A feature by the name the kernel has for it ("rx-vlan-hw-parse"), switched off and seen off. 0
+// also when the kernel knows none of that name.
+int netdev_switch_off(int fd, const char *name, const char *feature);
 // Has the kernel put no packets together that came apart (GRO, LRO).
 void netdev_keep_apart(int fd, const char *name);
 

@@ -21,6 +21,7 @@
 
 #include "dataplane/capabilities.h"
 #include "dataplane/io/netdev.h"
+#include "dataplane/io/steer.h"
 
 #define SOCKET_BUFFER (8 << 20) // bytes under way; 200 KiB by itself
 
@@ -74,21 +75,39 @@ static int make_settings(
 	return err;
 }
 
+static int make_xdp(const struct opener_device *device, unsigned number, struct opener_answer *a)
+{
+	struct opener_answer none = {0};
+	int err = make_settings(device, 0, &none);
+
+	if (err)
+		return err == -ENODEV || err == -EPERM ? err : -EDOM;
+	return steer_open(&(struct steer_config){.device = device->name,
+				  .whole = device->mode == DEVICE_XDP_WHOLE,
+				  .rx_chunks = steer_rx_chunks(device->descriptors)},
+		a->fd, &a->count, &a->value);
+}
+
 static const struct {
 	int (*make)(const struct opener_device *, unsigned number, struct opener_answer *);
 	unsigned most; // of `number`
 } kinds[OPENER_KINDS] = {
 	[OPENER_SOCKETS] = {make_sockets, OPENER_DESCRIPTORS - 1},
 	[OPENER_SETTINGS] = {make_settings, 0},
+	[OPENER_XDP] = {make_xdp, 0},
 };
 
 static uint64_t needed(const struct opener_device *devices, unsigned count)
 {
 	uint64_t keep = 1ull << CAP_NET_RAW | 1ull << CAP_NET_ADMIN;
 
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
 		if (devices[i].netns[0] != '\0')
 			keep |= 1ull << CAP_SYS_ADMIN; // setns(2)
+		if (devices[i].mode == DEVICE_XDP || devices[i].mode == DEVICE_XDP_WHOLE ||
+			(devices[i].mode == DEVICE_AUTO && steer_suits(devices[i].name)))
+			keep |= 1ull << CAP_BPF | 1ull << CAP_IPC_LOCK;
+	}
 	return keep;
 }
 
@@ -185,6 +204,7 @@ void opener_serve(int fd, const struct opener_device *devices, unsigned count)
 		struct opener_reply reply = {.serial = r.serial, .port = r.port};
 
 		reply.error = make(&devices[r.port], &r, home, &a);
+		reply.value = a.value;
 		if (!answer(fd, &reply, &a))
 			break;
 	}

@@ -20,19 +20,28 @@ enum opener_kind {
 	// The port's MTU is set on the device, and what would put packets together is switched off
 	// (GRO, LRO). Its error is the MTU's.
 	OPENER_SETTINGS,
+	// Settings likewise, then the steering program on the device and all that belongs to it, as in
+	// steer.h. -EDOM: the device does not take the MTU.
+	OPENER_XDP,
 	OPENER_KINDS
 };
 
 #define OPENER_NETNS_MAX 64u
+
+// How a device of the kernel is opened; AUTO: as its driver does best.
+enum device_mode { DEVICE_AUTO, DEVICE_PACKET, DEVICE_XDP, DEVICE_XDP_WHOLE };
 
 // A port of the command line, by its number.
 struct opener_device {
 	char netns[OPENER_NETNS_MAX]; // as in /run/netns; "" = where the data plane was started
 	char name[IFNAMSIZ];          // "" = it is a PMD's
 	uint16_t mtu;                 // 0 = left as it is
+	uint8_t mode;                 // enum device_mode
+	uint32_t descriptors;         // of a receive ring; 0 = the kind's own default
 };
 
 struct opener_answer {
+	uint32_t value; // of the kind's own
 	unsigned count;
 	int fd[OPENER_DESCRIPTORS]; // the caller's from now on
 };
@@ -72,6 +81,8 @@ struct opener_reply { // with its descriptors
 	uint64_t serial;
 	uint32_t port;
 	int32_t error;
+	uint32_t value;
+	uint32_t zero;
 };
 
 #define OPENER_HOSTILE 9 // exit status after a request that the data plane does not make

@@ -127,6 +127,7 @@ static void take_reply(
 	call->state = ANSWERED;
 	call->error = reply->error;
 	call->answer = *answer;
+	call->answer.value = reply->value;
 }
 
 // All replies that are there.

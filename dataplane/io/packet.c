@@ -490,6 +490,7 @@ static void close_packet(struct port *port)
 
 static const struct port_kind kind = {
 	.name = "packet",
+	.number = WIRE_PORT_PACKET,
 	.poll = poll_device,
 	.losses = losses,
 	.mtu_bound = mtu_bound,

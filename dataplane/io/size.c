@@ -61,6 +61,7 @@ struct size size_of_port(const struct size_limits *l)
 	bound(&size, l->wanted, 0, "mtu= of --port");
 	bound(&size, l->device_mtu, 0, "the device's MTU");
 	bound(&size, l->ring_frame, RING_HEAD + SIZE_LINK - 4, "framesz of net_af_packet");
+	bound(&size, l->chunk, SIZE_LINK - 4, "one chunk of AF_XDP's memory");
 	bound(&size, l->buffer, SIZE_LINK, "--buffer-size");
 	if (l->device_mtu != 0 && tagged < size.mtu)
 		size.tag_debt = (uint8_t)(size.mtu - tagged);

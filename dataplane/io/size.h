@@ -17,9 +17,10 @@
 struct size_limits {
 	uint32_t wanted;     // of --port; 0 = as much as there is
 	uint32_t device_mtu; // as the device, or the kernel device under the port, has it
-	uint32_t overhead;   // bytes beside its MTU that it lets pass, FCS included: size_overhead()
-	uint32_t buffer;     // bytes of a frame that a packet buffer holds
+	uint32_t overhead; // bytes beside its MTU that it lets pass, FCS included: size_overhead()
+	uint32_t buffer;   // bytes of a frame that a packet buffer holds
 	uint32_t ring_frame; // net_af_packet: `framesz`
+	uint32_t chunk;      // AF_XDP: bytes of a frame that is received into one
 };
 
 struct size {

@@ -199,6 +199,27 @@ static bool entrance_taken(
 	return false;
 }
 
+// Where a tag may come off a frame, the frame would be that of the interface without one.
+static bool mixes(
+	const struct dataplane *dp, const struct change *change, unsigned count, unsigned at)
+{
+	const struct wire_interface *r = change[at].r;
+	if (r->kind != WIRE_INTERFACE_ETHERNET || dp->port[r->port]->tags == PORT_TAGS_SURE)
+		return false;
+	bool other = r->vlans == 0;
+	uint32_t others = dp->port[r->port]->attached[other];
+	for (unsigned i = 0; i < count; i++) {
+		const struct wire_interface *new = change[i].r, *old;
+		old = change[i].slot != SLOT_NONE ? &dp->tables->interface_record[change[i].slot]
+						  : NULL;
+		others += new->kind == WIRE_INTERFACE_ETHERNET &&new->port == r->port &&
+			  (new->vlans != 0) == other;
+		others -= old != NULL && old->kind == WIRE_INTERFACE_ETHERNET &&
+			  old->port == r->port && (old->vlans != 0) == other;
+	}
+	return others != 0;
+}
+
 // Nothing is written here. Returns whether all may go on.
 static bool check_all(struct dataplane *dp, struct change *change, unsigned count, int *error)
 {
@@ -212,6 +233,8 @@ static bool check_all(struct dataplane *dp, struct change *change, unsigned coun
 			error[i] = look_at_others(change, i);
 		if (error[i] == 0 && entrance_taken(dp->tables, change, count, &change[i]))
 			error[i] = -EEXIST;
+		if (error[i] == 0 && mixes(dp, change, count, i))
+			error[i] = -EOPNOTSUPP;
 		good = good && error[i] == 0;
 	}
 	return good;
@@ -271,6 +294,18 @@ static void give_up(struct dataplane *dp, uint32_t slot)
 	entries_follow_interface(dp, slot);
 }
 
+// Its port's, as long as it has the tag: that it is parked, or down, does not give its frames to
+// anybody else.
+static void own(struct dataplane *dp, const struct wire_interface *r, int change)
+{
+	if (r->kind != WIRE_INTERFACE_ETHERNET)
+		return;
+	struct port *port = dp->port[r->port];
+	port->attached[r->vlans != 0] += (uint32_t)change;
+	if (port->kind != NULL && port->kind->own_tag != NULL)
+		port->kind->own_tag(port, r->vlan[0], r->flags & WIRE_INTERFACE_CORE, change);
+}
+
 static void take(struct dataplane *dp, const struct change *c)
 {
 	struct tables *t = dp->tables;
@@ -279,6 +314,7 @@ static void take(struct dataplane *dp, const struct change *c)
 		struct interface_refs before;
 		interface_resolve(dp, record, &before);
 		unuse(t, c->slot, &before);
+		own(dp, record, -1);
 	}
 	*record = *c->r;
 	use(t, c->slot, &c->refs);
@@ -308,6 +344,11 @@ void interfaces_follow_port(
 static void apply(struct dataplane *dp, const struct change *change, unsigned count)
 {
 	bool wait = false;
+	for (unsigned i = 0; i < count;
+		i++) { // all before any is given up: nothing goes to the kernel
+		if (!change[i].same)
+			own(dp, change[i].r, 1);
+	}
 	for (unsigned i = 0; i < count; i++) {
 		if (!change[i].hard)
 			continue;
@@ -376,6 +417,7 @@ int interface_delete(struct dataplane *dp, uint32_t id)
 	__atomic_store_n(
 		&t->interface[slot].tenure, t->interface[slot].tenure + 1, __ATOMIC_RELEASE);
 	unuse(t, slot, &refs);
+	own(dp, &t->interface_record[slot], -1);
 	slots_drop(&t->interface_slots, slot);
 	reclaim_defer(dp->reclaim, release, dp, slot);
 	dp->written++;

@@ -32,6 +32,8 @@ static int check_ethernet(const struct dataplane *dp, const struct wire_interfac
 		return -EINVAL;
 	if (dp->port[r->port]->merges && !(r->flags & WIRE_INTERFACE_CORE))
 		return -EOPNOTSUPP;
+	if (dp->port[r->port]->tags == PORT_TAGS_HIDDEN && r->vlans != 0)
+		return -EOPNOTSUPP;
 	return 0;
 }
 

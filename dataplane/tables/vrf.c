@@ -171,6 +171,21 @@ static void detach(struct tables *t, uint32_t slot)
 	note_change(t, interface);
 }
 
+static bool is_core(const struct dataplane *dp, uint32_t interface)
+{
+	return dp->tables->interface_record[interface].flags & WIRE_INTERFACE_CORE;
+}
+
+// An address in the core: there is one underlay, so what is sent to it may come by any port.
+static void own(const struct dataplane *dp, const struct wire_local *r, bool there)
+{
+	for (uint32_t p = 0; p < dp->ports; p++) {
+		const struct port_kind *kind = dp->port[p]->kind;
+		if (kind != NULL && kind->own_address != NULL)
+			kind->own_address(dp->port[p], r->family, r->addr, there);
+	}
+}
+
 bool local_changed(struct dataplane *dp, uint32_t *interface)
 {
 	struct tables *t = dp->tables;
@@ -216,6 +231,8 @@ static int local_change(struct dataplane *dp, uint32_t slot, const struct wire_l
 		return error;
 	}
 	group_local_drop(dp, l->interface);
+	if (is_core(dp, interface) || is_core(dp, l->interface))
+		own(dp, r, is_core(dp, interface));
 	detach(t, slot);
 	l->interface = interface;
 	l->record = *r;
@@ -279,6 +296,8 @@ int local_set(struct dataplane *dp, const struct wire_local *r)
 		return error;
 	t->vrf_slots.uses[vrf]++;
 	attach(t, slot);
+	if (is_core(dp, interface))
+		own(dp, r, true);
 	dp->written++;
 	return 0;
 }
@@ -298,6 +317,8 @@ int local_delete(struct dataplane *dp, const struct wire_local *r)
 		return error;
 	limit_again(dp, vrf, -1);
 	group_local_drop(dp, l->interface);
+	if (is_core(dp, l->interface))
+		own(dp, &l->record, false);
 	detach(t, slot);
 	t->vrf_slots.uses[vrf]--;
 	map_remove(&t->local_map, local_hash(vrf, l->record.addr), slot);

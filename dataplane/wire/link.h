@@ -33,7 +33,8 @@
 //   -EBADMSG     END whose count differs; message that lies about its length
 //   -EPERM       END that would sweep too much; a record before HELLO
 //   -EOPNOTSUPP  unknown message type; an interface that is not core on a port whose driver puts
-//                fragments of different customers together (net_af_packet)
+//                fragments of different customers together (net_af_packet); one with a tag on a port
+//                whose driver may hide it, one with and one without on a port that may do so again
 //   -EPROTO      another major version; the link is closed after it
 
 #include <stddef.h>

@@ -102,7 +102,13 @@ struct stats_sparse {
 	uint64_t consumed;   // packets to us that a worker answers itself: BFD, probes, keepalives
 	uint64_t originated; // packets a worker made itself, on the out-interface
 	uint64_t missed; // on a port's unclassified: frames its device or kernel had no room for
-	uint64_t reserved[5];
+	// of them, on a port with AF_XDP sockets: the worker was behind; so far that there was no
+	// memory for more; there was no socket
+	uint64_t missed_ring;
+	uint64_t missed_memory;
+	uint64_t missed_socket;
+	uint64_t left; // likewise: frames that are the kernel's and were left to it; in no law
+	uint64_t reserved[1];
 };
 static_assert(sizeof(struct stats_sparse) == 512, "stats_sparse");
 

@@ -331,6 +331,14 @@ struct wire_host {
 static_assert(sizeof(struct wire_host) == 8, "wire_host");
 
 // Events
+#define WIRE_PORT_ETHDEV    1u // a device of DPDK
+#define WIRE_PORT_PACKET    2u // a device of the kernel, by packet sockets
+#define WIRE_PORT_XDP       3u // by AF_XDP sockets: what is not ours is left to the kernel
+#define WIRE_PORT_XDP_WHOLE 4u // by AF_XDP sockets, alone
+// What is known of it.
+#define WIRE_PORT_ZERO_COPY     (1u << 0)
+#define WIRE_PORT_TAGS_SWITCHED (1u << 1) // takes interfaces with tags or without, not both
+#define WIRE_PORT_TAGS_HIDDEN   (1u << 2) // takes no interface with a tag
 struct wire_port {
 	uint32_t port;  // index
 	uint32_t speed; // Mb/s, 0 = unknown
@@ -339,7 +347,9 @@ struct wire_port {
 	uint8_t mac[6];
 	uint8_t fault;    // port_fault.h
 	uint8_t tag_debt; // bytes by which mtu is smaller with two tags
-	uint8_t pad[5];
+	uint8_t kind;     // WIRE_PORT_*; 0 = none of these
+	uint8_t known;    // WIRE_PORT_*
+	uint8_t pad[3];
 	char name[WIRE_NAME_MAX];
 };
 static_assert(sizeof(struct wire_port) == 56, "wire_port");

@@ -614,10 +614,113 @@ static void port_that_merges(void **state)
 	rig_close(&rig);
 }
 
+static struct wire_interface attachment(struct rig *rig, uint32_t number, uint16_t vid)
+{
+	struct wire_interface r = get_interface(rig, CORE);
+
+	r.uid = 1000000 + number;
+	r.interface = FIRST_ID + number;
+	r.port = 1;
+	r.vlans = vid != 0;
+	r.vlan[0] = vid;
+	r.flags = WIRE_INTERFACE_UP;
+	return r;
+}
+
+// Where a driver may hide a tag, a frame that looks untagged may be one of another's.
+static void port_that_hides_tags(void **state)
+{
+	static struct rig rig;
+	struct wire_interface tagged, other, plain, both[2];
+	int error[2] = {0};
+
+	rig_open(&rig, NULL);
+	set_vrf(&rig, UNDERLAY);
+	set_ethernet(&rig, CORE, UNDERLAY, 0, WIRE_INTERFACE_CORE, 0, 0, 0);
+	tagged = attachment(&rig, 0, 100);
+	other = attachment(&rig, 1, 200);
+	plain = attachment(&rig, 2, 0);
+
+	rig.port[1].port.tags = PORT_TAGS_HIDDEN;
+	assert_int_equal(interface_set(rig.dp, &tagged), -EOPNOTSUPP);
+	assert_int_equal(interface_set(rig.dp, &plain), 0);
+
+	rig.port[1].port.tags = PORT_TAGS_SWITCHED;
+	assert_int_equal(interface_set(rig.dp, &tagged), -EOPNOTSUPP);
+	assert_int_equal(interface_delete(rig.dp, plain.interface), 0);
+	assert_int_equal(interface_set(rig.dp, &tagged), 0);
+	assert_int_equal(interface_set(rig.dp, &tagged), 1);
+	assert_int_equal(interface_set(rig.dp, &other), 0);
+	assert_int_equal(interface_set(rig.dp, &plain), -EOPNOTSUPP);
+	// The last of its kind may become the other, and two at once; not one of two.
+	both[0] = tagged;
+	both[0].vlans = both[0].vlan[0] = 0;
+	assert_int_equal(interface_set(rig.dp, &both[0]), -EOPNOTSUPP);
+	both[1] = other;
+	both[1].port = 0;
+	both[1].vlan[0] = 300;
+	assert_int_equal(interface_exchange(rig.dp, both, 2, error), 0);
+	assert_int_equal(interface_set(rig.dp, &plain), -EEXIST);
+
+	rig.port[1].port.tags = PORT_TAGS_SURE;
+	assert_int_equal(interface_set(rig.dp, &tagged), 0);
+	rig_close(&rig);
+}
+
+// --- what a port is told is its own, where the rest is the kernel's ---
+
+static uint32_t owned[4096];
+static bool watched;
+
+static void own_tag(struct port *port, uint16_t vid, bool core, int change)
+{
+	owned[vid] += (uint32_t)change;
+	if (watched) // they change hands, and are nobody else's meanwhile
+		assert_true(owned[100] != 0 && owned[200] != 0);
+}
+
+static void tags_stay_owned(void **state)
+{
+	static const struct port_kind kind = {.own_tag = own_tag};
+	static struct rig rig;
+	struct wire_interface one, two, swapped[2];
+	int error[2] = {0};
+
+	rig_open(&rig, NULL);
+	set_vrf(&rig, UNDERLAY);
+	set_ethernet(&rig, CORE, UNDERLAY, 0, WIRE_INTERFACE_CORE, 0, 0, 0);
+	rig.port[1].port.kind = &kind;
+	one = swapped[0] = attachment(&rig, 0, 100);
+	two = swapped[1] = attachment(&rig, 1, 200);
+	assert_int_equal(interface_set(rig.dp, &one), 0);
+	assert_int_equal(interface_set(rig.dp, &two), 0);
+	watched = true;
+	swapped[0].vlan[0] = 200;
+	swapped[1].vlan[0] = 100;
+	assert_int_equal(interface_exchange(rig.dp, swapped, 2, error), 0);
+	swapped[0].flags |= WIRE_INTERFACE_PARKED; // still nobody else's
+	assert_int_equal(interface_set(rig.dp, &swapped[0]), 0);
+	swapped[0].flags = 0;
+	swapped[0].mac[5] = 4;
+	swapped[0].mac[0] = 2;
+	assert_int_equal(interface_set(rig.dp, &swapped[0]), 0);
+	swapped[0].uid = 999; // refused
+	assert_int_equal(interface_set(rig.dp, &swapped[0]), -EEXIST);
+	watched = false;
+	assert_int_equal(owned[100] + owned[200], 2);
+	assert_int_equal(interface_delete(rig.dp, one.interface), 0);
+	assert_int_equal(interface_delete(rig.dp, two.interface), 0);
+	assert_int_equal(owned[100] + owned[200], 0);
+	rig.port[1].port.kind = NULL;
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(port_that_merges),
+		cmocka_unit_test(port_that_hides_tags),
+		cmocka_unit_test(tags_stay_owned),
 		cmocka_unit_test(random_networks),
 	};
 	rig_eal();

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Ports on kernel devices: what a customer sends arrives as it was sent, at his tunnel and nobody else's.
 
-usage: kernel_port.py PROGRAM     (root; makes one network namespace of its own)
+usage: kernel_port.py PROGRAM packet|xdp|xdp-whole     (root; makes one network namespace of its own)
 """
 
 import contextlib
@@ -26,8 +26,8 @@ from ports import kernel_mtu  # noqa: E402
 TAGGER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "lab", "vlan-tag.bpf.c")
 KEY = 7000
 C, S = 0x8100, 0x88a8
-NET_ADMIN, NET_RAW = 1 << 12, 1 << 13
-MISSED = 58  # place in struct stats_sparse
+MISSED, LEFT = 58, 62  # places in struct stats_sparse
+NET_ADMIN, NET_RAW, IPC_LOCK, BPF = 1 << 12, 1 << 13, 1 << 14, 1 << 39
 SOURCE, TARGET = "10.1.0.5", "10.9.0.7"
 
 
@@ -67,12 +67,17 @@ def promiscuous(device):
     return int(re.search(r"promiscuity (\d+)", shown)[1]) > 0
 
 
+def has_program(device):
+    return "xdp" in subprocess.run(["ip", "-d", "link", "show", device], check=True, capture_output=True, text=True).stdout
+
+
 class KernelPorts(Smoke):
-    def __init__(self, program, directory):
+    def __init__(self, program, mode, directory):
         super().__init__(program, "2", directory)
+        self.mode = mode
 
     def start(self):
-        ports = ["wan0=sh-a1,mtu=1508", "core0=sh-c1", "wan1=sh-b1,tpid=88a8", "old0=net_af_packet0"]
+        ports = [p + f",mode={self.mode}" for p in ("wan0=sh-a1,mtu=1508", "core0=sh-c1", "wan1=sh-b1,tpid=88a8")] + ["old0=net_af_packet0"]
         self.process = subprocess.Popen([
             self.program, "--no-huge", "--no-shconf", "-m", "256", "--no-pci", "--file-prefix", f"culvert-smoke-{os.getpid()}",
             "--vdev", "net_af_packet0,iface=sh-d1", "--",
@@ -144,6 +149,11 @@ class KernelPorts(Smoke):
     def unclassified(self, port):
         return self.segment()[1 << 63 | port]
 
+    def nobodys(self, port):
+        """Frames that were no interface's: counted as such, or left to the kernel by the map of what is ours."""
+        rx, sparse = self.unclassified(port)
+        return rx[0] + sparse[LEFT]
+
     # ---- cases
 
     def refused(self):
@@ -198,10 +208,10 @@ class KernelPorts(Smoke):
     def foreign_tags(self):
         """The same VLAN ids under another ethertype, or without a tag, are nobody's."""
         for port, tags in ((0, struct.pack("!HH", S, 100)), (0, b""), (2, struct.pack("!HH", C, 100)), (0, struct.pack("!HHHH", C, 100, C, 100))):
-            before = self.unclassified(port)[0][0]
+            before = self.nobodys(port)
             frame = wire.mac(self.macs[port]) + wire.mac(CUSTOMER) + tags + b"\x08\x00" + udp(SOURCE, TARGET)
             self.wires[port].send(frame)
-            self.until(lambda p=port, b=before: self.unclassified(p)[0][0] == b + 1, f"{tags.hex()} on port {port} counted")
+            self.until(lambda p=port, b=before: self.nobodys(p) == b + 1, f"{tags.hex()} on port {port} counted")
         self.nothing_left()
         print("ok   a tag of another ethertype, and none, is nobody's", flush=True)
 
@@ -248,7 +258,9 @@ class KernelPorts(Smoke):
     def segments(self):
         """A TCP packet whose sender leaves it to its device to cut it up becomes the segments of a wire, in its own tunnel."""
         data = bytes(i * 13 + (i >> 8) & 0xff for i in range(40001))
-        head = struct.pack("!HHIIBBHHH", 4000, 5000, 7, 9, 5 << 4, 0x19, 1000, 0, 0)
+        # in the checksum's place the pseudo header's sum, as every sender leaves it
+        pseudo = ~checksum(socket.inet_aton(SOURCE) + socket.inet_aton(TARGET) + struct.pack("!HH", 6, 20 + len(data))) & 0xffff
+        head = struct.pack("!HHIIBBHHH", 4000, 5000, 7, 9, 5 << 4, 0x19, 1000, pseudo, 0)
         packet = ipv4(SOURCE, TARGET, 6, head + data)
         for c in CUSTOMERS:
             # NEEDS_CSUM, GSO_TCPV4, header length, segment, checksum's start and offset
@@ -274,6 +286,7 @@ class KernelPorts(Smoke):
         frame = ONE.frame(udp(SOURCE, TARGET), self.macs[0])
         self.process.send_signal(signal.SIGSTOP)
         try:
+            self.until(self.stands_still, "all threads stopped")
             for _ in range(20000):
                 self.wires[0].send(frame)
         finally:
@@ -302,10 +315,17 @@ class KernelPorts(Smoke):
         opener = self.opener()
         of = status(f"/proc/{opener}")
         assert of["Name"] == "culvert-opener" and of["Threads"] == "1" and of["NoNewPrivs"] == "1", of
-        assert int(of["CapEff"], 16) == int(of["CapPrm"], 16) == NET_RAW | NET_ADMIN, of
+        wanted = NET_RAW | NET_ADMIN | (0 if self.mode == "packet" else IPC_LOCK | BPF)
+        assert int(of["CapEff"], 16) == int(of["CapPrm"], 16) == wanted, of
         held = sorted(os.readlink(f"/proc/{opener}/fd/{fd}").split(":")[0] for fd in os.listdir(f"/proc/{opener}/fd"))
         assert held == ["/dev/null"] * 3 + ["net", "socket"], held
-        print("ok   the data plane has no capability left, its opener cap_net_raw and cap_net_admin", flush=True)
+        print("ok   the data plane has no capability left, its opener what its ports take", flush=True)
+
+    def stands_still(self):
+        def state(task):
+            with open(f"/proc/{self.process.pid}/task/{task}/stat") as f:
+                return f.read().rsplit(")", 1)[1].split()[0]
+        return all(state(task) == "T" for task in os.listdir(f"/proc/{self.process.pid}/task"))
 
     def again(self):
         """The device is deleted and made again: back within 2 s of being up, with the port's MTU."""
@@ -331,12 +351,13 @@ class KernelPorts(Smoke):
         print(f"ok   deleted and made again: carries again after {took * 1000:.0f} ms", flush=True)
 
     def without_opener(self):
-        """The opener is killed: traffic goes on, the port says so, and takes up a device that is made again as that is."""
+        """The opener is killed: traffic goes on, the port says so; packet sockets take up a device that is made again as that is."""
         os.kill(self.opener(), signal.SIGKILL)
         self.until(lambda: self.said_of(0)[1] == 1, "the port's fault")
         self.nothing_left()
-        self.make_again("1600")
-        assert kernel_mtu("sh-a1") == 1600
+        if self.mode == "packet":
+            self.make_again("1600")
+            assert kernel_mtu("sh-a1") == 1600
         assert self.said_of(0) == (1, 1)
         print("ok   the opener was killed, and nothing stood still", flush=True)
 
@@ -375,6 +396,7 @@ class KernelPorts(Smoke):
             self.until(lambda: self.counters(TWO.uid) > 100, "traffic")
             self.stop(signal.SIGKILL)
             self.until(lambda: not promiscuous("sh-a1"), "no longer promiscuous")
+            self.until(lambda: not any(has_program(d) for d in ("sh-a1", "sh-b1", "sh-c1")), "no program is left")
             self.macs[0] = hardware("sh-a1")  # it was made again, and only a new data plane takes the new address
             self.start()
             before = self.forwarded(TWO)
@@ -418,11 +440,11 @@ class KernelPorts(Smoke):
 
 
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 3:
         sys.exit(__doc__)
     in_namespace()
     with tempfile.TemporaryDirectory(prefix="culvert-smoke-") as directory:
-        ports = KernelPorts(sys.argv[1], directory)
+        ports = KernelPorts(sys.argv[1], sys.argv[2], directory)
         try:
             ports.run()
         finally:

@@ -99,6 +99,8 @@ static const struct wire_port sample_wire_port = {.port = 1,
 	.up = 1,
 	.mac = SAMPLE_MAC,
 	.fault = 1,
+	.kind = WIRE_PORT_XDP,
+	.known = WIRE_PORT_TAGS_HIDDEN,
 	.name = "wan0"};
 static const struct wire_needed sample_wire_needed = {.interface = 8, .neighbor = 21};
 static const struct wire_episode sample_wire_episode = {
