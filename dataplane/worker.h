@@ -71,7 +71,7 @@ struct run {
 struct burst {
 	uint32_t alive;  // bit i: packet i goes on
 	uint32_t gre;    // bit i: GRE on a core interface, for decap
-	uint32_t check;  // bit i: the source's answer is to be judged, by lookup for guard
+	bool sources;    // by lookup for guard: the FIB was asked for the sources, too
 	unsigned count;  // packets, living and dead
 	uint32_t traced; // bit i: what becomes of packet i is told, see struct worker
 	unsigned runs;
@@ -80,14 +80,13 @@ struct burst {
 	struct packet packet[BURST] __attribute__((aligned(64)));
 };
 
-// A bulk lookup being put together: destinations, then sources; and what became of it: the FIB's
-// answers for packet i, for its source with PACKET_CHECK.
+// A bulk lookup: destinations, then sources. In the end result[i] is the FIB's answer for packet i
+// of the burst, and result[burst.count + i] the one for its source, with burst.sources.
 struct lookup_keys {
 	uint32_t vrf[2 * BURST];
 	uint32_t addr4[2 * BURST];
 	const uint8_t *addr6[2 * BURST];
 	uint32_t result[2 * BURST];
-	uint32_t source[BURST];
 };
 
 // Frames next to each other in a list that leave by one port, and who is charged for them.

@@ -128,7 +128,7 @@ static inline enum drop_reason read_gre(const uint8_t *ip, const struct packet *
 static inline bool same_outer(const uint8_t *ip, const struct packet *p, const struct gre *g)
 {
 	return load64(ip + 20) == g->words && load64(ip + 12) == g->addresses && g->plain &&
-	       p->in == g->core && is_plain(ip, p);
+	       p->in == g->core && p->l4 == 20 && !(p->flags & PACKET_PART) && p->length >= 28;
 }
 
 static inline bool same_triple(const struct interface *i, const struct gre *g)

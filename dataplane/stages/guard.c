@@ -40,16 +40,19 @@ static inline bool vouched(const struct worker *w, uint32_t source, uint32_t in)
 void stage_guard(struct worker *w)
 {
 	const struct burst *b = &w->burst;
-	uint32_t last_source = FIB_NO_ROUTE, last_in = 0; // of the last packet that was vouched for
-	FOR_EACH (i, b->check & b->alive) {
-		uint32_t source = w->keys.source[i], in = b->packet[i].in;
-		if (source == last_source && in == last_in && source != FIB_NO_ROUTE)
+	const uint32_t *answer = w->keys.result + b->count;
+	uint32_t source = 0, in = UINT32_MAX; // of the last packet that was vouched for
+	if (!b->sources)
+		return;
+	FOR_EACH (i, b->alive) {
+		const struct packet *p = &b->packet[i];
+		if (!(p->flags & PACKET_CHECK) || (answer[i] == source && p->in == in))
 			continue;
-		if (unlikely(!vouched(w, source, in))) {
-			burst_drop(w, i, DROP_SOURCE);
+		if (unlikely(!vouched(w, answer[i], p->in))) {
+			burst_drop(w, (unsigned)i, DROP_SOURCE);
 			continue;
 		}
-		last_source = source;
-		last_in = in;
+		source = answer[i];
+		in = p->in;
 	}
 }

@@ -32,14 +32,6 @@ static inline void fetch_entries(const struct worker *w, const uint32_t *route, 
 	}
 }
 
-static inline void note_sources(struct worker *w, const uint32_t *answer, uint32_t mask)
-{
-	fetch_entries(w, answer, (unsigned)__builtin_popcount(mask));
-	FOR_EACH (i, mask)
-		w->keys.source[i] = *answer++;
-	w->burst.check |= mask;
-}
-
 // Link-local and multicast IPv6 never leaves its link; what neighbor discovery needs goes to the
 // host. Returns whether the packet is settled.
 static bool stays_on_link(struct worker *w, unsigned i)
@@ -270,102 +262,75 @@ bool enter_behind_lookup(struct worker *w, unsigned i)
 	return p->length <= last.mtu;
 }
 
-static __rte_noinline bool find6(struct worker *w, uint32_t mask)
+static __rte_noinline bool find6(struct worker *w, uint32_t mask, bool sources)
 {
-	struct burst *b = &w->burst;
+	const struct burst *b = &w->burst;
 	struct lookup_keys *keys = &w->keys;
-	uint32_t check = 0, answer[2 * BURST];
-	unsigned n = 0, all;
+	uint32_t answer[2 * BURST], *result = keys->result;
+	unsigned n = 0, k = 0;
 	bool late = false;
 	FOR_EACH (i, mask) {
-		keys->result[i] = FIB_NO_ROUTE;
+		result[i] = result[b->count + i] = FIB_NO_ROUTE;
 		if (stays_on_link(w, i))
 			mask &= ~(1u << i);
+		else
+			n++;
 	}
 	FOR_EACH (j, mask) {
-		late |= b->packet[j].ip[7] <= 1;
-		check |= (uint32_t)(b->packet[j].flags & PACKET_CHECK) << j;
-		keys->vrf[n] = b->packet[j].vrf;
-		keys->addr6[n++] = b->packet[j].ip + 24;
-	}
-	all = n;
-	FOR_EACH (k, check) {
-		keys->vrf[all] = b->packet[k].vrf;
-		keys->addr6[all++] = b->packet[k].ip + 8;
+		const struct packet *p = &b->packet[j];
+		late |= p->ip[7] <= 1;
+		keys->vrf[k] = keys->vrf[n + k] = p->vrf;
+		keys->addr6[k] = p->ip + 24;
+		keys->addr6[n + k++] = p->ip + 8;
 	}
 	if (n != 0)
-		fib_lookup6(w->fib, keys->vrf, keys->addr6, answer, all);
-	note_sources(w, answer + n, check);
-	n = 0;
-	FOR_EACH (l, mask)
-		keys->result[l] = answer[n++];
+		fib_lookup6(w->fib, keys->vrf, keys->addr6, answer, sources ? 2 * n : n);
+	k = 0;
+	FOR_EACH (l, mask) {
+		result[l] = answer[k];
+		result[b->count + l] = sources ? answer[n + k] : FIB_NO_ROUTE;
+		k++;
+	}
 	return late;
 }
 
-// The IPv6 packets among the keys, which are of all: they are taken out again, and which they are
-// is returned.
-static __rte_noinline uint32_t leave_ipv6_out(struct worker *w)
+// Moves those of the n keys from `from` on that are in the mask to `to`; returns where they end.
+static unsigned gather(
+	struct lookup_keys *keys, unsigned to, unsigned from, unsigned n, uint32_t mask)
 {
-	const struct burst *b = &w->burst;
-	struct lookup_keys *keys = &w->keys;
-	uint32_t ipv6 = 0;
-	unsigned n = 0;
-	for (unsigned i = 0; i < b->count; i++) {
-		keys->vrf[n] = keys->vrf[i];
-		keys->addr4[n] = keys->addr4[i];
-		n += b->packet[i].family == 4;
-		ipv6 |= (uint32_t)(b->packet[i].family == 6) << i;
+	for (unsigned i = 0; i < n; i++) {
+		keys->vrf[to] = keys->vrf[from + i];
+		keys->addr4[to] = keys->addr4[from + i];
+		to += mask >> i & 1;
 	}
-	return ipv6;
+	return to;
 }
 
-// Adds the sources of those that want it checked behind the n destinations. Returns which they are.
-static inline uint32_t add_sources(struct worker *w, uint32_t mask, unsigned n)
+// Some of the packets, or all, are IPv6: their keys are taken out again.
+static __rte_noinline bool find_mixed(struct worker *w, bool sources)
 {
 	const struct burst *b = &w->burst;
 	struct lookup_keys *keys = &w->keys;
-	uint32_t check = 0;
-	FOR_EACH (i, mask) {
-		const struct packet *p = &b->packet[i];
-		if (!(p->flags & PACKET_CHECK))
-			continue;
-		check |= 1u << i;
-		keys->vrf[n] = p->vrf;
-		keys->addr4[n++] = load_be32(p->ip + 12);
-	}
-	return check;
-}
-
-// The n keys of the packets in `mask` and, if some want it, their sources in one pass, at most
-// FIB_BULK: the larger a bulk is, the less a key costs.
-static inline void find4(struct worker *w, uint32_t mask, unsigned n, bool checked)
-{
-	struct lookup_keys *keys = &w->keys;
-	uint32_t check = checked ? add_sources(w, mask, n) : 0;
-	unsigned all = n + (unsigned)__builtin_popcount(check);
-	fib_lookup4(w->fib, keys->vrf, keys->addr4, keys->result, all);
-	if (check != 0)
-		note_sources(w, keys->result + n, check);
-}
-
-// Some of the packets, or all, are IPv6.
-static __rte_noinline bool find_mixed(struct worker *w, bool checked)
-{
-	const struct burst *b = &w->burst;
-	uint32_t *result = w->keys.result, ipv6 = leave_ipv6_out(w), ipv4 = b->alive & ~ipv6;
-	unsigned n = (unsigned)__builtin_popcount(ipv4);
+	uint32_t answer[2 * BURST], ipv4 = 0;
+	unsigned n, all, k = 0;
+	for (unsigned i = 0; i < b->count; i++)
+		ipv4 |= (uint32_t)(b->packet[i].family == 4) << i;
+	all = n = gather(keys, 0, 0, b->count, ipv4);
+	if (sources)
+		all = gather(keys, n, b->count, b->count, ipv4);
 	if (n != 0)
-		find4(w, ipv4, n, checked);
-	// From the end, so that no answer is in the way of another one.
-	for (unsigned i = b->count; i-- > 0;) {
-		if (ipv4 >> i & 1)
-			result[i] = result[--n];
+		fib_lookup4(w->fib, keys->vrf, keys->addr4, answer, all);
+	FOR_EACH (i, ipv4) {
+		keys->result[i] = answer[k];
+		keys->result[b->count + i] = sources ? answer[n + k] : FIB_NO_ROUTE;
+		k++;
 	}
-	return find6(w, ipv6);
+	return find6(w, b->alive & ~ipv4, sources);
 }
 
-// Asks the FIB, for destinations and where it is wanted for sources. Returns whether some packet's
-// TTL may end here. The burst has no gaps.
+// Asks the FIB, and if some packet's source is to be checked for all sources, in one pass: the
+// larger a bulk is, the less a key costs. Returns whether some packet's TTL may end here. The burst
+// has no gaps.
 static inline bool find(struct worker *w)
 {
 	struct burst *b = &w->burst;
@@ -373,7 +338,6 @@ static inline bool find(struct worker *w)
 	const unsigned n = b->count;
 	uint8_t flags = 0, other = 0;
 	bool late = false;
-	b->check = 0;
 	for (unsigned i = 0; i < n; i++) {
 		const struct packet *p = &b->packet[i];
 		const uint8_t *ip = p->ip;
@@ -383,11 +347,17 @@ static inline bool find(struct worker *w)
 		keys->vrf[i] = p->vrf;
 		keys->addr4[i] = load_be32(ip + 16);
 	}
+	b->sources = flags & PACKET_CHECK;
+	const unsigned all = b->sources ? 2 * n : n;
+	for (unsigned k = n; k < all; k++) {
+		keys->vrf[k] = keys->vrf[k - n];
+		keys->addr4[k] = load_be32(b->packet[k - n].ip + 12);
+	}
 	if (unlikely(other != 0))
-		late |= find_mixed(w, flags & PACKET_CHECK);
+		late |= find_mixed(w, b->sources);
 	else if (likely(n != 0))
-		find4(w, b->alive, n, flags & PACKET_CHECK);
-	fetch_entries(w, keys->result, n);
+		fib_lookup4(w->fib, keys->vrf, keys->addr4, keys->result, all);
+	fetch_entries(w, keys->result, all);
 	return late;
 }
 

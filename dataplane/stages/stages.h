@@ -195,8 +195,10 @@ static inline bool path_usable(const struct tables *t, uint32_t path)
 	       __atomic_load_n(&state->live, __ATOMIC_RELAXED);
 }
 
-#define FOR_EACH(i, mask)                                                                      \
-	for (uint32_t rest_##i = (mask), i; rest_##i != 0 && (i = __builtin_ctz(rest_##i), 1); \
+// i: 64 bits, as what it is an index into wants it.
+#define FOR_EACH(i, mask)                                                                         \
+	for (uint64_t rest_##i = (uint32_t)(mask), i;                                             \
+		rest_##i != 0 && (i = (uint64_t)__builtin_ctzll(rest_##i), 1);                    \
 		rest_##i &= rest_##i - 1)
 
 #endif
