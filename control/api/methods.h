@@ -194,7 +194,7 @@
 // Without `state`: everything but "advertised". "unknown" (as above) names a domain whose BGP daemon did not answer: its rejected or
 // advertised routes are missing.
 #define API_ROUTE_LIST "route.list"
-// {selector, "address": "10.1.2.3"} -> {"domain", "address", "route": null | an item of route.list}
+// {selector, "address": "10.1.2.3"} (needed where there is more than one domain) -> {"domain", "address", "route": null | an item of route.list}
 // What the data plane does with that destination: longest match among installed routes. Several domains
 // (a circuit with several peerings): {"items": [...], "next": null} of these.
 #define API_ROUTE_GET "route.get"

@@ -180,6 +180,15 @@ def test_a_port_goes_by_both_of_its_names(lab):
         assert (done.returncode, word in done.stderr) == (3, True), done.stderr
 
 
+def test_what_a_circuit_loses_is_shown_on_both_sides(lab):
+    def lost(c):
+        return {i["interface"] for i in lab.json("drops", "--circuit", c.circuit)["items"] if i["reason"] == "no-route"}
+
+    lab.acme.gateway_ns.run("ping", "-n", "-q", "-c", "1", "-W", "0.1", "10.77.0.1", check=False)
+    wait_for(lambda: f"vnet/{lab.acme.vnet}" in lost(lab.acme), 5, "what came out of the vNet and has no route")
+    assert f"vnet/{lab.acme.vnet}" not in lost(lab.globex)
+
+
 def test_a_second_controller_is_refused(lab):
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
         s.settimeout(5)

@@ -365,6 +365,7 @@ static void test_two_selectors_are_refused(void **state)
 	assert_refused("route.get",
 		"{\"circuit\":\"acme-01\", \"vnet\":\"acme-prod\", \"address\":\"10.1.0.1\"}",
 		"circuit and vnet");
+	assert_refused("route.get", "{\"address\":\"10.1.0.1\"}", "say of which");
 	assert_refused("drops", "{\"circuit\":\"acme-01\", \"port\":\"wan0\"}", "circuit and port");
 	assert_refused("peering.status",
 		"{\"circuit\":\"acme-01\", \"peering\":\"globex-01/private\"}",
