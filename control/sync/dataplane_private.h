@@ -11,6 +11,7 @@
 
 #define MESSAGES_PER_TURN 64
 #define VRFS_AT_ONCE      64
+#define RECORDS_AT_ONCE   128 // in a message: all may be refused, some 20 us each to tell
 #define HOSTS_AT_ONCE     32 // queues in a message: some 30 us each to open
 #define TURN_NS           2000000u // of the route thread, then others have theirs
 

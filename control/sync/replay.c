@@ -218,6 +218,8 @@ static bool send_records(struct dataplane *d, struct record_queue *queue, bool d
 {
 	uint16_t type = (uint16_t)TAILQ_FIRST(queue)->key.type;
 	unsigned int capacity = wire_message_capacity(deletes ? type + 1 : type), count = 0;
+	if (capacity > RECORDS_AT_ONCE)
+		capacity = RECORDS_AT_ONCE;
 	struct record **record = calloc(capacity, sizeof(struct record *));
 	struct record *next;
 
