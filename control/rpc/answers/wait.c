@@ -2,7 +2,8 @@
 // revision.wait: is the configuration in force yet? A change is answered when it is committed; what the data plane
 // makes of it comes a moment later. Whoever wants to know asks here: answered as soon as nothing is queued, under
 // way or refused, else when what is refused stays as it is, or the time is over, with what that is. While thousands of
-// objects take their places some are refused until those they wait for are there: their number changes then.
+// objects take their places some are refused until those they wait for are there: their number changes then, or not all has
+// been decided yet.
 
 #include "control/rpc/answers/answers.h"
 
@@ -99,7 +100,7 @@ static void look(evutil_socket_t fd, short events, void *arg)
 	uint64_t now = clock_ns();
 
 	turns_note("revision: wait");
-	if (count != wait->refused || wait->since == 0) {
+	if (count != wait->refused || wait->since == 0 || sync->records.settling) {
 		wait->refused = count;
 		wait->since = now;
 	}
