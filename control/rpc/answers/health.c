@@ -24,18 +24,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #define SLICE_NS 2000000u
 
 struct marked { // a circuit to be looked at
 	struct entry entry;
+	STAILQ_ENTRY(marked) next;
 	char name[NAME_MAX_LENGTH + 1];
 };
 
 struct health {
 	struct sync *sync;
 	struct table marked;
-	bool all; // every circuit of the model, from `next` on
+	STAILQ_HEAD(, marked) queue; // the same, in their order
+	bool all;                    // every circuit of the model, from `next` on
 	unsigned int next;
 	uint64_t mark;
 	struct event *work;
@@ -223,23 +226,23 @@ static void look_at_circuit(
 
 // --- what is looked at when --------------------------------------------------------------------------------
 
-static void look_at_marked(void *ctx, void *entry)
+static void look_at_marked(struct health *health, const struct model *model, uint64_t end)
 {
-	struct health *health = ctx;
-	struct marked *marked = entry;
-	const struct publication *publication = domains_publication(health->sync->domains);
-	const struct circuit *circuit =
-		publication != NULL ? model_circuit(publication->model, marked->name) : NULL;
+	struct marked *marked;
 
-	if (circuit != NULL)
-		look_at_circuit(health->sync, publication->model, circuit);
-	free(marked);
+	while ((marked = STAILQ_FIRST(&health->queue)) != NULL && clock_ns() < end) {
+		const struct circuit *circuit =
+			model != NULL ? model_circuit(model, marked->name) : NULL;
+		STAILQ_REMOVE_HEAD(&health->queue, next);
+		table_remove(&health->marked, marked);
+		free(marked);
+		if (circuit != NULL)
+			look_at_circuit(health->sync, model, circuit);
+	}
 }
 
-static void look_at_all(struct health *health, const struct model *model)
+static void look_at_all(struct health *health, const struct model *model, uint64_t end)
 {
-	uint64_t end = clock_ns() + SLICE_NS;
-
 	if (health->next == 0)
 		health->mark = statuses_mark(health->sync->status);
 	while (health->next < model_count(model, NOUN_CIRCUIT) && clock_ns() < end)
@@ -257,14 +260,14 @@ static void on_work(evutil_socket_t fd, short events, void *arg)
 	struct health *health = arg;
 	const struct publication *publication = domains_publication(health->sync->domains);
 	const struct timeval now = {0, 0};
-	struct table marked = health->marked; // looking marks nothing
+	const struct model *model = publication != NULL ? publication->model : NULL;
+	uint64_t end = clock_ns() + SLICE_NS;
 
 	turns_note("health: work");
-	health->marked = TABLE_OF(struct marked, name);
-	table_clear(&marked, look_at_marked, health);
-	if (health->all && publication != NULL)
-		look_at_all(health, publication->model);
-	if (health->all)
+	look_at_marked(health, model, end);
+	if (health->all && model != NULL)
+		look_at_all(health, model, end);
+	if (health->all || !STAILQ_EMPTY(&health->queue))
 		event_add(health->work, &now);
 }
 
@@ -281,6 +284,7 @@ static void mark(struct health *health, const char *object)
 			abort();
 		*marked = wanted;
 		table_add(&health->marked, marked);
+		STAILQ_INSERT_TAIL(&health->queue, marked, next);
 	}
 	event_add(health->work, &now);
 }
@@ -340,6 +344,7 @@ struct health *health_create(struct sync *sync)
 		abort();
 	health->sync = sync;
 	health->marked = TABLE_OF(struct marked, name);
+	STAILQ_INIT(&health->queue);
 	health->work = evtimer_new(sync->base, on_work, health);
 	if (health->work == NULL)
 		abort();

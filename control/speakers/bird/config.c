@@ -263,9 +263,11 @@ static int write_domains(struct speaker *speaker, uint64_t end)
 	int err = 0;
 
 	TAILQ_FOREACH (domain, &speaker->domains, link)
-		if (domain->file.stale && err == 0 && !keeps_earlier(speaker, domain)) {
+		if (domain->file.stale && err == 0) {
 			if (clock_ns() > end)
 				return 1;
+			if (keeps_earlier(speaker, domain)) // which it reads, once
+				continue;
 			err = write_new(speaker, &domain->file, PART_DOMAIN, domain->id,
 				render_domain(domain));
 		}
