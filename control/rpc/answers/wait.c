@@ -28,7 +28,7 @@ struct wait {
 	struct event *look;
 	uint64_t revision, until; // CLOCK_MONOTONIC ns
 	unsigned int refused;     // when looked at last
-	uint64_t since;           // ..: so many since then
+	uint64_t since;           // ..: so many since then, and all is decided
 };
 
 static bool is_told(const struct sync *sync, uint64_t revision)
@@ -67,12 +67,13 @@ static void answer(struct wait *wait)
 {
 	struct sync *sync = wait->call->ctx;
 	bool complete = is_told(sync, wait->revision) && refused(sync) == 0;
+	bool open = complete || sync->records.settling; // what is refused now may be taken with the rest
 
 	rpc_reply(wait->call,
 		json_pack("{s:o, s:b, s:s, s:o}", "revision",
 			json_u64(dataplane_revision(sync->dataplane)), "in_force", complete,
 			"dataplane", dataplane_state_name(dataplane_status(sync->dataplane)->state),
-			"refused", complete ? json_array() : refused_json(sync)));
+			"refused", open ? json_array() : refused_json(sync)));
 	event_free(wait->look);
 	free(wait);
 }
