@@ -27,6 +27,7 @@ struct node_file {
 };
 
 static const char *const tpids[] = {"8100", "88a8", "any", NULL};
+static const char *const modes[] = {"auto", "packet", "xdp", "xdp-whole", NULL};
 static const char *const roles[] = {"viewer", "operator", "admin", NULL};
 static const char *const host_domains[] = {"netns", "table", "vrf", NULL};
 
@@ -39,6 +40,8 @@ static const struct field port_fields[] = {
 		.help = "ethertype of the outer tag"},
 	{"mtu", FIELD_UINT, 0, PORT(mtu), NULL, 576, 9600,
 		.help = "largest IP packet, set on the device"},
+	{"mode", FIELD_ENUM, 0, PORT(mode), "auto", .values = modes,
+		.help = "how a kernel device is opened"},
 	{"netns", FIELD_STRING, 0, PORT(netns),
 		.help = "network namespace of a kernel device, as in /run/netns"},
 };
@@ -228,6 +231,16 @@ static void check_port(struct reader *reader, const struct node_port *one, const
 			"netns: a name that `ip netns` lists");
 }
 
+static void check_mode(struct reader *reader, const struct node_port *one, const struct tree *tree)
+{
+	if (one->mode != NODE_MODE_AUTO && node_device(one->device) != NODE_DEVICE_KERNEL)
+		finding_hint(reader_complain(reader, "value", place_of(tree, "ports"), "ports",
+				     "port \"%s\": only a device of the kernel has a mode, not "
+				     "\"%.32s\"",
+				     one->name, one->device),
+			"device: the kernel's name of it (eth1)");
+}
+
 static void check_node(struct reader *reader, struct node_file *file, const struct tree *tree)
 {
 	const char *mode = file->socket_mode;
@@ -244,8 +257,10 @@ static void check_node(struct reader *reader, struct node_file *file, const stru
 		file->node.socket_mode = (uint32_t)strtoul(mode, NULL, 8);
 	for (unsigned int i = 0; i < node->ports.count; i++) {
 		const struct node_port *this = &node->ports.item[i];
-		if (this->device)
+		if (this->device) {
 			check_port(reader, this, tree);
+			check_mode(reader, this, tree);
+		}
 		for (unsigned int j = 0; this->device && j < i; j++) {
 			const struct node_port *other = &node->ports.item[j];
 			if (other->device && same_device(this, other))
@@ -441,10 +456,12 @@ char **node_dataplane_args(const struct node *node)
 		char mtu[16] = "";
 		if (p->mtu != 0)
 			snprintf(mtu, sizeof(mtu), ",mtu=%u", p->mtu);
-		argument(&a, "%s=%.*s%s%s%s%s%s", p->name, (int)strcspn(p->device, ","), p->device,
+		argument(&a, "%s=%.*s%s%s%s%s%s%s%s", p->name, (int)strcspn(p->device, ","), p->device,
 			p->tpid == NODE_TPID_8100 ? "" : ",tpid=",
 			p->tpid == NODE_TPID_8100 ? "" : tpids[p->tpid], mtu,
-			p->netns == NULL ? "" : ",netns=", p->netns == NULL ? "" : p->netns);
+			p->netns == NULL ? "" : ",netns=", p->netns == NULL ? "" : p->netns,
+			p->mode == NODE_MODE_AUTO ? "" : ",mode=",
+			p->mode == NODE_MODE_AUTO ? "" : modes[p->mode]);
 	}
 	if (a.failed) {
 		node_arguments_free(a.item);

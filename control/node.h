@@ -21,11 +21,13 @@
 #include "control/api/error.h"
 #include "control/model/model.h"
 
+// How a kernel device is opened; AUTO: as its driver does best.
+enum node_mode { NODE_MODE_AUTO, NODE_MODE_PACKET, NODE_MODE_XDP, NODE_MODE_XDP_WHOLE };
 enum node_tpid { NODE_TPID_8100, NODE_TPID_88A8, NODE_TPID_ANY };
 
 // What a device is, by how it is written.
 enum node_device {
-	NODE_DEVICE_KERNEL, // "eth1": a packet socket of our own
+	NODE_DEVICE_KERNEL, // "eth1": packet or AF_XDP sockets of our own
 	NODE_DEVICE_PCI,    // "0000:3b:00.1", with arguments or without
 	NODE_DEVICE_VDEV,   // "net_...", or whatever else has arguments
 	NODE_DEVICE_NONE,   // none of these
@@ -35,6 +37,7 @@ struct node_port {
 	const char *name;
 	const char *device; // of the kernel by its name, or the EAL's: PCI address, or vdev with its arguments
 	const char *netns;  // of a kernel device, as in /run/netns; NULL = where the data plane is started
+	uint32_t mode;      // enum node_mode
 	uint32_t tpid;      // enum node_tpid: of the outer tag
 	uint32_t mtu;       // 0 = the device's
 };

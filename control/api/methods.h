@@ -215,12 +215,16 @@
 #define API_DROPS "drops"
 
 // {"port"?} -> items, this edge's ports ("wan0" or "ams1/wan0" asks for one):
-// {"port": "wan0", "role": "customer" | "core", "device": "eth1", "kind": "packet" | "pci" | "vdev", "mac": "02:..",
+// {"port": "wan0", "role": "customer" | "core", "device": "eth1", "kind": "packet" | "xdp" | "xdp-whole" | "pci" | "vdev", "mac": "02:..",
 //  "mtu": 1500,            // in force: the largest IP packet that it carries without tags
 //  "state": "up" | "down" | "missing" | "unknown", "reason": null,   // what is wrong beside the link
 //  "since": 1789990000, "rx_packets", "rx_bytes", "tx_packets", "tx_bytes",
 //  "rx_missed",            // frames that device or kernel had no room for
-//  "unclassified"}
+//  "unclassified",
+//  // with AF_XDP sockets only:
+//  "zero_copy": false, "tags": "seen" | "switched" | "hidden",   // seen wherever they stand; left in the frame, as it was told
+//  "rx_left",              // frames that are not ours, and were left to the kernel
+//  "missed_by": {"ring", "memory", "socket"}}   // of rx_missed: worker behind; so far that there was no memory; no socket
 #define API_PORT_STATUS "port.status"
 
 // {"check"?: true, "force"?: true} -> what was (check: would be) taken over and removed. While another store or edge owns what this host

@@ -118,12 +118,39 @@ static void set_carrier(struct domains *domains, struct realised *realised)
 	bridge_interface_carrier(domains->sync.bridge, realised->id, up);
 }
 
-// Some devices carry no customer; the data plane refuses it, too.
+// With tags beside one without, or the other way about. One that is up says for all of its port.
+static bool mixes(const struct port_state *state, const struct intent_interface *wanted)
+{
+	const struct realised *other;
+
+	LIST_FOREACH(other, &state->interfaces, of_port)
+	{
+		if (other->interface && other->id != wanted->id)
+			return (other->wanted->vlans != 0) != (wanted->vlans != 0);
+	}
+	return false;
+}
+
+// Some devices carry no customer, or not every one; the data plane refuses it, too.
 static int check_port(const struct domains *domains, const struct intent_interface *wanted,
 	struct api_error *error)
 {
 	const struct node_port *port = &domains->sync.node->ports.item[wanted->port];
 
+	const struct port_state *state = &domains->sync.port[wanted->port];
+
+	if (state->known && (state->last.known & WIRE_PORT_TAGS_HIDDEN) && wanted->vlans != 0)
+		return api_fail(error, API_INVALID, NULL,
+			"port %s is on %s, whose driver may hide VLAN tags from XDP: a tagged frame "
+			"would look untagged; in the node file give the port mode: packet",
+			port->name, port->device);
+	if (state->known && (state->last.known & WIRE_PORT_TAGS_SWITCHED) &&
+		mixes(state, wanted))
+		return api_fail(error, API_INVALID, NULL,
+			"port %s is on %s, whose driver may hide VLAN tags again when somebody "
+			"switches that on: it takes attachments with tags or without, not both; give "
+			"one of them another port, or the port mode: packet in the node file",
+			port->name, port->device);
 	if (wanted->kind != INTENT_ATTACHMENT || !node_device_merges(port->device))
 		return 0;
 	return api_fail(error, API_INVALID, NULL,

@@ -264,26 +264,32 @@ static void port_row(struct context *context, struct table *table, const json_t 
 		{"RX BYTES", "rx_bytes", SHOW_NUMBER},
 		{"TX BYTES", "tx_bytes", SHOW_NUMBER},
 		{"MISSED", "rx_missed", SHOW_NUMBER},
+		{"LEFT", "rx_left", SHOW_NUMBER},
 		{"UNCLASSIFIED", "unclassified", SHOW_NUMBER},
 		{0},
 	};
 	const json_t *status = json_object_get(port, "status");
 	const char *reason = get_text(status, "reason");
+	json_t *shown = json_copy((json_t *)(uintptr_t)status);
 	char state[TEXT_MAX];
 
+	if (json_is_true(json_object_get(status, "zero_copy")))
+		json_object_set_new(
+			shown, "kind", json_sprintf("%s, zero-copy", get_text(status, "kind")));
 	snprintf(state, sizeof(state), "%s%s%s",
 		json_is_object(status) ? get_text(status, "state") : "unknown",
 		*reason != '\0' ? ": " : "", reason);
 	table_row(table, config, port);
-	table_row(table, device, status);
+	table_row(table, device, shown);
 	table_state(table, state);
 	table_row(table, live, status);
+	json_decref(shown);
 }
 
 int run_port_list(struct context *context)
 {
 	static const char *const titles[] = {"PORT", "FACES", "ADDRESS", "MTU", "DEVICE", "KIND",
-		">CARRIES", "STATE", ">RX BYTES", ">TX BYTES", ">MISSED", ">UNCLASSIFIED", NULL};
+		">CARRIES", "STATE", ">RX BYTES", ">TX BYTES", ">MISSED", ">LEFT", ">UNCLASSIFIED", NULL};
 	json_t *result, *item, *items;
 	struct table *table;
 	int status;

@@ -91,9 +91,9 @@ class Since:
 
 
 class EdgeLab(Lab):
-    def __init__(self, prefix, build, directory=None, host_domain="netns"):
+    def __init__(self, prefix, build, directory=None, host_domain="netns", mode="auto"):
         super().__init__(prefix, directory)
-        self.build, self.host_domain = build, host_domain
+        self.build, self.host_domain, self.mode = build, host_domain, mode
         self.kernel_prefix = prefix + "d"  # of culvertd's namespaces; the lab's own begin with PREFIX-
         self.customers = [
             Customer("acme", "wan0", [100], 65010, "198.51.100.11", "198.51.100.10", 7001, "50mbps"),
@@ -168,9 +168,9 @@ speaker: {os.path.join(ROOT, "tools", "culvert-speaker")}
 roles:
   - {{uid: "0", role: admin}}
 ports:
-  wan0: {{device: wan0}}
-  wan1: {{device: wan1}}
-  core0: {{device: core0}}
+  wan0: {{device: wan0, mode: {self.mode}}}
+  wan1: {{device: wan1, mode: {self.mode}}}
+  core0: {{device: core0, mode: {self.mode}}}
 dataplane:
   program: {self.program("dataplane/culvert-dataplane")}
   socket: {self.dir}/dataplane.sock

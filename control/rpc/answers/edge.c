@@ -572,14 +572,51 @@ static void sum_up_ports(const struct sync *sync, struct port_sum *sum)
 			add_interface(sum, &fragment->interfaces.item[i]);
 }
 
-static json_t *port_json(const struct port_sum *sum, unsigned int index)
+// As the data plane opened it; while it does not say, as the node file has it.
+static const char *kind_of(const struct node_port *port, const struct wire_port *said)
 {
-	static const char *const kinds[] = {
-		[NODE_DEVICE_KERNEL] = "packet",
+	static const char *const devices[] = {
 		[NODE_DEVICE_PCI] = "pci",
 		[NODE_DEVICE_VDEV] = "vdev",
 		[NODE_DEVICE_NONE] = "",
 	};
+	static const char *const modes[] = {
+		[NODE_MODE_AUTO] = "packet",
+		[NODE_MODE_PACKET] = "packet",
+		[NODE_MODE_XDP] = "xdp",
+		[NODE_MODE_XDP_WHOLE] = "xdp-whole",
+	};
+
+	if (node_device(port->device) != NODE_DEVICE_KERNEL)
+		return devices[node_device(port->device)];
+	switch (said->kind) {
+	case WIRE_PORT_PACKET:
+		return "packet";
+	case WIRE_PORT_XDP:
+		return "xdp";
+	case WIRE_PORT_XDP_WHOLE:
+		return "xdp-whole";
+	default:
+		return modes[port->mode];
+	}
+}
+
+static void add_xdp(json_t *answer, const struct wire_port *said, const struct stats_sparse *sparse)
+{
+	json_object_update_new(answer,
+		json_pack("{s:b, s:s, s:I, s:{s:I, s:I, s:I}}", "zero_copy",
+			(said->known & WIRE_PORT_ZERO_COPY) != 0, "tags",
+			said->known & WIRE_PORT_TAGS_HIDDEN     ? "hidden"
+			: said->known & WIRE_PORT_TAGS_SWITCHED ? "switched"
+								: "seen",
+			"rx_left", (json_int_t)sparse->left, "missed_by", "ring",
+			(json_int_t)sparse->missed_ring, "memory",
+			(json_int_t)sparse->missed_memory, "socket",
+			(json_int_t)sparse->missed_socket));
+}
+
+static json_t *port_json(const struct port_sum *sum, unsigned int index)
+{
 	const struct sync *sync = sum->sync;
 	const struct node_port *port = &sync->node->ports.item[index];
 	const struct port_state *state = &sync->port[index];
@@ -598,10 +635,10 @@ static json_t *port_json(const struct port_sum *sum, unsigned int index)
 	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4],
 		m[5]);
 	snprintf(device, sizeof(device), "%.*s", (int)strcspn(port->device, ","), port->device);
-	return json_pack(
+	json_t *answer = json_pack(
 		"{s:s, s:s, s:s, s:s, s:s?, s:o, s:s, s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"port", port->name, "role", sum->core[index] ? "core" : "customer", "device",
-		device, "kind", kinds[node_device(port->device)], "mac", known ? mac : NULL, "mtu",
+		device, "kind", kind_of(port, &state->last), "mac", known ? mac : NULL, "mtu",
 		json_known(known, state->last.mtu), "state",
 		!tells           ? "unknown"
 		: !known         ? "missing"
@@ -618,6 +655,9 @@ static json_t *port_json(const struct port_sum *sum, unsigned int index)
 		json_known(counted, total->tx_bytes), "rx_missed",
 		json_known(counted, sparse.missed), "unclassified",
 		json_known(counted, stray.rx_packets));
+	if (counted && (state->last.kind == WIRE_PORT_XDP || state->last.kind == WIRE_PORT_XDP_WHOLE))
+		add_xdp(answer, &state->last, &sparse);
+	return answer;
 }
 
 void method_port_status(struct rpc_call *call)

@@ -32,7 +32,7 @@ static void test_all(void **state)
 		      "  wan0: {device: \"net_af_packet0,iface=it's\"}\n"
 		      "  core0: {device: \"0000:3b:00.1,rx=1\", tpid: 88a8, mtu: 9000}\n"
 		      "  wan1: {device: eth1, mtu: 1504}\n"
-		      "  wan2: {device: eth1, netns: left-2}\n"
+		      "  wan2: {device: eth1, netns: left-2, mode: xdp}\n"
 		      "socket-mode: 0600\n"
 		      "dataplane: {workers: 2, memory: 512MiB, hugepages: false, fib-memory: 1GiB, "
 		      "eal: [--no-telemetry]}\n"
@@ -62,7 +62,7 @@ static void test_all(void **state)
 		"/run/culvert/dataplane.sock "
 		"--workers 2 --idle sleep --fib-memory 1024 --port "
 		"wan0=net_af_packet0 --port core0=0000:3b:00.1,tpid=88a8,mtu=9000 "
-		"--port wan1=eth1,mtu=1504 --port wan2=eth1,netns=left-2\n");
+		"--port wan1=eth1,mtu=1504 --port wan2=eth1,netns=left-2,mode=xdp\n");
 	free(line);
 	node_arguments_free(arguments);
 	node_free(node);
@@ -83,6 +83,9 @@ static void test_mistakes(void **state)
 		{"edge: a\nports: {b: {device: c}, d: {device: \"c,x=1\"}}\n", "same device"},
 		{"edge: a\nports: {b: {device: c, netns: n}, d: {device: c, netns: n}}\n",
 			"same device"},
+		{"edge: a\nports: {b: {device: net_tap0, mode: xdp}}\n",
+			"only a device of the kernel has a mode"},
+		{"edge: a\nports: {b: {device: c, mode: fast}}\n", "mode"},
 		{"edge: a\nports: {b: {device: net_tap0, netns: n}}\n",
 			"only a device of the kernel"},
 		{"edge: a\nports: {b: {device: c, netns: ../n}}\n", "no network namespace"},
