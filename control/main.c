@@ -22,6 +22,7 @@
 #include "control/rpc/rpc.h"
 #include "control/rpc/verbs.h"
 #include "control/service.h"
+#include "control/store/store.h"
 #include "control/thread.h"
 
 #include <event2/event.h>
@@ -153,6 +154,34 @@ static void on_event(void *ctx, const char *topic, json_t *data)
 	post(daemon->main, tell_news, news);
 }
 
+static void audit(
+	void *ctx, const char *actor, const char *verb, const char *object, const char *result)
+{
+	struct daemon *daemon = ctx;
+	if (daemon->service != NULL)
+		service_audit(daemon->service, actor, verb, object, result);
+}
+
+// From the route thread.
+static void finals_stored(void *ctx, json_t *list, bool stored)
+{
+	struct daemon *daemon = ctx;
+	if (daemon->domains != NULL)
+		domains_finals_stored(daemon->domains, list, stored);
+	else
+		json_decref(list);
+}
+
+static void on_finals(void *ctx, json_t *list)
+{
+	service_finals(((struct daemon *)ctx)->service, list, finals_stored, ctx);
+}
+
+static void on_adopted(void *ctx)
+{
+	service_accept(((struct daemon *)ctx)->service);
+}
+
 static uint64_t revision(void *ctx)
 {
 	return service_revision(((struct daemon *)ctx)->service);
@@ -185,6 +214,7 @@ static int start_server(struct daemon *daemon, struct api_error *error)
 		.forward = forward,
 		.back = back,
 		.ran = ran,
+		.audit = audit,
 	};
 
 	int result = roles_read(node, &daemon->grants, error);
@@ -250,6 +280,8 @@ static int start(struct daemon *daemon, struct api_error *error)
 		.base = thread_base(daemon->route),
 		.node = daemon->node,
 		.event = on_event,
+		.final = on_finals,
+		.adopted = on_adopted,
 		.event_ctx = daemon,
 	};
 	result = domains_create(&daemon->domains, &domains, error);
@@ -375,12 +407,34 @@ static int check(const char *path, const struct node *node)
 	return status;
 }
 
+// A backup into the place of the store; whoever runs on it is found out by its lock.
+static int restore(const char *path, const struct node *node, bool replace)
+{
+	const struct store_options options = {
+		.path = node->store, .key_path = node->store_key, .model = node_model_options(node)};
+	struct api_error error = {0};
+	json_t *about = NULL;
+
+	if (store_restore(path, &options, replace, &about, &error) != 0) {
+		report(&error);
+		return api_code_exit(error.code);
+	}
+	printf("%s: store %s of revision %lld; start culvertd\n", node->store,
+		json_string_value(json_object_get(about, "store")),
+		(long long)json_integer_value(json_object_get(about, "revision")));
+	json_decref(about);
+	return 0;
+}
+
 static void usage(FILE *out)
 {
-	fputs("usage: culvertd [--config NODEFILE] [--check FILE | --dataplane-args | --version]\n"
+	fputs("usage: culvertd [--config NODEFILE] [--check FILE | --dataplane-args | --restore FILE | "
+	      "--version]\n"
 	      "  --config NODEFILE   this machine's file, default " NODE_FILE "\n"
 	      "  --check FILE        validate a configuration and end\n"
 	      "  --dataplane-args    print culvert-dataplane's command line and end\n"
+	      "  --restore FILE      put a backup in the place of the store and end\n"
+	      "  --replace           even if there is a store, which is kept as NAME.replaced\n"
 	      "  --version           print the version and end\n",
 		out);
 }
@@ -391,13 +445,15 @@ int main(int argc, char **argv)
 		{"config", required_argument, NULL, 'c'},
 		{"check", required_argument, NULL, 'k'},
 		{"dataplane-args", no_argument, NULL, 'd'},
+		{"restore", required_argument, NULL, 'r'},
+		{"replace", no_argument, NULL, 'p'},
 		{"version", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
 	struct daemon daemon = {0};
-	const char *config = NULL, *file = NULL;
-	bool dataplane_args = false;
+	const char *config = NULL, *file = NULL, *backup = NULL;
+	bool dataplane_args = false, replace = false;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
@@ -410,6 +466,12 @@ int main(int argc, char **argv)
 			break;
 		case 'd':
 			dataplane_args = true;
+			break;
+		case 'r':
+			backup = optarg;
+			break;
+		case 'p':
+			replace = true;
 			break;
 		case 'v':
 			printf("culvertd %s\n", CULVERT_VERSION);
@@ -444,6 +506,9 @@ int main(int argc, char **argv)
 	int status = 0;
 	if (file != NULL) {
 		status = check(file, daemon.node);
+		node_free(daemon.node);
+	} else if (backup != NULL) {
+		status = restore(backup, daemon.node, replace);
 		node_free(daemon.node);
 	} else if (dataplane_args) {
 		char **arguments = node_dataplane_args(daemon.node);

@@ -77,6 +77,8 @@ struct node {
 	const char *socket_group;  // or NULL
 	const char *store;         // database
 	const char *store_key;     // key file, or NULL
+	uint32_t keep_revisions;   // of the history
+	uint32_t keep_audit;       // changes in the audit, and as many other lines
 	const char *run_dir;       // speakers' files
 	const char *speaker;       // launcher command, "" = none
 	const char *kernel_prefix; // of every name made in the kernel

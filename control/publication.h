@@ -23,6 +23,7 @@ struct publication {
 	// What this version's rules have against the model, although it is in force; NULL =
 	// nothing.
 	struct findings *problems;
+	const char *doubt; // why the store may not be what it was left as, NULL = it is; lives as long as the process
 };
 
 // Whether its model has an edge of this name.

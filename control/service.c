@@ -12,6 +12,7 @@
 
 #include "control/service.h"
 
+#include "control/base/log.h"
 #include "control/model/model.h"
 #include "control/node.h"
 #include "control/problems.h"
@@ -64,6 +65,8 @@ struct service {
 	} watcher[WATCHERS];
 	unsigned int watchers;
 	json_t *sessions; // those that are established: "CIRCUIT/TYPE/ROLE"
+	char *doubt;  // of the store as it was opened; stays as long as somebody may read it
+	bool doubted; // it is still in doubt
 };
 
 const struct model *service_model(const struct service *service)
@@ -237,6 +240,7 @@ static void committed(void *arg)
 			abort(); // committed and not known: only a restart is right
 		request->ids = NULL;
 		next->problems = request->problems;
+		next->doubt = service->doubted ? service->doubt : NULL;
 		request->problems = NULL;
 		publication_unref(service->current);
 		service->current = next;
@@ -475,8 +479,7 @@ void service_work(
 struct list {
 	struct service *service;
 	enum service_list list;
-	uint64_t before;
-	unsigned int limit;
+	struct store_filter filter;
 	service_rows done;
 	void *ctx;
 	json_t *rows;
@@ -493,25 +496,168 @@ static void list_done(void *arg)
 // Store thread.
 static void list_read(void *arg)
 {
+	static json_t *(*const read[])(struct store *, const struct store_filter *) = {
+		[SERVICE_AUDIT] = store_audit_list,
+		[SERVICE_HISTORY] = store_history,
+		[SERVICE_FINALS] = store_finals,
+	};
 	struct list *list = arg;
-	struct store *store = list->service->store;
-	list->rows = list->list == SERVICE_AUDIT
-			     ? store_audit_list(store, list->before, list->limit)
-			     : store_history(store, list->before, list->limit);
+	list->rows = read[list->list](list->service->store, &list->filter);
 	post(list->service->options.main, list_done, list);
 }
 
-void service_list(struct service *service, enum service_list what, uint64_t before,
-	unsigned int limit, service_rows done, void *ctx)
+void service_list(struct service *service, enum service_list what,
+	const struct store_filter *filter, service_rows done, void *ctx)
 {
 	struct list *list = calloc(1, sizeof(*list));
 	if (list == NULL)
 		abort();
-	*list = (struct list){service, what, before, limit, done, ctx, NULL};
+	*list = (struct list){service, what, *filter, done, ctx, NULL};
 	post(service->options.store, list_read, list);
 }
 
+// --- the store as a whole ------------------------------------------------------------------------------
+
+struct line { // of the audit
+	struct service *service;
+	char *actor, *verb, *object, *result;
+};
+
+// Store thread.
+static void line_write(void *arg)
+{
+	struct line *line = arg;
+
+	store_audit(line->service->store, line->actor, NULL, line->verb, line->object, line->result);
+	free(line->actor);
+	free(line->verb);
+	free(line->object);
+	free(line->result);
+	free(line);
+}
+
+void service_audit(struct service *service, const char *actor, const char *verb, const char *object,
+	const char *result)
+{
+	struct line *line = calloc(1, sizeof(*line));
+	if (line == NULL)
+		abort();
+	*line = (struct line){service, strdup(actor), strdup(verb),
+		object != NULL ? strdup(object) : NULL, strdup(result)};
+	if (line->actor == NULL || line->verb == NULL || line->result == NULL)
+		abort();
+	post(service->options.store, line_write, line);
+}
+
+static void accepted(void *arg)
+{
+	struct service *service = arg;
+	service->current->doubt = NULL;
+	service->doubted = false;
+}
+
+// Store thread.
+static void accept_store(void *arg)
+{
+	struct service *service = arg;
+
+	if (store_accept(service->store) == 0)
+		post(service->options.main, accepted, service);
+	else
+		log_error("store", "the store cannot be sealed", log_text("path", service->options.node->store));
+}
+
+void service_accept(struct service *service)
+{
+	post(service->options.store, accept_store, service);
+}
+
+struct backup {
+	struct service *service;
+	int fd;
+	service_backed_up done;
+	void *ctx;
+	json_t *about;
+	struct api_error error;
+};
+
+static void backup_done(void *arg)
+{
+	struct backup *backup = arg;
+	backup->done(backup->ctx, backup->about, &backup->error);
+	json_decref(backup->about);
+	free(backup);
+}
+
+// Store thread.
+static void backup_write(void *arg)
+{
+	struct backup *backup = arg;
+	store_backup(backup->service->store, backup->fd, &backup->about, &backup->error);
+	post(backup->service->options.main, backup_done, backup);
+}
+
+void service_backup(struct service *service, int fd, service_backed_up done, void *ctx)
+{
+	struct backup *backup = calloc(1, sizeof(*backup));
+	if (backup == NULL)
+		abort();
+	*backup = (struct backup){.service = service, .fd = fd, .done = done, .ctx = ctx};
+	post(service->options.store, backup_write, backup);
+}
+
+struct finals {
+	struct service *service;
+	json_t *list;
+	service_finals_stored stored;
+	void *ctx;
+	bool written;
+};
+
+// Route thread.
+static void finals_stored(void *arg)
+{
+	struct finals *finals = arg;
+	finals->stored(finals->ctx, finals->list, finals->written);
+	free(finals);
+}
+
+// Store thread.
+static void finals_write(void *arg)
+{
+	struct finals *finals = arg;
+	finals->written = store_finals_put(finals->service->store, finals->list) == 0;
+	post(finals->service->options.route, finals_stored, finals);
+}
+
+void service_finals(
+	struct service *service, json_t *list, service_finals_stored stored, void *ctx)
+{
+	struct finals *finals = calloc(1, sizeof(*finals));
+	if (finals == NULL)
+		abort();
+	*finals = (struct finals){service, list, stored, ctx, false};
+	post(service->options.store, finals_write, finals);
+}
+
 // --- life ----------------------------------------------------------------------------------------------
+
+static void tell_doubts(struct service *service, const struct store_state *state)
+{
+	if (state->reads_otherwise)
+		log_warning("store", "the stored model reads otherwise than it was written",
+			log_number("revision", (int64_t)state->revision),
+			log_text("hint", "its digest differs; compare culvertctl config show with a backup"));
+	if (state->doubt[0] == '\0')
+		return;
+	service->doubt = strdup(state->doubt);
+	if (service->doubt == NULL)
+		abort();
+	service->doubted = true;
+	service->current->doubt = service->doubt;
+	log_error("store", service->doubt,
+		log_text("hint", "culvertctl restore FILE; if it is meant: culvertctl edge adopt"));
+}
 
 static int load(struct service *service, struct api_error *error)
 {
@@ -519,6 +665,8 @@ static int load(struct service *service, struct api_error *error)
 	struct store_options options = {
 		.path = node->store,
 		.key_path = node->store_key,
+		.keep_revisions = node->keep_revisions,
+		.keep_audit = node->keep_audit,
 		.model = node_model_options(node),
 	};
 	struct store_state state = {0};
@@ -534,6 +682,8 @@ static int load(struct service *service, struct api_error *error)
 			publication_make(state.model, state.ids, state.uuid, state.revision);
 		result = service->current != NULL ? 0 : -ENOMEM;
 	}
+	if (result == 0)
+		tell_doubts(service, &state);
 	if (result == 0 && findings->count > 0) {
 		problems_keep(&service->problems, service->current->model, findings);
 		service->current->problems = findings;
@@ -575,6 +725,7 @@ void service_destroy(struct service *service)
 	publication_unref(service->current);
 	json_decref(service->sessions);
 	problems_clear(&service->problems);
+	free(service->doubt);
 	store_close(service->store);
 	free(service);
 }

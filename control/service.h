@@ -20,6 +20,7 @@ struct model;
 struct node;
 struct publication;
 struct service;
+struct store_filter;
 struct thread;
 
 // --- life ----------------------------------------------------------------------------------------------
@@ -102,15 +103,32 @@ void service_work(
 
 // --- the store's lists -----------------------------------------------------------------------------------
 
-// store_audit_list() and store_history(): asked on the store thread, answered on the main thread,
+// store_audit_list(), store_history(), store_finals(): asked on the store thread, answered on the main thread,
 // newest first.
-enum service_list { SERVICE_AUDIT, SERVICE_HISTORY };
+enum service_list { SERVICE_AUDIT, SERVICE_HISTORY, SERVICE_FINALS };
 // rows is borrowed; NULL = the store cannot be read.
 typedef void (*service_rows)(void *ctx, struct json_t *rows);
-// At most `limit` rows older than `before` (an id or a revision; 0 = from the newest). done is
-// called exactly once, never before service_list returns.
-void service_list(struct service *service, enum service_list list, uint64_t before,
-	unsigned int limit, service_rows done, void *ctx);
+// done is called exactly once, never before service_list returns; until then the filter's texts stay.
+void service_list(struct service *service, enum service_list list,
+	const struct store_filter *filter, service_rows done, void *ctx);
+
+// --- the store as a whole --------------------------------------------------------------------------------
+
+// A line of the audit for what changes no model: what was denied, what was done to a session.
+void service_audit(struct service *service, const char *actor, const char *verb, const char *object,
+	const char *result);
+// What is there is meant, whatever was said against it. From any thread.
+void service_accept(struct service *service);
+// about: as store_backup() gives it, borrowed; NULL = error says why. Once, not before service_backup returns; the
+// descriptor is borrowed until then.
+typedef void (*service_backed_up)(
+	void *ctx, struct json_t *about, const struct api_error *error);
+void service_backup(struct service *service, int fd, service_backed_up done, void *ctx);
+// What deleted objects counted last; from the route thread, which is told there when it is on disk or could not be
+// written. The list's reference goes there and back.
+typedef void (*service_finals_stored)(void *ctx, struct json_t *list, bool stored);
+void service_finals(
+	struct service *service, struct json_t *list, service_finals_stored stored, void *ctx);
 
 // --- threads -------------------------------------------------------------------------------------------
 

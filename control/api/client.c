@@ -385,6 +385,12 @@ int api_call_file(struct api_client *client, const char *method, json_t *params,
 	return ret;
 }
 
+int api_call_into(struct api_client *client, const char *method, int fd, json_t **result,
+	struct api_error *error)
+{
+	return call(client, method, json_pack("{s:s}", "file", "fd"), fd, result, error, NULL);
+}
+
 int api_call_list(struct api_client *client, const char *method, json_t *params, json_t **result,
 	struct api_error *error)
 {

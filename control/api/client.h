@@ -31,6 +31,9 @@ int api_call(struct api_client *client, const char *method, struct json_t *param
 int api_call_file(struct api_client *client, const char *method, struct json_t *params,
 	const void *text, size_t length, struct json_t **result, struct api_error *error,
 	struct json_t **details);
+// With a memory file that the other side writes into.
+int api_call_into(struct api_client *client, const char *method, int fd, struct json_t **result,
+	struct api_error *error);
 // All pages of a list: calls until `next` is null. *result is the last answer with all items in it.
 int api_call_list(struct api_client *client, const char *method, struct json_t *params,
 	struct json_t **result, struct api_error *error);

@@ -103,10 +103,25 @@
 // {"limit"?, "cursor"?} -> items: {"revision", "time", "actor", "verb", "objects"}, newest first
 #define API_CONFIG_HISTORY "config.history"
 
-// {"limit"?, "cursor"?} -> items, newest first:
-// {"id": 12, "time": 1790000000, "actor": "uid:0", "on_behalf": null, "verb": "circuit.set", "object": "acme-ams-01",
-//  "revision": 419, "result": "ok"}
+// {"limit"?, "cursor"?, "since"?: UNIX time, "object"?: "acme-ams-01" (and its parts) or "circuit acme-ams-01",
+//  "actor"?: "uid:0", "root" or both} -> items, newest first:
+// {"id": 12, "time": 1790000000, "actor": "uid:0/root", "on_behalf": null, "verb": "circuit.set",
+//  "object": "circuit acme-ams-01", "revision": 419, "result": "ok",     // or why it was refused or denied
+//  "changes": null | [one of diff above; with "to" or "from", all fields, of what was made or deleted; {"more": 12} last],
+//  "text": "~ circuit acme-ams-01 bandwidth 50mbps -> 100mbps (hitless)"}   // of the first three
+// What was refused or denied, and what was done to sessions, has no changes.
 #define API_AUDIT_LIST "audit.list"
+
+// {"limit"?, "cursor"?, "since"?, "object"?} -> items, newest first: what a deleted object counted last on this edge:
+// {"id": uid, "object": "acme-ams-01/primary/in", "deleted": 1790000000, "time": 1790000001,
+//  "counters": {"kind": "limiter", "packets", "bytes", "limited_packets", "limited_bytes"}, "text": "packets 12, ..."}
+// An interface ("attachment/acme-ams-01/private/primary") has rx_packets, rx_bytes, tx_packets, tx_bytes, forwarded, a
+// connection's direction packets and bytes.
+#define API_COUNTERS_DELETED "counters.deleted"
+
+// {"file": "fd"} with a memfd that can be written, as SCM_RIGHTS of the same line: into it goes a backup, passwords and
+// key too -> {"culvert": "0.1.0", "schema": 2, "store": "6f0c..", "revision": 419, "time", "database": bytes}
+#define API_STORE_BACKUP "store.backup"
 
 // --- route thread: control/sync/methods.c ------------------------------------------------------------------
 // A *selector* is at most one of "circuit", "peering" (acme-ams-01/private), "vnet", "domain" (see above), two are refused; an

@@ -3,7 +3,7 @@
 // that a data plane that shortens it makes counters unknown and nothing worse. Values are sums over all writers.
 //
 // Once a second every limiter is read for its rate of the last second, and the counters of deleted objects
-// are read for the last time: they are logged, and the data plane may use their place again.
+// are read for the last time: they go into the store, and then the data plane may use their place again.
 //
 // The last run of drops stands in the segment, where it grows while it lasts, and comes as an event when it has
 // ended. The later of the two counts: the segment also knows what happened while we were not there, and the
@@ -13,15 +13,26 @@
 
 #include "control/base/clock.h"
 #include "control/base/log.h"
+#include "control/domain/domain.h"
 
 #include "dataplane/wire/stats_reader.h"
+
+#include <jansson.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define MINUTE_NS 60000000000u
+#define MINUTE_NS      60000000000u
+#define FINALS_AT_ONCE 128
+
+static const enum stats_kind kinds[3] = {STATS_INTERFACE, STATS_LIMITER, STATS_ACCOUNT};
+
+static json_t *number(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
 
 struct sample {
 	uint64_t uid;
@@ -137,35 +148,111 @@ static void forget_episode(struct sync *sync, uint64_t uid)
 	free(episode);
 }
 
-static void release_deleted(struct sync *sync, enum stats_kind kind)
+// --- what was counted last -----------------------------------------------------------------------------
+
+static json_t *final_interface(const struct sync *sync, uint32_t slot)
 {
-	for (uint32_t slot = 1; slot < stats_reader_slots(sync->stats, kind); slot++) {
-		const struct stats_entry *entry = stats_reader_entry(sync->stats, kind, slot);
-		if (entry->state != STATS_DELETED)
-			continue;
-		struct stats_interface sum;
-		struct stats_sparse sparse;
-		if (kind == STATS_INTERFACE) {
-			if (stats_reader_interface(sync->stats, slot, &sum, &sparse) != 0)
-				continue;
-			log_info("counters", "final counters of an interface",
-				log_number("uid", (int64_t)entry->uid),
-				log_number("rx_packets", (int64_t)sum.rx_packets),
-				log_number("rx_bytes", (int64_t)sum.rx_bytes),
-				log_number("tx_packets", (int64_t)sum.tx_packets),
-				log_number("tx_bytes", (int64_t)sum.tx_bytes));
-		} else if (kind == STATS_ACCOUNT) {
-			struct stats_account account;
-			if (stats_reader_accounts(sync->stats, slot, 1, &account) != 0)
-				continue;
-			log_info("counters", "final counters of a connection's direction",
-				log_number("uid", (int64_t)entry->uid),
-				log_number("packets", (int64_t)account.packets),
-				log_number("bytes", (int64_t)account.bytes));
+	struct stats_interface sum;
+	struct stats_sparse sparse;
+
+	if (stats_reader_interface(sync->stats, slot, &sum, &sparse) != 0)
+		return NULL;
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "kind", "interface", "rx_packets",
+		number(sum.rx_packets), "rx_bytes", number(sum.rx_bytes), "tx_packets",
+		number(sum.tx_packets), "tx_bytes", number(sum.tx_bytes), "forwarded",
+		number(sum.forwarded));
+}
+
+static json_t *final_limiter(const struct sync *sync, uint32_t slot)
+{
+	struct stats_limiter sum;
+
+	if (stats_reader_limiters(sync->stats, slot, 1, &sum) != 0)
+		return NULL;
+	return json_pack("{s:s, s:o, s:o, s:o, s:o}", "kind", "limiter", "packets",
+		number(sum.passed[0].packets + sum.passed[1].packets), "bytes",
+		number(sum.passed[0].bytes + sum.passed[1].bytes), "limited_packets",
+		number(sum.limited[0].packets + sum.limited[1].packets), "limited_bytes",
+		number(sum.limited[0].bytes + sum.limited[1].bytes));
+}
+
+static json_t *final_account(const struct sync *sync, uint32_t slot)
+{
+	struct stats_account sum;
+
+	if (stats_reader_accounts(sync->stats, slot, 1, &sum) != 0)
+		return NULL;
+	return json_pack("{s:s, s:o, s:o}", "kind", "connection", "packets", number(sum.packets),
+		"bytes", number(sum.bytes));
+}
+
+// The next ones that are deleted, from where the scan stands. NULL = there are no more.
+static json_t *next_finals(struct sync *sync)
+{
+	static json_t *(*const read[])(const struct sync *sync, uint32_t slot) = {
+		[STATS_INTERFACE] = final_interface,
+		[STATS_LIMITER] = final_limiter,
+		[STATS_ACCOUNT] = final_account,
+	};
+	struct final_scan *scan = &sync->finals;
+	json_t *list = json_array();
+
+	for (; scan->kind < 3 && json_array_size(list) < FINALS_AT_ONCE;
+		scan->kind++, scan->slot = 1) {
+		uint32_t slots = stats_reader_slots(sync->stats, kinds[scan->kind]);
+		while (scan->slot < slots && json_array_size(list) < FINALS_AT_ONCE) {
+			enum stats_kind kind = kinds[scan->kind];
+			uint32_t slot = scan->slot++;
+			const struct stats_entry *entry =
+				stats_reader_entry(sync->stats, kind, slot);
+			json_t *counters =
+				entry->state == STATS_DELETED ? read[kind](sync, slot) : NULL;
+			if (counters != NULL)
+				json_array_append_new(
+					list, json_pack("{s:o, s:o}", "uid", number(entry->uid),
+						      "counters", counters));
 		}
-		forget_episode(sync, entry->uid);
-		dataplane_release(sync->dataplane, entry->uid);
+		if (scan->slot < slots)
+			break;
 	}
+	if (json_array_size(list) > 0)
+		return list;
+	json_decref(list);
+	return NULL;
+}
+
+// They are kept until somebody has stored them: bills are made of them.
+static void give_finals(struct sync *sync)
+{
+	json_t *list = sync->stats != NULL ? next_finals(sync) : NULL;
+
+	sync->finals.under_way = list != NULL;
+	if (list == NULL)
+		return;
+	if (sync->final != NULL)
+		sync->final(sync->event_ctx, list);
+	else
+		domains_finals_stored(sync->domains, list, true);
+}
+
+void domains_finals_stored(struct domains *domains, json_t *list, bool stored)
+{
+	struct sync *sync = (struct sync *)domains; // its first member
+	const json_t *final;
+	size_t i;
+
+	json_array_foreach (list, i, final) {
+		uint64_t uid = (uint64_t)json_integer_value(json_object_get(final, "uid"));
+		if (!stored)
+			break; // asked for again with the next tick
+		forget_episode(sync, uid);
+		dataplane_release(sync->dataplane, uid);
+	}
+	json_decref(list);
+	if (stored)
+		give_finals(sync);
+	else
+		sync->finals.under_way = false;
 }
 
 void counters_tick(struct sync *sync)
@@ -176,9 +263,10 @@ void counters_tick(struct sync *sync)
 		sample_rates(sync);
 	if (dataplane_status(sync->dataplane)->state != DATAPLANE_SYNCED)
 		return;
-	release_deleted(sync, STATS_INTERFACE);
-	release_deleted(sync, STATS_LIMITER);
-	release_deleted(sync, STATS_ACCOUNT);
+	if (sync->finals.under_way)
+		return;
+	sync->finals = (struct final_scan){.slot = 1};
+	give_finals(sync);
 }
 
 // --- reading -------------------------------------------------------------------------------------------

@@ -33,7 +33,11 @@ struct domains_options {
 	const struct node *node; // borrowed
 	// What subscribers are to hear of, see API_SUBSCRIBE; called on the route thread, data goes with it. May be NULL.
 	void (*event)(void *ctx, const char *topic, struct json_t *data);
-	void *event_ctx;
+	// Objects that were deleted have counted this at last: [{"uid", "counters": {..}}..]. Their places in the data plane
+	// are given up when it has been stored, which domains_finals_stored() says with the same list. NULL: at once.
+	void (*final)(void *ctx, struct json_t *list);
+	void (*adopted)(void *ctx); // what is there is meant, the store too; may be NULL
+	void *event_ctx; // of all three
 	unsigned int
 		route_limit; // prefixes of a domain and family, 0 = what its policy says (tests)
 };
@@ -54,6 +58,8 @@ const struct publication *domains_publication(const struct domains *domains);
 const struct fragments *domains_fragments(const struct domains *domains);
 // Nothing waits to be carried out.
 bool domains_idle(const struct domains *domains);
+// What options.final was given is on disk, or could not be written. The reference goes with it.
+void domains_finals_stored(struct domains *domains, struct json_t *list, bool stored);
 
 // --- for answers: all costs what is asked for, not what there is -------------------------------------------
 

@@ -608,6 +608,8 @@ int domains_create(
 	sync->route_limit = options->route_limit;
 	sync->event = options->event;
 	sync->event_ctx = options->event_ctx;
+	sync->final = options->final;
+	sync->adopted = options->adopted;
 	sync->started = (uint64_t)time(NULL);
 	sync->realised = TABLE_OF(struct realised, id);
 	sync->tunnels = TABLE_OF(struct tunnel, id);

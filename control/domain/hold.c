@@ -33,6 +33,19 @@ static void judge_edge(const struct sync *sync, struct hold *hold)
 		edge);
 }
 
+// Half of it, or what somebody wrote into it, is no reason to change what runs.
+static void judge_store(const struct sync *sync, struct hold *hold)
+{
+	const char *doubt = fragments_publication(sync->domains->fragments)->doubt;
+
+	if (doubt == NULL)
+		return;
+	snprintf(hold->message, sizeof(hold->message), "%s: nothing is touched", doubt);
+	snprintf(hold->hint, sizeof(hold->hint),
+		"stop culvertd, then culvertctl restore FILE; if what is there is meant: culvertctl edge "
+		"adopt");
+}
+
 static void judge_kernel(const struct sync *sync, struct hold *hold)
 {
 	struct bridge_claims claims;
@@ -60,6 +73,8 @@ bool hold_judge(struct sync *sync)
 	memcpy(before, hold->message, sizeof(before));
 	hold->message[0] = hold->hint[0] = '\0';
 	if (!hold->adopted)
+		judge_store(sync, hold);
+	if (!hold->adopted && hold->message[0] == '\0')
 		judge_edge(sync, hold);
 	if (!hold->adopted && hold->message[0] == '\0')
 		judge_kernel(sync, hold);
@@ -180,6 +195,8 @@ void hold_adopt(struct sync *sync)
 		log_text("edge", sync->node->edge));
 	bridge_adopt(sync->bridge);
 	sync->hold.adopted = true;
+	if (sync->adopted != NULL)
+		sync->adopted(sync->event_ctx);
 	sync->hold.force = !sync->swept;
 	dataplane_force(sync->dataplane);
 	domains_go(sync->domains);

@@ -92,7 +92,7 @@ struct hold {
 	bool sweeping; // it is under way
 	// Interfaces that the data plane had when we came: all, not configured, and without a deletion in the store's history.
 	unsigned int found, going, unexplained;
-	char message[256], hint[256]; // why not
+	char message[640], hint[256]; // why not
 	char sweep_message[512],
 		sweep_hint[256]; // why the kernel is not swept; "" = it was, or will be
 };
@@ -144,6 +144,13 @@ struct sync {
 	struct rates *rates;
 	struct table episodes; // struct episode
 	void (*event)(void *ctx, const char *topic, struct json_t *data);
+	struct final_scan { // for counters of what was deleted
+		unsigned int kind;
+		uint32_t slot;
+		bool under_way; // some are being stored
+	} finals;
+	void (*final)(void *ctx, struct json_t *list);
+	void (*adopted)(void *ctx);
 	void *event_ctx;
 };
 

@@ -55,6 +55,8 @@ static void call_free(struct call *call)
 {
 	if (call->public.text != NULL)
 		munmap((void *)call->public.text, call->public.text_length);
+	if (call->public.out >= 0)
+		close(call->public.out);
 	json_decref(call->public.params);
 	json_decref(call->id);
 	json_decref(call->result);
@@ -84,6 +86,68 @@ static void send_text(struct client *client, const struct call *call)
 	free(head);
 }
 
+// --- the audit -----------------------------------------------------------------------------------------
+
+// "peering acme-ams-01/private" of what was asked for; "" = of nothing in particular.
+static void name_object(const char *method, json_t *params, char *text, size_t size)
+{
+	static const char *const names[] = {"name", "peering", "circuit", "vnet", "link"};
+	const json_t *first = json_array_get(json_object_get(params, "changes"), 0);
+	const char *noun = json_string_value(json_object_get(first, "noun"));
+	const char *name = json_string_value(json_object_get(first, "name"));
+
+	for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]) && name == NULL; i++)
+		name = json_string_value(json_object_get(params, names[i]));
+	if (name == NULL)
+		snprintf(text, size, "%s", "");
+	else if (noun != NULL)
+		snprintf(text, size, "%.32s %.160s", noun, name);
+	else
+		snprintf(text, size, "%.*s %.160s", (int)strcspn(method, "."), method, name);
+}
+
+void call_denied(struct rpc_server *server, uid_t uid, const char *method, json_t *params,
+	const char *why)
+{
+	char actor[32], object[200], result[128];
+	uint64_t now = now_ms();
+
+	if (server->options.audit == NULL)
+		return;
+	if (now - server->denied_since >= 1000) {
+		server->denied_since = now;
+		server->denied = 0;
+	}
+	if (server->denied++ >= DENIED_LINES) {
+		server->denied_more++;
+		return;
+	}
+	snprintf(actor, sizeof(actor), "uid:%u", uid);
+	name_object(method, params, object, sizeof(object));
+	if (server->denied_more > 0)
+		snprintf(result, sizeof(result), "denied: %s; %u more before", why, server->denied_more);
+	else
+		snprintf(result, sizeof(result), "denied: %s", why);
+	server->denied_more = 0;
+	server->options.audit(
+		server->options.ctx, actor, method, object[0] != '\0' ? object : NULL, result);
+}
+
+static void audit_call(const struct call *call)
+{
+	const struct rpc_method *method = call->public.method;
+	const struct rpc_server *server = call->server;
+	char object[200];
+
+	if (server == NULL || server->options.audit == NULL || method == NULL || !method->audited ||
+		call->public.params == NULL)
+		return;
+	name_object(method->name, call->public.params, object, sizeof(object));
+	const char *error = json_string_value(json_object_get(call->error, "message"));
+	server->options.audit(server->options.ctx, call->public.actor, method->name,
+		object[0] != '\0' ? object : NULL, error != NULL ? error : "ok");
+}
+
 void rpc_call_finish(struct rpc_call *public)
 {
 	struct call *call = (struct call *)public;
@@ -93,6 +157,7 @@ void rpc_call_finish(struct rpc_call *public)
 		TAILQ_REMOVE(&call->server->calls, call, entry);
 	if (call->server != NULL && call->error != NULL)
 		call->server->counters.failed++;
+	audit_call(call);
 	call->user->calls--;
 	call->user->open -= call->counted;
 	if (client != NULL) {
@@ -345,12 +410,27 @@ static int map_file(struct call *call, int fd, struct api_error *error)
 	return 0;
 }
 
+// It is memory, so that writing into it waits for nobody, and it can still be written.
+static int keep_file(struct call *call, int fd, struct api_error *error)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	if (seals < 0 || seals & F_SEAL_WRITE) {
+		close(fd);
+		return api_fail(error, API_REFUSED, "memfd_create(MFD_ALLOW_SEALING)",
+			"the file handed over is not a memory file that can be written");
+	}
+	call->public.out = fd;
+	return 0;
+}
+
 static int take_file(struct client *client, struct call *call, struct api_error *error)
 {
 	const char *file = rpc_string(&call->public, "file");
+	const struct rpc_method *method = call->public.method;
 	int fd, ret;
 
-	if (!call->public.method->file || file == NULL)
+	if ((!method->file && !method->writes_file) || file == NULL)
 		return 0;
 	if (strcmp(file, "fd") != 0)
 		return api_fail(error, API_USAGE,
@@ -363,6 +443,8 @@ static int take_file(struct client *client, struct call *call, struct api_error 
 	fd = client->files[0];
 	client->file_count--;
 	memmove(client->files, client->files + 1, client->file_count * sizeof(client->files[0]));
+	if (method->writes_file)
+		return keep_file(call, fd, error);
 	ret = map_file(call, fd, error);
 	close(fd);
 	return ret;
@@ -417,11 +499,16 @@ static int prepare(
 	public->method = method_find(client->server, name, &public->ctx);
 	if (public->method == NULL)
 		return unknown_method(client->server, name, error);
-	if (client->role < public->method->role)
+	if (client->role < public->method->role) {
+		char why[64];
+		snprintf(why, sizeof(why), "needs the role %s, has %s",
+			rpc_role_name(public->method->role), rpc_role_name(client->role));
+		call_denied(client->server, client->uid, name, params, why);
 		return api_fail(error, API_DENIED, "roles are granted in the node file",
 			"%s needs the role %s, uid %u has %s", name,
 			rpc_role_name(public->method->role), client->uid,
 			rpc_role_name(client->role));
+	}
 	public->params = params == NULL ? json_object() : json_incref(params);
 	public->role = client->role;
 	public->uid = client->uid;
@@ -442,6 +529,7 @@ static void handle_request(struct client *client, json_t *request, json_t *id, s
 		user_give_back(client->user, held);
 		return;
 	}
+	call->public.out = -1;
 	call->server = server;
 	call->client = client;
 	call->user = client->user;

@@ -44,6 +44,8 @@ struct rpc_method {
 	void (*handler)(struct rpc_call *call);
 	const char *help; // one sentence
 	bool file;        // may take a file: parameter "file": "fd"
+	bool writes_file; // the same, but writes into it
+	bool audited;     // what was asked leaves a line in the audit, if it was done or refused
 	bool waits;       // for something to happen: does not count as work of its user's
 	struct rpc_param params[RPC_PARAMS_MAX]; // ends at the first without a name
 };
@@ -60,6 +62,7 @@ struct rpc_call {
 	// The file that came with it, mapped read-only until the call is answered; NULL = none.
 	const char *text;
 	size_t text_length;
+	int out; // an open memory file to write into, -1 = none
 };
 
 // Parameters, which are there in the right type if the table says so. Borrowed.
@@ -121,6 +124,10 @@ struct rpc_options {
 	// Called on the route thread when a handler has come back, answered or not: moves `user` to the main thread,
 	// which runs rpc_ran(). Until then no other call of that user is moved there.
 	void (*ran)(void *ctx, void *user);
+	// A line for the audit: of calls that the caller's role does not allow, and of audited methods. Few a second at most:
+	// what is beyond is counted in the next line. May be NULL.
+	void (*audit)(void *ctx, const char *actor, const char *verb, const char *object,
+		const char *result);
 	struct rpc_limits {                    // each 0 = the default in brackets
 		unsigned int clients;          // in all [256]
 		unsigned int clients_per_user; // [64], root has twice as many

@@ -130,6 +130,7 @@ int rpc_server_adopt(struct rpc_server *server, int fd)
 	if (who.role == RPC_NONE) {
 		api_fail(&error, API_DENIED, "roles are granted in the node file",
 			"uid %u has no role on this control socket", who.uid);
+		call_denied(server, who.uid, "connect", NULL, "has no role");
 		return turn_away(server, fd, &error);
 	}
 	if (!has_place(server, &who)) {

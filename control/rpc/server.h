@@ -69,6 +69,8 @@ struct call {
 	char *text; // of the result
 	size_t text_length;
 };
+#define DENIED_LINES 5 // a second
+
 
 struct method_table {
 	const struct rpc_method *methods;
@@ -124,6 +126,8 @@ struct rpc_server {
 	struct kept_event *events; // ring of limits.events_kept
 	uint64_t event_seq;        // of the latest
 	struct rpc_counters counters;
+	uint64_t denied_since; // ms: second in which denials are counted
+	unsigned int denied, denied_more; // lines written in it, and left out
 };
 
 uint64_t now_ms(void); // CLOCK_MONOTONIC
@@ -157,6 +161,9 @@ void turns_run(int fd, short what, void *ctx);
 // call.c
 // held: of user_take(), given back with the answer.
 void call_handle_line(struct client *client, const char *line, size_t length, size_t held);
+// A line of audit for what was denied.
+void call_denied(struct rpc_server *server, uid_t uid, const char *method, struct json_t *params,
+	const char *why);
 const struct rpc_method *method_find(const struct rpc_server *server, const char *name, void **ctx);
 struct json_t *error_json(const struct api_error *error, struct json_t *details);
 // {"jsonrpc", "id": null, "error"}

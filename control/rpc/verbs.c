@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The methods that the main thread answers: five verbs for every noun, the configuration as a whole, history
-// and audit. They know nothing about any single noun: fields, types and rules come from the schema, and a
+// The methods that the main thread answers: five verbs for every noun, the configuration as a whole; history and audit
+// are in lists.c. They know nothing about any single noun: fields, types and rules come from the schema, and a
 // change is a list of {op, noun, name, fields} that the service validates, commits and publishes before it is
 // answered. A list walks the snapshot from its cursor, which is the last name given, so a page costs what is on
 // it and a change in between neither repeats nor hides other objects.
@@ -468,54 +468,6 @@ static void apply_config(struct rpc_call *call)
 	take_config(call, false);
 }
 
-// --- lists of the store --------------------------------------------------------------------------------
-
-static void rows_came(void *ctx, json_t *rows, const char *key)
-{
-	struct rpc_call *call = ctx;
-	struct api_error error;
-	char cursor[24];
-	size_t count = json_array_size(rows);
-	bool more = count > 0 && count >= rpc_limit(call);
-
-	if (rows == NULL) {
-		api_fail(&error, API_INTERNAL, "see culvertd's log", "the store cannot be read");
-		rpc_fail(call, &error);
-		return;
-	}
-	snprintf(cursor, sizeof(cursor), "%" JSON_INTEGER_FORMAT,
-		json_integer_value(json_object_get(json_array_get(rows, count - 1), key)));
-	rpc_reply_list(call, json_incref(rows), more ? cursor : NULL);
-}
-
-static void audit_came(void *ctx, json_t *rows)
-{
-	rows_came(ctx, rows, "id");
-}
-
-static void history_came(void *ctx, json_t *rows)
-{
-	rows_came(ctx, rows, "revision");
-}
-
-static void ask_store(struct rpc_call *call, enum service_list list, service_rows done)
-{
-	const char *cursor = rpc_string(call, "cursor");
-
-	service_list(call->ctx, list, cursor == NULL ? 0 : strtoull(cursor, NULL, 10),
-		rpc_limit(call), done, call);
-}
-
-static void list_audit(struct rpc_call *call)
-{
-	ask_store(call, SERVICE_AUDIT, audit_came);
-}
-
-static void list_history(struct rpc_call *call)
-{
-	ask_store(call, SERVICE_HISTORY, history_came);
-}
-
 // --- tables --------------------------------------------------------------------------------------------
 
 // clang-format off
@@ -566,10 +518,6 @@ static const struct rpc_method methods[] = {
 	{.name = API_CONFIG_APPLY, .role = RPC_ADMIN, .handler = apply_config, .file = true,
 		.help = "make the model what the configuration says",
 		.params = {FILE_PARAMS, WRITING}},
-	{.name = API_CONFIG_HISTORY, .role = RPC_VIEWER, .handler = list_history,
-		.help = "revisions of the model, newest first", .params = {PAGING}},
-	{.name = API_AUDIT_LIST, .role = RPC_VIEWER, .handler = list_audit,
-		.help = "who asked for what, newest first", .params = {PAGING}},
 	{0},
 };
 // clang-format on
@@ -609,6 +557,8 @@ int rpc_verbs_add(struct rpc_server *server, struct service *service, struct api
 
 	if (ret == 0)
 		ret = rpc_server_add(server, methods, service);
+	if (ret == 0)
+		ret = rpc_server_add(server, list_methods, service);
 	if (ret == 0)
 		ret = service_watch(service, model_changed, server);
 	if (ret < 0) {

@@ -11,11 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int sql(struct store *store, const char *text)
-{
-	return sqlite3_exec(store->db, text, NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
-}
-
 // --- reading -------------------------------------------------------------------------------------------
 
 static int read_sources(struct store *store, struct model_source **sources, unsigned int *count)
@@ -54,18 +49,32 @@ static void free_sources(struct model_source *sources, unsigned int count)
 static int complete_ids(struct store *store, const struct model *model)
 {
 	struct ids_change change = {0};
-	int rc = sql(store, "BEGIN IMMEDIATE");
+	int rc = store_begin(store);
 
 	for (unsigned int noun = 0; noun < NOUNS && !rc; noun++) {
 		for (unsigned int i = 0; i < model_count(model, noun) && !rc; i++)
 			rc = ids_change(store, NULL, model_at(model, noun, i), &change);
 	}
-	if (rc || sql(store, "COMMIT")) {
-		sql(store, "ROLLBACK");
+	if (store_end(store, rc)) {
+		store_undo(store);
 		ids_discard(&change);
 		return -EIO;
 	}
 	return ids_commit(store, &change);
+}
+
+// Whether the text of the newest revision makes another model than it was written from. Another version may well
+// read it so.
+static bool reads_otherwise(struct store *store, const struct model *model)
+{
+	sqlite3_stmt *row = query(store,
+		"SELECT digest FROM revisions ORDER BY revision DESC LIMIT 1", "");
+	bool other = row && sqlite3_step(row) == SQLITE_ROW &&
+		     (uint64_t)sqlite3_column_int64(row, 0) != model_digest(model);
+	finish(row);
+	return other && query_integer(store, 0,
+				"SELECT count(*) FROM meta WHERE key = 'written-by' AND value = ?",
+				"s", CULVERT_VERSION) != 0;
 }
 
 int store_load(struct store *store, struct store_state *state, struct findings *findings,
@@ -94,6 +103,8 @@ int store_load(struct store *store, struct store_state *state, struct findings *
 	state->revision =
 		(uint64_t)query_integer(store, 0, "SELECT max(revision) FROM revisions", "");
 	memcpy(state->uuid, store->uuid, sizeof(state->uuid));
+	state->doubt = store->doubt;
+	state->reads_otherwise = reads_otherwise(store, model);
 	return 0;
 }
 
@@ -159,15 +170,6 @@ static int write_object(
 	return rc;
 }
 
-static int write_audit(struct store *store, const char *actor, const char *on_behalf,
-	const char *verb, const char *object, const char *result, int64_t revision)
-{
-	return execute(store,
-		"INSERT INTO audit (time, actor, on_behalf, verb, object, result, revision) VALUES "
-		"(?, ?, ?, ?, ?, ?, ?)",
-		"isssssi", store_now(), actor, on_behalf, verb, object, result, revision);
-}
-
 // "circuit acme-ams-01", or with more: "circuit acme-ams-01 and 3 more".
 static void name_objects(const struct model_diff *diff, char text[OBJECT_NAME_MAX + 64])
 {
@@ -186,9 +188,15 @@ static int transaction(struct store *store, const struct store_commit *commit,
 	const struct model_diff *diff, int64_t revision, struct ids_change *ids)
 {
 	char objects[OBJECT_NAME_MAX + 64];
+	char actor[ACTOR_MAX];
+
+	actor_name(commit->actor, actor);
 	int rc = execute(store, "INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?)", "iisssii",
-		revision, store_now(), commit->actor, commit->on_behalf, commit->verb,
+		revision, store_now(), actor, commit->on_behalf, commit->verb,
 		(int64_t)model_digest(commit->new), (int64_t)diff->count);
+	if (!rc)
+		rc = execute(store, "INSERT OR REPLACE INTO meta VALUES ('written-by', ?)", "s",
+			CULVERT_VERSION);
 
 	for (unsigned int i = 0; i < diff->count && !rc; i++) {
 		rc = write_object(store, revision, diff->item[i].old, diff->item[i].new);
@@ -197,8 +205,7 @@ static int transaction(struct store *store, const struct store_commit *commit,
 	}
 	name_objects(diff, objects);
 	if (!rc)
-		rc = write_audit(store, commit->actor, commit->on_behalf, commit->verb,
-			commit->object ? commit->object : objects, "ok", revision);
+		rc = audit_change(store, commit, diff, objects, revision);
 	return rc;
 }
 
@@ -213,15 +220,14 @@ int store_commit(struct store *store, const struct store_commit *commit, uint64_
 	if (!diff)
 		return api_fail(error, API_INTERNAL, NULL, "not enough memory");
 	next = query_integer(store, 0, "SELECT max(revision) FROM revisions", "") + 1;
-	rc = sql(store, "BEGIN IMMEDIATE");
+	rc = store_begin(store);
 	if (!rc)
 		rc = transaction(store, commit, diff, next, &change);
-	if (!rc)
-		rc = sql(store, "COMMIT");
+	rc = store_end(store, rc);
 	model_diff_free(diff);
 	if (rc) {
 		store_fail(store, error, "cannot write");
-		sql(store, "ROLLBACK");
+		store_undo(store);
 		ids_discard(&change);
 		return rc;
 	}
@@ -232,56 +238,8 @@ int store_commit(struct store *store, const struct store_commit *commit, uint64_
 		return api_fail(error, API_INTERNAL, "restart culvertd",
 			"not enough memory after a commit");
 	}
+	vouch_rest(store);
 	*revision = (uint64_t)next;
 	*ids = ids_ref(store->ids);
 	return 0;
-}
-
-// --- audit and history ---------------------------------------------------------------------------------
-
-int store_audit(struct store *store, const char *actor, const char *on_behalf, const char *verb,
-	const char *object, const char *result)
-{
-	return write_audit(store, actor, on_behalf, verb, object, result,
-		query_integer(store, 0, "SELECT max(revision) FROM revisions", ""));
-}
-
-// Each row an object with the columns' names.
-static json_t *rows(sqlite3_stmt *row)
-{
-	json_t *array = row ? json_array() : NULL;
-	int rc;
-
-	while (row && (rc = sqlite3_step(row)) == SQLITE_ROW) {
-		json_t *object = json_object();
-		for (int i = 0; i < sqlite3_column_count(row); i++) {
-			json_t *value;
-			if (sqlite3_column_type(row, i) == SQLITE_NULL)
-				value = json_null();
-			else if (sqlite3_column_type(row, i) == SQLITE_INTEGER)
-				value = json_integer(sqlite3_column_int64(row, i));
-			else
-				value = json_string(column_text(row, i));
-			json_object_set_new(object, sqlite3_column_name(row, i), value);
-		}
-		json_array_append_new(array, object);
-	}
-	finish(row);
-	return array;
-}
-
-json_t *store_audit_list(struct store *store, uint64_t before, unsigned int limit)
-{
-	return rows(query(store,
-		"SELECT id, time, actor, on_behalf, verb, object, result, revision FROM audit "
-		"WHERE id < ? ORDER BY id DESC LIMIT ?",
-		"ii", before ? (int64_t)before : INT64_MAX, (int64_t)limit));
-}
-
-json_t *store_history(struct store *store, uint64_t before, unsigned int limit)
-{
-	return rows(query(store,
-		"SELECT revision, time, actor, on_behalf, verb, objects FROM revisions "
-		"WHERE revision < ? ORDER BY revision DESC LIMIT ?",
-		"ii", before ? (int64_t)before : INT64_MAX, (int64_t)limit));
 }

@@ -84,7 +84,12 @@ int ids_seed(struct store *store)
 static int allocate(struct store *store, enum id_class class, const char *key, struct id *id)
 {
 	int64_t limit = store_now() - store->quarantine;
-	int64_t uid = query_integer(store, 0, "SELECT max(uid) FROM ids", "") + 1;
+	// The floor is that of a restored store: what was given after its backup is not known.
+	int64_t uid = query_integer(store, 0,
+			      "SELECT max(max(uid), coalesce((SELECT CAST(value AS INTEGER) FROM meta "
+			      "WHERE key = 'uid-floor'), 0)) FROM ids",
+			      "") +
+		      1;
 	int64_t number = query_integer(store, 0,
 		"SELECT id FROM ids WHERE class = ? AND key IS NULL AND released <= ? ORDER BY "
 		"released LIMIT 1",
@@ -159,7 +164,8 @@ static int release(struct store *store, struct ids_change *change, const struct 
 	if (!item)
 		return 0;
 	if (execute(store, "UPDATE ids SET key = NULL, released = ? WHERE class = ? AND id = ?",
-		    "iii", store_now(), (int64_t)item->class, (int64_t)item->id.id))
+		    "iii", store_now(), (int64_t)item->class, (int64_t)item->id.id) ||
+		final_expect(store, item))
 		return -EIO;
 	return append(&change->gone, &change->gone_count, &change->gone_room, item);
 }

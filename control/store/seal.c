@@ -9,6 +9,7 @@
 
 #include <sys/stat.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -17,7 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CHECK_WORD "culvert"
+#define CHECK_WORD    "culvert" // of a store that has no seal yet
+#define CHECK_VOUCHED "vouched"
 
 // Under another name first, so that there is a whole key or none, whenever the machine stops.
 static int key_create(struct store *store, struct api_error *error)
@@ -72,10 +74,21 @@ static int key_read(struct store *store, struct api_error *error)
 	return 0;
 }
 
-int key_open(struct store *store, bool fresh, struct api_error *error)
+int key_check_write(struct store *store, bool sealed)
 {
 	uint8_t nonce[crypto_secretbox_NONCEBYTES],
-		sealed[sizeof(CHECK_WORD) + crypto_secretbox_MACBYTES];
+		box[sizeof(CHECK_WORD) + crypto_secretbox_MACBYTES];
+	const char *word = sealed ? CHECK_VOUCHED : CHECK_WORD;
+
+	static_assert(sizeof(CHECK_WORD) == sizeof(CHECK_VOUCHED), "one box for both");
+	randombytes_buf(nonce, sizeof(nonce));
+	crypto_secretbox_easy(box, (const uint8_t *)word, sizeof(CHECK_WORD), nonce, store->key);
+	return execute(store, "INSERT OR REPLACE INTO secrets VALUES ('key-check', ?, ?)", "bb",
+		nonce, (int)sizeof(nonce), box, (int)sizeof(box));
+}
+
+int key_open(struct store *store, bool fresh, struct api_error *error)
+{
 	uint8_t plain[sizeof(CHECK_WORD)];
 
 	if (sodium_init() < 0)
@@ -85,27 +98,24 @@ int key_open(struct store *store, bool fresh, struct api_error *error)
 	if (rc)
 		return rc;
 	if (fresh) {
-		randombytes_buf(nonce, sizeof(nonce));
-		crypto_secretbox_easy(
-			sealed, (const uint8_t *)CHECK_WORD, sizeof(CHECK_WORD), nonce, store->key);
-		if (execute(store, "INSERT INTO secrets VALUES ('key-check', ?, ?)", "bb", nonce,
-			    (int)sizeof(nonce), sealed, (int)sizeof(sealed)))
-			return store_fail(store, error, "cannot write");
-		return 0;
+		store->unsealed = true;
+		return key_check_write(store, false) ? store_fail(store, error, "cannot write") : 0;
 	}
 	sqlite3_stmt *row = query(
 		store, "SELECT nonce, sealed FROM secrets WHERE fingerprint = 'key-check'", "");
 	bool fits = row && sqlite3_step(row) == SQLITE_ROW &&
-		    sqlite3_column_bytes(row, 0) == (int)sizeof(nonce) &&
-		    sqlite3_column_bytes(row, 1) == (int)sizeof(sealed) &&
-		    crypto_secretbox_open_easy(plain, sqlite3_column_blob(row, 1), sizeof(sealed),
-			    sqlite3_column_blob(row, 0), store->key) == 0;
+		    sqlite3_column_bytes(row, 0) == crypto_secretbox_NONCEBYTES &&
+		    sqlite3_column_bytes(row, 1) == sizeof(plain) + crypto_secretbox_MACBYTES &&
+		    crypto_secretbox_open_easy(plain, sqlite3_column_blob(row, 1),
+			    sizeof(plain) + crypto_secretbox_MACBYTES, sqlite3_column_blob(row, 0),
+			    store->key) == 0;
 	finish(row);
 	if (!fits)
 		return api_fail(error, API_REFUSED,
 			"restore the key file that belongs to this store",
 			"the key file %s is not the one of the store %s", store->key_path,
 			store->path);
+	store->unsealed = memcmp(plain, CHECK_WORD, sizeof(plain)) == 0;
 	return 0;
 }
 

@@ -18,7 +18,12 @@
 #include <unistd.h>
 
 #define APPLICATION_ID 0x434c5654 // "CLVT"
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
+
+// What deleted objects counted last. key: as in ids; counters NULL: they have not been read yet.
+#define FINALS                                                                                     \
+	"CREATE TABLE finals (uid INTEGER PRIMARY KEY, class INTEGER, key TEXT, deleted INTEGER,"  \
+	" time INTEGER, counters TEXT);"
 
 static const char schema[] =
 	"CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
@@ -32,17 +37,20 @@ static const char schema[] =
 	" PRIMARY KEY (revision, noun, name)) WITHOUT ROWID;"
 	"CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, actor "
 	"TEXT NOT NULL,"
-	" on_behalf TEXT, verb TEXT NOT NULL, object TEXT, result TEXT NOT NULL, revision INTEGER);"
+	" on_behalf TEXT, verb TEXT NOT NULL, object TEXT, result TEXT NOT NULL, revision INTEGER,"
+	" changes TEXT);"
 	// key NULL: in quarantine since `released`, or free.
 	"CREATE TABLE ids (class INTEGER, id INTEGER, uid INTEGER NOT NULL UNIQUE, key TEXT, "
 	"released INTEGER,"
 	" PRIMARY KEY (class, id), UNIQUE (class, key)) WITHOUT ROWID;"
 	"CREATE INDEX ids_free ON ids (class, released) WHERE key IS NULL;"
 	"CREATE TABLE secrets (fingerprint TEXT PRIMARY KEY, nonce BLOB NOT NULL, sealed BLOB NOT "
-	"NULL) WITHOUT ROWID;";
+	"NULL) WITHOUT ROWID;" FINALS;
 
 // What takes a store of version i + 1 to the next one. A step is never changed once it was released.
-static const char *const migrations[] = {NULL};
+static const char *const migrations[] = {
+	"ALTER TABLE audit ADD COLUMN changes TEXT;" FINALS,
+};
 
 // --- SQL -----------------------------------------------------------------------------------------------
 
@@ -225,6 +233,11 @@ static int create(struct store *store, struct api_error *error)
 	return sql(store, "COMMIT") ? store_fail(store, error, "cannot create") : 0;
 }
 
+int store_schema(void)
+{
+	return SCHEMA_VERSION;
+}
+
 static int migrate(struct store *store, int64_t version, struct api_error *error)
 {
 	char pragma[64];
@@ -289,12 +302,15 @@ int store_open(struct store **out, const struct store_options *options, struct a
 		return -ENOMEM;
 	store->options = options->model;
 	store->quarantine = options->quarantine ? options->quarantine : 3600;
+	store->keep_revisions = options->keep_revisions ? options->keep_revisions : 10000;
+	store->keep_audit = options->keep_audit ? options->keep_audit : 100000;
 	store->path = strdup(options->path);
 	if (options->key_path)
 		store->key_path = strdup(options->key_path);
 	else if (asprintf(&store->key_path, "%s.key", options->path) < 0)
 		store->key_path = NULL;
 	rc = store->path && store->key_path && sodium_init() >= 0 ? 0 : -ENOMEM;
+	bool had_log = !rc && vouch_log_exists(store);
 	if (!rc)
 		rc = prepare_file(store, error);
 	if (rc)
@@ -311,6 +327,8 @@ int store_open(struct store **out, const struct store_options *options, struct a
 		rc = create(store, error);
 	else
 		rc = check_ours(store, error);
+	if (!rc && (vouch_watch(store) || vouch_open(store, had_log)))
+		rc = store_fail(store, error, "cannot read or mark");
 	if (!rc && ids_load(store))
 		rc = store_fail(store, error, "cannot read the ids of");
 	if (rc)
@@ -332,6 +350,7 @@ void store_close(struct store *store)
 	free(store->statement);
 	sqlite3_close(store->db);
 	sodium_memzero(store->key, sizeof(store->key));
+	sodium_memzero(store->seal_key, sizeof(store->seal_key));
 	free(store->path);
 	free(store->key_path);
 	free(store);

@@ -23,6 +23,8 @@ struct store_options {
 	const char *
 		key_path; // 32 bytes, 0600, seals secrets; NULL = PATH.key. Generated when the store is new
 	uint32_t quarantine; // s before a released id is given out again; 0 = 3600
+	uint32_t keep_revisions; // of the history; 0 = 10000
+	uint32_t keep_audit;     // changes, and as many other lines; 0 = 100000
 	struct model_options model;
 };
 
@@ -38,6 +40,8 @@ struct store_state {
 	struct ids *ids;
 	uint8_t uuid[16];
 	uint64_t revision; // 0 = nothing was ever committed
+	const char *doubt; // why it may not be what the last commit left, "" = it is; lives as long as the store
+	bool reads_otherwise; // than its digest says
 };
 // *findings: what this version does not like about it, which is no failure (model_load()).
 int store_load(struct store *store, struct store_state *state, struct findings *findings,
@@ -57,13 +61,39 @@ struct store_commit {
 int store_commit(struct store *store, const struct store_commit *commit, uint64_t *revision,
 	struct ids **ids, struct api_error *error);
 
+// What is there is meant, whatever the doubt was.
+int store_accept(struct store *store);
+
 // A line of audit for a verb that was refused or changes no model.
 int store_audit(struct store *store, const char *actor, const char *on_behalf, const char *verb,
 	const char *object, const char *result);
-// Newest first, at most `limit`, older than `before` (0 = from the newest): [{"id", "time", "actor",
-// "on_behalf", "verb", "object", "result", "revision"}...]. A new reference; NULL = it cannot be read.
-struct json_t *store_audit_list(struct store *store, uint64_t before, unsigned int limit);
-// [{"revision", "time", "actor", "verb", "objects"}...], likewise.
-struct json_t *store_history(struct store *store, uint64_t before, unsigned int limit);
+struct store_filter { // of a list, newest first
+	uint64_t before;    // an id or revision that is not there any more; 0 = from the newest
+	unsigned int limit; // rows
+	int64_t since;      // UNIX time
+	const char *object; // "acme-ams-01", with its parts, or "circuit acme-ams-01"; NULL = all
+	const char *actor;  // "uid:0", "root" or "uid:0/root"; NULL = all
+};
+// [{"id", "time", "actor", "on_behalf", "verb", "object", "result", "revision", "changes"}...], changes as
+// model_diff_json() has them. A new reference; NULL = it cannot be read.
+struct json_t *store_audit_list(struct store *store, const struct store_filter *filter);
+// [{"revision", "time", "actor", "verb", "objects"}...], likewise; by `before` and `limit` only.
+struct json_t *store_history(struct store *store, const struct store_filter *filter);
+
+// What deleted objects counted last, before their places in the data plane are given to others: on disk when it
+// returns 0. [{"uid", "counters": {..}}..]
+int store_finals_put(struct store *store, const struct json_t *list);
+// [{"id", "object", "deleted", "time", "counters"}...] with id its uid, likewise; by all but `actor`.
+struct json_t *store_finals(struct store *store, const struct store_filter *filter);
+
+// --- backup ----------------------------------------------------------------------------------------------
+
+// All of it, the key too, into a file. *about is a new reference: {"culvert", "schema", "store", "revision", "time",
+// "database"}.
+int store_backup(struct store *store, int fd, struct json_t **about, struct api_error *error);
+// Where the options say, of a store that nobody has open. Refuses a file that is damaged or of a version that is not
+// known, a store that is in use and, unless it is to be replaced, one that is there.
+int store_restore(const char *file, const struct store_options *options, bool replace,
+	struct json_t **about, struct api_error *error);
 
 #endif

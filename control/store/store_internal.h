@@ -9,6 +9,14 @@
 
 #include "control/store/store.h"
 
+#define SUM_WORDS  4
+#define SEAL_BYTES 32
+#define DOUBT_MAX  512
+
+struct row_sum { // of keyed hashes, modulo 2^256
+	uint64_t word[SUM_WORDS];
+};
+
 struct store {
 	sqlite3 *db;
 	struct statement { // prepared once; sql is compared by address
@@ -17,11 +25,18 @@ struct store {
 	} * statement;
 	unsigned int statements; // as many as there are places in the code that ask
 	char *path, *key_path;
-	uint32_t quarantine;
+	uint32_t quarantine, keep_revisions, keep_audit;
+	unsigned int lines; // of audit since they were last pruned
 	struct model_options options;
 	uint8_t uuid[16];
 	uint8_t key[crypto_secretbox_KEYBYTES];
 	struct ids *ids; // as committed
+	// vouch.c
+	uint8_t seal_key[crypto_generichash_KEYBYTES];
+	struct row_sum sum, committed;
+	bool unsealed;         // as an older version left it
+	int log_pages;         // that are not in the file yet
+	char doubt[DOUBT_MAX]; // why it may not be what the last commit left, "" = it is
 };
 
 // --- SQL -----------------------------------------------------------------------------------------------
@@ -39,6 +54,7 @@ const char *column_text(sqlite3_stmt *statement, int column); // never NULL
 // Fills *error from what SQLite says last.
 int store_fail(struct store *store, struct api_error *error, const char *doing);
 int64_t store_now(void); // CLOCK_REALTIME seconds
+int store_schema(void);  // the newest version that is known
 
 // --- ids -----------------------------------------------------------------------------------------------
 
@@ -58,10 +74,36 @@ void ids_discard(struct ids_change *change);
 // After the transaction: the new snapshot. 0 or -ENOMEM.
 int ids_commit(struct store *store, struct ids_change *change);
 
+// --- audit ---------------------------------------------------------------------------------------------
+
+#define ACTOR_MAX 128
+
+// "uid:0" becomes "uid:0/root".
+void actor_name(const char *actor, char name[ACTOR_MAX]);
+// Within a transaction. The oldest lines and revisions that are too many go.
+int audit_change(struct store *store, const struct store_commit *commit, const struct model_diff *diff,
+	const char *objects, int64_t revision);
+// Within the transaction that releases an id: what it counted will be asked for under this name.
+int final_expect(struct store *store, const struct id_key *key);
+
+// --- what the store vouches for ----------------------------------------------------------------------------
+
+bool vouch_log_exists(const struct store *store); // SQLite's log of changes, before it is opened
+int vouch_watch(struct store *store);             // from now on each row that comes or goes is counted
+// Compares with the seal; fills store->doubt. had_log: there was one before it was opened.
+int vouch_open(struct store *store, bool had_log);
+void vouch_rest(struct store *store); // between two transactions: the log may have become long
+// A transaction over the model. store_end() commits unless rc is an error, and gives it or its own; then store_undo().
+int store_begin(struct store *store);
+int store_end(struct store *store, int rc);
+void store_undo(struct store *store);
+
 // --- secrets -------------------------------------------------------------------------------------------
 
 // Reads or makes the key file. `fresh`: the store is new.
 int key_open(struct store *store, bool fresh, struct api_error *error);
+// The word by which a key is known to fit; sealed: there is a seal, and it may not be missing.
+int key_check_write(struct store *store, bool sealed);
 int secret_seal(struct store *store, const struct secret *secret);
 // A new string, NULL = unknown or damaged. ctx is the store.
 char *secret_unseal(void *ctx, const char *fingerprint);

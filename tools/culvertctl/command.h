@@ -143,6 +143,9 @@ int run_version(struct context *context);
 int run_config_show(struct context *context);
 int run_config_file(struct context *context); // check, diff, apply
 int run_recent(struct context *context);      // newest rows of a list
+int run_since(struct context *context);       // the same, with --since
+int run_backup(struct context *context);
+int run_restore(struct context *context);
 int print_change(struct context *context, struct json_t *result);
 // Of a check: says why the change itself would be refused. Returns the exit status, 0 = it would not.
 int print_guard(const struct json_t *result);

@@ -46,6 +46,11 @@ const struct flag global_flags[] = {
 	{TEXT("vnet", "NAME"), .help = "only of this vNet", .complete = "vnet"}, \
 	{TEXT("domain", "DOMAIN"), .help = "only this routing domain, as peering/acme-ams-01/private or underlay"}
 
+#define SINCE \
+	{TEXT("since", "TIME"), .help = "nothing older than 30m, 2h, 7d, or a date as 2026-11-28T10:00", .local = true}
+#define OBJECT \
+	{TEXT("object", "NAME"), .help = "only of this object and its parts, or as \"circuit acme-ams-01\""}
+
 // list and show differ from noun to noun, the writing verbs do not. CHANGE_COMMANDS is for nouns
 // with a create and an ensure of their own.
 #define WRITE_COMMANDS(noun_name) \
@@ -113,7 +118,9 @@ static const struct column neighbor_columns[] = {
 static const struct column audit_columns[] = {
 	{"ID", "id", SHOW_TEXT}, {"TIME", "time", SHOW_TIME}, {"ACTOR", "actor", SHOW_TEXT},
 	{"FOR", "on_behalf", SHOW_TEXT}, {"VERB", "verb", SHOW_TEXT}, {"OBJECT", "object", SHOW_TEXT},
-	{"RESULT", "result", SHOW_TEXT}, {"REVISION", "revision", SHOW_TEXT}, {0}};
+	{"RESULT", "result", SHOW_TEXT}, {"REVISION", "revision", SHOW_TEXT}, {"CHANGE", "text", SHOW_TEXT}, {0}};
+static const struct column deleted_columns[] = {
+	{"OBJECT", "object", SHOW_TEXT}, {"DELETED", "deleted", SHOW_TIME}, {"COUNTED", "text", SHOW_TEXT}, {0}};
 static const struct column history_columns[] = {
 	{"REVISION", "revision", SHOW_TEXT}, {"TIME", "time", SHOW_TIME}, {"ACTOR", "actor", SHOW_TEXT},
 	{"VERB", "verb", SHOW_TEXT}, {"OBJECTS", "objects", SHOW_TEXT}, {0}};
@@ -233,9 +240,23 @@ const struct command commands[] = {
 		.run = run_recent, .columns = history_columns, .flags = {
 			{NUMBER("limit", "N"), .help = "at most so many rows; 50 when not given"}}},
 
-	{.noun = "audit", .verb = "list", .method = API_AUDIT_LIST, .help = "who asked for what, newest first",
-		.run = run_recent, .columns = audit_columns, .flags = {
+	{.noun = "audit", .verb = "list", .method = API_AUDIT_LIST,
+		.help = "who asked for what, and what it changed, newest first", .run = run_since, .columns = audit_columns,
+		.flags = {SINCE, OBJECT,
+			{TEXT("actor", "USER"), .help = "only of this user, by name or as uid:1000"},
 			{NUMBER("limit", "N"), .help = "at most so many rows; 50 when not given"}}},
+	{.noun = "counters", .verb = "deleted", .method = API_COUNTERS_DELETED,
+		.help = "what objects that are deleted counted last on this edge, newest first", .run = run_since,
+		.columns = deleted_columns, .flags = {SINCE, OBJECT,
+			{NUMBER("limit", "N"), .help = "at most so many rows; 50 when not given"}}},
+
+	{.noun = "backup", .argument = "FILE", .complete = "file",
+		.help = "the store with its key and all passwords into FILE", .run = run_backup},
+	{.noun = "restore", .argument = "FILE", .complete = "file",
+		.help = "a backup into the place of the store, while culvertd does not run", .run = run_restore, .flags = {
+			{TEXT("config", "NODEFILE"), .help = "this machine's file; /etc/culvert/node.yaml when not given",
+				.complete = "file", .local = true},
+			{SWITCH("replace"), .help = "also if there is a store; it is kept as NAME.replaced", .local = true}}},
 
 	{.noun = "monitor", .method = API_SUBSCRIBE, .help = "events as they happen, until interrupted",
 		.run = run_monitor, .flags = {

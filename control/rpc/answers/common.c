@@ -262,6 +262,7 @@ const struct rpc_method sync_methods[] = {
 		.role = RPC_OPERATOR,
 		.thread = RPC_ROUTE,
 		.handler = method_peering_clear,
+		.audited = true,
 		.help = "Closes a peering's BGP sessions and lets them come up again.",
 		.params = {{"peering", RPC_STRING, true, "CIRCUIT/TYPE"},
 			{"soft", RPC_BOOLEAN, false, "ask for a route refresh only"}},
@@ -318,6 +319,7 @@ const struct rpc_method sync_methods[] = {
 		.role = RPC_ADMIN,
 		.thread = RPC_ROUTE,
 		.handler = method_edge_adopt,
+		.audited = true,
 		.help = "Takes over what this host and the data plane hold of another store or "
 			"edge, and lets everything go that is not configured.",
 		.params = {{"check", RPC_BOOLEAN, false, "only say what would be done"},

@@ -4,6 +4,7 @@
 
 #include "control/model/model.h"
 #include "control/service.h"
+#include "control/store/store.h"
 
 #include <event2/event.h>
 #include <jansson.h>
@@ -155,11 +156,12 @@ void service_work(
 	done(ctx);
 }
 
-void service_list(struct service *service, enum service_list list, uint64_t before,
-	unsigned int limit, service_rows done, void *ctx)
+void service_list(struct service *service, enum service_list list,
+	const struct store_filter *filter, service_rows done, void *ctx)
 {
 	struct pending *pending = pending_create(service, ctx);
-	uint64_t newest = before == 0 ? 120 : before - 1;
+	uint64_t newest = filter->before == 0 ? 120 : filter->before - 1;
+	unsigned int limit = filter->limit;
 
 	pending->rows_done = done;
 	pending->rows = json_array();
@@ -171,6 +173,11 @@ void service_list(struct service *service, enum service_list list, uint64_t befo
 				"object", "acme-ams-01", "result", "ok", "revision",
 				(json_int_t)i));
 	later(pending);
+}
+
+void service_backup(struct service *service, int fd, service_backed_up done, void *ctx)
+{
+	abort();
 }
 
 struct service *fake_service_create(const char *yaml_path)

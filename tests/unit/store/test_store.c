@@ -12,9 +12,10 @@
 #include <sys/stat.h>
 
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
-static char directory[64], path[128], key_path[160];
+static char directory[64], path[256], key_path[300];
 
 static int setup(void **state)
 {
@@ -29,7 +30,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	static const char *const ends[] = {"", "-wal", "-shm", "-journal", ".key"};
-	char name[192];
+	char name[320];
 
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
 		snprintf(name, sizeof(name), "%s%s", path, ends[i]);
@@ -173,7 +174,7 @@ static void test_secrets(void **state)
 {
 	struct store *store = open_store(0);
 	struct store_state s = load_store(store);
-	char wal[192], shown[128];
+	char wal[300], shown[128];
 	snprintf(wal, sizeof(wal), "%s-wal", path);
 
 	commit(store, &s, parse(s.model, base_yaml));
@@ -269,7 +270,7 @@ static void test_quarantine(void **state)
 
 static void test_refused_files(void **state)
 {
-	char name[192];
+	char name[320];
 
 	// not a database, not ours, newer, damaged, in use, key lost
 	FILE *out = fopen(path, "we");
@@ -284,7 +285,7 @@ static void test_refused_files(void **state)
 	store_close(open_store(0));
 	sql("PRAGMA user_version = 99");
 	refused("newer version");
-	sql("PRAGMA user_version = 1");
+	sql("PRAGMA user_version = 2");
 	struct store *store = open_store(0);
 	refused("another process has it open");
 	store_close(store);
@@ -406,10 +407,11 @@ static void test_audit(void **state)
 	assert_int_equal(store_audit(store, "uid:1000", "acme", "circuit.delete",
 				 "circuit acme-ams-01", "denied"),
 		0);
-	json_t *list = store_audit_list(store, 0, 10);
+	const struct store_filter ten = {.limit = 10};
+	json_t *list = store_audit_list(store, &ten);
 	assert_int_equal(json_array_size(list), 2);
 	const json_t *newest = json_array_get(list, 0);
-	assert_string_equal(json_string_value(json_object_get(newest, "actor")), "uid:1000");
+	assert_memory_equal(json_string_value(json_object_get(newest, "actor")), "uid:1000", 8);
 	assert_string_equal(json_string_value(json_object_get(newest, "on_behalf")), "acme");
 	assert_string_equal(json_string_value(json_object_get(newest, "result")), "denied");
 	const json_t *oldest = json_array_get(list, 1);
@@ -417,10 +419,386 @@ static void test_audit(void **state)
 		json_string_value(json_object_get(oldest, "object")), "edge ams1 and 18 more");
 	assert_int_equal(json_integer_value(json_object_get(oldest, "revision")), 1);
 	json_decref(list);
-	list = store_history(store, 0, 10);
+	list = store_history(store, &ten);
 	assert_int_equal(json_array_size(list), 1);
 	assert_int_equal(
 		json_integer_value(json_object_get(json_array_get(list, 0), "objects")), 19);
+	json_decref(list);
+	store_close(store);
+	drop(&s);
+}
+
+// Rows of the audit that the filter lets through.
+static size_t audited(struct store *store, const char *object, const char *actor, int64_t since)
+{
+	const struct store_filter filter = {
+		.limit = 1000, .object = object, .actor = actor, .since = since};
+	json_t *list = store_audit_list(store, &filter);
+	size_t count = json_array_size(list);
+
+	json_decref(list);
+	return count;
+}
+
+static const char *of_newest(struct store *store, json_t **list, const char *key)
+{
+	json_decref(*list);
+	*list = store_audit_list(store, &(struct store_filter){.limit = 1});
+	const json_t *change =
+		json_array_get(json_object_get(json_array_get(*list, 0), "changes"), 0);
+	const json_t *field = json_array_get(json_object_get(change, "fields"), 0);
+	return json_string_value(json_object_get(field, key));
+}
+
+static void test_audit_says_what_changed(void **state)
+{
+	struct store *store = open_store(0);
+	struct store_state s = load_store(store);
+	json_t *list = NULL;
+
+	commit(store, &s, parse(s.model, base_yaml));
+	commit(store, &s, changed(s.model, SET("circuit", "acme-ams-01", "\"bandwidth\":\"1gbps\"")));
+	assert_string_equal(of_newest(store, &list, "field"), "bandwidth");
+	assert_string_equal(of_newest(store, &list, "from"), "50mbps");
+	assert_string_equal(of_newest(store, &list, "to"), "1gbps");
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(list, 0), "actor")), "uid:0/root");
+	// What was deleted is there with all it had.
+	commit(store, &s, changed(s.model, without_link));
+	of_newest(store, &list, "");
+	const json_t *gone = json_array_get(json_object_get(json_array_get(list, 0), "changes"), 0);
+	assert_string_equal(json_string_value(json_object_get(
+				    json_object_get(gone, "from"), "port")),
+		"wan0");
+	// A password is not.
+	commit(store, &s,
+		changed(s.model, SET("peering", "acme-ams-01/private",
+					 "\"password\":{\"value\":\"very-s3cret\"}")));
+	of_newest(store, &list, "");
+	char *text = json_dumps(list, 0);
+	assert_null(strstr(text, "very-s3cret"));
+	free(text);
+	json_decref(list);
+
+	store_audit(store, "uid:65534", NULL, "circuit.set", "circuit acme-ams-01", "denied");
+	assert_int_equal(audited(store, NULL, NULL, 0), 5);
+	assert_int_equal(audited(store, "acme-ams-01", NULL, 0), 4); // its peering, the file, the denied one
+	assert_int_equal(audited(store, "circuit acme-ams-01", NULL, 0), 3);
+	assert_int_equal(audited(store, "circuit/acme-ams-01", NULL, 0), 3);
+	assert_int_equal(audited(store, "globex-ams-01/primary", NULL, 0), 2);
+	assert_int_equal(audited(store, "acme-ams", NULL, 0), 0);
+	assert_int_equal(audited(store, NULL, "root", 0), 4);
+	assert_int_equal(audited(store, NULL, "uid:65534", 0), 1);
+	assert_int_equal(audited(store, NULL, "uid:6553", 0), 0);
+	assert_int_equal(audited(store, NULL, NULL, time(NULL) + 100), 0);
+	store_close(store);
+	drop(&s);
+}
+
+static int64_t count_of(const char *what)
+{
+	sqlite3 *db;
+	sqlite3_stmt *row;
+	char text[128];
+
+	snprintf(text, sizeof(text), "SELECT count(*) FROM %s", what);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, text, -1, &row, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(row), SQLITE_ROW);
+	int64_t count = sqlite3_column_int64(row, 0);
+	sqlite3_finalize(row);
+	sqlite3_close(db);
+	return count;
+}
+
+// Refusals by the thousand push nothing out that changed the model.
+static void test_what_is_kept_is_bounded(void **state)
+{
+	struct store_options options = {.path = path, .keep_revisions = 10, .keep_audit = 100};
+	struct api_error error = {0};
+	struct store *store;
+
+	assert_int_equal(store_open(&store, &options, &error), 0);
+	struct store_state s = load_store(store);
+	commit(store, &s, parse(s.model, base_yaml));
+	for (unsigned int i = 0; i < 30; i++)
+		commit(store, &s,
+			changed(s.model, i % 2 ? SET("circuit", "acme-ams-01", "\"burst\":\"20ms\"")
+					       : SET("circuit", "acme-ams-01", "\"burst\":\"30ms\"")));
+	for (unsigned int i = 0; i < 1000; i++)
+		store_audit(store, "uid:1000", NULL, "circuit.set", "circuit x", "denied");
+	store_close(store);
+	assert_int_equal(count_of("revisions"), 10);
+	assert_int_equal(count_of("history"), 10);
+	assert_true(count_of("audit WHERE changes IS NULL") <= 100 + 256);
+	assert_int_equal(count_of("audit WHERE changes IS NOT NULL"), 31);
+	store = open_store(0);
+	struct store_state again = load_store(store);
+	assert_true(again.revision == 31);
+	assert_string_equal(again.doubt, "");
+	assert_true(model_digest(again.model) == model_digest(s.model));
+	store_close(store);
+	drop(&s);
+	drop(&again);
+}
+
+static void doubted(const char *says)
+{
+	struct store *store = open_store(0);
+	struct store_state s = load_store(store);
+
+	if (!strstr(s.doubt, says) || (*says == '\0' && s.doubt[0] != '\0'))
+		fail_msg("\"%s\" does not say \"%s\"", s.doubt, says);
+	store_close(store);
+	drop(&s);
+}
+
+// Each way to write into the database but ours is seen when it is opened; a change of ours does not vouch for it, only who
+// says that it is meant does.
+static void test_an_edit_from_outside(void **state)
+{
+	static const char *const edits[] = {
+		"UPDATE objects SET json = json_set(json, '$.outer-tag', 4001) WHERE noun = 'link' AND "
+		"name = 'globex-ams-01/primary'",
+		"DELETE FROM objects WHERE noun = 'connection'",
+		"INSERT INTO objects SELECT 'customer', 'mallory', revision, json FROM objects WHERE "
+		"noun = 'customer' LIMIT 1",
+		"UPDATE ids SET id = id + 1000 WHERE key = 'vnet/acme-prod'",
+		"DELETE FROM ids WHERE key IS NULL OR key LIKE '%/in'",
+		"DELETE FROM meta WHERE key = 'seal'",
+		"DELETE FROM meta WHERE key = 'seal'; PRAGMA user_version = 2",
+		"UPDATE meta SET value = zeroblob(32) WHERE key = 'seal'",
+		"UPDATE revisions SET digest = 7",
+	};
+	struct store *store = open_store(0);
+	struct store_state s = load_store(store);
+
+	commit(store, &s, parse(s.model, base_yaml));
+	store_close(store);
+	doubted("");
+	for (unsigned int i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
+		sql(edits[i]);
+		doubted("changed by something else than culvertd");
+		doubted("changed by something else than culvertd");
+		store = open_store(0);
+		drop(&s);
+		s = load_store(store);
+		commit(store, &s,
+			changed(s.model, SET("customer", "acme", "\"owner\":\"x\"")));
+		commit(store, &s, changed(s.model, SET("customer", "acme", "\"owner\":null")));
+		store_close(store);
+		doubted("changed by something else than culvertd");
+		store = open_store(0);
+		assert_int_equal(store_accept(store), 0);
+		store_close(store);
+		doubted("");
+	}
+	drop(&s);
+}
+
+static void copy_file(const char *from, const char *to)
+{
+	char command[512];
+
+	snprintf(command, sizeof(command), "cp -p %s %s", from, to);
+	assert_int_equal(system(command), 0);
+}
+
+// The file alone, copied while it is in use, is an old model that looks whole.
+static void test_a_copy_without_its_log(void **state)
+{
+	char copy[128], copied_key[192], wal[300], copied_wal[192], kept[256];
+	struct store *store = open_store(0);
+	struct store_state s = load_store(store);
+
+	snprintf(kept, sizeof(kept), "%s", path);
+	snprintf(copy, sizeof(copy), "%s/copy.db", directory);
+	snprintf(copied_key, sizeof(copied_key), "%s.key", copy);
+	snprintf(wal, sizeof(wal), "%s-wal", path);
+	snprintf(copied_wal, sizeof(copied_wal), "%s-wal", copy);
+	commit(store, &s, parse(s.model, base_yaml));
+	copy_file(path, copy);
+	copy_file(key_path, copied_key);
+	copy_file(wal, copied_wal);
+	snprintf(path, sizeof(path), "%s", copy);
+	doubted(""); // with its log it is whole
+	copy_file(kept, copy);
+	doubted("lacks its log of changes");
+	doubted("lacks its log of changes"); // until somebody says that it is meant
+	struct store *other = open_store(0);
+	assert_int_equal(store_accept(other), 0);
+	store_close(other);
+	doubted("");
+	snprintf(path, sizeof(path), "%s", kept);
+
+	// After many changes, of which SQLite has put some into the file.
+	for (unsigned int i = 0; i < 1200; i++)
+		commit(store, &s,
+			changed(s.model, i % 2 ? SET("circuit", "acme-ams-01", "\"burst\":\"20ms\"")
+					       : SET("circuit", "acme-ams-01", "\"burst\":\"30ms\"")));
+	struct stat status;
+	assert_int_equal(stat(wal, &status), 0);
+	assert_true(status.st_size < 8 << 20);
+	copy_file(kept, copy);
+	snprintf(path, sizeof(path), "%s", copy);
+	doubted("lacks its log of changes");
+	snprintf(path, sizeof(path), "%s", kept);
+	store_close(store);
+	doubted(""); // an orderly end leaves it whole
+	unlink(copy);
+	unlink(copied_key);
+	drop(&s);
+}
+
+// A store as the version before left it has no seal, and gets one.
+static void test_a_store_without_a_seal(void **state)
+{
+	struct store *store = open_store(0);
+	struct store_state s = load_store(store);
+
+	commit(store, &s, parse(s.model, base_yaml));
+	store_close(store);
+	// Its key still says so only in a copy of that time: the one here says that there was a seal.
+	sql("DELETE FROM meta WHERE key = 'seal'; DROP TABLE finals; ALTER TABLE audit DROP COLUMN "
+	    "changes; PRAGMA user_version = 1");
+	doubted("changed by something else");
+	drop(&s);
+}
+
+static void restore_fails(const char *file, const char *says, enum api_code code)
+{
+	const struct store_options options = {.path = path};
+	struct api_error error = {0};
+	json_t *about = NULL;
+
+	assert_true(store_restore(file, &options, false, &about, &error) < 0);
+	if (!strstr(error.message, says))
+		fail_msg("\"%s\" does not say \"%s\"", error.message, says);
+	assert_int_equal(error.code, code);
+	assert_true(error.hint[0] != '\0');
+	assert_null(about);
+}
+
+static void poke(const char *file, off_t at, const char *byte)
+{
+	int fd = open(file, O_WRONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0 && pwrite(fd, byte, 1, at) == 1);
+	close(fd);
+}
+
+static void test_backup(void **state)
+{
+	struct store *store = open_store(3600);
+	struct store_state s = load_store(store);
+	char file[160], broken[160], root[320], kept[256];
+	struct api_error error = {0};
+	json_t *about = NULL;
+	struct stat status;
+
+	snprintf(file, sizeof(file), "%s/backup", directory);
+	snprintf(broken, sizeof(broken), "%s/broken", directory);
+	commit(store, &s, parse(s.model, base_yaml));
+	commit(store, &s,
+		changed(s.model, SET("peering", "acme-ams-01/private",
+					 "\"password\":{\"value\":\"very-s3cret\"}")));
+	int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	assert_int_equal(store_backup(store, fd, &about, &error), 0);
+	close(fd);
+	assert_int_equal(json_integer_value(json_object_get(about, "revision")), 2);
+	json_decref(about);
+	about = NULL;
+	assert_int_equal(stat(file, &status), 0);
+	struct id before = ids_of(s.ids, ID_VRF, "vnet/acme-prod");
+
+	// refused: one in use, one that is there, and each byte of the file counts
+	restore_fails(file, "is in use", API_CONFLICT);
+	store_close(store);
+	restore_fails(file, "there is a store already", API_REFUSED);
+	strcpy(kept, path);
+	snprintf(path, sizeof(path), "%s/new/root/store.db", directory);
+	for (off_t at = 0; at < status.st_size; at += at < 400 ? 7 : 1501) {
+		copy_file(file, broken);
+		poke(broken, at, "\xff");
+		const struct store_options options = {.path = path};
+		assert_true(store_restore(broken, &options, false, &about, &error) < 0);
+		assert_true(error.hint[0] != '\0');
+	}
+	copy_file(file, broken);
+	assert_int_equal(truncate(broken, status.st_size - 1), 0);
+	restore_fails(broken, "is damaged", API_INVALID);
+	assert_int_equal(truncate(broken, 10), 0);
+	restore_fails(broken, "is not a backup", API_INVALID);
+	copy_file(file, broken);
+	poke(broken, 15, "2");
+	restore_fails(broken, "was made by another version", API_REFUSED);
+	restore_fails(kept, "is not a backup", API_INVALID);
+	restore_fails("/nowhere", "cannot read", API_NOT_FOUND);
+	assert_true(access(path, F_OK) < 0);
+
+	// into an empty root, where nothing is
+	const struct store_options options = {.path = path};
+	if (store_restore(file, &options, false, &about, &error) < 0)
+		fail_msg("%s", error.message);
+	json_decref(about);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0600);
+	store = open_store(3600);
+	struct store_state again = load_store(store);
+	assert_string_equal(again.doubt, "");
+	assert_true(again.revision == 2 && memcmp(again.uuid, s.uuid, 16) == 0);
+	assert_true(model_digest(again.model) == model_digest(s.model));
+	assert_string_equal(
+		model_peering(again.model, "acme-ams-01/private")->password.text, "very-s3cret");
+	assert_true(ids_of(again.ids, ID_VRF, "vnet/acme-prod").uid == before.uid);
+	// What the lost one may have given since is not given again.
+	commit(store, &again, changed(again.model, without_link));
+	commit(store, &again, changed(again.model, with_link));
+	assert_true(link_id(&again).uid > before.uid + 100000);
+	store_close(store);
+
+	// and over what is there, which stays beside it
+	restore_fails(file, "there is a store already", API_REFUSED);
+	assert_int_equal(store_restore(file, &options, true, &about, &error), 0);
+	json_decref(about);
+	doubted("");
+	snprintf(root, sizeof(root), "%s/new/root/store.db.replaced", directory);
+	assert_int_equal(access(root, F_OK), 0);
+	strcpy(path, kept);
+	snprintf(root, sizeof(root), "rm -r %s/new %s/backup %s/broken", directory, directory, directory);
+	assert_int_equal(system(root), 0);
+	drop(&s);
+	drop(&again);
+}
+
+static void test_last_counters(void **state)
+{
+	struct store *store = open_store(0);
+	struct store_state s = load_store(store);
+
+	commit(store, &s, parse(s.model, base_yaml));
+	struct id limiter = link_id(&s);
+	commit(store, &s, changed(s.model, without_link));
+	json_t *list = json_pack("[{s:I, s:{s:s, s:i}}, {s:i, s:{s:s}}]", "uid",
+		(json_int_t)limiter.uid, "counters", "kind", "limiter", "bytes", 1234, "uid", 77,
+		"counters", "kind", "interface");
+	assert_int_equal(store_finals_put(store, list), 0);
+	assert_int_equal(store_finals_put(store, list), 0); // told twice
+	json_decref(list);
+	store_close(store);
+	store = open_store(0);
+	const struct store_filter filter = {.limit = 10, .object = "globex-ams-01/primary"};
+	list = store_finals(store, &filter);
+	assert_int_equal(json_array_size(list), 1);
+	const json_t *final = json_array_get(list, 0);
+	assert_string_equal(json_string_value(json_object_get(final, "object")),
+		"globex-ams-01/primary/in");
+	assert_int_equal(json_integer_value(json_object_get(
+				 json_object_get(final, "counters"), "bytes")),
+		1234);
+	json_decref(list);
+	list = store_finals(store, &(struct store_filter){.limit = 10});
+	assert_int_equal(json_array_size(list), 2); // one of them nobody knows by name
 	json_decref(list);
 	store_close(store);
 	drop(&s);
@@ -436,6 +814,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_wrong_options, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_another_version_wrote, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_audit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_audit_says_what_changed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_is_kept_is_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_edit_from_outside, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_copy_without_its_log, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_store_without_a_seal, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_backup, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_last_counters, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

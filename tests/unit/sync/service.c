@@ -4,6 +4,7 @@
 // a restart.
 
 #include "control/service.h"
+#include "control/store/store.h"
 #include "control/thread.h"
 #include "tests/unit/sync/fixture.h"
 
@@ -298,6 +299,8 @@ static void on_rows(void *ctx, struct json_t *rows)
 	thread_stop(answer->world->main);
 }
 
+static const struct store_filter ten = {.limit = 10};
+
 static void test_refusals_are_audited(void **state)
 {
 	struct world *world = *state;
@@ -305,17 +308,17 @@ static void test_refusals_are_audited(void **state)
 	struct answer bad = {.world = world}, rows = {.world = world};
 
 	service_apply(world->service, &request, "nonsense", 8, "bad.yaml", on_done, &bad);
-	service_list(world->service, SERVICE_AUDIT, 0, 10, on_rows, &rows);
+	service_list(world->service, SERVICE_AUDIT, &ten, on_rows, &rows);
 	thread_run(world->main);
 	restart(world);
-	service_list(world->service, SERVICE_AUDIT, 0, 10, on_rows, &rows);
+	service_list(world->service, SERVICE_AUDIT, &ten, on_rows, &rows);
 	thread_run(world->main);
 	assert_int_equal(rows.diff, 1);
 	assert_string_equal(rows.object, "");
 	restart(world);
 	change(world, CUSTOMER("Acme"), false, NULL); // no name
 	restart(world);
-	service_list(world->service, SERVICE_AUDIT, 0, 10, on_rows, &rows);
+	service_list(world->service, SERVICE_AUDIT, &ten, on_rows, &rows);
 	thread_run(world->main);
 	assert_int_equal(rows.diff, 2);
 	assert_string_equal(rows.object, "customer Acme");

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Who did what, and what was counted last: lines that nobody changes any more. The newest of them are kept, so many as the
+// node file says. Changes and other lines are counted apart, so that nobody who may change nothing can push out of the
+// audit what somebody else has changed.
+
+#include "control/store/store_internal.h"
+
+#include <jansson.h>
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHANGES_MAX \
+	50 // objects of a change that are written with their values; the history has all
+#define CHANGES_SIZE (256u << 10) // bytes of them
+#define PRUNE_EVERY  256          // lines
+
+// --- writing ---------------------------------------------------------------------------------------------
+
+void actor_name(const char *actor, char name[ACTOR_MAX])
+{
+	char buffer[4096], *end = NULL;
+	struct passwd entry, *found = NULL;
+	unsigned long uid = strncmp(actor, "uid:", 4) == 0 ? strtoul(actor + 4, &end, 10) : 0;
+
+	snprintf(name, ACTOR_MAX, "%s", actor);
+	if (end != NULL && end != actor + 4 && *end == '\0' &&
+		getpwuid_r((uid_t)uid, &entry, buffer, sizeof(buffer), &found) == 0 && found)
+		snprintf(name, ACTOR_MAX, "%s/%.64s", actor, found->pw_name);
+}
+
+static int prune_audit(struct store *store)
+{
+	int64_t keep = store->keep_audit;
+
+	// Offsets are counted from the newest.
+	int rc = execute(store,
+		"DELETE FROM audit WHERE changes IS NULL AND id <= (SELECT id FROM audit WHERE "
+		"changes IS NULL ORDER BY id DESC LIMIT 1 OFFSET ?)",
+		"i", keep);
+	if (!rc)
+		rc = execute(store,
+			"DELETE FROM audit WHERE changes IS NOT NULL AND id <= (SELECT id FROM "
+			"audit "
+			"WHERE changes IS NOT NULL ORDER BY id DESC LIMIT 1 OFFSET ?)",
+			"i", keep);
+	if (!rc)
+		rc = execute(store,
+			"DELETE FROM finals WHERE uid IN (SELECT uid FROM finals ORDER BY deleted "
+			"DESC, uid DESC LIMIT -1 OFFSET ?)",
+			"i", keep);
+	return rc;
+}
+
+static int prune_history(struct store *store, int64_t revision)
+{
+	int64_t last = revision - store->keep_revisions;
+	int rc = execute(store, "DELETE FROM history WHERE revision <= ?", "i", last);
+
+	return rc ? rc : execute(store, "DELETE FROM revisions WHERE revision <= ?", "i", last);
+}
+
+static int write_line(struct store *store, const char *actor, const char *on_behalf,
+	const char *verb, const char *object, const char *result, int64_t revision,
+	const char *changes)
+{
+	char name[ACTOR_MAX];
+
+	actor_name(actor, name);
+	int rc = execute(store,
+		"INSERT INTO audit (time, actor, on_behalf, verb, object, result, revision, "
+		"changes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		"isssssis", store_now(), name, on_behalf, verb, object, result, revision, changes);
+	if (!rc && store->lines++ % PRUNE_EVERY == 0)
+		rc = prune_audit(store);
+	return rc;
+}
+
+// Of what was made or is gone all fields; of what was changed the difference.
+static json_t *change_json(const struct model_difference *difference)
+{
+	struct model_difference item = *difference;
+	const struct model_diff one = {1, &item};
+	json_t *list = model_diff_json(&one);
+	json_t *json = json_incref(json_array_get(list, 0));
+
+	json_decref(list);
+	if (!difference->old || !difference->new) {
+		const struct object *only = difference->new ? difference->new : difference->old;
+		json_object_set_new(json, difference->new ? "to" : "from", object_json(only));
+	}
+	return json;
+}
+
+static char *changes_text(const struct model_diff *diff)
+{
+	json_t *list = json_array();
+	size_t size = 0;
+	unsigned int i = 0;
+
+	for (; i < diff->count && i < CHANGES_MAX && size < CHANGES_SIZE; i++) {
+		json_t *one = change_json(&diff->item[i]);
+		size += json_dumpb(one, NULL, 0, JSON_COMPACT);
+		json_array_append_new(list, one);
+	}
+	if (i < diff->count)
+		json_array_append_new(list, json_pack("{s:i}", "more", (int)(diff->count - i)));
+	char *text = json_dumps(list, JSON_COMPACT);
+	json_decref(list);
+	return text;
+}
+
+int audit_change(struct store *store, const struct store_commit *commit,
+	const struct model_diff *diff, const char *objects, int64_t revision)
+{
+	char *changes = changes_text(diff);
+
+	if (changes == NULL)
+		return -ENOMEM;
+	int rc = write_line(store, commit->actor, commit->on_behalf, commit->verb,
+		commit->object ? commit->object : objects, "ok", revision, changes);
+	free(changes);
+	return rc ? rc : prune_history(store, revision);
+}
+
+int store_audit(struct store *store, const char *actor, const char *on_behalf, const char *verb,
+	const char *object, const char *result)
+{
+	int rc = write_line(store, actor, on_behalf, verb, object, result,
+		query_integer(store, 0, "SELECT max(revision) FROM revisions", ""), NULL);
+	vouch_rest(store);
+	return rc;
+}
+
+// --- what was counted last -------------------------------------------------------------------------------
+
+int final_expect(struct store *store, const struct id_key *key)
+{
+	if (key->class != ID_INTERFACE && key->class != ID_LIMITER && key->class != ID_ACCOUNT)
+		return 0;
+	return execute(store,
+		"INSERT OR REPLACE INTO finals (uid, class, key, deleted) VALUES (?, ?, ?, ?)",
+		"iisi", (int64_t)key->id.uid, (int64_t)key->class, key->key, store_now());
+}
+
+static int put_final(struct store *store, const json_t *final)
+{
+	char *counters = json_dumps(json_object_get(final, "counters"), JSON_COMPACT);
+	int rc = execute(store,
+		"INSERT INTO finals (uid, deleted, time, counters) VALUES (?, ?, ?, ?) ON CONFLICT "
+		"(uid) DO UPDATE SET time = excluded.time, counters = excluded.counters",
+		"iiis", (int64_t)json_integer_value(json_object_get(final, "uid")), store_now(),
+		store_now(), counters);
+
+	free(counters);
+	return rc;
+}
+
+int store_finals_put(struct store *store, const json_t *list)
+{
+	const json_t *final;
+	size_t i;
+	int rc = store_begin(store);
+
+	json_array_foreach ((json_t *)list, i, final)
+		if (!rc)
+			rc = put_final(store, final);
+	rc = store_end(store, rc);
+	if (rc)
+		store_undo(store);
+	else
+		vouch_rest(store);
+	return rc;
+}
+
+// --- reading ---------------------------------------------------------------------------------------------
+
+static json_t *column_json(sqlite3_stmt *row, int column)
+{
+	const char *name = sqlite3_column_name(row, column), *text = column_text(row, column);
+
+	if (sqlite3_column_type(row, column) == SQLITE_NULL)
+		return json_null();
+	if (sqlite3_column_type(row, column) == SQLITE_INTEGER)
+		return json_integer(sqlite3_column_int64(row, column));
+	json_t *value = strcmp(name, "changes") == 0 || strcmp(name, "counters") == 0
+				? json_loads(text, 0, NULL)
+				: NULL;
+	return value != NULL ? value : json_string(text);
+}
+
+// Each row an object with the columns' names.
+static json_t *rows(sqlite3_stmt *row)
+{
+	json_t *array = row ? json_array() : NULL;
+
+	while (row && sqlite3_step(row) == SQLITE_ROW) {
+		json_t *object = json_object();
+		for (int i = 0; i < sqlite3_column_count(row); i++)
+			json_object_set_new(
+				object, sqlite3_column_name(row, i), column_json(row, i));
+		json_array_append_new(array, object);
+	}
+	finish(row);
+	return array;
+}
+
+static int64_t before(const struct store_filter *filter)
+{
+	return filter->before ? (int64_t)filter->before : INT64_MAX;
+}
+
+// "circuit acme-ams-01" or "circuit/acme-ams-01" asks for that noun's; else the name of whatever object.
+static void split_object(const char *object, const char **noun, const char **name, char text[64])
+{
+	size_t length = strcspn(object, " /");
+
+	snprintf(text, 64, "%.*s", (int)length, object);
+	bool is_noun = object[length] != '\0' && noun_find(text) != NULL;
+	*noun = is_noun ? text : NULL;
+	*name = is_noun ? object + length + 1 : object;
+}
+
+json_t *store_audit_list(struct store *store, const struct store_filter *filter)
+{
+	const char *noun = NULL, *name = NULL;
+	char text[64];
+
+	if (filter->object != NULL)
+		split_object(filter->object, &noun, &name, text);
+	return rows(query(store,
+		"SELECT id, time, actor, on_behalf, verb, object, result, revision, changes FROM "
+		"audit a WHERE id < ?1 AND time >= ?2 AND (?3 IS NULL OR actor = ?3 OR actor LIKE "
+		"?3 "
+		"|| '/%' OR actor LIKE '%/' || ?3) AND (?4 IS NULL OR substr(object, instr(object, "
+		"' ') + 1) = ?4 AND (?5 IS NULL OR substr(object, 1, instr(object, ' ') - 1) = ?5) "
+		"OR changes IS NOT NULL AND EXISTS (SELECT 1 FROM history h WHERE h.revision = "
+		"a.revision AND (?5 IS NULL OR h.noun = ?5) AND (h.name = ?4 OR ?5 IS NULL AND "
+		"substr(h.name, 1, length(?4) + 1) = ?4 || '/'))) ORDER BY id DESC LIMIT ?6",
+		"iisssi", before(filter), filter->since, filter->actor, name, noun,
+		(int64_t)filter->limit));
+}
+
+json_t *store_history(struct store *store, const struct store_filter *filter)
+{
+	return rows(query(store,
+		"SELECT revision, time, actor, on_behalf, verb, objects FROM revisions "
+		"WHERE revision < ? ORDER BY revision DESC LIMIT ?",
+		"ii", before(filter), (int64_t)filter->limit));
+}
+
+json_t *store_finals(struct store *store, const struct store_filter *filter)
+{
+	return rows(query(store,
+		"SELECT uid AS id, key AS object, deleted, time, counters FROM finals WHERE uid < "
+		"?1 "
+		"AND counters IS NOT NULL AND deleted >= ?2 AND (?3 IS NULL OR key = ?3 OR '/' || "
+		"key "
+		"|| '/' LIKE '%/' || ?3 || '/%') ORDER BY uid DESC LIMIT ?4",
+		"iisi", before(filter), filter->since, filter->object, (int64_t)filter->limit));
+}
