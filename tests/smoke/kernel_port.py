@@ -77,7 +77,7 @@ class KernelPorts(Smoke):
         self.mode = mode
 
     def start(self):
-        ports = [p + f",mode={self.mode}" for p in ("wan0=sh-a1,mtu=1508", "core0=sh-c1", "wan1=sh-b1,tpid=88a8")] + ["old0=net_af_packet0"]
+        ports = [p + f",mode={self.mode}" for p in ("wan0=sh-a1,mtu=9004", "core0=sh-c1", "wan1=sh-b1,tpid=88a8")] + ["old0=net_af_packet0"]
         self.process = subprocess.Popen([
             self.program, "--no-huge", "--no-shconf", "-m", "256", "--no-pci", "--file-prefix", f"culvert-smoke-{os.getpid()}",
             "--vdev", "net_af_packet0,iface=sh-d1", "--",
@@ -96,13 +96,13 @@ class KernelPorts(Smoke):
     def configure(self):
         c, all_ = self.controller, CUSTOMERS
         c.must(wire.VRF_SET, wire.vrf(1), *(wire.vrf(2 + x.number) for x in all_))
-        c.must(wire.INTERFACE_SET, wire.ethernet(1001, 10, 1, 1, flags=wire.UP | wire.CORE, mtu=1600),
-               *(wire.ethernet(x.uid, 20 + x.number, 2 + x.number, x.port, x.vlans, owner=5 + x.number) for x in all_))
+        c.must(wire.INTERFACE_SET, wire.ethernet(1001, 10, 1, 1, flags=wire.UP | wire.CORE, mtu=9100),
+               *(wire.ethernet(x.uid, 20 + x.number, 2 + x.number, x.port, x.vlans, owner=5 + x.number, mtu=9000) for x in all_))
         c.must(wire.LOCAL_SET, wire.local(1, 10, "192.0.2.1"))
         c.must(wire.NEIGHBOR_SET, wire.neighbor(30, 10, "192.0.2.2", CLOUD), *(wire.neighbor(31 + x.number, 20 + x.number, "169.254.10.1", CUSTOMER) for x in all_))
         c.must(wire.PATH_SET, wire.path(40, 10, 30), *(wire.path(41 + x.number, 20 + x.number, 31 + x.number) for x in all_))
         c.must(wire.GROUP_SET, wire.group(50, 40), *(wire.group(51 + x.number, 41 + x.number) for x in all_))
-        c.must(wire.INTERFACE_SET, *(wire.gre(3000 + x.number, 60 + x.number, 2 + x.number, "192.0.2.1", "192.0.2.2", x.key, 50, owner=5 + x.number, mtu=1500) for x in all_))
+        c.must(wire.INTERFACE_SET, *(wire.gre(3000 + x.number, 60 + x.number, 2 + x.number, "192.0.2.1", "192.0.2.2", x.key, 50, owner=5 + x.number, mtu=9000) for x in all_))
         c.must(wire.PATH_SET, *(wire.path(70 + x.number, 60 + x.number) for x in all_))
         c.must(wire.GROUP_SET, *(wire.group(80 + x.number, 70 + x.number) for x in all_))
         c.must(wire.ROUTE_SET, wire.route(1, "192.0.2.2/32", 50), *(r for x in all_ for r in (
@@ -182,6 +182,18 @@ class KernelPorts(Smoke):
                 self.send(ONE, part)
             self.expect_tunnelled(*((ONE, p) for p in parts))
         print("ok   fragmented datagrams of up to 9,000 bytes arrive as they were sent", flush=True)
+
+    def large(self):
+        """Frames that take several pieces of the kernel's or our memory."""
+        for length in (3790, 3800, 4050, 4100, 8100, 8950):
+            data = bytes(i * 11 & 0xff for i in range(length))
+            for packet in (udp(SOURCE, TARGET, data), udp(TARGET, SOURCE, data)):
+                if packet[12:16] == socket.inet_aton(SOURCE):
+                    self.send(ONE, packet)
+                    self.expect_tunnelled((ONE, packet))
+                else:
+                    self.down(ONE, packet)
+        print("ok   packets of up to 8,978 bytes, both ways", flush=True)
 
     def flood(self):
         """Lone last fragments of one customer, and what that does to the datagrams of another."""
@@ -330,7 +342,7 @@ class KernelPorts(Smoke):
     def again(self):
         """The device is deleted and made again: back within 2 s of being up, with the port's MTU."""
         self.make_again("1600")
-        assert kernel_mtu("sh-a1") == 1508
+        assert kernel_mtu("sh-a1") == 9004
 
     def make_again(self, mtu):
         ip("link", "del", "sh-a1")
@@ -420,7 +432,10 @@ class KernelPorts(Smoke):
     # ---- all of it
 
     def veth(self, pair, mtu="1508"):
-        ip("link", "add", f"sh-{pair}0", "mtu", mtu, "type", "veth", "peer", "name", f"sh-{pair}1", "mtu", mtu)
+        queues = ("numrxqueues", "2", "numtxqueues", "2")
+        ip("link", "add", f"sh-{pair}0", "mtu", mtu, *queues, "type", "veth", "peer", "name", f"sh-{pair}1", "mtu", mtu, *queues)
+        if pair == "b":  # frames come by both, and both workers have one
+            subprocess.run(["ethtool", "-L", "sh-b1", "rx", "2", "tx", "2"], check=True)
         for end in "01":
             with open(f"/proc/sys/net/ipv6/conf/sh-{pair}{end}/disable_ipv6", "w") as f:
                 f.write("1")
@@ -429,11 +444,11 @@ class KernelPorts(Smoke):
     def run(self):
         ip("link", "set", "lo", "up")
         for pair in "acbd":
-            self.veth(pair, "1600" if pair == "c" else "1508")
+            self.veth(pair, {"a": "9004", "c": "9100"}.get(pair, "1508"))
         self.wires = [Wire("sh-a0"), Wire("sh-c0"), Wire("sh-b0")]
         self.macs = [hardware("sh-a1"), hardware("sh-c1"), hardware("sh-b1")]
         self.start()
-        for case in (self.refused, self.fragments, self.datagrams, self.flood, self.tags, self.foreign_tags, self.outside, self.segments, self.missed, self.rights, self.again, self.without_opener, self.killed):
+        for case in (self.refused, self.fragments, self.datagrams, self.large, self.flood, self.tags, self.foreign_tags, self.outside, self.segments, self.missed, self.rights, self.again, self.without_opener, self.killed):
             case()
         self.laws()
         assert self.stop() == 0
