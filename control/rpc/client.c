@@ -337,6 +337,12 @@ void client_send_json(struct client *client, json_t *object)
 	}
 }
 
+bool client_is_idle(const struct client *client)
+{
+	return client->pending == 0 && !client->subscribed && !client->ready &&
+	       client->request_since == 0 && evbuffer_get_length(client->out) == 0;
+}
+
 void client_check_time(struct client *client, uint64_t now)
 {
 	const struct rpc_limits *limits = &client->server->options.limits;
@@ -358,7 +364,7 @@ void client_check_time(struct client *client, uint64_t now)
 		client_destroy(client);
 		return;
 	}
-	if (client->pending == 0 && !client->subscribed &&
+	if (client_is_idle(client) &&
 		now - client->active > limits->idle_seconds * 1000ull) {
 		counters->cut_idle++;
 		client_destroy(client);

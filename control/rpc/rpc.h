@@ -133,6 +133,7 @@ struct rpc_options {
 		unsigned int clients_per_user; // [64], root has twice as many
 		unsigned int request_seconds;  // for one request to arrive once begun [10]
 		unsigned int idle_seconds;     // without a request, unless subscribed [600]
+		unsigned int spare_ms;         // .., when another one needs its place [2000]
 		unsigned int
 			write_seconds; // without the client reading anything of what is due [10]
 		unsigned int

@@ -5,7 +5,8 @@
 // who tidied up in /run is no reason to restart.
 //
 // Who has no role is told so and never occupies a place. Places are limited per user and in all, and the last
-// ones are kept for administrators, so that no other user's connections lock them out.
+// ones are kept for administrators, so that no other user's connections lock them out. Where none is left, a connection that
+// nobody has used for a while gives its own up: the user's, or the one that has been idle for longest.
 
 #include "control/rpc/server.h"
 
@@ -52,6 +53,7 @@ static void fill_limits(struct rpc_limits *limits)
 		.clients_per_user = 64,
 		.request_seconds = 10,
 		.idle_seconds = 600,
+		.spare_ms = 2000,
 		.write_seconds = 10,
 		.pending_calls = 16,
 		.output_bytes = 256 * 1024,
@@ -65,6 +67,7 @@ static void fill_limits(struct rpc_limits *limits)
 	DEFAULT(clients_per_user);
 	DEFAULT(request_seconds);
 	DEFAULT(idle_seconds);
+	DEFAULT(spare_ms);
 	DEFAULT(write_seconds);
 	DEFAULT(pending_calls);
 	DEFAULT(output_bytes);
@@ -93,18 +96,60 @@ static int turn_away(struct rpc_server *server, int fd, const struct api_error *
 	return -EACCES;
 }
 
-static bool has_place(const struct rpc_server *server, const struct client *who)
+static unsigned int places_of(const struct rpc_server *server, const struct client *who)
 {
-	const struct rpc_limits *limits = &server->options.limits;
-	unsigned int mine = 0;
-	unsigned int reserved = limits->clients > 2 * RESERVED ? RESERVED : 0;
+	return server->options.limits.clients_per_user * (who->uid == 0 ? 2 : 1);
+}
+
+static bool user_is_full(const struct rpc_server *server, const struct client *who)
+{
 	const struct client *client;
+	unsigned int mine = 0;
 
 	TAILQ_FOREACH (client, &server->clients, entry)
 		mine += client->uid == who->uid;
-	if (mine >= limits->clients_per_user * (who->uid == 0 ? 2 : 1))
+	return mine >= places_of(server, who);
+}
+
+static bool all_is_full(const struct rpc_server *server, const struct client *who)
+{
+	const struct rpc_limits *limits = &server->options.limits;
+	unsigned int reserved = limits->clients > 2 * RESERVED ? RESERVED : 0;
+
+	return server->counters.clients + (who->role == RPC_ADMIN ? 0 : reserved) >=
+	       limits->clients;
+}
+
+// Of this user, or of any whom he may push out. NULL = everybody does something.
+static struct client *longest_idle(
+	const struct rpc_server *server, const struct client *who, bool same_user)
+{
+	struct client *client, *found = NULL;
+
+	TAILQ_FOREACH (client, &server->clients, entry) {
+		bool may = same_user ? client->uid == who->uid
+				     : client->role != RPC_ADMIN || who->role == RPC_ADMIN;
+		if (may && client_is_idle(client) &&
+			(found == NULL || client->active < found->active))
+			found = client;
+	}
+	return found != NULL && now_ms() - found->active >= server->options.limits.spare_ms
+		       ? found
+		       : NULL;
+}
+
+static bool has_place(struct rpc_server *server, const struct client *who)
+{
+	bool full = user_is_full(server, who);
+
+	if (!full && !all_is_full(server, who))
+		return true;
+	struct client *idle = longest_idle(server, who, full);
+	if (idle == NULL)
 		return false;
-	return server->counters.clients + (who->role == RPC_ADMIN ? 0 : reserved) < limits->clients;
+	server->counters.cut_idle++;
+	client_destroy(idle);
+	return !user_is_full(server, who) && !all_is_full(server, who);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *ctx);

@@ -143,6 +143,7 @@ void client_send(struct client *client, char *line, size_t length);
 void client_send_json(struct client *client, struct json_t *object); // stolen
 void client_check_time(struct client *client, uint64_t now);         // may destroy it
 bool client_paused(const struct client *client);
+bool client_is_idle(const struct client *client); // nothing is under way, nothing is to come
 // There may be something to go on with: it gets a turn.
 void client_wake(struct client *client);
 void client_turn(struct client *client); // it may be gone then

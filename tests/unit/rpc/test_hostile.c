@@ -89,6 +89,33 @@ static void test_idle(void **state)
 	harness_stop(harness);
 }
 
+// Whoever leaves connections open without using them keeps nobody out, himself not either.
+static void test_idle_ones_give_way(void **state)
+{
+	struct harness *harness = harness_start(
+		&(struct rpc_options){
+			.limits = {.clients = 16, .clients_per_user = 8, .spare_ms = 100}},
+		test_methods_add, NULL);
+	struct rpc_counters counters;
+	struct pollfd first = {.events = POLLIN};
+
+	for (unsigned int i = 0; i < 16; i++) {
+		int fd = raw_connect(harness);
+		if (i == 0)
+			first.fd = fd;
+	}
+	do { // too early: they have only just come
+		close(raw_connect(harness));
+		harness_counters(harness, &counters);
+	} while (poll(&first, 1, 20) == 0);
+	assert_int_equal(raw_drain(first.fd), 0);
+	check_served(harness);
+	harness_counters(harness, &counters);
+	assert_true(counters.clients <= 16);
+	assert_true(counters.cut_idle >= 1);
+	harness_stop(harness);
+}
+
 static void test_never_reads(void **state)
 {
 	static const char request[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"large\","
@@ -409,6 +436,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slow_request),
 		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_idle_ones_give_way),
 		cmocka_unit_test(test_never_reads),
 		cmocka_unit_test(test_request_too_large),
 		cmocka_unit_test(test_deep_nesting),
