@@ -51,6 +51,7 @@ static int set_session(
 		.connect = wanted->session.connect,
 		.error_wait = wanted->session.error_wait,
 		.memory_limit = SPEAKER_LIMIT,
+		.ttl_security = wanted->session.ttl_security,
 		.import = &of->import,
 		.export = &domains->announced,
 		.route = route,
@@ -338,7 +339,7 @@ static bool session_equal(const struct intent_session *a, const struct intent_se
 	return a->enabled == b->enabled && a->local_asn == b->local_asn &&
 	       a->remote_asn == b->remote_asn && text_equal(a->password, b->password) &&
 	       a->hold == b->hold && a->keepalive == b->keepalive && a->connect == b->connect &&
-	       a->error_wait == b->error_wait;
+	       a->error_wait == b->error_wait && a->ttl_security == b->ttl_security;
 }
 
 // An object that kept its id but not its domain or its neighbor is made anew.

@@ -189,7 +189,7 @@ static bool session_equal(const struct intent_session *a, const struct intent_se
 	return a->enabled == b->enabled && a->local_asn == b->local_asn &&
 	       a->remote_asn == b->remote_asn && same(a->password, b->password) &&
 	       a->hold == b->hold && a->keepalive == b->keepalive && a->connect == b->connect &&
-	       a->error_wait == b->error_wait;
+	       a->error_wait == b->error_wait && a->ttl_security == b->ttl_security;
 }
 
 static bool tunnel_equal(const struct intent_tunnel *a, const struct intent_tunnel *b)

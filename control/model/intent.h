@@ -49,7 +49,7 @@ struct intent_domain { // a routing domain
 enum intent_interface_kind { INTENT_CORE, INTENT_ATTACHMENT, INTENT_TUNNEL };
 
 struct intent_session { // BGP, over an attachment
-	bool enabled;
+	bool enabled, ttl_security;
 	uint32_t local_asn, remote_asn;
 	const char *password;                          // NULL = none
 	uint16_t hold, keepalive, connect, error_wait; // s

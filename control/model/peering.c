@@ -49,6 +49,9 @@ static const struct field fields[] = {
 		.effect = EFFECT_HITLESS, .help = "pause after a protocol error"},
 	{"enabled", FIELD_BOOL, 0, OFFSET(enabled), "true", .effect = EFFECT_SESSION,
 		.help = "false keeps its sessions down"},
+	{"ttl-security", FIELD_BOOL, 0, OFFSET(ttl_security), "false", .effect = EFFECT_SESSION,
+		.help = "true takes BGP only from a router on the link itself: TTL 255 (RFC 5082), as the "
+			"customer's router must have it too"},
 	{"routes", FIELD_LIST, 0, OFFSET(routes), .element = FIELD_PREFIX, .effect = EFFECT_SESSION,
 		.help = "networks behind the customer's router, where no BGP is spoken: then the "
 			"customer's side has static routes too"},
@@ -357,6 +360,7 @@ static void realise_session(
 	session->keepalive = seconds(peering->keepalive);
 	session->connect = seconds(peering->connect);
 	session->error_wait = seconds(peering->error_wait);
+	session->ttl_security = peering->ttl_security;
 }
 
 static void realise_attachment(
@@ -385,7 +389,8 @@ static void realise_attachment(
 }
 
 // What the customer may not announce into it: the prefixes and tunnel ends of what it is joined to,
-// its own subnets, the outer addresses of all edges; and no next hop but his routers on this edge.
+// its own subnets, the outer addresses of all edges, what no network of hosts has and what went through our AS; and no next
+// hop but his routers on this edge.
 static void realise_import(struct realise *realise, const struct peering *peering,
 	const struct ip_address *router, unsigned int routers, struct policy *import)
 {
@@ -408,6 +413,8 @@ static void realise_import(struct realise *realise, const struct peering *peerin
 	realise_policy(
 		realise, import, policy_set_refuse(own.item, own.count, "peering-subnet", object));
 	realise_policy(realise, import, port_refuse(realise));
+	realise_policy(realise, import, policy_set_special());
+	realise_policy(realise, import, policy_set_as_loop(peering->local_asn));
 	realise_policy(realise, import, policy_set_next_hops(router, routers));
 	free(own.item);
 	import->limit[0] = import->limit[1] = ROUTE_LIMIT;

@@ -21,7 +21,7 @@ struct peering { // object.name is "CIRCUIT/TYPE"
 	uint32_t c_tag;     // 0 = none
 	struct secret password;
 	uint64_t hold, keepalive, connect, error_wait; // ns
-	bool enabled;
+	bool enabled, ttl_security;
 	LIST_OF(struct ip_prefix) routes; // behind the customer, in place of BGP; none = BGP is spoken
 };
 

@@ -131,10 +131,13 @@ bool policy_set_equal(const struct policy_set *a, const struct policy_set *b); /
 size_t policy_set_bytes(const struct policy_set *set);
 const struct policy_rule *policy_set_rules(const struct policy_set *set, unsigned int *count);
 
-// Ready-made sets: refuse prefixes and all that lies inside them; refuse a next hop that is none of the customer's
-// routers, and what leads nowhere; say to the far end that this way ends soon (RFC 8326) and make it the longer one.
+// Ready-made sets: refuse prefixes and all that lies inside them; refuse what no network of hosts has (RFC 6890), by whichever
+// session it comes; refuse what has been through our AS already; refuse a next hop that is none of the customer's routers, and
+// what leads nowhere; say to the far end that this way ends soon (RFC 8326) and make it the longer one.
 struct policy_set *policy_set_refuse(
 	const struct ip_prefix *prefix, unsigned int count, const char *name, const char *object);
+struct policy_set *policy_set_special(void);
+struct policy_set *policy_set_as_loop(uint32_t asn);
 struct policy_set *policy_set_next_hops(const struct ip_address *router, unsigned int count);
 struct policy_set *policy_set_drain(uint32_t asn, uint8_t prepend);
 

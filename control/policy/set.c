@@ -279,6 +279,36 @@ struct policy_set *policy_set_refuse(
 	return set;
 }
 
+struct policy_set *policy_set_special(void)
+{
+	static const struct ip_prefix special[] = {
+		{{4, {0}}, 8},                                  // this network
+		{{4, {127}}, 8},                                // loopback
+		{{4, {169, 254}}, 16},                          // link-local
+		{{4, {192, 0, 0, 8}}, 32},                      // the dummy address
+		{{4, {224}}, 3},                                // multicast, reserved, broadcast
+		{{6, {0}}, 96},                                 // unspecified, loopback, IPv4-compatible
+		{{6, {[10] = 0xff, [11] = 0xff}}, 96},          // IPv4-mapped
+		{{6, {0xfe, 0x80}}, 10},                        // link-local
+		{{6, {0xff}}, 8},                               // multicast
+	};
+
+	return policy_set_refuse(special, sizeof(special) / sizeof(special[0]), "special-purpose",
+		"no network of hosts has it");
+}
+
+struct policy_set *policy_set_as_loop(uint32_t asn)
+{
+	const struct policy_rule rule = {
+		.match = {.as_contains = &asn, .as_contain = 1},
+		.action = POLICY_REJECT,
+		.name = "as-loop",
+		.object = "our own AS number is in its path",
+	};
+
+	return policy_set_build(&rule, 1);
+}
+
 struct policy_set *policy_set_next_hops(const struct ip_address *router, unsigned int count)
 {
 	const struct policy_rule rules[] = {

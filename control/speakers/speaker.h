@@ -122,6 +122,7 @@ struct speaker_group {
 	} state;
 	const struct speaker_announcement *list; // copied
 	unsigned int count;
+	bool ttl_security;            // RFC 5082: only what comes with TTL 255 is taken
 };
 int speakers_announce(struct speakers *speakers, uint32_t domain,
 	const struct speaker_group *groups,

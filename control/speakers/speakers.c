@@ -352,7 +352,8 @@ static bool same_session(const struct served_session *session, const struct spea
 	       a->remote_asn == b->remote_asn && same_text(a->name, b->name) &&
 	       same_text(a->password, b->password) && a->hold == b->hold &&
 	       a->keepalive == b->keepalive && a->connect == b->connect &&
-	       a->error_wait == b->error_wait && a->memory_limit == b->memory_limit &&
+	       a->error_wait == b->error_wait && a->ttl_security == b->ttl_security &&
+	       a->memory_limit == b->memory_limit &&
 	       a->routes == b->routes &&
 	       (a->routes == 0 || memcmp(a->route, b->route, a->routes * sizeof(*a->route)) == 0) &&
 	       policy_equal(&session->import, b->import != NULL ? b->import : &everything) &&

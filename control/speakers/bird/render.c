@@ -131,8 +131,12 @@ static void put_protocol(FILE *out, const struct speaker_session *session)
 	fprintf(out, "\tneighbor %s as %u;\n", ip_address_format(&session->remote, text),
 		session->remote_asn);
 	fprintf(out, "\tdirect;\n\tstrict bind yes;\n\tcheck link yes;\n");
+	// Our own AS number in a path is the import policy's to refuse: BIRD would drop the route without a word.
+	fprintf(out, "\tallow local as;\n");
 	if (session->local_asn != session->remote_asn)
 		fprintf(out, "\tenforce first as on;\n");
+	if (session->ttl_security)
+		fprintf(out, "\tttl security on;\n");
 	if (session->password != NULL)
 		fprintf(out, "\tpassword \"%s\";\n", session->password);
 	put_timers(out, session);

@@ -76,6 +76,8 @@ static void put_session(FILE *out, const struct speaker_session *session)
 		session->remote_asn, remote);
 	put_name(out, session->name);
 	fprintf(out, "\n neighbor %s update-source %s\n", remote, local);
+	if (session->ttl_security)
+		fprintf(out, " neighbor %s ttl-security hops 1\n", remote);
 	if (session->password != NULL)
 		fprintf(out, " neighbor %s password %s\n", remote, session->password);
 	if (session->hold != 0)

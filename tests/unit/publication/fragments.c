@@ -457,9 +457,9 @@ static void test_cost_of_one_edit(void **state)
 		continue;
 	fragments_counters(fragments, &counters);
 	assert_int_equal(counters.held, 2 + 1 + LARGE * 4); // core0, core9's problem, the edge
-	// of each vNet, of each peering's own subnet; the outer addresses and the next hop are one
-	// each
-	assert_int_equal(counters.sets, LARGE * 2 + 2);
+	// of each vNet, of each peering's own subnet; the outer addresses, special-purpose prefixes, our
+	// AS number and the next hop are one each
+	assert_int_equal(counters.sets, LARGE * 2 + 4);
 
 	assert_in_range(built_by("[{\"op\":\"set\",\"noun\":\"circuit\",\"name\":\"c7\",\"fields\":"
 				 "{\"bandwidth\":\"100mbps\"}}]"),
