@@ -163,7 +163,13 @@
 //             "peerings": [{"peering": "acme-ams-01/private", "session": "established", "since": 1789990010,
 //                           "detail": "", "detail_since": null,   // last error, and when it was first seen
 //                           "local": "169.254.10.2", "remote": "169.254.10.1", "remote_asn": 65010,
-//                           "accepted": 37, "rejected": 1, "held": 0, "advertised": 2, "limit": 4000}]}],
+//                           "accepted": 37, "rejected": 1, "held": 0, "advertised": 2, "limit": 4000,
+//                           "last_reset": null | {"time": 1789990000, "reason": "Received: Administrative shutdown"},
+//                           "timers": null | {"hold": 90, "keepalive": 30},        // in use, s; null: no session
+//                           "messages": null | {"updates_in": 12, "invalid_in": 1, "withdraws_in": 3,
+//                                               "updates_out": 2, "withdraws_out": 0},   // routes, of this session
+//                           "ignored": [{"prefix": "10.72.0.0/16" | null, "reason": "Invalid NEXT_HOP attribute",
+//                                        "last": 1789990000, "count": 1}]}]}],  // at most 16, the latest
 //  "tunnels": [{"vnet": "acme-prod", "state": "up", "reason": ""}]}  // up | down | unknown; of the vNets it is
 //                                            // connected to, those that have one from this edge
 // bytes are IP packet lengths, as billed; rates are over the last second or so, null at first.

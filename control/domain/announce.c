@@ -20,9 +20,10 @@ static bool group_of(struct speaker_group *group, const struct end *end)
 		abort();
 	enum neighbor_state state = tunnel_state(&other->domains->sync, other->out);
 	*group = (struct speaker_group){.id = other->id, .list = list};
-	group->state = state == NEIGHBOR_UNKNOWN  ? SPEAKER_AS_BEFORE
-		       : state == NEIGHBOR_USABLE ? SPEAKER_ANNOUNCED
-						  : SPEAKER_WITHDRAWN;
+	group->state = end->leaving               ? SPEAKER_WITHDRAWN
+		       : state == NEIGHBOR_UNKNOWN ? SPEAKER_AS_BEFORE
+		       : state == NEIGHBOR_USABLE  ? SPEAKER_ANNOUNCED
+						   : SPEAKER_WITHDRAWN;
 	for (unsigned int i = 0; i < other->wanted->prefixes.count; i++) {
 		const struct policy_route route = {
 			.prefix = other->wanted->prefixes.item[i], .origin = POLICY_OWN};

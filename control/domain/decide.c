@@ -307,7 +307,7 @@ void routes_learned(void *ctx, uint32_t id, const struct bridge_route *route, bo
 	if (domain == NULL || !domain_is_up(domain))
 		return; // of a domain that is no longer
 	struct prefix *prefix = present ? prefix_get(domain, &key) : prefix_find(domain, &key);
-	if (prefix == NULL)
+	if (prefix == NULL || (!present && learned_keep(domain, prefix, route)))
 		return;
 	bool left = learned_update(domain, prefix, route, present);
 	if (!left)

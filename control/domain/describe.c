@@ -49,7 +49,7 @@ void sync_describe(const struct sync *sync, const struct record *record, char *t
 		break;
 	case WIRE_LIMITER_SET:
 		limiter = table_find(&sync->domains->limiters, &record->key.id);
-		if (limiter != NULL)
+		if (limiter != NULL && limiter->wanted != NULL)
 			snprintf(text, size, "limiter %s", limiter->wanted->name);
 		else
 			snprintf(text, size, "limiter %u", record->key.id);

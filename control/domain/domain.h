@@ -61,6 +61,9 @@ bool domains_idle(const struct domains *domains);
 // What options.final was given is on disk, or could not be written. The reference goes with it.
 void domains_finals_stored(struct domains *domains, struct json_t *list, bool stored);
 
+// A change up to this revision waits for customers to be told of it.
+bool partings_pending(const struct domains *domains, uint64_t revision);
+
 // --- for answers: all costs what is asked for, not what there is -------------------------------------------
 
 enum domain_state {

@@ -96,6 +96,7 @@ static void on_session(void *ctx, uint32_t peering, const struct speaker_state *
 	count_session(domains, realised, 1);
 	event_session(&domains->sync, realised->wanted, &old, session);
 	health_session(domains, realised);
+	parting_heard(domains, realised);
 	struct domain *domain = domain_find(domains, realised->wanted->domain);
 	struct end *end;
 	if (domain == NULL || strcmp(old.state, session->state) == 0)
@@ -201,7 +202,8 @@ static void fill_interface(void *ctx, void *entry)
 
 static void fill_limiter(void *ctx, void *entry)
 {
-	configure_limiter(ctx, ((struct limiter *)entry)->wanted);
+	if (((struct limiter *)entry)->wanted != NULL)
+		configure_limiter(ctx, ((struct limiter *)entry)->wanted);
 }
 
 bool fill_step(struct domains *domains, struct job *job)
@@ -578,8 +580,10 @@ static int start(struct domains *domains, struct api_error *error)
 	const struct timeval grace = {GRACE_S, 0}, second = {1, 0};
 	struct event_base *base = domains->sync.base;
 
-	int result = dataplane_create(&domains->sync.dataplane, base,
-		domains->sync.node->dataplane.socket, &domains->sync.records, &callbacks);
+	int result = partings_create(domains);
+	if (result == 0)
+		result = dataplane_create(&domains->sync.dataplane, base,
+			domains->sync.node->dataplane.socket, &domains->sync.records, &callbacks);
 	if (result == 0)
 		result = create_bridge(domains, error);
 	if (result == 0)
@@ -704,6 +708,7 @@ void domains_destroy(struct domains *domains)
 		if (timers[i] != NULL)
 			event_free(timers[i]);
 	work_free(domains);
+	partings_free(domains);
 	table_clear(&domains->domains, free_domain, NULL);
 	table_clear(&domains->hop_sets, free_plain, NULL);
 	table_clear(&domains->limiters, free_limiter, NULL);

@@ -74,23 +74,54 @@ static void set_new(struct domains *domains, const struct fragment *old, const s
 	}
 }
 
-// --- limiters, of which only the name is needed ----------------------------------------------------------
+// --- limiters: they go with the last interface that names them -------------------------------------------
+
+static struct limiter *limiter_get(struct domains *domains, uint32_t id)
+{
+	struct limiter *limiter = table_find(&domains->limiters, &id);
+
+	if (limiter != NULL)
+		return limiter;
+	limiter = calloc(1, sizeof(*limiter));
+	if (limiter == NULL)
+		abort();
+	limiter->id = id;
+	table_add(&domains->limiters, limiter);
+	return limiter;
+}
+
+static void limiter_drop(struct domains *domains, struct limiter *limiter)
+{
+	if (limiter->users > 0 || (limiter->wanted != NULL && !limiter->going))
+		return;
+	unconfigure_limiter(domains, limiter->id);
+	table_remove(&domains->limiters, limiter);
+	fragment_unref(limiter->fragment);
+	free(limiter);
+}
+
+void limiter_use(struct domains *domains, const struct intent_interface *interface, int by)
+{
+	const uint32_t ids[2] = {interface->limiter_in, interface->limiter_out};
+
+	for (unsigned int i = 0; i < 2; i++) {
+		if (ids[i] == 0)
+			continue;
+		struct limiter *limiter = limiter_get(domains, ids[i]);
+		limiter->users += (unsigned int)by;
+		limiter_drop(domains, limiter);
+	}
+}
 
 void limiter_set(struct domains *domains, const struct intent_limiter *wanted,
 	const struct fragment *fragment)
 {
-	struct limiter *limiter = table_find(&domains->limiters, &wanted->id);
-
-	if (limiter == NULL) {
-		limiter = calloc(1, sizeof(*limiter));
-		if (limiter == NULL)
-			abort();
-		limiter->id = wanted->id;
-		table_add(&domains->limiters, limiter);
-	}
+	struct limiter *limiter = limiter_get(domains, wanted->id);
 	const struct fragment *held = limiter->fragment;
+
 	limiter->wanted = wanted;
 	limiter->fragment = fragment_ref(fragment);
+	limiter->going = false;
 	fragment_unref(held);
 	configure_limiter(domains, wanted);
 }
@@ -101,13 +132,20 @@ void limiter_unset(struct domains *domains, uint32_t id)
 
 	if (limiter == NULL)
 		return;
-	unconfigure_limiter(domains, id);
-	table_remove(&domains->limiters, limiter);
-	fragment_unref(limiter->fragment);
-	free(limiter);
+	limiter->going = true;
+	limiter_drop(domains, limiter);
 }
 
 // --- one after the other ---------------------------------------------------------------------------------
+
+void fragment_apply(
+	struct domains *domains, const struct fragment *old, const struct fragment *new)
+{
+	remove_old(domains, old != NULL ? old : &nothing, new != NULL ? new : &nothing);
+	if (new != NULL)
+		set_new(domains, old != NULL ? old : &nothing, new);
+	health_problems(domains, old != NULL ? old : &nothing, new != NULL ? new : &nothing);
+}
 
 bool fragments_step(struct domains *domains)
 {
@@ -120,10 +158,8 @@ bool fragments_step(struct domains *domains)
 	if (old == new)
 		return false;
 	const struct fragment *before = old != NULL ? fragment_ref(old) : NULL;
-	remove_old(domains, old != NULL ? old : &nothing, new != NULL ? new : &nothing);
-	if (new != NULL)
-		set_new(domains, old != NULL ? old : &nothing, new);
-	health_problems(domains, old != NULL ? old : &nothing, new != NULL ? new : &nothing);
+	if (!parting_holds(domains, old, new))
+		fragment_apply(domains, old, new);
 	fragment_unref(before);
 	return false;
 }

@@ -57,7 +57,10 @@ void health_session(struct domains *domains, const struct realised *realised)
 	const char *state = realised->heard ? realised->session.state : "down";
 	const char *detail = realised->heard ? realised->session.detail : "";
 	session_name(wanted, name);
-	if (!wanted->session.enabled)
+	if (realised->parting != NULL)
+		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_NOTE, "closing", "",
+			"");
+	else if (!wanted->session.enabled)
 		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_NOTE, "disabled", "",
 			"");
 	else if (speaker_state_up(state))

@@ -24,8 +24,9 @@
 // --- making ----------------------------------------------------------------------------------------------
 
 static int set_session(
-	struct domains *domains, const struct intent_interface *wanted, struct api_error *error)
+	struct domains *domains, const struct realised *realised, struct api_error *error)
 {
+	const struct intent_interface *wanted = realised->wanted;
 	const struct domain *domain = domain_find(domains, wanted->domain);
 
 	if (domain == NULL || domain->wanted == NULL)
@@ -40,7 +41,7 @@ static int set_session(
 		.id = wanted->id,
 		.domain = wanted->domain,
 		.name = wanted->name,
-		.enabled = wanted->session.enabled,
+		.enabled = wanted->session.enabled && realised->parting == NULL,
 		.local = wanted->local,
 		.remote = wanted->remote,
 		.local_asn = wanted->session.local_asn,
@@ -50,8 +51,8 @@ static int set_session(
 		.keepalive = wanted->session.keepalive,
 		.connect = wanted->session.connect,
 		.error_wait = wanted->session.error_wait,
-		.memory_limit = SPEAKER_LIMIT,
 		.ttl_security = wanted->session.ttl_security,
+		.memory_limit = SPEAKER_LIMIT,
 		.import = &of->import,
 		.export = &domains->announced,
 		.route = route,
@@ -190,7 +191,7 @@ static int realise(struct domains *domains, struct realised *realised, struct ap
 	result = bridge_neighbor_set(domains->sync.bridge, wanted->id, &wanted->remote);
 	if (result != 0)
 		return result;
-	result = set_session(domains, wanted, error);
+	result = set_session(domains, realised, error);
 	realised->peering = realised->peering || result == 0;
 	return result;
 }
@@ -357,11 +358,14 @@ static bool host_equal(const struct intent_interface *a, const struct intent_int
 	       strcmp(a->name, b->name) == 0 && session_equal(&a->session, &b->session);
 }
 
-static void hold(struct realised *realised, const struct intent_interface *wanted,
-	const struct fragment *fragment)
+static void hold(struct domains *domains, struct realised *realised,
+	const struct intent_interface *wanted, const struct fragment *fragment)
 {
 	const struct fragment *held = realised->fragment;
 
+	limiter_use(domains, wanted, 1);
+	if (realised->wanted != NULL)
+		limiter_use(domains, realised->wanted, -1);
 	realised->wanted = wanted;
 	realised->fragment = fragment_ref(fragment);
 	fragment_unref(held);
@@ -387,9 +391,11 @@ static void set_host(struct domains *domains, const struct intent_interface *wan
 		LIST_REMOVE(realised, of_port);
 		LIST_INSERT_HEAD(&domains->sync.port[wanted->port].interfaces, realised, of_port);
 	}
-	hold(realised, wanted, fragment);
-	if (host_changed)
+	hold(domains, realised, wanted, fragment);
+	if (host_changed || realised->ended) {
+		realised->ended = false;
 		try(domains, realised);
+	}
 }
 
 // The host interfaces of a domain: attachments, of the underlay the core ports.
@@ -430,6 +436,12 @@ void interface_set(struct domains *domains, const struct intent_interface *wante
 		interface_unset(domains, was);
 		was = NULL;
 	}
+	if (wanted->kind != INTENT_TUNNEL) {
+		parting_yields(domains, wanted);
+		place_take(domains, wanted);
+	}
+	if (was != NULL && was->kind != INTENT_TUNNEL)
+		place_leave(domains, was);
 	bool moved = was == NULL || was->domain != wanted->domain;
 	if (was != NULL)
 		leave_domain(domains, was);
@@ -456,6 +468,8 @@ void interface_unset(struct domains *domains, const struct intent_interface *was
 	struct realised *realised = table_find(&domains->sync.realised, &was->id);
 	struct sync *sync = &domains->sync;
 
+	if (was->kind != INTENT_TUNNEL)
+		place_leave(domains, was);
 	leave_domain(domains, was);
 	review(domains, was);
 	unconfigure_interface(domains, was);
@@ -479,6 +493,7 @@ void interface_unset(struct domains *domains, const struct intent_interface *was
 	LIST_REMOVE(realised, of_port);
 	count_session(domains, realised, -1u);
 	table_remove(&sync->realised, realised);
+	limiter_use(domains, realised->wanted, -1);
 	fragment_unref(realised->fragment);
 	free(realised);
 }

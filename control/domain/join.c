@@ -73,6 +73,7 @@ struct end *join_set(struct domains *domains, uint32_t a, uint32_t b, uint16_t w
 		insert(&end[1]);
 	}
 	end->object = end->peer->object = object;
+	end->leaving = end->peer->leaving = false;
 	end->weight = end->peer->weight = weight;
 	end->import = ba;
 	end->peer->import = ab;

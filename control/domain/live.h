@@ -22,6 +22,7 @@ struct domain;
 struct domains;
 struct fragment;
 struct intent_interface;
+struct parting;
 struct json_t;
 struct stats_reader;
 struct statuses;
@@ -47,6 +48,8 @@ struct realised {
 	uint8_t silent; // s that it has not, no more than counts
 	bool heard;
 	struct speaker_state session;
+	struct parting *parting; // its end has been announced to the far end, NULL = not
+	bool ended;              // the speaker was told so, and nothing else since
 };
 
 // Why packets do not reach a tunnel's far end.

@@ -248,15 +248,33 @@ static void count_learned(struct domain *domain, const struct prefix *prefix, un
 	domain->domains->count[family].learned += by;
 }
 
-bool learned_update(struct domain *domain, struct prefix *prefix, const struct bridge_route *route,
-	bool present)
+static unsigned int find_learned(const struct prefix *prefix, const struct bridge_route *route)
 {
-	bool was = prefix_learned(prefix);
 	unsigned int at = 0, count = learned_count(prefix);
 
 	while (at < count && (learned_at(prefix, at)->protocol != route->protocol ||
 				     learned_at(prefix, at)->metric != route->metric))
 		at++;
+	return at;
+}
+
+// The kernel has it no more, and it is kept as one of an earlier life. True: it is.
+bool learned_keep(struct domain *domain, struct prefix *prefix, const struct bridge_route *route)
+{
+	unsigned int at = find_learned(prefix, route);
+
+	if (at == learned_count(prefix) || !parting_keeps(domain, learned_at(prefix, at)))
+		return false;
+	((struct learned *)learned_at(prefix, at))->life = (uint16_t)(domain->life - 1);
+	return true;
+}
+
+bool learned_update(struct domain *domain, struct prefix *prefix, const struct bridge_route *route,
+	bool present)
+{
+	bool was = prefix_learned(prefix);
+	unsigned int at = find_learned(prefix, route), count = learned_count(prefix);
+
 	if (present) {
 		struct hop_set *hops = route->count > 0 ? hop_set_get(domain, route) : NULL;
 		struct learned *learned = at < count ? (struct learned *)learned_at(prefix, at)

@@ -99,6 +99,7 @@ struct end {
 	uint64_t account; // counter of what goes from here to the other, 0 = none
 	const char *object;
 	const struct fragment *fragment; // that said it; NULL = none
+	bool leaving; // it goes soon: what it brings is announced no more, and still forwarded
 	struct end *memory;              // of both
 };
 
@@ -119,7 +120,7 @@ struct domain {
 	bool lost;       // what there is of its kernel half is of no use
 	bool had_routes; // in the data plane, when we came
 	uint16_t life;   // counts the kernel halves it had: what one of them said dies with it
-	unsigned int jobs, reviews;
+	unsigned int jobs, reviews, partings;
 	uint16_t asked; // bits: kinds of jobs that wait to begin
 	struct prefix *root;
 	size_t prefixes;
@@ -158,6 +159,7 @@ enum job_kind {
 	JOB_KNOWN,     // of all domains: made if it is time, swept if all is known
 	JOB_RETRY,     // interfaces that failed
 	JOB_SWEEP,     // of the kernel: what nobody has declared goes
+	JOB_PARTING,   // changes that customers have been told of
 };
 struct job {
 	TAILQ_ENTRY(job) queue;
@@ -170,11 +172,21 @@ struct job {
 	struct realised *realised;
 };
 
-struct limiter { // its name, for people
+struct limiter {
 	struct entry entry;
 	uint32_t id;
-	const struct intent_limiter *wanted;
+	const struct intent_limiter *wanted; // NULL = not yet
 	const struct fragment *fragment;
+	unsigned int users; // interfaces that name it
+	bool going;         // with the last of them
+};
+
+// Changes that wait until customers have been told (parting.c).
+struct partings {
+	struct table all, places;
+	TAILQ_HEAD(parting_list, parting) ceasing, grace;
+	struct event *look;
+	uint64_t revision; // of the newest
 };
 
 struct domains {
@@ -201,6 +213,7 @@ struct domains {
 	bool applied;            // the first publication, as a whole
 	uint64_t drift;          // of the bridge, as last looked at
 	unsigned int drifted;    // s that it is told for
+	struct partings partings;
 };
 
 // work.c
@@ -229,6 +242,7 @@ void prefix_set_place(struct domain *domain, struct prefix *prefix, enum place p
 // What the kernel said. True: something of the prefix is learned still.
 bool learned_update(struct domain *domain, struct prefix *prefix, const struct bridge_route *route,
 	bool present);
+bool learned_keep(struct domain *domain, struct prefix *prefix, const struct bridge_route *route);
 bool learned_expire(struct domain *domain, struct prefix *prefix, bool all); // true: something went
 unsigned int learned_count(const struct prefix *prefix);
 const struct learned *learned_at(const struct prefix *prefix, unsigned int index);
@@ -330,6 +344,10 @@ struct wire_local local_record(const struct intent_interface *wanted);
 
 // fragment.c: what a changed fragment means
 bool fragments_step(struct domains *domains);
+// Either may be NULL.
+void fragment_apply(
+	struct domains *domains, const struct fragment *old, const struct fragment *new);
+void limiter_use(struct domains *domains, const struct intent_interface *interface, int by);
 void limiter_set(struct domains *domains, const struct intent_limiter *wanted,
 	const struct fragment *fragment);
 void limiter_unset(struct domains *domains, uint32_t id);
@@ -353,6 +371,21 @@ void health_step(struct domains *domains);
 // Of an object that cannot be realised; those of an object all have its name.
 void health_problems(
 	struct domains *domains, const struct fragment *old, const struct fragment *new);
+
+// parting.c: what takes a session away waits until its customer has been told
+int partings_create(struct domains *domains);
+void partings_free(struct domains *domains);
+// True: the change is carried out later.
+bool parting_holds(
+	struct domains *domains, const struct fragment *old, const struct fragment *new);
+void parting_heard(struct domains *domains, const struct realised *realised); // its session's state
+// Whether the route goes only with the change.
+bool parting_keeps(const struct domain *domain, const struct learned *learned);
+// Whoever has the place of this one gives it up now.
+void parting_yields(struct domains *domains, const struct intent_interface *wanted);
+void place_take(struct domains *domains, const struct intent_interface *wanted);
+void place_leave(struct domains *domains, const struct intent_interface *was);
+bool partings_step(struct domains *domains);
 
 // hold.c
 bool sweep_step(struct sync *sync);

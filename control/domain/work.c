@@ -34,6 +34,7 @@ static const char *const part_name[] = {
 	[JOB_KNOWN] = "domain: known",
 	[JOB_RETRY] = "domain: retry",
 	[JOB_SWEEP] = "domain: sweep",
+	[JOB_PARTING] = "domain: partings",
 };
 
 // Work that a domain, or all of them, is to have once: while it waits to begin it needs not be added again.
@@ -49,7 +50,8 @@ static uint16_t *asked_of(struct domains *domains, const struct job *job)
 static bool decides(enum job_kind kind)
 {
 	return kind == JOB_FILL || kind == JOB_FRAGMENTS || kind == JOB_REVIEW ||
-	       kind == JOB_DECIDE || kind == JOB_LIFE || kind == JOB_END || kind == JOB_WAYS;
+	       kind == JOB_DECIDE || kind == JOB_LIFE || kind == JOB_END || kind == JOB_WAYS ||
+	       kind == JOB_PARTING;
 }
 
 static struct job_list *list_of(struct domains *domains, const struct job *job)
@@ -246,6 +248,8 @@ static bool step(struct domains *domains, struct job *job)
 		return known_step(domains, job);
 	case JOB_RETRY:
 		return retry_step(domains, job);
+	case JOB_PARTING:
+		return partings_step(domains);
 	case JOB_SWEEP:
 		return sweep_step(&domains->sync);
 	case JOB_WAYS:

@@ -22,6 +22,10 @@
 struct event_base;
 struct speakers;
 
+#define SPEAKER_RESET_BYTES  192
+#define SPEAKER_REMARK_BYTES 112
+#define SPEAKER_REMARKS      16 // of a session, the latest
+
 struct speaker_state {
 	char state
 		[16]; // "established", "connect", "active", "idle", "down", ..; "static" without BGP
@@ -31,12 +35,36 @@ struct speaker_state {
 	uint64_t since;  // CLOCK_REALTIME seconds of the last change
 	uint64_t moment; // CLOCK_MONOTONIC ms of the same: another one is another session
 	uint32_t imported, filtered, exported;
+	// Why a session ended the last time, in the far end's own words where it gave some (RFC 9003); 0 = it has not, as far as
+	// is known. CLOCK_REALTIME seconds.
+	char reset[SPEAKER_RESET_BYTES];
+	uint64_t reset_at;
+	// Of this session, 0 = not known.
+	uint16_t hold, keepalive; // in use, s
+	struct {
+		uint32_t updates, withdraws; // routes
+	} in, out;
+	uint32_t invalid; // of in.updates: thrown away before any policy
+};
+
+// Something of a far end's announcements was thrown away before any policy saw it.
+struct speaker_remark {
+	struct ip_prefix prefix; // family 0 = not a route's, or it does not say
+	char text[SPEAKER_REMARK_BYTES];
+	uint64_t last; // CLOCK_REALTIME seconds
+	unsigned int count;
 };
 
 // Routes cross such a session.
 static inline bool speaker_state_up(const char *state)
 {
 	return strcmp(state, "established") == 0 || strcmp(state, "static") == 0;
+}
+
+// There is somebody at the far end who knows of it, and has not been told of its end.
+static inline bool speaker_state_open(const char *state)
+{
+	return strcmp(state, "established") == 0 || strcmp(state, "close") == 0;
 }
 
 // A callback may call any function of this header but those that delete a domain or a session, or end it all.
@@ -94,6 +122,7 @@ struct speaker_session {
 	const char *password;         // NULL = none; printable ASCII without quote and backslash
 	uint16_t hold, keepalive;     // s, 0 = default
 	uint16_t connect, error_wait; // s, 0 = default
+	bool ttl_security;            // RFC 5082: only what comes with TTL 255 is taken
 	uint32_t memory_limit;        // prefixes at which the speaker itself gives up
 	const struct policy *import, *export; // copied; NULL = everything
 	const struct ip_prefix *route;        // of a speaker without BGP: what lies behind `remote`
@@ -102,6 +131,10 @@ struct speaker_session {
 int speakers_session_set(
 	struct speakers *speakers, const struct speaker_session *session, struct api_error *error);
 void speakers_session_delete(struct speakers *speakers, uint32_t id);
+// The far end is told at once that the session ends, with these words where the speaker can (Cease, administrative shutdown;
+// RFC 4486, RFC 9003), and it stays disabled until it is set again. That this is out is seen in the session callback: the
+// state is neither "established" nor "close". What it announced goes as with any session that ends.
+void speakers_session_end(struct speakers *speakers, uint32_t id, const char *why);
 
 // What a domain announces, in groups that come and go as a whole (a vNet and its tunnel): a group is announced or
 // withdrawn within milliseconds, without a change of the daemon's configuration. Origin POLICY_OWN, preferred to
@@ -122,7 +155,6 @@ struct speaker_group {
 	} state;
 	const struct speaker_announcement *list; // copied
 	unsigned int count;
-	bool ttl_security;            // RFC 5082: only what comes with TTL 255 is taken
 };
 int speakers_announce(struct speakers *speakers, uint32_t domain,
 	const struct speaker_group *groups,
@@ -149,6 +181,9 @@ enum speaker_question { SPEAKER_FILTERED, SPEAKER_ADVERTISED, SPEAKER_RECEIVED }
 // 0, or done is not called: -ENOENT (no such session), -ENOTCONN (its speaker does not answer), -ENOMEM.
 int speakers_ask(struct speakers *speakers, uint32_t session, enum speaker_question question,
 	speaker_row row, speaker_done done, void *ctx);
+// The latest remarks about a session, oldest first. Borrowed until the next turn; NULL = there are none.
+const struct speaker_remark *speakers_remarks(
+	struct speakers *speakers, uint32_t session, unsigned int *count);
 // Somebody took routes of this domain out of the kernel: the daemon puts in what it has. Nothing where there is none.
 void speakers_restore(struct speakers *speakers, uint32_t domain);
 // Close the session and let it come up again; soft = route refresh only. Answers as speakers_ask.

@@ -23,7 +23,7 @@
 
 #include <event2/event.h>
 
-enum { SAME_MOMENT_MS = 100 };
+enum { SAME_MOMENT_MS = 100, RESET_FRESH_S = 5 };
 #define SLICE_NS 2000000u // of news in a turn
 
 static const struct speaker_ops *const kinds[] = {
@@ -73,7 +73,28 @@ static bool same_state(const struct speaker_state *a, const struct speaker_state
 {
 	return strcmp(a->state, b->state) == 0 && a->moment == b->moment &&
 	       strcmp(a->detail, b->detail) == 0 && a->imported == b->imported &&
-	       a->filtered == b->filtered && a->exported == b->exported;
+	       a->filtered == b->filtered && a->exported == b->exported &&
+	       a->reset_at == b->reset_at && a->hold == b->hold &&
+	       memcmp(&a->in, &b->in, sizeof(a->in)) == 0 &&
+	       memcmp(&a->out, &b->out, sizeof(a->out)) == 0 && a->invalid == b->invalid;
+}
+
+// Ours, when the speaker has nothing newer to tell of it: an end that we saw, with what was said of it then.
+static void take_reset(const struct served_session *session, struct speaker_state *shown)
+{
+	const struct speaker_state *was = &session->state;
+	uint64_t now = (uint64_t)time(NULL);
+
+	bool ended = session->reported && strcmp(was->state, "established") == 0 &&
+		     (strcmp(shown->state, "established") != 0 || shown->moment != was->moment);
+	if (ended && was->reset_at + RESET_FRESH_S < now && shown->reset_at + RESET_FRESH_S < now) {
+		snprintf(shown->reset, sizeof(shown->reset), "%s",
+			shown->detail[0] != '\0' ? shown->detail : "the connection ended");
+		shown->reset_at = now;
+	} else if (was->reset_at > shown->reset_at) {
+		memcpy(shown->reset, was->reset, sizeof(shown->reset));
+		shown->reset_at = was->reset_at;
+	}
 }
 
 void speaker_report(struct served_session *session, const struct speaker_state *state)
@@ -99,6 +120,7 @@ void speaker_report(struct served_session *session, const struct speaker_state *
 		shown.since = (uint64_t)time(NULL);
 		shown.moment = clock_ns() / 1000000;
 	}
+	take_reset(session, &shown);
 	if (session->reported && same_state(&shown, &session->state))
 		return;
 	session->reported = true;
@@ -414,6 +436,7 @@ int speakers_session_set(
 	}
 	take_declaration(session, declared);
 	session->file.stale = true;
+	session->ended = session->untold = false;
 	steps_changed(domain->speaker);
 	return 0;
 }
@@ -428,6 +451,24 @@ void speakers_session_delete(struct speakers *speakers, uint32_t id)
 	speaker->ops->forget(speaker, session->domain, session);
 	free_session(session);
 	steps_changed(speaker);
+}
+
+void speakers_session_end(struct speakers *speakers, uint32_t id, const char *why)
+{
+	struct served_session *session = served_session(speakers, id);
+
+	if (session == NULL || !session->declared.enabled)
+		return;
+	struct speaker *speaker = session->domain->speaker;
+	session->declared.enabled = false;
+	snprintf(session->state.reset, sizeof(session->state.reset), "Closed here: %s", why);
+	session->state.reset_at = (uint64_t)time(NULL);
+	session->ended = !session->file.stale;
+	session->file.stale = true;
+	if (speaker->ops->end != NULL)
+		speaker->ops->end(speaker, session, why);
+	else
+		steps_changed(speaker);
 }
 
 // --- questions
@@ -456,6 +497,17 @@ int speakers_clear(struct speakers *speakers, uint32_t id, bool soft, speaker_do
 	if (speakers->closing || speaker->closing)
 		return -ENOTCONN;
 	return speaker->ops->clear(speaker, session, soft, done, ctx);
+}
+
+const struct speaker_remark *speakers_remarks(
+	struct speakers *speakers, uint32_t id, unsigned int *count)
+{
+	const struct served_session *session = served_session(speakers, id);
+
+	*count = 0;
+	if (session == NULL || session->domain->speaker->ops->remarks == NULL)
+		return NULL;
+	return session->domain->speaker->ops->remarks(session, count);
 }
 
 void speakers_restore(struct speakers *speakers, uint32_t id)

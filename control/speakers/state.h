@@ -74,6 +74,8 @@ struct served_session {
 	char refusal[128];
 	bool reported, news; // news: its state is about to be told
 	TAILQ_ENTRY(served_session) of_news;
+	bool ended;  // by a command, and nothing else about it has changed since
+	bool untold; // ..: and the far end has not been told yet
 	unsigned int polled; // number of the last poll that showed it
 	struct speaker_state state;
 	void *own; // of the kind
@@ -140,6 +142,11 @@ struct speaker_ops {
 	// A group went up or down. Declared and rendered text follow.
 	void (*toggle)(struct speaker *speaker, struct served_domain *domain,
 		struct announcement_group *group);
+	// The session ends now, with these words to the far end. Declared and rendered text follow. May be NULL.
+	void (*end)(struct speaker *speaker, struct served_session *session, const char *why);
+	// What was thrown away of its announcements. May be NULL.
+	const struct speaker_remark *(*remarks)(
+		const struct served_session *session, unsigned int *count);
 	// What the domain has is put into the kernel again. May be NULL.
 	void (*restore)(struct speaker *speaker, const struct served_domain *domain);
 	// A session's, or a domain's (session NULL), files go.

@@ -37,7 +37,7 @@ def apply(lab, text):
     path = os.path.join(lab.dir, "live.yaml")
     with open(path, "w") as f:
         f.write(text)
-    lab.ctl("config", "apply", path)
+    lab.ctl("config", "apply", path, "--delete")
 
 
 def model_of(lab, names):

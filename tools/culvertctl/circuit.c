@@ -223,28 +223,94 @@ static void print_detail(const json_t *peering)
 	putchar('\n');
 }
 
+static void print_ignored(const json_t *ignored)
+{
+	char age[TEXT_MAX];
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach ((json_t *)ignored, i, item) {
+		const char *prefix = get_text(item, "prefix");
+
+		printf("    ignored: %s%s%s (%" PRId64 " times, %s ago)\n", prefix,
+			*prefix != '\0' ? ": " : "", get_text(item, "reason"),
+			get_number(item, "count"), age_text(get_number(item, "last"), age));
+	}
+}
+
+static void print_session(const struct context *context, const json_t *peering)
+{
+	const json_t *reset = json_object_get(peering, "last_reset"),
+		     *timers = json_object_get(peering, "timers"),
+		     *messages = json_object_get(peering, "messages");
+	const char *session = get_text(peering, "session");
+	char age[TEXT_MAX];
+
+	printf("%s%s%s %s  %s AS%" PRId64 " -> %s\n", color_begin(context, session), session,
+		color_end(context), age_text(get_number(peering, "since"), age),
+		get_text(peering, "remote"), get_number(peering, "remote_asn"),
+		get_text(peering, "local"));
+	if (*get_text(peering, "detail") != '\0')
+		print_detail(peering);
+	if (json_is_object(reset))
+		printf("    last reset: %s (%s ago)\n", get_text(reset, "reason"),
+			age_text(get_number(reset, "time"), age));
+	printf("    routes: %" PRId64 " of %" PRId64 " accepted, %" PRId64 " rejected, %" PRId64
+	       " held, %" PRId64 " advertised\n",
+		get_number(peering, "accepted"), get_number(peering, "limit"),
+		get_number(peering, "rejected"), get_number(peering, "held"),
+		get_number(peering, "advertised"));
+	if (json_is_object(timers))
+		printf("    timers: hold %" PRId64 " s, keepalive %" PRId64 " s\n",
+			get_number(timers, "hold"), get_number(timers, "keepalive"));
+	if (json_is_object(messages))
+		printf("    received: %" PRId64 " updates (%" PRId64 " invalid), %" PRId64
+		       " withdrawals; sent: %" PRId64 ", %" PRId64 "\n",
+			get_number(messages, "updates_in"), get_number(messages, "invalid_in"),
+			get_number(messages, "withdraws_in"), get_number(messages, "updates_out"),
+			get_number(messages, "withdraws_out"));
+	print_ignored(json_object_get(peering, "ignored"));
+}
+
 static void print_peerings(const struct context *context, const json_t *link)
 {
 	const json_t *peering;
-	char age[TEXT_MAX];
 	size_t i;
 
 	json_array_foreach (json_object_get(link, "peerings"), i, peering) {
-		const char *session = get_text(peering, "session");
-
-		printf("  peering %s  %s%s%s %s  %s AS%" PRId64 " -> %s\n",
-			get_text(peering, "peering"), color_begin(context, session), session,
-			color_end(context), age_text(get_number(peering, "since"), age),
-			get_text(peering, "remote"), get_number(peering, "remote_asn"),
-			get_text(peering, "local"));
-		if (*get_text(peering, "detail") != '\0')
-			print_detail(peering);
-		printf("    routes: %" PRId64 " of %" PRId64 " accepted, %" PRId64
-		       " rejected, %" PRId64 " held, %" PRId64 " advertised\n",
-			get_number(peering, "accepted"), get_number(peering, "limit"),
-			get_number(peering, "rejected"), get_number(peering, "held"),
-			get_number(peering, "advertised"));
+		printf("  peering %s  ", get_text(peering, "peering"));
+		print_session(context, peering);
 	}
+}
+
+// As configured, and its sessions here.
+int run_peering_show(struct context *context)
+{
+	int status;
+	json_t *result = ask(context, &status), *live;
+	const json_t *session;
+	size_t i;
+
+	if (result == NULL)
+		return status;
+	live = ask_method(context, API_PEERING_STATUS,
+		json_pack("{s:s}", "peering", context->argument), &status);
+	if (live != NULL)
+		json_object_set(result, "status", json_object_get(live, "items"));
+	if (context->json) {
+		print_json(result);
+	} else {
+		printf("peering %s\n", get_text(json_object_get(result, "object"), "full_name"));
+		print_object(context, json_object_get(result, "object"));
+		json_array_foreach (json_object_get(live, "items"), i, session) {
+			printf("  session on %s (%s)  ", get_text(session, "link"),
+				get_text(session, "edge"));
+			print_session(context, session);
+		}
+	}
+	json_decref(live);
+	json_decref(result);
+	return status;
 }
 
 static void print_direction(

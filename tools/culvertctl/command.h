@@ -129,6 +129,8 @@ int run_circuit(struct context *context); // create, ensure: with its parts
 int run_batch(struct context *context);
 int run_circuit_list(struct context *context);
 int run_circuit_show(struct context *context);
+int run_peering_show(struct context *context);
+void print_object(const struct context *context, const struct json_t *object); // as configured
 int run_circuit_stats(struct context *context);
 int run_port_list(struct context *context);
 int run_port_show(struct context *context);

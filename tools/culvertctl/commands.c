@@ -161,7 +161,8 @@ const struct command commands[] = {
 	WRITE_COMMANDS("link"),
 
 	LIST("peering", peering_columns, BY("circuit"), BY("customer")),
-	SHOW_COMMAND("peering"),
+	{.noun = "peering", .verb = "show", .method = "peering.show", .argument = "NAME", .param = "name",
+		.complete = "peering", .help = "one peering as configured, and its BGP sessions on this edge", .run = run_peering_show},
 	{.noun = "peering", .verb = "status", .method = API_PEERING_STATUS, .argument = "[NAME]", .param = "peering",
 		.complete = "peering", .help = "BGP sessions of this edge and their routes", .run = run_list,
 		.columns = session_columns, .flags = {

@@ -59,7 +59,7 @@ int run_recent(struct context *context)
 }
 
 // "name  value" lines; a list of objects takes a line each.
-static void print_object(const struct context *context, const json_t *object)
+void print_object(const struct context *context, const json_t *object)
 {
 	const char *key;
 	json_t *value, *element;

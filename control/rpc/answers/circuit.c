@@ -40,6 +40,47 @@ const struct intent_interface *attachment_of(
 
 // --- circuit.status ------------------------------------------------------------------------------------
 
+// Why it ended the last time, what the far end's announcements are worth, and how much came and went.
+static void add_history(const struct sync *sync, const struct realised *realised, json_t *json)
+{
+	static const struct speaker_state nothing;
+	const struct speaker_state *session =
+		realised != NULL && realised->heard ? &realised->session : &nothing;
+	bool up = strcmp(session->state, "established") == 0;
+	unsigned int count = 0;
+	const struct speaker_remark *remark =
+		realised != NULL ? speakers_remarks(sync->speakers, realised->id, &count) : NULL;
+	json_t *ignored = json_array();
+	char prefix[IP_TEXT_MAX];
+
+	for (unsigned int i = 0; i < count; i++)
+		json_array_append_new(
+			ignored, json_pack("{s:s?, s:s, s:I, s:i}", "prefix",
+					 remark[i].prefix.address.family != 0
+						 ? ip_prefix_format(&remark[i].prefix, prefix)
+						 : NULL,
+					 "reason", remark[i].text, "last",
+					 (json_int_t)remark[i].last, "count", (int)remark[i].count));
+	json_object_set_new(json, "ignored", ignored);
+	json_object_set_new(json, "last_reset",
+		session->reset_at == 0 ? json_null()
+				       : json_pack("{s:I, s:s}", "time",
+						 (json_int_t)session->reset_at, "reason",
+						 session->reset));
+	json_object_set_new(json, "timers",
+		!up || session->hold == 0 ? json_null()
+					  : json_pack("{s:i, s:i}", "hold", session->hold,
+						    "keepalive", session->keepalive));
+	json_object_set_new(json, "messages",
+		!up ? json_null()
+		    : json_pack("{s:I, s:I, s:I, s:I, s:I}", "updates_in",
+			      (json_int_t)session->in.updates, "withdraws_in",
+			      (json_int_t)session->in.withdraws, "invalid_in",
+			      (json_int_t)session->invalid, "updates_out",
+			      (json_int_t)session->out.updates, "withdraws_out",
+			      (json_int_t)session->out.withdraws));
+}
+
 static json_t *session_json(
 	const struct sync *sync, const struct peering *peering, const struct link *link)
 {
@@ -72,6 +113,7 @@ static json_t *session_json(
 	json_object_set_new(json, "detail_since",
 		json_known(heard && realised->session.detail_since != 0,
 			heard ? realised->session.detail_since : 0));
+	add_history(sync, realised, json);
 	json_object_set_new(json, "since",
 		json_known(heard && realised->session.since != 0,
 			heard ? realised->session.since : 0));

@@ -33,7 +33,8 @@ struct wait {
 
 static bool is_told(const struct sync *sync, uint64_t revision)
 {
-	return dataplane_revision(sync->dataplane) >= revision && dataplane_idle(sync->dataplane);
+	return dataplane_revision(sync->dataplane) >= revision &&
+	       !partings_pending(sync->domains, revision) && dataplane_idle(sync->dataplane);
 }
 
 static bool add_refused(void *ctx, const struct status *status)

@@ -40,6 +40,28 @@ static void on_route(void *ctx, const struct policy_route *route)
 				: NULL);
 }
 
+// What never came as far as the filter, in this session.
+static void tell_remarks(struct question *question)
+{
+	const struct served_session *session =
+		served_session(question->speakers, question->session);
+	unsigned int count = 0;
+	const struct speaker_remark *remark =
+		session != NULL ? said_remarks(session, &count) : NULL;
+
+	for (unsigned int i = 0; i < count && question->row != NULL; i++) {
+		const struct policy_route route = {
+			.prefix = remark[i].prefix, .origin = POLICY_LEARNED, .partial = true};
+		const struct policy_rule invalid = {.action = POLICY_REJECT,
+			.name = "bgp-invalid",
+			.object = remark[i].text};
+		if (route.prefix.address.family == 0 || remark[i].last < session->state.since)
+			continue;
+		const struct policy_rule *rule = policy_rejecting(&session->import, &route);
+		question->row(question->ctx, &route, rule != NULL ? rule : &invalid);
+	}
+}
+
 static void on_line(void *ctx, unsigned int code, const char *text)
 {
 	struct question *question = ctx;
@@ -82,6 +104,8 @@ static void on_done(void *ctx, int error, unsigned int code, const char *text)
 	if (error != 0)
 		question->reader.open = false; // it may be half of one
 	parse_end(&question->reader);
+	if (error == 0 && code < 8000 && question->kind == SPEAKER_FILTERED)
+		tell_remarks(question);
 	if (error != 0)
 		api_fail(&problem, API_UNREACHABLE, "culvertctl status",
 			"the BGP daemon went away before it answered");

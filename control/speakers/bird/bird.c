@@ -7,8 +7,8 @@
 // namespace was removed and made again under its name) is replaced, and files that somebody removed are written anew,
 // with a daemon of their own, since the old one stands in a directory that is no more.
 //
-// A group of announcements goes up or down by `enable` or `disable` of its static protocol, at once; the file is
-// written with it, so that the next `configure` finds the same and changes nothing.
+// A group of announcements goes up or down by `enable` or `disable` of its static protocol, and a session ends by `disable`,
+// at once; the file is written with it, so that the next `configure` finds the same and changes nothing.
 
 #include "control/speakers/bird/bird.h"
 
@@ -27,7 +27,7 @@
 
 #include <event2/event.h>
 
-enum { SETTLE_MS = 20, SETTLING_MS = 100 };
+enum { SETTLE_MS = 20, SETTLING_MS = 100, END_BYTES = 128 };
 static const uint64_t LAUNCH_EVERY_NS = 3000000000u;
 
 static void settle_after(struct bird *bird, unsigned int ms)
@@ -233,6 +233,21 @@ static void bird_toggle(
 		steps_changed(speaker);
 }
 
+static void bird_end(struct speaker *speaker, struct served_session *session, const char *why)
+{
+	const struct timeval soon = {0, SETTLE_MS * 1000};
+	struct bird *bird = speaker->own;
+	char command[32 + END_BYTES];
+
+	snprintf(command, sizeof(command), "disable p%u \"%.*s\"", session->id, END_BYTES, why);
+	session->untold = birdc_command(bird->control, command, NULL, on_changed, bird) == 0;
+	if (session->untold && !event_pending(bird->farewell, EV_TIMEOUT, NULL))
+		event_add(bird->farewell, &soon);
+	if (!birdc_ready(bird->control) || speaker->step != STEP_IDLE || speaker->dirty ||
+		session->file.refused || config_end(speaker, session) != 0)
+		steps_changed(speaker);
+}
+
 // Its own look at the kernel's table (scan time) is minutes away, and would be dear if it were not.
 static void bird_restore(struct speaker *speaker, const struct served_domain *domain)
 {
@@ -412,8 +427,10 @@ static int bird_open(struct speaker *speaker)
 		return -ENAMETOOLONG;
 	bird->control = birdc_create(speaker->speakers->base, path, on_control, speaker);
 	bird->settle = event_new(speaker->speakers->base, -1, 0, on_settle, speaker);
+	bird->farewell = event_new(speaker->speakers->base, -1, 0, session_farewells, speaker);
 	bird->reader = session_reader_new();
-	if (bird->control == NULL || bird->settle == NULL || bird->reader == NULL)
+	if (bird->control == NULL || bird->settle == NULL || bird->farewell == NULL ||
+		bird->reader == NULL)
 		return -ENOMEM;
 	if (speaker_is_ending(speaker->speakers, speaker->directory))
 		return 0; // what is there is of another, and goes
@@ -435,6 +452,8 @@ static void bird_close(struct speaker *speaker)
 	child_forget(bird->launcher);
 	if (bird->settle != NULL)
 		event_free(bird->settle);
+	if (bird->farewell != NULL)
+		event_free(bird->farewell);
 	if (bird->leftovers != NULL)
 		closedir(bird->leftovers);
 	free(bird->reader);
@@ -458,6 +477,8 @@ const struct speaker_ops bird_speaker = {
 	.announces = config_announces,
 	.poll = bird_poll,
 	.toggle = bird_toggle,
+	.end = bird_end,
+	.remarks = said_remarks,
 	.restore = bird_restore,
 	.forget = bird_forget,
 	.ask = bird_ask,

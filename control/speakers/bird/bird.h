@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "control/speakers/bird/birdc.h"
 #include "control/speakers/state.h"
@@ -15,6 +16,7 @@ struct bird_reader;
 struct bird {
 	struct birdc *control;
 	struct event *settle; // timer: the daemon is asked whether it is done
+	struct event *farewell; // timer: it is asked whether sessions that end have told the far end
 	struct child *checker, *launcher;
 	struct bird_reader *reader; // of session states
 	bool written;               // the daemon may start: its files are complete
@@ -32,6 +34,13 @@ struct bird {
 	unsigned int asked;   // changes when it was asked whether it is done
 	unsigned int polls;
 	uint64_t launched; // clock of the last start, ns
+	ino_t log_inode;   // of the log, and how much of it has been read
+	off_t log_read;
+	bool down; // a session that is wanted was not up at the last poll
+	struct {
+		bool known;
+		uint64_t count[3], seen[3]; // MD5_..; clock of when it grew last, ns
+	} md5;
 };
 
 // config.c: the instance's files. 0 or -errno.
@@ -45,6 +54,7 @@ void config_told(struct speaker *speaker); // the daemon has read the files that
 bool config_was_told(const struct speaker *speaker);
 int config_toggle(
 	struct speaker *speaker, struct served_domain *domain); // only groups' states changed
+int config_end(struct speaker *speaker, struct served_session *session); // it is disabled now
 bool config_announces(const struct speaker *speaker, const struct served_domain *domain,
 	uint32_t group); // the file of an earlier life does
 void config_forget(struct speaker *speaker, const struct served_domain *domain,
@@ -56,6 +66,14 @@ bool config_drop_leftover(const struct speaker *speaker, const char *complaint);
 // session.c
 struct bird_reader *session_reader_new(void);
 void session_poll(struct speaker *speaker);
+// Of sessions that were told to end: asked again and again until the far end has been told.
+void session_farewells(int fd, short what, void *ctx);
+
+// said.c: what its log has of the far ends
+void said_read(struct speaker *speaker); // what is new of it
+void said_fill(const struct served_session *session, struct speaker_state *state);
+const struct speaker_remark *said_remarks(
+	const struct served_session *session, unsigned int *count);
 
 // ask.c
 int bird_ask(struct speaker *speaker, struct served_session *session,

@@ -2,8 +2,8 @@
 // The files of one BIRD: which there are, and how new ones take the place of old ones. A new text is first written as
 // NAME.new, with a bird.conf.new that includes it; only when the daemon's own parser has accepted them all are they
 // renamed, included files first. So what lies there under its final name is always a configuration that was accepted
-// as a whole, whenever the daemon or culvertd may die. One exception: whether a group is announced is a word in its
-// domain's file that needs no parser, and is written in place at once.
+// as a whole, whenever the daemon or culvertd may die. One exception: whether a group is announced, or a session
+// disabled, is a word in its file that needs no parser, and is written in place at once.
 //
 // Of each text only a digest is kept: what is wanted, and what lies under the final name. Only what was declared anew
 // is rendered.
@@ -397,12 +397,27 @@ static int remove_leftovers(struct speaker *speaker, uint64_t end, bool *changed
 	return 0;
 }
 
+// A session that was ended while the parser read: a word more than what it saw.
+static int write_ended(struct speaker *speaker)
+{
+	struct served_session *session;
+	int err = 0;
+
+	TAILQ_FOREACH (session, &speaker->sessions, link)
+		if (session->ended && session->file.stale && err == 0)
+			err = write_new(speaker, &session->file, PART_SESSION, session->id,
+				render_session(session));
+	return err;
+}
+
 int config_commit(struct speaker *speaker, bool *changed)
 {
 	uint64_t end = clock_ns() + SLICE_NS;
 	// What was toggled while the parser read: the word of now, not the one it saw.
 	int err = write_domains(speaker, end);
 
+	if (err == 0)
+		err = write_ended(speaker);
 	if (err == 0)
 		err = rename_files(speaker, end, changed);
 	if (err == 0)
@@ -431,6 +446,16 @@ int config_toggle(struct speaker *speaker, struct served_domain *domain)
 
 	return err != 0 ? err
 			: rename_new(speaker, &domain->file, PART_DOMAIN, domain->id, &changed);
+}
+
+int config_end(struct speaker *speaker, struct served_session *session)
+{
+	bool changed = false;
+	int err = write_new(
+		speaker, &session->file, PART_SESSION, session->id, render_session(session));
+
+	return err != 0 ? err
+			: rename_new(speaker, &session->file, PART_SESSION, session->id, &changed);
 }
 
 bool config_announces(

@@ -10,6 +10,7 @@
 
 #include "control/base/clock.h"
 #include "control/base/log.h"
+#include "control/base/turns.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -18,7 +19,9 @@
 #include <string.h>
 #include <time.h>
 
-enum { FEW_SESSIONS = 50, DETAILS_EVERY = 10, ENABLE_EVERY = 3 };
+#include <event2/event.h>
+
+enum { FEW_SESSIONS = 50, DETAILS_EVERY = 10, ENABLE_EVERY = 3, FAREWELL_MS = 10, FAREWELLS = 500 };
 
 struct bird_reader {
 	struct served_session *session; // whose lines are being read, NULL = nobody's
@@ -43,6 +46,76 @@ static void enable_again(const struct bird *bird, const struct served_session *s
 	birdc_command(bird->control, command, NULL, NULL, NULL);
 }
 
+// --- why it does not come up
+
+// Packets of a session that differ in their password vanish: the kernel counts them for all of a network namespace.
+enum { MD5_MISSING, MD5_UNEXPECTED, MD5_WRONG };
+#define MD5_FRESH_NS 15000000000u
+
+static void md5_look(const struct speaker *speaker)
+{
+	static const char *const names[] = {"TCPMD5NotFound", "TCPMD5Unexpected", "TCPMD5Failure"};
+	struct bird *bird = speaker->own;
+	char path[64], titles[8192], values[8192], *title, *value, *after[2] = {NULL, NULL};
+
+	snprintf(path, sizeof(path), "/proc/%d/net/netstat", birdc_pid(bird->control));
+	FILE *file = fopen(path, "re");
+	if (file == NULL)
+		return;
+	bool read = fgets(titles, sizeof(titles), file) != NULL &&
+		    fgets(values, sizeof(values), file) != NULL;
+	fclose(file);
+	if (!read)
+		return;
+	title = strtok_r(titles, " \n", &after[0]);
+	value = strtok_r(values, " \n", &after[1]);
+	for (; title != NULL && value != NULL; title = strtok_r(NULL, " \n", &after[0]),
+					       value = strtok_r(NULL, " \n", &after[1]))
+		for (unsigned int i = 0; i < 3; i++) {
+			if (strcmp(title, names[i]) != 0)
+				continue;
+			uint64_t count = strtoull(value, NULL, 10);
+			if (bird->md5.known && count > bird->md5.count[i])
+				bird->md5.seen[i] = clock_ns();
+			bird->md5.count[i] = count;
+		}
+	bird->md5.known = true;
+}
+
+// Other sessions of the namespace that may be meant as well.
+static bool alone(const struct served_session *session)
+{
+	const struct served_session *other;
+
+	TAILQ_FOREACH (other, &session->domain->speaker->sessions, link)
+		if (other != session && other->declared.enabled &&
+			strcmp(other->state.state, "established") != 0 &&
+			(other->declared.password != NULL) == (session->declared.password != NULL))
+			return false;
+	return true;
+}
+
+static void explain(const struct served_session *session, const struct bird *bird,
+	struct speaker_state *shown)
+{
+	static const char *const words[] = {"packets come without the MD5 password",
+		"packets come with an MD5 password, and none is set here",
+		"packets come with another MD5 password"};
+	uint64_t now = clock_ns();
+
+	if (strstr(shown->detail, "limit exceeded") != NULL) {
+		snprintf(shown->detail, sizeof(shown->detail),
+			"more than %u prefixes: the session stays down until peering clear",
+			session->declared.memory_limit);
+		return;
+	}
+	for (unsigned int i = 0; i < 3; i++)
+		if ((i == MD5_UNEXPECTED) == (session->declared.password == NULL) &&
+			bird->md5.seen[i] != 0 && now - bird->md5.seen[i] < MD5_FRESH_NS)
+			snprintf(shown->detail, sizeof(shown->detail), "%s%s", words[i],
+				alone(session) ? "" : " (here, or in another session)");
+}
+
 static void flush(const struct bird *bird)
 {
 	struct bird_reader *reader = bird->reader;
@@ -54,6 +127,9 @@ static void flush(const struct bird *bird)
 	if (reader->down && session->declared.enabled && !session->file.refused &&
 		strstr(reader->state.detail, "No listening socket") != NULL)
 		enable_again(bird, session);
+	if (session->declared.enabled && strcmp(reader->state.state, "established") != 0)
+		explain(session, bird, &reader->state);
+	said_fill(session, &reader->state);
 	speaker_report(session, &reader->state);
 }
 
@@ -121,7 +197,33 @@ static void header_line(struct speaker *speaker, const char *text)
 		shown->imported = session->state.imported;
 		shown->filtered = session->state.filtered;
 		shown->exported = session->state.exported;
+		shown->hold = session->state.hold;
+		shown->keepalive = session->state.keepalive;
+		shown->in = session->state.in;
+		shown->out = session->state.out;
+		shown->invalid = session->state.invalid;
 	}
+}
+
+// "      Import updates:              2          0          1          0          1", "---" where it does not apply
+static bool change_line(struct speaker_state *shown, const char *text)
+{
+	char rejected[16];
+	unsigned int count;
+
+	if (sscanf(text, "Import updates: %u %15s", &count, rejected) == 2) {
+		shown->in.updates += count;
+		shown->invalid += (uint32_t)strtoul(rejected, NULL, 10);
+	} else if (sscanf(text, "Import withdraws: %u", &count) == 1) {
+		shown->in.withdraws += count;
+	} else if (sscanf(text, "Export updates: %*s %*s %*s %*s %u", &count) == 1) {
+		shown->out.updates += count;
+	} else if (sscanf(text, "Export withdraws: %*s %*s %*s %*s %u", &count) == 1) {
+		shown->out.withdraws += count;
+	} else {
+		return false;
+	}
+	return true;
 }
 
 static void detail_line(struct bird_reader *reader, const char *text)
@@ -130,6 +232,11 @@ static void detail_line(struct bird_reader *reader, const char *text)
 	unsigned int imported, filtered, exported;
 
 	text += strspn(text, " ");
+	if (change_line(shown, text))
+		return;
+	if (sscanf(text, "Hold timer: %*[0-9.]/%hu", &shown->hold) == 1 ||
+		sscanf(text, "Keepalive timer: %*[0-9.]/%hu", &shown->keepalive) == 1)
+		return;
 	if (strncmp(text, "Routes:", 7) == 0 &&
 		sscanf(text + 7, " %u imported, %u filtered, %u exported", &imported, &filtered,
 			&exported) == 3) {
@@ -168,12 +275,15 @@ static void on_done(void *ctx, int error, unsigned int code, const char *text)
 		return;
 	}
 	flush(bird);
+	bird->down = false;
 	// Whom the daemon does not know (yet, or any more).
 	TAILQ_FOREACH_SAFE(session, &speaker->sessions, link, next)
 	{
 		const struct speaker_state state = {.state = "down"};
 		if (session->polled != bird->polls)
 			speaker_report(session, &state);
+		bird->down = bird->down || (session->declared.enabled &&
+						   strcmp(session->state.state, "established") != 0);
 	}
 }
 
@@ -183,10 +293,61 @@ void session_poll(struct speaker *speaker)
 
 	if (bird->polling || TAILQ_EMPTY(&speaker->sessions))
 		return;
+	said_read(speaker);
+	if (bird->down)
+		md5_look(speaker);
 	bird->polls++;
 	bird->reader->details = speaker->session_count <= FEW_SESSIONS || bird->polls % DETAILS_EVERY == 1;
 	bird->reader->session = NULL;
 	const char *command =
 		bird->reader->details ? "show protocols all \"p*\"" : "show protocols \"p*\"";
 	bird->polling = birdc_command(bird->control, command, on_line, on_done, speaker) == 0;
+}
+
+// --- sessions that end
+
+// "p7  BGP  ---  stop  2026-11-21 02:24:46.120  Close   "
+static void farewell_line(void *ctx, unsigned int code, const char *text)
+{
+	const struct speaker_state down = {.state = "down"};
+	struct speaker *speaker = ctx;
+	char info[16] = "", state[16];
+	unsigned int id;
+
+	if (code != 1002 || sscanf(text, "p%u BGP %*s %*s %*s %*s %15s", &id, info) < 1)
+		return;
+	struct served_session *session = served_session(speaker->speakers, id);
+	lower(state, sizeof(state), info);
+	if (session == NULL || !session->untold || speaker_state_open(state))
+		return;
+	session->untold = false;
+	speaker_report(session, &down);
+}
+
+static void farewell_done(void *ctx, int error, unsigned int code, const char *text)
+{
+	const struct timeval soon = {0, FAREWELL_MS * 1000};
+	const struct speaker *speaker = ctx;
+
+	if (error != -ECANCELED)
+		event_add(((struct bird *)speaker->own)->farewell, &soon);
+}
+
+void session_farewells(int fd, short what, void *ctx)
+{
+	struct speaker *speaker = ctx;
+	const struct bird *bird = speaker->own;
+	struct served_session *session;
+	char command[40];
+	unsigned int asked = 0;
+
+	turns_note("bird: farewells");
+	TAILQ_FOREACH (session, &speaker->sessions, link) {
+		if (!session->untold || asked == FAREWELLS)
+			continue;
+		snprintf(command, sizeof(command), "show protocols p%u", session->id);
+		if (birdc_command(bird->control, command, farewell_line,
+			    ++asked == 1 ? farewell_done : NULL, speaker) != 0)
+			return; // gone, and its sessions with it
+	}
 }

@@ -476,7 +476,7 @@ static void test_cost_of_one_edit(void **state)
 			 "{\"owner\":\"somebody\"}}]"),
 		0);
 	fragments_counters(fragments, &counters);
-	assert_int_equal(counters.sets, LARGE * 2 + 2); // the old set of v7 has gone
+	assert_int_equal(counters.sets, LARGE * 2 + 4); // the old set of v7 has gone
 	end();
 }
 

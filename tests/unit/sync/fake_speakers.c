@@ -59,6 +59,17 @@ void speakers_session_delete(struct speakers *speakers, uint32_t id)
 	fake_speakers.session_there[id] = false;
 }
 
+void speakers_session_end(struct speakers *speakers, uint32_t id, const char *why)
+{
+}
+
+const struct speaker_remark *speakers_remarks(
+	struct speakers *speakers, uint32_t id, unsigned int *count)
+{
+	*count = 0;
+	return NULL;
+}
+
 int speakers_announce(struct speakers *speakers, uint32_t domain,
 	const struct speaker_group *groups, unsigned int count)
 {

@@ -188,6 +188,17 @@ int speakers_session_set(
 {
 	return 0;
 }
+void speakers_session_end(struct speakers *speakers, uint32_t id, const char *why)
+{
+}
+
+const struct speaker_remark *speakers_remarks(
+	struct speakers *speakers, uint32_t id, unsigned int *count)
+{
+	*count = 0;
+	return NULL;
+}
+
 void speakers_session_delete(struct speakers *speakers, uint32_t id)
 {
 }

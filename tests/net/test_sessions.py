@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a session's owner is told: which rule refuses a route, what the daemon threw away before any rule, why a session ended,
+and why one does not come up."""
+
+import json
+import os
+import signal
+import sys
+import time
+
+import pytest
+from bgp import REASON
+from edge import host
+from lab import wait_for
+
+from conftest import start_lab
+from test_live import reached
+
+SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bgp.py")
+
+
+@pytest.fixture(scope="module", params=["netns", "table"])
+def edge(request, build):
+    lab = start_lab(build, request.param)
+    yield lab
+    if request.session.testsfailed:
+        lab.print_logs(sys.stderr)
+    lab.close()
+
+
+@pytest.fixture
+def stranger(edge):
+    """In place of acme's BIRD: announces what it is told."""
+    c, started = edge.acme, []
+    edge.birdc(c.bird, "disable", "edge")
+
+    def announce(*routes):
+        path = os.path.join(edge.dir, f"routes-{time.monotonic_ns()}")
+        with open(path, "w") as f:
+            json.dump([{"prefixes": p, "path": path_, "next_hop": hop} for p, path_, hop in routes], f)
+        deadline = time.monotonic() + 20
+        while True:  # our side may still be in its pause after the end of the session before
+            speaker = c.router.start(f"stranger-{time.monotonic_ns()}", "/usr/bin/python3", "-B", SCRIPT, host(c.subnet, 1), host(c.subnet, 2), c.asn, path)
+            started.append(speaker)
+            wait_for(lambda s=speaker: "announced" in s.log() or not s.alive(), 15, "announced")
+            if speaker.alive() or time.monotonic() > deadline:
+                break
+        assert speaker.alive(), speaker.log()
+        return speaker
+
+    yield announce
+    for speaker in started:
+        speaker.stop()
+    edge.birdc(c.bird, "enable", "edge")
+    edge.ctl("peering", "clear", f"{c.circuit}/private")
+    wait_for(lambda: edge.session(c) == "established", 30, "acme's own session again")
+    wait_for(lambda: reached(edge, c), 10, "acme's traffic")
+
+
+SPECIAL = ["0.0.0.0/8", "0.1.0.0/16", "127.1.0.0/16", "169.254.99.0/24", "192.0.0.8/32", "224.0.0.0/4", "239.1.0.0/16", "240.0.0.0/4", "250.1.0.0/16", "224.0.0.0/3"]
+
+
+def test_every_refusal_has_a_name(edge, stranger):
+    c, hop = edge.acme, host(edge.acme.subnet, 1)
+    stranger(
+        (SPECIAL + ["10.74.0.0/16"], [c.asn], hop),
+        (["10.71.0.0/16"], [c.asn, 64900], hop),
+        (["10.72.0.0/16"], [c.asn], "10.99.9.9"),
+        (["10.73.0.0/16"], [c.asn], host(c.subnet, 2)),
+        (["10.75.0.0/16"], [65099], hop),
+    )
+    wait_for(lambda: edge.installed(c, "10.74.0.0/16"), 10, "the good one is in")
+    wanted = {"10.71.0.0/16": "as-loop", "10.72.0.0/16": "bgp-invalid", "10.73.0.0/16": "bgp-invalid", "10.75.0.0/16": "bgp-invalid"} | dict.fromkeys(SPECIAL, "special-purpose")
+    wait_for(lambda: edge.rejected_as(c, wanted), 10, f"{wanted}, not {edge.rejected(c)}")
+    assert not [p for p in wanted if edge.installed(c, p)]
+    shown = edge.ctl("peering", "show", f"{c.circuit}/private").stdout
+    assert "ignored: 10.72.0.0/16: Invalid NEXT_HOP attribute" in shown and "ignored: 10.75.0.0/16: Malformed AS_PATH" in shown, shown
+    item = edge.json("peering", "show", f"{c.circuit}/private")["status"][0]
+    assert item["messages"]["updates_in"] >= 1 and item["timers"]["hold"] == 90 and item["timers"]["keepalive"] == 30
+
+
+def test_why_a_session_ended(edge, stranger):
+    c = edge.acme
+    speaker = stranger((["10.74.0.0/16"], [c.asn], host(c.subnet, 1)))
+    wait_for(lambda: edge.session(c) == "established", 10, "his session")
+    began = time.time()
+    speaker.popen.send_signal(signal.SIGUSR1)
+    wait_for(lambda: REASON in ((edge.own_peering(c)["last_reset"] or {}).get("reason", "")), 10, "his words, RFC 9003")
+    reset = edge.own_peering(c)["last_reset"]
+    assert "Administrative shutdown" in reset["reason"] and abs(reset["time"] - began) < 5, reset
+    assert REASON in edge.ctl("circuit", "show", c.circuit).stdout
+
+
+def test_more_prefixes_than_the_daemon_takes(edge, stranger):
+    """The hint names the number and the way back."""
+    c = edge.acme
+    many = [f"10.{128 + i // 65536}.{i // 256 % 256}.{i % 256}/32" for i in range(20001)]
+    speaker = stranger((many, [c.asn], host(c.subnet, 1)))
+    wait_for(lambda: "peering clear" in edge.own_peering(c)["detail"] and "20000" in edge.own_peering(c)["detail"], 20, "the session is shut, and says so")
+    wait_for(lambda: "closed" in speaker.log(), 10, "he is told")
+    assert "notification [6, 1]" in speaker.log()
+
+
+def test_a_password_that_differs(edge):
+    c = edge.acme
+    secret = os.path.join(edge.dir, "secret")
+    own = c.bird_config()
+    with open(secret, "w") as f:
+        f.write("swordfish")
+    edge.ctl("peering", "set", f"{c.circuit}/private", "--password", secret)
+    wait_for(lambda: "without the MD5 password" in edge.own_peering(c)["detail"], 30, f"missing: {edge.own_peering(c)}")
+    edge.bird_configure(c.bird, own.replace(" as 64900;", ' as 64900;\n\tpassword "open-sesame";'))
+    wait_for(lambda: "another MD5 password" in edge.own_peering(c)["detail"], 60, "wrong")
+    edge.ctl("peering", "set", f"{c.circuit}/private", "--unset", "password")
+    wait_for(lambda: "none is set here" in edge.own_peering(c)["detail"], 60, "not expected")
+    edge.bird_configure(c.bird, own)
+    wait_for(lambda: edge.session(c) == "established" and edge.own_peering(c)["detail"] == "", 40, "without again")
+    wait_for(lambda: reached(edge, c), 10, "acme's traffic")
+
+
+def test_ttl_security(edge):
+    """RFC 5082: with it on both sides the session comes up, with it on one side it does not."""
+    c = edge.acme
+    own = c.bird_config()
+    edge.ctl("peering", "set", f"{c.circuit}/private", "--ttl-security", "true")
+    wait_for(lambda: edge.session(c) != "established", 15, "his packets have a small TTL")
+    edge.bird_configure(c.bird, own.replace(" as 64900;", " as 64900;\n\tttl security on;"))
+    # A connection from before, half open since his packets are dropped, would stand in the way for its hold time.
+    edge.ctl("peering", "clear", f"{c.circuit}/private")
+    wait_for(lambda: edge.session(c) == "established", 30, "both have it")
+    wait_for(lambda: reached(edge, c), 10, "acme's traffic")
+    edge.ctl("peering", "set", f"{c.circuit}/private", "--unset", "ttl-security")
+    edge.bird_configure(c.bird, own)
+    wait_for(lambda: edge.session(c) == "established", 30, "without again")
