@@ -766,8 +766,9 @@ static int not_opened(const struct device_config *c, int err, struct device_erro
 	case -EPERM:
 		return device_wrong(error, err,
 			"the steering program takes CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW and "
-			"CAP_IPC_LOCK: start culvert-dataplane as root, or give the port "
-			"mode=packet");
+			"CAP_IPC_LOCK: start culvert-dataplane as root, give it all four (setcap "
+			"cap_net_raw,cap_net_admin,cap_bpf,cap_ipc_lock=ep PROGRAM), or give the "
+			"port mode=packet");
 	case -ENODEV:
 		return device_wrong(error, err, "the network namespace %s has no such device",
 			c->netns[0] != '\0' ? c->netns : "of this process");

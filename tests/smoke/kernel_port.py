@@ -72,6 +72,8 @@ def has_program(device):
 
 
 class KernelPorts(Smoke):
+    patience = 5  # s for an answer; it listens before it has started
+
     def __init__(self, program, mode, directory):
         super().__init__(program, "2", directory)
         self.mode = mode
@@ -85,7 +87,7 @@ class KernelPorts(Smoke):
         end = time.monotonic() + 10
         while True:
             try:
-                self.controller = wire.Controller(self.path)
+                self.controller = wire.Controller(self.path, self.patience)
                 break
             except (FileNotFoundError, ConnectionRefusedError):
                 assert time.monotonic() < end and self.process.poll() is None, "culvert-dataplane does not start"
