@@ -215,16 +215,22 @@ class NeighborTable:
             self.write(path, value)
 
 
+ASK_FOR_END = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def ignore_ends():
+    """What is being cleaned up is not broken off any more."""
+    for number in ASK_FOR_END:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def end_once():
     """Signals that ask for the end raise SystemExit, once: timeout(1) sends two, and what is being cleaned up has to be."""
-    asked = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
     def end(number, frame):
-        for ignored in asked:
-            signal.signal(ignored, signal.SIG_IGN)
+        ignore_ends()
         raise SystemExit(1)
 
-    for number in asked:
+    for number in ASK_FOR_END:
         signal.signal(number, end)
 
 
