@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A port on a kernel device: our packet sockets beside DPDK's net_af_packet, on the same veth in the same run.
+// A port on a kernel device: our packet and AF_XDP sockets beside DPDK's net_af_packet, on the same veth in the same run.
 //
 //	bench-port [--size N] [--rounds N] [--seconds S]          root; makes a network namespace of its own
 //
 // In: a thread sends on the veth's other end with sendmmsg, as fast as it can and then 100,000 a second, and the
 // port's rx is called as a worker calls it, with a worker's naps. Out: bursts of 32 to the port's tx, with nobody at
-// the other end. Both kinds take turns, one open at a time. Processor time is the calling thread's own: of the worker
+// the other end. The kinds take turns, one open at a time. Processor time is the calling thread's own: of the worker
 // per packet that came or went, of the sender per packet sent. The sender does the receiving kernel's work, so
 // it bounds both kinds alike. Median [min..max] over the rounds.
 
 #include "dataplane/io/device.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "bpf/steer.h"
+#include "steer.skel.h"
 
 #include <rte_dev.h>
 #include <rte_eal.h>
@@ -19,6 +25,7 @@
 #include <arpa/inet.h>
 #include <getopt.h>
 #include <linux/if_packet.h>
+#include <linux/if_xdp.h>
 #include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
@@ -39,7 +46,7 @@
 #define RING \
 	"iface=vb,framesz=2048,blocksz=65536,framecnt=4096,qdisc_bypass=1" // as large as ours, nearly
 
-enum { OWN, AF_PACKET_PMD, KINDS };
+enum { OWN, XDP, AF_PACKET_PMD, KINDS };
 enum {
 	IN_RATE,
 	IN_WORKER,
@@ -53,7 +60,7 @@ enum {
 	FIGURES
 };
 
-static const char *const kind_names[] = {"packet sockets", "net_af_packet"};
+static const char *const kind_names[] = {"packet sockets", "AF_XDP", "net_af_packet"};
 static const struct {
 	const char *name;
 	double scale;
@@ -213,8 +220,10 @@ static void out(struct port *port, double *rate, double *worker, double *refused
 static void measure(int kind, unsigned round)
 {
 	struct device_config config = {.name = "bench",
-		.device = kind == OWN ? "vb" : VDEV,
+		.device = kind == AF_PACKET_PMD ? VDEV : "vb",
 		.netns = "",
+		.index = kind == XDP,
+		.mode = kind == XDP ? DEVICE_XDP_WHOLE : DEVICE_AUTO,
 		.opener = opener,
 		.buffer_size = 2048,
 		.workers = 1,
@@ -224,7 +233,7 @@ static void measure(int kind, unsigned round)
 	double unused[2], *r[FIGURES];
 	for (unsigned f = 0; f < FIGURES; f++)
 		r[f] = &result[kind][f][round];
-	if (kind != OWN && rte_eal_hotplug_add("vdev", VDEV, RING) != 0)
+	if (kind == AF_PACKET_PMD && rte_eal_hotplug_add("vdev", VDEV, RING) != 0)
 		fail(VDEV);
 	if (device_open(&config, &port, &error) != 0) {
 		fprintf(stderr, "%s: %s\n", kind_names[kind], error.text);
@@ -234,7 +243,7 @@ static void measure(int kind, unsigned round)
 	in(port, PACE, &unused[0], r[PACED_WORKER], &unused[1], r[PACED_LOST]);
 	out(port, r[OUT_RATE], r[OUT_WORKER], r[OUT_REFUSED]);
 	port->kind->close(port);
-	if (kind != OWN)
+	if (kind == AF_PACKET_PMD)
 		rte_eal_hotplug_remove("vdev", VDEV);
 }
 
@@ -246,8 +255,8 @@ static int compare(const void *a, const void *b)
 
 static void print(void)
 {
-	printf("%u bytes, %u rounds of %.1f s\n\n| figure | %s | %s |\n|---|---|---|\n", size,
-		rounds, seconds, kind_names[0], kind_names[1]);
+	printf("%u bytes, %u rounds of %.1f s\n\n| figure | %s | %s | %s |\n|---|---|---|---|\n",
+		size, rounds, seconds, kind_names[0], kind_names[1], kind_names[2]);
 	for (unsigned f = 0; f < FIGURES; f++) {
 		printf("| %s", figures[f].name);
 		for (unsigned k = 0; k < KINDS; k++) {
@@ -258,6 +267,54 @@ static void print(void)
 		}
 		printf(" |\n");
 	}
+}
+
+// --- the steering program ---
+
+static void run_program(const struct steer *s, const char *what, const uint8_t *frame)
+{
+	double ns[MOST];
+	for (unsigned round = 0; round < rounds; round++) {
+		LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = frame, .data_size_in = 60,
+			.repeat = 1000000);
+		if (bpf_prog_test_run_opts(bpf_program__fd(s->progs.steer), &o) != 0)
+			fail("BPF_PROG_TEST_RUN");
+		ns[round] = o.duration;
+	}
+	qsort(ns, rounds, sizeof(*ns), compare);
+	printf("the program, ns a frame: %s %.0f [%.0f..%.0f]\n", what, ns[rounds / 2], ns[0],
+		ns[rounds - 1]);
+}
+
+// Alone, in the kernel's own loop: with a socket, an interface with tag 100, one to the core without.
+static void measure_program(void)
+{
+	static const uint8_t head[] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2};
+	static const uint8_t left[] = {0x81, 0, 0, 101}, tagged[] = {0x81, 0, 0, 100};
+	static const uint8_t ipv4[] = {
+		8, 0, 0x45, 0, 0, 46, 0, 0, 0, 0, 64, 47, 0, 0, 192, 0, 2, 2, 192, 0, 2, 1};
+	struct steer_address ours = {.family = 4, .bytes = {192, 0, 2, 1}};
+	struct steer *s = steer__open_and_load();
+	int ring = 64, fd = socket(AF_XDP, SOCK_RAW, 0);
+	uint32_t key = 0, value = STEER_ADDRESSED;
+	uint8_t frame[60] = {0};
+	if (s == NULL || fd < 0 || setsockopt(fd, SOL_XDP, XDP_RX_RING, &ring, sizeof(ring)) != 0)
+		fail("steering program");
+	bpf_map_update_elem(bpf_map__fd(s->maps.sockets), &key, &fd, 0);
+	bpf_map_update_elem(bpf_map__fd(s->maps.tags), &key, &value, 0);
+	bpf_map_update_elem(bpf_map__fd(s->maps.addresses), &ours, &key, 0);
+	key = 100;
+	value = STEER_TAKE;
+	bpf_map_update_elem(bpf_map__fd(s->maps.tags), &key, &value, 0);
+	memcpy(frame, head, sizeof(head));
+	memcpy(frame + 12, left, sizeof(left));
+	run_program(s, "left to the kernel", frame);
+	memcpy(frame + 12, tagged, sizeof(tagged));
+	run_program(s, "taken by its tag", frame);
+	memcpy(frame + 12, ipv4, sizeof(ipv4));
+	run_program(s, "taken by its address", frame);
+	close(fd);
+	steer__destroy(s);
 }
 
 static void make_network(void)
@@ -291,7 +348,9 @@ int main(int argc, char **argv)
 	if (size < 60 || size > 1514 || rounds < 1 || rounds > MOST || seconds <= 0)
 		return 2;
 	make_network();
-	if (opener_start(&(struct opener_device){.name = "vb"}, 1, &opener) != 0)
+	static const struct opener_device devices[] = {
+		{.name = "vb"}, {.name = "vb", .mode = DEVICE_XDP_WHOLE}};
+	if (opener_start(devices, 2, &opener) != 0)
 		return 1;
 	sched_getaffinity(0, sizeof(all), &all);
 	if (rte_eal_init(sizeof(eal) / sizeof(eal[0]) - 1, eal) < 0)
@@ -306,5 +365,6 @@ int main(int argc, char **argv)
 		for (unsigned k = 0; k < KINDS; k++)
 			measure((int)(round + k) % KINDS, round);
 	print();
+	measure_program();
 	return 0;
 }
