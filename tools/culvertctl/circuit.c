@@ -191,6 +191,8 @@ int run_circuit_list(struct context *context)
 	int status;
 	size_t i;
 
+	if (!context->json)
+		json_object_set_new(context->params, "brief", json_true());
 	result = ask_list(context, API_CIRCUIT_STATUS, json_incref(context->params), &status);
 	if (result == NULL)
 		return status;

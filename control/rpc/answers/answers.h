@@ -103,8 +103,10 @@ const char *role_name(const struct link *link);
 bool link_is_ours(const struct sync *sync, const struct link *link);
 const struct intent_interface *attachment_of(
 	const struct sync *sync, const struct peering *peering, const struct link *link);
-// Counters of both directions of a link, "in" and "out", in short or with everything there is to say; null when it is not ours.
-void add_directions(const struct sync *sync, const struct link *link, bool full, json_t *json);
+enum detail { DETAIL_BRIEF, DETAIL_USUAL, DETAIL_FULL }; // brief: what a table of thousands shows
+// Counters of both directions of a link, "in" and "out"; null when it is not ours.
+void add_directions(
+	const struct sync *sync, const struct link *link, enum detail detail, json_t *json);
 
 struct domain_counts both_families(const struct domain_status *status);
 

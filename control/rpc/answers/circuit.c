@@ -54,19 +54,19 @@ static void add_history(const struct sync *sync, const struct realised *realised
 	char prefix[IP_TEXT_MAX];
 
 	for (unsigned int i = 0; i < count; i++)
-		json_array_append_new(
-			ignored, json_pack("{s:s?, s:s, s:I, s:i}", "prefix",
-					 remark[i].prefix.address.family != 0
-						 ? ip_prefix_format(&remark[i].prefix, prefix)
-						 : NULL,
-					 "reason", remark[i].text, "last",
-					 (json_int_t)remark[i].last, "count", (int)remark[i].count));
+		json_array_append_new(ignored,
+			json_pack("{s:s?, s:s, s:I, s:i}", "prefix",
+				remark[i].prefix.address.family != 0
+					? ip_prefix_format(&remark[i].prefix, prefix)
+					: NULL,
+				"reason", remark[i].text, "last", (json_int_t)remark[i].last,
+				"count", (int)remark[i].count));
 	json_object_set_new(json, "ignored", ignored);
 	json_object_set_new(json, "last_reset",
-		session->reset_at == 0 ? json_null()
-				       : json_pack("{s:I, s:s}", "time",
-						 (json_int_t)session->reset_at, "reason",
-						 session->reset));
+		session->reset_at == 0
+			? json_null()
+			: json_pack("{s:I, s:s}", "time", (json_int_t)session->reset_at, "reason",
+				  session->reset));
 	json_object_set_new(json, "timers",
 		!up || session->hold == 0 ? json_null()
 					  : json_pack("{s:i, s:i}", "hold", session->hold,
@@ -81,12 +81,33 @@ static void add_history(const struct sync *sync, const struct realised *realised
 			      (json_int_t)session->out.withdraws));
 }
 
-static json_t *session_json(
-	const struct sync *sync, const struct peering *peering, const struct link *link)
+static void add_session(const struct peering *peering, const struct link *link,
+	const struct realised *realised, const struct domain_counts *all, json_t *json)
 {
-	const struct intent_interface *attachment = attachment_of(sync, peering, link);
 	struct ip_address local = peering_local(peering, link),
 			  remote = peering_remote(peering, link);
+	static const struct speaker_state nothing;
+	bool heard = realised != NULL && realised->heard;
+	const struct speaker_state *session = heard ? &realised->session : &nothing;
+
+	json_object_set_new(json, "detail",
+		json_string(heard              ? session->detail
+			    : realised != NULL ? realised->error
+					       : ""));
+	json_object_set_new(json, "local", json_address(&local));
+	json_object_set_new(json, "remote", json_address(&remote));
+	json_object_set_new(json, "remote_asn", json_integer(peering->peer_asn));
+	json_object_set_new(json, "rejected", json_integer(all->refused + session->filtered));
+	json_object_set_new(json, "held", json_integer(all->held));
+	json_object_set_new(json, "advertised", json_integer(session->exported));
+	json_object_set_new(json, "detail_since",
+		json_known(session->detail_since != 0, session->detail_since));
+}
+
+static json_t *session_json(const struct sync *sync, const struct peering *peering,
+	const struct link *link, enum detail detail)
+{
+	const struct intent_interface *attachment = attachment_of(sync, peering, link);
 	const struct realised *realised =
 		attachment != NULL ? table_find(&sync->realised, &attachment->id) : NULL;
 	bool heard = realised != NULL && realised->heard;
@@ -95,55 +116,55 @@ static json_t *session_json(
 	if (attachment != NULL)
 		domain_status(sync->domains, attachment->domain, &status);
 	struct domain_counts all = both_families(&status);
-	json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:i}",
-		"peering", peering->object.name, "session",
-		!link_is_ours(sync, link) ? "unknown"
-		: heard                   ? realised->session.state
-					  : "down",
-		"detail",
-		heard              ? realised->session.detail
-		: realised != NULL ? realised->error
-				   : "",
-		"local", json_address(&local), "remote", json_address(&remote), "remote_asn",
-		(json_int_t)peering->peer_asn, "accepted",
-		(int)(all.learned - all.refused - all.held), "rejected",
-		(int)(all.refused + (heard ? realised->session.filtered : 0)), "held",
-		(int)all.held, "advertised", (int)(heard ? realised->session.exported : 0), "limit",
-		(int)status.limit[0]);
-	json_object_set_new(json, "detail_since",
-		json_known(heard && realised->session.detail_since != 0,
-			heard ? realised->session.detail_since : 0));
+	json_t *json =
+		json_pack("{s:s, s:s, s:i, s:i, s:o}", "peering", peering->object.name, "session",
+			!link_is_ours(sync, link) ? "unknown"
+			: heard                   ? realised->session.state
+						  : "down",
+			"accepted", (int)(all.learned - all.refused - all.held), "limit",
+			(int)status.limit[0], "since",
+			json_known(heard && realised->session.since != 0,
+				heard ? realised->session.since : 0));
+	if (detail == DETAIL_BRIEF)
+		return json;
+	add_session(peering, link, realised, &all, json);
 	add_history(sync, realised, json);
-	json_object_set_new(json, "since",
-		json_known(heard && realised->session.since != 0,
-			heard ? realised->session.since : 0));
 	return json;
 }
 
-static json_t *link_json(const struct sync *sync, const struct link *link)
+static void add_place(const struct link *link, const char *reason, json_t *json)
 {
-	const struct status *status = status_get(sync->status, STATUS_LINK, link->object.name);
 	char vlan[32] = "";
 	uint16_t tag[2];
 	unsigned int tags = link_vlans(link, NULL, tag);
-	json_t *peerings = json_array();
-	const struct object *child;
 
 	if (tags == 1)
 		snprintf(vlan, sizeof(vlan), "%u", tag[0]);
 	else if (tags == 2)
 		snprintf(vlan, sizeof(vlan), "%u.%u", tag[0], tag[1]);
+	json_object_set_new(json, "edge", json_string(link->edge));
+	json_object_set_new(json, "port", json_string(link->port));
+	json_object_set_new(json, "vlan", json_string(vlan));
+	json_object_set_new(json, "reason", json_string(reason));
+}
+
+static json_t *link_json(const struct sync *sync, const struct link *link, enum detail detail)
+{
+	const struct status *status = status_get(sync->status, STATUS_LINK, link->object.name);
+	json_t *peerings = json_array();
+	const struct object *child;
+
 	MODEL_CHILDREN(model_of(sync), NOUN_PEERING, link->circuit, child)
 	{
 		const struct peering *peering = (const struct peering *)child;
 		if (peering_subnet(peering, link) != NULL)
-			json_array_append_new(peerings, session_json(sync, peering, link));
+			json_array_append_new(peerings, session_json(sync, peering, link, detail));
 	}
-	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "link", role_name(link),
-		"edge", link->edge, "port", link->port, "vlan", vlan, "state",
-		status != NULL ? status->state : "unknown", "reason",
-		status != NULL ? status->reason : "", "peerings", peerings);
-	add_directions(sync, link, false, json);
+	json_t *json = json_pack("{s:s, s:s, s:o}", "link", role_name(link), "state",
+		status != NULL ? status->state : "unknown", "peerings", peerings);
+	if (detail != DETAIL_BRIEF)
+		add_place(link, status != NULL ? status->reason : "", json);
+	add_directions(sync, link, detail, json);
 	return json;
 }
 
@@ -182,19 +203,22 @@ static json_t *tunnels_json(const struct sync *sync, const struct circuit *circu
 	return tunnels;
 }
 
-static json_t *circuit_json(const struct sync *sync, const struct circuit *circuit)
+static json_t *circuit_json(
+	const struct sync *sync, const struct circuit *circuit, enum detail detail)
 {
 	const struct status *status = status_get(sync->status, STATUS_CIRCUIT, circuit->name);
 	json_t *links = json_array();
 	const struct object *child;
 
 	MODEL_CHILDREN(model_of(sync), NOUN_LINK, circuit->name, child)
-	json_array_append_new(links, link_json(sync, (const struct link *)child));
-	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:o, s:o}", "circuit", circuit->name,
+	json_array_append_new(links, link_json(sync, (const struct link *)child, detail));
+	json_t *json = json_pack("{s:s, s:s, s:o, s:s, s:s, s:o}", "circuit", circuit->name,
 		"customer", circuit->customer, "bandwidth", json_u64(circuit->bandwidth), "state",
 		status != NULL ? status->state : "unknown", "reason",
-		status != NULL ? status->reason : "", "links", links, "tunnels",
-		tunnels_json(sync, circuit));
+		status != NULL ? status->reason : "", "links", links);
+	if (detail != DETAIL_BRIEF)
+		json_object_set_new(json, "tunnels", tunnels_json(sync, circuit));
+	return json;
 }
 
 static bool is_of(const struct sync *sync, const struct object *object, const char *customer)
@@ -213,6 +237,7 @@ void method_circuit_status(struct rpc_call *call)
 	static const char *const selectors[] = {"circuit", "customer", NULL};
 	const char *name = rpc_string(call, "circuit"), *customer = rpc_string(call, "customer"),
 		   *given;
+	enum detail detail = rpc_boolean(call, "brief", false) ? DETAIL_BRIEF : DETAIL_USUAL;
 	if (!one_of(call, selectors, &given) || !find_object(call, NOUN_CIRCUIT, name) ||
 		!find_object(call, NOUN_CUSTOMER, customer) || !page_start(&page, call))
 		return;
@@ -223,7 +248,7 @@ void method_circuit_status(struct rpc_call *call)
 			(customer != NULL && !is_of(sync, &circuit->object, customer)) ||
 			!page_wants(&page))
 			continue;
-		page_add(&page, circuit_json(sync, circuit));
+		page_add(&page, circuit_json(sync, circuit, detail));
 	}
 	page_reply(&page, call, NULL);
 }
@@ -255,7 +280,7 @@ void method_peering_status(struct rpc_call *call)
 			const struct link *link = (const struct link *)child;
 			if (peering_subnet(peering, link) == NULL || !page_wants(&page))
 				continue;
-			json_t *json = session_json(sync, peering, link);
+			json_t *json = session_json(sync, peering, link, DETAIL_USUAL);
 			json_object_set_new(json, "circuit", json_string(peering->circuit));
 			json_object_set_new(json, "link", json_string(role_name(link)));
 			json_object_set_new(json, "edge", json_string(link->edge));

@@ -237,7 +237,9 @@ const struct rpc_method sync_methods[] = {
 		.handler = method_circuit_status,
 		.help = "State, rates and BGP sessions of circuits.",
 		.params = {{"circuit", RPC_STRING, false, "only this one"},
-			{"customer", RPC_STRING, false, "only this customer's"}, PAGE_PARAMS},
+			{"customer", RPC_STRING, false, "only this customer's"},
+			{"brief", RPC_BOOLEAN, false, "states, rates and counts of routes alone"},
+			PAGE_PARAMS},
 	},
 	{
 		.name = API_CIRCUIT_STATS,

@@ -65,29 +65,37 @@ static void add_details(
 	json_object_set_new(json, "last_drops", episode_json(c));
 }
 
+static void add_sums(const struct limiter_counters *c, json_t *json)
+{
+	json_object_set_new(json, "packets",
+		json_known(c->known, c->sum.passed[0].packets + c->sum.passed[1].packets));
+	json_object_set_new(json, "bytes",
+		json_known(c->known, c->sum.passed[0].bytes + c->sum.passed[1].bytes));
+	json_object_set_new(json, "limited_packets",
+		json_known(c->known, c->sum.limited[0].packets + c->sum.limited[1].packets));
+	json_object_set_new(json, "limited_bytes",
+		json_known(c->known, c->sum.limited[0].bytes + c->sum.limited[1].bytes));
+}
+
 static json_t *direction_json(
-	const struct sync *sync, const struct intent_limiter *limiter, bool full)
+	const struct sync *sync, const struct intent_limiter *limiter, enum detail detail)
 {
 	struct limiter_counters c;
 
 	counters_limiter(sync, limiter->uid, &c);
 	uint64_t since = counters_limited_since(&c);
-	json_t *json = json_pack("{s:o, s:o, s:o, s:o, s:o}", "packets",
-		json_known(c.known, c.sum.passed[0].packets + c.sum.passed[1].packets), "bytes",
-		json_known(c.known, c.sum.passed[0].bytes + c.sum.passed[1].bytes),
-		"limited_packets",
-		json_known(c.known, c.sum.limited[0].packets + c.sum.limited[1].packets),
-		"limited_bytes",
-		json_known(c.known, c.sum.limited[0].bytes + c.sum.limited[1].bytes),
-		"limited_since", json_known(since != 0, since));
-	if (full)
+	json_t *json = json_pack("{s:o, s:o, s:o}", "limited_since", json_known(since != 0, since),
+		"rate", json_known(c.rates_known, c.rate), "limited_rate",
+		json_known(c.rates_known, c.limited_rate));
+	if (detail >= DETAIL_USUAL)
+		add_sums(&c, json);
+	if (detail == DETAIL_FULL)
 		add_details(limiter, &c, json);
-	json_object_set_new(json, "rate", json_known(c.rates_known, c.rate));
-	json_object_set_new(json, "limited_rate", json_known(c.rates_known, c.limited_rate));
 	return json;
 }
 
-void add_directions(const struct sync *sync, const struct link *link, bool full, json_t *json)
+void add_directions(
+	const struct sync *sync, const struct link *link, enum detail detail, json_t *json)
 {
 	static const char *const names[] = {"in", "out"}; // the order of a link's limiters
 	const struct fragment *fragment = fragment_of(sync, NOUN_LINK, link->object.name);
@@ -95,7 +103,7 @@ void add_directions(const struct sync *sync, const struct link *link, bool full,
 	for (unsigned int i = 0; i < 2; i++)
 		json_object_set_new(json, names[i],
 			fragment != NULL && i < fragment->limiters.count
-				? direction_json(sync, &fragment->limiters.item[i], full)
+				? direction_json(sync, &fragment->limiters.item[i], detail)
 				: json_null());
 }
 
@@ -178,7 +186,7 @@ void method_circuit_stats(struct rpc_call *call)
 			continue;
 		json_t *json = json_pack("{s:s, s:s, s:o}", "link", role_name(link), "edge",
 			link->edge, "interfaces", interfaces_json(sync, name, link));
-		add_directions(sync, link, true, json);
+		add_directions(sync, link, DETAIL_FULL, json);
 		json_array_append_new(links, json);
 	}
 	rpc_reply(call, with_unknown(sync, true,

@@ -115,8 +115,8 @@ static void canned(struct rpc_call *call)
 static const struct rpc_method route_methods[] = {
 	ROUTE(API_STATUS, {0}),
 	ROUTE(API_CIRCUIT_STATUS, {"circuit", RPC_STRING, false, NULL},
-		{"customer", RPC_STRING, false, NULL}, {"limit", RPC_INTEGER, false, NULL},
-		{"cursor", RPC_STRING, false, NULL}),
+		{"customer", RPC_STRING, false, NULL}, {"brief", RPC_BOOLEAN, false, NULL},
+		{"limit", RPC_INTEGER, false, NULL}, {"cursor", RPC_STRING, false, NULL}),
 	ROUTE(API_CIRCUIT_STATS, {"circuit", RPC_STRING, true, NULL},
 		{"link", RPC_STRING, false, NULL}),
 	ROUTE(API_PORT_STATUS, {"port", RPC_STRING, false, NULL}),
