@@ -98,7 +98,7 @@ def main():
     ip("link", "add", "sh-try0", "type", "veth", "peer", "name", "sh-try1")
     made = subprocess.run(["ip", "link", "add", "link", "sh-try0", "name", "sh-try2", "type", "vlan", "id", "2"], capture_output=True, text=True)
     if made.returncode:
-        print(f"no VLAN devices in this kernel: {made.stderr}")
+        print(f"this kernel has no VLAN devices: {made.stderr.strip()}")
         sys.exit(77)
     ip("link", "del", "sh-try0")
     with tempfile.TemporaryDirectory(prefix="culvert-smoke-") as directory:
