@@ -5,6 +5,7 @@ audit, and what deleted objects counted last."""
 import os
 import shutil
 import sqlite3
+import stat
 import sys
 
 import pytest
@@ -152,6 +153,24 @@ def test_a_backup_makes_the_edge_again(lab, tmp_path):
     lab.ctl("edge", "adopt")
     whole(lab)
     assert lab.ctl("config", "show").stdout == before
+
+
+def test_a_backup_replaces_nothing_but_a_file(lab, tmp_path):
+    old, link, fifo, device = (str(tmp_path / name) for name in ("old", "link", "fifo", "device"))
+    lab.ctl("backup", old)
+    with open(old, "rb") as f:
+        before = f.read()
+    os.symlink(old, link)
+    os.mkfifo(fifo)
+    os.mknod(device, stat.S_IFCHR | 0o600, os.makedev(1, 7))  # as /dev/full is
+    for path, what in ((link, "a symbolic link"), (fifo, "a FIFO"), (device, "a device"), (str(tmp_path), "a directory")):
+        there = os.lstat(path)
+        done = lab.ctl("backup", path, check=False)
+        assert done.returncode == 1 and f"{path} is {what}, not a regular file" in done.stderr and "hint:" in done.stderr, f"{what}: {done}"
+        assert os.path.samestat(there, os.lstat(path)) and not os.path.exists(path + ".new")
+    with open(old, "rb") as f:
+        assert f.read() == before
+    lab.ctl("backup", old)  # the one before is replaced
 
 
 def test_restore_on_an_empty_machine(lab, tmp_path):

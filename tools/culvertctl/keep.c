@@ -90,6 +90,22 @@ static int copy_out(int from, int to)
 	return got < 0 ? -errno : 0;
 }
 
+// What is written takes the place of FILE: nothing but a regular file may stand there, and no link to one.
+static int check_place(const char *path, struct api_error *error)
+{
+	struct stat there;
+
+	if (lstat(path, &there) < 0 || S_ISREG(there.st_mode))
+		return 0; // what else is wrong with it is seen when it is written
+	return api_fail(error, API_REFUSED, "give the path of a new file, or of an old backup",
+		"%s is %s, not a regular file", path,
+		S_ISLNK(there.st_mode)    ? "a symbolic link"
+		: S_ISDIR(there.st_mode)  ? "a directory"
+		: S_ISFIFO(there.st_mode) ? "a FIFO"
+		: S_ISSOCK(there.st_mode) ? "a socket"
+					  : "a device");
+}
+
 // Under another name first, so that FILE is always a whole one: this one, or the one before.
 static int write_backup(const char *path, int from, struct api_error *error)
 {
@@ -113,11 +129,13 @@ static int write_backup(const char *path, int from, struct api_error *error)
 
 int run_backup(struct context *context)
 {
-	int fd = memfd_create("culvert-backup", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	struct api_error error;
 	json_t *result = NULL;
 	char when[TEXT_MAX];
 
+	if (check_place(context->argument, &error) < 0)
+		return complain(&error);
+	int fd = memfd_create("culvert-backup", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0) {
 		api_fail(&error, API_INTERNAL, NULL, "no memory file: %s", strerror(errno));
 		return complain(&error);
