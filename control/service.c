@@ -13,6 +13,7 @@
 #include "control/service.h"
 
 #include "control/base/log.h"
+#include "control/losses.h"
 #include "control/model/model.h"
 #include "control/node.h"
 #include "control/problems.h"
@@ -294,37 +295,13 @@ static void ask_about_many(struct request *request, struct api_error *error)
 	model_diff_free(diff);
 }
 
-// A file says by leaving it out that a circuit goes; whoever deletes one has named it.
-static void ask_about_circuits(struct request *request, struct api_error *error)
-{
-	char circuit[OBJECT_NAME_MAX], last[OBJECT_NAME_MAX] = "";
-	unsigned int sessions = 0;
-	const char *name;
-	json_t *value;
-
-	json_object_foreach (request->service->sessions, name, value) {
-		snprintf(circuit, sizeof(circuit), "%.*s", (int)strcspn(name, "/"), name);
-		if (model_circuit(request->old, circuit) != NULL &&
-			model_circuit(request->new, circuit) == NULL) {
-			memcpy(last, circuit, sizeof(last));
-			sessions++;
-		}
-	}
-	if (sessions > 1)
-		api_fail(error, API_REFUSED, DELETE_HINT,
-			"this would delete circuit \"%s\" and others with %u established BGP "
-			"sessions",
-			last, sessions);
-	else if (sessions == 1)
-		api_fail(error, API_REFUSED, DELETE_HINT,
-			"this would delete circuit \"%s\", whose BGP session is established", last);
-}
-
+// A file says by leaving it out that something goes; whoever deletes one object has named it.
 static void ask_about_deletes(struct request *request, struct api_error *error)
 {
 	ask_about_many(request, error);
 	if (error->code == API_NONE && request->text != NULL)
-		ask_about_circuits(request, error);
+		losses_ask(request->old, request->new, service_edge(request->service),
+			request->service->sessions, DELETE_HINT, error);
 }
 
 void service_session(struct service *service, const char *name, bool established)

@@ -81,7 +81,7 @@ struct service_change {
 	uint64_t if_revision;
 	bool check;        // validate and tell the diff, change nothing
 	// It is meant: more than 16 objects and more than a tenth of all may go, and what a file
-	// leaves out may be circuits with established sessions.
+	// leaves out may carry established sessions.
 	bool many_deletes;
 };
 // done is called exactly once, never before service_change returns.

@@ -120,6 +120,27 @@ def test_an_established_session_is_not_left_out_by_mistake(lab):
     wait_for(lambda: lab.session(lab.globex) == "established", 30, "the session is back")
 
 
+def test_a_part_of_an_established_session_is_not_left_out_by_mistake(lab):
+    """The circuit stays, and what its session stands on goes."""
+    text = lab.model()
+    c = lab.globex
+    circuit = lab.circuit_text(c)
+    links, peerings, connections = (circuit.index(f"    {section}:") for section in ("links", "peerings", "connections"))
+    route = f"      - {{prefix: {c.gateway}/32, via: 192.0.2.2}}\n"
+    tunnel = f"      - {{edge: ams1-edge1, gateway: {c.gateway}, "
+    tunnel = next(line + "\n" for line in text.split("\n") if line.startswith(tunnel))
+    for gone, named in ((circuit[links:peerings], f'link "{c.circuit}/primary"'), (circuit[peerings:], f'peering "{c.circuit}/private", connection "{c.circuit}/{c.vnet}"'),
+                        (circuit[connections:], f'connection "{c.circuit}/{c.vnet}"'), (tunnel, f'tunnel "{c.vnet}/ams1-edge1"'), (route, f'route "ams1-edge1/{c.gateway}"')):
+        assert gone in text
+        left = text.replace(gone, "", 1) if gone in (tunnel, route) else text.replace(circuit, circuit.replace(gone, ""))
+        done = apply_text(lab, left)
+        assert done.returncode == 1 and f"this would delete {named}, whose BGP session is established" in done.stderr and "--delete" in done.stderr, f"{gone}: {done}"
+        checked = check(lab, left)
+        assert checked.returncode == 1 and checked.stderr == done.stderr, checked.stderr
+        assert apply_text(lab, left, "--check", "--delete").returncode == 0
+        assert lab.session(c) == "established"
+
+
 def test_files_that_are_no_files(lab):
     """Pipes are read to their end; a byte order mark is skipped; what is no text is named with its place."""
     culvertd, ctl = lab.program("control/culvertd"), lab.program("tools/culvertctl/culvertctl")

@@ -29,6 +29,7 @@ struct answer {
 	bool last;
 	uint64_t revision, published;
 	bool changed, guarded;
+	char guard[512];
 	enum api_code code;
 	size_t errors, diff;
 	char object[64]; // of the newest line of the audit
@@ -112,6 +113,8 @@ static void on_done(void *ctx, const struct service_result *result)
 	answer->revision = result->revision;
 	answer->changed = result->changed;
 	answer->guarded = result->guard != NULL;
+	snprintf(answer->guard, sizeof(answer->guard), "%s",
+		result->guard != NULL ? result->guard->message : "");
 	answer->code = result->error.code;
 	answer->errors = json_array_size(result->errors);
 	answer->diff = json_array_size(result->diff);
@@ -290,6 +293,88 @@ static void test_a_file_cut_off(void **state)
 	assert_int_equal(meant.diff, whole.diff);
 }
 
+// base_yaml without `gone`, and with `put` in its place: what a check says against it.
+static struct answer check_without(struct world *world, const char *gone, const char *put)
+{
+	const struct service_change request = {
+		.actor = "uid:0", .verb = "config.apply", .check = true};
+	struct answer answer = {.world = world, .last = true};
+	const char *at = strstr(base_yaml, gone);
+	char *text;
+
+	assert_non_null(at);
+	assert_true(asprintf(&text, "%.*s%s%s", (int)(at - base_yaml), base_yaml, put,
+			    at + strlen(gone)) > 0);
+	service_apply(world->service, &request, text, strlen(text), "without.yaml", on_done,
+		&answer);
+	thread_run(world->main);
+	free(text);
+	restart(world);
+	return answer;
+}
+
+// What carries an established session is not left out by mistake, and nothing else is asked about.
+static void test_a_file_that_leaves_out_what_carries_a_session(void **state)
+{
+	static const char route[] =
+		"    routes:\n      - {prefix: 198.51.100.0/24, via: 192.0.2.2}\n";
+	static const struct {
+		const char *gone, *put, *says; // NULL = nothing to ask
+	} cases[] = {
+		{"      - {role: primary, edge: east, port: wan0, outer-tag: 100}\n", "",
+			"link \"acme-01/primary\", whose"},
+		{"      - {role: secondary, edge: west, port: wan0, outer-tag: 101}\n", "", NULL},
+		{"    links:\n"
+		 "      - {role: primary, edge: east, port: wan0, outer-tag: 100}\n"
+		 "      - {role: secondary, edge: west, port: wan0, outer-tag: 101}\n",
+			"", "link \"acme-01/primary\", whose"},
+		{"    peerings:\n"
+		 "      - type: private\n"
+		 "        primary-subnet: 169.254.10.0/30\n"
+		 "        secondary-subnet: 169.254.10.4/30\n"
+		 "        peer-asn: 65010\n"
+		 "        local-asn: 64900\n"
+		 "    connections:\n"
+		 "      - vnet: acme-prod\n",
+			"",
+			"peering \"acme-01/private\", connection \"acme-01/acme-prod\", whose"},
+		{"    connections:\n      - vnet: acme-prod\n", "",
+			"connection \"acme-01/acme-prod\", whose"},
+		{"    connections:\n      - vnet: globex-prod\n", "", NULL},
+		{"      - {edge: east, gateway: 198.51.100.11, local: 192.0.2.1, key: 7001}\n", "",
+			"tunnel \"acme-prod/east\", whose"},
+		{"      - {edge: west, gateway: 198.51.100.11, local: 192.0.2.129, key: 7001}\n",
+			"", NULL},
+		{route, "", "route \"east/198.51.100.11\", whose"},
+		{route, "    routes:\n      - {prefix: 198.51.0.0/16, via: 192.0.2.2}\n", NULL},
+		{route, "    routes:\n      - {prefix: 198.51.100.21/32, via: 192.0.2.2}\n",
+			"route \"east/198.51.100.11\", whose"},
+		{"bandwidth: 50mbps", "bandwidth: 100mbps", NULL},
+	};
+	struct world *world = *state;
+	const struct service_change request = {.actor = "uid:0", .verb = "config.apply"};
+	struct answer whole = {.world = world, .last = true};
+
+	service_apply(world->service, &request, base_yaml, strlen(base_yaml), "base.yaml", on_done,
+		&whole);
+	thread_run(world->main);
+	assert_int_equal(whole.code, API_NONE);
+	restart(world);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		service_session(world->service, "acme-01/private/primary", true);
+		struct answer answer = check_without(world, cases[i].gone, cases[i].put);
+		assert_int_equal(answer.code, API_NONE);
+		assert_true(answer.diff > 0);
+		if (cases[i].says == NULL)
+			assert_string_equal(answer.guard, "");
+		else if (strstr(answer.guard, cases[i].says) == NULL)
+			fail_msg("without %s: \"%s\"", cases[i].gone, answer.guard);
+		// nobody's session
+		answer = check_without(world, cases[i].gone, cases[i].put);
+		assert_string_equal(answer.guard, "");
+	}
+}
+
 static void on_rows(void *ctx, struct json_t *rows)
 {
 	struct answer *answer = ctx;
@@ -375,6 +460,7 @@ int main(void)
 		TEST(test_many_at_once_come_in_order),
 		TEST(test_a_whole_file),
 		TEST(test_a_file_cut_off),
+		TEST(test_a_file_that_leaves_out_what_carries_a_session),
 		TEST(test_refusals_are_audited),
 		TEST(test_problems_of_the_stored_model),
 	};
