@@ -322,14 +322,24 @@ static void log_port(const struct port *port, const char *device, uint16_t wante
 			port->kind->mtu_bound(port));
 }
 
+static void look_at_opener(struct program *p)
+{
+	char how[64];
+
+	if (p->opener != NULL && opener_ended(p->opener, how, sizeof(how)))
+		log_warn("the opener has ended", "by=\"%s\"", how);
+}
+
 static int open_ports(struct program *p)
 {
 	for (uint32_t i = 0; i < p->options.ports; i++) {
 		struct device_config config = device_config(p, i);
 		struct device_error error;
 
-		if (device_open(&config, &p->port[i], &error))
+		if (device_open(&config, &p->port[i], &error)) {
+			look_at_opener(p);
 			return port_failed(p, i, &error);
+		}
 		log_port(p->port[i], config.device, config.mtu);
 	}
 	if (!opener_was_asked(p->opener)) {
@@ -463,14 +473,6 @@ static void stop(struct program *p)
 static void update_host(void *ctx, uint32_t slot)
 {
 	host_update(ctx, slot);
-}
-
-static void look_at_opener(struct program *p)
-{
-	char how[64];
-
-	if (p->opener != NULL && opener_ended(p->opener, how, sizeof(how)))
-		log_warn("the opener has ended", "by=\"%s\"", how);
 }
 
 static void look_at_ports(struct program *p, uint64_t now)

@@ -16,6 +16,7 @@
 #include "dataplane/io/pci.h"
 #include "dataplane/io/xdp.h"
 #include "dataplane/log.h"
+#include "dataplane/wire/port_fault.h"
 
 int device_wrong(struct device_error *error, int err, const char *format, ...)
 {
@@ -25,6 +26,13 @@ int device_wrong(struct device_error *error, int err, const char *format, ...)
 	vsnprintf(error->text, sizeof(error->text), format, args);
 	va_end(args);
 	return err;
+}
+
+uint8_t device_fault(const struct opener *opener, int err)
+{
+	if (err == -ENODEV)
+		return WIRE_PORT_FAULT_GONE;
+	return opener_is_there(opener) ? WIRE_PORT_FAULT_NONE : WIRE_PORT_FAULT_OPENER;
 }
 
 static bool is_ethdev(const struct device_config *c)

@@ -30,6 +30,9 @@ struct device_error {
 int device_wrong(struct device_error *error, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4))); // returns err
 
+// WIRE_PORT_FAULT_* of a port on a kernel device, from what netdev_read() returned.
+uint8_t device_fault(const struct opener *opener, int err);
+
 // Before there is a pool (which `config` need not have, nor a buffer size): adds the packet buffers
 // that the device's queues will hold to *users, and raises *buffer_size to what it needs.
 int device_measure(const struct device_config *config, struct size_users *users,

@@ -60,6 +60,8 @@ int opener_ask(struct opener *opener, unsigned port, enum opener_kind kind, unsi
 // The same at the start, when nothing else is to be done: waits up to 5 s.
 int opener_wait(struct opener *opener, unsigned port, enum opener_kind kind, unsigned number,
 	struct opener_answer *answer);
+// What these errors are, for people.
+const char *opener_strerror(int err);
 
 bool opener_was_asked(const struct opener *opener);
 bool opener_is_there(const struct opener *opener);

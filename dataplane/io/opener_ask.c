@@ -218,6 +218,13 @@ int opener_wait(struct opener *o, unsigned port, enum opener_kind kind, unsigned
 	return err == -EINPROGRESS ? -ETIMEDOUT : err;
 }
 
+const char *opener_strerror(int err)
+{
+	return err == -EPIPE        ? "the opener has ended"
+		: err == -ETIMEDOUT ? "the opener does not answer"
+				    : strerror(-err);
+}
+
 bool opener_was_asked(const struct opener *o)
 {
 	return o->asked;

@@ -47,7 +47,6 @@
 #include "dataplane/io/ring.h"
 #include "dataplane/io/segment.h"
 #include "dataplane/log.h"
-#include "dataplane/wire/port_fault.h"
 
 #define BLOCK      65536u      // bytes of memory in one piece
 #define RING_BYTES (16u << 20) // of one port ...
@@ -412,7 +411,7 @@ static int settle(struct packet *p, const struct port *port, const struct netdev
 	if (err)
 		log_warn("settings of a device that was made again",
 			"port=%s device=%s mtu=%u error=\"%s\"", port->name, p->device, p->wanted,
-			err == -EPIPE ? "the opener has ended" : strerror(-err));
+			opener_strerror(err));
 	return 0;
 }
 
@@ -436,9 +435,9 @@ static int poll_device(struct port *port)
 {
 	struct packet *p = port->driver;
 	struct netdev device = {0};
-	bool there = netdev_read(p->control, p->device, &device) == 0;
-	uint8_t up,
-		fault = opener_is_there(p->opener) ? WIRE_PORT_FAULT_NONE : WIRE_PORT_FAULT_OPENER;
+	int err = netdev_read(p->control, p->device, &device);
+	uint8_t up, fault = device_fault(p->opener, err);
+	bool there = err == 0;
 
 	if (there && bound_to(p) != device.index)
 		there = take_up(p, port, &device) &&
@@ -534,7 +533,8 @@ static int not_opened(const struct device_config *c, int err, struct device_erro
 	if (err == -EPERM)
 		return device_wrong(
 			error, err, "a packet socket takes CAP_NET_RAW and CAP_NET_ADMIN: " GIVE);
-	return device_wrong(error, err, "its packet sockets cannot be made (%s)", strerror(-err));
+	return device_wrong(
+		error, err, "its packet sockets cannot be made (%s)", opener_strerror(err));
 }
 
 static int start(struct packet *p, struct port *port, const struct device_config *c,
@@ -558,6 +558,8 @@ static int start(struct packet *p, struct port *port, const struct device_config
 	if (err)
 		return err;
 	err = opener_wait(p->opener, p->index, OPENER_SETTINGS, 0, &none);
+	if (err == -EPIPE || err == -ETIMEDOUT)
+		return not_opened(c, err, error);
 	if (err)
 		return device_wrong(error, err,
 			err == -EPERM ? "setting mtu=%u takes CAP_NET_ADMIN (%s): " GIVE

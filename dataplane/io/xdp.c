@@ -48,7 +48,6 @@
 #include "dataplane/io/netdev.h"
 #include "dataplane/io/steer.h"
 #include "dataplane/log.h"
-#include "dataplane/wire/port_fault.h"
 
 #ifndef XDP_USE_SG // Debian 12's headers are older
 #define XDP_USE_SG (1 << 4)
@@ -677,8 +676,7 @@ static void take_up(struct port *port)
 		log_warn("a device that was made again cannot be used",
 			"port=%s device=%s error=\"%s\"", port->name, x->device,
 			err == -EXDEV ? "it has fewer queues than that of before, or may hide tags"
-			: err == -EPIPE ? "the opener has ended"
-					: strerror(-err));
+				      : opener_strerror(err));
 	x->error = err;
 	x->rest = err ? TRY_AGAIN : 0;
 	__atomic_store_n(&x->live, l, __ATOMIC_RELEASE);
@@ -688,9 +686,9 @@ static int poll_device(struct port *port)
 {
 	struct xdp *x = port->driver;
 	struct netdev device = {0};
-	bool there = netdev_read(x->control, x->device, &device) == 0;
-	uint8_t up,
-		fault = opener_is_there(x->opener) ? WIRE_PORT_FAULT_NONE : WIRE_PORT_FAULT_OPENER;
+	int err = netdev_read(x->control, x->device, &device);
+	uint8_t up, fault = device_fault(x->opener, err);
+	bool there = err == 0;
 
 	if (x->live != NULL && !still_there(x->live))
 		let_go(port);
@@ -801,7 +799,7 @@ static int not_opened(const struct device_config *c, int err, struct device_erro
 		return device_wrong(
 			error, err, "its driver takes no XDP program; give the port mode=packet");
 	default:
-		return device_wrong(error, err, "the opener failed (%s)", strerror(-err));
+		return device_wrong(error, err, "it cannot be opened (%s)", opener_strerror(err));
 	}
 }
 

@@ -9,8 +9,10 @@
 #define WIRE_PORT_FAULTS(X)                                                                        \
 	X(NONE, "", "")                                                                            \
 	X(OPENER, "the data plane's opener has ended",                                             \
-		"it forwards; a device that is made again is not set up: start culvert-dataplane " \
-		"anew when that suits")
+		"ports that are up forward; a device that is made again is not set up: start "     \
+		"culvert-dataplane anew when that suits")                                          \
+	X(GONE, "its device is not there",                                                         \
+		"a device of that name is taken up as soon as it is made: ip link show DEVICE")
 // clang-format on
 
 #define WIRE_PORT_FAULT_ENUM(symbol, text, hint) WIRE_PORT_FAULT_##symbol,

@@ -106,7 +106,9 @@ def test_device_made_again(lab):
     """Back within 2 s, in the same process; and the session after it."""
     c, pid = lab.acme, lab.dataplane.pid
     lab.edge.ip("link", "del", c.port)
-    wait_for(lambda: ports(lab)[c.port]["state"] == "down", 5, "port down")
+    down = wait_for(lambda: (p := ports(lab)[c.port])["state"] == "down" and p, 5, "port down")
+    assert down["reason"] == "its device is not there"
+    assert any(p["object"] == f"port/{c.port}" and down["reason"] in str(p) for p in lab.status()["problems"]), lab.status()["problems"]
     c.router.ip("addr", "del", PREMISES_HOST + "/32", "dev", "lo")
     lab.make_attachment(c)
     start = time.monotonic()
@@ -119,7 +121,9 @@ def test_device_made_again(lab):
 
 
 def test_the_opener_is_killed(lab):
-    """Traffic goes on; log, port list and status say what is missing."""
+    """Traffic goes on and circuits stay up; log, port list and status say what is missing."""
+    for c in lab.customers:
+        wait_for(lambda c=c: lab.ctl("circuit", "check", c.circuit, check=False).returncode == 0, 30, f"{c.circuit} is up")
     with open(f"/proc/{lab.dataplane.pid}/task/{lab.dataplane.pid}/children") as f:
         opener = int(f.read())
     os.kill(opener, 9)
@@ -129,6 +133,10 @@ def test_the_opener_is_killed(lab):
     assert any("start culvert-dataplane anew" in str(p) for p in lab.status()["problems"]), lab.status()["problems"]
     for c in lab.customers:
         assert lab.ping(c, 20) == 20
+        done = lab.ctl("circuit", "check", c.circuit, check=False)
+        assert done.returncode == 0, done.stdout
+    done = lab.ctl("status", "--monitoring", check=False)
+    assert done.returncode == 1 and done.stdout.startswith("WARNING: "), done.stdout
     assert lab.dataplane.alive()
 
 

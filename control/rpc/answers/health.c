@@ -158,9 +158,9 @@ static enum link_state link_state(const struct sync *sync, const struct model *m
 		return STATE_UNKNOWN;
 	}
 	const struct status *port = status_get(sync->status, STATUS_PORT, link->port);
-	if (port == NULL || port->level != STATUS_OK) {
+	if (port == NULL || port->level == STATUS_ERROR) { // a port with a warning carries traffic
 		snprintf(reason, size, "port %s is %s", link->port,
-			port != NULL ? "down" : "missing");
+			port != NULL ? port->state : "missing");
 		return STATE_DOWN;
 	}
 	return sessions_state(sync, model, link, reason, size);

@@ -256,6 +256,8 @@ static void test_a_killed_one_is_told_of_once(void **state)
 	assert_false(opener_is_there(o));
 	assert_int_equal(opener_ask(o, 0, OPENER_SETTINGS, 0, &a), -EPIPE);
 	assert_int_equal(opener_wait(o, 1, OPENER_SOCKETS, 1, &a), -EPIPE);
+	assert_string_equal(opener_strerror(-EPIPE), "the opener has ended");
+	assert_string_equal(opener_strerror(-EPERM), strerror(EPERM));
 	opener_stop(o);
 }
 
