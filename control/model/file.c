@@ -172,14 +172,14 @@ static int read_section(
 }
 
 // Fewer than it says: something was lost. More: somebody added to what he was shown.
-static void count_reached(struct load *load, const struct tree *said)
+static uint32_t count_reached(struct load *load, const struct tree *said)
 {
 	static const struct field number = {.name = "", .kind = FIELD_UINT};
 	char error[FIELD_ERROR_MAX];
 	uint32_t objects = 0;
 
 	if (!said)
-		return;
+		return 0;
 	if (said->type != TREE_SCALAR || field_parse(&number, said->text, &objects, error))
 		reader_complain(&load->reader, "whole-file", &said->place, said->key,
 			"%s is not a number of objects", said->key);
@@ -188,6 +188,7 @@ static void count_reached(struct load *load, const struct tree *said)
 				     "the file says that it has %u objects and has %u", objects,
 				     load->items),
 			"was something lost? If it is meant: %s: %u", said->key, load->items);
+	return objects;
 }
 
 // A file cut off between two items is a file. What `config show` writes begins and ends with the number of
@@ -203,14 +204,21 @@ static void check_whole(struct load *load, const struct tree *tree)
 		if (!strcmp(member->key, FILE_END))
 			end = member;
 	}
-	count_reached(load, begin);
+	unsigned int before = load->reader.findings->count;
+	uint32_t first = count_reached(load, begin), last = count_reached(load, end);
+	if (begin && end && first != last && load->reader.findings->count == before)
+		finding_hint(reader_complain(&load->reader, "whole-file", &end->place, FILE_END,
+				     "the file begins with \"" FILE_COUNT
+				     ": %u\" and ends with \"" FILE_END ": %u\"",
+				     first, last),
+			"is its end cut off, or another file's? If it is whole: " FILE_END ": %u",
+			first);
 	if (begin && !end)
 		finding_hint(
 			reader_complain(&load->reader, "whole-file", &begin->key_place, FILE_COUNT,
 				"the file is cut off: it begins with a number of objects and "
 				"does not end with \"" FILE_END "\""),
 			"take it anew; if it is whole, leave \"" FILE_COUNT "\" out");
-	count_reached(load, end);
 	if (end && end->next)
 		reader_complain(&load->reader, "whole-file", &end->next->key_place, end->next->key,
 			"\"%.64s\" stands behind \"" FILE_END "\"", end->next->key);

@@ -325,6 +325,8 @@ static void test_counts(void **state)
 		{"objects: 3\n", "end: 3\n", false},
 		{"objects: 2\n", "", false},
 		{"objects: 2\n", "end: 3\n", false},
+		{"objects: 2\n", "end: 1\n", false}, // cut off in the number
+		{"objects: 1\n", "end: 2\n", false},
 		{"objects: two\n", "end: 2\n", false},
 		{"objects:\n", "end: 2\n", false},
 		{"end: 2\n", "", false},
