@@ -329,7 +329,7 @@ static bool type_matches(enum rpc_type type, const json_t *value)
 	case RPC_STRING:
 		return json_is_string(value);
 	case RPC_INTEGER:
-		return json_is_integer(value);
+		return json_is_integer(value) && json_integer_value(value) >= 0;
 	case RPC_BOOLEAN:
 		return json_is_boolean(value);
 	case RPC_OBJECT:
@@ -359,7 +359,7 @@ static int unknown_param(const struct rpc_method *method, const char *name, stru
 static int check_params(const struct rpc_method *method, json_t *params, struct api_error *error)
 {
 	static const char *const types[] = {
-		"a string", "an integer", "true or false", "an object", "an array"};
+		"a string", "an integer, 0 or more", "true or false", "an object", "an array"};
 	const char *name;
 	json_t *value;
 

@@ -25,6 +25,7 @@ const char *rpc_role_name(enum rpc_role role); // "none", "viewer", "operator", 
 
 enum rpc_thread { RPC_MAIN, RPC_ROUTE };
 
+// An integer is a number of things or a moment: never negative.
 enum rpc_type { RPC_STRING, RPC_INTEGER, RPC_BOOLEAN, RPC_OBJECT, RPC_ARRAY };
 
 struct rpc_param {

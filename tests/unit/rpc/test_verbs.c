@@ -136,6 +136,11 @@ static void test_filter(void **state)
 		API_USAGE, "cannot be listed by \"colour\"");
 	refused(fixture, "circuit.list", json_pack("{s:{s:i}}", "filter", "customer", 1), API_USAGE,
 		"has to be a string");
+	refused(fixture, "circuit.list", json_pack("{s:i}", "limit", -1), API_USAGE,
+		"\"limit\" of circuit.list has to be an integer, 0 or more");
+	refused(fixture, "circuit.delete",
+		json_pack("{s:s, s:i}", "name", "acme-ams-01", "if_revision", -1), API_USAGE,
+		"\"if_revision\" of circuit.delete has to be an integer, 0 or more");
 }
 
 static void test_show(void **state)
