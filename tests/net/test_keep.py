@@ -2,6 +2,7 @@
 """What is kept: a backup that makes the edge again on an empty machine, a store that was changed behind its back, the
 audit, and what deleted objects counted last."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -49,9 +50,25 @@ def whole(lab):
 
 # ---- the audit
 
-def as_daemon(lab, *words):
-    ctl = [lab.program("tools/culvertctl/culvertctl"), "-s", lab.socket, *words]
-    return run("setpriv", "--reuid=1", "--clear-groups", *ctl, check=False)
+# The user is given up when all that is needed is open: another may not be let through the directories above.
+AS_DAEMON = """
+import json, os, socket, sys
+os.chdir(os.path.dirname(sys.argv[1]))
+os.setgroups([]); os.setgid(1); os.setuid(1)
+s = socket.socket(socket.AF_UNIX); s.connect(os.path.basename(sys.argv[1]))
+s.sendall(json.dumps({"jsonrpc": "2.0", "id": 1, "method": sys.argv[2], "params": json.loads(sys.argv[3])}).encode() + b"\\n")
+said = b""
+while b'"id":1' not in said.replace(b" ", b""):
+    more = s.recv(65536)
+    if not more: break
+    said += more
+print(said.decode())
+"""
+
+
+def as_daemon(lab, method, params):
+    """What a user without any rights but to look is answered."""
+    return run("/usr/bin/python3", "-c", AS_DAEMON, lab.socket, method, json.dumps(params)).stdout
 
 
 def test_the_audit_tells_old_and_new_who_and_what_was_denied(lab):
@@ -68,7 +85,7 @@ def test_the_audit_tells_old_and_new_who_and_what_was_denied(lab):
     wait_for(lambda: [a for a in audit(lab) if (a["verb"], a["object"], a["result"]) == ("peering.clear", f"peering {c.circuit}/private", "ok")], 5, "the clear")
     # what was denied; a thousand times is not a thousand lines
     for _ in range(20):
-        assert as_daemon(lab, "circuit", "set", c.circuit, "--burst", "99ms").returncode == 5
+        assert '"denied"' in as_daemon(lab, "circuit.set", {"name": c.circuit, "fields": {"burst": "99ms"}})
     denied = wait_for(lambda: [a for a in audit(lab, "--actor", "daemon") if a["verb"] == "circuit.set"], 5, "the denials")
     assert denied[0]["object"] == f"circuit {c.circuit}" and "needs the role operator, has viewer" in denied[0]["result"]
     assert denied[0]["actor"] == "uid:1/daemon" and denied[0]["changes"] is None
@@ -126,7 +143,7 @@ def test_a_backup_makes_the_edge_again(lab, tmp_path):
     before = lab.ctl("config", "show").stdout
     done = lab.ctl("backup", file)
     assert "holds the key and all passwords" in done.stdout and os.stat(file).st_mode & 0o777 == 0o600
-    assert as_daemon(lab, "backup", str(tmp_path / "other")).returncode == 5
+    assert '"denied"' in as_daemon(lab, "store.backup", {})
     lab.ctl("peering", "set", f"{lab.acme.circuit}/private", "--hold", "92s")
     words = [ctl, "restore", "--config", lab.node_path, file]
     refused = run(*words, check=False)

@@ -85,6 +85,12 @@ def test_a_port_without_room_for_tags_is_told(lab):
     wait_for(lambda: not [p for p in lab.status()["problems"] if "behind" in p["message"]], 5, "no problem any more")
 
 
+def came_twice(lab):
+    """Segments that the edge's kernel had already when they came (TcpExt, DSACKs that it sent)."""
+    names, values = [line.split() for line in lab.edge.run("cat", "/proc/net/netstat").stdout.splitlines() if line.startswith("TcpExt:")]
+    return sum(int(value) for name, value in zip(names, values) if name in ("TCPDSACKOldSent", "TCPDSACKOfoSent"))
+
+
 def test_the_kernel_keeps_what_is_its_own(lab):
     """A TCP server of the edge's kernel on the very device: not a segment is lost while customers' packets pass."""
     if lab.mode != "xdp":
@@ -94,8 +100,10 @@ def test_the_kernel_keeps_what_is_its_own(lab):
     wait_for(lambda: "listening" in server.log(), 5, "iperf3 server")
     words = ["ping", "-n", "-q", "-I", PREMISES_HOST, "-s", 1400, "-c", 400, "-i", "0.005", "-w", 20, VNET_HOST]
     pings = [c.router.start(f"beside-{c.name}", *words) for c in lab.customers]
+    before = came_twice(lab)
     sums = json.loads(lab.core.run("iperf3", "-c", "192.0.2.50", "-t", 2, "-b", "200M", "-J", timeout=30).stdout)["end"]
-    assert sums["sum_sent"]["retransmits"] == 0 and sums["sum_received"]["bytes"] > 20e6, sums
+    # A sender that does not get the processor may send again what has arrived; what was lost comes once.
+    assert sums["sum_sent"]["retransmits"] <= came_twice(lab) - before and sums["sum_received"]["bytes"] > 20e6, sums
     for process in pings:
         process.popen.wait(30)
         assert " 400 received" in process.log(), process.log()
