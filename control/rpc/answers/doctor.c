@@ -311,6 +311,28 @@ static void device_addresses(struct doctor *d)
 				    : "the kernel has no address there");
 }
 
+// How the data plane opened it.
+static void device_opened(struct doctor *d)
+{
+	static const char *const ways[] = {
+		[WIRE_PORT_PACKET] = "packet sockets: tags and checksums as the far end leaves them",
+		[WIRE_PORT_XDP] = "AF_XDP sockets: what is not the edge's is left to the kernel",
+		[WIRE_PORT_XDP_WHOLE] = "AF_XDP sockets: all of it is the edge's",
+	};
+	const struct port_state *port = &d->sync->port[d->port];
+	unsigned int kind = port->last.kind;
+	char fix[80];
+
+	if (!port->known || kind >= sizeof(ways) / sizeof(ways[0]) || ways[kind] == NULL)
+		return;
+	bool hidden = port->last.known & WIRE_PORT_TAGS_HIDDEN;
+	snprintf(fix, sizeof(fix), "ethtool -K %s rxvlan off", d->device);
+	say(d, d->device, hidden ? WRONG : WELL, fix, "%s",
+		hidden ? "AF_XDP does not see its VLAN tags, so it takes none; a veth's other end "
+			 "needs txvlan off as well"
+		       : ways[kind]);
+}
+
 static void device_forwarding(struct doctor *d)
 {
 	char path[96], line[128], fix[96];
@@ -361,6 +383,7 @@ static const struct {
 	{"store", MACHINE, store_checked},
 	{"speaker", MACHINE, daemon_checked},
 	{"device", KERNEL_DEVICES, device_up},
+	{"opened", KERNEL_DEVICES, device_opened},
 	{"mtu", KERNEL_DEVICES, device_mtu},
 	{"offloads", KERNEL_DEVICES, device_offloads},
 	{"addresses", KERNEL_DEVICES, device_addresses},
