@@ -326,8 +326,7 @@ void bridge_interface_carrier(struct bridge *bridge, uint32_t id, bool up)
 
 	if (interface == NULL)
 		return;
-	// The kernel forgets who is there when it sees the device without carrier: not if that is for less than a second.
-	interface->renew_due = interface->renew_due || (up && !interface->carrier);
 	interface->carrier = up;
+	interface->was_away = interface->was_away || !up;
 	repair_carrier(interface); // a port takes thousands along: not in this turn
 }

@@ -67,7 +67,12 @@ static void link_up(struct space *space, struct host_link *link)
 	link->running = true;
 	space->retry = true; // routes over it can be put in now
 	repair_soon(space->bridge);
-	if (link->interface) {
+	// The kernel forgets who is there when it sees the device without carrier, for which it looks once a second: not if it
+	// was away for less.
+	if (link->interface && link->interface->was_away) {
+		link->interface->was_away = false;
+		repair_carried(link->interface, true);
+	} else if (link->interface) {
 		neighbors_retry(space->bridge, link->interface);
 		presence_say(link->interface);
 	}

@@ -114,6 +114,7 @@ struct host_interface {
 	bool ruled;       // its rules are held (shared namespace)
 	bool suspect; // in the list of those to be looked at (repair.c), for its carrier or as a whole
 	bool carrier_due, doubt, neighbors_due;
+	bool was_away;            // without carrier since its link came up last
 	bool renew_due, say_due; // its neighbors are to be resolved anew; its addresses announced
 	uint64_t
 		lacks6; // second in which routes of its IPv6 addresses were seen to lack, 0 = none do
