@@ -68,11 +68,11 @@ print(said.decode())
 
 def as_daemon(lab, method, params):
     """What a user without any rights but to look is answered."""
+    os.chmod(lab.dir, 0o755)
     return run("/usr/bin/python3", "-c", AS_DAEMON, lab.socket, method, json.dumps(params)).stdout
 
 
 def test_the_audit_tells_old_and_new_who_and_what_was_denied(lab):
-    os.chmod(lab.dir, 0o755)
     c = lab.acme
     lab.ctl("circuit", "set", c.circuit, "--burst", "31ms")
     lab.ctl("circuit", "set", c.circuit, "--burst", "32ms")
@@ -187,6 +187,11 @@ def test_a_backup_replaces_nothing_but_a_file(lab, tmp_path):
         assert os.path.samestat(there, os.lstat(path)) and not os.path.exists(path + ".new")
     with open(old, "rb") as f:
         assert f.read() == before
+    for path in (store(lab), store(lab) + ".key", lab.node_path):
+        there = os.stat(path)
+        done = lab.ctl("backup", path, check=False)
+        assert done.returncode == 1 and f"{path} is there and no backup" in done.stderr, done
+        assert os.path.samestat(there, os.stat(path))
     lab.ctl("backup", old)  # the one before is replaced
 
 

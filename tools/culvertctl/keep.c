@@ -90,13 +90,31 @@ static int copy_out(int from, int to)
 	return got < 0 ? -errno : 0;
 }
 
-// What is written takes the place of FILE: nothing but a regular file may stand there, and no link to one.
+// An empty file, or one that begins as a backup does (control/store/backup.c).
+static bool may_be_replaced(const char *path)
+{
+	static const char begin[] = "culvert-backup ";
+	char text[sizeof(begin) - 1];
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text));
+
+	if (fd >= 0)
+		close(fd);
+	return got == 0 || (got == (ssize_t)sizeof(text) && memcmp(text, begin, sizeof(text)) == 0);
+}
+
+// What is written takes the place of FILE: nothing but an earlier backup may stand there, the store and its key least of all.
 static int check_place(const char *path, struct api_error *error)
 {
 	struct stat there;
 
-	if (lstat(path, &there) < 0 || S_ISREG(there.st_mode))
+	if (lstat(path, &there) < 0)
 		return 0; // what else is wrong with it is seen when it is written
+	if (S_ISREG(there.st_mode) && may_be_replaced(path))
+		return 0;
+	if (S_ISREG(there.st_mode))
+		return api_fail(error, API_REFUSED, "give the path of a new file, or of an old backup",
+			"%s is there and no backup", path);
 	return api_fail(error, API_REFUSED, "give the path of a new file, or of an old backup",
 		"%s is %s, not a regular file", path,
 		S_ISLNK(there.st_mode)    ? "a symbolic link"
