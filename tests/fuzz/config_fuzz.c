@@ -2,7 +2,7 @@
 // Configuration files of any bytes: refused with findings or taken, and what was taken is shown as a file that
 // is taken again and means the same. As a test it mutilates a good file; with -Dfuzz=true it is a libFuzzer target.
 
-#include "tests/unit/model/base.h"
+#include "tests/fuzz/mutilate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -28,25 +28,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #ifndef FUZZ_ENGINE
 int main(int argc, char **argv)
 {
-	static const char special[] = "{}[]:-,&*!|>'\"%@`#? \n\t\0/0129amz";
-	unsigned int rounds = argc > 1 ? (unsigned int)strtoul(argv[1], NULL, 0) : 2000;
-
-	srand(random_seed());
-	for (unsigned int round = 0; round < rounds; round++) {
-		uint8_t text[sizeof(base_yaml)];
-		size_t length = sizeof(text) - 1;
-		memcpy(text, base_yaml, length);
-		for (int i = rand() % 4; i > 0; i--) {
-			size_t at = (size_t)rand() % length;
-			if (rand() % 4 == 0)
-				length = at + 1;
-			else
-				text[at] = (uint8_t)(rand() % 8 ? special[(size_t)rand() %
-									  sizeof(special)]
-								: rand());
-		}
-		LLVMFuzzerTestOneInput(text, length);
-	}
-	return 0;
+	return mutilate_often(argc, argv, base_yaml, LLVMFuzzerTestOneInput);
 }
 #endif

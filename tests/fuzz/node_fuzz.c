@@ -4,7 +4,7 @@
 
 #include "control/api/text.h"
 #include "control/node.h"
-#include "tests/unit/model/base.h"
+#include "tests/fuzz/mutilate.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -53,25 +53,6 @@ static const char good[] = "edge: ams1\n"
 
 int main(int argc, char **argv)
 {
-	static const char special[] = "{}[]:-,&*!|>'\"%@`#? \n\t\0/0129amz\xff\xc3";
-	unsigned int rounds = argc > 1 ? (unsigned int)strtoul(argv[1], NULL, 0) : 2000;
-
-	srand(random_seed());
-	for (unsigned int round = 0; round < rounds; round++) {
-		uint8_t text[sizeof(good)];
-		size_t length = sizeof(text) - 1;
-		memcpy(text, good, length);
-		for (int i = rand() % 4; i > 0; i--) {
-			size_t at = (size_t)rand() % length;
-			if (rand() % 4 == 0)
-				length = at + 1;
-			else
-				text[at] = (uint8_t)(rand() % 8 ? special[(size_t)rand() %
-									  sizeof(special)]
-								: rand());
-		}
-		LLVMFuzzerTestOneInput(text, length);
-	}
-	return 0;
+	return mutilate_often(argc, argv, good, LLVMFuzzerTestOneInput);
 }
 #endif
