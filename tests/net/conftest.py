@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Fixtures of the net suite: real processes, real BIRD, in network namespaces of the suite's own."""
 
+import contextlib
 import os
 import sys
 
@@ -41,10 +42,19 @@ def start_lab(build, host_domain, kind=EdgeLab):
     return lab
 
 
+@contextlib.contextmanager
+def running_lab(request, build, host_domain, kind=EdgeLab):
+    """For a fixture: a lab that is up, its logs when a test has failed, its end."""
+    lab = start_lab(build, host_domain, kind)
+    try:
+        yield lab
+    finally:
+        if request.session.testsfailed:
+            lab.print_logs(sys.stderr)
+        lab.close()
+
+
 @pytest.fixture(scope="module", params=["netns", "table"])
 def edge(request, build):
-    lab = start_lab(build, request.param)
-    yield lab
-    if request.session.testsfailed:
-        lab.print_logs(sys.stderr)
-    lab.close()
+    with running_lab(request, build, request.param) as lab:
+        yield lab

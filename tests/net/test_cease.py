@@ -5,14 +5,13 @@ other way. A customer with a healthy one loses no packet, counted one by one in 
 import os
 import re
 import signal
-import sys
 import time
 
 import pytest
 from edge import PREMISES_HOST, VNET_HOST, EdgeLab, host
 from lab import wait_for
 
-from conftest import start_lab
+from conftest import running_lab
 from test_live import apply, reached
 
 STREAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "stream.py")
@@ -56,12 +55,9 @@ class TwoWays(EdgeLab):
 
 
 def start(request, build, kind):
-    lab = start_lab(build, request.param, kind)
-    both_up(lab)
-    yield lab
-    if request.session.testsfailed:
-        lab.print_logs(sys.stderr)
-    lab.close()
+    with running_lab(request, build, request.param, kind) as lab:
+        both_up(lab)
+        yield lab
 
 
 @pytest.fixture(scope="module", params=["netns", "table"])

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Values that must be unique change places on a running edge: forwarding is the model's within a moment."""
 
-import os
-
 import pytest
 from lab import wait_for
 
-from test_live import apply, edge  # noqa: F401  (both host domains)
+from test_live import apply
 
 
 @pytest.fixture(autouse=True)
-def quiet(edge):  # noqa: F811
+def quiet(edge):
     """What the next exchange heals is refused for a moment, and nobody's news."""
     before = edge.daemon.log().count("data plane refused")
     yield
@@ -36,7 +34,7 @@ def tunnel(c):
 
 
 @pytest.mark.parametrize("fields", ["key and gateway"])
-def test_two_tunnels_change_places(edge, fields):  # noqa: F811
+def test_two_tunnels_change_places(edge, fields):
     """Both vNets have the same prefixes, so who answers tells whose tunnel a customer's packets take."""
     a, b = edge.acme, edge.globex
     assert edge.whose_vnet(a) == a.vnet and edge.whose_vnet(b) == b.vnet
@@ -48,7 +46,7 @@ def test_two_tunnels_change_places(edge, fields):  # noqa: F811
     wait_for(edge.synced, 5, "synced")
 
 
-def test_two_attachments_change_places(edge):  # noqa: F811
+def test_two_attachments_change_places(edge):
     """Ports and tags: each customer's frames belong to the other's circuit, and nobody else's. No session comes up
     there (AS numbers and subnets are the other's), but what arrives is counted on the other's circuit."""
     a, b = edge.acme, edge.globex
@@ -76,7 +74,7 @@ def test_two_attachments_change_places(edge):  # noqa: F811
         wait_for(lambda c=c: edge.session(c) == "established", 20, f"{c.name}'s session again")
 
 
-def test_a_port_that_carries_less_is_a_problem(edge):  # noqa: F811
+def test_a_port_that_carries_less_is_a_problem(edge):
     """An interface larger than its port is carried out at what the port carries, and status names both numbers."""
     port, link = f"ams1-edge1/{edge.acme.port}", f"{edge.acme.circuit}/primary"
     assert edge.ctl("status", check=False).returncode == 0, edge.ctl("status", check=False).stdout
@@ -92,7 +90,7 @@ def test_a_port_that_carries_less_is_a_problem(edge):  # noqa: F811
     wait_for(lambda: edge.ctl("status", check=False).returncode == 0, 5, "all is well again")
 
 
-def test_a_new_vnet_takes_the_tunnel_of_one_that_goes(edge):  # noqa: F811
+def test_a_new_vnet_takes_the_tunnel_of_one_that_goes(edge):
     """The connection names the new one: routes to the same prefix lead from the old tunnel to the new one at once."""
     c = edge.acme
     apply(edge, edge.model().replace(c.vnet, "acme-new"))

@@ -7,13 +7,12 @@ import os
 import shutil
 import sqlite3
 import stat
-import sys
 
 import pytest
 from edge import EdgeLab
 from lab import run, wait_for
 
-from conftest import start_lab
+from conftest import running_lab
 from test_guard import held, restart_daemon
 
 
@@ -26,11 +25,8 @@ class Keeping(EdgeLab):
 
 @pytest.fixture(scope="module")
 def lab(request, build):
-    lab = start_lab(build, "netns", Keeping)
-    yield lab
-    if request.session.testsfailed:
-        lab.print_logs(sys.stderr)
-    lab.close()
+    with running_lab(request, build, "netns", Keeping) as lab:
+        yield lab
 
 
 def store(lab, name=""):

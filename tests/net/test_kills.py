@@ -11,22 +11,11 @@ import sys
 import textwrap
 import time
 
-import pytest
 from demo import PingTrain
 from lab import LabError, run, wait_for
 
-from conftest import start_lab
 
 ROUNDS = 100 if os.environ.get("CULVERT_LONG") else 6
-
-
-@pytest.fixture(scope="module", params=["netns", "table"])
-def edge(request, build):
-    lab = start_lab(build, request.param)
-    yield lab
-    if request.session.testsfailed:
-        lab.print_logs(sys.stderr)
-    lab.close()
 
 
 class Change:

@@ -3,24 +3,13 @@
 daemons, what is put in works, and those whom it does not concern lose nothing."""
 
 import os
-import sys
 
 import pytest
 from demo import PingTrain
-from edge import VNET, host
+from edge import VNET
 from lab import run, wait_for
 
-from conftest import start_lab
 from test_kills import kernel_state, speaker_pids
-
-
-@pytest.fixture(scope="module", params=["netns", "table"])
-def edge(request, build):
-    lab = start_lab(build, request.param)
-    yield lab
-    if request.session.testsfailed:
-        lab.print_logs(sys.stderr)
-    lab.close()
 
 
 @pytest.fixture

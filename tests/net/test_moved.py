@@ -4,7 +4,6 @@ our addresses are announced at the new place."""
 
 import os
 import re
-import sys
 import time
 
 import pytest
@@ -12,7 +11,7 @@ from bridge_rig import Rig
 from edge import PREMISES_HOST, VNET_HOST, EdgeLab, host
 from lab import leftovers, run, wait_for
 
-from conftest import PREFIX, start_lab
+from conftest import PREFIX, running_lab
 from test_live import apply, reached
 
 
@@ -40,11 +39,8 @@ class SwitchLab(EdgeLab):
 
 @pytest.fixture(scope="module", params=["netns", "table"])
 def edge(request, build):
-    lab = start_lab(build, request.param, SwitchLab)
-    yield lab
-    if request.session.testsfailed:
-        lab.print_logs(sys.stderr)
-    lab.close()
+    with running_lab(request, build, request.param, SwitchLab) as lab:
+        yield lab
 
 
 def asked(ns):

@@ -5,7 +5,6 @@ and why one does not come up."""
 import json
 import os
 import signal
-import sys
 import time
 
 import pytest
@@ -13,19 +12,9 @@ from bgp import REASON
 from edge import host
 from lab import wait_for
 
-from conftest import start_lab
 from test_live import reached
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bgp.py")
-
-
-@pytest.fixture(scope="module", params=["netns", "table"])
-def edge(request, build):
-    lab = start_lab(build, request.param)
-    yield lab
-    if request.session.testsfailed:
-        lab.print_logs(sys.stderr)
-    lab.close()
 
 
 @pytest.fixture

@@ -1,24 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A customer with whom no BGP is spoken: routes of the model in place of a daemon, through the whole edge, and back."""
 
-import sys
 
-import pytest
 from demo import PingTrain
 from edge import PREMISES, VNET, host
 from lab import wait_for
 
-from conftest import start_lab
 from test_kills import speaker_pids
-
-
-@pytest.fixture(scope="module", params=["netns", "table"])
-def edge(request, build):
-    lab = start_lab(build, request.param)
-    yield lab
-    if request.session.testsfailed:
-        lab.print_logs(sys.stderr)
-    lab.close()
 
 
 def restarts_keep_the_routes(lab):

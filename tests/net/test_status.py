@@ -3,23 +3,19 @@
 
 import json
 import re
-import sys
 
 import pytest
 from edge import PREMISES, VNET, host
 from lab import run, wait_for
 
-from conftest import start_lab
+from conftest import running_lab
 
 
 @pytest.fixture(scope="module")
 def lab(request, build):
-    lab = start_lab(build, "netns")
-    wait_for(lambda: lab.status()["problems"] == [], 20, f"green: {lab.status()['problems']}")
-    yield lab
-    if request.session.testsfailed:
-        lab.print_logs(sys.stderr)
-    lab.close()
+    with running_lab(request, build, "netns") as lab:
+        wait_for(lambda: lab.status()["problems"] == [], 20, f"green: {lab.status()['problems']}")
+        yield lab
 
 
 def problem(lab, name):

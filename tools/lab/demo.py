@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 from edge import EDGE_CORE, PREMISES_HOST, VNET, VNET_HOST, EdgeLab
