@@ -88,8 +88,9 @@ static void triple_taken(struct check *check, const struct object *object,
 		i < index->count && index->entry[i].hash == hash; i++) {
 		const struct object *other = index->entry[i].object;
 		const struct gre_tunnels *theirs = object_tunnels(other);
-		for (unsigned int j = 0; theirs && j < theirs->count; j++) {
-			if (!same_triple(mine, &theirs->item[j]) || (other == object && j >= t) ||
+		unsigned int before = other == object ? t : theirs ? theirs->count : 0;
+		for (unsigned int j = 0; j < before; j++) {
+			if (!same_triple(mine, &theirs->item[j]) ||
 				(other != object && !blame(check, object, other)))
 				continue;
 			snprintf(about, sizeof(about), "%s %s %u",
