@@ -66,12 +66,20 @@ static json_t *flags_json(const struct field *field)
 	return array;
 }
 
-static json_t *field_describe(const struct field *field)
+// An element of a list changes what its list changes.
+static enum effect effect_of(const struct field *field, const struct field *list)
+{
+	return list ? list->effect : field->effect;
+}
+
+static json_t *fields_of_list(const struct fields *fields, const struct field *list);
+
+static json_t *field_describe(const struct field *field, const struct field *list)
 {
 	enum field_kind shown = field->kind == FIELD_LIST ? field->element : field->kind;
 	json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:s, s:s}", "name", field->name, "kind",
 		field_kind_name(field->kind), "example", field_kind_example(shown), "flags",
-		flags_json(field), "effect", effect_text(field->effect), "help",
+		flags_json(field), "effect", effect_text(effect_of(field, list)), "help",
 		field->help ? field->help : "");
 
 	if (field->initial)
@@ -102,17 +110,22 @@ static json_t *field_describe(const struct field *field)
 	if (field->kind == FIELD_LIST)
 		json_object_set_new(json, "element", json_string(field_kind_name(field->element)));
 	if (shown == FIELD_STRUCT)
-		json_object_set_new(json, "fields", fields_describe(field->fields));
+		json_object_set_new(json, "fields", fields_of_list(field->fields, field));
 	return json;
 }
 
-json_t *fields_describe(const struct fields *fields)
+static json_t *fields_of_list(const struct fields *fields, const struct field *list)
 {
 	json_t *array = json_array();
 
 	for (unsigned int i = 0; i < fields->count; i++)
-		json_array_append_new(array, field_describe(&fields->item[i]));
+		json_array_append_new(array, field_describe(&fields->item[i], list));
 	return array;
+}
+
+json_t *fields_describe(const struct fields *fields)
+{
+	return fields_of_list(fields, NULL);
 }
 
 // --- JSON Schema ---------------------------------------------------------------------------------------
@@ -286,17 +299,22 @@ static void manual_dependence(const struct field *field, FILE *out)
 		fprintf(out, ", since %s", field->since);
 }
 
-static void manual_fields(const struct fields *fields, const char *prefix, FILE *out)
+static void manual_fields(const struct fields *fields, const char *prefix, const struct field *list,
+	FILE *out)
 {
+	char deeper[128], range[64];
+
 	for (unsigned int i = 0; i < fields->count; i++) {
 		const struct field *field = &fields->item[i];
-		bool list = field->kind == FIELD_LIST;
+		bool many = field->kind == FIELD_LIST;
 		fprintf(out, "*%s%s*\n\t", prefix, field->name);
-		if (list)
+		if (many)
 			fprintf(out, "list of ");
-		fprintf(out, "%s", field_kind_name(list ? field->element : field->kind));
+		fprintf(out, "%s", field_kind_name(many ? field->element : field->kind));
 		for (unsigned int v = 0; field->values && field->values[v]; v++)
 			fprintf(out, "%s_%s_", v ? ", " : ": ", field->values[v]);
+		if (field->min || field->max)
+			fprintf(out, " %s", field_range(field, range, sizeof(range)));
 		if (field->flags & (FIELD_KEY | FIELD_REQUIRED) && !field->initial)
 			fprintf(out, ", required");
 		if (field->flags & (FIELD_KEY | FIELD_IMMUTABLE))
@@ -307,11 +325,10 @@ static void manual_fields(const struct fields *fields, const char *prefix, FILE 
 			fprintf(out, ", default %s", field->initial);
 		manual_dependence(field, out);
 		fprintf(out, ". %s. Changing it: %s.\n\n", field->help ? field->help : "",
-			effect_text(field->effect));
+			effect_text(effect_of(field, list)));
 		if (field->fields) {
-			char deeper[128];
 			snprintf(deeper, sizeof(deeper), "%s%s.", prefix, field->name);
-			manual_fields(field->fields, deeper, out);
+			manual_fields(field->fields, deeper, field, out);
 		}
 	}
 }
@@ -324,7 +341,7 @@ void schema_manual(const struct noun *noun, FILE *out)
 	else
 		fprintf(out, "at the top of the file");
 	fprintf(out, "; the objects of *culvertctl %s*: %s.\n\n", noun->name, noun->help);
-	manual_fields(&noun->fields, "", out);
+	manual_fields(&noun->fields, "", NULL, out);
 	for (const struct rule *rule = noun->rules; rule && rule->name; rule++)
 		fprintf(out, "%s- %s (_%s_)\n", rule == noun->rules ? "Rules:\n\n" : "", rule->help,
 			rule->name);

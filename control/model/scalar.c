@@ -126,17 +126,28 @@ const char *bandwidth_format(uint64_t bits_per_second, char buffer[32])
 	return format_unit(FIELD_BANDWIDTH, bits_per_second, buffer, 32);
 }
 
-static int in_range(const struct field *field, int64_t value, char *error)
+const char *field_range(const struct field *field, char *buffer, size_t size)
 {
 	char low[32], high[32];
 
+	if (field->min == 0 && field->max == 0)
+		return "";
+	if (field->kind == FIELD_UINT || field->kind == FIELD_INT)
+		snprintf(buffer, size, "%" PRId64 "..%" PRId64, field->min, field->max);
+	else
+		snprintf(buffer, size, "%s..%s",
+			format_unit(field->kind, (uint64_t)field->min, low, sizeof(low)),
+			format_unit(field->kind, (uint64_t)field->max, high, sizeof(high)));
+	return buffer;
+}
+
+static int in_range(const struct field *field, int64_t value, char *error)
+{
+	char range[64];
+
 	if ((field->min == 0 && field->max == 0) || (value >= field->min && value <= field->max))
 		return 0;
-	if (field->kind == FIELD_UINT || field->kind == FIELD_INT)
-		return WRONG("is out of range %" PRId64 "..%" PRId64, field->min, field->max);
-	return WRONG("is out of range %s..%s",
-		format_unit(field->kind, (uint64_t)field->min, low, sizeof(low)),
-		format_unit(field->kind, (uint64_t)field->max, high, sizeof(high)));
+	return WRONG("is out of range %s", field_range(field, range, sizeof(range)));
 }
 
 static int parse_integer(const struct field *field, const char *text, void *value, char *error)

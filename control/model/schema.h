@@ -133,7 +133,7 @@ struct field {
 	const struct field_default *initial_by; // value NULL at the end
 	const char *since; // version that it came with, NULL = there from the beginning
 	const char *merge; // LIST of STRUCT: field of the elements that tells which is which
-	enum effect effect;
+	enum effect effect; // of an element's field: that of the list, which changes as a whole
 	const char *help; // one line, lower case, no full stop
 };
 
@@ -197,6 +197,8 @@ const char *field_format(const struct field *field, const void *value, char buff
 bool field_is_unset(const struct field *field, const void *value);
 
 // Numbers with units, exact: the largest unit that divides. "100mbps", "5ms", "64KiB".
+// "10ms..2s"; "" when the kind's own range is all there is.
+const char *field_range(const struct field *field, char *buffer, size_t size);
 const char *bandwidth_format(uint64_t bits_per_second, char buffer[32]);
 
 // Whether the struct has the field, as its other fields are.

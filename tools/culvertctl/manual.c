@@ -129,9 +129,9 @@ int print_manual(void)
 	       "words in quotes, comments after *#*. What is wrong is told with the line.\n\n"
 	       "*--check*, *config check* and *config diff* tell what would change, and, when the "
 	       "change "
-	       "itself would be refused, as one that deletes more than 16 objects and a tenth of "
-	       "all is "
-	       "without *--delete*, say so and exit with 1.\n\n# OPTIONS\n\n");
+	       "itself would be refused, as without *--delete* one is that deletes more than 16 "
+	       "objects and a tenth of all, or a file that leaves out what an established BGP "
+	       "session stands on, say so and exit with 1.\n\n# OPTIONS\n\n");
 	for (const struct flag *flag = global_flags; flag->name != NULL; flag++)
 		print_flag(flag);
 	printf("# COMMANDS\n\n");

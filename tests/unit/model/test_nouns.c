@@ -112,12 +112,32 @@ static void test_secrets_stand_at_the_top(void **state)
 	}
 }
 
+// The manual says what a field takes, and of a part of a list's element that it changes what the list does.
+static void test_manual(void **state)
+{
+	size_t size;
+	char *text;
+	FILE *out = open_memstream(&text, &size);
+
+	for (unsigned int i = 0; i < NOUNS; i++)
+		schema_manual(nouns[i], out);
+	fclose(out);
+	assert_non_null(strstr(text, "*burst*\n\tduration 10ms..2s, default 50ms."));
+	assert_non_null(strstr(text, "*shape-in*\n\tduration 0ms..60ms, default 0ms."));
+	assert_non_null(strstr(text, "*outer-tag*\n\tuint 1..4094."));
+	assert_non_null(strstr(text, "GRE key. Changing it: traffic interrupted."));
+	assert_non_null(strstr(text, "next hop on a core port's subnet. Changing it: routes change."));
+	assert_null(strstr(text, "GRE key. Changing it: no traffic effect."));
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_secrets_stand_at_the_top),
 		cmocka_unit_test(test_price),
 		cmocka_unit_test(test_exit),
+		cmocka_unit_test(test_manual),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
