@@ -224,6 +224,8 @@ static void split_object(const char *object, const char **noun, const char **nam
 	*name = is_noun ? object + length + 1 : object;
 }
 
+// The objects of a line are those of its change, or the one that it names ("circuit c1 and 3 more"). With no noun asked
+// for (?5) the object's parts are meant, too.
 json_t *store_audit_list(struct store *store, const struct store_filter *filter)
 {
 	const char *noun = NULL, *name = NULL;
@@ -233,13 +235,14 @@ json_t *store_audit_list(struct store *store, const struct store_filter *filter)
 		split_object(filter->object, &noun, &name, text);
 	return rows(query(store,
 		"SELECT id, time, actor, on_behalf, verb, object, result, revision, changes FROM "
-		"audit a WHERE id < ?1 AND time >= ?2 AND (?3 IS NULL OR actor = ?3 OR actor LIKE "
-		"?3 "
-		"|| '/%' OR actor LIKE '%/' || ?3) AND (?4 IS NULL OR substr(object, instr(object, "
-		"' ') + 1) = ?4 AND (?5 IS NULL OR substr(object, 1, instr(object, ' ') - 1) = ?5) "
-		"OR changes IS NOT NULL AND EXISTS (SELECT 1 FROM history h WHERE h.revision = "
-		"a.revision AND (?5 IS NULL OR h.noun = ?5) AND (h.name = ?4 OR ?5 IS NULL AND "
-		"substr(h.name, 1, length(?4) + 1) = ?4 || '/'))) ORDER BY id DESC LIMIT ?6",
+		"audit a WHERE id < ?1 AND time >= ?2 AND (?3 IS NULL OR actor = ?3 OR "
+		"substr(actor, 1, instr(actor, '/') - 1) = ?3 OR substr(actor, instr(actor, '/') + "
+		"1) = ?3) AND (?4 IS NULL OR EXISTS (SELECT 1 FROM (SELECT substr(a.object, 1, "
+		"instr(a.object, ' ') - 1) AS noun, substr(a.object, instr(a.object, ' ') + 1) || "
+		"' ' AS name UNION ALL SELECT h.noun, h.name || ' ' FROM history h WHERE "
+		"a.changes IS NOT NULL AND h.revision = a.revision) WHERE (?5 IS NULL OR noun = "
+		"?5) AND (substr(name, 1, length(?4) + 1) = ?4 || ' ' OR ?5 IS NULL AND "
+		"substr(name, 1, length(?4) + 1) = ?4 || '/'))) ORDER BY id DESC LIMIT ?6",
 		"iisssi", before(filter), filter->since, filter->actor, name, noun,
 		(int64_t)filter->limit));
 }
@@ -252,13 +255,17 @@ json_t *store_history(struct store *store, const struct store_filter *filter)
 		"ii", before(filter), (int64_t)filter->limit));
 }
 
+// What counts is a part of an object, whose noun its key does not have.
 json_t *store_finals(struct store *store, const struct store_filter *filter)
 {
+	const char *noun = NULL, *name = NULL;
+	char text[64];
+
+	if (filter->object != NULL)
+		split_object(filter->object, &noun, &name, text);
 	return rows(query(store,
 		"SELECT uid AS id, key AS object, deleted, time, counters FROM finals WHERE uid < "
-		"?1 "
-		"AND counters IS NOT NULL AND deleted >= ?2 AND (?3 IS NULL OR key = ?3 OR '/' || "
-		"key "
-		"|| '/' LIKE '%/' || ?3 || '/%') ORDER BY uid DESC LIMIT ?4",
-		"iisi", before(filter), filter->since, filter->object, (int64_t)filter->limit));
+		"?1 AND counters IS NOT NULL AND deleted >= ?2 AND (?3 IS NULL OR instr('/' || key "
+		"|| '/', '/' || ?3 || '/') > 0) ORDER BY uid DESC LIMIT ?4",
+		"iisi", before(filter), filter->since, name, (int64_t)filter->limit));
 }

@@ -491,6 +491,17 @@ static void test_audit_says_what_changed(void **state)
 	assert_int_equal(audited(store, NULL, "uid:65534", 0), 1);
 	assert_int_equal(audited(store, NULL, "uid:6553", 0), 0);
 	assert_int_equal(audited(store, NULL, NULL, time(NULL) + 100), 0);
+
+	// A part of it, the first of several, and one whose name only begins like it: refused, without changes.
+	store_audit(store, "uid:7/ab", NULL, "link.set", "link acme-ams-01/primary", "refused");
+	store_audit(store, "uid:7/a_b", NULL, "batch", "circuit acme-ams-01 and 3 more", "refused");
+	store_audit(store, "uid:7/axb", NULL, "link.set", "link acme-ams-010/primary", "refused");
+	assert_int_equal(audited(store, "acme-ams-01", NULL, 0), 6);
+	assert_int_equal(audited(store, "circuit acme-ams-01", NULL, 0), 4);
+	assert_int_equal(audited(store, "link acme-ams-01/primary", NULL, 0), 2);
+	assert_int_equal(audited(store, NULL, "a_b", 0), 1); // neither a pattern
+	assert_int_equal(audited(store, NULL, "Root", 0), 0); // nor another user
+	assert_int_equal(audited(store, NULL, "uid:7", 0), 3);
 	store_close(store);
 	drop(&s);
 }
@@ -775,6 +786,15 @@ static void test_backup(void **state)
 	drop(&again);
 }
 
+static size_t finals_of(struct store *store, const char *object)
+{
+	json_t *list = store_finals(store, &(struct store_filter){.limit = 10, .object = object});
+	size_t count = json_array_size(list);
+
+	json_decref(list);
+	return count;
+}
+
 static void test_last_counters(void **state)
 {
 	struct store *store = open_store(0);
@@ -791,6 +811,11 @@ static void test_last_counters(void **state)
 	json_decref(list);
 	store_close(store);
 	store = open_store(0);
+	assert_int_equal(finals_of(store, "globex-ams-01"), 1);
+	assert_int_equal(finals_of(store, "circuit globex-ams-01"), 1);
+	assert_int_equal(finals_of(store, "link/globex-ams-01/primary"), 1);
+	assert_int_equal(finals_of(store, "globex-ams-0_"), 0);
+	assert_int_equal(finals_of(store, "globex-ams"), 0);
 	const struct store_filter filter = {.limit = 10, .object = "globex-ams-01/primary"};
 	list = store_finals(store, &filter);
 	assert_int_equal(json_array_size(list), 1);
