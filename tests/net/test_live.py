@@ -147,6 +147,10 @@ def test_a_peering_is_disabled(edge, undisturbed):
     wait_for(lambda: "Established" not in edge.birdc(c.bird, "show", "protocols"), 10, "session down")
     wait_for(lambda: gone(edge, c), 5, "no traffic")
     wait_for(lambda: edge.circuit_status(c)["state"] == "disabled", 5, "the circuit says why")
+    for how in ([], ["--soft"]):
+        done = edge.ctl("peering", "clear", f"{c.circuit}/private", *how, check=False)
+        assert done.returncode == 1 and "is disabled, its sessions stay down" in done.stderr, done.stdout + done.stderr
+        assert f"culvertctl peering set {c.circuit}/private --enabled true" in done.stderr
     edge.ctl("peering", "set", f"{c.circuit}/private", "--enabled", "true")
     wait_for(lambda: reached(edge, c), 20, "enabled again")
 

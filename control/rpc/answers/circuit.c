@@ -322,6 +322,20 @@ static void on_cleared(void *ctx, const struct api_error *error)
 	one_less(clearing);
 }
 
+// Why there is nothing to clear, until there is.
+static void begin_error(struct clearing *clearing, const struct peering *peering)
+{
+	char hint[OBJECT_NAME_MAX + 64];
+
+	snprintf(hint, sizeof(hint), "culvertctl peering set %s --enabled true",
+		peering->object.name);
+	api_fail(&clearing->error, API_REFUSED,
+		peering->enabled ? "culvertctl circuit status" : hint,
+		peering->enabled ? "peering \"%s\" has no session on this edge that is to be up"
+				 : "peering \"%s\" is disabled, its sessions stay down",
+		peering->object.name);
+}
+
 void method_peering_clear(struct rpc_call *call)
 {
 	struct sync *sync = call_sync(call);
@@ -335,11 +349,13 @@ void method_peering_clear(struct rpc_call *call)
 		abort();
 	clearing->call = call;
 	clearing->pending = 1; // ours
-	api_fail(&clearing->error, API_REFUSED, "culvertctl circuit status",
-		"peering \"%s\" has no session on this edge", name);
+	begin_error(clearing, model_peering(model_of(sync), name));
 	for (unsigned int i = 0; fragment != NULL && i < fragment->interfaces.count; i++) {
-		if (speakers_clear(sync->speakers, fragment->interfaces.item[i].id,
-			    rpc_boolean(call, "soft", false), on_cleared, clearing) == 0)
+		const struct intent_interface *interface = &fragment->interfaces.item[i];
+		if (!interface->session.enabled)
+			continue;
+		if (speakers_clear(sync->speakers, interface->id, rpc_boolean(call, "soft", false),
+			    on_cleared, clearing) == 0)
 			clearing->pending++;
 		else
 			clearing->failed++;
