@@ -140,7 +140,7 @@ static void audit_call(const struct call *call)
 	char object[200];
 
 	if (server == NULL || server->options.audit == NULL || method == NULL || !method->audited ||
-		call->public.params == NULL)
+		call->public.params == NULL || rpc_boolean(&call->public, "check", false))
 		return;
 	name_object(method->name, call->public.params, object, sizeof(object));
 	const char *error = json_string_value(json_object_get(call->error, "message"));

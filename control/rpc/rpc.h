@@ -46,7 +46,7 @@ struct rpc_method {
 	const char *help; // one sentence
 	bool file;        // may take a file: parameter "file": "fd"
 	bool writes_file; // the same, but writes into it
-	bool audited;     // what was asked leaves a line in the audit, if it was done or refused
+	bool audited;     // what was asked leaves a line in the audit, done or refused; with "check" it does not
 	bool waits;       // for something to happen: does not count as work of its user's
 	struct rpc_param params[RPC_PARAMS_MAX]; // ends at the first without a name
 };
@@ -125,8 +125,8 @@ struct rpc_options {
 	// Called on the route thread when a handler has come back, answered or not: moves `user` to the main thread,
 	// which runs rpc_ran(). Until then no other call of that user is moved there.
 	void (*ran)(void *ctx, void *user);
-	// A line for the audit: of calls that the caller's role does not allow, and of audited methods. Few a second at most:
-	// what is beyond is counted in the next line. May be NULL.
+	// A line for the audit: of audited methods, and of calls that the caller's role does not allow. Of these few a second
+	// at most: what is beyond is counted in the next line. May be NULL.
 	void (*audit)(void *ctx, const char *actor, const char *verb, const char *object,
 		const char *result);
 	struct rpc_limits {                    // each 0 = the default in brackets
