@@ -33,6 +33,12 @@ def mend(lab, items):
         assert done.returncode == 0, f"{key}: {item['fix']}: {done.stderr}"
 
 
+def restart_daemon(lab):
+    lab.daemon.stop()
+    lab.start_daemon()
+    wait_for(lambda: lab.ctl("version", check=False).returncode == 0, 10, "culvertd answers")
+
+
 def devices(items):
     return {key: item for key, item in items.items() if key[1] in ("wan0", "wan1", "core0")}
 
@@ -59,6 +65,27 @@ def test_each_fault_is_told_and_its_command_mends_it(lab):
         wait_for(lambda c=c: lab.reaches_vnet(c), 20, f"{c.name} reaches its vNet again")
 
 
+def test_a_device_of_another_namespace_is_not_taken_for_one_of_its_name(lab):
+    with open(lab.node_path) as f:
+        node = f.read()
+    lab.edge.ip("link", "set", "wan1", "mtu", 1500)
+    assert ("mtu", "wan1") in found(lab)
+    try:
+        with open(lab.node_path, "w") as f:
+            f.write(node.replace("device: wan1", "device: wan1, netns: elsewhere"))
+        restart_daemon(lab)
+        wait_for(lambda: ("opened", "wan1") in found(lab, "ok"), 10, "the data plane has told of its ports")
+        unknown = found(lab, "unknown")
+        assert "network namespace elsewhere" in unknown["device", "wan1"]["message"]
+        told = {**found(lab), **found(lab, "ok"), **unknown}
+        assert {check for check, of in told if of == "wan1"} == {"device", "opened"}, told
+    finally:
+        with open(lab.node_path, "w") as f:
+            f.write(node)
+        lab.edge.ip("link", "set", "wan1", "mtu", 1508)
+        restart_daemon(lab)
+
+
 def test_the_clock(lab):
     words = (ctypes.c_ulong * 64)()
     assert ctypes.CDLL(None, use_errno=True).adjtimex(words) >= 0
@@ -75,9 +102,7 @@ def test_what_the_machine_lacks(lab):
             node = f.read()
         with open(lab.node_path, "w") as f:
             f.write(node.replace("hugepages: false", "hugepages: true").replace("workers: 1", "workers: 16").replace("speaker: /", "speaker: /nowhere/"))
-        lab.daemon.stop()
-        lab.start_daemon()
-        wait_for(lambda: lab.ctl("version", check=False).returncode == 0, 10, "culvertd answers")
+        restart_daemon(lab)
         wait_for(lambda: lab.ctl("doctor", check=False).returncode == 1, 10, "doctor answers")
         wrong = found(lab)
         assert any(check == "speaker" and "/nowhere/" in of for check, of in wrong), wrong
@@ -89,5 +114,4 @@ def test_what_the_machine_lacks(lab):
             assert wrong["hugepages", ""]["fix"] == "sysctl -w vm.nr_hugepages=256"
     finally:
         os.rename(lab.node_path + ".whole", lab.node_path)
-        lab.daemon.stop()
-        lab.start_daemon()
+        restart_daemon(lab)

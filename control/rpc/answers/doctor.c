@@ -346,6 +346,13 @@ static void device_forwarding(struct doctor *d)
 				       : "the kernel forwards nothing that comes there");
 }
 
+static void device_away(struct doctor *d)
+{
+	say(d, d->device, UNKNOWN, "",
+		"it is in the network namespace %s, which is not looked into",
+		d->sync->node->ports.item[d->port].netns);
+}
+
 static void device_driver(struct doctor *d)
 {
 	static const char *const drivers[] = {
@@ -368,7 +375,13 @@ static void device_driver(struct doctor *d)
 
 // --- all of it -----------------------------------------------------------------------------------------------
 
-enum of { MACHINE, KERNEL_DEVICES, PCI_DEVICES };
+enum of {
+	MACHINE,
+	DEVICES,      // the kernel's, wherever they are
+	DEVICES_HERE, // in culvertd's network namespace
+	DEVICES_AWAY, // in the one that the port names
+	PCI_DEVICES,
+};
 
 static const struct {
 	const char *name;
@@ -382,12 +395,13 @@ static const struct {
 	{"descriptors", MACHINE, descriptors_checked},
 	{"store", MACHINE, store_checked},
 	{"speaker", MACHINE, daemon_checked},
-	{"device", KERNEL_DEVICES, device_up},
-	{"opened", KERNEL_DEVICES, device_opened},
-	{"mtu", KERNEL_DEVICES, device_mtu},
-	{"offloads", KERNEL_DEVICES, device_offloads},
-	{"addresses", KERNEL_DEVICES, device_addresses},
-	{"forwarding", KERNEL_DEVICES, device_forwarding},
+	{"device", DEVICES_HERE, device_up},
+	{"device", DEVICES_AWAY, device_away},
+	{"opened", DEVICES, device_opened},
+	{"mtu", DEVICES_HERE, device_mtu},
+	{"offloads", DEVICES_HERE, device_offloads},
+	{"addresses", DEVICES_HERE, device_addresses},
+	{"forwarding", DEVICES_HERE, device_forwarding},
 	{"driver", PCI_DEVICES, device_driver},
 };
 
@@ -400,6 +414,8 @@ static bool device_of(const struct node_port *port, enum of of, char name[256])
 	snprintf(name, 256, "%s", port->device);
 	if (of == PCI_DEVICES)
 		return kind == NODE_DEVICE_PCI;
+	if (of == (port->netns != NULL ? DEVICES_HERE : DEVICES_AWAY))
+		return false;
 	if (kind == NODE_DEVICE_VDEV && iface != NULL)
 		snprintf(name, 256, "%.*s", (int)strcspn(iface + 6, ","), iface + 6);
 	else if (kind != NODE_DEVICE_KERNEL)
