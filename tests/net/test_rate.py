@@ -217,7 +217,7 @@ def test_tcp_over_a_long_path(edge):
 def test_raised_under_a_conforming_stream(edge, name, bandwidth):
     """40 Mb/s all the time. The burst is long enough for a worker that this machine stops for a while."""
     set_circuit(edge, shape_in="0ms", shape_out="0ms", burst="500ms")
-    direction = Direction(edge, name)
+    direction, session = Direction(edge, name), edge.session_since(edge.acme)
     ear, before = direction.listen(), direction.count()
     stream = direction.start_send(12000, 1400, 40e6)
     wait_for(lambda: since(before, direction.count())["packets"] > 2000, 10, "the stream runs")
@@ -227,3 +227,4 @@ def test_raised_under_a_conforming_stream(edge, name, bandwidth):
     delta, heard = judged(direction, before), sum(direction.heard(ear).values())
     report(f"{name}: of 12000 the edge saw {delta['seen']}, limited {delta['limited_packets']}, heard {heard}")
     assert delta["limited_packets"] == 0 and heard == delta["packets"] == delta["seen"], delta
+    assert edge.session_since(edge.acme) == session

@@ -263,7 +263,8 @@ static const struct rule_case cases[] = {
 		"same-customer", "customer \"globex\""},
 	{CREATE("vnet", "v", "\"customer\": \"acme\", \"prefixes\": [\"10.9.8.0/24\"]") "," CREATE(
 		 "connection", "acme-ams-01/v", ""),
-		"connected-prefixes", "10.9.8.0/24"},
+		"connected-prefixes",
+		"10.9.8.0/24 of vnet \"v\" overlaps 10.9.0.0/16 of vnet \"acme-prod\""},
 	{CREATE("vnet", "v", "\"customer\": \"acme\", \"prefixes\": [\"10.9.8.0/24\"]"), NULL,
 		NULL},
 	{CREATE("vnet", "v", "\"customer\": \"acme\", \"prefixes\": [\"10.8.0.0/16\"]") "," CREATE(
