@@ -61,7 +61,7 @@ struct service {
 	struct problems problems;            // store thread, once the service runs
 	TAILQ_HEAD(requests, request) queue; // the first is under way
 	struct {
-		void (*fn)(void *ctx, uint64_t revision);
+		service_watcher fn;
 		void *ctx;
 	} watcher[WATCHERS];
 	unsigned int watchers;
@@ -110,7 +110,7 @@ struct thread *service_store_thread(const struct service *service)
 	return service->options.store;
 }
 
-int service_watch(struct service *service, void (*fn)(void *ctx, uint64_t revision), void *ctx)
+int service_watch(struct service *service, service_watcher fn, void *ctx)
 {
 	if (service->watchers == WATCHERS)
 		return -ENOSPC;
@@ -214,7 +214,8 @@ static void finish(struct request *request)
 	TAILQ_REMOVE(&service->queue, request, entry);
 	if (request->committed)
 		for (unsigned int i = 0; i < service->watchers; i++)
-			service->watcher[i].fn(service->watcher[i].ctx, result.revision);
+			service->watcher[i].fn(
+				service->watcher[i].ctx, result.revision, result.diff);
 	bool waits = !TAILQ_EMPTY(&service->queue); // what done() asks for starts by itself
 	request->done(request->ctx, &result);
 	json_decref(result.diff);

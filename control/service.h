@@ -50,8 +50,9 @@ uint64_t service_revision(const struct service *service);
 const uint8_t *service_store_uuid(const struct service *service); // 16 bytes
 const struct node *service_node(const struct service *service);   // the node file, never changes
 const char *service_edge(const struct service *service);          // our own edge's name
-// Calls fn on the main thread after each change was published (for `subscribe`).
-int service_watch(struct service *service, void (*fn)(void *ctx, uint64_t revision), void *ctx);
+// Called on the main thread after each change was published (for `subscribe`); diff is model_diff's JSON array, borrowed.
+typedef void (*service_watcher)(void *ctx, uint64_t revision, const struct json_t *diff);
+int service_watch(struct service *service, service_watcher fn, void *ctx);
 
 // --- changing ------------------------------------------------------------------------------------------
 

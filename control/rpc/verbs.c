@@ -522,9 +522,23 @@ static const struct rpc_method methods[] = {
 };
 // clang-format on
 
-static void model_changed(void *ctx, uint64_t revision)
+#define EVENT_OBJECTS 100 // named in one event; "changed" counts all
+
+static void model_changed(void *ctx, uint64_t revision, const json_t *diff)
 {
-	rpc_event(ctx, "model", json_pack("{s:I}", "revision", (json_int_t)revision));
+	static const char *const members[] = {"op", "noun", "name"};
+	json_t *objects = json_array();
+
+	for (size_t i = 0; i < json_array_size(diff) && i < EVENT_OBJECTS; i++) {
+		const json_t *item = json_array_get(diff, i);
+		json_t *object = json_object();
+		for (unsigned int m = 0; m < 3; m++)
+			json_object_set(object, members[m], json_object_get(item, members[m]));
+		json_array_append_new(objects, object);
+	}
+	rpc_event(ctx, "model",
+		json_pack("{s:I, s:I, s:o}", "revision", (json_int_t)revision, "changed",
+			(json_int_t)json_array_size(diff), "objects", objects));
 }
 
 // The verbs of all nouns; the table and its texts belong to the process.

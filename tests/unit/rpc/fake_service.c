@@ -22,7 +22,7 @@ struct service {
 	struct event_base *base;
 	struct model *model;
 	uint64_t revision;
-	void (*watch)(void *ctx, uint64_t revision);
+	service_watcher watch;
 	void *watch_ctx;
 };
 
@@ -47,7 +47,7 @@ uint64_t service_revision(const struct service *service)
 	return service->revision;
 }
 
-int service_watch(struct service *service, void (*fn)(void *ctx, uint64_t revision), void *ctx)
+int service_watch(struct service *service, service_watcher fn, void *ctx)
 {
 	service->watch = fn;
 	service->watch_ctx = ctx;
@@ -63,7 +63,8 @@ static void answer(evutil_socket_t fd, short what, void *ctx)
 		pending->rows_done(pending->ctx, pending->rows);
 	} else {
 		if (pending->changed && service->watch != NULL)
-			service->watch(service->watch_ctx, service->revision);
+			service->watch(
+				service->watch_ctx, service->revision, pending->result.diff);
 		pending->done(pending->ctx, &pending->result);
 	}
 	json_decref(pending->result.diff);

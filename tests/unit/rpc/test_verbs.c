@@ -180,6 +180,11 @@ static void test_change(void **state)
 	assert_string_equal(text_at(event, "topic"), "model");
 	assert_int_equal(
 		json_integer_value(json_object_get(json_object_get(event, "data"), "revision")), 8);
+	// It says what was changed, so that nobody need ask for everything again.
+	first = json_array_get(json_object_get(json_object_get(event, "data"), "objects"), 0);
+	assert_string_equal(text_at(first, "op"), "set");
+	assert_string_equal(text_at(first, "noun"), "circuit");
+	assert_string_equal(text_at(first, "name"), "acme-ams-01");
 	json_decref(event);
 	refused(fixture, "circuit.set",
 		json_pack("{s:s, s:{s:s}, s:i}", "name", "acme-ams-01", "fields", "bandwidth",

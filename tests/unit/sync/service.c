@@ -44,8 +44,9 @@ static void publish(void *ctx, struct publication *publication)
 	publication_unref(publication);
 }
 
-static void watch(void *ctx, uint64_t revision)
+static void watch(void *ctx, uint64_t revision, const json_t *diff)
 {
+	assert_true(json_array_size(diff) > 0);
 	((struct world *)ctx)->watched++;
 }
 
