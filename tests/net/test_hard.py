@@ -253,6 +253,43 @@ def test_directories_are_made_and_a_second_culvertd_is_told(lab, tmp_path):
         plane.stop()
 
 
+def test_a_service_manager_is_told(lab, tmp_path):
+    """READY once it answers, a sign of life at half the time of WatchdogSec=, STOPPING at the end."""
+    node, path = tmp_path / "node.yaml", str(tmp_path / "notify")
+    node.write_text(f"edge: elsewhere\nhost-domain: netns\nkernel-prefix: {lab.kernel_prefix}w\nrun-dir: {tmp_path}/run\nstore: {tmp_path}/store.db\n"
+                    f"socket: {tmp_path}/sock\nroles:\n  - {{uid: \"0\", role: admin}}\nports:\n  p0: {{device: p0}}\ndataplane: {{socket: {tmp_path}/dp.sock}}\n")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(10)
+        daemon = lab.edge.start("told", "env", f"NOTIFY_SOCKET={path}", "WATCHDOG_USEC=400000", lab.program("control/culvertd"), "--config", str(node))
+        try:
+            first = manager.recv(4096).decode()
+            assert first.startswith("READY=1\nSTATUS=edge elsewhere, revision 0"), first
+            assert run(lab.program("tools/culvertctl/culvertctl"), "-s", f"{tmp_path}/sock", "version", check=False).returncode == 0
+            before = time.monotonic()
+            assert [manager.recv(4096) for _ in range(4)] == [b"WATCHDOG=1"] * 4
+            assert time.monotonic() - before < 4 * 0.4
+            # stopped it says nothing, and that is what its manager ends it for
+            daemon.popen.send_signal(signal.SIGSTOP)
+            manager.settimeout(1)
+            with contextlib.suppress(TimeoutError):
+                manager.recv(4096)  # one may have been under way
+                assert not manager.recv(4096), "a sign of life of a process that stands still"
+            daemon.popen.send_signal(signal.SIGCONT)
+            manager.settimeout(10)
+            assert manager.recv(4096) == b"WATCHDOG=1"
+        finally:
+            assert daemon.stop() == 0
+        manager.settimeout(1)
+        told = [b"WATCHDOG=1"]
+        while told[-1] == b"WATCHDOG=1":
+            told.append(manager.recv(4096))
+        assert told[-1] == b"STOPPING=1", told
+        for name in run("ip", "netns", "list").stdout.split():
+            if name.startswith(lab.kernel_prefix + "w-"):
+                run("ip", "netns", "del", name)
+
+
 def test_the_running_data_plane_has_no_capability(lab):
     """Nor would what it executes have any. Those of its opener are held to the bit by tests/smoke/kernel_port.py."""
     for task in os.listdir(f"/proc/{lab.dataplane.pid}/task"):
