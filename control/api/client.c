@@ -191,8 +191,47 @@ static int fill_buffer(struct api_client *client, int timeout)
 	return 0;
 }
 
+// A page that is asked for before the one in front of it has been read through: the server works
+// meanwhile.
+struct ahead {
+	const char *method;
+	json_t *params; // with the page's cursor; borrowed
+	json_int_t id;  // of the request, 0 = none has been sent
+	char cursor[64];
+};
+
+static int send_call(struct api_client *client, const char *method, json_t *params, int fd,
+	json_int_t *id, struct api_error *error);
+
+// `next` stands at the end of an answer. A wrong guess is an answer that nobody waits for.
+static void ask_ahead(
+	struct api_client *client, const char *line, size_t length, struct ahead *ahead)
+{
+	static const char name[] = "\"next\":\"";
+	size_t tail = sizeof(ahead->cursor) + sizeof(name) + 2;
+	struct api_error error;
+
+	if (length > tail) {
+		line += length - tail;
+		length = tail;
+	}
+	const char *found = memmem(line, length, name, sizeof(name) - 1);
+	if (found == NULL)
+		return;
+	found += sizeof(name) - 1;
+	const char *end = memchr(found, '"', (size_t)(line + length - found));
+	if (end == NULL || (size_t)(end - found) >= sizeof(ahead->cursor))
+		return;
+	memcpy(ahead->cursor, found, (size_t)(end - found));
+	ahead->cursor[end - found] = '\0';
+	json_object_set_new(ahead->params, "cursor", json_string(ahead->cursor));
+	if (send_call(client, ahead->method, json_copy(ahead->params), -1, &ahead->id, &error) < 0)
+		ahead->id = 0; // whoever asks again is told why
+}
+
 // The next object from the server. timeout in ms, counted anew with each piece that arrives.
-static int read_object(struct api_client *client, int timeout, json_t **object)
+// `ahead` may be NULL.
+static int read_object(struct api_client *client, int timeout, struct ahead *ahead, json_t **object)
 {
 	size_t searched = 0;
 
@@ -205,6 +244,8 @@ static int read_object(struct api_client *client, int timeout, json_t **object)
 		if (end != NULL) {
 			size_t length = (size_t)(end - client->buffer);
 
+			if (ahead != NULL && ahead->id == 0)
+				ask_ahead(client, client->buffer, length, ahead);
 			*object = json_loadb(client->buffer, length, 0, NULL);
 			client->used -= length + 1;
 			memmove(client->buffer, end + 1, client->used);
@@ -254,11 +295,11 @@ static int remote_error(json_t *object, struct api_error *error, json_t **detail
 }
 
 static int await_answer(struct api_client *client, const char *method, json_int_t id,
-	json_t **result, struct api_error *error, json_t **details)
+	struct ahead *ahead, json_t **result, struct api_error *error, json_t **details)
 {
 	for (;;) {
 		json_t *object = NULL, *answer_id, *answer_error, *answer;
-		int ret = read_object(client, client->timeout, &object);
+		int ret = read_object(client, client->timeout, ahead, &object);
 
 		if (ret < 0) {
 			json_decref(object);
@@ -290,18 +331,17 @@ static int await_answer(struct api_client *client, const char *method, json_int_
 	}
 }
 
-static int call(struct api_client *client, const char *method, json_t *params, int fd,
-	json_t **result, struct api_error *error, json_t **details)
+// A connection that ended while it was sent to may have an answer that says why: no error here.
+static int send_call(struct api_client *client, const char *method, json_t *params, int fd,
+	json_int_t *id, struct api_error *error)
 {
-	json_int_t id = client->next_id++;
-	json_t *request, *answer = NULL;
+	json_t *request;
 	char *line;
 	size_t length;
 	int ret;
 
-	if (details != NULL)
-		*details = NULL;
-	request = json_pack("{s:s, s:I, s:s, s:o}", "jsonrpc", "2.0", "id", id, "method", method,
+	*id = client->next_id++;
+	request = json_pack("{s:s, s:I, s:s, s:o}", "jsonrpc", "2.0", "id", *id, "method", method,
 		"params", params == NULL ? json_object() : params);
 	line = request == NULL ? NULL : json_dumps(request, JSON_COMPACT);
 	json_decref(request);
@@ -310,19 +350,32 @@ static int call(struct api_client *client, const char *method, json_t *params, i
 			error, API_INTERNAL, NULL, "the request for %s cannot be written", method);
 	length = strlen(line);
 	line[length] = '\n'; // in the place of the terminator
-	ret = length + 1 > API_REQUEST_MAX
-		      ? api_fail(error, API_USAGE,
-				"split it, each part is a revision of its own; or put the whole "
-				"model in a file: culvertctl config apply FILE, to 64 MiB",
-				"the request for %s is %zu bytes, more than the %u of a request",
-				method, length + 1, API_REQUEST_MAX)
-		      : send_bytes(client, line, length + 1, fd);
+	if (length + 1 > API_REQUEST_MAX) {
+		free(line);
+		return api_fail(error, API_USAGE,
+			"split it, each part is a revision of its own; or put the whole "
+			"model in a file: culvertctl config apply FILE, to 64 MiB",
+			"the request for %s is %zu bytes, more than the %u of a request", method,
+			length + 1, API_REQUEST_MAX);
+	}
+	ret = send_bytes(client, line, length + 1, fd);
 	free(line);
-	if (length + 1 > API_REQUEST_MAX)
-		return ret;
 	if (ret < 0 && ret != -EPIPE && ret != -ECONNRESET)
 		return transport_error(error, method, ret);
-	ret = await_answer(client, method, id, &answer, error, details);
+	return 0;
+}
+
+static int call(struct api_client *client, const char *method, json_t *params, int fd,
+	json_t **result, struct api_error *error, json_t **details)
+{
+	json_t *answer = NULL;
+	json_int_t id;
+
+	if (details != NULL)
+		*details = NULL;
+	int ret = send_call(client, method, params, fd, &id, error);
+	if (ret == 0)
+		ret = await_answer(client, method, id, NULL, &answer, error, details);
 	if (ret == 0 && result != NULL)
 		*result = answer;
 	else
@@ -395,33 +448,42 @@ int api_call_list(struct api_client *client, const char *method, json_t *params,
 	struct api_error *error)
 {
 	json_t *items = json_array(), *answer = NULL, *unknown = NULL; // of any page
-	int ret;
+	json_int_t id;
 
 	if (params == NULL)
 		params = json_object();
 	if (json_object_get(params, "limit") == NULL)
 		json_object_set_new(params, "limit", json_integer(API_PAGE_MAX));
-	for (;;) {
-		json_t *next;
-
+	struct ahead ahead = {.method = method, .params = params};
+	json_t *cursor = json_incref(json_object_get(params, "cursor")); // of the page asked for
+	int ret = send_call(client, method, json_copy(params), -1, &id, error);
+	while (ret == 0) {
 		json_decref(answer);
 		answer = NULL;
-		ret = call(client, method, json_copy(params), -1, &answer, error, NULL);
+		ahead.id = 0;
+		ret = await_answer(client, method, id, &ahead, &answer, error, NULL);
 		if (ret < 0)
 			break;
 		json_array_extend(items, json_object_get(answer, "items"));
 		if (unknown == NULL && json_is_object(json_object_get(answer, "unknown")))
 			unknown = json_incref(json_object_get(answer, "unknown"));
-		next = json_object_get(answer, "next");
+		json_t *next = json_object_get(answer, "next");
 		if (!json_is_string(next))
 			break;
-		if (json_equal(next, json_object_get(params, "cursor"))) {
+		if (json_equal(next, cursor)) {
 			ret = api_fail(
 				error, API_INTERNAL, NULL, "%s repeats the same page", method);
 			break;
 		}
+		json_decref(cursor);
+		cursor = json_incref(next);
+		id = ahead.id;
+		if (id != 0 && strcmp(ahead.cursor, json_string_value(next)) == 0)
+			continue;
 		json_object_set(params, "cursor", next);
+		ret = send_call(client, method, json_copy(params), -1, &id, error);
 	}
+	json_decref(cursor);
 	json_decref(params);
 	if (ret < 0) {
 		json_decref(answer);
@@ -447,7 +509,7 @@ int api_event(struct api_client *client, int timeout, json_t **params, struct ap
 			json_array_remove(client->events, 0);
 			return 0;
 		}
-		ret = read_object(client, timeout, &object);
+		ret = read_object(client, timeout, NULL, &object);
 		if (ret < 0) {
 			json_decref(object);
 			return transport_error(error, "subscribe", ret);

@@ -153,11 +153,12 @@ static json_t *link_json(const struct sync *sync, const struct link *link, enum 
 	const struct status *status = status_get(sync->status, STATUS_LINK, link->object.name);
 	json_t *peerings = json_array();
 	const struct object *child;
+	bool ours = link_is_ours(sync, link);
 
 	MODEL_CHILDREN(model_of(sync), NOUN_PEERING, link->circuit, child)
 	{
 		const struct peering *peering = (const struct peering *)child;
-		if (peering_subnet(peering, link) != NULL)
+		if (peering_subnet(peering, link) != NULL && (detail != DETAIL_BRIEF || ours))
 			json_array_append_new(peerings, session_json(sync, peering, link, detail));
 	}
 	json_t *json = json_pack("{s:s, s:s, s:o}", "link", role_name(link), "state",

@@ -238,7 +238,7 @@ const struct rpc_method sync_methods[] = {
 		.help = "State, rates and BGP sessions of circuits.",
 		.params = {{"circuit", RPC_STRING, false, "only this one"},
 			{"customer", RPC_STRING, false, "only this customer's"},
-			{"brief", RPC_BOOLEAN, false, "states, rates and counts of routes alone"},
+			{"brief", RPC_BOOLEAN, false, "states, known rates and counts of routes alone"},
 			PAGE_PARAMS},
 	},
 	{

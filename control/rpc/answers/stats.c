@@ -84,9 +84,14 @@ static json_t *direction_json(
 
 	counters_limiter(sync, limiter->uid, &c);
 	uint64_t since = counters_limited_since(&c);
-	json_t *json = json_pack("{s:o, s:o, s:o}", "limited_since", json_known(since != 0, since),
-		"rate", json_known(c.rates_known, c.rate), "limited_rate",
-		json_known(c.rates_known, c.limited_rate));
+	json_t *json = json_object();
+	if (detail != DETAIL_BRIEF || since != 0)
+		json_object_set_new(json, "limited_since", json_known(since != 0, since));
+	if (detail != DETAIL_BRIEF || c.rates_known) {
+		json_object_set_new(json, "rate", json_known(c.rates_known, c.rate));
+		json_object_set_new(
+			json, "limited_rate", json_known(c.rates_known, c.limited_rate));
+	}
 	if (detail >= DETAIL_USUAL)
 		add_sums(&c, json);
 	if (detail == DETAIL_FULL)

@@ -104,7 +104,11 @@ static void count_up(struct rpc_call *call)
 	for (unsigned int i = 0; i < rpc_limit(call) && next < total; i++)
 		json_array_append_new(items, json_integer(next++));
 	snprintf(text, sizeof(text), "%" PRId64, next);
-	rpc_reply_list(call, items, next < total ? text : NULL);
+	if (!rpc_boolean(call, "stray", false))
+		rpc_reply_list(call, items, next < total ? text : NULL);
+	else // what looks like the next page stands behind it
+		rpc_reply(call, json_pack("{s:o, s:s?, s:{s:s}}", "items", items, "next",
+					next < total ? text : NULL, "unknown", "next", "77"));
 }
 
 const struct rpc_method test_methods[] = {
@@ -127,7 +131,8 @@ const struct rpc_method test_methods[] = {
 	{.name = "count",
 		.role = RPC_VIEWER,
 		.handler = count_up,
-		.params = {{"total", RPC_INTEGER, true, NULL}, {"limit", RPC_INTEGER, false, NULL},
+		.params = {{"total", RPC_INTEGER, true, NULL}, {"stray", RPC_BOOLEAN, false, NULL},
+			{"limit", RPC_INTEGER, false, NULL},
 			{"cursor", RPC_STRING, false, NULL}}},
 	{.name = "route.echo",
 		.role = RPC_VIEWER,

@@ -134,6 +134,7 @@ static void test_describe(void **state)
 	harness_stop(harness);
 }
 
+// Each page is asked for before the one in front of it is read; with `stray` a wrong one is.
 static void test_list_of_pages(void **state)
 {
 	struct harness *harness = start();
@@ -141,14 +142,18 @@ static void test_list_of_pages(void **state)
 	struct api_error error;
 	json_t *result;
 
-	assert_int_equal(
-		api_call_list(client, "count",
-			json_pack("{s:i, s:i}", "total", 2500, "limit", 1000), &result, &error),
-		0);
-	assert_int_equal(json_array_size(json_object_get(result, "items")), 2500);
-	assert_int_equal(
-		json_integer_value(json_array_get(json_object_get(result, "items"), 2499)), 2499);
-	json_decref(result);
+	for (int stray = 0; stray < 2; stray++) {
+		assert_int_equal(api_call_list(client, "count",
+					 json_pack("{s:i, s:i, s:b}", "total", 2500, "limit", 1000,
+						 "stray", stray),
+					 &result, &error),
+			0);
+		const json_t *items = json_object_get(result, "items");
+		assert_int_equal(json_array_size(items), 2500);
+		for (size_t i = 0; i < 2500; i++)
+			assert_int_equal(json_integer_value(json_array_get(items, i)), i);
+		json_decref(result);
+	}
 	api_disconnect(client);
 	harness_stop(harness);
 }
