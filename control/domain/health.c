@@ -132,7 +132,7 @@ static void tell_silence(struct domains *domains, const struct realised *realise
 	snprintf(reason, sizeof(reason), "%s does not answer %s, asked every second on %s %s; %s",
 		ip_address_format(&wanted->remote, remote),
 		wanted->remote.family == 4 ? "ARP" : "neighbor solicitations", port_name, tags,
-		port->strayed < STRAYS_S
+		port->strayed > 0
 			? "frames with tags of no link come in there: his tags may be others"
 			: "likely his port, his tags or his address");
 	snprintf(hint, sizeof(hint), "culvertctl link show %.90s; culvertctl drops --port %.40s",
@@ -177,11 +177,11 @@ void health_strays(struct domains *domains)
 
 	for (unsigned int i = 0; i < sync->node->ports.count && i < PORTS_MAX; i++) {
 		struct port_state *port = &sync->port[i];
-		port->strayed += port->strayed < STRAYS_S;
+		port->strayed -= port->strayed > 0;
 		if (!counters_interface(sync, STATS_UNCLASSIFIED(i), &sum, &sparse))
 			continue;
 		if (sparse.drops[DROP_VLAN_UNKNOWN] > port->strays && port->strays_known)
-			port->strayed = 0;
+			port->strayed = STRAYS_S;
 		port->strays = sparse.drops[DROP_VLAN_UNKNOWN];
 		port->strays_known = true;
 	}

@@ -115,7 +115,7 @@ struct port_state {
 	LIST_HEAD(, realised) interfaces;
 	uint64_t strays; // frames with tags of nobody
 	bool strays_known;
-	uint8_t strayed; // s ago, at most STRAYS_S: then they are forgotten
+	uint8_t strayed; // s for which such frames are still told of, 0 = none came of late
 };
 
 struct sync {

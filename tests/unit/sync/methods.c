@@ -619,6 +619,19 @@ static void test_what_is_not_in_force_is_said(void **state)
 	fake_start(&fake, path);
 }
 
+// What is told to be likely has been seen: frames with other tags only where some came in.
+static void test_who_does_not_answer_is_told(void **state)
+{
+	bridge_says_neighbor(interface("acme-01/private"), "169.254.10.1", false);
+	WAIT(state_told("neighbor/acme-01/private/primary", "unresolved"));
+	const struct status *entry =
+		status_get(running->status, STATUS_NEIGHBOR, "acme-01/private/primary");
+	assert_non_null(strstr(entry->reason, "169.254.10.1 does not answer ARP"));
+	assert_null(strstr(entry->reason, "frames with tags of no link"));
+	bridge_says_neighbor(interface("acme-01/private"), "169.254.10.1", true);
+	assert_string_equal(entry->state, "usable");
+}
+
 static void test_sessions_and_ports_are_events(void **state)
 {
 	assert_int_equal(json_array_size(events), 3); // the ports
@@ -719,6 +732,7 @@ int main(void)
 		TEST(test_the_way_of_the_underlay),
 		cmocka_unit_test_setup_teardown(
 			test_clear_is_for_all_sessions, setup_lab, asking_stop),
+		TEST(test_who_does_not_answer_is_told),
 		TEST(test_sessions_and_ports_are_events),
 		TEST(test_states_are_events),
 		TEST(test_what_is_not_in_force_is_said),
