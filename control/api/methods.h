@@ -264,7 +264,9 @@
 // {"revision": 12, "seconds": 2} -> as soon as nothing of it is queued, under way or refused, or the number of what is
 // refused has not changed for 2 s, else after `seconds`:
 // {"revision": 12, "in_force": true, "dataplane": "synced", "refused": [{"object": "interface c1/private",
-//  "message": "File exists"}]}   // at most 20
+//  "message": "File exists"}],   // at most 20
+//  "untold": null | {"sessions": 1, "last": "c1/private/primary", "hold": 90}} // sessions that ended without a word to the far
+//  end, since the BGP daemon did not answer: he keeps his until the hold time (s, null = not known) is over
 #define API_REVISION_WAIT "revision.wait"
 
 #endif

@@ -11,12 +11,11 @@
 
 #include "control/api/error.h"
 #include "control/base/ip.h"
+#include "control/model/intent.h"
 #include "control/sync/route.h"
 
 struct event_base;
 struct fragments;
-struct intent_domain;
-struct intent_interface;
 struct json_t;
 struct node;
 struct policy;
@@ -63,6 +62,15 @@ void domains_finals_stored(struct domains *domains, struct json_t *list, bool st
 
 // A change up to this revision waits for customers to be told of it.
 bool partings_pending(const struct domains *domains, uint64_t revision);
+// Sessions that a change, this revision or a later one, took away although their far ends could not be told in time. NULL =
+// none; of the latest such revision only.
+struct untold {
+	uint64_t revision;
+	unsigned int sessions;
+	char last[OBJECT_NAME_MAX + 16]; // "acme-01/private/primary"
+	uint16_t hold;                   // s, of the last; 0 = not known
+};
+const struct untold *partings_untold(const struct domains *domains, uint64_t revision);
 
 // --- for answers: all costs what is asked for, not what there is -------------------------------------------
 

@@ -40,7 +40,7 @@ void health_port(struct domains *domains, uint32_t index)
 
 // --- interfaces and their sessions -------------------------------------------------------------------------
 
-static void session_name(const struct intent_interface *wanted, char name[OBJECT_NAME_MAX + 16])
+void session_name(const struct intent_interface *wanted, char name[OBJECT_NAME_MAX + 16])
 {
 	const char *role = strrchr(wanted->link, '/');
 

@@ -55,6 +55,7 @@ struct parting {
 	bool ceasing;               // else in its grace
 	bool sessions;              // it takes some away
 	uint64_t until;
+	uint64_t revision; // that said so
 };
 
 static struct parting_key key_of_fragment(const struct fragment *fragment)
@@ -243,7 +244,8 @@ static struct parting *begin(struct domains *domains, const struct fragment *old
 		abort();
 	parting->key = key_of_fragment(old);
 	parting->old = fragment_ref(old);
-	domains->partings.revision = fragments_publication(domains->fragments)->revision;
+	parting->revision = fragments_publication(domains->fragments)->revision;
+	domains->partings.revision = parting->revision;
 	table_add(&domains->partings.all, parting);
 	return parting;
 }
@@ -340,6 +342,31 @@ static void carry_out_now(struct domains *domains, struct parting *parting, cons
 
 	carry_out(domains, parting, fragments_find(domains->fragments, (int)key->noun, key->name),
 		when);
+}
+
+// Whoever is not told in time keeps his session, and uses this way, until its hold time is over.
+static void note_untold(struct domains *domains, const struct parting *parting)
+{
+	struct untold *untold = &domains->partings.untold;
+
+	if (untold->revision != parting->revision)
+		*untold = (struct untold){.revision = parting->revision};
+	for (unsigned int i = 0; i < parting->old->interfaces.count; i++) {
+		const struct intent_interface *was = &parting->old->interfaces.item[i];
+		const struct realised *realised = realised_of(domains, was);
+		if (realised == NULL || realised->parting != parting || !is_open(domains, was))
+			continue;
+		untold->sessions++;
+		session_name(was, untold->last);
+		untold->hold = realised->session.hold;
+	}
+}
+
+const struct untold *partings_untold(const struct domains *domains, uint64_t revision)
+{
+	const struct untold *untold = &domains->partings.untold;
+
+	return untold->sessions > 0 && untold->revision >= revision ? untold : NULL;
 }
 
 // --- from the others -------------------------------------------------------------------------------------
@@ -448,6 +475,7 @@ bool partings_step(struct domains *domains)
 	struct parting *parting = TAILQ_FIRST(&domains->partings.ceasing);
 
 	if (is_due(parting)) {
+		note_untold(domains, parting);
 		carry_out_now(domains, parting, "untold");
 		return false;
 	}

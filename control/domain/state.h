@@ -187,6 +187,7 @@ struct partings {
 	TAILQ_HEAD(parting_list, parting) ceasing, grace;
 	struct event *look;
 	uint64_t revision; // of the newest
+	struct untold untold;
 };
 
 struct domains {
@@ -354,6 +355,7 @@ void limiter_unset(struct domains *domains, uint32_t id);
 
 // health.c: into the status table
 void health_port(struct domains *domains, uint32_t index);
+void session_name(const struct intent_interface *wanted, char name[OBJECT_NAME_MAX + 16]);
 void health_session(struct domains *domains, const struct realised *realised);
 void health_interface(struct domains *domains, const struct realised *realised);
 // Whether the router behind an attachment answers; also once a second while it does not.

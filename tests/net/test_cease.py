@@ -160,8 +160,10 @@ def test_a_daemon_that_hangs(links):
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
-        links.ctl("link", "set", primary, "--admin", "down", check=False)
-        wait_for(lambda: "when=untold" in links.daemon.log(), 8, "the deadline decides")
+        said = links.ctl("link", "set", primary, "--admin", "down").stderr
+        assert "when=untold" in links.daemon.log()
+        assert f"not told, the BGP daemon does not answer: the far end of {c.circuit}/private/primary; it keeps the session" in said, said
+        assert re.search(r"until its hold time of \d+ s is over", said), said
         wait_for(lambda: links.ping(c, 1, deadline=1) == 0, 10, "what his router still sends there is dropped")
     finally:
         for pid in pids:

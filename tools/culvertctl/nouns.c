@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +109,23 @@ int run_show(struct context *context)
 
 // --- writing -------------------------------------------------------------------------------------------
 
+static void print_untold(const json_t *untold)
+{
+	int64_t others = get_number(untold, "sessions") - 1, hold = get_number(untold, "hold");
+	char more[40] = "", seconds[40] = "";
+
+	if (!json_is_object(untold))
+		return;
+	if (others > 0)
+		snprintf(more, sizeof(more), " and of %" PRId64 " others", others);
+	if (hold > 0)
+		snprintf(seconds, sizeof(seconds), " of %" PRId64 " s", hold);
+	fprintf(stderr,
+		"note: not told, the BGP daemon does not answer: the far end of %s%s; it keeps the "
+		"session until its hold time%s is over\n",
+		get_text(untold, "last"), more, seconds);
+}
+
 // What was committed, is it in force? Told on standard error: the change itself has been made, whatever the data
 // plane makes of it.
 #define IN_FORCE_S 10 // thousands of objects take some seconds
@@ -139,6 +157,7 @@ static int print_refused(struct context *context, json_t *result)
 			get_text(item, "message"));
 		complain(&error);
 	}
+	print_untold(json_object_get(answer, "untold"));
 	int status = json_array_size(refused) > 0 ? 1 : 0;
 	if (status == 0 && !json_is_true(json_object_get(answer, "in_force")))
 		fprintf(stderr, "note: not in force yet, the data plane is %s\n",

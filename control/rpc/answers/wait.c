@@ -64,6 +64,16 @@ static json_t *refused_json(struct sync *sync)
 	return list;
 }
 
+static json_t *untold_json(const struct sync *sync, uint64_t revision)
+{
+	const struct untold *untold = partings_untold(sync->domains, revision);
+
+	return untold == NULL ? json_null()
+			      : json_pack("{s:i, s:s, s:o}", "sessions", (int)untold->sessions, "last",
+					untold->last, "hold",
+					json_known(untold->hold != 0, untold->hold));
+}
+
 static void answer(struct wait *wait)
 {
 	struct sync *sync = wait->call->ctx;
@@ -71,10 +81,11 @@ static void answer(struct wait *wait)
 	bool open = complete || sync->records.settling; // what is refused now may be taken with the rest
 
 	rpc_reply(wait->call,
-		json_pack("{s:o, s:b, s:s, s:o}", "revision",
+		json_pack("{s:o, s:b, s:s, s:o, s:o}", "revision",
 			json_u64(dataplane_revision(sync->dataplane)), "in_force", complete,
 			"dataplane", dataplane_state_name(dataplane_status(sync->dataplane)->state),
-			"refused", open ? json_array() : refused_json(sync)));
+			"refused", open ? json_array() : refused_json(sync), "untold",
+			untold_json(sync, wait->revision)));
 	event_free(wait->look);
 	free(wait);
 }
