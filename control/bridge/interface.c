@@ -298,8 +298,8 @@ void bridge_interface_carried(struct bridge *bridge, uint32_t id, bool moved)
 {
 	struct host_interface *interface = idmap_get(&bridge->interfaces, id);
 
-	if (interface != NULL)
-		repair_carried(interface, moved); // thousands may move at once: not in this turn
+	if (interface != NULL) // thousands may move at once: not in this turn
+		repair_interface(interface, moved ? REPAIR_RENEW | REPAIR_SAY : REPAIR_SAY);
 }
 
 void host_carrier_apply(struct host_interface *interface)
@@ -307,7 +307,6 @@ void host_carrier_apply(struct host_interface *interface)
 	struct space *space = interface->domain->space;
 	struct host_link *link = idmap_get(&space->links, interface->ifindex);
 
-	interface->carrier_due = false;
 	if (interface->anchor < 0)
 		return;
 	int err = tap_carrier(interface->anchor, interface->carrier);
@@ -328,5 +327,5 @@ void bridge_interface_carrier(struct bridge *bridge, uint32_t id, bool up)
 		return;
 	interface->carrier = up;
 	interface->was_away = interface->was_away || !up;
-	repair_carrier(interface); // a port takes thousands along: not in this turn
+	repair_interface(interface, REPAIR_CARRIER); // a port takes thousands along: not in this turn
 }

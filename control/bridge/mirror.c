@@ -71,7 +71,7 @@ static void link_up(struct space *space, struct host_link *link)
 	// was away for less.
 	if (link->interface && link->interface->was_away) {
 		link->interface->was_away = false;
-		repair_carried(link->interface, true);
+		repair_interface(link->interface, REPAIR_RENEW | REPAIR_SAY);
 	} else if (link->interface) {
 		neighbors_retry(space->bridge, link->interface);
 		presence_say(link->interface);
@@ -114,7 +114,7 @@ static bool interface_differs(
 static void doubt(struct space *space, struct host_interface *interface)
 {
 	if (interface)
-		repair_interface(interface);
+		repair_interface(interface, REPAIR_DEVICE);
 	else
 		space->doubted = true;
 }
@@ -143,7 +143,7 @@ static void address_message(struct space *space, const struct nlmsghdr *header)
 			   (wanted->address[i].len == ifa->ifa_prefixlen &&
 				   ip_address_compare(&wanted->address[i].address, &address) == 0);
 	if (declared == (header->nlmsg_type == RTM_DELADDR))
-		repair_interface(link->interface);
+		repair_interface(link->interface, REPAIR_DEVICE);
 }
 
 static void link_message(struct space *space, const struct nlmsghdr *header, bool dump)
@@ -160,7 +160,7 @@ static void link_message(struct space *space, const struct nlmsghdr *header, boo
 		// It may have been made again before its end was heard of.
 		if (link->interface && link->interface->ifindex == link->ifindex) {
 			link->interface->ifindex = 0;
-			repair_interface(link->interface);
+			repair_interface(link->interface, REPAIR_DEVICE);
 		}
 		idmap_remove(&space->links, link->ifindex);
 		free(link);
@@ -194,7 +194,7 @@ static void own_route_message(struct space *space, const struct nlmsghdr *header
 		return;
 	const struct host_link *link = idmap_get(&space->links, mnl_attr_get_u32(attr[RTA_OIF]));
 	if (link != NULL && link->interface != NULL)
-		repair_interface(link->interface);
+		repair_interface(link->interface, REPAIR_DEVICE);
 }
 
 static void message(struct space *space, const struct nlmsghdr *header, bool dump)

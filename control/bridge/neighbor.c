@@ -80,7 +80,7 @@ void neighbor_message(struct space *space, const struct nlmsghdr *header, bool d
 	if (header->nlmsg_type == RTM_NEWNEIGH &&
 		written_over(space->bridge, ndm, attr[NDA_FLAGS_EXT])) {
 		neighbor->written_over = true; // or the event is older than our entry
-		repair_neighbors(link->interface);
+		repair_interface(link->interface, REPAIR_NEIGHBORS);
 		return;
 	}
 	bool usable = header->nlmsg_type == RTM_NEWNEIGH && ndm->ndm_state & NUD_USABLE &&

@@ -180,67 +180,36 @@ static void look(struct host_interface *interface)
 		repair_done(space, "host interface", interface->name, words);
 }
 
-static void look_at_neighbors(struct host_interface *interface)
+static void do_due(struct host_interface *interface, unsigned int due)
 {
-	if (!interface->neighbors_due)
-		return;
-	interface->neighbors_due = false;
-	if (neighbors_restore(interface))
+	if (due & REPAIR_CARRIER)
+		host_carrier_apply(interface);
+	if (due & REPAIR_DEVICE)
+		look(interface);
+	if (due & REPAIR_NEIGHBORS && neighbors_restore(interface))
 		repair_done(interface->domain->space, "neighbor on", interface->name,
 			"written over");
-}
-
-static void tell_the_wire(struct host_interface *interface)
-{
-	bool renew = interface->renew_due, say = interface->say_due;
-
-	interface->renew_due = interface->say_due = false;
-	if (renew)
+	if (due & REPAIR_RENEW)
 		neighbors_renew(interface);
-	if (say)
+	if (due & REPAIR_SAY)
 		presence_say(interface);
 }
 
-static void queue(struct host_interface *interface)
+void repair_interface(struct host_interface *interface, unsigned int what)
 {
 	struct bridge *bridge = interface->domain->space->bridge;
 
-	if (!interface->suspect)
+	if (interface->due == 0)
 		TAILQ_INSERT_TAIL(&bridge->suspects, interface, suspects);
-	interface->suspect = true;
+	interface->due |= (uint8_t)what;
 	repair_soon(bridge);
-}
-
-void repair_interface(struct host_interface *interface)
-{
-	interface->doubt = true;
-	queue(interface);
-}
-
-void repair_neighbors(struct host_interface *interface)
-{
-	interface->neighbors_due = true;
-	queue(interface);
-}
-
-void repair_carrier(struct host_interface *interface)
-{
-	interface->carrier_due = true;
-	queue(interface);
-}
-
-void repair_carried(struct host_interface *interface, bool moved)
-{
-	interface->renew_due = interface->renew_due || moved;
-	interface->say_due = true;
-	queue(interface);
 }
 
 void repair_forget_interface(struct host_interface *interface)
 {
-	if (interface->suspect)
+	if (interface->due != 0)
 		TAILQ_REMOVE(&interface->domain->space->bridge->suspects, interface, suspects);
-	interface->suspect = interface->doubt = false;
+	interface->due = 0;
 }
 
 // ---- a namespace
@@ -331,14 +300,9 @@ static bool suspects(struct bridge *bridge, uint64_t end)
 	struct host_interface *interface;
 
 	while ((interface = TAILQ_FIRST(&bridge->suspects)) != NULL) {
-		bool doubt = interface->doubt;
+		unsigned int due = interface->due;
 		repair_forget_interface(interface);
-		if (interface->carrier_due)
-			host_carrier_apply(interface);
-		if (doubt)
-			look(interface);
-		look_at_neighbors(interface);
-		tell_the_wire(interface);
+		do_due(interface, due);
 		if (clock_ns() > end)
 			return TAILQ_EMPTY(&bridge->suspects);
 	}
@@ -377,7 +341,7 @@ static bool devices(struct bridge *bridge, uint64_t end)
 
 	while ((interface = idmap_next(&bridge->interfaces, &bridge->round_cursor)) != NULL) {
 		if (interface->ifindex == 0 || interface->lacks6 != 0)
-			repair_interface(interface);
+			repair_interface(interface, REPAIR_DEVICE);
 		else
 			neighbors_retry(bridge, interface);
 		if (bridge->looks_left > 0 && interface->looked != bridge->looking) {

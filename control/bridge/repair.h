@@ -17,11 +17,15 @@ void repair_soon(struct bridge *bridge);       // something waits: with the next
 void repair_round(struct bridge *bridge);      // once a second: all namespaces, some of the devices
 void repair_forget_space(struct space *space); // it is about to be freed
 
-// The device is not as declared, or may not be: it is looked at soon.
-void repair_interface(struct host_interface *interface);
-void repair_neighbors(struct host_interface *interface); // one of them may be somebody else's entry
-void repair_carrier(struct host_interface *interface); // it is to be set as wanted
-void repair_carried(struct host_interface *interface, bool moved); // see bridge_interface_carried()
+// What a device needs soon. Done in this order.
+enum {
+	REPAIR_CARRIER = 1,   // it is to be set as wanted
+	REPAIR_DEVICE = 2,    // not as declared, or it may not be
+	REPAIR_NEIGHBORS = 4, // one of them may be somebody else's entry
+	REPAIR_RENEW = 8,     // its neighbors are to be resolved anew
+	REPAIR_SAY = 16,      // its addresses are to be announced
+};
+void repair_interface(struct host_interface *interface, unsigned int what);
 void repair_forget_interface(struct host_interface *interface);
 
 // Something was put right: one line, one more in the drift counter.

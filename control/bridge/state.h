@@ -112,10 +112,8 @@ struct host_interface {
 	bool carrier;     // wanted; attaching a queue raises the device's
 	bool made;        // there was a device: when it is not there, somebody took it
 	bool ruled;       // its rules are held (shared namespace)
-	bool suspect; // in the list of those to be looked at (repair.c), for its carrier or as a whole
-	bool carrier_due, doubt, neighbors_due;
-	bool was_away;            // without carrier since its link came up last
-	bool renew_due, say_due; // its neighbors are to be resolved anew; its addresses announced
+	bool was_away;    // without carrier since its link came up last
+	uint8_t due;      // REPAIR_.., while there are any it is among the suspects (repair.c)
 	uint64_t
 		lacks6; // second in which routes of its IPv6 addresses were seen to lack, 0 = none do
 	uint32_t looked; // round that looked at it last
@@ -153,8 +151,6 @@ struct bridge {
 	struct sweeping *sweeping;     // sweep.c, NULL = no sweep is under way
 	struct event_buffers *buffers; // for reading netlink events, shared by all mirrors
 };
-
-// Key=value logging, one line a call. level "info", "warning", "error".
 
 // neighbor.c
 int neighbor_start(
