@@ -13,7 +13,7 @@ import struct
 import sys
 import threading
 
-REASON = "maintenance until noon"
+REASON = "Wartung bis mittags, für alle"
 
 
 def message(kind, body):

@@ -10,7 +10,8 @@
 
 #include "control/speakers/bird/bird.h"
 
-#include <ctype.h>
+#include "control/api/text.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,13 +30,10 @@ struct said { // of a session
 	struct speaker_remark remark[SPEAKER_REMARKS];
 };
 
-static void copy_printable(char *to, size_t size, const char *from)
+static void quote(char *to, size_t size, const char *from)
 {
-	size_t i;
-
-	for (i = 0; i + 1 < size && from[i] != '\0'; i++)
-		to[i] = (char)(isprint((unsigned char)from[i]) ? from[i] : '?');
-	to[i] = '\0';
+	snprintf(to, size, "%s", from);
+	api_text_mend(to);
 }
 
 static void remark(struct said *said, uint64_t when, const struct ip_prefix *prefix, const char *text)
@@ -60,6 +58,16 @@ static void remark(struct said *said, uint64_t when, const struct ip_prefix *pre
 	at->last = when;
 }
 
+// The reason is the last remark, just made.
+static bool is_last_alone(const struct said *said)
+{
+	if (said->count == 0)
+		return false;
+	const struct speaker_remark *last = &said->remark[said->count - 1];
+	return last->prefix.address.family == 0 && last->count == 1 &&
+	       strcmp(last->text, said->reason) == 0;
+}
+
 static void take(struct said *said, uint64_t when, const char *text)
 {
 	const struct ip_prefix none = {.len = 0};
@@ -67,18 +75,16 @@ static void take(struct said *said, uint64_t when, const char *text)
 	char word[IP_TEXT_MAX];
 
 	if (strncmp(text, "Received: ", 10) == 0 || strncmp(text, "Error: ", 7) == 0) {
-		copy_printable(said->reset, sizeof(said->reset), text);
+		quote(said->reset, sizeof(said->reset), text);
 		said->reset_at = when;
 	} else if (sscanf(text, "Invalid route %63s withdrawn", word) == 1 &&
 		   ip_prefix_parse(word, &prefix) == 0) {
-		const struct speaker_remark *last = &said->remark[said->count - 1];
-		if (said->count > 0 && last->prefix.address.family == 0 && last->count == 1 &&
-			strcmp(last->text, said->reason) == 0)
+		if (is_last_alone(said))
 			said->count--; // it is said with the route
 		remark(said, when, &prefix,
 			said->reason[0] != '\0' ? said->reason : "malformed attributes");
 	} else {
-		copy_printable(said->reason, sizeof(said->reason), text);
+		quote(said->reason, sizeof(said->reason), text);
 		remark(said, when, &none, said->reason);
 	}
 }
