@@ -237,7 +237,7 @@ static void give_finals(struct sync *sync)
 
 void domains_finals_stored(struct domains *domains, json_t *list, bool stored)
 {
-	struct sync *sync = (struct sync *)domains; // its first member
+	struct sync *sync = domains_sync(domains);
 	const json_t *final;
 	size_t i;
 

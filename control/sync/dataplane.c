@@ -243,9 +243,12 @@ bool dataplane_refusals_last(const struct dataplane *d)
 	       clock_ns() - d->refused_since >= LASTING_NS;
 }
 
-static void note_refusal(struct dataplane *d)
+// Before its answer is taken. One that heals says that others may, too.
+static void note_refusal(struct dataplane *d, int before, int now)
 {
-	if (TAILQ_EMPTY(&d->records->failures) && d->records->routes_failed == 0)
+	bool first = TAILQ_EMPTY(&d->records->failures) && d->records->routes_failed == 0;
+
+	if (now == 0 ? before != 0 : before == 0 && first)
 		d->refused_since = clock_ns();
 }
 
@@ -271,10 +274,7 @@ static void answer_records(struct dataplane *d, struct flight *flight,
 		else if (next < failures && failure[next].index == i)
 			error = failure[next++].error;
 		bool conflict = error == -EEXIST && record->key.type == WIRE_INTERFACE_SET;
-		if (error != 0 && record->error == 0)
-			note_refusal(d);
-		else if (error == 0 && record->error != 0)
-			d->refused_since = clock_ns(); // it heals, perhaps the others do too
+		note_refusal(d, record->error, error);
 		if (error != 0 && record->error == error && !record->told && !conflict &&
 			dataplane_refusals_last(d)) {
 			char text[256];
@@ -294,7 +294,6 @@ static void answer_records(struct dataplane *d, struct flight *flight,
 		schedule(d->again, AGAIN_MS); // perhaps that was in their way
 }
 
-// Interfaces whose host queue was refused get another one a little later.
 static void answer_routes(struct dataplane *d, struct flight *flight,
 	const struct wire_failure *failure, unsigned int failures)
 {
@@ -308,10 +307,7 @@ static void answer_routes(struct dataplane *d, struct flight *flight,
 			error = failure[0].error;
 		else if (next < failures && failure[next].index == i)
 			error = failure[next++].error;
-		if (error != 0 && route->error == 0)
-			note_refusal(d);
-		else if (error == 0 && route->error != 0)
-			d->refused_since = clock_ns();
+		note_refusal(d, route->error, error);
 		if (error != 0 && route->error == error && !route->told &&
 			d->records->routes_failed < LOGGED_MAX && dataplane_refusals_last(d)) {
 			char text[256];
@@ -327,6 +323,7 @@ static void answer_routes(struct dataplane *d, struct flight *flight,
 		schedule(d->again, REFUSED_MS);
 }
 
+// Interfaces whose host queue was refused get another one a little later.
 static void answer_hosts(struct dataplane *d, const struct flight *flight,
 	const struct wire_failure *failure, unsigned int failures)
 {

@@ -69,7 +69,7 @@ struct dataplane {
 	bool accepted; // a sweep of the configuration has ended well
 	bool found;    // the first connection has been read back
 	bool changed;  // the identity, since HELLO
-	uint64_t refused_since; // clock_ns since when something is refused, 0 = never yet
+	uint64_t refused_since; // clock_ns since when refusals have not become fewer, 0 = none yet
 	enum phase phase;
 	struct wire_link *link;
 	struct event *readable, *writable, *retry, *turn, *again, *watch;

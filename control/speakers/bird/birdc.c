@@ -6,8 +6,8 @@
 // closed, all commands fail, and whoever owns us decides what next.
 
 #include "control/speakers/bird/birdc.h"
-#include "control/api/text.h"
 
+#include "control/api/text.h"
 #include "control/base/turns.h"
 
 #include <errno.h>
