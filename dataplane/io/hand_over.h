@@ -4,8 +4,8 @@
 
 // Where a device has fewer transmit queues than there are workers, those beyond hand their frames
 // to the owner of a queue through an SPSC ring; the owner sends them after its own turn. A frame
-// that was put into such a ring is sent: when the device's queue is full it waits, and the ring
-// fills, which the sender sees as a full port.
+// that was put into such a ring counts as sent: when the device's queue is full it waits, and the
+// ring fills, which the sender sees as a full port.
 
 #include <stdint.h>
 

@@ -17,7 +17,8 @@
 // A socket whose device went is dead and says nothing. The main thread sees the program's link lose
 // its device, takes the sockets away from the workers (`live`), makes an end of them when no worker
 // can have them any more, and opens all anew on the device that has the name then. Memory, rings
-// and program are those of one device; the port keeps its MAC address and what it owns.
+// and program are those of one device, and what was on its way to it goes with it; the port keeps
+// its MAC address and what it owns.
 
 #include "dataplane/io/xdp.h"
 
@@ -288,10 +289,18 @@ static void send_rest(const struct xdp *x, unsigned queue)
 		kick(&l->queue[queue]);
 }
 
+// There is no device: the next one of its name may have somebody else behind the same tags.
+static uint16_t throw_away(void *ctx, uint16_t queue, struct rte_mbuf **frames, uint16_t n)
+{
+	rte_pktmbuf_free_bulk(frames, n);
+	return n;
+}
+
 static unsigned send_others(struct port *port, unsigned worker)
 {
 	struct xdp *x = port->driver;
-	unsigned n = hand_over_send(&x->others, worker, x, send_queued);
+	bool there = __atomic_load_n(&x->live, __ATOMIC_RELAXED) != NULL;
+	unsigned n = hand_over_send(&x->others, worker, x, there ? send_queued : throw_away);
 
 	if (worker < x->others.queues)
 		send_rest(x, worker);

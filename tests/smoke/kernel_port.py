@@ -132,9 +132,12 @@ class KernelPorts(Smoke):
         self.send(ONE, mark)
         self.expect_tunnelled((ONE, mark))
 
-    def down(self, customer, packet):
+    def from_cloud(self, customer, packet):
         outer = ipv4("192.0.2.2", "192.0.2.1", 47, struct.pack("!HHI", 0x2000, 0x0800, customer.key) + packet)
         self.wires[1].send(wire.mac(self.macs[1]) + wire.mac(CLOUD) + b"\x08\x00" + outer)
+
+    def down(self, customer, packet):
+        self.from_cloud(customer, packet)
         frame = self.wires[customer.port].expect(lambda f: f[:6] == wire.mac(CUSTOMER), f"frame to {customer.vlans}", 3)
         wanted = wire.mac(CUSTOMER) + wire.mac(self.macs[customer.port]) + customer.tags + b"\x08\x00" + hop(packet)
         assert frame[:len(wanted)] == wanted and not frame[len(wanted):].strip(b"\0"), f"{frame.hex()}\n{wanted.hex()}"
@@ -346,9 +349,32 @@ class KernelPorts(Smoke):
         self.make_again("1600")
         assert kernel_mtu("sh-a1") == 9004
 
+    @contextlib.contextmanager
+    def traffic(self, send):
+        """All the time, by a thread."""
+        ending = threading.Event()
+
+        def go():
+            while not ending.is_set():
+                send()
+
+        thread = threading.Thread(target=go)
+        thread.start()
+        try:
+            yield
+        finally:
+            ending.set()
+            thread.join()
+
     def make_again(self, mtu):
-        ip("link", "del", "sh-a1")
-        self.until(lambda: self.link_state(0) == 0, "down")
+        """What was sent to the old device is not sent to the new one: down() takes nothing else."""
+        def send():  # the large ones fill what there is of memory, the others fit into the new device
+            for length in (8900, 100):
+                self.from_cloud(ONE, udp(TARGET, SOURCE, bytes(length)))
+
+        with self.traffic(send):
+            ip("link", "del", "sh-a1")
+            self.until(lambda: self.link_state(0) == 0, "down")
         self.veth("a", mtu)
         up, packet = time.monotonic(), udp(SOURCE, TARGET, b"again")
         self.wires[0] = Wire("sh-a0")
@@ -396,17 +422,12 @@ class KernelPorts(Smoke):
 
     def killed(self):
         """kill -9 under traffic: nothing is left on the device, and the next one carries all."""
-        ending = threading.Event()
+        def send():
+            for _ in range(20):
+                self.send(TWO, udp(SOURCE, TARGET, b"all the time"))
+            time.sleep(0.001)
 
-        def traffic():
-            while not ending.is_set():
-                for _ in range(20):
-                    self.send(TWO, udp(SOURCE, TARGET, b"all the time"))
-                time.sleep(0.001)
-
-        thread = threading.Thread(target=traffic)
-        thread.start()
-        try:
+        with self.traffic(send):
             self.until(lambda: self.counters(TWO.uid) > 100, "traffic")
             self.stop(signal.SIGKILL)
             self.until(lambda: not promiscuous("sh-a1"), "no longer promiscuous")
@@ -415,9 +436,6 @@ class KernelPorts(Smoke):
             self.start()
             before = self.forwarded(TWO)
             self.until(lambda: self.forwarded(TWO) > before + 100, "traffic after the restart")
-        finally:
-            ending.set()
-            thread.join()
         self.until(self.quiet, "quiet")
         self.drain()
         self.tags()
@@ -434,7 +452,8 @@ class KernelPorts(Smoke):
     # ---- all of it
 
     def veth(self, pair, mtu="1508"):
-        queues = ("numrxqueues", "2", "numtxqueues", "2")
+        number = "2" if pair == "b" else "1"  # what comes by c is one worker's, who hands over to the other what goes by a
+        queues = ("numrxqueues", number, "numtxqueues", number)
         ip("link", "add", f"sh-{pair}0", "mtu", mtu, *queues, "type", "veth", "peer", "name", f"sh-{pair}1", "mtu", mtu, *queues)
         if pair == "b":  # frames come by both, and both workers have one
             subprocess.run(["ethtool", "-L", "sh-b1", "rx", "2", "tx", "2"], check=True)
