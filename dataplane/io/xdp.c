@@ -652,12 +652,13 @@ static void end_when_quiet(struct port *port)
 	x->ending = NULL;
 }
 
-// Interfaces stand on what was known at the start.
+// Interfaces, and which worker polls and sends what, stand on what was known at the start.
 static int fits(const struct port *port, const struct live *l)
 {
 	const struct xdp *x = port->driver;
+	bool queues = l->queues >= x->others.queues && l->queues <= port->rx_queues;
 
-	return tags_of(l) > port->tags || l->queues < x->others.queues ? -EXDEV : 0;
+	return queues && tags_of(l) <= port->tags ? 0 : -EXDEV;
 }
 
 // A device of the port's name is there, and no socket stands on it.
@@ -684,7 +685,7 @@ static void take_up(struct port *port)
 	if (err && err != x->error)
 		log_warn("a device that was made again cannot be used",
 			"port=%s device=%s error=\"%s\"", port->name, x->device,
-			err == -EXDEV ? "it has fewer queues than that of before, or may hide tags"
+			err == -EXDEV ? "it has other queues than that of before, or may hide tags"
 				      : opener_strerror(err));
 	x->error = err;
 	x->rest = err ? TRY_AGAIN : 0;

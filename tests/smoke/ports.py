@@ -158,6 +158,34 @@ class Ports:
             assert "--port" in self.refused(2, [], "--port", f"a=sh-n1,{value}")
         print("ok   a port in another network namespace")
 
+    def other_queues(self):
+        """An AF_XDP port whose device comes back with a queue that no worker polls is not taken up, and with those of before it is."""
+        def veth(queues):
+            number = ("numrxqueues", queues, "numtxqueues", queues)
+            ip("link", "add", "sh-q0", *number, "type", "veth", "peer", "name", "sh-q1", *number)
+            for end in ("sh-q0", "sh-q1"):
+                ip("link", "set", end, "up")
+
+        veth("1")
+        process = subprocess.Popen(self.command([], "--port", "a=sh-q1,mode=xdp"), stderr=subprocess.PIPE, text=True)
+        try:
+            def next_of(*words):
+                return next(word for line in process.stderr for word in words if word in line)
+
+            assert next_of("rx_queues=1") and next_of('msg="ready"')
+            ip("link", "del", "sh-q0")
+            next_of("link=down")
+            veth("2")
+            assert next_of("other queues", "link=up") == "other queues"
+            ip("link", "del", "sh-q0")
+            veth("1")
+            next_of("link=up")
+        finally:
+            process.terminate()
+            process.communicate()
+            ip("link", "del", "sh-q0")
+        print("ok   a device with more queues than there were is refused")
+
     def second(self):
         """One too many learns it before it touches a device: the device of this one does not even exist."""
         command = self.command(["net_null0"], "--port", "a=net_null0")
@@ -226,6 +254,7 @@ class Ports:
         self.scale()
         self.sizes()
         self.namespace()
+        self.other_queues()
         self.second()
         self.jumbo(customer, cloud)
         self.kernel(customer)
