@@ -627,6 +627,8 @@ static void losses(struct port *port, struct port_losses *l)
 	*l = x->before;
 	if (x->live != NULL)
 		add_losses(x->live, l);
+	if (x->ending != NULL)
+		add_losses(x->ending, l);
 }
 
 // Workers may have the old one in hand for the rest of a turn.

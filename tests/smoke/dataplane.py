@@ -185,20 +185,26 @@ class Smoke:
         customer.send(ethernet(self.port_mac, CUSTOMER, 0x0800, udp("10.1.0.5", "172.16.0.1"), 100))
         customer.expect(lambda f: f[12:18] == b"\x81\x00\x00\x64\x08\x00" and f[27] == 1 and f[38:40] == b"\3\0", "net unreachable")
 
-    def segment(self):
-        """uid -> (hot line, sparse block), summed over writers; from the file as wire/stats.h lays it out."""
-        with open(self.stats, "rb") as f:
-            data = f.read()
+    def layout(self, data):
+        """From the file's head, as wire/stats.h lays it out: (writers' bases, offset of the sparse blocks, uid -> slot)."""
         workers, slots = struct.unpack_from("=2I", data, 60)
         entries, _, _, _, writers, stride, _, _, sparse = struct.unpack_from("=9Q", data, 80)
-        found = {}
-        for slot in range(slots):
-            uid, _, state = struct.unpack_from("=QII", data, entries + 16 * slot)
-            if state:
-                bases = [writers + w * stride for w in [*range(workers), 16, 17]]
-                add = lambda size, offset: [sum(c) for c in zip(*(struct.unpack_from(f"={size}Q", data, b + offset + 8 * size * slot) for b in bases))]
-                found[uid] = add(8, 0), add(64, sparse)
-        return found
+        found = (struct.unpack_from("=QII", data, entries + 16 * slot) for slot in range(slots))
+        return [writers + w * stride for w in [*range(workers), 16, 17]], sparse, {uid: slot for slot, (uid, _, state) in enumerate(found) if state}
+
+    def segment(self):
+        """uid -> (hot line, sparse block), summed over writers."""
+        with open(self.stats, "rb") as f:
+            data = f.read()
+        bases, sparse, slots = self.layout(data)
+        add = lambda size, offset: [sum(c) for c in zip(*(struct.unpack_from(f"={size}Q", data, b + offset) for b in bases))]
+        return {uid: (add(8, 64 * slot), add(64, sparse + 512 * slot)) for uid, slot in slots.items()}
+
+    def booked_at(self, uid, place):
+        """Where in the file the main thread counts a place of a sparse block."""
+        with open(self.stats, "rb") as f:
+            bases, sparse, slots = self.layout(f.read())
+        return bases[-1] + sparse + 512 * slots[uid] + 8 * place
 
     def counters(self, uid):
         return self.segment()[uid][0][0]

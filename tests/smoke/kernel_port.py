@@ -372,20 +372,30 @@ class KernelPorts(Smoke):
             for length in (8900, 100):
                 self.from_cloud(ONE, udp(TARGET, SOURCE, bytes(length)))
 
-        with self.traffic(send):
-            ip("link", "del", "sh-a1")
-            self.until(lambda: self.link_state(0) == 0, "down")
-        self.veth("a", mtu)
-        up, packet = time.monotonic(), udp(SOURCE, TARGET, b"again")
-        self.wires[0] = Wire("sh-a0")
-        while True:
-            self.send(ONE, packet)
-            try:
-                self.wires[1].expect(lambda f: f[42:].startswith(hop(packet)), "through the new device", 0.02)
-                break
-            except AssertionError:
-                assert time.monotonic() < up + 2, "the device made again carries nothing after 2 s"
+        missed, place = [], self.booked_at(1 << 63, MISSED)
+
+        def look():
+            with open(self.stats, "rb", 0) as f:
+                missed.append(os.pread(f.fileno(), 8, place))
+            time.sleep(0.001)
+
+        with self.traffic(look):
+            with self.traffic(send):
+                ip("link", "del", "sh-a1")
+                self.until(lambda: self.link_state(0) == 0, "down")
+            self.veth("a", mtu)
+            up, packet = time.monotonic(), udp(SOURCE, TARGET, b"again")
+            self.wires[0] = Wire("sh-a0")
+            while True:
+                self.send(ONE, packet)
+                try:
+                    self.wires[1].expect(lambda f: f[42:].startswith(hop(packet)), "through the new device", 0.02)
+                    break
+                except AssertionError:
+                    assert time.monotonic() < up + 2, "the device made again carries nothing after 2 s"
         took = time.monotonic() - up
+        missed = [struct.unpack("=Q", count)[0] for count in missed]
+        assert missed == sorted(missed), f"what the old device missed was forgotten for a while: {list(dict.fromkeys(missed))}"
         self.down(ONE, udp(TARGET, SOURCE, b"and back"))
         self.drain()
         print(f"ok   deleted and made again: carries again after {took * 1000:.0f} ms", flush=True)
