@@ -135,7 +135,7 @@
 //                                            // "held" (not connected to, since it may not be ours),
 //                                            // "silent" (connected, and it does not answer)
 //                "since": 1789990001, "instance": 3, "error": null | "sentence", "hint": null,
-//                "records": {"sent": 812, "written": 800, "unchanged": 12, "refused": 0, "pending": 0},
+//                "records": {"sent": 812, "written": 800, "unchanged": 12, "refused": 0, "pending": 0},   // not yet told
 //                "installed": {"interfaces": 6, "vrfs": 5, "routes": 42, "nexthops": 8, "tunnels": 2, "limiters": 4}},
 //  "bridge": {"mode": "netns", "route_messages": 91, "overruns": 0, "resyncs": 0, "dumps": 5, "drift": 0,
 //             "drift_last": "",                // what was put back last, "route 10.9.0.0/16 table 254 removed"
@@ -147,7 +147,8 @@
 //  "circuits": {"up": 1, "degraded": 1, "down": 0, "disabled": 0, "partial": 0, "unknown": 0},
 //  "sessions": {"established": 2, "static": 0, "down": 0},    // static: up, no BGP is spoken
 //  "routes": {"learned": 12, "rejected": 2, "held": 0, "installed": 42},   // installed: null without a data plane
-//  "problems": [{"object": "circuit/acme-ams-01", "level": "warning" | "error", "message": "secondary link on ams2 is unknown", "hint": "" }]}
+//  "problems": [{"object": "circuit/acme-ams-01", "level": "warning" | "error", "message": "secondary link on ams2 is unknown", "hint": "",
+//                "alike": 0}]}    // how many others of that kind have the same message and are not listed
 #define API_STATUS "status"
 
 // {"circuit"?, "customer"?, "limit"?, "cursor"?} -> items, by circuit:
@@ -264,7 +265,7 @@
 // {"revision": 12, "seconds": 2} -> as soon as nothing of it is queued, under way or refused, or the number of what is
 // refused has not changed for 2 s, else after `seconds`:
 // {"revision": 12, "in_force": true, "dataplane": "synced", "refused": [{"object": "interface c1/private",
-//  "message": "File exists"}],   // at most 20
+//  "message": "another one has its port and tags, its tunnel's key or its address", "alike": 0}],   // as in status; at most 20
 //  "untold": null | {"sessions": 1, "last": "c1/private/primary", "hold": 90}} // sessions that ended without a word to the far
 //  end, since the BGP daemon did not answer: he keeps his until the hold time (s, null = not known) is over
 #define API_REVISION_WAIT "revision.wait"

@@ -4,6 +4,7 @@
 
 #include "control/domain/state.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@ static const char *name_of_interface(const struct sync *sync, uint32_t id)
 
 	return realised != NULL ? realised->wanted->name
 	       : tunnel != NULL ? tunnel->wanted->name
-				: "(deleted)";
+				: "that was deleted";
 }
 
 const struct intent_domain *domain_wanted(const struct domains *domains, uint32_t id)
@@ -26,14 +27,53 @@ const struct intent_domain *domain_wanted(const struct domains *domains, uint32_
 static const char *name_of_domain(const struct sync *sync, uint32_t id)
 {
 	const struct intent_domain *wanted = domain_wanted(sync->domains, id);
-	return wanted != NULL ? wanted->name : "(deleted)";
+	return wanted != NULL ? wanted->name : "that was deleted";
+}
+
+// "192.0.2.2 on core0"
+static void describe_neighbor(
+	const struct sync *sync, const struct wire_neighbor *neighbor, char *text, size_t size)
+{
+	struct ip_address address = {.family = neighbor->family};
+	char shown[IP_TEXT_MAX];
+
+	memcpy(address.bytes, neighbor->addr, sizeof(address.bytes));
+	snprintf(text, size, "%s on %s", ip_address_format(&address, shown),
+		name_of_interface(sync, neighbor->interface));
+}
+
+// The same, or a tunnel's name.
+static void describe_path(const struct sync *sync, const struct wire_path *path, char *text, size_t size)
+{
+	const struct record *neighbor =
+		record_find_id(&sync->domains->sync.records, WIRE_NEIGHBOR_SET, path->neighbor);
+
+	if (path->neighbor != 0 && neighbor != NULL)
+		describe_neighbor(sync, (const void *)neighbor->value, text, size);
+	else
+		snprintf(text, size, "%s", name_of_interface(sync, path->interface));
+}
+
+static void describe_group(
+	const struct sync *sync, const struct wire_group *group, char *text, size_t size)
+{
+	const struct record *path =
+		record_find_id(&sync->domains->sync.records, WIRE_PATH_SET, group->path[0]);
+	char first[140] = "a way out that was deleted";
+
+	if (path != NULL)
+		describe_path(sync, (const void *)path->value, first, sizeof(first));
+	if (group->count > 1)
+		snprintf(text, size, "routes by %s and %u more", first, group->count - 1);
+	else
+		snprintf(text, size, "routes by %s", first);
 }
 
 void sync_describe(const struct sync *sync, const struct record *record, char *text, size_t size)
 {
 	struct ip_address address = {.family = (uint8_t)record->key.family};
 	const struct limiter *limiter;
-	char shown[IP_TEXT_MAX];
+	char shown[IP_TEXT_MAX], hop[176];
 
 	memcpy(address.bytes, record->key.addr, sizeof(address.bytes));
 	switch (record->key.type) {
@@ -49,13 +89,42 @@ void sync_describe(const struct sync *sync, const struct record *record, char *t
 		break;
 	case WIRE_LIMITER_SET:
 		limiter = table_find(&sync->domains->limiters, &record->key.id);
-		if (limiter != NULL && limiter->wanted != NULL)
-			snprintf(text, size, "limiter %s", limiter->wanted->name);
-		else
-			snprintf(text, size, "limiter %u", record->key.id);
+		snprintf(text, size, "limiter %s",
+			limiter != NULL && limiter->wanted != NULL ? limiter->wanted->name
+								   : "that was deleted");
+		break;
+	case WIRE_NEIGHBOR_SET:
+		describe_neighbor(sync, (const void *)record->value, hop, sizeof(hop));
+		snprintf(text, size, "neighbor %s", hop);
+		break;
+	case WIRE_PATH_SET:
+		describe_path(sync, (const void *)record->value, hop, sizeof(hop));
+		snprintf(text, size, "next hop %s", hop);
 		break;
 	default:
-		snprintf(text, size, "next hop %u of type %u", record->key.id, record->key.type);
+		describe_group(sync, (const void *)record->value, hop, sizeof(hop));
+		snprintf(text, size, "%s", hop);
+	}
+}
+
+// The contract's errors (wire/link.h) say what is so in the data plane.
+const char *refusal_text(int error)
+{
+	switch (error) {
+	case -EEXIST:
+		return "another one there has its port and tags, its tunnel's key or its address";
+	case -ENOSPC:
+		return "there is no room for it";
+	case -ENOENT:
+		return "what it needs is not there";
+	case -EBUSY:
+		return "what it was is still in use there";
+	case -EOPNOTSUPP:
+		return "its port's driver may mix up customers";
+	case -EINVAL:
+		return "it is invalid there";
+	default:
+		return strerror(-error);
 	}
 }
 

@@ -370,11 +370,28 @@ static void on_describe_route(void *ctx, const struct route *route, char *text, 
 	sync_describe_route(ctx, route, text, size);
 }
 
-// Told again under the same name each time it is refused. What is gone by now is told apart by its number.
+#define NAMESAKES 16 // records that people have the same words for are told apart up to here
+
+// "next hop vnet/acme-prod", and another one that is taken for the same: "next hop vnet/acme-prod (2)".
+static char *refusal_name(const struct sync *sync, const struct record *record)
+{
+	char text[176], name[200];
+
+	sync_describe(sync, record, text, sizeof(text));
+	snprintf(name, sizeof(name), "%s", text);
+	for (unsigned int i = 2;
+		i <= NAMESAKES && status_get(sync->status, STATUS_RECORD, name) != NULL; i++)
+		snprintf(name, sizeof(name), "%s (%u)", text, i);
+	char *copy = strdup(name);
+	if (copy == NULL)
+		abort();
+	return copy;
+}
+
+// Told again under the same name each time it is refused.
 static void on_refusal(void *ctx, struct record *record)
 {
 	struct sync *sync = &((struct domains *)ctx)->sync;
-	char name[256];
 
 	if (record->error == 0) {
 		if (record->refused_as != NULL)
@@ -383,14 +400,10 @@ static void on_refusal(void *ctx, struct record *record)
 		record->refused_as = NULL;
 		return;
 	}
-	if (record->refused_as == NULL) {
-		sync_describe(sync, record, name, sizeof(name));
-		record->refused_as = strdup(name);
-		if (record->refused_as == NULL)
-			abort();
-	}
+	if (record->refused_as == NULL)
+		record->refused_as = refusal_name(sync, record);
 	status_set(sync->status, STATUS_RECORD, record->refused_as, STATUS_ERROR, "refused",
-		strerror(-record->error),
+		refusal_text(record->error),
 		"it is tried again every second; culvert-dataplane's log says what it has against it");
 }
 

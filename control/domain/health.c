@@ -264,7 +264,7 @@ static void tell(const struct domain *domain)
 		not_live(domain);
 	} else if (domain->vrf != NULL && domain->vrf->refused > 0) {
 		snprintf(reason, sizeof(reason), "the data plane refuses %u of its routes: %s",
-			domain->vrf->refused, strerror(-domain->vrf->error));
+			domain->vrf->refused, refusal_text(domain->vrf->error));
 		status_set(status, STATUS_DOMAIN, domain->wanted->name, STATUS_ERROR, "incomplete",
 			reason, "they are tried again; culvert-dataplane's log says more");
 	} else if (domain->crowded > 0) {

@@ -161,6 +161,8 @@ struct sync {
 void sync_describe(const struct sync *sync, const struct record *record, char *text, size_t size);
 void sync_describe_route(
 	const struct sync *sync, const struct route *route, char *text, size_t size);
+// What the data plane has against a record or route, -errno, in words.
+const char *refusal_text(int error);
 // domain/hold.c. False: nothing may be told to anybody.
 bool hold_judge(struct sync *sync);
 void hold_sweep(struct sync *sync); // the kernel, once, when it is time

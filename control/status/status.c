@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Entries stand in one hash table by (kind, name); those with a problem stand in two lists beside it, errors and
-// warnings, in the order in which they became one. Counts by kind and level are kept as entries change, so that
-// `status` costs its problems and not the edge.
+// Entries stand in one hash table by (kind, name). Those with a problem stand in the list of its cause, which is their
+// kind, state and reason; causes stand in two lists, errors and warnings, in the order in which they came. All of that and
+// counts by kind and level are kept as entries change, so that `status` costs its causes and not the edge.
 
 #include "control/status/status.h"
 
@@ -23,8 +23,22 @@ struct item {
 	} key; // zero behind the name: compared as bytes
 	struct status status;
 	char *reason, *hint;
-	uint64_t mark; // of the last set
+	uint64_t mark;       // of the last set
+	struct cause *cause; // NULL = no problem
 	TAILQ_ENTRY(item) problem;
+};
+
+TAILQ_HEAD(items, item);
+
+struct cause {
+	struct entry entry;
+	struct cause_key {
+		uint32_t kind, level;
+		uint64_t state, reason; // hashes
+	} key;
+	struct items items;
+	unsigned int count;
+	TAILQ_ENTRY(cause) next;
 };
 
 // How many of a kind are in one state.
@@ -39,7 +53,8 @@ struct in_state {
 
 struct statuses {
 	struct table items;
-	TAILQ_HEAD(items, item) problems[STATUS_LEVELS]; // ERROR and WARNING are used
+	struct table causes;
+	TAILQ_HEAD(causes, cause) problems[STATUS_LEVELS]; // ERROR and WARNING are used
 	unsigned int count[STATUS_KIND_COUNT][STATUS_LEVELS];
 	struct table states; // struct in_state
 	uint64_t mark;
@@ -63,6 +78,7 @@ struct statuses *statuses_create(void)
 		return NULL;
 	statuses->items = TABLE_OF(struct item, key);
 	statuses->states = TABLE_OF(struct in_state, key);
+	statuses->causes = TABLE_OF(struct cause, key);
 	for (unsigned int i = 0; i < STATUS_LEVELS; i++)
 		TAILQ_INIT(&statuses->problems[i]);
 	return statuses;
@@ -76,7 +92,7 @@ static void free_item(void *ctx, void *entry)
 	free(item);
 }
 
-static void free_state(void *ctx, void *entry)
+static void free_entry(void *ctx, void *entry)
 {
 	free(entry);
 }
@@ -86,7 +102,8 @@ void statuses_destroy(struct statuses *statuses)
 	if (statuses == NULL)
 		return;
 	table_clear(&statuses->items, free_item, NULL);
-	table_clear(&statuses->states, free_state, NULL);
+	table_clear(&statuses->states, free_entry, NULL);
+	table_clear(&statuses->causes, free_entry, NULL);
 	free(statuses);
 }
 
@@ -127,8 +144,8 @@ static struct in_state *in_state(
 	return table_find(&statuses->states, &key);
 }
 
-// There are as many entries as words.
-static void count_state(struct statuses *statuses, const struct status *status, unsigned int change)
+// By kind and level, and by state, of which there are as many entries as words.
+static void count(struct statuses *statuses, const struct status *status, unsigned int change)
 {
 	struct in_state *counted = in_state(statuses, status->kind, status->state);
 
@@ -141,20 +158,77 @@ static void count_state(struct statuses *statuses, const struct status *status, 
 		table_add(&statuses->states, counted);
 	}
 	counted->count += change;
+	statuses->count[status->kind][status->level] += change;
 }
 
-static void count_in(struct statuses *statuses, struct item *item)
+static struct cause_key cause_of(const struct status *status)
 {
-	statuses->count[item->status.kind][item->status.level]++;
-	if (is_problem(item->status.level))
-		TAILQ_INSERT_TAIL(&statuses->problems[item->status.level], item, problem);
+	return (struct cause_key){
+		.kind = status->kind,
+		.level = status->level,
+		.state = table_hash(status->state, strlen(status->state)),
+		.reason = table_hash(status->reason, strlen(status->reason)),
+	};
 }
 
-static void count_out(struct statuses *statuses, struct item *item)
+static struct cause *add_cause(struct statuses *statuses, const struct cause_key *key)
 {
-	statuses->count[item->status.kind][item->status.level]--;
-	if (is_problem(item->status.level))
-		TAILQ_REMOVE(&statuses->problems[item->status.level], item, problem);
+	struct cause *cause = calloc(1, sizeof(*cause));
+
+	if (cause == NULL)
+		abort();
+	cause->key = *key;
+	TAILQ_INIT(&cause->items);
+	table_add(&statuses->causes, cause);
+	TAILQ_INSERT_TAIL(&statuses->problems[key->level], cause, next);
+	return cause;
+}
+
+static void join_cause(struct statuses *statuses, struct item *item)
+{
+	const struct cause_key key = cause_of(&item->status);
+
+	if (!is_problem(item->status.level))
+		return;
+	item->cause = table_find(&statuses->causes, &key);
+	if (item->cause == NULL)
+		item->cause = add_cause(statuses, &key);
+	TAILQ_INSERT_TAIL(&item->cause->items, item, problem);
+	item->cause->count++;
+}
+
+static void leave_cause(struct statuses *statuses, struct item *item)
+{
+	struct cause *cause = item->cause;
+
+	if (cause == NULL)
+		return;
+	item->cause = NULL;
+	TAILQ_REMOVE(&cause->items, item, problem);
+	if (--cause->count > 0)
+		return;
+	TAILQ_REMOVE(&statuses->problems[cause->key.level], cause, next);
+	table_remove(&statuses->causes, cause);
+	free(cause);
+}
+
+// With another state or reason. Whoever has it alone keeps its place in the list, unless it is another's, or as bad no more.
+static void change_cause(struct statuses *statuses, struct item *item)
+{
+	const struct cause_key key = cause_of(&item->status);
+	struct cause *cause = item->cause;
+
+	if (cause != NULL && memcmp(&cause->key, &key, sizeof(key)) == 0)
+		return;
+	if (cause == NULL || cause->count > 1 || cause->key.level != key.level ||
+		table_find(&statuses->causes, &key) != NULL) {
+		leave_cause(statuses, item);
+		join_cause(statuses, item);
+		return;
+	}
+	table_remove(&statuses->causes, cause);
+	cause->key = key;
+	table_add(&statuses->causes, cause);
 }
 
 static struct item *add(struct statuses *statuses, const struct item *wanted)
@@ -185,21 +259,16 @@ bool status_set(struct statuses *statuses, enum status_kind kind, const char *na
 		return false;
 	struct status old = item->status;
 	char *old_reason = item->reason, *old_hint = item->hint;
-	// A problem keeps its place in the list unless it becomes another.
-	if (is_new || old.level != level) {
-		if (!is_new)
-			count_out(statuses, item);
-		item->status.level = level;
-		count_in(statuses, item);
-	}
+	if (!is_new)
+		count(statuses, &old, -1u);
 	if (is_new || strcmp(old.state, state) != 0)
 		item->status.since = (uint64_t)time(NULL);
-	if (!is_new)
-		count_state(statuses, &old, -1u);
+	item->status.level = level;
 	snprintf(item->status.state, sizeof(item->status.state), "%s", state);
-	count_state(statuses, &item->status, 1);
 	item->status.reason = item->reason = copy(reason);
 	item->status.hint = item->hint = copy(hint);
+	count(statuses, &item->status, 1);
+	change_cause(statuses, item);
 	if (statuses->watcher != NULL)
 		statuses->watcher(statuses->ctx, is_new ? NULL : &old, &item->status);
 	free(old_reason);
@@ -209,8 +278,8 @@ bool status_set(struct statuses *statuses, enum status_kind kind, const char *na
 
 static void drop(struct statuses *statuses, struct item *item)
 {
-	count_out(statuses, item);
-	count_state(statuses, &item->status, -1u);
+	count(statuses, &item->status, -1u);
+	leave_cause(statuses, item);
 	table_remove(&statuses->items, item);
 	if (statuses->watcher != NULL)
 		statuses->watcher(statuses->ctx, &item->status, NULL);
@@ -273,20 +342,33 @@ unsigned int status_in_state(
 	return counted != NULL ? counted->count : 0;
 }
 
-unsigned int status_problems(const struct statuses *statuses, unsigned int max,
-	bool (*visit)(void *ctx, const struct status *status), void *ctx)
+static unsigned int visit_cause(const struct cause *cause, unsigned int max,
+	bool (*visit)(void *ctx, const struct status *status, unsigned int alike), void *ctx)
 {
-	const struct item *item;
+	const struct item *item = TAILQ_FIRST(&cause->items);
+	unsigned int shown = 0;
+
+	if (cause->count > STATUS_ALIKE)
+		return visit(ctx, &item->status, cause->count - 1);
+	for (; item != NULL && shown < max; item = TAILQ_NEXT(item, problem))
+		shown += visit(ctx, &item->status, 0);
+	return shown;
+}
+
+unsigned int status_problems(const struct statuses *statuses, unsigned int max,
+	bool (*visit)(void *ctx, const struct status *status, unsigned int alike), void *ctx)
+{
+	const struct cause *cause;
 	unsigned int shown = 0, all = 0;
 
 	// What thousands of circuits suffer from is told before them.
 	for (unsigned int pass = 0; pass < 2 * (STATUS_LEVELS - STATUS_WARNING); pass++) {
 		bool circuits = pass % 2 == 1;
-		TAILQ_FOREACH (item, &statuses->problems[STATUS_LEVELS - 1 - pass / 2], problem) {
+		TAILQ_FOREACH (cause, &statuses->problems[STATUS_LEVELS - 1 - pass / 2], next) {
 			if (shown == max)
 				break;
-			if ((item->status.kind == STATUS_CIRCUIT) == circuits)
-				shown += visit(ctx, &item->status);
+			if ((cause->key.kind == STATUS_CIRCUIT) == circuits)
+				shown += visit_cause(cause, max - shown, visit, ctx);
 		}
 	}
 	for (unsigned int kind = 0; kind < STATUS_KIND_COUNT; kind++)

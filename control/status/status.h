@@ -82,10 +82,12 @@ unsigned int status_count(
 // How many of the kind are in this state. O(1).
 unsigned int status_in_state(
 	const struct statuses *statuses, enum status_kind kind, const char *state);
-// Problems, errors before warnings, circuits behind all others, oldest first within each. Visited are so many that
-// `visit` has said of `max` that it tells them. Costs what there is to tell, however many objects are well. Returns
-// how many there are.
+// Problems, errors before warnings, circuits behind all others, oldest first within each. Of more than
+// STATUS_ALIKE of one kind, state and reason only one is visited, with how many others suffer from the same; else `alike`
+// is 0. Visited are so many that `visit` has said of `max` that it tells them. Costs what there is to tell, however many
+// objects are well or suffer from one cause. Returns how many problems there are.
+#define STATUS_ALIKE 3
 unsigned int status_problems(const struct statuses *statuses, unsigned int max,
-	bool (*visit)(void *ctx, const struct status *status), void *ctx);
+	bool (*visit)(void *ctx, const struct status *status, unsigned int alike), void *ctx);
 
 #endif

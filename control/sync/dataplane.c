@@ -76,6 +76,22 @@ static void answer_waiters(struct waiters *waiters)
 	}
 }
 
+// What was under way is not known to be there. Answers to it that come all the same are nobody's.
+static void forget_flights(struct dataplane *d)
+{
+	for (unsigned int i = 0; i < d->flight_count; i++) {
+		struct flight *flight = &d->flight[(d->flight_first + i) % WIRE_WINDOW];
+		for (unsigned int j = 0; flight->route != NULL && j < flight->count; j++)
+			route_lost(d->records, flight->route[j]);
+		free(flight->record);
+		free(flight->route);
+		free(flight->host);
+		flight->record = NULL;
+		flight->route = NULL;
+		flight->host = NULL;
+	}
+}
+
 void dataplane_disconnect(struct dataplane *d, const char *reason, long retry_ms)
 {
 	enum phase phase = d->phase;
@@ -92,12 +108,9 @@ void dataplane_disconnect(struct dataplane *d, const char *reason, long retry_ms
 	d->readable = d->writable = NULL;
 	wire_link_close(d->link);
 	d->link = NULL;
-	while (d->flight_count > 0) {
-		struct flight *flight = &d->flight[d->flight_first];
-		for (unsigned int i = 0; flight->route != NULL && i < flight->count; i++)
-			route_lost(d->records, flight->route[i]);
+	forget_flights(d);
+	while (d->flight_count > 0)
 		landed(d);
-	}
 	d->phase = PHASE_OFF;
 	d->opened = 0;
 	d->silent = d->vrfs_asked = false;
@@ -113,17 +126,25 @@ void dataplane_disconnect(struct dataplane *d, const char *reason, long retry_ms
 	answer_waiters(&d->vrf_waiters);
 }
 
-// It is there and does not want us: nothing more is sent until it or we are another.
+// It is there and does not want us: nothing more is sent until it or we are another. What it has refused of single
+// records meanwhile is all of this one reason.
 static void refuse(struct dataplane *d, int error)
 {
-	dataplane_set_state(d, DATAPLANE_REFUSED);
 	d->phase = PHASE_OFF;
-	if (error == -ESTALE) {
+	d->opened = 0;
+	forget_flights(d);
+	records_stop(d->records);
+	if (error == -ESTALE && memcmp(d->status.hello.store, d->store, sizeof(d->store)) == 0) {
 		snprintf(d->status.error, sizeof(d->status.error),
-			"the data plane was configured from %s, and refuses ours",
-			memcmp(d->status.hello.store, d->store, sizeof(d->store)) != 0
-				? "another store"
-				: "a later revision of this store");
+			"the data plane was configured from a later revision of this store, and "
+			"refuses revision %llu",
+			(unsigned long long)d->revision);
+		snprintf(d->status.hint, sizeof(d->status.hint),
+			"start culvertd with the right store; if this one is meant, as after a "
+			"restore: culvertctl edge adopt");
+	} else if (error == -ESTALE) {
+		snprintf(d->status.error, sizeof(d->status.error),
+			"the data plane was configured from another store, and refuses ours");
 		snprintf(d->status.hint, sizeof(d->status.hint),
 			"start culvertd with the right store, or: culvertctl edge adopt");
 	} else {
@@ -133,6 +154,7 @@ static void refuse(struct dataplane *d, int error)
 			"check the configuration; if it is right: culvertctl edge adopt");
 	}
 	log_error("sync", d->status.error, log_text("hint", d->status.hint));
+	dataplane_set_state(d, DATAPLANE_REFUSED);
 }
 
 void dataplane_stranger(struct dataplane *d, const char *message, const char *hint)
@@ -358,8 +380,7 @@ static void answer_other(struct dataplane *d, const struct flight *flight, int e
 	}
 	if (error == 0 || d->state == DATAPLANE_REFUSED)
 		return;
-	if ((flight->type == WIRE_BEGIN && error == -ESTALE) ||
-		(flight->type == WIRE_END && error == -EPERM)) {
+	if (flight->type == WIRE_END && error == -EPERM) {
 		refuse(d, error);
 	} else if (flight->type == WIRE_COUNTERS_RELEASE && (error == -EBUSY || error == -ENOENT)) {
 		// Its object came to life again, or it was asked for twice.
@@ -400,6 +421,15 @@ static bool failures_sane(
 	return true;
 }
 
+// It takes nothing from us any more, whatever it was that it answers.
+static bool is_stale(const struct wire_failure *failure, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (failure[i].error == -ESTALE)
+			return true;
+	return false;
+}
+
 static void on_ack(struct dataplane *d)
 {
 	const struct wire_failure *failure =
@@ -412,6 +442,8 @@ static void on_ack(struct dataplane *d)
 		dataplane_disconnect(d, "it answered something that was not asked", RETRY_WRONG_MS);
 		return;
 	}
+	if (d->phase >= PHASE_CONFIGURATION && is_stale(failure, failures))
+		refuse(d, -ESTALE);
 	if (flight->record != NULL || flight->route != NULL || flight->host != NULL) {
 		if (flight->route != NULL)
 			answer_routes(d, flight, failure, failures);
@@ -442,8 +474,7 @@ static void on_ack(struct dataplane *d)
 static void on_message(struct dataplane *d)
 {
 	uint16_t type = d->in.header.type, size = wire_type_info(type)->size;
-	bool vrfs = d->vrfs_asked && d->phase > PHASE_DUMP &&
-		    (type == WIRE_VRF_STATS || type == WIRE_DUMP_END);
+	bool vrfs = d->vrfs_asked && (type == WIRE_VRF_STATS || type == WIRE_DUMP_END);
 	bool event = vrfs || type == WIRE_PORT || type == WIRE_NEIGHBOR_NEEDED ||
 		     type == WIRE_LIMITER_EPISODE;
 

@@ -51,10 +51,11 @@ static void print_dataplane(const struct context *context, const json_t *datapla
 static void print_problems(const json_t *problems)
 {
 	const json_t *problem;
+	char object[TEXT_MAX];
 	size_t i;
 
 	json_array_foreach ((json_t *)problems, i, problem) {
-		printf("%s%s: %s\n", i == 0 ? "\n" : "", get_text(problem, "object"),
+		printf("%s%s: %s\n", i == 0 ? "\n" : "", object_text(problem, object),
 			get_text(problem, "message"));
 		if (*get_text(problem, "hint") != '\0')
 			printf("  hint: %s\n", get_text(problem, "hint"));
@@ -67,6 +68,8 @@ static int print_verdict(const json_t *result, int failed)
 	static const char *const words[] = {"OK", "WARNING", "CRITICAL", "UNKNOWN"};
 	const json_t *problems = json_object_get(result, "problems"), *problem, *worst = NULL;
 	int verdict = 0;
+	int64_t more = -1;
+	char object[TEXT_MAX];
 	size_t i;
 
 	if (result == NULL) { // an edge without culvertd is no matter of opinion, the asker's own mistakes are
@@ -79,14 +82,17 @@ static int print_verdict(const json_t *result, int failed)
 	}
 	json_array_foreach ((json_t *)problems, i, problem) {
 		int level = strcmp(get_text(problem, "level"), "error") == 0 ? 2 : 1;
+		more += 1 + get_number(problem, "alike");
 		worst = level > verdict ? problem : worst;
 		verdict = level > verdict ? level : verdict;
 	}
 	printf("%s: edge %s", words[verdict], get_text(result, "edge"));
-	if (worst != NULL)
-		printf(": %s %s", get_text(worst, "object"), get_text(worst, "message"));
-	if (json_array_size(problems) > 1)
-		printf(", and %zu more", json_array_size(problems) - 1);
+	if (worst != NULL) {
+		more -= get_number(worst, "alike");
+		printf(": %s %s", object_text(worst, object), get_text(worst, "message"));
+	}
+	if (more > 0)
+		printf(", and %" PRId64 " more", more);
 	putchar('\n');
 	return verdict;
 }

@@ -135,6 +135,7 @@ static int print_refused(struct context *context, json_t *result)
 	struct api_client *client;
 	struct api_error error;
 	json_t *answer = NULL, *details = NULL, *refused, *item;
+	char object[TEXT_MAX];
 	size_t i;
 
 	if (!json_is_true(json_object_get(result, "changed")) ||
@@ -153,7 +154,7 @@ static int print_refused(struct context *context, json_t *result)
 	json_array_foreach (refused, i, item) {
 		bool last = i + 1 == json_array_size(refused);
 		api_fail(&error, API_REFUSED, last ? "culvertctl status" : NULL,
-			"not in force: the data plane refuses %s: %s", get_text(item, "object"),
+			"not in force: the data plane refuses %s: %s", object_text(item, object),
 			get_text(item, "message"));
 		complain(&error);
 	}

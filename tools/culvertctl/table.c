@@ -42,6 +42,17 @@ int64_t get_number(const json_t *object, const char *key)
 	return json_integer_value(json_object_get(object, key));
 }
 
+const char *object_text(const json_t *item, char text[TEXT_MAX])
+{
+	int64_t alike = get_number(item, "alike");
+
+	snprintf(text, TEXT_MAX, "%s", get_text(item, "object"));
+	if (alike > 0)
+		snprintf(text + strlen(text), TEXT_MAX - strlen(text), " and %" PRId64 " more",
+			alike);
+	return text;
+}
+
 const char *number_text(const struct context *context, int64_t value, char text[TEXT_MAX])
 {
 	static const char units[] = " kMGTPE";

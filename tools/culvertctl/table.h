@@ -50,6 +50,8 @@ char *value_text(const struct context *context, const struct json_t *value, enum
 // Shorthands for reading answers: absent members are "", 0, false.
 const char *get_text(const struct json_t *object, const char *key);
 int64_t get_number(const struct json_t *object, const char *key);
+// Its "object", and with "alike": "tunnel/acme-prod and 996 more".
+const char *object_text(const struct json_t *item, char text[TEXT_MAX]);
 // Escape sequences around text when colours are on: state words have their own, '+', '-', '~' lines too.
 const char *color_begin(const struct context *context, const char *text);
 const char *color_end(const struct context *context);

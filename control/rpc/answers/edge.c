@@ -43,7 +43,9 @@ static json_t *dataplane_json(const struct sync *sync)
 		"unchanged", json_u64(status->hello.unchanged), "refused",
 		(int)(status_count(sync->status, STATUS_RECORD, STATUS_ERROR) +
 			sync->records.routes_failed),
-		"pending", json_u64(sync->records.pending), "installed", installed_json(sync));
+		"pending",
+		json_u64(sync->records.open ? sync->records.pending : sync->records.table.count),
+		"installed", installed_json(sync));
 }
 
 static json_t *bridge_json(const struct sync *sync)
@@ -85,7 +87,7 @@ static void add_circuits(const struct sync *sync, json_t *result)
 }
 
 // What links, sessions and routers behind them suffer from stands in their circuit's reason.
-static bool add_status(void *ctx, const struct status *status)
+static bool add_status(void *ctx, const struct status *status, unsigned int alike)
 {
 	json_t *problems = ctx;
 	char object[256], message[1024];
@@ -97,9 +99,9 @@ static bool add_status(void *ctx, const struct status *status)
 	snprintf(message, sizeof(message), "%s%s%s", status->state,
 		status->reason[0] != '\0' ? ": " : "", status->reason);
 	json_array_append_new(problems,
-		json_pack("{s:s, s:s, s:s, s:s}", "object", object, "level",
+		json_pack("{s:s, s:s, s:s, s:s, s:i}", "object", object, "level",
 			status->level == STATUS_ERROR ? "error" : "warning", "message", message,
-			"hint", status->hint));
+			"hint", status->hint, "alike", (int)alike));
 	return true;
 }
 

@@ -37,7 +37,7 @@ static bool is_told(const struct sync *sync, uint64_t revision)
 	       !partings_pending(sync->domains, revision) && dataplane_idle(sync->dataplane);
 }
 
-static bool add_refused(void *ctx, const struct status *status)
+static bool add_refused(void *ctx, const struct status *status, unsigned int alike)
 {
 	json_t *refused = ctx;
 	bool incomplete = status->kind == STATUS_DOMAIN && strcmp(status->state, "incomplete") == 0;
@@ -45,7 +45,8 @@ static bool add_refused(void *ctx, const struct status *status)
 	if (status->kind != STATUS_RECORD && !incomplete)
 		return false;
 	json_array_append_new(refused,
-		json_pack("{s:s, s:s}", "object", status->name, "message", status->reason));
+		json_pack("{s:s, s:s, s:i}", "object", status->name, "message", status->reason,
+			"alike", (int)alike));
 	return true;
 }
 

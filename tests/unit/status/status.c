@@ -56,13 +56,14 @@ static void changes_are_told_once(void **state)
 }
 
 // Tells all but links of another edge.
-static bool list(void *ctx, const struct status *status)
+static bool list(void *ctx, const struct status *status, unsigned int alike)
 {
 	size_t used = strlen(told);
 
 	if (status->name[0] == '-')
 		return false;
-	snprintf(told + used, sizeof(told) - used, "%s ", status->name);
+	snprintf(told + used, sizeof(told) - used, alike > 0 ? "%s and %u more " : "%s ",
+		status->name, alike);
 	return true;
 }
 
@@ -81,7 +82,48 @@ static void what_many_suffer_from_is_told_before_them(void **state)
 	status_set(s, STATUS_PORT, "core0", STATUS_ERROR, "down", "", "");
 	told[0] = '\0';
 	assert_int_equal(status_problems(s, 3, list, NULL), 201);
-	assert_string_equal(news(), "core0 c0 c1 ");
+	assert_string_equal(news(), "core0 c0 and 99 more ");
+	statuses_destroy(s);
+}
+
+static void set_tunnel(struct statuses *s, unsigned int i, const char *reason)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "t%u", i);
+	status_set(s, STATUS_TUNNEL, name, reason != NULL ? STATUS_ERROR : STATUS_OK,
+		reason != NULL ? "down" : "up", reason, "");
+}
+
+static void expect_problems(const struct statuses *s, unsigned int count, const char *listed)
+{
+	told[0] = '\0';
+	assert_int_equal(status_problems(s, 10, list, NULL), count);
+	assert_string_equal(news(), listed);
+}
+
+// What many suffer from is one problem with a number; a few are told one by one, and each has its own reason.
+static void one_cause_is_told_once(void **state)
+{
+	struct statuses *s = statuses_create();
+
+	for (unsigned int i = 0; i < 3; i++)
+		set_tunnel(s, i, "port core0 is down");
+	expect_problems(s, 3, "t0 t1 t2 ");
+	set_tunnel(s, 3, "port core0 is down");
+	set_tunnel(s, 4, "no route");
+	expect_problems(s, 5, "t0 and 3 more t4 ");
+	set_tunnel(s, 0, NULL); // the one that was named
+	expect_problems(s, 4, "t1 t2 t3 t4 ");
+	set_tunnel(s, 4, "another route"); // alone with its reason, it keeps its place
+	set_tunnel(s, 5, "no route");
+	expect_problems(s, 5, "t1 t2 t3 t4 t5 ");
+	set_tunnel(s, 4, "port core0 is down");
+	status_clear(s, STATUS_TUNNEL, "t5");
+	expect_problems(s, 4, "t1 and 3 more ");
+	for (unsigned int i = 0; i < 5; i++)
+		set_tunnel(s, i, NULL);
+	expect_problems(s, 0, "");
 	statuses_destroy(s);
 }
 
@@ -158,6 +200,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(changes_are_told_once),
+		cmocka_unit_test(one_cause_is_told_once),
 		cmocka_unit_test(problems_come_worst_first),
 		cmocka_unit_test(what_many_suffer_from_is_told_before_them),
 		cmocka_unit_test(counts_agree),

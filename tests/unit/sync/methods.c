@@ -632,6 +632,38 @@ static void test_who_does_not_answer_is_told(void **state)
 	assert_string_equal(entry->state, "usable");
 }
 
+// Records that are numbers to the data plane have names to people, who may not be told our numbers.
+static void test_what_is_refused_has_a_name(void **state)
+{
+	static const struct {
+		int type;
+		const char *name;
+	} refused[] = {
+		{WIRE_NEIGHBOR_SET, "record/neighbor 169.254.10.1 on acme-01/private"},
+		{WIRE_PATH_SET, "record/next hop 169.254.10.1 on acme-01/private"},
+		{WIRE_GROUP_SET, "record/routes by 169.254.10.1 on acme-01/private"},
+	};
+
+	for (unsigned int i = 0; i < 3; i++) {
+		fake_stop(&fake);
+		WAIT(state_of() == DATAPLANE_DOWN);
+		fake_reset(&fake);
+		fake.refuse_type = refused[i].type;
+		fake_start(&fake, path);
+		WAIT(state_told(refused[i].name, "refused"));
+		json_t *status = result_of("status", "{}");
+		const json_t *problem;
+		size_t at;
+		json_array_foreach (json_object_get(status, "problems"), at, problem) {
+			assert_null(strstr(text(problem, "object"), "of type"));
+			assert_null(strstr(text(problem, "message"), "No space"));
+		}
+		json_decref(status);
+	}
+	fake.refuse_type = 0;
+	WAIT(status_count(running->status, STATUS_RECORD, STATUS_ERROR) == 0);
+}
+
 static void test_sessions_and_ports_are_events(void **state)
 {
 	assert_int_equal(json_array_size(events), 3); // the ports
@@ -736,6 +768,7 @@ int main(void)
 		TEST(test_sessions_and_ports_are_events),
 		TEST(test_states_are_events),
 		TEST(test_what_is_not_in_force_is_said),
+		TEST(test_what_is_refused_has_a_name),
 		TEST(test_refused_routes_are_told_of_their_domain),
 		TEST(test_what_cannot_be_realised_is_told),
 		TEST(test_adopting_for_a_mistyped_edge_removes_nothing),

@@ -4,6 +4,8 @@
 
 #include "tests/unit/sync/running.h"
 
+#include "control/status/status.h"
+
 #include <errno.h>
 
 // --- what is installed ---------------------------------------------------------------------------------
@@ -306,12 +308,27 @@ static void test_the_other_edge_has_its_own_half(void **state)
 
 // --- hostile -------------------------------------------------------------------------------------------
 
+// Whatever was told it already and came back is of this one reason.
+static void assert_one_refusal(const char *words)
+{
+	const struct status *told;
+
+	for (unsigned int i = 0; i < 20; i++)
+		turn();
+	assert_int_equal(state_of(), DATAPLANE_REFUSED);
+	assert_int_equal(status_count(running->status, STATUS_RECORD, STATUS_ERROR), 0);
+	told = status_get(running->status, STATUS_DATAPLANE, node->edge);
+	assert_string_equal(told->state, "refused");
+	assert_non_null(strstr(told->reason, words));
+	assert_non_null(strstr(told->hint, "culvertctl edge adopt"));
+}
+
 static void test_a_foreign_data_plane_refuses(void **state)
 {
 	fake_hang_up(&fake);
 	fake.refuse_begin = -ESTALE;
 	WAIT(state_of() == DATAPLANE_REFUSED);
-	assert_non_null(strstr(dataplane_status(running->dataplane)->error, "revision"));
+	assert_one_refusal("later revision");
 	uint64_t written = fake.written;
 	bridge_says_route(vrf(ACME), "10.77.0.0/16", "169.254.10.1", true);
 	for (unsigned int i = 0; i < 50; i++)
@@ -321,6 +338,15 @@ static void test_a_foreign_data_plane_refuses(void **state)
 	fake_hang_up(&fake);
 	WAIT(state_of() == DATAPLANE_SYNCED);
 	assert_non_null(fake_route(&fake, vrf(ACME), "10.77.0.0/16"));
+	// In the middle of it, as when somebody else has configured it meanwhile.
+	fake.refuse_begin = -ESTALE;
+	configuration_edit(&configuration, "bandwidth: 50mbps", "bandwidth: 200mbps");
+	publish();
+	WAIT(state_of() == DATAPLANE_REFUSED);
+	assert_one_refusal("later revision");
+	fake.refuse_begin = 0;
+	fake_hang_up(&fake);
+	WAIT(state_of() == DATAPLANE_SYNCED);
 }
 
 static void stays_held(const char *words)
