@@ -1,35 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What takes a session or an announcement away from a customer waits until he has been told, and has had a moment to use
-// another way. A changed fragment that does so is held back as a whole:
+// another way. A changed fragment that does so is held back as a whole, and so is one that takes the place of such a one:
 //
 //	               it takes a session away
 //	  IN FORCE -------------------------------> CEASING
-//	   |    ^                                    |  |  | all have been told
-//	   |    |   taken back                       |  |  v
-//	   |    +------------------------------------+--|- GRACE <---+
-//	   |                                            |    |       |
-//	   |           it takes an announcement away    |    |       |
-//	   +--------------------------------------------|----|-------+
-//	                                       CEASE_NS |    | GRACE_NS
-//	                                                v    v
-//	                                              carried out
-//
-// and from both at once when its place or its name is another's.
+//	   |  |  ^                                   |  |  | all have been told
+//	   |  |  |   taken back                      |  |  v
+//	   |  |  +-----------------------------------+--|- GRACE <---+
+//	   |  |                                         |    |       |
+//	   |  |        it takes an announcement away    |    |       |
+//	   |  +-----------------------------------------|----|-------+
+//	   |                                   CEASE_NS |    | GRACE_NS
+//	   | it takes a place that another may have     v    v
+//	   +------------------------------------------> WAITING --> carried out
+//	                                                         nobody who has its place is CEASING or in GRACE
 //
 // CEASING: the speaker sends Cease with what becomes of the session. A daemon that hangs has CEASE_NS, then the rest goes on
 // without it. In both states all is forwarded as before, both ways: the attachment, its limiters and joins stay, and of what
 // the customer announced over it stays what he did not announce anew by another way. So whoever has another way loses nothing,
 // however long his router takes to use it, up to GRACE_NS.
 //
-// (port, VLANs) belong to one attachment at a time: every wanted one is counted at its place, and where a second one comes the
-// first waits no longer. So does what was deleted and is made again under its name. Nothing waits where nobody is told:
-// no session is up, no data plane is there.
+// (port, VLANs) belong to one attachment at a time, in a shared namespace an address too: every wanted one is counted at its
+// place. Fragments come one after the other, so who comes to a place that another has is looked at when all have come: whoever
+// gives it up without losing a session (tags are swapped) is not waited for. Those who wait for each other go at once, when
+// each has been told. Nothing waits where nobody is told: no session is up, no data plane is there.
 
 #include "control/domain/state.h"
 
 #include "control/base/clock.h"
 #include "control/base/log.h"
 #include "control/base/turns.h"
+#include "control/node.h"
 #include "control/publication.h"
 
 #include <event2/event.h>
@@ -47,13 +48,20 @@ struct parting_key {
 	uint64_t noun, name;
 };
 
+enum parting_state { CEASING, GRACE, WAITING };
+
 struct parting {
 	struct entry entry;
 	struct parting_key key;
-	TAILQ_ENTRY(parting) queue; // CEASING, or GRACE: the first of each is due first
-	const struct fragment *old; // in force; a reference
-	bool ceasing;               // else in its grace
+	enum parting_state state;
+	struct parting_list
+		*list; // that it is in, by `queue`: of CEASING and GRACE the first is due first
+	TAILQ_ENTRY(parting) queue;
+	struct parting_list behind; // they wait for its places
+	const struct fragment *old; // in force, NULL = nothing; a reference
+	const struct fragment *of;  // of the same object; a reference
 	bool sessions;              // it takes some away
+	bool untold;                // ..: and not all of them have been told in time
 	uint64_t until;
 	uint64_t revision; // that said so
 };
@@ -70,6 +78,15 @@ static struct parting *find(const struct domains *domains, const struct fragment
 	return table_find(&domains->partings.all, &key);
 }
 
+static void move(struct parting *parting, struct parting_list *list)
+{
+	if (parting->list != NULL)
+		TAILQ_REMOVE(parting->list, parting, queue);
+	parting->list = list;
+	if (list != NULL)
+		TAILQ_INSERT_TAIL(list, parting, queue);
+}
+
 // --- places ----------------------------------------------------------------------------------------------
 
 struct place_count {
@@ -77,46 +94,76 @@ struct place_count {
 	struct place_key {
 		uint32_t port, vlans;
 		uint16_t vlan[2];
+		struct ip_address address;
+		uint8_t zero[3];
 	} key;
 	unsigned int wanted;
 	struct parting *parting; // of one of them
 };
 
-static struct place_key place_of(const struct intent_interface *interface)
+// The places that an interface has alone, by their number.
+static bool place_of(const struct domains *domains, const struct intent_interface *interface,
+	unsigned int i, struct place_key *key)
 {
-	return (struct place_key){
-		interface->port, interface->vlans, {interface->vlan[0], interface->vlan[1]}};
+	*key = (struct place_key){.port = 0};
+	if (interface->kind == INTENT_TUNNEL)
+		return false;
+	if (i == 0) {
+		key->port = interface->port;
+		key->vlans = interface->vlans;
+		memcpy(key->vlan, interface->vlan, sizeof(key->vlan));
+		return true;
+	}
+	key->port = UINT32_MAX;
+	key->address = interface->local;
+	return i == 1 && interface->kind == INTENT_ATTACHMENT &&
+	       domains->sync.node->host_domain == HOST_DOMAIN_TABLE;
 }
 
-static struct place_count *place_find(
-	const struct domains *domains, const struct intent_interface *interface)
-{
-	const struct place_key key = place_of(interface);
-	return table_find(&domains->partings.places, &key);
-}
+#define EACH_PLACE(domains, interface, key) \
+	for (unsigned int i_ = 0; place_of(domains, interface, i_, key); i_++)
 
 void place_take(struct domains *domains, const struct intent_interface *wanted)
 {
-	struct place_count *place = place_find(domains, wanted);
+	struct place_key key;
 
-	if (place == NULL) {
-		place = calloc(1, sizeof(*place));
-		if (place == NULL)
-			abort();
-		place->key = place_of(wanted);
-		table_add(&domains->partings.places, place);
+	EACH_PLACE(domains, wanted, &key)
+	{
+		struct place_count *place = table_find(&domains->partings.places, &key);
+		if (place == NULL) {
+			place = calloc(1, sizeof(*place));
+			if (place == NULL)
+				abort();
+			place->key = key;
+			table_add(&domains->partings.places, place);
+		}
+		place->wanted++;
 	}
-	place->wanted++;
 }
 
 void place_leave(struct domains *domains, const struct intent_interface *was)
 {
-	struct place_count *place = place_find(domains, was);
+	struct place_key key;
 
-	if (place == NULL || --place->wanted > 0)
-		return;
-	table_remove(&domains->partings.places, place);
-	free(place);
+	EACH_PLACE(domains, was, &key)
+	{
+		struct place_count *place = table_find(&domains->partings.places, &key);
+		if (place == NULL || --place->wanted > 0)
+			continue;
+		table_remove(&domains->partings.places, place);
+		free(place);
+	}
+}
+
+static bool has_place(const struct domains *domains, const struct intent_interface *interface,
+	const struct place_key *key)
+{
+	struct place_key own;
+
+	EACH_PLACE(domains, interface, &own)
+	if (memcmp(&own, key, sizeof(own)) == 0)
+		return true;
+	return false;
 }
 
 // --- what is taken away ----------------------------------------------------------------------------------
@@ -171,28 +218,27 @@ static void reason(char text[128], const struct intent_interface *was, const str
 		snprintf(text, 128, "link %.90s has other addresses", was->link);
 }
 
-// It takes away a session that is up, and nobody else has its place.
+// It takes away a session that is up, and whose far end has not been told.
+static bool takes_session(const struct domains *domains, const struct intent_interface *was,
+	const struct fragment *new)
+{
+	return is_taken(was, new) && is_open(domains, was) &&
+	       realised_of(domains, was)->parting == NULL;
+}
+
 static bool takes_sessions(
 	const struct domains *domains, const struct fragment *old, const struct fragment *new)
 {
-	bool takes = false;
-
-	for (unsigned int i = 0; i < old->interfaces.count; i++) {
-		const struct intent_interface *was = &old->interfaces.item[i];
-		if (!is_taken(was, new) || !is_open(domains, was))
-			continue;
-		const struct place_count *place = place_find(domains, was);
-		if (place != NULL && place->wanted > 1)
-			return false;
-		takes = true;
-	}
-	return takes;
+	for (unsigned int i = 0; old != NULL && i < old->interfaces.count; i++)
+		if (takes_session(domains, &old->interfaces.item[i], new))
+			return true;
+	return false;
 }
 
 static struct end *join_taken(
 	const struct domains *domains, const struct intent_join *was, const struct fragment *new)
 {
-	for (unsigned int i = 0; new != NULL && i < new->joins.count; i++)
+	for (unsigned int i = 0; new != NULL &&i < new->joins.count; i++)
 		if (new->joins.item[i].domain[0] == was->domain[0] &&
 			new->joins.item[i].domain[1] == was->domain[1])
 			return NULL;
@@ -207,15 +253,56 @@ static bool listens(const struct domain *domain)
 	return false;
 }
 
-static bool takes_announcements(const struct domains *domains, const struct fragment *old,
-	const struct fragment *new)
+static bool takes_announcements(
+	const struct domains *domains, const struct fragment *old, const struct fragment *new)
 {
-	for (unsigned int i = 0; i < old->joins.count; i++) {
+	for (unsigned int i = 0; old != NULL && i < old->joins.count; i++) {
 		const struct end *end = join_taken(domains, &old->joins.item[i], new);
 		if (end != NULL && (listens(end->domain) || listens(end->peer->domain)))
 			return true;
 	}
 	return false;
+}
+
+// --- whose place is taken --------------------------------------------------------------------------------
+
+// A place that it is to have is another's, too, so far.
+static bool takes_places(
+	const struct domains *domains, const struct fragment *old, const struct fragment *new)
+{
+	struct place_key key;
+
+	for (unsigned int i = 0; new != NULL &&i < new->interfaces.count; i++) {
+		const struct intent_interface *wanted = &new->interfaces.item[i],
+					      *was = find_interface(old, wanted->id);
+		EACH_PLACE(domains, wanted, &key)
+		{
+			const struct place_count *place =
+				table_find(&domains->partings.places, &key);
+			bool own = was != NULL && has_place(domains, was, &key);
+			if (place != NULL && place->wanted > own)
+				return true;
+		}
+	}
+	return false;
+}
+
+// Who has to be told before this one is carried out. Of those that wait for each other none, when each has been told.
+static struct parting *before(
+	const struct domains *domains, const struct parting *parting, const struct fragment *new)
+{
+	struct place_key key;
+
+	for (unsigned int i = 0; new != NULL &&i < new->interfaces.count; i++)
+		EACH_PLACE(domains, &new->interfaces.item[i], &key)
+		{
+			const struct place_count *place =
+				table_find(&domains->partings.places, &key);
+			if (place != NULL && place->parting != NULL && place->parting != parting &&
+				place->parting->state != WAITING)
+				return place->parting;
+		}
+	return NULL;
 }
 
 // --- beginning -------------------------------------------------------------------------------------------
@@ -230,44 +317,60 @@ static void look_soon(struct domains *domains)
 
 static void enter_grace(struct domains *domains, struct parting *parting)
 {
-	parting->ceasing = false;
+	parting->state = GRACE;
 	parting->until = clock_ns() + GRACE_NS;
-	TAILQ_INSERT_TAIL(&domains->partings.grace, parting, queue);
+	move(parting, &domains->partings.grace);
 	look_soon(domains);
 }
 
-static struct parting *begin(struct domains *domains, const struct fragment *old)
+// Looked at when all fragments have come.
+static void enter_waiting(struct domains *domains, struct parting *parting)
+{
+	parting->state = WAITING;
+	move(parting, &domains->partings.waiting);
+	work_add(domains, JOB_PARTING, NULL, NULL);
+}
+
+static struct parting *begin(
+	struct domains *domains, const struct fragment *old, const struct fragment *new)
 {
 	struct parting *parting = calloc(1, sizeof(*parting));
 
 	if (parting == NULL)
 		abort();
-	parting->key = key_of_fragment(old);
-	parting->old = fragment_ref(old);
+	TAILQ_INIT(&parting->behind);
+	parting->of = fragment_ref(old != NULL ? old : new);
+	parting->old = old != NULL ? fragment_ref(old) : NULL;
+	parting->key = key_of_fragment(parting->of);
 	parting->revision = fragments_publication(domains->fragments)->revision;
 	domains->partings.revision = parting->revision;
 	table_add(&domains->partings.all, parting);
 	return parting;
 }
 
-static void begin_ceasing(
-	struct domains *domains, const struct fragment *old, const struct fragment *new)
+// The far ends of the sessions that it takes, those of an earlier change apart, are being told.
+static void cease(struct domains *domains, struct parting *parting, const struct fragment *new)
 {
-	struct parting *parting = begin(domains, old);
+	const struct fragment *old = parting->old;
+	struct place_key key;
 	char why[128];
 
-	parting->sessions = parting->ceasing = true;
-	parting->until = clock_ns() + CEASE_NS;
-	TAILQ_INSERT_TAIL(&domains->partings.ceasing, parting, queue);
-	for (unsigned int i = 0; i < old->domains.count; i++)
+	for (unsigned int i = 0; !parting->sessions && i < old->domains.count; i++)
 		domain_get(domains, old->domains.item[i].id)->partings++;
+	parting->sessions = true;
+	parting->state = CEASING;
+	parting->until = clock_ns() + CEASE_NS;
+	move(parting, &domains->partings.ceasing);
 	for (unsigned int i = 0; i < old->interfaces.count; i++) {
 		const struct intent_interface *was = &old->interfaces.item[i];
-		struct place_count *place = place_find(domains, was);
-		if (!is_taken(was, new) || !is_open(domains, was))
+		if (!takes_session(domains, was, new))
 			continue;
-		if (place != NULL)
-			place->parting = parting;
+		EACH_PLACE(domains, was, &key)
+		{
+			struct place_count *place = table_find(&domains->partings.places, &key);
+			if (place != NULL)
+				place->parting = parting;
+		}
 		struct realised *realised = realised_of(domains, was);
 		realised->parting = parting;
 		realised->ended = true;
@@ -281,7 +384,7 @@ static void begin_ceasing(
 static void set_leaving(struct domains *domains, const struct fragment *old,
 	const struct fragment *new, bool leaving)
 {
-	for (unsigned int i = 0; i < old->joins.count; i++) {
+	for (unsigned int i = 0; old != NULL && i < old->joins.count; i++) {
 		struct end *end = join_taken(domains, &old->joins.item[i], new);
 		if (end == NULL)
 			continue;
@@ -296,59 +399,80 @@ static void set_leaving(struct domains *domains, const struct fragment *old,
 static void let_go(struct domains *domains, struct parting *parting)
 {
 	const struct fragment *old = parting->old;
+	struct parting *other;
+	struct place_key key;
 
 	table_remove(&domains->partings.all, parting);
-	if (parting->ceasing)
-		TAILQ_REMOVE(&domains->partings.ceasing, parting, queue);
-	else
-		TAILQ_REMOVE(&domains->partings.grace, parting, queue);
-	for (unsigned int i = 0; i < old->interfaces.count; i++) {
-		struct place_count *place = place_find(domains, &old->interfaces.item[i]);
+	move(parting, NULL);
+	while ((other = TAILQ_FIRST(&parting->behind)) != NULL)
+		enter_waiting(domains, other);
+	for (unsigned int i = 0; old != NULL && i < old->interfaces.count; i++) {
+		EACH_PLACE(domains, &old->interfaces.item[i], &key)
+		{
+			struct place_count *place = table_find(&domains->partings.places, &key);
+			if (place != NULL && place->parting == parting)
+				place->parting = NULL;
+		}
 		struct realised *realised = realised_of(domains, &old->interfaces.item[i]);
-		if (place != NULL && place->parting == parting)
-			place->parting = NULL;
 		if (realised != NULL && realised->parting == parting)
 			realised->parting = NULL;
 	}
 	set_leaving(domains, old, NULL, false);
-	for (unsigned int i = 0; i < old->domains.count; i++) {
+	for (unsigned int i = 0; parting->sessions && i < old->domains.count; i++) {
 		struct domain *domain = domain_find(domains, old->domains.item[i].id);
-		if (domain == NULL || !parting->sessions)
+		if (domain == NULL)
 			continue;
 		domain->partings--;
-		if (domain->state == DOMAIN_LIVE || domain->life == 1) // else when all was told again
-			work_add(domains, JOB_LIFE, NULL, domain);     // what was kept
+		if (domain->state == DOMAIN_LIVE ||
+			domain->life == 1)                         // else when all was told again
+			work_add(domains, JOB_LIFE, NULL, domain); // what was kept
 	}
+}
+
+static void end(struct parting *parting)
+{
+	fragment_unref(parting->old);
+	fragment_unref(parting->of);
+	free(parting);
 }
 
 static void carry_out(struct domains *domains, struct parting *parting, const struct fragment *new,
 	const char *when)
 {
-	const struct fragment *old = parting->old;
-
 	if (parting->sessions)
-		log_info("domain", "sessions taken away", log_text("object", old->key.name),
+		log_info("domain", "sessions taken away", log_text("object", parting->of->key.name),
 			log_text("when", when));
 	let_go(domains, parting);
-	fragment_apply(domains, old, new);
-	fragment_unref(old);
-	free(parting);
+	fragment_apply(domains, parting->old, new);
+	end(parting);
 }
 
-// As the configuration is now.
-static void carry_out_now(struct domains *domains, struct parting *parting, const char *when)
+static const struct fragment *as_configured(
+	const struct domains *domains, const struct parting *parting)
 {
-	const struct fragment_key *key = &parting->old->key;
+	const struct fragment_key *key = &parting->of->key;
+	return fragments_find(domains->fragments, (int)key->noun, key->name);
+}
 
-	carry_out(domains, parting, fragments_find(domains->fragments, (int)key->noun, key->name),
-		when);
+// Told, or as far as could be: carried out as the configuration is now, or as soon as its places are free.
+static void go_on(struct domains *domains, struct parting *parting)
+{
+	const struct fragment *new = as_configured(domains, parting);
+	struct parting *other = before(domains, parting, new);
+
+	parting->state = WAITING;
+	if (other != NULL)
+		move(parting, &other->behind);
+	else
+		carry_out(domains, parting, new, parting->untold ? "untold" : "told");
 }
 
 // Whoever is not told in time keeps his session, and uses this way, until its hold time is over.
-static void note_untold(struct domains *domains, const struct parting *parting)
+static void note_untold(struct domains *domains, struct parting *parting)
 {
 	struct untold *untold = &domains->partings.untold;
 
+	parting->untold = true;
 	if (untold->revision != parting->revision)
 		*untold = (struct untold){.revision = parting->revision};
 	for (unsigned int i = 0; i < parting->old->interfaces.count; i++) {
@@ -371,56 +495,78 @@ const struct untold *partings_untold(const struct domains *domains, uint64_t rev
 
 // --- from the others -------------------------------------------------------------------------------------
 
-bool parting_holds(
-	struct domains *domains, const struct fragment *old, const struct fragment *new)
+static bool hold(struct domains *domains, const struct fragment *old, const struct fragment *new)
 {
 	const enum dataplane_state state = dataplane_status(domains->sync.dataplane)->state;
-	struct parting *parting = find(domains, old != NULL ? old : new);
 
-	if (parting != NULL && old == NULL) {
-		carry_out(domains, parting, NULL, "its name is another's");
-		return false;
-	}
-	if (parting != NULL) {
-		bool taken = false;
-		for (unsigned int i = 0; i < parting->old->interfaces.count; i++) {
-			const struct intent_interface *was = &parting->old->interfaces.item[i];
-			const struct realised *realised = realised_of(domains, was);
-			taken = taken || (realised != NULL && realised->parting == parting &&
-						 is_taken(was, new));
-		}
-		if (!taken && !takes_announcements(domains, parting->old, new))
-			carry_out(domains, parting, new, "taken back");
-		return true;
-	}
-	if (old == NULL ||
-		(state != DATAPLANE_SYNCED && state != DATAPLANE_INCOMPLETE &&
-			state != DATAPLANE_REPLAYING))
+	if (state != DATAPLANE_SYNCED && state != DATAPLANE_INCOMPLETE &&
+		state != DATAPLANE_REPLAYING)
 		return false;
 	if (takes_sessions(domains, old, new)) {
-		begin_ceasing(domains, old, new);
+		cease(domains, begin(domains, old, new), new);
+		return true;
+	}
+	if (takes_places(domains, old, new)) {
+		enter_waiting(domains, begin(domains, old, new));
 		return true;
 	}
 	if (!takes_announcements(domains, old, new))
 		return false;
-	enter_grace(domains, begin(domains, old));
+	enter_grace(domains, begin(domains, old, new));
 	set_leaving(domains, old, new, true);
+	return true;
+}
+
+static bool takes_still(
+	const struct domains *domains, const struct parting *parting, const struct fragment *new)
+{
+	for (unsigned int i = 0; parting->sessions && i < parting->old->interfaces.count; i++) {
+		const struct intent_interface *was = &parting->old->interfaces.item[i];
+		const struct realised *realised = realised_of(domains, was);
+		if (realised != NULL && realised->parting == parting && is_taken(was, new))
+			return true;
+	}
+	return takes_announcements(domains, parting->old, new);
+}
+
+bool parting_holds(struct domains *domains, const struct fragment *old, const struct fragment *new)
+{
+	struct parting *parting = find(domains, old != NULL ? old : new);
+
+	if (parting == NULL)
+		return hold(domains, old, new);
+	if (parting->state == WAITING && !parting->sessions) {
+		// What is in force is another than what was to come.
+		let_go(domains, parting);
+		if (!hold(domains, parting->old, new))
+			fragment_apply(domains, parting->old, new);
+		end(parting);
+	} else if (takes_sessions(domains, parting->old, new)) {
+		cease(domains, parting, new);
+	} else if (!takes_still(domains, parting, new)) {
+		carry_out(domains, parting, new, "taken back");
+	}
 	return true;
 }
 
 void parting_yields(struct domains *domains, const struct intent_interface *wanted)
 {
-	const struct place_count *place = place_find(domains, wanted);
+	struct place_key key;
 
-	if (place != NULL && place->parting != NULL)
-		carry_out_now(domains, place->parting, "its place is another's");
+	EACH_PLACE(domains, wanted, &key)
+	{
+		const struct place_count *place = table_find(&domains->partings.places, &key);
+		if (place != NULL && place->parting != NULL)
+			carry_out(domains, place->parting, as_configured(domains, place->parting),
+				place->parting->untold ? "untold" : "told");
+	}
 }
 
 void parting_heard(struct domains *domains, const struct realised *realised)
 {
 	struct parting *parting = realised->parting;
 
-	if (parting == NULL || !parting->ceasing || is_open(domains, realised->wanted))
+	if (parting == NULL || parting->state != CEASING || is_open(domains, realised->wanted))
 		return;
 	for (unsigned int i = 0; i < parting->old->interfaces.count; i++) {
 		const struct intent_interface *was = &parting->old->interfaces.item[i];
@@ -428,7 +574,6 @@ void parting_heard(struct domains *domains, const struct realised *realised)
 		if (other != NULL && other->parting == parting && is_open(domains, was))
 			return;
 	}
-	TAILQ_REMOVE(&domains->partings.ceasing, parting, queue);
 	enter_grace(domains, parting);
 }
 
@@ -465,28 +610,29 @@ static bool waits_for_domain(const struct domains *domains, const struct parting
 	return false;
 }
 
-static bool is_due(const struct parting *parting)
+static struct parting *due(const struct parting_list *list)
 {
-	return parting != NULL && clock_ns() >= parting->until;
+	struct parting *parting = TAILQ_FIRST(list);
+	return parting != NULL && clock_ns() >= parting->until ? parting : NULL;
 }
 
 bool partings_step(struct domains *domains)
 {
-	struct parting *parting = TAILQ_FIRST(&domains->partings.ceasing);
+	struct partings *partings = &domains->partings;
+	struct parting *ceasing = due(&partings->ceasing), *grace = due(&partings->grace),
+		       *waiting = TAILQ_FIRST(&partings->waiting);
 
-	if (is_due(parting)) {
-		note_untold(domains, parting);
-		carry_out_now(domains, parting, "untold");
-		return false;
-	}
-	parting = TAILQ_FIRST(&domains->partings.grace);
-	if (!is_due(parting))
-		return true;
-	if (waits_for_domain(domains, parting)) {
-		TAILQ_REMOVE(&domains->partings.grace, parting, queue);
-		enter_grace(domains, parting);
+	if (ceasing != NULL) {
+		note_untold(domains, ceasing);
+		go_on(domains, ceasing);
+	} else if (grace != NULL && waits_for_domain(domains, grace)) {
+		enter_grace(domains, grace);
+	} else if (grace != NULL) {
+		go_on(domains, grace);
+	} else if (waiting != NULL) {
+		go_on(domains, waiting);
 	} else {
-		carry_out_now(domains, parting, "told");
+		return true;
 	}
 	return false;
 }
@@ -496,8 +642,7 @@ static void on_look(evutil_socket_t fd, short events, void *arg)
 	struct domains *domains = arg;
 
 	turns_note("domain: look at partings");
-	if (is_due(TAILQ_FIRST(&domains->partings.ceasing)) ||
-		is_due(TAILQ_FIRST(&domains->partings.grace)))
+	if (due(&domains->partings.ceasing) != NULL || due(&domains->partings.grace) != NULL)
 		work_add(domains, JOB_PARTING, NULL, NULL);
 	if (domains->partings.all.count > 0)
 		look_soon(domains);
@@ -513,14 +658,14 @@ int partings_create(struct domains *domains)
 	partings->places = TABLE_OF(struct place_count, key);
 	TAILQ_INIT(&partings->ceasing);
 	TAILQ_INIT(&partings->grace);
+	TAILQ_INIT(&partings->waiting);
 	partings->look = evtimer_new(domains->sync.base, on_look, domains);
 	return partings->look != NULL ? 0 : -ENOMEM;
 }
 
 static void free_parting(void *ctx, void *entry)
 {
-	fragment_unref(((struct parting *)entry)->old);
-	free(entry);
+	end(entry);
 }
 
 static void free_place(void *ctx, void *entry)

@@ -184,7 +184,7 @@ struct limiter {
 // Changes that wait until customers have been told (parting.c).
 struct partings {
 	struct table all, places;
-	TAILQ_HEAD(parting_list, parting) ceasing, grace;
+	TAILQ_HEAD(parting_list, parting) ceasing, grace, waiting;
 	struct event *look;
 	uint64_t revision; // of the newest
 	struct untold untold;
@@ -383,7 +383,7 @@ bool parting_holds(
 void parting_heard(struct domains *domains, const struct realised *realised); // its session's state
 // Whether the route goes only with the change.
 bool parting_keeps(const struct domain *domain, const struct learned *learned);
-// Whoever has the place of this one gives it up now.
+// Whoever has a place of this one, and has been told, gives it up now.
 void parting_yields(struct domains *domains, const struct intent_interface *wanted);
 void place_take(struct domains *domains, const struct intent_interface *wanted);
 void place_leave(struct domains *domains, const struct intent_interface *was);
