@@ -22,6 +22,8 @@
 #include "control/rpc/rpc.h"
 #include "control/rpc/verbs.h"
 #include "control/service.h"
+#include "control/status/status.h"
+#include "control/storage.h"
 #include "control/store/store.h"
 #include "control/thread.h"
 
@@ -177,6 +179,14 @@ static void on_finals(void *ctx, json_t *list)
 	service_finals(((struct daemon *)ctx)->service, list, finals_stored, ctx);
 }
 
+static void on_place(void *ctx, const struct store_place *place)
+{
+	struct daemon *daemon = ctx;
+	if (daemon->domains != NULL)
+		storage_tell(
+			domains_statuses(daemon->domains), daemon->node->store, place);
+}
+
 static void on_adopted(void *ctx)
 {
 	service_accept(((struct daemon *)ctx)->service);
@@ -197,7 +207,8 @@ static void tell_shut_out(struct daemon *daemon)
 	if (roles_reach(daemon->node, &error))
 		return;
 	log_warning("main", error.message, log_text("hint", error.hint));
-	domains_problem(daemon->domains, "roles", error.message, error.hint);
+	status_set(domains_statuses(daemon->domains), STATUS_EDGE, "roles", STATUS_WARNING,
+		"shut out", error.message, error.hint);
 }
 
 static int start_server(struct daemon *daemon, struct api_error *error)
@@ -271,6 +282,7 @@ static int start(struct daemon *daemon, struct api_error *error)
 		.route = daemon->route,
 		.store = daemon->store,
 		.publish = publish,
+		.place = on_place,
 		.ctx = daemon,
 	};
 	result = service_create(&daemon->service, &service, error);

@@ -21,6 +21,7 @@
 #include "control/store/store.h"
 #include "control/thread.h"
 
+#include <event2/event.h>
 #include <jansson.h>
 
 #include <errno.h>
@@ -30,6 +31,7 @@
 #include <sys/queue.h>
 
 #define WATCHERS   4
+#define LOOK_S     5 // between two looks at the store's files and their file system
 #define LARGE_TEXT 262144u // bytes of a file
 
 struct request {
@@ -66,6 +68,7 @@ struct service {
 	} watcher[WATCHERS];
 	unsigned int watchers;
 	json_t *sessions; // those that are established: "CIRCUIT/TYPE/ROLE"
+	struct event *look; // at the store's place; store thread
 	char *doubt;  // of the store as it was opened; stays as long as somebody may read it
 	bool doubted; // it is still in doubt
 };
@@ -618,6 +621,44 @@ void service_finals(
 	post(service->options.store, finals_write, finals);
 }
 
+struct place {
+	struct service *service;
+	struct store_place place;
+};
+
+// Route thread.
+static void place_told(void *arg)
+{
+	struct place *place = arg;
+	const struct service_options *options = &place->service->options;
+	options->place(options->ctx, &place->place);
+	free(place);
+}
+
+// Store thread.
+static void place_look(evutil_socket_t fd, short events, void *arg)
+{
+	struct service *service = arg;
+	const struct timeval later = {LOOK_S, 0};
+	struct place *place = malloc(sizeof(*place));
+	if (place == NULL)
+		abort();
+	place->service = service;
+	store_look(service->store, &place->place);
+	post(service->options.route, place_told, place);
+	event_add(service->look, &later);
+}
+
+static int start_looking(struct service *service)
+{
+	const struct timeval now = {0, 0};
+
+	if (service->options.place == NULL)
+		return 0;
+	service->look = evtimer_new(thread_base(service->options.store), place_look, service);
+	return service->look != NULL && event_add(service->look, &now) == 0 ? 0 : -ENOMEM;
+}
+
 // --- life ----------------------------------------------------------------------------------------------
 
 static void tell_doubts(struct service *service, const struct store_state *state)
@@ -681,6 +722,8 @@ int service_create(
 	service->sessions = json_object();
 	TAILQ_INIT(&service->queue);
 	int result = load(service, error);
+	if (result == 0)
+		result = start_looking(service);
 	if (result != 0) {
 		service_destroy(service);
 		return result;
@@ -700,6 +743,8 @@ void service_destroy(struct service *service)
 		TAILQ_REMOVE(&service->queue, request, entry);
 		request_free(request);
 	}
+	if (service->look != NULL)
+		event_free(service->look);
 	publication_unref(service->current);
 	json_decref(service->sessions);
 	problems_clear(&service->problems);

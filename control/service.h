@@ -21,6 +21,7 @@ struct node;
 struct publication;
 struct service;
 struct store_filter;
+struct store_place;
 struct thread;
 
 // --- life ----------------------------------------------------------------------------------------------
@@ -31,6 +32,8 @@ struct service_options {
 	// Hands a new state to the route thread (the reference goes with it); called on the main
 	// thread.
 	void (*publish)(void *ctx, struct publication *publication);
+	// How the store's files and their file system are, every few seconds; called on the route thread. May be NULL.
+	void (*place)(void *ctx, const struct store_place *place);
 	void *ctx;
 };
 

@@ -21,6 +21,7 @@ struct node;
 struct policy;
 struct policy_rule;
 struct publication;
+struct statuses;
 struct sync;
 
 struct domains; // all of this edge
@@ -47,9 +48,8 @@ int domains_create(
 void domains_destroy(struct domains *domains);
 // The configuration is now this one. The reference goes with it. What it changes is carried out in slices.
 void domains_publish(struct domains *domains, struct publication *publication);
-// What was found out at the start, before the route thread runs: of people who have a role and cannot come.
-void domains_problem(
-	struct domains *domains, const char *name, const char *message, const char *hint);
+// The table of what is how: for the route thread, and before it runs.
+struct statuses *domains_statuses(struct domains *domains);
 // The ledger and the connection to the data plane; lives as long as `domains`.
 struct sync *domains_sync(struct domains *domains);
 // The newest publication, NULL = none yet. Borrowed until the next one.

@@ -31,6 +31,11 @@
 #define OUR_PROTOCOL 157 // RTPROT of the routes and rules that are ours
 #define STATIC_ROUTE 4   // RTPROT_STATIC: of what a speaker without a daemon says
 
+struct statuses *domains_statuses(struct domains *domains)
+{
+	return domains->sync.status;
+}
+
 struct sync *domains_sync(struct domains *domains)
 {
 	return &domains->sync;

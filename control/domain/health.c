@@ -419,12 +419,6 @@ void health_tunnel_gone(struct domains *domains, const struct intent_interface *
 	status_clear(domains->sync.status, STATUS_TUNNEL, was->object);
 }
 
-void domains_problem(
-	struct domains *domains, const char *name, const char *message, const char *hint)
-{
-	status_set(domains->sync.status, STATUS_EDGE, name, STATUS_WARNING, "shut out", message, hint);
-}
-
 // --- objects of the model ------------------------------------------------------------------------------------
 
 static void problem_name(

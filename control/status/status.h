@@ -17,6 +17,7 @@
 	X(EDGE,      "edge")       /* this edge as a whole: adoption, model problems of it */ \
 	X(DATAPLANE, "data-plane") \
 	X(KERNEL,    "kernel")     /* what was put back, what cannot be had */ \
+	X(STORE,     "store")      /* its files, and the room for them */ \
 	X(SPEAKER,   "speaker") \
 	X(PORT,      "port") \
 	X(INTERFACE, "interface") \

@@ -46,7 +46,7 @@ static void free_sources(struct model_source *sources, unsigned int count)
 }
 
 // A newer version may need ids that an older one did not give.
-static int complete_ids(struct store *store, const struct model *model)
+static int complete_ids(struct store *store, const struct model *model, struct api_error *error)
 {
 	struct ids_change change = {0};
 	int rc = store_begin(store);
@@ -56,11 +56,13 @@ static int complete_ids(struct store *store, const struct model *model)
 			rc = ids_change(store, NULL, model_at(model, noun, i), &change);
 	}
 	if (store_end(store, rc)) {
+		store_fail(store, error, "cannot write the ids of");
 		store_undo(store);
 		ids_discard(&change);
 		return -EIO;
 	}
-	return ids_commit(store, &change);
+	rc = ids_commit(store, &change);
+	return rc ? api_fail(error, API_INTERNAL, NULL, "not enough memory for the ids") : 0;
 }
 
 // Whether the text of the newest revision makes another model than it was written from. Another version may well
@@ -94,9 +96,10 @@ int store_load(struct store *store, struct store_state *state, struct findings *
 	free_sources(sources, count);
 	if (rc)
 		return api_fail(error, API_INTERNAL, NULL, "not enough memory for the model");
-	if (complete_ids(store, model)) {
+	rc = complete_ids(store, model, error);
+	if (rc) {
 		model_unref(model);
-		return store_fail(store, error, "cannot write the ids of");
+		return rc;
 	}
 	state->model = model;
 	state->ids = ids_ref(store->ids);
@@ -220,7 +223,9 @@ int store_commit(struct store *store, const struct store_commit *commit, uint64_
 	if (!diff)
 		return api_fail(error, API_INTERNAL, NULL, "not enough memory");
 	next = query_integer(store, 0, "SELECT max(revision) FROM revisions", "") + 1;
-	rc = store_begin(store);
+	rc = store->behind ? vouch_checkpoint(store) : 0;
+	if (!rc)
+		rc = store_begin(store);
 	if (!rc)
 		rc = transaction(store, commit, diff, next, &change);
 	rc = store_end(store, rc);

@@ -158,14 +158,22 @@ const char *column_text(sqlite3_stmt *statement, int column)
 	return text ? (const char *)text : "";
 }
 
+bool store_is_full(struct store *store)
+{
+	int code = sqlite3_errcode(store->db) & 0xff;
+
+	return code == SQLITE_FULL ||
+	       (code == SQLITE_IOERR && sqlite3_system_errno(store->db) == EDQUOT);
+}
+
 int store_fail(struct store *store, struct api_error *error, const char *doing)
 {
 	int code = sqlite3_errcode(store->db) & 0xff;
 	bool busy = code == SQLITE_BUSY || code == SQLITE_LOCKED;
 	const char *hint = NULL;
 
-	if (code == SQLITE_FULL)
-		hint = "make room on its file system";
+	if (store_is_full(store))
+		hint = "make room on its file system (df -h); what runs goes on";
 	else if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
 		hint = "restore it from a backup, or move it away and apply the configuration file";
 	else if (busy)
@@ -174,10 +182,20 @@ int store_fail(struct store *store, struct api_error *error, const char *doing)
 		hint = "it must belong to culvertd's user, on a file system that can be written";
 	return api_fail(error, busy ? API_CONFLICT : API_REFUSED, hint, "%s the store %s: %s",
 		doing, store->path,
-		busy ? "another process has it open" : sqlite3_errmsg(store->db));
+		busy                     ? "another process has it open"
+		: store_is_full(store) ? "its file system is full"
+				       : sqlite3_errmsg(store->db));
 }
 
 // --- opening -------------------------------------------------------------------------------------------
+
+static bool is_backup(int fd)
+{
+	char front[sizeof(BACKUP_MAGIC)] = "";
+
+	return pread(fd, front, sizeof(front) - 1, 0) == sizeof(front) - 1 &&
+	       strcmp(front, BACKUP_MAGIC) == 0;
+}
 
 // Makes the file 0600 before SQLite sees it, and looks whether it can be ours at all.
 static int prepare_file(struct store *store, struct api_error *error)
@@ -185,6 +203,9 @@ static int prepare_file(struct store *store, struct api_error *error)
 	static const char magic[16] = "SQLite format 3";
 	char header[16] = "";
 	struct stat status;
+	char restore[sizeof(error->hint)];
+
+	snprintf(restore, sizeof(restore), "culvertctl restore --replace %.200s", store->path);
 	directory_above(store->path, 0755);
 	int fd = open(store->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
@@ -196,8 +217,10 @@ static int prepare_file(struct store *store, struct api_error *error)
 	if (!rc && !S_ISREG(status.st_mode))
 		rc = api_fail(error, API_REFUSED, "give another path", "the store %s is not a file",
 			store->path);
+	else if (!rc && status.st_size && is_backup(fd))
+		rc = api_fail(error, API_REFUSED, restore, "%s is a backup, not a store", store->path);
 	else if (!rc && status.st_size &&
-		 (read(fd, header, sizeof(header)) != (ssize_t)sizeof(header) ||
+		 (pread(fd, header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
 			 memcmp(header, magic, sizeof(magic))))
 		rc = api_fail(error, API_REFUSED, "give another path", "%s is not a Culvert store",
 			store->path);
@@ -319,7 +342,7 @@ int store_open(struct store **out, const struct store_options *options, struct a
 		    store->path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) ||
 		sql(store, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA "
 			   "synchronous = FULL;"
-			   "PRAGMA trusted_schema = OFF; BEGIN IMMEDIATE; COMMIT;")) {
+			   "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; BEGIN IMMEDIATE; COMMIT;")) {
 		rc = store_fail(store, error, "cannot open");
 		goto fail;
 	}
@@ -327,12 +350,15 @@ int store_open(struct store **out, const struct store_options *options, struct a
 		rc = create(store, error);
 	else
 		rc = check_ours(store, error);
-	if (!rc && (vouch_watch(store) || vouch_open(store, had_log)))
-		rc = store_fail(store, error, "cannot read or mark");
+	if (!rc && vouch_watch(store))
+		rc = store_fail(store, error, "cannot read");
+	if (!rc)
+		rc = vouch_open(store, had_log, error);
 	if (!rc && ids_load(store))
 		rc = store_fail(store, error, "cannot read the ids of");
 	if (rc)
 		goto fail;
+	place_remember(store);
 	*out = store;
 	return 0;
 fail:

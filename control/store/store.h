@@ -86,6 +86,17 @@ int store_finals_put(struct store *store, const struct json_t *list);
 // [{"id", "object", "deleted", "time", "counters"}...] with id its uid, likewise; by all but `actor`.
 struct json_t *store_finals(struct store *store, const struct store_filter *filter);
 
+// How its files and their file system are. Costs a few calls of the kernel; may wait as long as a disk does.
+#define STORE_ROOM (100ull << 20) // bytes; with fewer left it is time to make room
+struct store_place {
+	char missing[32]; // "database", "log of changes" or "key", whose name is not the file's that is open any more; "" = none
+	char path[256];   // ..: that name
+	bool full;        // nothing can be written: what runs goes on, changes are refused
+	uint64_t left;    // bytes, UINT64_MAX = not known
+};
+// Tries again what found no room.
+void store_look(struct store *store, struct store_place *place);
+
 // --- backup ----------------------------------------------------------------------------------------------
 
 // All of it, the key too, into a file. *about is a new reference: {"culvert", "schema", "store", "revision", "time",

@@ -13,6 +13,8 @@
 #define SEAL_BYTES 32
 #define DOUBT_MAX  512
 
+#define BACKUP_MAGIC "culvert-backup "
+
 struct row_sum { // of keyed hashes, modulo 2^256
 	uint64_t word[SUM_WORDS];
 };
@@ -31,11 +33,16 @@ struct store {
 	uint8_t uuid[16];
 	uint8_t key[crypto_secretbox_KEYBYTES];
 	struct ids *ids; // as committed
+	struct store_file {
+		uint64_t device, inode; // 0 = it was not there
+	} file[3]; // place.c: database, log, key, as they were opened
 	// vouch.c
 	uint8_t seal_key[crypto_generichash_KEYBYTES];
 	struct row_sum sum, committed;
 	bool unsealed;         // as an older version left it
 	int log_pages;         // that are not in the file yet
+	bool behind;           // there was no room to put them there: tried again before the next change
+	int64_t changes;       // of the connection before the transaction
 	char doubt[DOUBT_MAX]; // why it may not be what the last commit left, "" = it is
 };
 
@@ -53,6 +60,7 @@ int64_t query_integer(struct store *store, int64_t none, const char *sql, const 
 const char *column_text(sqlite3_stmt *statement, int column); // never NULL
 // Fills *error from what SQLite says last.
 int store_fail(struct store *store, struct api_error *error, const char *doing);
+bool store_is_full(struct store *store); // that was why the last call failed
 int64_t store_now(void); // CLOCK_REALTIME seconds
 int store_schema(void);  // the newest version that is known
 
@@ -89,14 +97,20 @@ int final_expect(struct store *store, const struct id_key *key);
 // --- what the store vouches for ----------------------------------------------------------------------------
 
 bool vouch_log_exists(const struct store *store); // SQLite's log of changes, before it is opened
+// Everything goes into the file, so that it alone is whole or says that it is not.
+int vouch_checkpoint(struct store *store);
 int vouch_watch(struct store *store);             // from now on each row that comes or goes is counted
 // Compares with the seal; fills store->doubt. had_log: there was one before it was opened.
-int vouch_open(struct store *store, bool had_log);
+int vouch_open(struct store *store, bool had_log, struct api_error *error);
 void vouch_rest(struct store *store); // between two transactions: the log may have become long
 // A transaction over the model. store_end() commits unless rc is an error, and gives it or its own; then store_undo().
 int store_begin(struct store *store);
 int store_end(struct store *store, int rc);
 void store_undo(struct store *store);
+
+// --- where it lies ---------------------------------------------------------------------------------------
+
+void place_remember(struct store *store); // the files that are open
 
 // --- secrets -------------------------------------------------------------------------------------------
 

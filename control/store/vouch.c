@@ -179,18 +179,23 @@ static bool seal_fits(struct store *store, bool *found)
 
 int store_begin(struct store *store)
 {
+	store->changes = sqlite3_total_changes64(store->db);
 	return run(store, "BEGIN IMMEDIATE");
 }
 
 int store_end(struct store *store, int rc)
 {
-	// While it is not known whose the rows are, ours among them do not vouch for the others.
-	if (!rc && store->doubt[0] == '\0')
+	// What changes nothing writes nothing: on a full disk it could not. While it is not known whose the rows are, ours
+	// among them do not vouch for the others.
+	if (!rc && store->doubt[0] == '\0' &&
+		sqlite3_total_changes64(store->db) != store->changes)
 		rc = write_seal(store);
 	if (!rc)
 		rc = run(store, "COMMIT");
 	if (!rc)
 		store->committed = store->sum;
+	else if (store_is_full(store))
+		store->behind = true;
 	return rc;
 }
 
@@ -240,8 +245,7 @@ static void judge(struct store *store, bool log_missing)
 			store->path, (long long)revision);
 }
 
-// Everything goes into the file.
-static int checkpoint(struct store *store)
+int vouch_checkpoint(struct store *store)
 {
 	int rc = mark(store, "log");
 
@@ -250,6 +254,7 @@ static int checkpoint(struct store *store)
 	if (!rc)
 		rc = execute(store, "DELETE FROM meta WHERE key = 'log'", "");
 	store->log_pages = 0;
+	store->behind = rc != 0 && store_is_full(store);
 	return rc;
 }
 
@@ -262,26 +267,29 @@ static int on_log(void *ctx, sqlite3 *db, const char *name, int pages)
 void vouch_rest(struct store *store)
 {
 	if (store->log_pages > LOG_PAGES)
-		checkpoint(store); // what fails is tried with the next change
+		vouch_checkpoint(store); // what fails is tried with the next change
 }
 
-int vouch_open(struct store *store, bool had_log)
+int vouch_open(struct store *store, bool had_log, struct api_error *error)
 {
 	bool missing = marked(store, "log-missing") || (marked(store, "log") && !had_log);
 
 	judge(store, missing);
 	int rc = store_begin(store);
-	if (!rc && missing)
+	if (!rc && missing && !marked(store, "log-missing"))
 		rc = mark(store, "log-missing"); // also to the next culvertd
 	if (!rc && store->unsealed && store->doubt[0] == '\0')
 		rc = key_check_write(store, true);
 	rc = store_end(store, rc);
 	if (rc) {
+		store_fail(store, error, "cannot mark");
 		store_undo(store);
 		return rc;
 	}
 	sqlite3_wal_hook(store->db, on_log, store); // in place of SQLite's own checkpoints
-	return checkpoint(store);
+	if (vouch_checkpoint(store) && !store->behind) // else it is all in the log, as the last culvertd left it
+		return store_fail(store, error, "cannot write");
+	return 0;
 }
 
 int store_accept(struct store *store)
@@ -294,6 +302,8 @@ int store_accept(struct store *store)
 		rc = execute(store, "DELETE FROM meta WHERE key = 'log-missing'", "");
 	if (!rc && store->unsealed)
 		rc = key_check_write(store, true);
+	if (!rc)
+		rc = write_seal(store); // also when no row is another
 	rc = store_end(store, rc);
 	if (rc)
 		store_undo(store);

@@ -58,7 +58,13 @@ static void start(struct world *world)
 	assert_int_equal(thread_create(&world->route, "route"), 0);
 	assert_int_equal(thread_create(&world->store, "store"), 0);
 	const struct service_options options = {
-		&world->node, world->main, world->route, world->store, publish, world};
+		.node = &world->node,
+		.main = world->main,
+		.route = world->route,
+		.store = world->store,
+		.publish = publish,
+		.ctx = world,
+	};
 	assert_int_equal(service_create(&world->service, &options, &error), 0);
 	assert_int_equal(service_watch(world->service, watch, world), 0);
 	assert_int_equal(thread_start(world->store), 0);
