@@ -195,6 +195,8 @@ struct intent_limiter *realise_limiter(struct realise *realise);
 struct intent_join *realise_join(struct realise *realise);
 void realise_problem(struct realise *realise, const char *object, const char *hint,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
+// As realise_port_index(); -1 is a problem of the object. The same words for all that hang on the port: it is one cause.
+int realise_port(struct realise *realise, const char *object, const char *name);
 const char *realise_text(struct realise *realise, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 // Adds a set to a policy of the fragment, shared with whoever has an equal one. Takes the reference

@@ -301,12 +301,8 @@ static void realise(struct realise *realise, const struct object *object)
 		(const struct circuit *)realise_find(realise, NOUN_CIRCUIT, link->circuit);
 	if (!circuit)
 		return;
-	if (realise_port_index(realise, link->port) < 0) {
-		realise_problem(realise, object->name, "add it to the node file's ports",
-			"link \"%s\" is on port \"%s\", which has no device on this machine",
-			object->name, link->port);
+	if (realise_port(realise, object->name, link->port) < 0)
 		return;
-	}
 	realise_direction(realise, circuit, link, "in", circuit->shape_in);
 	realise_direction(realise, circuit, link, "out", circuit->shape_out);
 }

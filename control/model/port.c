@@ -170,16 +170,10 @@ static void realise(struct realise *realise, const struct object *object)
 	const struct port *port = (const struct port *)object;
 	struct id id = realise_id(realise, ID_INTERFACE, "port/%s", object->name);
 
-	if (strcmp(port->edge, realise_edge(realise)) || port->faces != PORT_CORE ||
-		!port->address.address.family)
+	if (strcmp(port->edge, realise_edge(realise)))
 		return;
-	int index = realise_port_index(realise, port->name);
-	if (index < 0) {
-		realise_problem(realise, object->name, "add it to the node file's ports",
-			"port \"%s\" has no device on this machine", port->name);
-		return;
-	}
-	if (id.id == 0)
+	int index = realise_port(realise, object->name, port->name);
+	if (index < 0 || port->faces != PORT_CORE || !port->address.address.family || id.id == 0)
 		return;
 	struct intent_interface *interface = realise_interface(realise, INTENT_CORE, id);
 	interface->name = port->name;

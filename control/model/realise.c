@@ -195,6 +195,17 @@ void realise_problem(
 	va_end(args);
 }
 
+int realise_port(struct realise *realise, const char *object, const char *name)
+{
+	int index = realise_port_index(realise, name);
+
+	if (index < 0)
+		realise_problem(realise, object,
+			"add it to the node file's ports and restart both processes",
+			"port \"%s\" has no device on this machine", name);
+	return index;
+}
+
 void realise_policy(struct realise *realise, struct policy *policy, struct policy_set *set)
 {
 	if (realise->hooks && realise->hooks->intern)

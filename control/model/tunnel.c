@@ -238,7 +238,7 @@ void tunnel_ids(struct id_sink *sink, const struct object *object, const char *p
 			tunnels->item[i].edge);
 }
 
-// The core port that has the tunnel's outer address, NULL = none of this machine has.
+// The core port that has the tunnel's outer address, NULL = none of the edge has.
 static const struct port *core_of(struct realise *realise, const struct gre_tunnel *tunnel)
 {
 	const struct object *child;
@@ -246,7 +246,7 @@ static const struct port *core_of(struct realise *realise, const struct gre_tunn
 	REALISE_CHILDREN(realise, NOUN_PORT, tunnel->edge, child)
 	{
 		const struct port *port = (const struct port *)child;
-		if (port->faces == PORT_CORE && realise_port_index(realise, port->name) >= 0 &&
+		if (port->faces == PORT_CORE &&
 			!ip_address_compare(&port->address.address, &tunnel->local))
 			return port;
 	}
@@ -264,10 +264,12 @@ struct intent_interface *tunnel_realise(
 	if (!core) {
 		realise_problem(realise, object->name, "culvertctl port list",
 			"the tunnel of %s \"%s\" starts at an address that no core port of this "
-			"machine has",
+			"edge has",
 			object->noun->name, object->name);
 		return NULL;
 	}
+	if (realise_port(realise, object->name, core->name) < 0)
+		return NULL;
 	struct intent_interface *interface = realise_interface(realise, INTENT_TUNNEL,
 		realise_id(realise, ID_INTERFACE, "%s/%s/%s", prefix, object->name, tunnel->edge));
 	interface->object = object->name;

@@ -456,7 +456,7 @@ static void test_cost_of_one_edit(void **state)
 	while (step())
 		continue;
 	fragments_counters(fragments, &counters);
-	assert_int_equal(counters.held, 2 + 1 + LARGE * 4); // core0, core9's problem, the edge
+	assert_int_equal(counters.held, 3 + 1 + LARGE * 4); // core0, core9's and wan9's problem, the edge
 	// of each vNet, of each peering's own subnet; the outer addresses, special-purpose prefixes, our
 	// AS number and the next hop are one each
 	assert_int_equal(counters.sets, LARGE * 2 + 4);

@@ -571,6 +571,42 @@ static void test_what_cannot_be_realised_is_told(void **state)
 	assert_null(status_get(running->status, STATUS_PROBLEM, "port east/core7"));
 }
 
+static void assert_no_device(const char *object, const char *port)
+{
+	const struct status *entry = status_get(running->status, STATUS_PROBLEM, object);
+	char reason[80];
+
+	snprintf(reason, sizeof(reason), "port \"%s\" has no device on this machine", port);
+	assert_non_null(entry);
+	assert_string_equal(entry->reason, reason);
+	assert_non_null(strstr(entry->hint, "node file"));
+}
+
+// Of the port itself, whichever side it is on, and of all that hangs on it.
+static void test_what_hangs_on_a_port_without_a_device(void **state)
+{
+	configuration_edit(&configuration, "  - name: core0\n    faces: core\n    address: 192.0.2.1/24\n",
+		"  - name: core7\n    faces: core\n    address: 192.0.2.1/24\n");
+	publish();
+	assert_no_device("port east/core7", "core7");
+	assert_no_device("vnet acme-prod", "core7");
+	assert_no_device("vnet globex-prod", "core7");
+	configuration_edit(
+		&configuration, "  - name: wan0\n", "  - name: wan7\n    faces: customer\n  - name: wan0\n");
+	configuration_edit(&configuration, "port: wan0\n", "port: wan7\n");
+	publish();
+	assert_no_device("port east/wan7", "wan7");
+	assert_no_device("link acme-01/primary", "wan7");
+	WAIT(strstr(status_get(running->status, STATUS_CIRCUIT, "acme-01")->reason, "port wan7"));
+	json_t *status = result_of("circuit.status", "{\"circuit\": \"acme-01\"}");
+	const json_t *circuit = json_array_get(json_object_get(status, "items"), 0);
+	const json_t *tunnel = json_array_get(json_object_get(circuit, "tunnels"), 0);
+	assert_string_equal(text(circuit, "state"), "down");
+	assert_non_null(strstr(text(circuit, "reason"), "port wan7 has no device"));
+	assert_non_null(strstr(text(tunnel, "reason"), "\"core7\" has no device"));
+	json_decref(status);
+}
+
 static json_t *waited(const char *params)
 {
 	return result_of("revision.wait", params);
@@ -771,6 +807,7 @@ int main(void)
 		TEST(test_what_is_refused_has_a_name),
 		TEST(test_refused_routes_are_told_of_their_domain),
 		TEST(test_what_cannot_be_realised_is_told),
+		TEST(test_what_hangs_on_a_port_without_a_device),
 		TEST(test_adopting_for_a_mistyped_edge_removes_nothing),
 		TEST(test_adopting_tells_what_the_model_keeps),
 	};

@@ -135,7 +135,7 @@ static void test_unknown_edge_and_port(void **state)
 	node->ports.count = 1; // no wan1, no core0
 	struct fragments *half = build_on(node);
 	assert_int_equal(sum_of(half, "").interfaces, 1);
-	assert_int_equal(sum_of(half, "").problems, 4); // core0, globex's link, two tunnels
+	assert_int_equal(sum_of(half, "").problems, 5); // wan1, core0, globex's link, two tunnels
 	fragments_destroy(half);
 	free_node(node);
 }
