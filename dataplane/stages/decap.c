@@ -179,9 +179,12 @@ static __rte_noinline enum drop_reason enter_odd(
 	struct packet *p, const struct gre *g, bool up)
 {
 	const uint8_t outer_tos = p->tos;
+	const unsigned room = p->length - g->bytes;
+	const bool ipv4 = g->protocol == ETHERTYPE_IPV4;
 	uint8_t *ip = p->ip + g->bytes;
-	enum drop_reason bad =
-		check_header(p, ip, p->length - g->bytes, g->protocol == ETHERTYPE_IPV4);
+	enum drop_reason bad = check_header(p, ip, room, ipv4);
+	if (room > 0 && ip[0] >> 4 != (ipv4 ? 4 : 6))
+		return DROP_GRE_PROTOCOL;
 	if (bad == HEADER_OK && !up)
 		return DROP_INTERFACE_DOWN;
 	if (bad == HEADER_OK && !carry_congestion(ip, p->family, outer_tos, &p->tos))

@@ -23,7 +23,7 @@
 	X(LIMITED_EF,          "limited-ef",          "expedited forwarding over the contracted rate") \
 	X(TUNNEL_UNKNOWN,      "tunnel-unknown",      "no tunnel has this outer source, outer destination and key") \
 	X(GRE_HEADER,          "gre-header",          "GRE version, reserved bits or checksum is wrong (RFC 2784, 2890)") \
-	X(GRE_PROTOCOL,        "gre-protocol",        "GRE payload is neither IPv4 nor IPv6") \
+	X(GRE_PROTOCOL,        "gre-protocol",        "GRE payload is not what its protocol says, or neither IPv4 nor IPv6") \
 	X(TUNNEL_DOWN,         "tunnel-down",         "the tunnel's far end cannot be reached") \
 	X(NEIGHBOR_UNRESOLVED, "neighbor-unresolved", "the next hop's MAC address is not known") \
 	X(PATH_DOWN,           "path-down",           "every path of the next hop is down") \

@@ -134,10 +134,45 @@ static void payload_neither_ipv4_nor_ipv6(void **state)
 	g.protocol = 0x6558;
 	send_gre(rig, &g, &outer, 0);
 	rig_expect_drop(rig, CORE, DROP_GRE_PROTOCOL, 1);
-	g.protocol = 0x86dd; // but it is IPv4
-	send_gre(rig, &g, &outer, 0);
-	rig_expect_drop(rig, TUNNEL(ACME), DROP_IP_HEADER, 1);
 	rig_expect_nothing(rig);
+}
+
+static void send_inner(struct rig *rig, uint8_t version, unsigned bytes, uint16_t protocol)
+{
+	static struct frame f;
+	const struct ipv4 outer = outer_down(ACME);
+	struct gre g = keyed;
+	g.protocol = protocol;
+	frame_payload(&f, bytes);
+	if (bytes > 0)
+		f.data[0] = (uint8_t)(version << 4 | 5);
+	frame_gre(&f, &g);
+	frame_ipv4(&f, &outer);
+	frame_core(&f, false);
+	rig_send(rig, 1, &f);
+}
+
+// Whatever its length.
+static void payload_is_not_what_its_protocol_says(void **state)
+{
+	struct rig *rig = *state;
+	unsigned n = 0;
+	for (unsigned bytes = 1; bytes <= 60; bytes++) {
+		for (uint8_t version = 0; version < 16; version++) {
+			for (unsigned ipv6 = 0; ipv6 < 2; ipv6++) {
+				if (version == (ipv6 ? 6 : 4))
+					continue;
+				send_inner(rig, version, bytes, ipv6 ? 0x86dd : 0x0800);
+				rig_expect_drop(rig, TUNNEL(ACME), DROP_GRE_PROTOCOL, ++n);
+			}
+		}
+	}
+	rig_expect_nothing(rig);
+	for (unsigned ipv6 = 0; ipv6 < 2; ipv6++) {
+		send_inner(rig, 0, 0, ipv6 ? 0x86dd : 0x0800); // nothing at all
+		send_inner(rig, ipv6 ? 6 : 4, 12, ipv6 ? 0x86dd : 0x0800);
+		rig_expect_drop(rig, TUNNEL(ACME), DROP_FRAME_TRUNCATED, 2 * ipv6 + 2);
+	}
 }
 
 static void outer_fragments(void **state)
@@ -423,6 +458,7 @@ int main(void)
 		PACKET_TEST(wrong_checksum),
 		PACKET_TEST(triple_must_match_in_full),
 		PACKET_TEST(payload_neither_ipv4_nor_ipv6),
+		PACKET_TEST(payload_is_not_what_its_protocol_says),
 		PACKET_TEST(outer_fragments),
 		PACKET_TEST(gre_to_others_is_transit),
 		PACKET_TEST(congestion_marks),
