@@ -442,7 +442,7 @@ int kernel_neighbor_set(
 		.ndm_family = ip_af(address->family),
 		.ndm_ifindex = index,
 		.ndm_state = NUD_NONE,
-		.ndm_flags = managed ? 0 : NTF_USE,
+		.ndm_flags = managed ? NTF_EXT_LEARNED : NTF_EXT_LEARNED | NTF_USE,
 	};
 	struct netlink_message message;
 	struct nlmsghdr *request = netlink_begin(

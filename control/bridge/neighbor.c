@@ -3,6 +3,9 @@
 // the kernel itself resolves it and keeps it resolved (Linux 5.16 on); its notifications are the only source of
 // truth. REACHABLE, STALE, DELAY and PROBE are usable: STALE only means that nobody has asked lately.
 //
+// The kernel's table has room for so many, in all namespaces together, and who asks for us is in it too. Ours are
+// marked as told by a controller (extern_learn): those are neither counted nor forgotten for want of room.
+//
 // An entry that somebody wrote over ours, permanent or managed by nobody, is what he says and not who answers: it is
 // not believed, and put back (repair.c).
 //
@@ -125,12 +128,6 @@ int neighbor_start(
 		bridge->managed_refused = true;
 		err = kernel_neighbor_set(command, index, &neighbor->address, false);
 	}
-	if (err == -ENOBUFS && !bridge->neighbors_full)
-		log_error("bridge", "the kernel's neighbor table is full",
-			log_text("hint",
-				"sysctl net.ipv4.neigh.default.gc_thresh3 (and ipv6): more "
-				"than there are next hops on this host"));
-	bridge->neighbors_full = err == -ENOBUFS;
 	if (err == 0)
 		look(interface, neighbor);
 	return err == -ENETDOWN ? 0 : err;

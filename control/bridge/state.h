@@ -146,7 +146,6 @@ struct bridge {
 	bool round_devices; // devices are still to be looked at this second
 	uint32_t round_cursor, looking, looks_left;
 	unsigned int lines;            // of the log about repairs, this second
-	bool neighbors_full;           // the last neighbor was refused for want of room
 	bool managed_refused;          // this kernel has no managed neighbors
 	struct sweeping *sweeping;     // sweep.c, NULL = no sweep is under way
 	struct event_buffers *buffers; // for reading netlink events, shared by all mirrors
