@@ -35,6 +35,7 @@
 #define SOURCES      64u // interfaces whose ICMP sources change under one lock
 
 #define PUNT_RATE_DEFAULT 2000u
+#define ASK_RATE          10u // a second
 #define ICMP_RATE_DEFAULT 100u
 
 static struct stats_interface *count(struct host *h, uint32_t slot)
@@ -450,8 +451,10 @@ static int create_queue(struct host *h, struct host_queue *q, const struct host_
 	unsigned rate = c->punt_rate ? c->punt_rate : PUNT_RATE_DEFAULT;
 
 	q->slots = h->slots;
-	q->interval = c->hz / rate;
-	q->burst = c->hz / 20; // 50 ms of the rate
+	for (int class = 0; class < HOST_CLASSES; class ++)
+		q->rate[class] = (struct host_rate){c->hz / rate, c->hz / 20}; // 50 ms of the rate
+	if (rate > ASK_RATE)
+		q->rate[HOST_ASK] = (struct host_rate){c->hz / ASK_RATE, 2 * c->hz};
 	q->arrival = calloc(h->slots, sizeof(*q->arrival));
 	q->from_host = new_ring("from-host", size, sizeof(struct host_entry));
 	if (q->arrival == NULL || q->from_host == NULL)

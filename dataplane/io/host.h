@@ -61,6 +61,8 @@ struct host_item {
 	uint8_t l4;       // ... bytes from the IP header to it, 0 = out of sight
 	uint8_t reason;   // enum host_reason
 	uint8_t class;    // filled in by host_punt
+	uint8_t part;     // of a datagram of several
+	uint8_t core;     // came in by a core interface
 };
 
 enum host_entry_kind {
@@ -99,7 +101,7 @@ unsigned host_take(struct host_queue *queue, struct host_entry *entries, unsigne
 struct host_config {
 	unsigned workers;
 	unsigned ring_size; // entries per class, power of two; 0 = 512
-	unsigned punt_rate; // packets/s per interface and class; 0 = 2000
+	unsigned punt_rate; // packets/s per interface and class but HOST_ASK's; 0 = 2000
 	unsigned icmp_rate; // ICMP errors/s per interface; 0 = 100
 	uint64_t hz;        // TSC ticks per second
 	struct rte_mempool *pool;

@@ -12,14 +12,18 @@
 #include "dataplane/io/host.h"
 #include "dataplane/wire/drop.h"
 
-// In the order they are served.
-enum host_class { HOST_ROUTING, HOST_ND, HOST_OTHER, HOST_ERROR, HOST_CLASSES };
+// In the order they are served. HOST_ASK: what makes the kernel remember its sender, see punt.c.
+enum host_class { HOST_ROUTING, HOST_ND, HOST_ASK, HOST_OTHER, HOST_ERROR, HOST_CLASSES };
+
+struct host_rate {
+	uint64_t interval; // TSC ticks per packet of one interface
+	uint64_t burst;    // in ticks
+};
 
 struct host_queue {
 	struct rte_ring *to_host[HOST_CLASSES]; // of struct host_item
 	struct rte_ring *from_host;             // of struct host_entry
-	uint64_t interval;                      // TSC ticks per packet of one interface and class
-	uint64_t burst;                         // in ticks
+	struct host_rate rate[HOST_CLASSES];
 	uint32_t slots;
 	uint64_t (*arrival)[HOST_CLASSES]; // by slot: theoretical arrival time (GCRA)
 };

@@ -22,6 +22,8 @@ static int punt(struct worker *w, unsigned i)
 		.l4 = p->l4,
 		.protocol = p->protocol,
 		.reason = l->reason[i],
+		.part = !!(p->flags & PACKET_PART),
+		.core = !!(interface[p->in].flags & WIRE_INTERFACE_CORE),
 	};
 	return host_punt(w->host, &item, w->now);
 }

@@ -159,6 +159,104 @@ static void routing_behind_extension_headers(void **state)
 	close(tap);
 }
 
+enum asking { ARP_REQUEST, TO_GROUP, TO_OURS, BEHIND_OPTIONS, LINK_LOCAL_PING, LINK_LOCAL_BGP, ASKING };
+enum told { ARP_ANSWER, ADVERTISEMENT, GLOBAL_PING, TOLD };
+
+static const struct wire_local ours6 = {.family = WIRE_IPV6, .addr = {0x20, 1, 0xd, 0xb8, 0, 1, [15] = 1}};
+
+static void arp(uint8_t op, unsigned sender)
+{
+	const uint8_t all[6] = {255, 255, 255, 255, 255, 255};
+	const uint8_t head[8] = {0, 1, 8, 0, 6, 4, 0, op};
+	frame_payload(&f, 28);
+	memcpy(f.data, head, 8);
+	f.data[16] = (uint8_t)(sender >> 8);
+	f.data[17] = (uint8_t)sender;
+	frame_type(&f, 0x0806);
+	frame_tag(&f, 100, 0x8100);
+	frame_macs(&f, all, mac_customer[ACME]);
+}
+
+// From another sender each time, by acme's attachment.
+static void ask(enum asking kind, unsigned sender)
+{
+	const uint8_t options[8] = {58, 0, 1, 4}, group[16] = {0xff, 2, [11] = 1, [12] = 0xff, [15] = 1};
+	struct ipv6 h = ipv6_up;
+	if (kind == ARP_REQUEST) {
+		arp(1, sender);
+		return;
+	}
+	frame_payload(&f, 48);
+	if (kind == BEHIND_OPTIONS)
+		memcpy(f.data, options, 8);
+	f.data[kind == BEHIND_OPTIONS ? 8 : 0] = kind == LINK_LOCAL_PING ? 128 : 135;
+	if (kind == LINK_LOCAL_BGP) {
+		f.data[2] = 0;
+		f.data[3] = 179;
+	}
+	h.protocol = kind == BEHIND_OPTIONS ? 60 : kind == LINK_LOCAL_BGP ? 6 : 58;
+	h.hop_limit = 255;
+	if (kind != TO_OURS && kind != BEHIND_OPTIONS)
+		h.source[0] = 0xfe, h.source[1] = 0x80;
+	h.source[14] = (uint8_t)(sender >> 8);
+	h.source[15] = (uint8_t)sender;
+	memcpy(h.destination, kind == TO_GROUP ? group : ours6.addr, 16);
+	frame_ipv6(&f, &h);
+	frame_attachment(&f, ACME, 0x86dd, true);
+}
+
+static void tell(enum told kind)
+{
+	struct ipv6 h = ipv6_up;
+	if (kind == ARP_ANSWER) {
+		arp(2, 0);
+		return;
+	}
+	frame_payload(&f, 48);
+	f.data[0] = kind == ADVERTISEMENT ? 136 : 128;
+	h.protocol = 58;
+	memcpy(h.destination, ours6.addr, 16);
+	frame_ipv6(&f, &h);
+	frame_attachment(&f, ACME, 0x86dd, true);
+}
+
+// Who asks goes into a table of the kernel's that all customers share: few do in a second, whatever they ask by, and what
+// is no question passes meanwhile.
+static void many_senders_ask(void **state)
+{
+	struct rig *rig = *state;
+	struct wire_local l = ours6;
+	int tap = rig_tap(rig, ATTACHMENT(ACME)), other = rig_tap(rig, ATTACHMENT(GLOBEX));
+	l.vrf = PEERING(ACME);
+	l.interface = ATTACHMENT(ACME);
+	assert_int_equal(local_set(rig->dp, &l), 0);
+	for (enum asking kind = 0; kind < ASKING; kind++) {
+		uint64_t before = rig_counts(rig, ATTACHMENT(ACME)).hot.to_host;
+		rig_now += 10 * RIG_HZ;
+		for (unsigned i = 0; i < 300; i++) {
+			ask(kind, i);
+			rig_send(rig, 0, &f);
+		}
+		rig_run(rig);
+		struct rig_counts counts = rig_counts(rig, ATTACHMENT(ACME));
+		assert_in_range(counts.hot.to_host - before, 20, 22);
+		assert_in_range(counts.sparse.drops[DROP_HOST_LIMITED], (kind + 1) * 278, (kind + 1) * 280);
+		for (enum told t = 0; t < TOLD; t++) {
+			tell(t);
+			rig_send(rig, 0, &f);
+		}
+		rig_run(rig);
+		assert_int_equal(rig_counts(rig, ATTACHMENT(ACME)).hot.to_host, counts.hot.to_host + TOLD);
+	}
+	build(&to_us);
+	frame_attachment(&f, GLOBEX, 0x0800, true);
+	rig_send(rig, 0, &f);
+	rig_run(rig);
+	assert_int_equal(rig_counts(rig, ATTACHMENT(GLOBEX)).hot.to_host, 1);
+	close(tap);
+	close(other);
+}
+
 // A machine that was suspended or moved may come back with a clock far behind the one it left with.
 static void clock_that_goes_back(void **state)
 {
@@ -479,6 +577,7 @@ int main(void)
 		PACKET_TEST(no_tap),
 		PACKET_TEST(flood_of_one_spares_the_other),
 		PACKET_TEST(routing_behind_extension_headers),
+		PACKET_TEST(many_senders_ask),
 		PACKET_TEST(clock_that_goes_back),
 		PACKET_TEST(nothing_to_forward),
 		cmocka_unit_test(outer_ids_of_workers_differ),
