@@ -2,8 +2,10 @@
 """The seven points of ./tools/demo. Each is a function that raises LabError with what it saw instead."""
 
 import argparse
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,33 +27,40 @@ class PingTrain:
 
     def __init__(self, lab, customer, interval=0.001, seconds=30):
         self.lab, self.customer = lab, customer
-        path = os.path.join(lab.dir, f"train-{customer.name}-{time.monotonic_ns()}")
-        self.out = open(path, "w+")
-        words = [*customer.router.enter(), "ping", "-n", "-q", "-I", PREMISES_HOST, "-i", str(interval), "-w", str(seconds), VNET_HOST]
-        self.popen = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=self.out, stderr=subprocess.STDOUT)
+        self.path = os.path.join(lab.dir, f"train-{customer.name}-{time.monotonic_ns()}")
+        words = [*customer.router.enter(), "ping", "-n", "-I", PREMISES_HOST, "-i", str(interval), "-w", str(seconds), VNET_HOST]
+        with open(self.path, "w") as out:
+            self.popen = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
 
     def run_on(self, count):
         """Waits until the edge has carried `count` more of its packets, there and back."""
         start = self.lab.circuit_packets(self.customer)
         wait_for(lambda: self.lab.circuit_packets(self.customer) >= start + 2 * count, 20, f"{count} more pings of {self.customer.name}")
 
+    def answered(self):
+        """The numbers of those that were, and how many were sent: 0 as long as it runs."""
+        with open(self.path) as f:
+            text = f.read()
+        sent = re.search(r"^(\d+) packets transmitted", text, re.M)
+        return {int(n) for n in re.findall(r" icmp_seq=(\d+) ttl", text)}, int(sent[1]) if sent else 0
+
     def stop(self):
-        """(sent, received)"""
-        if self.popen.poll() is None:
+        """(sent, received), of those up to the last that was answered: ping does not wait for what is on its way. Without
+        one more answer before the end, of all."""
+        newest, alive = max(self.answered()[0], default=0), self.popen.poll() is not None
+        if not alive:
+            with contextlib.suppress(LabError):
+                alive = wait_for(lambda: max(self.answered()[0], default=0) > newest, 5, "one more answer")
             self.popen.send_signal(signal.SIGINT)
         self.popen.wait(15)
-        self.out.seek(0)
-        for line in self.out.read().split("\n"):
-            if "packets transmitted" in line:
-                words = line.split()
-                return int(words[0]), int(words[3])
-        raise LabError("the ping train printed no summary")
+        received, sent = self.answered()
+        if sent == 0:
+            raise LabError("the ping train printed no summary")
+        return max(received) if alive and received else sent, len(received)
 
     def lost(self):
         sent, received = self.stop()
-        expect(sent > 0, "the ping train sent nothing")
-        # A train ended by a signal may have its last packet still on the way.
-        return max(0, sent - received - 1), sent
+        return sent - received, sent
 
 
 class Demo:
