@@ -14,6 +14,7 @@
 #include "control/base/turns.h"
 #include "control/bridge/kernel.h"
 #include "control/bridge/mirror.h"
+#include "control/bridge/patch.h"
 #include "control/bridge/reconcile.h"
 #include "control/bridge/repair.h"
 #include "control/bridge/space.h"
@@ -37,6 +38,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 
 	turns_note("bridge: round");
 	repair_round(bridge);
+	patches_round(bridge);
 	LIST_FOREACH (space, &bridge->spaces, entry)
 		mirror_ask_again(space);
 	if (++bridge->ticks % bridge->check_interval == 0)
@@ -99,7 +101,7 @@ int bridge_create(
 	STAILQ_INIT(&bridge->buried);
 	bridge->burial = event_new(bridge->base, -1, 0, reconcile_buried, bridge);
 	bridge->buffers = buffers_new();
-	bridge->ticks = 1;
+	bridge->ticks = bridge->patch_round = 1;
 	bridge->tick = event_new(bridge->base, -1, EV_PERSIST, on_tick, bridge);
 	if (repair_start(bridge) || bridge->buffers == NULL || bridge->tick == NULL ||
 		bridge->burial == NULL ||
@@ -124,6 +126,7 @@ void bridge_destroy(struct bridge *bridge)
 	if (bridge->tick)
 		event_free(bridge->tick);
 	sweep_end(bridge);
+	patches_free(bridge);
 	while ((interface = idmap_next(&bridge->interfaces, &cursor)) != NULL)
 		interface_free(interface);
 	cursor = 0;

@@ -130,6 +130,16 @@ void bridge_neighbor_delete(
 void bridge_neighbor_probe(
 	struct bridge *bridge, uint32_t interface, const struct ip_address *address);
 
+// A pair of devices between the namespaces of two domains, for what their routing daemons tell each other. Nothing else has
+// a way there: fe80::1 at the end of `a` and fe80::2 at that of `b` are the only addresses, and the kernel forwards nowhere.
+// It goes with either domain. Set again, it is the same.
+struct bridge_patch {
+	char a[16], b[16]; // filled: the devices' names, in a's namespace and in b's
+};
+int bridge_patch_set(struct bridge *bridge, uint32_t a, uint32_t b, struct bridge_patch *names,
+	struct api_error *error);
+void bridge_patch_delete(struct bridge *bridge, uint32_t a, uint32_t b);
+
 // Static kernel routes of the underlay, so that the host stack can answer over it. Replaces the whole set.
 struct bridge_static {
 	struct ip_prefix prefix;
@@ -152,7 +162,7 @@ void bridge_claims(struct bridge *bridge, struct bridge_claims *claims);
 // Makes all that is marked ours. Without it nothing of a foreign mark is used or removed: bridge_domain_set() fails.
 void bridge_adopt(struct bridge *bridge);
 
-// Removes what is ours (marked namespaces; in those, tun devices, managed neighbors and what has our protocol number)
+// Removes what is ours (marked namespaces; in those, tun devices, patches, managed neighbors and what has our protocol number)
 // and has not been declared since bridge_create. Refused, with nothing touched:
 // -ESTALE when there are foreign marks; -EPERM when more than 10 % and more than 16 of the host interfaces or of
 // the domains would go at once, those apart that `deleted` knows. 1 = a piece of it is done: to be called again, with the same

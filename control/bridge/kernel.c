@@ -17,6 +17,7 @@
 #include <linux/neighbour.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <linux/veth.h>
 
 #ifndef IFF_LOWER_UP
 #define IFF_LOWER_UP 0x10000
@@ -40,10 +41,13 @@ bool kernel_link_parse(const struct nlmsghdr *header, struct kernel_link *link)
 		link->mtu = (uint16_t)mnl_attr_get_u32(attr[IFLA_MTU]);
 	if (attr[IFLA_ADDRESS] && mnl_attr_get_payload_len(attr[IFLA_ADDRESS]) == 6)
 		memcpy(link->mac, mnl_attr_get_payload(attr[IFLA_ADDRESS]), 6);
+	if (attr[IFLA_LINK])
+		link->peer = (int)mnl_attr_get_u32(attr[IFLA_LINK]);
 	if (attr[IFLA_LINKINFO]) {
 		netlink_parse_payload(mnl_attr_get_payload(attr[IFLA_LINKINFO]),
 			mnl_attr_get_payload_len(attr[IFLA_LINKINFO]), info, IFLA_INFO_MAX);
 		link->tun = netlink_text_is(info[IFLA_INFO_KIND], "tun");
+		link->veth = netlink_text_is(info[IFLA_INFO_KIND], "veth");
 	}
 	return true;
 }
@@ -125,6 +129,27 @@ int kernel_link_one_queue(struct netlink *netlink, int index)
 		&message, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, &tcm, sizeof(tcm));
 
 	mnl_attr_put_strz(request, TCA_KIND, "pfifo");
+	return netlink_request(netlink, request);
+}
+
+int kernel_patch_add(struct netlink *netlink, const char *name, const char *other, int fd)
+{
+	struct ifinfomsg ifi = {0};
+	struct netlink_message message;
+	struct nlmsghdr *request =
+		netlink_begin(&message, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &ifi, sizeof(ifi));
+
+	mnl_attr_put_strz(request, IFLA_IFNAME, name);
+	struct nlattr *info = mnl_attr_nest_start(request, IFLA_LINKINFO);
+	mnl_attr_put_strz(request, IFLA_INFO_KIND, "veth");
+	struct nlattr *data = mnl_attr_nest_start(request, IFLA_INFO_DATA);
+	struct nlattr *peer = mnl_attr_nest_start(request, VETH_INFO_PEER);
+	memset(mnl_nlmsg_put_extra_header(request, sizeof(ifi)), 0, sizeof(ifi));
+	mnl_attr_put_strz(request, IFLA_IFNAME, other);
+	mnl_attr_put_u32(request, IFLA_NET_NS_FD, (uint32_t)fd);
+	mnl_attr_nest_end(request, peer);
+	mnl_attr_nest_end(request, data);
+	mnl_attr_nest_end(request, info);
 	return netlink_request(netlink, request);
 }
 

@@ -16,6 +16,8 @@ struct kernel_link {
 	bool up;      // administratively
 	bool running; // up and with carrier
 	bool tun;     // made by the tun driver
+	bool veth;
+	int peer; // of a veth: index of its other end, in the namespace where that is
 	bool noarp;
 	uint16_t mtu;
 	uint8_t mac[6];
@@ -33,6 +35,8 @@ int kernel_link_rename(struct netlink *netlink, int index, const char *name);
 // One plain queue for all transmit queues of the device. A multi-queue TAP has 256 of them, and taking it up for the first
 // time otherwise makes 256 queueing disciplines: 10 ms and 5 MB a device.
 int kernel_link_one_queue(struct netlink *netlink, int index);
+// Two veth devices, the other one in the namespace `fd`.
+int kernel_patch_add(struct netlink *netlink, const char *name, const char *other, int fd);
 int kernel_link_delete(struct netlink *netlink, int index);
 // Makes the device's addresses exactly these, link-local IPv6 ones apart.
 // The number of changes that took, or -errno.

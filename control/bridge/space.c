@@ -9,6 +9,7 @@
 #include "control/bridge/kernel.h"
 #include "control/bridge/mirror.h"
 #include "control/bridge/netns.h"
+#include "control/bridge/patch.h"
 #include "control/bridge/presence.h"
 #include "control/bridge/repair.h"
 #include "control/base/log.h"
@@ -231,6 +232,7 @@ void bridge_domain_delete(struct bridge *bridge, uint32_t id)
 
 	if (domain == NULL)
 		return;
+	patches_delete(domain);
 	while ((interface = LIST_FIRST(&domain->interfaces)) != NULL)
 		interface_delete(interface);
 	install_remove_all(domain);

@@ -20,6 +20,7 @@
 struct event;
 struct event_base;
 struct mirror;
+struct patch;
 
 // glibc's sys/queue.h lacks these.
 #ifndef TAILQ_FOREACH_SAFE
@@ -135,6 +136,8 @@ struct bridge {
 	LIST_HEAD(space_list, space) spaces;
 	struct idmap domains, interfaces;
 	struct next_hops hops;
+	LIST_HEAD(patch_list, patch) patches;
+	uint32_t patch_round;
 	STAILQ_HEAD(burials, buried) buried; // reconcile.c: routes of domains that are no more
 	struct event *burial;
 	struct event *tick; // once a second

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What an earlier life left behind and nobody has declared since. Only what is marked as ours (guard.c) is looked
-// at: namespaces with our mark; inside them, devices of the tun driver, managed neighbors, and routes and rules with our
+// at: namespaces with our mark; inside them, devices of the tun driver, patches, managed neighbors, and routes and rules with our
 // protocol number. It runs when everything wanted has been declared, so
 // "not declared" means "not wanted" -- unless the declaration itself was wrong: a half-restored store, an edge with
 // another's name. So first all that would go is counted, and too much of it at once is refused as a whole. What
@@ -11,6 +11,7 @@
 #include "control/bridge/guard.h"
 #include "control/bridge/kernel.h"
 #include "control/bridge/netns.h"
+#include "control/bridge/patch.h"
 #include "control/bridge/space.h"
 #include "control/base/log.h"
 
@@ -63,7 +64,8 @@ static bool undeclared(const struct space *space, const struct nlmsghdr *request
 	switch (request->nlmsg_type) {
 	case RTM_DELLINK:
 		link = idmap_get(&space->links, (uint32_t)ifi->ifi_index);
-		return link == NULL || link->interface == NULL;
+		return (link == NULL || link->interface == NULL) &&
+		       !patch_has(space, (uint32_t)ifi->ifi_index);
 	case RTM_DELNEIGH:
 		link = idmap_get(&space->links, (uint32_t)ndm->ndm_ifindex);
 		if (link == NULL || link->interface == NULL ||
@@ -124,7 +126,8 @@ static void link_object(void *ctx, const struct nlmsghdr *header)
 	struct netlink_message message;
 	struct kernel_link seen;
 
-	if (header->nlmsg_type != RTM_NEWLINK || !kernel_link_parse(header, &seen) || !seen.tun)
+	if (header->nlmsg_type != RTM_NEWLINK || !kernel_link_parse(header, &seen) ||
+		!(seen.tun || patch_named(&seen)))
 		return;
 	if (reading->space != NULL) {
 		struct ifinfomsg ifi = {.ifi_index = seen.index};
@@ -134,7 +137,8 @@ static void link_object(void *ctx, const struct nlmsghdr *header)
 		if (reading->space->sweep->count == before)
 			return;
 	}
-	count_link(reading->bridge, reading->sweep, seen.name);
+	if (seen.tun)
+		count_link(reading->bridge, reading->sweep, seen.name);
 }
 
 static void route_object(void *ctx, const struct nlmsghdr *header)

@@ -6,6 +6,7 @@
 #include "control/speakers/state.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -147,13 +148,28 @@ int speakers_announce(struct speakers *speakers, uint32_t id, const struct speak
 
 // --- joins
 
-static void free_join(struct speaker *speaker, struct speaker_join *join)
+static struct speaker *second_of(const struct speaker_join *join)
 {
-	TAILQ_REMOVE(&speaker->joins, join, link);
-	LIST_REMOVE(join, of_domain[0]);
-	LIST_REMOVE(join, of_domain[1]);
-	policy_clear(&join->a_to_b);
-	policy_clear(&join->b_to_a);
+	struct speaker *second = join->domain[1]->speaker;
+
+	return second != join->domain[0]->speaker ? second : NULL;
+}
+
+static void changed(const struct speaker_join *join)
+{
+	for (unsigned int i = 0; i < 2; i++)
+		steps_changed(join->domain[i]->speaker);
+}
+
+static void free_join(struct speaker_join *join)
+{
+	TAILQ_REMOVE(&join->domain[0]->speaker->joins[0], join, link[0]);
+	if (second_of(join) != NULL)
+		TAILQ_REMOVE(&second_of(join)->joins[1], join, link[1]);
+	for (unsigned int i = 0; i < 2; i++) {
+		LIST_REMOVE(join, of_domain[i]);
+		policy_clear(&join->policy[i]);
+	}
 	free(join);
 }
 
@@ -162,8 +178,10 @@ void joins_free(struct served_domain *domain)
 	struct speaker_join *join;
 
 	for (unsigned int i = 0; i < 2; i++)
-		while ((join = LIST_FIRST(&domain->joins[i])) != NULL)
-			free_join(domain->speaker, join);
+		while ((join = LIST_FIRST(&domain->joins[i])) != NULL) {
+			changed(join);
+			free_join(join);
+		}
 }
 
 static struct speaker_join *find_join(const struct served_domain *a, const struct served_domain *b)
@@ -171,43 +189,61 @@ static struct speaker_join *find_join(const struct served_domain *a, const struc
 	struct speaker_join *join;
 
 	LIST_FOREACH (join, &a->joins[0], of_domain[0])
-		if (join->b == b)
+		if (join->domain[1] == b)
 			return join;
 	LIST_FOREACH (join, &a->joins[1], of_domain[1])
-		if (join->a == b)
+		if (join->domain[0] == b)
 			return join;
 	return NULL;
 }
 
-int speakers_join(struct speakers *speakers, uint32_t a_id, uint32_t b_id,
-	const struct policy *a_to_b, const struct policy *b_to_a, struct api_error *error)
+static void add_join(struct served_domain *const domain[2], const struct policy *const policy[2],
+	const struct speaker_patch *patch)
 {
 	static const struct policy nothing = {.otherwise = POLICY_REJECT};
-	struct served_domain *a = served_domain(speakers, a_id), *b = served_domain(speakers, b_id);
+	struct speaker_join *join = calloc(1, sizeof(*join));
 
-	if (a == NULL || b == NULL || a == b)
-		return api_fail(error, API_NOT_FOUND, NULL,
-			"a join of domains %u and %u names no two domains with a speaker", a_id,
-			b_id);
-	if (a->speaker != b->speaker || a->speaker->ops == &static_speaker)
-		return api_fail(error, API_REFUSED, "set host-domain to table",
-			"domains \"%s\" and \"%s\" cannot be joined with their BGP attributes yet: "
-			"they have not one speaker",
-			a->declared.name, b->declared.name);
-	struct speaker_join *join = find_join(a, b);
-	if (join != NULL)
-		free_join(a->speaker, join);
-	join = calloc(1, sizeof(*join));
 	if (join == NULL)
 		abort();
-	join->a = a;
-	join->b = b;
-	policy_copy(&join->a_to_b, a_to_b != NULL ? a_to_b : &nothing);
-	policy_copy(&join->b_to_a, b_to_a != NULL ? b_to_a : &nothing);
-	TAILQ_INSERT_TAIL(&a->speaker->joins, join, link);
-	LIST_INSERT_HEAD(&a->joins[0], join, of_domain[0]);
-	LIST_INSERT_HEAD(&b->joins[1], join, of_domain[1]);
-	steps_changed(a->speaker);
+	for (unsigned int i = 0; i < 2; i++) {
+		join->domain[i] = domain[i];
+		LIST_INSERT_HEAD(&domain[i]->joins[i], join, of_domain[i]);
+		policy_copy(&join->policy[i], policy[i] != NULL ? policy[i] : &nothing);
+		if (patch != NULL)
+			snprintf(join->device[i], sizeof(join->device[i]), "%s", patch->device[i]);
+	}
+	TAILQ_INSERT_TAIL(&domain[0]->speaker->joins[0], join, link[0]);
+	if (second_of(join) != NULL)
+		TAILQ_INSERT_TAIL(&second_of(join)->joins[1], join, link[1]);
+	changed(join);
+}
+
+static bool tells(const struct served_domain *domain)
+{
+	return domain->speaker->ops != &static_speaker;
+}
+
+int speakers_join(struct speakers *speakers, uint32_t a, uint32_t b, const struct policy *a_to_b,
+	const struct policy *b_to_a, const struct speaker_patch *patch, struct api_error *error)
+{
+	struct served_domain *const domain[2] = {
+		served_domain(speakers, a), served_domain(speakers, b)};
+	const struct policy *const policy[2] = {a_to_b, b_to_a};
+
+	if (domain[0] == NULL || domain[1] == NULL || domain[0] == domain[1])
+		return api_fail(error, API_NOT_FOUND, NULL,
+			"a join of domains %u and %u names no two domains with a speaker", a, b);
+	bool together = domain[0]->speaker == domain[1]->speaker;
+	if (!tells(domain[0]) || !tells(domain[1]) || (!together && patch == NULL))
+		return api_fail(error, API_REFUSED, NULL,
+			"domains \"%s\" and \"%s\" cannot be joined with their BGP attributes: %s",
+			domain[0]->declared.name, domain[1]->declared.name,
+			tells(domain[0]) && tells(domain[1]) ? "nothing leads from one to the other"
+							     : "one of them has no BGP daemon");
+	struct speaker_join *join = find_join(domain[0], domain[1]);
+	if (join != NULL)
+		free_join(join);
+	add_join(domain, policy, together ? NULL : patch);
 	return 0;
 }
 
@@ -218,6 +254,6 @@ void speakers_part(struct speakers *speakers, uint32_t a_id, uint32_t b_id)
 
 	if (join == NULL)
 		return;
-	free_join(a->speaker, join);
-	steps_changed(a->speaker);
+	changed(join);
+	free_join(join);
 }

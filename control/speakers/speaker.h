@@ -161,10 +161,14 @@ int speakers_announce(struct speakers *speakers, uint32_t domain,
 	unsigned int count); // 0 or -ENOENT
 
 // A join that keeps BGP attributes: what was learned in one domain is told to the sessions of the other (origin
-// POLICY_JOINED there, and never told further), if the policy of that direction lets it; NULL lets nothing. Between
-// domains of one instance; else API_REFUSED: a session between two namespaces is not made yet.
+// POLICY_JOINED there, and never told further), if the policy of that direction lets it; NULL lets nothing. Two instances
+// tell each other in an iBGP session over a pair of devices (NULL where the domains are of one): `device` of a's namespace,
+// with fe80::1, and of b's, with fe80::2. API_REFUSED where a speaker is no daemon.
+struct speaker_patch {
+	const char *device[2]; // copied
+};
 int speakers_join(struct speakers *speakers, uint32_t a, uint32_t b, const struct policy *a_to_b,
-	const struct policy *b_to_a, struct api_error *error);
+	const struct policy *b_to_a, const struct speaker_patch *patch, struct api_error *error);
 void speakers_part(struct speakers *speakers, uint32_t a, uint32_t b);
 
 // --- questions

@@ -230,7 +230,8 @@ static struct speaker *speaker_open(
 	speaker->netns_fd = -1;
 	TAILQ_INIT(&speaker->domains);
 	TAILQ_INIT(&speaker->sessions);
-	TAILQ_INIT(&speaker->joins);
+	TAILQ_INIT(&speaker->joins[0]);
+	TAILQ_INIT(&speaker->joins[1]);
 	LIST_INSERT_HEAD(&speakers->list, speaker, entry);
 	if (asprintf(&speaker->directory, "%s/bird/%s", speakers->run_dir, domain->instance) < 0)
 		abort();

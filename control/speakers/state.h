@@ -56,7 +56,7 @@ struct served_domain {
 	struct speaker *speaker;
 	TAILQ_ENTRY(served_domain) link; // of the speaker
 	LIST_HEAD(, served_session) sessions;
-	LIST_HEAD(, speaker_join) joins[2]; // where it is `a`, and where it is `b`
+	LIST_HEAD(, speaker_join) joins[2]; // where it is the first, and where it is the second
 	TAILQ_HEAD(, announcement_group) groups; // by id
 	bool announced; // the groups have been said, were it that there is none
 	struct speaker_file file;
@@ -82,10 +82,11 @@ struct served_session {
 };
 
 struct speaker_join {
-	TAILQ_ENTRY(speaker_join) link; // of the speaker
-	struct served_domain *a, *b;
+	struct served_domain *domain[2];
+	TAILQ_ENTRY(speaker_join) link[2]; // of the speaker, of both if they are two
 	LIST_ENTRY(speaker_join) of_domain[2];
-	struct policy a_to_b, b_to_a;
+	struct policy policy[2]; // what leaves that domain
+	char device[2][16];      // between two speakers: in that one's namespace
 };
 
 enum speaker_step {
@@ -108,7 +109,7 @@ struct speaker {
 	TAILQ_HEAD(, served_domain) domains;
 	unsigned int domain_count;
 	TAILQ_HEAD(, served_session) sessions;
-	TAILQ_HEAD(, speaker_join) joins;
+	TAILQ_HEAD(, speaker_join) joins[2]; // of its domains, and those of two speakers in which it is the second
 	struct event *apply; // timer: the next step is due
 	struct event *poll;  // timer: once a second
 	enum speaker_step step;

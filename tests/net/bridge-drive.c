@@ -293,6 +293,12 @@ static int call_one(struct drive *drive, const json_t *call, struct api_error *e
 		return bridge_interface_carried(
 			       bridge, id, json_is_true(json_object_get(call, "moved"))),
 		       0;
+	if (strcmp(what, "patch") == 0)
+		return bridge_patch_set(bridge, drive_number(call, "a"), drive_number(call, "b"),
+			&(struct bridge_patch){0}, error);
+	if (strcmp(what, "patch-delete") == 0)
+		return bridge_patch_delete(bridge, drive_number(call, "a"), drive_number(call, "b")),
+		       0;
 	if (strcmp(what, "neighbor") == 0)
 		return bridge_neighbor_set(bridge, id, &address);
 	if (strcmp(what, "neighbor-delete") == 0)

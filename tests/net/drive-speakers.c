@@ -144,12 +144,16 @@ static int do_peering(struct speakers *speakers, const json_t *call, struct api_
 	return result;
 }
 
+// "devices": of a patch between the two.
 static int do_join(struct speakers *speakers, const json_t *call, struct api_error *error)
 {
+	const json_t *devices = json_object_get(call, "devices");
+	const struct speaker_patch patch = {{json_string_value(json_array_get(devices, 0)),
+		json_string_value(json_array_get(devices, 1))}};
 	struct policy everything = {.otherwise = POLICY_ACCEPT};
 
 	return speakers_join(speakers, drive_number(call, "a"), drive_number(call, "b"),
-		&everything, &everything, error);
+		&everything, &everything, devices != NULL ? &patch : NULL, error);
 }
 
 // --- questions
@@ -228,6 +232,8 @@ int drive_speakers(struct speakers *speakers, const json_t *call, struct api_err
 		return speakers_session_delete(speakers, id), 0;
 	if (strcmp(what, "join") == 0)
 		return do_join(speakers, call, error);
+	if (strcmp(what, "part") == 0)
+		return speakers_part(speakers, drive_number(call, "a"), drive_number(call, "b")), 0;
 	if (strcmp(what, "ask") == 0)
 		return do_ask(speakers, call);
 	if (strcmp(what, "clear") == 0) {

@@ -433,6 +433,42 @@ def test_sweep_takes_ours_only(tap_only):
         os.close(fd)
 
 
+def test_a_patch_in_a_later_life(tap_only):
+    """One that is declared again stays the same device, one that is not goes; somebody else's veth is not ours."""
+    rig = tap_only
+    bridge = rig.start_bridge(launcher="")
+    numbers = {9: "a", 10: "b", 11: "c"}
+
+    def declare_all():
+        for number, name in numbers.items():
+            bridge.call("domain", id=number, name=name)
+
+    def patches(number):
+        lines = run("ip", "-n", rig.space(numbers[number]), "-o", "link", "show", "type", "veth").stdout.splitlines()
+        return {line.split(":")[1].split("@")[0].strip(): line.split(":")[0] for line in lines}
+
+    declare_all()
+    for far in (10, 11):
+        bridge.call("patch", a=9, b=far)
+    run("ip", "-n", rig.space("a"), "link", "add", "other0", "type", "veth", "peer", "name", "other1")
+    before = patches(9)
+    bridge.kill()
+    bridge = rig.start_bridge(launcher="")
+    declare_all()
+    bridge.call("patch", a=9, b=10)
+    bridge.call("sweep")
+    after = patches(9)
+    assert set(after) == {"patch10", "other0", "other1"} and after["patch10"] == before["patch10"]
+    assert set(patches(10)) == {"patch9"} and not patches(11)
+    # What has its name and is another thing stays, and is named; domains of one namespace need none.
+    run("ip", "-n", rig.space("c"), "link", "add", "patch10", "type", "veth", "peer", "name", "x")
+    run("ip", "-n", rig.space("b"), "tuntap", "add", "patch11", "mode", "tap")
+    answer = bridge.call("patch", check=False, a=10, b=11)
+    assert answer["result"] < 0 and 'a patch between domains "b" and "c" cannot be made' in answer["error"], answer
+    bridge.call("domain-delete", id=9)
+    wait_for(lambda: not patches(10).get("patch9"), 5, "gone with its domain")
+
+
 def test_vrf_mode_is_refused(tap_only):
     bridge = tap_only.start_bridge(mode=2, expect_failure=True)
     assert bridge.process.wait(5) == 1

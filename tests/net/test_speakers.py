@@ -292,7 +292,7 @@ def test_static_speaker(build):
 
 
 def test_joins(build):
-    """Between two domains of one daemon attributes are kept; between two daemons the answer is a clear no."""
+    """Without a patch nothing leads from one daemon to the other, and one that is none tells nobody."""
     for name in leftovers(PREFIX):
         run("ip", "netns", "del", name, check=False)
     rig = Rig(PREFIX, build, "netns")
@@ -300,16 +300,40 @@ def test_joins(build):
         bridge = rig.start_bridge(launcher="")
         for number, name in ((7, "a"), (8, "b")):
             bridge.call("domain", id=number, name=name)
+        bridge.call("domain", id=9, name="c", static=True)
         answer = bridge.call("join", check=False, a=7, b=8)
-        assert answer["result"] < 0 and "cannot be joined with their BGP attributes yet" in answer["error"]
+        assert answer["result"] < 0 and answer["error"].endswith("nothing leads from one to the other")
+        answer = bridge.call("join", check=False, a=7, b=9, devices=["patch9", "patch7"])
+        assert answer["result"] < 0 and answer["error"].endswith("one of them has no BGP daemon")
     finally:
         rig.close()
 
 
-def test_join_keeps_attributes(build):
+def patch_is_kept(rig, bridge, shown):
+    """Nothing but the two daemons is on it; whoever takes it away sees it come back, and the routes with it."""
+    a, b = rig.space("a"), rig.space("b")
+
+    def link(netns, name):
+        return run("ip", "-n", netns, "-d", "link", "show", name, check=False).stdout
+
+    for netns, name, address in ((a, "patch8", "fe80::1/64"), (b, "patch7", "fe80::2/64")):
+        lines = run("ip", "-n", netns, "-o", "addr", "show", "dev", name).stdout.splitlines()
+        assert len(lines) == 1 and address in lines[0], lines
+    for name, netns in (("patch8", a), ("patch7", b)):
+        run("ip", "-n", netns, "link", "del", name)
+        wait_for(lambda: "LOWER_UP" in link(a, "patch8") and "LOWER_UP" in link(b, "patch7"), 5, "made again")
+        wait_for(lambda: "10.7.0.0/16" in shown(8) and "10.8.0.0/16" in shown(7), 30, "told again")
+    run("ip", "-n", a, "link", "set", "patch8", "down")
+    wait_for(lambda: "LOWER_UP" in link(a, "patch8"), 5, "up again")
+    wait_for(lambda: "10.7.0.0/16" in shown(8) and "10.8.0.0/16" in shown(7), 30, "told again")
+
+
+@pytest.mark.parametrize("mode", ["table", "netns"])
+def test_join_keeps_attributes(build, mode):
+    """By a pipe in one daemon, by an iBGP session over a patch between two."""
     for name in leftovers(PREFIX):
         run("ip", "netns", "del", name, check=False)
-    rig = Rig(PREFIX, build, "table")
+    rig = Rig(PREFIX, build, mode)
     try:
         bridge = rig.start_bridge()
         routers = {}
@@ -325,7 +349,11 @@ def test_join_keeps_attributes(build):
             bridge.call("peering", id=number * 100, domain=number, name=name, local=f"169.254.{number}.2", remote=f"169.254.{number}.1",
                 local_asn=64512, remote_asn=asn, memory_limit=1000, rejects=[])
             rig.wire.connect(bridge.queue(number * 10), far)
-        bridge.call("join", a=7, b=8)
+        if mode == "netns":
+            bridge.call("patch", a=7, b=8)
+            bridge.call("join", a=7, b=8, devices=["patch8", "patch7"])
+        else:
+            bridge.call("join", a=7, b=8)
         for number in (7, 8):
             bridge.wait(lambda n=number: bridge.sessions.get(n * 100, {}).get("state") == "established", 25, "session")
 
@@ -335,7 +363,17 @@ def test_join_keeps_attributes(build):
         wait_for(lambda: "10.7.0.0/16" in shown(8) and "10.8.0.0/16" in shown(7), 10, "each other's prefixes")
         assert "BGP.as_path: 64512 65001\n" in shown(8) and "(65001,42)" in shown(8) and "BGP.med: 77" in shown(8)
         # What came by a join goes to the sessions and never into the kernel: its way there is another's to decide.
-        wait_for(lambda: "10.7.0.0/16" in run("ip", "-n", rig.space("a"), "route", "show", "table", "10007").stdout, 10, "own route")
-        assert "10.7.0.0/16" not in run("ip", "-n", rig.space("a"), "route", "show", "table", "10008").stdout
+        table = {7: "10007", 8: "10008"} if mode == "table" else {7: "main", 8: "main"}
+
+        def kernel(number):
+            name = rig.space("a" if number == 7 else "b")
+            return run("ip", "-n", name, "route", "show", "table", table[number]).stdout
+
+        wait_for(lambda: "10.7.0.0/16" in kernel(7), 10, "own route")
+        assert "10.7.0.0/16" not in kernel(8)
+        if mode == "netns":
+            patch_is_kept(rig, bridge, shown)
+        bridge.call("part", a=7, b=8)
+        wait_for(lambda: "10.7.0.0/16" not in shown(8) and "10.8.0.0/16" not in shown(7), 10, "parted")
     finally:
         rig.close()

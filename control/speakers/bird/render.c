@@ -36,6 +36,8 @@ enum {
 	DOMAINS_PER_SCAN_S = 200, // a daemon of 10,000 domains scans every 51 s
 };
 
+static const uint32_t JOIN_ASN = 4294967294; // the last private one, RFC 6996: no path shows it
+
 void render_table(char name[24], uint32_t domain, uint8_t family)
 {
 	snprintf(name, 24, "d%uv%u", domain, family);
@@ -252,24 +254,60 @@ static void put_way(FILE *out, const char *way, const struct policy *policy, uin
 	fprintf(out, ") && cv_mark_joined();\n");
 }
 
-static void put_join(FILE *out, const struct speaker_join *join, uint8_t family)
+static void put_pipe(FILE *out, const struct speaker_join *join, uint8_t family)
 {
-	char a[24], b[24];
+	const struct served_domain *a = join->domain[0], *b = join->domain[1];
+	char table[24];
 
-	render_table(a, join->a->id, family);
-	render_table(b, join->b->id, family);
-	fprintf(out, "protocol pipe j%ux%uv%u {\n\ttable %s;\n\tpeer table %s;\n", join->a->id,
-		join->b->id, family, a, b);
-	put_way(out, "export", &join->a_to_b, family);
-	put_way(out, "import", &join->b_to_a, family);
+	render_table(table, a->id, family);
+	fprintf(out, "protocol pipe j%ux%uv%u {\n\ttable %s;\n", a->id, b->id, family, table);
+	render_table(table, b->id, family);
+	fprintf(out, "\tpeer table %s;\n", table);
+	put_way(out, "export", &join->policy[0], family);
+	put_way(out, "import", &join->policy[1], family);
 	fprintf(out, "}\n");
+}
+
+// The session to another daemon, of our domain `i`. The way that it says is none: such routes do not go to the kernel.
+static void put_hop(FILE *out, const struct speaker_join *join, unsigned int i)
+{
+	fprintf(out, "protocol bgp j%ux%u {\n", join->domain[0]->id, join->domain[1]->id);
+	fprintf(out, "\tinterface \"%s\";\n", join->device[i]);
+	fprintf(out, "\tlocal fe80::%u as %u;\n\tneighbor fe80::%u as %u;\n", i + 1, JOIN_ASN,
+		2 - i, JOIN_ASN);
+	fprintf(out, "\tdirect;\n\tstrict bind yes;\n\tcheck link yes;\n\tallow local as;\n");
+	fprintf(out, "\tconnect delay time 1;\n\tconnect retry time 2;\n\terror wait time 1, 5;\n");
+	fprintf(out, "\tgraceful restart on;\n\tlong lived graceful restart off;\n");
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		char table[24];
+		render_table(table, join->domain[i]->id, family);
+		fprintf(out, "\tipv%u {\n\ttable %s;\n\tnext hop self;\n\tgateway direct;\n%s",
+			family, table, family == 4 ? "\textended next hop on;\n" : "");
+		fprintf(out, "\timport where cv_mark_joined();\n");
+		put_way(out, "export", &join->policy[i], family);
+		fprintf(out, "\t};\n");
+	}
+	fprintf(out, "}\n");
+}
+
+static void put_joins(FILE *out, const struct speaker *speaker)
+{
+	const struct speaker_join *join;
+
+	TAILQ_FOREACH (join, &speaker->joins[0], link[0]) {
+		if (join->domain[1]->speaker != speaker)
+			put_hop(out, join, 0);
+		for (uint8_t family = 4; family <= 6 && join->domain[1]->speaker == speaker; family += 2)
+			put_pipe(out, join, family);
+	}
+	TAILQ_FOREACH (join, &speaker->joins[1], link[1])
+		put_hop(out, join, 1);
 }
 
 char *render_main(
 	const struct speaker *speaker, const char *log, const char *domains, const char *sessions)
 {
 	const struct served_domain *first = TAILQ_FIRST(&speaker->domains);
-	const struct speaker_join *join;
 	char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
@@ -292,9 +330,7 @@ char *render_main(
 	fprintf(out, "\nprotocol device dev0 {\n\tscan time %u;\n}\n\n",
 		1 + speaker->domain_count / DOMAINS_PER_SCAN_S);
 	fputs(domains, out);
-	TAILQ_FOREACH (join, &speaker->joins, link)
-		for (uint8_t family = 4; family <= 6; family += 2)
-			put_join(out, join, family);
+	put_joins(out, speaker);
 	fputs(sessions, out);
 	if (fclose(out) == 0)
 		return text;

@@ -123,7 +123,8 @@ static char *rendered(void)
 
 	TAILQ_INIT(&speaker.domains);
 	TAILQ_INIT(&speaker.sessions);
-	TAILQ_INIT(&speaker.joins);
+	TAILQ_INIT(&speaker.joins[0]);
+	TAILQ_INIT(&speaker.joins[1]);
 	TAILQ_INIT(&domain.groups);
 	TAILQ_INSERT_TAIL(&speaker.domains, &domain, link);
 	TAILQ_INSERT_TAIL(&domain.groups, &group, entry);

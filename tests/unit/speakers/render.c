@@ -55,7 +55,8 @@ static void make_world(struct world *world)
 	world->speaker = (struct speaker){.name = (char *)"acme", .directory = (char *)"/tmp"};
 	TAILQ_INIT(&world->speaker.domains);
 	TAILQ_INIT(&world->speaker.sessions);
-	TAILQ_INIT(&world->speaker.joins);
+	TAILQ_INIT(&world->speaker.joins[0]);
+	TAILQ_INIT(&world->speaker.joins[1]);
 	world->domain = (struct served_domain){.id = 7,
 		.declared = {.id = 7, .name = "acme", .kernel_table = 254},
 		.speaker = &world->speaker};
@@ -277,11 +278,11 @@ static void bird_reads_it(void **ctx)
 			.speaker = &world.speaker};
 		TAILQ_INIT(&other.groups);
 		TAILQ_INSERT_TAIL(&world.speaker.domains, &other, link);
-		join.a = &world.domain;
-		join.b = &other;
-		policy_copy(&join.a_to_b, &world.session.import);
-		policy_copy(&join.b_to_a, &world.session.export);
-		TAILQ_INSERT_TAIL(&world.speaker.joins, &join, link);
+		join.domain[0] = &world.domain;
+		join.domain[1] = &other;
+		policy_copy(&join.policy[0], &world.session.import);
+		policy_copy(&join.policy[1], &world.session.export);
+		TAILQ_INSERT_TAIL(&world.speaker.joins[0], &join, link[0]);
 		write_in(directory, "domain-7.conf", render_domain(&world.domain));
 		write_in(directory, "domain-8.conf", render_domain(&other));
 		write_in(directory, "peering-12.conf", render_session(&world.session));
@@ -289,8 +290,8 @@ static void bird_reads_it(void **ctx)
 			render_main(&world.speaker, NULL, "include \"domain-*.conf\";\n",
 				"include \"peering-*.conf\";\n"));
 		assert_int_equal(system(command), 0);
-		policy_clear(&join.a_to_b);
-		policy_clear(&join.b_to_a);
+		policy_clear(&join.policy[0]);
+		policy_clear(&join.policy[1]);
 		free_world(&world);
 	}
 	remove_in(directory, "bird.conf");
