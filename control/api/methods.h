@@ -264,7 +264,8 @@
 
 // {"revision": 12, "seconds": 2} -> as soon as nothing of it is queued, under way or refused, or the number of what is
 // refused has not changed for 2 s, else after `seconds`:
-// {"revision": 12, "in_force": true, "dataplane": "synced", "refused": [{"object": "interface c1/private",
+// {"revision": 12, "in_force": true,  // also without a data plane, when nothing in it was for one
+//  "dataplane": "synced", "refused": [{"object": "interface c1/private",
 //  "message": "another one has its port and tags, its tunnel's key or its address", "alike": 0}],   // as in status; at most 20
 //  "untold": null | {"sessions": 1, "last": "c1/private/primary", "hold": 90}} // sessions that ended without a word to the far
 //  end, since the BGP daemon did not answer: he keeps his until the hold time (s, null = not known) is over

@@ -57,6 +57,8 @@ const struct publication *domains_publication(const struct domains *domains);
 const struct fragments *domains_fragments(const struct domains *domains);
 // Nothing waits to be carried out.
 bool domains_idle(const struct domains *domains);
+// Carried out, and there was nothing in this revision for the data plane. False in doubt: routes may have changed meanwhile.
+bool domains_without_dataplane(const struct domains *domains, uint64_t revision);
 // What options.final was given is on disk, or could not be written. The reference goes with it.
 void domains_finals_stored(struct domains *domains, struct json_t *list, bool stored);
 

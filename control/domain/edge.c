@@ -56,6 +56,16 @@ bool domains_idle(const struct domains *domains)
 	return TAILQ_EMPTY(&domains->jobs) && TAILQ_EMPTY(&domains->device_jobs);
 }
 
+bool domains_without_dataplane(const struct domains *domains, uint64_t revision)
+{
+	const struct sync *sync = &domains->sync;
+
+	return sync->ready && sync->hold.open && domains_idle(domains) &&
+	       !partings_pending(domains, revision) &&
+	       revision >= domains->published.revision &&
+	       sync->records.changes == domains->published.changes;
+}
+
 // --- from the bridge -------------------------------------------------------------------------------------
 
 static void on_neighbor(
@@ -493,6 +503,10 @@ static void tell_findings(struct domains *domains, const struct publication *pub
 
 void domains_publish(struct domains *domains, struct publication *publication)
 {
+	if (domains_idle(domains)) {
+		domains->published.revision = publication->revision;
+		domains->published.changes = domains->sync.records.changes;
+	}
 	tell_findings(domains, publication);
 	fragments_update(domains->fragments, publication);
 	bridge_owner_set(domains->sync.bridge, publication->store, domains->sync.node->edge);

@@ -212,6 +212,9 @@ struct domains {
 	struct domain_counts count[2];
 	struct policy announced; // what every session tells
 	bool applied;            // the first publication, as a whole
+	struct {
+		uint64_t revision, changes; // of the ledger, before that revision
+	} published; // the first that was not carried out when it came
 	uint64_t drift;          // of the bridge, as last looked at
 	unsigned int drifted;    // s that it is told for
 	struct partings partings;

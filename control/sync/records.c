@@ -179,6 +179,7 @@ struct record *record_want(
 		return record;
 	}
 	touch(records, record);
+	records->changes++;
 	record->wanted = true;
 	record->parked = false;
 	memcpy(record->value, value, size);
@@ -190,6 +191,7 @@ struct record *record_want(
 void record_unwant(struct records *records, struct record *record)
 {
 	touch(records, record);
+	records->changes++;
 	record->wanted = false;
 	record->owner = NULL;
 	set_failure(records, record, 0);

@@ -75,6 +75,7 @@ struct records {
 	size_t routes_there;
 	uint16_t connection;
 	uint64_t refused;     // answers that were errors
+	uint64_t changes;     // of what is wanted
 	size_t pending;       // queued
 	unsigned int unswept; // VRFs that are neither gone nor live
 	size_t interfaces_under_way;

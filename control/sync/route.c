@@ -142,6 +142,7 @@ void route_want(struct records *records, struct vrf *vrf, struct route *route, u
 	} else if (route->wanted && route->group == group && route->origin == origin) {
 		return;
 	}
+	records->changes++;
 	route->wanted = 1;
 	route->group = group;
 	route->origin = origin;
@@ -156,6 +157,7 @@ void route_unwant(struct records *records, struct route *route)
 	if (route->vrf == NULL)
 		return;
 	touch(records, route);
+	records->changes++;
 	route->wanted = 0;
 	set_error(records, route, 0);
 	dequeue(records, route);

@@ -160,8 +160,9 @@ def test_status_answers_when_the_data_plane_does_not(lab):
             done = run(lab.program("tools/culvertctl/culvertctl"), "-s", lab.socket, *words, check=False, timeout=40)
             assert done.returncode != 8, words
         assert time.monotonic() - began < 5
-        # A change is taken, and whoever waits for it is told that it is not in force.
-        lab.ctl("customer", "create", "while-it-hangs")
+        # A change is taken, and whoever waits for it is told that it is not in force, if the data plane has a part in it.
+        assert "not in force" not in lab.ctl("customer", "create", "while-it-hangs").stderr
+        assert "not in force yet, the data plane is silent" in lab.ctl("circuit", "set", lab.acme.circuit, "--burst", "33ms").stderr
     finally:
         os.kill(lab.dataplane.pid, signal.SIGCONT)
     wait_for(lab.synced, 10, "synced again")

@@ -33,6 +33,8 @@ struct wait {
 
 static bool is_told(const struct sync *sync, uint64_t revision)
 {
+	if (domains_without_dataplane(sync->domains, revision))
+		return true;
 	return dataplane_revision(sync->dataplane) >= revision &&
 	       !partings_pending(sync->domains, revision) && dataplane_idle(sync->dataplane);
 }
@@ -101,8 +103,9 @@ static bool is_held(const struct sync *sync, uint64_t revision)
 static bool is_hopeless(const struct sync *sync, uint64_t revision)
 {
 	enum dataplane_state state = dataplane_status(sync->dataplane)->state;
-	return state == DATAPLANE_DOWN || state == DATAPLANE_REFUSED || state == DATAPLANE_SILENT ||
-	       (state == DATAPLANE_HELD && is_held(sync, revision));
+	if (state == DATAPLANE_DOWN || state == DATAPLANE_REFUSED || state == DATAPLANE_SILENT)
+		return !sync->hold.open || domains_idle(sync->domains); // it may not be asked for
+	return state == DATAPLANE_HELD && is_held(sync, revision);
 }
 
 static void look(evutil_socket_t fd, short events, void *arg)

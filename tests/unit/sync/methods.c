@@ -668,6 +668,37 @@ static void test_who_does_not_answer_is_told(void **state)
 	assert_string_equal(entry->state, "usable");
 }
 
+static bool is_in_force(const char *from, const char *to)
+{
+	char params[64];
+
+	configuration_edit(&configuration, from, to);
+	publish();
+	snprintf(params, sizeof(params), "{\"revision\": %llu, \"seconds\": 5}",
+		(unsigned long long)configuration.revision);
+	json_t *answer = waited(params);
+	bool force = json_is_true(json_object_get(answer, "in_force"));
+	assert_string_equal(json_string_value(json_object_get(answer, "dataplane")), "down");
+	json_decref(answer);
+	return force;
+}
+
+// What is between the BGP daemon and the far end, or another edge's, is in force without a data plane.
+static void test_what_needs_no_data_plane_is_in_force_without(void **state)
+{
+	fake_stop(&fake);
+	WAIT(state_of() == DATAPLANE_DOWN);
+	WAIT(domains_idle(running->domains));
+	assert_true(is_in_force("local-asn: 64900\n", "local-asn: 64901\n"));
+	assert_false(is_in_force("bandwidth: 50mbps", "bandwidth: 200mbps"));
+	assert_true(is_in_force("peer-asn: 65010\n", "peer-asn: 65011\n"));
+	assert_true(is_in_force("outer-tag: 101\n", "outer-tag: 102\n")); // of west
+	assert_false(is_in_force("outer-tag: 100\n", "outer-tag: 103\n"));
+	assert_false(is_in_force("10.9.0.0/16", "10.8.0.0/16"));
+	fake_start(&fake, path);
+	WAIT(state_of() == DATAPLANE_SYNCED);
+}
+
 // Records that are numbers to the data plane have names to people, who may not be told our numbers.
 static void test_what_is_refused_has_a_name(void **state)
 {
@@ -804,6 +835,7 @@ int main(void)
 		TEST(test_sessions_and_ports_are_events),
 		TEST(test_states_are_events),
 		TEST(test_what_is_not_in_force_is_said),
+		TEST(test_what_needs_no_data_plane_is_in_force_without),
 		TEST(test_what_is_refused_has_a_name),
 		TEST(test_refused_routes_are_told_of_their_domain),
 		TEST(test_what_cannot_be_realised_is_told),
