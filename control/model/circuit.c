@@ -4,6 +4,7 @@
 #include "control/model/circuit.h"
 #include "control/model/link.h"
 #include "control/model/model_internal.h"
+#include "control/model/peering.h"
 #include "control/model/port.h"
 
 #include <stdio.h>
@@ -197,6 +198,16 @@ static void touches(struct check *check, const struct object *object)
 	circuit_touch(check, object->name);
 }
 
+bool circuit_carries(const struct model *model, const char *circuit)
+{
+	return link_is_up(model, circuit) && peering_is_enabled(model, circuit);
+}
+
+static bool carries(const struct model *model, const struct object *object)
+{
+	return circuit_carries(model, object->name);
+}
+
 const struct noun circuit_noun = {
 	.id = NOUN_CIRCUIT,
 	.name = "circuit",
@@ -208,5 +219,6 @@ const struct noun circuit_noun = {
 	.customer_of = customer_of,
 	.touches = touches,
 	.removal = EFFECT_TRAFFIC,
+	.carries = carries,
 	.help = "a circuit: one customer's contract",
 };

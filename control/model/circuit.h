@@ -33,6 +33,9 @@ void circuit_touch(struct check *check, const char *circuit);
 // Name of the circuit's customer, NULL = there is no such circuit.
 const char *circuit_customer(const struct model *model, const char *circuit);
 
+// Whether traffic may flow by it: a link of it is up and a peering enabled.
+bool circuit_carries(const struct model *model, const char *circuit);
+
 extern const struct noun circuit_noun;
 
 #endif

@@ -224,6 +224,11 @@ static void realise(struct realise *realise, const struct object *object)
 	join->object = object->name;
 }
 
+static bool carries(const struct model *model, const struct object *object)
+{
+	return circuit_carries(model, ((const struct connection *)object)->circuit);
+}
+
 const struct noun connection_noun = {
 	.id = NOUN_CONNECTION,
 	.name = "connection",
@@ -236,5 +241,6 @@ const struct noun connection_noun = {
 	.touches = touches,
 	.realise = realise,
 	.removal = EFFECT_TRAFFIC,
+	.carries = carries,
 	.help = "joins a peering and a vNet of one customer",
 };

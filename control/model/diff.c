@@ -30,6 +30,10 @@ struct model_diff *model_diff(const struct model *old, const struct model *new)
 	struct model_diff *diff = calloc(1, sizeof(*diff));
 	unsigned int room = 0;
 
+	if (diff) {
+		diff->old = model_ref(old);
+		diff->new = model_ref(new);
+	}
 	for (unsigned int noun = 0; diff && noun < NOUNS; noun++) {
 		unsigned int i = 0, j = 0;
 		if (old->objects[noun] == new->objects[noun])
@@ -83,6 +87,8 @@ void model_diff_free(struct model_diff *diff)
 		object_unref(diff->item[i].new);
 	}
 	free(diff->item);
+	model_unref(diff->old);
+	model_unref(diff->new);
 	free(diff);
 }
 
@@ -169,9 +175,24 @@ static bool list_difference(
 	return differs;
 }
 
-static json_t *field_differences(
-	const struct object *old, const struct object *new, enum effect *worst, FILE *out)
+static bool carries(const struct model *model, const struct object *object)
 {
+	return object && (!object->noun->carries || object->noun->carries(model, object));
+}
+
+// Where no traffic is nothing interrupts it, and where it comes to be routes come with it.
+static enum effect effect_on(
+	const struct model_diff *diff, const struct model_difference *d, enum effect effect)
+{
+	if ((effect != EFFECT_TRAFFIC && effect != EFFECT_SESSION) || carries(diff->old, d->old))
+		return effect;
+	return carries(diff->new, d->new) ? EFFECT_ROUTES : EFFECT_NONE;
+}
+
+static json_t *field_differences(const struct model_diff *diff, const struct model_difference *d,
+	enum effect *worst, FILE *out)
+{
+	const struct object *old = d->old, *new = d->new;
 	const struct fields *fields = &new->noun->fields;
 	json_t *array = json_array();
 
@@ -182,26 +203,33 @@ static json_t *field_differences(
 		if (field_equal(field, a, b))
 			continue;
 		char *from = value_text(field, a), *to = value_text(field, b);
+		enum effect effect = effect_on(diff, d, field->effect);
 		if (from && to) {
-			json_t *json = json_pack("{s:s, s:s, s:s, s:s}", "field", field->name,
-				"from", from, "to", to, "effect", effect_text(field->effect));
+			json_t *json = json_pack(
+				"{s:s, s:s, s:s}", "field", field->name, "from", from, "to", to);
 			json_array_append_new(array, json);
 			fprintf(out, "~ %s %s %s", new->noun->name, new->name, field->name);
 			bool listed = field->kind == FIELD_LIST && !field_is_unset(field, a) &&
 				      !field_is_unset(field, b);
 			if (!listed || !list_difference(field, a, b, json, out))
 				fprintf(out, " %s -> %s", from, to);
-			fprintf(out, " (%s)\n", effect_text(field->effect));
+			if (effect == EFFECT_TRAFFIC && field->kind == FIELD_LIST &&
+				json_array_size(json_object_get(json, "removed")) == 0 &&
+				!field_is_unset(field, b))
+				effect = EFFECT_ROUTES; // what is there stays as it is
+			json_object_set_new(json, "effect", json_string(effect_text(effect)));
+			fprintf(out, " (%s)\n", effect_text(effect));
 		}
 		free(from);
 		free(to);
-		if (field->effect > *worst)
-			*worst = field->effect;
+		if (effect > *worst)
+			*worst = effect;
 	}
 	return array;
 }
 
-static json_t *difference_json(const struct model_difference *d, FILE *all)
+static json_t *difference_json(
+	const struct model_diff *diff, const struct model_difference *d, FILE *all)
 {
 	const struct object *object = d->new ? d->new : d->old;
 	const char *op = !d->old ? "create" : !d->new ? "delete" : "set";
@@ -216,11 +244,11 @@ static json_t *difference_json(const struct model_difference *d, FILE *all)
 	if (!d->old) {
 		fprintf(out, "+ %s %s (new)\n", object->noun->name, object->name);
 	} else if (!d->new) {
-		effect = object->noun->removal;
+		effect = effect_on(diff, d, object->noun->removal);
 		fprintf(out, "- %s %s (%s)\n", object->noun->name, object->name,
 			effect_text(effect));
 	} else {
-		fields = field_differences(d->old, d->new, &effect, out);
+		fields = field_differences(diff, d, &effect, out);
 	}
 	fclose(out);
 	if (all)
@@ -235,12 +263,17 @@ static json_t *difference_json(const struct model_difference *d, FILE *all)
 	return json;
 }
 
+json_t *model_difference_json(const struct model_diff *diff, unsigned int index)
+{
+	return difference_json(diff, &diff->item[index], NULL);
+}
+
 json_t *model_diff_json(const struct model_diff *diff)
 {
 	json_t *array = json_array();
 
 	for (unsigned int i = 0; i < diff->count; i++)
-		json_array_append_new(array, difference_json(&diff->item[i], NULL));
+		json_array_append_new(array, model_difference_json(diff, i));
 	return array;
 }
 
@@ -253,7 +286,7 @@ char *model_diff_text(const struct model_diff *diff)
 	if (!out)
 		return NULL;
 	for (unsigned int i = 0; i < diff->count; i++)
-		json_decref(difference_json(&diff->item[i], out));
+		json_decref(difference_json(diff, &diff->item[i], out));
 	fclose(out);
 	return text;
 }

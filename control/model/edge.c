@@ -145,6 +145,6 @@ const struct noun edge_noun = {
 	.rules = rules,
 	.touches = touches,
 	.realise = realise,
-	.removal = EFFECT_TRAFFIC,
+	.removal = EFFECT_NONE, // nothing is on it any more
 	.help = "an edge node: one data plane and its control process",
 };

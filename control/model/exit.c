@@ -65,6 +65,11 @@ static void realise(struct realise *realise, const struct object *object)
 	interface->tunnel.internet = true;
 }
 
+static bool carries(const struct model *model, const struct object *object)
+{
+	return vnet_carries(model, ((const struct exit *)object)->vnet);
+}
+
 const struct noun exit_noun = {
 	.id = NOUN_EXIT,
 	.name = "exit",
@@ -77,5 +82,6 @@ const struct noun exit_noun = {
 	.ids = ids,
 	.realise = realise,
 	.removal = EFFECT_TRAFFIC,
+	.carries = carries,
 	.help = "a vNet's way to the Internet",
 };

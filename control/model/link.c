@@ -307,6 +307,25 @@ static void realise(struct realise *realise, const struct object *object)
 	realise_direction(realise, circuit, link, "out", circuit->shape_out);
 }
 
+bool link_is_up(const struct model *model, const char *circuit)
+{
+	const struct object *child;
+
+	MODEL_CHILDREN(model, NOUN_LINK, circuit, child)
+	{
+		if (((const struct link *)child)->admin == LINK_UP)
+			return true;
+	}
+	return false;
+}
+
+static bool carries(const struct model *model, const struct object *object)
+{
+	const struct link *link = (const struct link *)object;
+
+	return link->admin == LINK_UP && peering_is_enabled(model, link->circuit);
+}
+
 const struct noun link_noun = {
 	.id = NOUN_LINK,
 	.name = "link",
@@ -320,5 +339,6 @@ const struct noun link_noun = {
 	.touches = touches,
 	.realise = realise,
 	.removal = EFFECT_TRAFFIC,
+	.carries = carries,
 	.help = "one of the two links of a circuit",
 };

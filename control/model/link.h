@@ -31,6 +31,8 @@ const char *link_port_name(const struct link *link, char name[OBJECT_NAME_MAX]);
 // Committed burst in bytes of a rate in bit/s held for `duration` ns, within what a limiter takes.
 uint64_t link_burst(uint64_t rate, uint64_t duration);
 
+bool link_is_up(const struct model *model, const char *circuit); // one of the circuit's
+
 extern const struct noun link_noun;
 
 #endif

@@ -142,6 +142,7 @@ struct model_difference {
 struct model_diff {
 	unsigned int count;
 	struct model_difference *item; // nouns in order of enum, names in order; holds references
+	const struct model *old, *new; // likewise
 };
 // By pointer, so it costs what changed and a glance at the rest. NULL = no memory.
 struct model_diff *model_diff(const struct model *old, const struct model *new);
@@ -152,6 +153,7 @@ void model_compare(const struct model *old, const struct model *new,
 	void (*visit)(void *ctx, const struct object *old, const struct object *new), void *ctx);
 // [{"op", "noun", "name", "effect", "fields": [{"field", "from", "to", "effect"}..], "text": the line(s) below}..]
 struct json_t *model_diff_json(const struct model_diff *diff);
+struct json_t *model_difference_json(const struct model_diff *diff, unsigned int index); // one of them
 // "+ circuit acme-ams-01 (new)", "- link ... (traffic interrupted)",
 // "~ circuit acme-ams-01 bandwidth 50mbps -> 100mbps (hitless)": one per line. A new string for free().
 char *model_diff_text(const struct model_diff *diff);

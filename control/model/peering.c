@@ -452,6 +452,25 @@ static void realise(struct realise *realise, const struct object *object)
 	realise_import(realise, peering, router, routers, &domain->import);
 }
 
+bool peering_is_enabled(const struct model *model, const char *circuit)
+{
+	const struct object *child;
+
+	MODEL_CHILDREN(model, NOUN_PEERING, circuit, child)
+	{
+		if (((const struct peering *)child)->enabled)
+			return true;
+	}
+	return false;
+}
+
+static bool carries(const struct model *model, const struct object *object)
+{
+	const struct peering *peering = (const struct peering *)object;
+
+	return peering->enabled && link_is_up(model, peering->circuit);
+}
+
 const struct noun peering_noun = {
 	.id = NOUN_PEERING,
 	.name = "peering",
@@ -465,5 +484,6 @@ const struct noun peering_noun = {
 	.touches = touches,
 	.realise = realise,
 	.removal = EFFECT_TRAFFIC,
+	.carries = carries,
 	.help = "a routing domain of a circuit, with a BGP session on each link",
 };

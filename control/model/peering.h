@@ -31,6 +31,8 @@ const struct ip_prefix *peering_subnet(const struct peering *peering, const stru
 struct ip_address peering_remote(const struct peering *peering, const struct link *link);
 struct ip_address peering_local(const struct peering *peering, const struct link *link);
 
+bool peering_is_enabled(const struct model *model, const char *circuit); // one of the circuit's
+
 extern const struct noun peering_noun;
 
 #endif

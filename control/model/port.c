@@ -7,6 +7,7 @@
 #include "control/model/intent.h"
 #include "control/model/link.h"
 #include "control/model/model_internal.h"
+#include "control/model/vnet.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -216,6 +217,21 @@ struct policy_set *port_refuse(struct realise *realise)
 	return set;
 }
 
+// Of a customer port what is on it has lines of its own; a core port's address is where tunnels start.
+static bool carries(const struct model *model, const struct object *object)
+{
+	const struct port *port = (const struct port *)object;
+
+	for (unsigned int i = 0; port->faces == PORT_CORE && i < model_count(model, NOUN_VNET); i++) {
+		const struct vnet *vnet = (const struct vnet *)model_at(model, NOUN_VNET, i);
+		const struct gre_tunnel *tunnel = tunnel_from(&vnet->tunnels, port->edge);
+		if (tunnel && !ip_address_compare(&tunnel->local, &port->address.address) &&
+			vnet_carries(model, vnet->name))
+			return true;
+	}
+	return false;
+}
+
 const struct noun port_noun = {
 	.id = NOUN_PORT,
 	.name = "port",
@@ -227,5 +243,6 @@ const struct noun port_noun = {
 	.touches = touches,
 	.realise = realise,
 	.removal = EFFECT_TRAFFIC,
+	.carries = carries,
 	.help = "a port of an edge",
 };

@@ -177,6 +177,9 @@ struct noun {
 	// nothing. See control/model/intent.h. Runs on any thread.
 	void (*realise)(struct realise *realise, const struct object *object);
 	enum effect removal; // what deleting one does to traffic
+	// Whether traffic may flow by it as the model stands: what is down, disabled or joined to nothing is changed without
+	// anybody's noticing. NULL = always.
+	bool (*carries)(const struct model *model, const struct object *object);
 	const char *help;
 };
 

@@ -199,6 +199,22 @@ static void realise(struct realise *realise, const struct object *object)
 		*(struct ip_prefix *)APPEND(domain->prefixes) = vnet->prefixes.item[i];
 }
 
+static int joined_to(void *ctx, const struct object *object)
+{
+	return object->noun->id == NOUN_CONNECTION &&
+	       circuit_carries(ctx, ((const struct connection *)object)->circuit);
+}
+
+bool vnet_carries(const struct model *model, const char *vnet)
+{
+	return model_referrers(model, NOUN_VNET, vnet, joined_to, (void *)(uintptr_t)model) != 0;
+}
+
+static bool carries(const struct model *model, const struct object *object)
+{
+	return vnet_carries(model, object->name);
+}
+
 const struct noun vnet_noun = {
 	.id = NOUN_VNET,
 	.name = "vnet",
@@ -212,5 +228,6 @@ const struct noun vnet_noun = {
 	.touches = touches,
 	.realise = realise,
 	.removal = EFFECT_TRAFFIC,
+	.carries = carries,
 	.help = "a customer's virtual network in the cloud",
 };

@@ -23,6 +23,9 @@ struct policy_set;
 // joined to it. The one reference is the caller's.
 struct policy_set *vnet_refuse(const struct vnet *vnet);
 
+// Whether a circuit that carries traffic is joined to it.
+bool vnet_carries(const struct model *model, const char *vnet);
+
 extern const struct noun vnet_noun;
 
 #endif

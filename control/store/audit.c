@@ -80,14 +80,11 @@ static int write_line(struct store *store, const char *actor, const char *on_beh
 }
 
 // Of what was made or is gone all fields; of what was changed the difference.
-static json_t *change_json(const struct model_difference *difference)
+static json_t *change_json(const struct model_diff *diff, unsigned int index)
 {
-	struct model_difference item = *difference;
-	const struct model_diff one = {1, &item};
-	json_t *list = model_diff_json(&one);
-	json_t *json = json_incref(json_array_get(list, 0));
+	const struct model_difference *difference = &diff->item[index];
+	json_t *json = model_difference_json(diff, index);
 
-	json_decref(list);
 	if (!difference->old || !difference->new) {
 		const struct object *only = difference->new ? difference->new : difference->old;
 		json_object_set_new(json, difference->new ? "to" : "from", object_json(only));
@@ -102,7 +99,7 @@ static char *changes_text(const struct model_diff *diff)
 	unsigned int i = 0;
 
 	for (; i < diff->count && i < CHANGES_MAX && size < CHANGES_SIZE; i++) {
-		json_t *one = change_json(&diff->item[i]);
+		json_t *one = change_json(diff, i);
 		size += json_dumpb(one, NULL, 0, JSON_COMPACT);
 		json_array_append_new(list, one);
 	}
