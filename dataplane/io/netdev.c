@@ -93,8 +93,8 @@ unsigned netdev_queues(int fd, const char *name)
 #define FEATURE_BLOCKS 8u
 #define FEATURES       (FEATURE_BLOCKS * 32)
 
-// Its bit; -ENOENT = the kernel has none of that name.
-static int find_feature(int fd, const char *name, const char *feature)
+// Its bit; -ENOENT = the kernel has none of that name. `blocks`: how many the kernel has of them all.
+static int find_feature(int fd, const char *name, const char *feature, uint32_t *blocks)
 {
 	struct {
 		struct ethtool_sset_info info;
@@ -105,6 +105,7 @@ static int find_feature(int fd, const char *name, const char *feature)
 
 	if (err != 0)
 		return err;
+	*blocks = (set.count + 31) / 32;
 	strings = calloc(1, sizeof(*strings) + (size_t)set.count * ETH_GSTRING_LEN);
 	if (strings == NULL)
 		return -ENOMEM;
@@ -137,14 +138,15 @@ int netdev_switch_off(int fd, const char *name, const char *feature)
 		struct ethtool_sfeatures head;
 		struct ethtool_set_features_block block[FEATURE_BLOCKS];
 	} off = {.head = {.cmd = ETHTOOL_SFEATURES}};
-	int bit = find_feature(fd, name, feature), active;
+	uint32_t blocks = 0;
+	int bit = find_feature(fd, name, feature, &blocks), active;
 
 	if (bit < 0)
 		return bit == -ENOENT ? 0 : bit;
 	active = is_active(fd, name, (unsigned)bit);
 	if (active <= 0)
 		return active;
-	off.head.size = (uint32_t)bit / 32 + 1;
+	off.head.size = blocks; // it takes all or none
 	off.block[bit / 32].valid = 1u << bit % 32;
 	ethtool(fd, name, &off); // what it says is not to be relied on
 	active = is_active(fd, name, (unsigned)bit);
