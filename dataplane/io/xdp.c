@@ -225,6 +225,12 @@ static uint32_t chunks_of(const struct rte_mbuf *m)
 	return (m->data_len + CHUNK - 1) / CHUNK;
 }
 
+// Whether the device takes so large a frame at all.
+static bool takes(const struct live *l, const struct rte_mbuf *m)
+{
+	return l->segments || m->data_len <= CHUNK;
+}
+
 static void put_frame(struct queue *q, const struct rte_mbuf *m, uint32_t at)
 {
 	uint32_t left = m->data_len;
@@ -257,7 +263,7 @@ static uint16_t send_queued(void *ctx, uint16_t queue, struct rte_mbuf **frames,
 	for (sent = 0; sent < n; sent++) {
 		uint32_t more = chunks_of(frames[sent]);
 
-		if (q->frees < more || (more > 1 && !l->segments) ||
+		if (q->frees < more || !takes(l, frames[sent]) ||
 			xsk_ring_prod__reserve(&q->tx, more, &at) != more)
 			break;
 		put_frame(q, frames[sent], at);
@@ -289,18 +295,24 @@ static void send_rest(const struct xdp *x, unsigned queue)
 		kick(&l->queue[queue]);
 }
 
-// There is no device: the next one of its name may have somebody else behind the same tags.
-static uint16_t throw_away(void *ctx, uint16_t queue, struct rte_mbuf **frames, uint16_t n)
+// What was handed over counts as sent, so it goes or is thrown away: what this device never takes,
+// which came before its MTU was known, and all of it while there is no device, because the next one
+// of its name may have somebody else behind the same tags.
+static uint16_t send_handed_over(void *ctx, uint16_t queue, struct rte_mbuf **frames, uint16_t n)
 {
-	rte_pktmbuf_free_bulk(frames, n);
-	return n;
+	const struct xdp *x = ctx;
+	const struct live *l = __atomic_load_n(&x->live, __ATOMIC_ACQUIRE);
+	uint16_t sent = l != NULL ? send_queued(ctx, queue, frames, n) : 0;
+
+	while (sent < n && (l == NULL || !takes(l, frames[sent])))
+		rte_pktmbuf_free(frames[sent++]);
+	return sent;
 }
 
 static unsigned send_others(struct port *port, unsigned worker)
 {
 	struct xdp *x = port->driver;
-	bool there = __atomic_load_n(&x->live, __ATOMIC_RELAXED) != NULL;
-	unsigned n = hand_over_send(&x->others, worker, x, there ? send_queued : throw_away);
+	unsigned n = hand_over_send(&x->others, worker, x, send_handed_over);
 
 	if (worker < x->others.queues)
 		send_rest(x, worker);
