@@ -15,10 +15,10 @@
 // for it; else a chunk is the largest there is.
 //
 // A socket whose device went is dead and says nothing. The main thread sees the program's link lose
-// its device, takes the sockets away from the workers (`live`), makes an end of them when no worker
-// can have them any more, and opens all anew on the device that has the name then. Memory, rings
-// and program are those of one device, and what was on its way to it goes with it; the port keeps
-// its MAC address and what it owns.
+// its device, or the device have other queues than those with a socket, takes the sockets away from
+// the workers (`live`), makes an end of them when no worker can have them any more, and opens all
+// anew on the device that has the name then. Memory, rings and program are those of one device, and
+// what was on its way to it goes with it; the port keeps its MAC address and what it owns.
 
 #include "dataplane/io/xdp.h"
 
@@ -110,6 +110,7 @@ struct xdp {
 	uint32_t rx_chunks;
 	struct live *ending; // until no worker has it
 	uint64_t token;
+	bool asked;    // the opener, who has not answered
 	int error;     // why the device could not be taken up, told once
 	unsigned rest; // looks until that is tried again
 	struct size_limits limits;
@@ -604,6 +605,12 @@ static bool still_there(const struct live *l)
 	       info.xdp.ifindex != 0;
 }
 
+// The program may not stand on a queue that came later, and nobody has a socket there.
+static bool has_its_queues(const struct xdp *x)
+{
+	return netdev_queues(x->control, x->device) == x->live->queues;
+}
+
 static void add_losses(const struct live *l, struct port_losses *sum)
 {
 	uint32_t place = 0;
@@ -667,19 +674,38 @@ static void end_when_quiet(struct port *port)
 }
 
 // Interfaces, and which worker polls and sends what, stand on what was known at the start.
-static int fits(const struct port *port, const struct live *l)
+static bool fits(const struct port *port, unsigned queues, uint8_t tags)
 {
 	const struct xdp *x = port->driver;
-	bool queues = l->queues >= x->others.queues && l->queues <= port->rx_queues;
 
-	return queues && tags_of(l) <= port->tags ? 0 : -EXDEV;
+	return queues >= x->others.queues && queues <= port->rx_queues && tags <= port->tags;
+}
+
+// What does not fit is left as it is.
+static int open_what_fits(struct port *port, struct live **l)
+{
+	struct xdp *x = port->driver;
+	struct opener_answer a = {0};
+	int err;
+
+	if (!x->asked && !fits(port, netdev_queues(x->control, x->device), PORT_TAGS_SURE))
+		return -EXDEV;
+	err = opener_ask(x->opener, x->index, OPENER_XDP, 0, &a);
+	x->asked = err == -EINPROGRESS;
+	if (err)
+		return err;
+	err = open_live(port, &a, l);
+	if (err || fits(port, (*l)->queues, tags_of(*l)))
+		return err;
+	end_live(*l);
+	*l = NULL;
+	return -EXDEV;
 }
 
 // A device of the port's name is there, and no socket stands on it.
 static void take_up(struct port *port)
 {
 	struct xdp *x = port->driver;
-	struct opener_answer a = {0};
 	struct live *l = NULL;
 	int err;
 
@@ -687,19 +713,13 @@ static void take_up(struct port *port)
 		x->rest--;
 		return;
 	}
-	err = opener_ask(x->opener, x->index, OPENER_XDP, 0, &a);
+	err = open_what_fits(port, &l);
 	if (err == -EINPROGRESS)
 		return;
-	if (!err)
-		err = open_live(port, &a, &l);
-	if (!err && (err = fits(port, l)) != 0) {
-		end_live(l);
-		l = NULL;
-	}
 	if (err && err != x->error)
-		log_warn("a device that was made again cannot be used",
-			"port=%s device=%s error=\"%s\"", port->name, x->device,
-			err == -EXDEV ? "it has other queues than that of before, or may hide tags"
+		log_warn("a device cannot be used", "port=%s device=%s error=\"%s\"", port->name,
+			x->device,
+			err == -EXDEV ? "it has other queues than before, or may hide tags"
 				      : opener_strerror(err));
 	x->error = err;
 	x->rest = err ? TRY_AGAIN : 0;
@@ -714,7 +734,7 @@ static int poll_device(struct port *port)
 	uint8_t up, fault = device_fault(x->opener, err);
 	bool there = err == 0;
 
-	if (x->live != NULL && !still_there(x->live))
+	if (x->live != NULL && !(still_there(x->live) && has_its_queues(x)))
 		let_go(port);
 	end_when_quiet(port);
 	if (x->live == NULL && x->ending == NULL && there && device.ethernet) {

@@ -159,12 +159,17 @@ class Ports:
         print("ok   a port in another network namespace")
 
     def other_queues(self):
-        """An AF_XDP port whose device comes back with a queue that no worker polls is not taken up, and with those of before it is."""
+        """An AF_XDP port whose device has a queue that no worker polls, made again or as it stands, is not used; with those of before it is."""
         def veth(queues):
-            number = ("numrxqueues", queues, "numtxqueues", queues)
-            ip("link", "add", "sh-q0", *number, "type", "veth", "peer", "name", "sh-q1", *number)
+            ip("link", "add", "sh-q0", "numtxqueues", "2", "type", "veth", "peer", "name", "sh-q1", "numrxqueues", "2")
+            set_queues(queues)
             for end in ("sh-q0", "sh-q1"):
                 ip("link", "set", end, "up")
+
+        def set_queues(queues):
+            subprocess.run(["ethtool", "-L", "sh-q0", "tx", "1"], check=False, stderr=subprocess.DEVNULL)  # never more than the other end receives on
+            subprocess.run(["ethtool", "-L", "sh-q1", "rx", queues], check=True)
+            subprocess.run(["ethtool", "-L", "sh-q0", "tx", queues], check=False, stderr=subprocess.DEVNULL)
 
         veth("1")
         process = subprocess.Popen(self.command([], "--port", "a=sh-q1,mode=xdp"), stderr=subprocess.PIPE, text=True)
@@ -179,6 +184,10 @@ class Ports:
             assert next_of("other queues", "link=up") == "other queues"
             ip("link", "del", "sh-q0")
             veth("1")
+            next_of("link=up")
+            set_queues("2")
+            assert {next_of("link=down", "other queues") for _ in range(2)} == {"link=down", "other queues"}
+            set_queues("1")
             next_of("link=up")
         finally:
             process.terminate()
