@@ -188,7 +188,7 @@ static __always_inline _Bool is_ours(struct xdp_md *ctx, struct outer *o)
 	}
 }
 
-SEC("xdp.frags")
+SEC("xdp")
 int steer(struct xdp_md *ctx)
 {
 	struct outer o = {};

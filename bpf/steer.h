@@ -18,8 +18,8 @@
 // Map `addresses`. IPv4 stands in the first four bytes.
 #define STEER_ADDRESSES 1024
 struct steer_address {
-	__u32 family; // 4 or 6
 	__u8 bytes[16];
+	__u64 family; // 4 or 6; a whole word, or Linux 6.1 wants CAP_PERFMON for writing it twice
 };
 
 // Map `verdicts`, one place, of each processor: frames by what became of them.

@@ -6,6 +6,10 @@
 // Tags: a VLAN device of a veth's other end leaves them beside the frame, and most NICs strip them,
 // so that a tagged frame looks untagged. Best is the program that asks the driver for them (Linux
 // 6.8), which is bound to its device; else a NIC is told to strip none, and looked at.
+//
+// Frames of several buffers: a kernel whose sockets do not take them (before 6.6) loses them behind
+// the program without a word. There the program says that it is for one buffer, and drivers refuse
+// it on a device whose MTU is larger.
 
 #include "dataplane/io/steer.h"
 
@@ -30,6 +34,10 @@
 
 #ifndef BPF_F_XDP_DEV_BOUND_ONLY // Debian 12's headers are older
 #define BPF_F_XDP_DEV_BOUND_ONLY (1u << 6)
+#endif
+
+#ifndef XDP_USE_SG
+#define XDP_USE_SG (1 << 4)
 #endif
 
 #define RX_CHUNKS 4096u // 16 MiB of a queue
@@ -71,6 +79,20 @@ static bool is_software(const char *driver)
 	return is_among(names, driver);
 }
 
+// Which flags it knows, the kernel looks at first.
+static bool takes_segments(void)
+{
+	struct sockaddr_xdp nowhere = {
+		.sxdp_family = AF_XDP, .sxdp_ifindex = INT32_MAX, .sxdp_flags = XDP_USE_SG};
+	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+	bool known = fd >= 0 && bind(fd, (const struct sockaddr *)&nowhere, sizeof(nowhere)) < 0 &&
+		     errno != EINVAL;
+
+	if (fd >= 0)
+		close(fd);
+	return known;
+}
+
 // --- loading ---
 
 // The one object that is loaded, by either skeleton.
@@ -86,7 +108,12 @@ struct loaded {
 		(l)->map[1] = (skeleton)->maps.tags, (l)->map[2] = (skeleton)->maps.addresses, \
 		(l)->map[3] = (skeleton)->maps.verdicts)
 
-static int load_hint(struct loaded *l, bool whole, int ifindex)
+static void add_flags(struct bpf_program *program, uint32_t flags)
+{
+	bpf_program__set_flags(program, bpf_program__flags(program) | flags);
+}
+
+static int load_hint(struct loaded *l, bool whole, uint32_t flags, int ifindex)
 {
 	struct steer_hint *h = l->hint = steer_hint__open();
 
@@ -95,12 +122,11 @@ static int load_hint(struct loaded *l, bool whole, int ifindex)
 	TAKE(l, h);
 	h->rodata->whole = whole;
 	bpf_program__set_ifindex(h->progs.steer, (uint32_t)ifindex);
-	bpf_program__set_flags(
-		h->progs.steer, bpf_program__flags(h->progs.steer) | BPF_F_XDP_DEV_BOUND_ONLY);
+	add_flags(h->progs.steer, flags | BPF_F_XDP_DEV_BOUND_ONLY);
 	return steer_hint__load(h);
 }
 
-static int load_plain(struct loaded *l, bool whole)
+static int load_plain(struct loaded *l, bool whole, uint32_t flags)
 {
 	struct steer *p = l->plain = steer__open();
 
@@ -108,6 +134,7 @@ static int load_plain(struct loaded *l, bool whole)
 		return -errno;
 	TAKE(l, p);
 	p->rodata->whole = whole;
+	add_flags(p->progs.steer, flags);
 	return steer__load(p);
 }
 
@@ -122,13 +149,14 @@ static int no_words(enum libbpf_print_level level, const char *format, va_list a
 	return 0;
 }
 
-static int load(struct loaded *l, bool whole, const char *driver, int ifindex, uint32_t *tags)
+static int load(struct loaded *l, bool whole, uint32_t flags, const char *driver, int ifindex,
+	uint32_t *tags)
 {
-	int err = has_hint(driver) ? load_hint(l, whole, ifindex) : -EOPNOTSUPP;
+	int err = has_hint(driver) ? load_hint(l, whole, flags, ifindex) : -EOPNOTSUPP;
 
-	*tags = err ? STEER_TAGS_HIDDEN : STEER_TAGS_SURE;
+	*tags = err ? PORT_TAGS_HIDDEN : PORT_TAGS_SURE;
 	if (err)
-		err = load_plain(l, whole);
+		err = load_plain(l, whole, flags);
 	return err && err != -EPERM ? -ENOEXEC : err;
 }
 
@@ -209,11 +237,11 @@ static uint32_t switch_stripping_off(int control, const char *device, const char
 {
 	// The other end of these is who puts tags beside frames, and is not ours to switch.
 	if (is_software(driver))
-		return STEER_TAGS_HIDDEN;
+		return PORT_TAGS_HIDDEN;
 	return netdev_switch_off(control, device, "rx-vlan-hw-parse") == 0 &&
 			       netdev_switch_off(control, device, "rx-vlan-stag-hw-parse") == 0
-		       ? STEER_TAGS_SWITCHED
-		       : STEER_TAGS_HIDDEN;
+		       ? PORT_TAGS_SWITCHED
+		       : PORT_TAGS_HIDDEN;
 }
 
 static int open_all(struct made *m, const struct steer_config *c, uint32_t *number)
@@ -223,6 +251,8 @@ static int open_all(struct made *m, const struct steer_config *c, uint32_t *numb
 	struct loaded l = {0};
 	struct netdev device;
 	char driver[NETDEV_DRIVER];
+	bool segments = takes_segments();
+	uint32_t tags;
 	unsigned queues;
 
 	if (!err)
@@ -233,12 +263,13 @@ static int open_all(struct made *m, const struct steer_config *c, uint32_t *numb
 		return -EAFNOSUPPORT;
 	queues = netdev_queues(control, name);
 	if (queues > STEER_QUEUES)
-		return -ENOSPC;
+		return -E2BIG;
 	netdev_driver(control, name, driver);
-	err = load(&l, c->whole, driver, device.index, number);
-	if (!err && *number != STEER_TAGS_SURE)
-		*number = switch_stripping_off(control, name, driver);
-	*number |= is_software(driver) ? STEER_PARTIAL : 0;
+	err = load(&l, c->whole, segments ? BPF_F_XDP_HAS_FRAGS : 0, driver, device.index, &tags);
+	if (!err && tags != PORT_TAGS_SURE)
+		tags = switch_stripping_off(control, name, driver);
+	*number =
+		tags | (is_software(driver) ? STEER_PARTIAL : 0) | (segments ? STEER_SEGMENTS : 0);
 	if (!err)
 		err = take_maps(m, &l);
 	if (!err)

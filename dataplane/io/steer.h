@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "bpf/steer.h"
+#include "dataplane/io/port.h"
 
 struct steer_config {
 	const char *device;
@@ -39,20 +40,23 @@ enum steer_fd {
 	STEER_FDS = STEER_SOCKET + STEER_QUEUES
 };
 
-// How sure it is that a tag in front of a frame is one that the program saw.
-#define STEER_TAGS_SURE     0u // it reads it wherever it stands
-#define STEER_TAGS_SWITCHED 1u // the device leaves it in the frame: it was told to, and said so
-#define STEER_TAGS_HIDDEN   2u // it may stand beside the frame and not be seen
-// Beside that in the number: checksums may be left to the device.
-#define STEER_PARTIAL (1u << 8)
+// The number: PORT_TAGS_* of what the program sees, and these. Checksums may be left to the device;
+// a frame may be several buffers of the driver, and chunks of a socket.
+#define STEER_TAGS_MASK 0xffu
+#define STEER_PARTIAL   (1u << 8)
+#define STEER_SEGMENTS  (1u << 9)
+// Bytes of a frame that the program passes on without that: a page, less the room in front and
+// struct skb_shared_info. Drivers look at the MTU, some not at tags.
+#define STEER_PAGE_FRAME 3520u
 
 // Whether a device of the name, in this network namespace, has a driver with the program in its own
 // receive path and the sockets' memory in its rings.
 bool steer_suits(const char *device);
 
 // 0, or -errno; `count` descriptors are there in either case. -EAFNOSUPPORT: no Ethernet device;
-// -ENOSPC: more queues than STEER_QUEUES; -ENOEXEC: the kernel does not take the program; -EBUSY:
-// another one stands there; -ERANGE: the MTU is too large; -EOPNOTSUPP: not with this driver.
+// -E2BIG: more queues than STEER_QUEUES; -ENOEXEC: the kernel does not take the program; -EBUSY:
+// another one stands there; the driver's: -ERANGE: the MTU is too large; -ENOSPC: there are too few
+// queues; -EOPNOTSUPP: it takes none.
 int steer_open(
 	const struct steer_config *config, int fd[STEER_FDS], unsigned *count, uint32_t *number);
 

@@ -12,7 +12,7 @@
 // once for what a worker has in one turn, and to receive only where a driver wants to be woken.
 //
 // A frame may be several chunks in a row where the kernel can (Linux 6.6) and the device's MTU asks
-// for it; else a chunk is the largest there is.
+// for it; else a chunk is the largest there is, and before that what the driver has in one page.
 //
 // A socket whose device went is dead and says nothing. The main thread sees the program's link lose
 // its device, or the device have other queues than those with a socket, takes the sockets away from
@@ -90,7 +90,7 @@ struct queue {
 struct live {
 	struct opener_answer steered; // by enum steer_fd
 	int index;                    // of the device
-	bool segments;                // frames may be several chunks
+	uint32_t largest;             // frame, bytes; 0 = it may be several chunks
 	bool zero_copy;
 	bool partial;
 	unsigned queues;
@@ -229,7 +229,7 @@ static uint32_t chunks_of(const struct rte_mbuf *m)
 // Whether the device takes so large a frame at all.
 static bool takes(const struct live *l, const struct rte_mbuf *m)
 {
-	return l->segments || m->data_len <= CHUNK;
+	return l->largest == 0 || m->data_len <= CHUNK;
 }
 
 static void put_frame(struct queue *q, const struct rte_mbuf *m, uint32_t at)
@@ -413,7 +413,7 @@ static int bind_queue(const struct queue *q, const struct live *l, uint32_t numb
 	struct sockaddr_xdp to = {.sxdp_family = AF_XDP,
 		.sxdp_ifindex = (uint32_t)l->index,
 		.sxdp_queue_id = number,
-		.sxdp_flags = (uint16_t)(XDP_USE_NEED_WAKEUP | (l->segments ? XDP_USE_SG : 0))};
+		.sxdp_flags = (uint16_t)(XDP_USE_NEED_WAKEUP | (l->largest == 0 ? XDP_USE_SG : 0))};
 
 	return bind(q->fd, (const struct sockaddr *)&to, sizeof(to)) < 0 ? -errno : 0;
 }
@@ -426,10 +426,6 @@ static int open_queue(struct live *l, uint32_t number, uint32_t rx_chunks)
 
 	if (!err)
 		err = bind_queue(q, l, number);
-	if (err == -EINVAL && l->segments && number == 0) { // an older kernel
-		l->segments = false;
-		err = bind_queue(q, l, number);
-	}
 	if (!err && bpf_map_update_elem(l->steered.fd[STEER_SOCKETS_MAP], &number, &fd, 0) != 0)
 		err = -errno;
 	return err;
@@ -553,17 +549,17 @@ static struct live *make_live(struct opener_answer *a, const struct netdev *devi
 	l->index = device->index;
 	l->queues = queues;
 	l->partial = a->value & STEER_PARTIAL;
-	l->segments = device->mtu + SIZE_LINK > CHUNK_FRAME;
+	l->largest = !(a->value & STEER_SEGMENTS)             ? STEER_PAGE_FRAME
+		     : device->mtu + SIZE_LINK <= CHUNK_FRAME ? CHUNK_FRAME
+							      : 0;
 	return l;
 }
 
-static_assert(STEER_TAGS_SURE == PORT_TAGS_SURE && STEER_TAGS_SWITCHED == PORT_TAGS_SWITCHED &&
-		      STEER_TAGS_HIDDEN == PORT_TAGS_HIDDEN && STEER_FDS <= OPENER_DESCRIPTORS,
-	"what the opener says");
+static_assert(STEER_FDS <= OPENER_DESCRIPTORS, "what the opener says");
 
 static uint8_t tags_of(const struct live *l)
 {
-	return (uint8_t)(l->steered.value & ~STEER_PARTIAL);
+	return (uint8_t)(l->steered.value & STEER_TAGS_MASK);
 }
 
 // Sockets and rings on what the opener made, which is `a` no longer.
@@ -746,7 +742,7 @@ static int poll_device(struct port *port)
 	up = there && device.running && x->live != NULL;
 	if (there && device.mtu != 0)
 		x->limits.device_mtu = device.mtu;
-	x->limits.chunk = x->live != NULL && !x->live->segments ? CHUNK_FRAME : 0;
+	x->limits.chunk = x->live != NULL ? x->live->largest : 0;
 	x->size = size_of_port(&x->limits);
 	if (up == port->up && device.speed == port->speed && x->size.mtu == port->mtu &&
 		x->size.tag_debt == port->tag_debt && fault == port->fault)
@@ -824,6 +820,12 @@ static int not_opened(const struct device_config *c, int err, struct device_erro
 			error, err, "the device does not take mtu=%u; give it less", c->mtu);
 	case -ENOSPC:
 		return device_wrong(error, err,
+			"it has fewer receive queues than its driver wants for XDP, a veth as many "
+			"as its other "
+			"end transmits on: ethtool -L %s rx NUMBER, or tx 1 of the other end",
+			c->device);
+	case -E2BIG:
+		return device_wrong(error, err,
 			"it has more than %u receive queues: ethtool -L %s combined %u",
 			STEER_QUEUES, c->device, STEER_QUEUES);
 	case -ENOEXEC:
@@ -837,8 +839,8 @@ static int not_opened(const struct device_config *c, int err, struct device_erro
 			c->device, c->device);
 	case -ERANGE:
 		return device_wrong(error, err,
-			"its MTU, or that of its other end, is too large for XDP with this "
-			"driver");
+			"its MTU, or that of its other end, is too large for XDP with this driver "
+			"and kernel (before Linux 6.6 a frame is one page at most)");
 	case -EOPNOTSUPP:
 		return device_wrong(
 			error, err, "its driver takes no XDP program; give the port mode=packet");

@@ -172,6 +172,10 @@ class Ports:
             subprocess.run(["ethtool", "-L", "sh-q0", "tx", queues], check=False, stderr=subprocess.DEVNULL)
 
         veth("1")
+        subprocess.run(["ethtool", "-L", "sh-q0", "tx", "2"], check=True)
+        said = self.refused(3, [], "--port", "a=sh-q1,mode=xdp")
+        assert "ethtool -L sh-q1 rx" in said and "56" not in said, said
+        set_queues("1")
         process = subprocess.Popen(self.command([], "--port", "a=sh-q1,mode=xdp"), stderr=subprocess.PIPE, text=True)
         try:
             def next_of(*words):

@@ -39,6 +39,9 @@
 #define SMALLEST 60u
 #define ETHERNET 14u
 #define TAG      4u
+// Packets with two tags where a frame is one page: of it the program's room in front is not the
+// frame's, nor struct skb_shared_info.
+#define IN_A_PAGE (4096u - 256u - 320u - ETHERNET - 2 * TAG)
 
 enum { PACKET, XDP, XDP_FEW, PORTS }; // what the opener was given
 
@@ -241,6 +244,8 @@ static void carries_what_it_says(unsigned which, unsigned mtu)
 
 	make_veth(mtu);
 	port = open_port(which, 1);
+	if (which == XDP && mtu > IN_A_PAGE && !kernel_has_segments())
+		mtu = IN_A_PAGE;
 	assert_int_equal(port->mtu, mtu);
 	pass(port, SMALLEST, 0);
 	pass(port, mtu + ETHERNET, 0);
@@ -251,7 +256,7 @@ static void carries_what_it_says(unsigned which, unsigned mtu)
 
 static void test_each_carries_what_it_says(void **state)
 {
-	static const unsigned mtus[] = {1500, 2034, 3502, 3506};
+	static const unsigned mtus[] = {1500, 2034, IN_A_PAGE, IN_A_PAGE + 1, 3506};
 
 	for (unsigned i = 0; i < sizeof(mtus) / sizeof(mtus[0]); i++) {
 		carries_what_it_says(PACKET, mtus[i]);
