@@ -165,6 +165,10 @@
 //                           "detail": "", "detail_since": null,   // last error, and when it was first seen
 //                           "local": "169.254.10.2", "remote": "169.254.10.1", "remote_asn": 65010,
 //                           "accepted": 37, "rejected": 1, "held": 0, "advertised": 2, "limit": 4000,
+//                           "untold": null | {"until": 1789990100, "hold": 90},   // it was taken away without a word to his
+//                                                                 // router, which keeps it until then at the latest; hold null: not known
+//                           "daemon": null | {"state": "silent", "message": "the BGP daemon does not answer: ..", "hint": "ps .."},
+//                                                                 // that speaks it, if it is not well: silent | replaced | down
 //                           "last_reset": null | {"time": 1789990000, "reason": "Received: Administrative shutdown"},
 //                           "timers": null | {"hold": 90, "keepalive": 30},        // in use, s; null: no session
 //                           "messages": null | {"updates_in": 12, "invalid_in": 1, "withdraws_in": 3,
@@ -267,7 +271,7 @@
 // {"revision": 12, "in_force": true,  // also without a data plane, when nothing in it was for one
 //  "dataplane": "synced", "refused": [{"object": "interface c1/private",
 //  "message": "another one has its port and tags, its tunnel's key or its address", "alike": 0}],   // as in status; at most 20
-//  "untold": null | {"sessions": 1, "last": "c1/private/primary", "hold": 90}} // sessions that ended without a word to the far
+//  "untold": null | {"sessions": 1, "one": "c1/private/primary", "hold": 90}} // sessions that ended without a word to the far
 //  end, since the BGP daemon did not answer: he keeps his until the hold time (s, null = not known) is over
 #define API_REVISION_WAIT "revision.wait"
 

@@ -126,6 +126,22 @@ static void made(struct domain *domain)
 	work_add(domain->domains, JOB_ANNOUNCE, domain, NULL);
 }
 
+static const char *instance_of(const struct intent_domain *wanted, const struct bridge_place *place)
+{
+	return place->shared ? "domains" : wanted->host_name;
+}
+
+const char *domain_speaker(const struct domains *domains, uint32_t id)
+{
+	const struct domain *domain = domain_find(domains, id);
+	struct bridge_place place;
+
+	if (domain == NULL || domain->wanted == NULL || !has_kernel_half(domain->wanted) ||
+		bridge_domain_place(domains->sync.bridge, id, &place) != 0)
+		return "";
+	return instance_of(domain->wanted, &place);
+}
+
 // The speaker of a domain whose kernel half is there. Where the model says what lies behind a customer no BGP is spoken.
 static int set_speaker(const struct domain *domain, struct api_error *error)
 {
@@ -139,7 +155,7 @@ static int set_speaker(const struct domain *domain, struct api_error *error)
 		.id = domain->id,
 		.kind = wanted->routes.count > 0 ? SPEAKER_STATIC : SPEAKER_BIRD,
 		.name = wanted->host_name,
-		.instance = place.shared ? "domains" : wanted->host_name,
+		.instance = instance_of(wanted, &place),
 		.shared = place.shared,
 		.netns = place.netns,
 		.netns_fd = place.netns_fd,

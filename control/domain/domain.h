@@ -11,6 +11,7 @@
 
 #include "control/api/error.h"
 #include "control/base/ip.h"
+#include "control/base/table.h"
 #include "control/model/intent.h"
 #include "control/sync/route.h"
 
@@ -64,15 +65,23 @@ void domains_finals_stored(struct domains *domains, struct json_t *list, bool st
 
 // A change up to this revision waits for customers to be told of it.
 bool partings_pending(const struct domains *domains, uint64_t revision);
-// Sessions that a change, this revision or a later one, took away although their far ends could not be told in time. NULL =
-// none; of the latest such revision only.
+// A session that a change took away although its far end could not be told in time: he keeps it, and sends here in vain, until
+// its hold time is over.
 struct untold {
-	uint64_t revision;
-	unsigned int sessions;
-	char last[OBJECT_NAME_MAX + 16]; // "acme-01/private/primary"
-	uint16_t hold;                   // s, of the last; 0 = not known
+	struct entry entry;
+	uint32_t interface;
+	uint64_t revision;               // that took it
+	uint64_t until;                  // UNIX time of the end, at the latest
+	char name[OBJECT_NAME_MAX + 16]; // "acme-01/private/primary"
+	uint16_t hold;                   // s, 0 = not known
 };
-const struct untold *partings_untold(const struct domains *domains, uint64_t revision);
+// How many there are of this revision or later ones, and one of them.
+unsigned int partings_untold(
+	const struct domains *domains, uint64_t revision, const struct untold **one);
+const struct untold *parting_untold(const struct domains *domains, uint32_t interface);
+
+// The speaker of a domain, by its instance, "" = it has none.
+const char *domain_speaker(const struct domains *domains, uint32_t id);
 
 // --- for answers: all costs what is asked for, not what there is -------------------------------------------
 

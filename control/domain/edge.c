@@ -555,6 +555,7 @@ static void on_tick(evutil_socket_t fd, short events, void *arg)
 	counters_tick(&domains->sync);
 	health_strays(domains);
 	health_drift(domains);
+	partings_tick(domains);
 	if (!TAILQ_EMPTY(&domains->unsettled) || domains->sync.records.unswept > 0)
 		work_add(domains, JOB_KNOWN, NULL, NULL);
 	work_add(domains, JOB_RETRY, NULL, NULL);
@@ -599,7 +600,10 @@ static int create_speakers(struct domains *domains, struct api_error *error)
 		.base = domains->sync.base,
 		.run_dir = node->run_dir,
 		.launcher = node->speaker,
-		.callbacks = {.ctx = domains, .session = on_session, .route = on_static},
+		.callbacks = {.ctx = domains,
+			.session = on_session,
+			.daemon = health_speaker,
+			.route = on_static},
 	};
 	return speakers_create(&domains->sync.speakers, &options, error);
 }

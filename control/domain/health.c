@@ -38,6 +38,17 @@ void health_port(struct domains *domains, uint32_t index)
 		faulty || port->up ? fault->hint : look);
 }
 
+void health_speaker(void *ctx, const char *instance, const char *state, const char *reason,
+	const char *hint)
+{
+	struct statuses *status = ((struct domains *)ctx)->sync.status;
+
+	if (state[0] == '\0')
+		status_clear(status, STATUS_SPEAKER, instance);
+	else
+		status_set(status, STATUS_SPEAKER, instance, STATUS_ERROR, state, reason, hint);
+}
+
 // --- interfaces and their sessions -------------------------------------------------------------------------
 
 void session_name(const struct intent_interface *wanted, char name[OBJECT_NAME_MAX + 16])
@@ -69,6 +80,24 @@ void health_session(struct domains *domains, const struct realised *realised)
 		// What it tries while it is down (connect, active, idle) is nobody's news.
 		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_ERROR, "down", detail,
 			"");
+}
+
+void health_untold(struct domains *domains, const struct untold *untold, bool over)
+{
+	char hold[16] = "", reason[192];
+
+	if (over) {
+		status_clear(domains->sync.status, STATUS_FAR_END, untold->name);
+		return;
+	}
+	if (untold->hold != 0)
+		snprintf(hold, sizeof(hold), " of %u s", untold->hold);
+	snprintf(reason, sizeof(reason),
+		"the BGP daemon hung when the session ended: his router keeps it, and sends here in "
+		"vain, until its hold time%s is over",
+		hold);
+	status_set(domains->sync.status, STATUS_FAR_END, untold->name, STATUS_WARNING, "not told",
+		reason, "have him clear the session on his router");
 }
 
 void health_interface(struct domains *domains, const struct realised *realised)

@@ -39,6 +39,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define CEASE_NS 3000000000u
 #define GRACE_NS 1000000000u
@@ -467,30 +468,85 @@ static void go_on(struct domains *domains, struct parting *parting)
 		carry_out(domains, parting, new, parting->untold ? "untold" : "told");
 }
 
-// Whoever is not told in time keeps his session, and uses this way, until its hold time is over.
+// --- who was not told ------------------------------------------------------------------------------------
+
+#define HOLD_S 240 // where it is not known
+
+static void untold_end(struct domains *domains, struct untold *untold)
+{
+	health_untold(domains, untold, true);
+	table_remove(&domains->partings.untold, untold);
+	free(untold);
+}
+
 static void note_untold(struct domains *domains, struct parting *parting)
 {
-	struct untold *untold = &domains->partings.untold;
-
 	parting->untold = true;
-	if (untold->revision != parting->revision)
-		*untold = (struct untold){.revision = parting->revision};
 	for (unsigned int i = 0; i < parting->old->interfaces.count; i++) {
 		const struct intent_interface *was = &parting->old->interfaces.item[i];
 		const struct realised *realised = realised_of(domains, was);
+		struct untold *untold = table_find(&domains->partings.untold, &was->id);
 		if (realised == NULL || realised->parting != parting || !is_open(domains, was))
 			continue;
-		untold->sessions++;
-		session_name(was, untold->last);
+		if (untold != NULL)
+			untold_end(domains, untold);
+		untold = calloc(1, sizeof(*untold));
+		if (untold == NULL)
+			abort();
+		untold->interface = was->id;
+		untold->revision = parting->revision;
 		untold->hold = realised->session.hold;
+		untold->until = (uint64_t)time(NULL) + (untold->hold != 0 ? untold->hold : HOLD_S);
+		session_name(was, untold->name);
+		table_add(&domains->partings.untold, untold);
+		health_untold(domains, untold, false);
 	}
 }
 
-const struct untold *partings_untold(const struct domains *domains, uint64_t revision)
+const struct untold *parting_untold(const struct domains *domains, uint32_t interface)
 {
-	const struct untold *untold = &domains->partings.untold;
+	return table_find(&domains->partings.untold, &interface);
+}
 
-	return untold->sessions > 0 && untold->revision >= revision ? untold : NULL;
+struct untold_sum {
+	uint64_t revision;
+	unsigned int count;
+	const struct untold *one;
+};
+
+static void sum_untold(void *ctx, void *entry)
+{
+	const struct untold *untold = entry;
+	struct untold_sum *sum = ctx;
+
+	if (untold->revision < sum->revision)
+		return;
+	sum->count++;
+	sum->one = untold;
+}
+
+unsigned int partings_untold(
+	const struct domains *domains, uint64_t revision, const struct untold **one)
+{
+	struct untold_sum sum = {.revision = revision};
+
+	table_each(&domains->partings.untold, sum_untold, &sum);
+	*one = sum.one;
+	return sum.count;
+}
+
+static void expire_untold(void *ctx, void *entry)
+{
+	struct untold *untold = entry;
+
+	if ((uint64_t)time(NULL) > untold->until)
+		untold_end(ctx, untold);
+}
+
+void partings_tick(struct domains *domains)
+{
+	if (domains->partings.untold.count > 0)
+		table_each(&domains->partings.untold, expire_untold, domains);
 }
 
 // --- from the others -------------------------------------------------------------------------------------
@@ -565,7 +621,10 @@ void parting_yields(struct domains *domains, const struct intent_interface *want
 void parting_heard(struct domains *domains, const struct realised *realised)
 {
 	struct parting *parting = realised->parting;
+	struct untold *untold = table_find(&domains->partings.untold, &realised->id);
 
+	if (untold != NULL && speaker_state_up(realised->session.state))
+		untold_end(domains, untold); // he has a new one
 	if (parting == NULL || parting->state != CEASING || is_open(domains, realised->wanted))
 		return;
 	for (unsigned int i = 0; i < parting->old->interfaces.count; i++) {
@@ -656,6 +715,7 @@ int partings_create(struct domains *domains)
 
 	partings->all = TABLE_OF(struct parting, key);
 	partings->places = TABLE_OF(struct place_count, key);
+	partings->untold = TABLE_OF(struct untold, interface);
 	TAILQ_INIT(&partings->ceasing);
 	TAILQ_INIT(&partings->grace);
 	TAILQ_INIT(&partings->waiting);
@@ -668,7 +728,7 @@ static void free_parting(void *ctx, void *entry)
 	end(entry);
 }
 
-static void free_place(void *ctx, void *entry)
+static void free_plain(void *ctx, void *entry)
 {
 	free(entry);
 }
@@ -680,5 +740,6 @@ void partings_free(struct domains *domains)
 	if (partings->look != NULL)
 		event_free(partings->look);
 	table_clear(&partings->all, free_parting, NULL);
-	table_clear(&partings->places, free_place, NULL);
+	table_clear(&partings->places, free_plain, NULL);
+	table_clear(&partings->untold, free_plain, NULL);
 }

@@ -183,11 +183,10 @@ struct limiter {
 
 // Changes that wait until customers have been told (parting.c).
 struct partings {
-	struct table all, places;
+	struct table all, places, untold;
 	TAILQ_HEAD(parting_list, parting) ceasing, grace, waiting;
 	struct event *look;
 	uint64_t revision; // of the newest
-	struct untold untold;
 };
 
 struct domains {
@@ -358,8 +357,11 @@ void limiter_unset(struct domains *domains, uint32_t id);
 
 // health.c: into the status table
 void health_port(struct domains *domains, uint32_t index);
+void health_speaker(void *ctx, const char *instance, const char *state, const char *reason,
+	const char *hint);
 void session_name(const struct intent_interface *wanted, char name[OBJECT_NAME_MAX + 16]);
 void health_session(struct domains *domains, const struct realised *realised);
+void health_untold(struct domains *domains, const struct untold *untold, bool over);
 void health_interface(struct domains *domains, const struct realised *realised);
 // Whether the router behind an attachment answers; also once a second while it does not.
 void health_neighbor(struct domains *domains, struct realised *realised);
@@ -391,6 +393,7 @@ void parting_yields(struct domains *domains, const struct intent_interface *want
 void place_take(struct domains *domains, const struct intent_interface *wanted);
 void place_leave(struct domains *domains, const struct intent_interface *was);
 bool partings_step(struct domains *domains);
+void partings_tick(struct domains *domains); // once a second
 
 // hold.c
 bool sweep_step(struct sync *sync);

@@ -74,6 +74,10 @@ struct speaker_callbacks {
 	void (*session)(void *ctx, uint32_t session, const struct speaker_state *state);
 	// The daemon that serves this domain was started anew; what it had learned it learns again. May be NULL.
 	void (*restarted)(void *ctx, uint32_t domain);
+	// A daemon does not answer ("silent"), is killed for that and started anew ("replaced"), or does not come ("down"), with a
+	// sentence, what comes next in it, and the next command; state "": it is well. May be NULL.
+	void (*daemon)(void *ctx, const char *instance, const char *state, const char *reason,
+		const char *hint);
 	// A speaker without a daemon has a route, or has it no more. No policy has judged it. May be NULL.
 	void (*route)(void *ctx, uint32_t domain, const struct policy_route *route, bool present);
 };
@@ -82,7 +86,7 @@ struct speakers_options {
 	struct event_base *base;
 	const char *run_dir; // configuration, control sockets, pid files: RUN/bird/INSTANCE/
 	const char *
-		launcher; // starts and stops daemons: LAUNCHER start|stop DIR NETNS; NULL or "" = do not
+		launcher; // LAUNCHER start|replace|stop DIR NETNS; NULL or "" = daemons are not started
 	struct speaker_callbacks callbacks;
 };
 
@@ -205,7 +209,7 @@ struct speaker_counters {
 	uint64_t quarantined; // sessions whose configuration the speaker refused
 	uint64_t launches;    // daemons started
 	uint64_t rendered;    // texts of sessions and domains
-	uint64_t replaced;    // daemons found in another namespace than their domain's
+	uint64_t replaced;    // daemons that hung, or were in another namespace than their domain's
 };
 void speakers_counters(const struct speakers *speakers, struct speaker_counters *counters);
 

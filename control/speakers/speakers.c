@@ -172,8 +172,18 @@ void speaker_report_all(struct speaker *speaker, const char *detail)
 
 // --- speakers
 
+void speaker_tell(
+	const struct speaker *speaker, const char *state, const char *reason, const char *hint)
+{
+	const struct speaker_callbacks *callbacks = &speaker->speakers->callbacks;
+
+	if (callbacks->daemon != NULL && !speaker->closing)
+		callbacks->daemon(callbacks->ctx, speaker->name, state, reason, hint);
+}
+
 static void speaker_free(struct speaker *speaker)
 {
+	speaker_tell(speaker, "", "", "");
 	speaker->closing = true;
 	steps_end(speaker);
 	speaker->ops->close(speaker);

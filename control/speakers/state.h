@@ -182,6 +182,9 @@ struct served_domain *served_domain(struct speakers *speakers, uint32_t id);
 // The state of a session as the speaker tells it. Told to the owner, in one of the next turns, when it is news.
 void speaker_report(struct served_session *session, const struct speaker_state *state);
 void speaker_report_all(struct speaker *speaker, const char *detail); // all are down
+// Of the daemon as a whole; state "" = well.
+void speaker_tell(
+	const struct speaker *speaker, const char *state, const char *reason, const char *hint);
 
 void *speakers_copy(const void *from, size_t bytes); // malloc'ed, never NULL
 

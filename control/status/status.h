@@ -24,6 +24,7 @@
 	X(DOMAIN,    "domain") \
 	X(LIMIT,     "limit")      /* route limit of a peering and family */ \
 	X(SESSION,   "session") \
+	X(FAR_END,   "far-end")    /* of a session that ended without a word to him */ \
 	X(TUNNEL,    "tunnel") \
 	X(NEIGHBOR,  "neighbor") \
 	X(RECORD,    "record")     /* what the data plane refuses */ \

@@ -20,6 +20,13 @@ static void on_restarted(void *ctx, uint32_t domain)
 	drive_say(json_pack("{s:s,s:I}", "event", "restarted", "domain", (json_int_t)domain));
 }
 
+static void on_daemon(void *ctx, const char *instance, const char *state, const char *reason,
+	const char *hint)
+{
+	drive_say(json_pack("{s:s,s:s,s:s,s:s,s:s}", "event", "daemon", "instance", instance,
+		"state", state, "reason", reason, "hint", hint));
+}
+
 static void on_route(void *ctx, uint32_t domain, const struct policy_route *route, bool present)
 {
 	char prefix[IP_TEXT_MAX], via[IP_TEXT_MAX];
@@ -35,7 +42,7 @@ int drive_speakers_create(struct speakers **speakers, struct event_base *base, c
 	const struct speakers_options options = {.base = base,
 		.run_dir = drive_text(given, "run_dir"),
 		.launcher = drive_text(given, "launcher"),
-		.callbacks = {NULL, on_session, on_restarted, on_route}};
+		.callbacks = {NULL, on_session, on_restarted, on_daemon, on_route}};
 
 	return speakers_create(speakers, &options, error);
 }

@@ -2,6 +2,7 @@
 """Taking a session away: the customer is told (Cease, with the reason), and forwarding stays until he had a moment to use his
 other way. A customer with a healthy one loses no packet, counted one by one in both directions."""
 
+import contextlib
 import os
 import re
 import signal
@@ -113,6 +114,35 @@ class Stream:
         return [s - r for s, r in zip(sent, received)]
 
 
+def daemons(lab):
+    """The processes of acme's BGP daemon."""
+    path = os.path.join(lab.dir, "run/bird")
+    found = []
+    for name in os.listdir(path):
+        with contextlib.suppress(OSError, ValueError):
+            if name == "domains" or "acme-ams-01" in name:
+                found.append(int(open(os.path.join(path, name, "bird.pid")).read()))
+    return found
+
+
+@contextlib.contextmanager
+def hung(lab):
+    pids = daemons(lab)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield pids
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def problem(lab, name):
+    """The first of that name in `status`, None = there is none."""
+    return next((p for p in lab.status()["problems"] if p["object"].startswith(name)), None)
+
+
 def takes_away(lab, words, why):
     stream = Stream(lab)
     at = len(lab.acme.bird.log())
@@ -166,20 +196,49 @@ def test_one_link_after_the_other(links):
 
 
 def test_a_daemon_that_hangs(links):
-    """It sends nothing: the deadline decides, and forwarding ends."""
+    """It sends nothing: the deadline decides, and forwarding ends. Whom it could not tell is said wherever one looks."""
     c, primary = links.acme, links.acme.circuit + "/primary"
-    path = os.path.join(links.dir, "run/bird")
-    pids = [int(open(os.path.join(path, d, "bird.pid")).read()) for d in os.listdir(path) if d == "domains" or "acme" in d]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with hung(links):
         said = links.ctl("link", "set", primary, "--admin", "down").stderr
         assert "when=untold" in links.daemon.log()
         assert f"not told, the BGP daemon does not answer: the far end of {c.circuit}/private/primary; it keeps the session" in said, said
         assert re.search(r"until its hold time of \d+ s is over", said), said
         wait_for(lambda: links.ping(c, 1, deadline=1) == 0, 10, "what his router still sends there is dropped")
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-        links.ctl("link", "set", primary, "--admin", "up")
+        shown = links.ctl("circuit", "check", c.circuit, check=False).stdout
+        assert re.search(r"not told: the BGP daemon hung .* until its hold time of \d+ s is over, at \d\d:\d\d:\d\d at the latest", shown), shown
+        assert "not told: the BGP daemon hung" in links.ctl("peering", "show", f"{c.circuit}/private").stdout
+        told = problem(links, f"far-end/{c.circuit}/private/primary")
+        assert told["level"] == "warning" and "until its hold time" in told["message"], told
+    links.ctl("link", "set", primary, "--admin", "up")
+    both_up(links)
+    assert problem(links, f"far-end/{c.circuit}/private/primary") is None and "not told" not in links.ctl("circuit", "show", c.circuit).stdout
+
+
+def test_a_daemon_that_hangs_is_replaced(links):
+    """Named within seconds; after 15 s another one is in its place, and nobody's forwarding has stood still."""
+    c = links.acme
+    stream, log = Stream(links, 28), len(links.daemon.log())
+    with hung(links) as pids:
+        began = time.monotonic()
+        told = wait_for(lambda: problem(links, "speaker/"), 6, "status names it")
+        assert told["level"] == "error" and "does not answer" in told["message"] and "replaced when that has lasted 15 s" in told["message"], told
+        assert told["hint"].startswith("ps -o") and told["hint"].endswith(f"-p {pids[0]}")
+        for words in (["circuit", "check", c.circuit], ["peering", "show", f"{c.circuit}/private"]):
+            shown = links.ctl(*words, check=False).stdout
+            assert "silent: the BGP daemon does not answer: routers keep its" in shown, shown
+        assert links.circuit_status(c)["state"] == "up"  # it forwards, and the far ends know of nothing
+        wait_for(lambda: not os.path.exists(f"/proc/{pids[0]}"), 25, "it is killed")
+        assert time.monotonic() - began > 14
+        wait_for(lambda: "replaced" in (problem(links, "speaker/") or {"message": ""})["message"] or daemons(links), 5, "and status says so")
+    wait_for(lambda: daemons(links) and daemons(links) != pids, 10, "another one")
+    both_up(links)
+    assert stream.lost() == [0, 0]
+    said = links.daemon.log()[log:]
+    assert 'msg="BGP daemon does not answer"' in said and 'msg="hung BGP daemon is replaced"' in said, said
+    wait_for(lambda: problem(links, "speaker/") is None, 5, "all is well")
+    # Once more: it has twice as long, so that a machine that is too slow is not made slower.
+    with hung(links):
+        wait_for(lambda: "lasted 30 s" in (problem(links, "speaker/") or {"message": ""})["message"], 6, "patience grows")
+    wait_for(lambda: problem(links, "speaker/") is None, 5, "it answers again")
+    assert 'msg="BGP daemon answers again"' in links.daemon.log()
     both_up(links)

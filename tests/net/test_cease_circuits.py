@@ -2,13 +2,12 @@
 """As test_cease.py, with the other way in a circuit of its own."""
 
 import os
-import signal
 import time
 
 import pytest
 from lab import wait_for
 
-from test_cease import Stream, TwoWays, both_up, own_sessions, start, takes_away
+from test_cease import Stream, TwoWays, both_up, hung, own_sessions, start, takes_away
 from test_live import apply
 
 
@@ -111,19 +110,12 @@ def test_the_place_is_taken_by_one_that_is_there(circuits):
 
 def test_a_daemon_that_hangs_keeps_no_place(circuits):
     """It has its 3 s, then the place is the other's."""
-    path = os.path.join(circuits.dir, "run/bird")
-    hung = [int(open(os.path.join(path, d, "bird.pid")).read()) for d in os.listdir(path) if d == "domains" or "acme-ams-01" in d]
     text = circuits.model()
-    for pid in hung:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with hung(circuits):
         done = circuits.ctl("link", "set", "acme-ams-01/primary", "--port", "wan2", "--outer-tag", "301", "--admin", "down")
         assert "not told" in done.stderr, done.stderr
         began = time.monotonic()
         circuits.ctl("link", "set", "globex-ams-01/primary", "--port", "wan0", "--outer-tag", "100", "--unset", "inner-tag")
         assert time.monotonic() - began < 5
-    finally:
-        for pid in hung:
-            os.kill(pid, signal.SIGCONT)
     apply(circuits, text)
     both_up(circuits)

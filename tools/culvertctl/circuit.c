@@ -240,6 +240,30 @@ static void print_ignored(const json_t *ignored)
 	}
 }
 
+// Whoever could not be told, or cannot now.
+static void print_silence(const json_t *peering)
+{
+	const json_t *untold = json_object_get(peering, "untold"),
+		     *daemon = json_object_get(peering, "daemon");
+	int64_t hold = get_number(untold, "hold");
+	time_t until = (time_t)get_number(untold, "until");
+	char when[32] = "", seconds[32] = "";
+	struct tm local;
+
+	if (json_is_object(daemon))
+		printf("    %s: %s (%s)\n", get_text(daemon, "state"), get_text(daemon, "message"),
+			get_text(daemon, "hint"));
+	if (!json_is_object(untold))
+		return;
+	if (localtime_r(&until, &local) != NULL)
+		strftime(when, sizeof(when), "%H:%M:%S", &local);
+	if (hold > 0)
+		snprintf(seconds, sizeof(seconds), " of %" PRId64 " s", hold);
+	printf("    not told: the BGP daemon hung when the session ended; his router keeps it until "
+	       "its hold time%s is over, at %s at the latest\n",
+		seconds, when);
+}
+
 static void print_session(const struct context *context, const json_t *peering)
 {
 	const json_t *reset = json_object_get(peering, "last_reset"),
@@ -252,6 +276,7 @@ static void print_session(const struct context *context, const json_t *peering)
 		color_end(context), age_text(get_number(peering, "since"), age),
 		get_text(peering, "remote"), get_number(peering, "remote_asn"),
 		get_text(peering, "local"));
+	print_silence(peering);
 	if (*get_text(peering, "detail") != '\0')
 		print_detail(peering);
 	if (json_is_object(reset))

@@ -123,7 +123,7 @@ static void print_untold(const json_t *untold)
 	fprintf(stderr,
 		"note: not told, the BGP daemon does not answer: the far end of %s%s; it keeps the "
 		"session until its hold time%s is over\n",
-		get_text(untold, "last"), more, seconds);
+		get_text(untold, "one"), more, seconds);
 }
 
 // What was committed, is it in force? Told on standard error: the change itself has been made, whatever the data

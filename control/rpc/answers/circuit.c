@@ -81,6 +81,27 @@ static void add_history(const struct sync *sync, const struct realised *realised
 			      (json_int_t)session->out.withdraws));
 }
 
+// What keeps our words from the far end, or has kept them.
+static void add_silence(const struct sync *sync, const struct intent_interface *attachment, json_t *json)
+{
+	const struct untold *untold = NULL;
+	const struct status *daemon = NULL;
+
+	if (attachment != NULL) {
+		untold = parting_untold(sync->domains, attachment->id);
+		daemon = status_get(sync->status, STATUS_SPEAKER,
+			domain_speaker(sync->domains, attachment->domain));
+	}
+	json_object_set_new(json, "untold",
+		untold == NULL ? json_null()
+			       : json_pack("{s:I, s:o}", "until", (json_int_t)untold->until, "hold",
+					 json_known(untold->hold != 0, untold->hold)));
+	json_object_set_new(json, "daemon",
+		daemon == NULL ? json_null()
+			       : json_pack("{s:s, s:s, s:s}", "state", daemon->state, "message",
+					 daemon->reason, "hint", daemon->hint));
+}
+
 static void add_session(const struct peering *peering, const struct link *link,
 	const struct realised *realised, const struct domain_counts *all, json_t *json)
 {
@@ -128,6 +149,7 @@ static json_t *session_json(const struct sync *sync, const struct peering *peeri
 	if (detail == DETAIL_BRIEF)
 		return json;
 	add_session(peering, link, realised, &all, json);
+	add_silence(sync, attachment, json);
 	add_history(sync, realised, json);
 	return json;
 }

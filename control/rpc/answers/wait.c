@@ -69,12 +69,12 @@ static json_t *refused_json(struct sync *sync)
 
 static json_t *untold_json(const struct sync *sync, uint64_t revision)
 {
-	const struct untold *untold = partings_untold(sync->domains, revision);
+	const struct untold *one;
+	unsigned int count = partings_untold(sync->domains, revision, &one);
 
-	return untold == NULL ? json_null()
-			      : json_pack("{s:i, s:s, s:o}", "sessions", (int)untold->sessions, "last",
-					untold->last, "hold",
-					json_known(untold->hold != 0, untold->hold));
+	return count == 0 ? json_null()
+			  : json_pack("{s:i, s:s, s:o}", "sessions", (int)count, "one", one->name,
+				    "hold", json_known(one->hold != 0, one->hold));
 }
 
 static void answer(struct wait *wait)

@@ -13,11 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PATIENCE_S 5 // of who asks; the daemon itself is given up later (birdc.c)
+#define PATIENCE_S 5 // of who asks; the daemon itself is given up later (silence.c)
 
 struct question {
 	struct speakers *speakers;
-	struct bird *bird;
 	struct event *late;
 	uint32_t session;
 	enum speaker_question kind;
@@ -84,7 +83,6 @@ static void on_late(evutil_socket_t fd, short what, void *ctx)
 	speaker_done done = question->done;
 
 	turns_note("bird: no answer");
-	question->bird->deaf = true;
 	question->done = NULL;
 	question->row = NULL;
 	api_fail(&problem, API_TIMEOUT, "culvertctl status", "the BGP daemon does not answer");
@@ -96,7 +94,6 @@ static void on_done(void *ctx, int error, unsigned int code, const char *text)
 	struct question *question = ctx;
 	struct api_error problem = {0};
 
-	question->bird->deaf = false;
 	if (question->done == NULL) {
 		question_free(question);
 		return;
@@ -122,12 +119,11 @@ static int question_send(
 
 	if (question == NULL)
 		return -ENOMEM;
-	if (bird->deaf) {
+	if (silence_is_told(bird)) {
 		free(question);
 		return -ETIMEDOUT;
 	}
 	*question = *asked;
-	question->bird = bird;
 	question->reader.row = on_route;
 	question->reader.ctx = question;
 	int err = birdc_command(bird->control, command, line, on_done, question);

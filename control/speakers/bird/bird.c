@@ -100,8 +100,6 @@ static int check(struct speaker *speaker)
 
 // --- tell
 
-static void launch(struct speaker *speaker);
-
 static void on_configured(void *ctx, int error, unsigned int code, const char *text)
 {
 	struct speaker *speaker = ctx;
@@ -169,7 +167,7 @@ static void configure(struct speaker *speaker)
 	if (birdc_command(bird->control, "configure", NULL, on_configured, speaker) == 0)
 		return;
 	birdc_connect(bird->control);
-	launch(speaker);
+	bird_launch(speaker);
 	steps_told(speaker, NULL);
 }
 
@@ -288,18 +286,21 @@ static void on_launched(void *ctx, int status, const char *output)
 	if (reason[0] != '\0')
 		log_warning("speakers", "launcher", log_text("speaker", speaker->name),
 			log_text("says", reason), log_number("status", status));
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		birdc_connect(bird->control);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return;
+	bird->silence.replace = false;
+	birdc_connect(bird->control);
 }
 
-static void launch(struct speaker *speaker)
+void bird_launch(struct speaker *speaker)
 {
 	struct bird *bird = speaker->own;
 	const char *launcher = speaker->speakers->launcher;
-	const char *const argv[] = {launcher, "start", speaker->directory, speaker->netns, NULL};
+	const char *const argv[] = {launcher, bird->silence.replace ? "replace" : "start",
+		speaker->directory, speaker->netns, NULL};
 
 	if (launcher[0] == '\0' || bird->launcher != NULL || !bird->written ||
-		birdc_ready(bird->control) ||
+		(birdc_open(bird->control) && !bird->silence.replace) ||
 		speaker_is_ending(speaker->speakers, speaker->directory))
 		return;
 	if (bird->launched != 0 && clock_ns() - bird->launched < LAUNCH_EVERY_NS)
@@ -328,10 +329,12 @@ static void on_control(void *ctx, bool up)
 	struct bird *bird = speaker->own;
 
 	if (!up) {
+		silence_lost(speaker);
 		bird->told = false;
 		speaker_report_all(speaker, "the BGP daemon does not answer");
 		return;
 	}
+	silence_over(speaker);
 	bird->launched = 0;
 	if (bird->connected)
 		restarted(speaker);
@@ -390,13 +393,15 @@ static void bird_poll(struct speaker *speaker)
 		steps_changed(speaker);
 		return;
 	}
+	if (silence_look(speaker))
+		return;
 	if (birdc_ready(bird->control) && !is_at_home(speaker)) {
 		log_warning("speakers", "daemon in another namespace is replaced",
 			log_text("speaker", speaker->name), log_text("netns", speaker->netns));
 		speaker->speakers->counters.replaced++;
 		birdc_drop(bird->control);
 		bird->launched = 0;
-		launch(speaker);
+		bird_launch(speaker);
 		return;
 	}
 	if (birdc_ready(bird->control)) {
@@ -406,7 +411,7 @@ static void bird_poll(struct speaker *speaker)
 	if (bird->launcher == NULL)
 		birdc_connect(bird->control);
 	if (!TAILQ_EMPTY(&speaker->sessions))
-		launch(speaker);
+		bird_launch(speaker);
 	speaker_report_all(speaker,
 		speaker->trouble[0] != '\0' ? speaker->trouble : "the BGP daemon does not answer");
 }

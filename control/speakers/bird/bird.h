@@ -28,12 +28,19 @@ struct bird {
 	bool removed;               // a file went, and the daemon has not been told since
 	DIR *leftovers;             // the directory while they are removed, NULL = not begun
 	int tidying;                // which part's, -1 = done
-	bool deaf;            // somebody's question had no answer in time, and none came since
 	bool doubtful;        // it refused a command: perhaps it is not as the files say
 	unsigned int changes; // of the files
 	unsigned int asked;   // changes when it was asked whether it is done
 	unsigned int polls;
 	uint64_t launched; // clock of the last start, ns
+	struct {
+		unsigned int seconds;  // that it is silent, or not there
+		unsigned int patience; // as it was told, 0 = it was not
+		unsigned int replaced; // times, without a calm time between
+		unsigned int calm;     // s without such a thing
+		bool replace;          // the launcher is to end it before it starts another
+		uint64_t work;         // processor time of the daemon when it was told, ms
+	} silence;
 	ino_t log_inode;   // of the log, and how much of it has been read
 	off_t log_read;
 	bool down; // a session that is wanted was not up at the last poll
@@ -62,6 +69,15 @@ void config_forget(struct speaker *speaker, const struct served_domain *domain,
 void config_lost(struct speaker *speaker); // somebody removed them
 // The file of an earlier life that the complaint names goes. False: it names none.
 bool config_drop_leftover(const struct speaker *speaker, const char *complaint);
+
+// bird.c
+void bird_launch(struct speaker *speaker); // where no daemon is, or another one is wanted
+
+// silence.c: a daemon that hangs, or does not come.
+bool silence_look(struct speaker *speaker);      // once a second; true = it is being replaced
+bool silence_is_told(const struct bird *bird);
+void silence_over(struct speaker *speaker);      // it speaks
+void silence_lost(struct speaker *speaker); // the connection ended
 
 // session.c
 struct bird_reader *session_reader_new(void);

@@ -2,8 +2,8 @@
 // BIRD's control protocol (its doc/prog guide, section "Command line interface"): a greeting, then for each
 // command lines "NNNN-text", with " text" for more of the same code, until a line "NNNN text". Codes under 8000
 // are good, 8000 to 8999 are errors of the daemon, 9000 on errors in the command. One command is on its way at a
-// time, the others queue. A daemon that does not answer for twenty seconds is taken for dead: the connection is
-// closed, all commands fail, and whoever owns us decides what next.
+// time, the others queue. Whether the daemon says something while it should is known here; what follows when it does not is its
+// owner's to decide.
 
 #include "control/speakers/bird/birdc.h"
 
@@ -21,7 +21,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 
-enum { ANSWER_TIMEOUT_S = 20, READ_AT_ONCE = 16384, LINE_MAX_BYTES = 1 << 20 };
+enum { READ_AT_ONCE = 16384, LINE_MAX_BYTES = 1 << 20 };
 
 struct command {
 	STAILQ_ENTRY(command) entry;
@@ -35,9 +35,10 @@ struct birdc {
 	struct event_base *base;
 	struct sockaddr_un address;
 	struct bufferevent *stream;
-	struct event *timeout;
-	bool ready;
+	bool open;         // somebody took the connection
+	bool ready;        // ..: and has greeted
 	bool sent;         // the first of the queue is with the daemon
+	bool spoke;        // it has said something since birdc_silent() was asked last
 	unsigned int code; // of the last line
 	birdc_state state;
 	void *ctx;
@@ -60,8 +61,7 @@ static void disconnect(struct birdc *birdc, int error)
 	if (birdc->stream)
 		bufferevent_free(birdc->stream);
 	birdc->stream = NULL;
-	birdc->ready = birdc->sent = false;
-	event_del(birdc->timeout);
+	birdc->open = birdc->ready = birdc->sent = false;
 	while (!STAILQ_EMPTY(&birdc->queue))
 		finish(birdc, error, 0, "");
 }
@@ -74,14 +74,12 @@ static void lost(struct birdc *birdc)
 
 static void send_next(struct birdc *birdc)
 {
-	struct timeval patience = {ANSWER_TIMEOUT_S, 0};
 	struct command *command = STAILQ_FIRST(&birdc->queue);
 
 	if (!birdc->ready || birdc->sent || command == NULL)
 		return;
 	birdc->sent = true;
 	bufferevent_write(birdc->stream, command->text, strlen(command->text));
-	event_add(birdc->timeout, &patience);
 }
 
 // One line without its newline. False when the daemon speaks something else.
@@ -103,7 +101,6 @@ static bool take_line(struct birdc *birdc, const char *text)
 	}
 	if (command == NULL) {
 		if (!birdc->ready && last) { // the greeting
-			event_del(birdc->timeout);
 			birdc->ready = true;
 			birdc->state(birdc->ctx, true);
 		}
@@ -111,10 +108,8 @@ static bool take_line(struct birdc *birdc, const char *text)
 	}
 	if (command->line)
 		command->line(command->ctx, birdc->code, text);
-	if (last) {
-		event_del(birdc->timeout);
+	if (last)
 		finish(birdc, 0, birdc->code, text);
-	}
 	return true;
 }
 
@@ -125,6 +120,7 @@ static void on_read(struct bufferevent *stream, void *ctx)
 	char *text;
 
 	turns_note("bird: answer");
+	birdc->spoke = true;
 	while (birdc->stream == stream &&
 		(text = evbuffer_readln(input, NULL, EVBUFFER_EOL_LF)) != NULL) {
 		api_text_mend(text); // it quotes what far ends send
@@ -142,15 +138,13 @@ static void on_read(struct bufferevent *stream, void *ctx)
 
 static void on_event(struct bufferevent *stream, short what, void *ctx)
 {
+	struct birdc *birdc = ctx;
+
 	turns_note("bird: socket");
 	if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))
-		lost(ctx);
-}
-
-static void on_timeout(evutil_socket_t fd, short what, void *ctx)
-{
-	turns_note("bird: no answer");
-	lost(ctx);
+		lost(birdc);
+	else if (what & BEV_EVENT_CONNECTED)
+		birdc->open = true;
 }
 
 struct birdc *birdc_create(struct event_base *base, const char *path, birdc_state state, void *ctx)
@@ -167,11 +161,6 @@ struct birdc *birdc_create(struct event_base *base, const char *path, birdc_stat
 	birdc->address.sun_family = AF_UNIX;
 	strcpy(birdc->address.sun_path, path);
 	STAILQ_INIT(&birdc->queue);
-	birdc->timeout = event_new(base, -1, 0, on_timeout, birdc);
-	if (birdc->timeout == NULL) {
-		free(birdc);
-		return NULL;
-	}
 	return birdc;
 }
 
@@ -180,14 +169,11 @@ void birdc_destroy(struct birdc *birdc)
 	if (birdc == NULL)
 		return;
 	disconnect(birdc, -ECANCELED);
-	event_free(birdc->timeout);
 	free(birdc);
 }
 
 void birdc_connect(struct birdc *birdc)
 {
-	struct timeval patience = {ANSWER_TIMEOUT_S, 0};
-
 	if (birdc->stream)
 		return;
 	birdc->stream = bufferevent_socket_new(
@@ -197,16 +183,28 @@ void birdc_connect(struct birdc *birdc)
 	bufferevent_set_max_single_read(birdc->stream, READ_AT_ONCE);
 	bufferevent_setcb(birdc->stream, on_read, NULL, on_event, birdc);
 	bufferevent_enable(birdc->stream, EV_READ | EV_WRITE);
-	event_add(birdc->timeout, &patience);
 	if (bufferevent_socket_connect(birdc->stream, (struct sockaddr *)&birdc->address,
 		    sizeof(birdc->address)) < 0) {
 		disconnect(birdc, -ECONNREFUSED); // the owner's timer tries again
 	}
 }
 
+bool birdc_open(const struct birdc *birdc)
+{
+	return birdc->open;
+}
+
 bool birdc_ready(const struct birdc *birdc)
 {
 	return birdc->ready;
+}
+
+bool birdc_silent(struct birdc *birdc)
+{
+	bool silent = birdc->open && (!birdc->ready || birdc->sent) && !birdc->spoke;
+
+	birdc->spoke = false;
+	return silent;
 }
 
 void birdc_drop(struct birdc *birdc)
@@ -220,7 +218,7 @@ int birdc_pid(const struct birdc *birdc)
 	struct ucred peer = {0};
 	socklen_t size = sizeof(peer);
 
-	if (!birdc->ready || getsockopt(bufferevent_getfd(birdc->stream), SOL_SOCKET, SO_PEERCRED,
+	if (!birdc->open || getsockopt(bufferevent_getfd(birdc->stream), SOL_SOCKET, SO_PEERCRED,
 				     &peer, &size) != 0)
 		return 0;
 	return peer.pid;

@@ -20,7 +20,11 @@ struct birdc *birdc_create(struct event_base *base, const char *path, birdc_stat
 // Every command still waiting is answered with -ECANCELED.
 void birdc_destroy(struct birdc *birdc);
 void birdc_connect(struct birdc *birdc); // harmless when connected or connecting
+bool birdc_open(const struct birdc *birdc); // somebody listens there
 bool birdc_ready(const struct birdc *birdc);
+// It has been asked something, and has said nothing since this was called last: not a matter of clocks, since we may be the
+// one who stood still.
+bool birdc_silent(struct birdc *birdc);
 // Gives the connection up, if there is one: as when the daemon had closed it.
 void birdc_drop(struct birdc *birdc);
 int birdc_pid(const struct birdc *birdc); // of the daemon, 0 = not known
