@@ -189,7 +189,7 @@ enum speaker_question { SPEAKER_FILTERED, SPEAKER_ADVERTISED, SPEAKER_RECEIVED }
 // 0, or done is not called: -ENOENT (no such session), -ENOTCONN (its speaker does not answer), -ENOMEM.
 int speakers_ask(struct speakers *speakers, uint32_t session, enum speaker_question question,
 	speaker_row row, speaker_done done, void *ctx);
-// The latest remarks about a session, oldest first. Borrowed until the next turn; NULL = there are none.
+// The latest remarks about a session, since it came up if it is up, oldest first. Borrowed until the next turn; NULL = there are none.
 const struct speaker_remark *speakers_remarks(
 	struct speakers *speakers, uint32_t session, unsigned int *count);
 // Somebody took routes of this domain out of the kernel: the daemon puts in what it has. Nothing where there is none.

@@ -51,21 +51,31 @@ SPECIAL = ["0.0.0.0/8", "0.1.0.0/16", "127.1.0.0/16", "169.254.99.0/24", "192.0.
 
 def test_every_refusal_has_a_name(edge, stranger):
     c, hop = edge.acme, host(edge.acme.subnet, 1)
-    stranger(
+    speaker = stranger(
         (SPECIAL + ["10.74.0.0/16"], [c.asn], hop),
         (["10.71.0.0/16"], [c.asn, 64900], hop),
         (["10.72.0.0/16"], [c.asn], "10.99.9.9"),
         (["10.73.0.0/16"], [c.asn], host(c.subnet, 2)),
         (["10.75.0.0/16"], [65099], hop),
+        (["10.76.0.0/16"], [c.asn], "10.99.9.9"),
+        (["10.76.0.0/16"], [c.asn], hop),
     )
-    wait_for(lambda: edge.installed(c, "10.74.0.0/16"), 10, "the good one is in")
+    wait_for(lambda: edge.installed(c, "10.74.0.0/16") and edge.installed(c, "10.76.0.0/16"), 10, "the good ones are in")
     wanted = {"10.71.0.0/16": "as-loop", "10.72.0.0/16": "bgp-invalid", "10.73.0.0/16": "bgp-invalid", "10.75.0.0/16": "bgp-invalid"} | dict.fromkeys(SPECIAL, "special-purpose")
     wait_for(lambda: edge.rejected_as(c, wanted), 10, f"{wanted}, not {edge.rejected(c)}")
     assert not [p for p in wanted if edge.installed(c, p)]
     shown = edge.ctl("peering", "show", f"{c.circuit}/private").stdout
     assert "ignored: 10.72.0.0/16: Invalid NEXT_HOP attribute" in shown and "ignored: 10.75.0.0/16: Malformed AS_PATH" in shown, shown
+    assert "10.76.0.0/16" not in shown and "10.76.0.0/16" not in edge.rejected(c), shown  # announced rightly since
     item = edge.json("peering", "show", f"{c.circuit}/private")["status"][0]
     assert item["messages"]["updates_in"] >= 1 and item["timers"]["hold"] == 90 and item["timers"]["keepalive"] == 30
+    # Another session: what was ignored in the one before is not announced any more. The daemon's log knows seconds.
+    last = int(time.time())
+    wait_for(lambda: int(time.time()) > last, 3, "another second")
+    speaker.stop()
+    stranger((["10.74.0.0/16"], [c.asn], hop))
+    wait_for(lambda: "ignored:" not in edge.ctl("peering", "show", f"{c.circuit}/private").stdout and edge.installed(c, "10.74.0.0/16"), 20, "his next session")
+    assert edge.session(c) == "established" and not set(wanted) & set(edge.rejected(c))
 
 
 def test_why_a_session_ended(edge, stranger):

@@ -53,7 +53,10 @@ static void add_history(const struct sync *sync, const struct realised *realised
 	json_t *ignored = json_array();
 	char prefix[IP_TEXT_MAX];
 
-	for (unsigned int i = 0; i < count; i++)
+	for (unsigned int i = 0; i < count; i++) {
+		if (remark[i].prefix.address.family != 0 &&
+			is_learned(sync, realised->wanted->domain, realised->id, &remark[i].prefix))
+			continue; // it was announced rightly since
 		json_array_append_new(ignored,
 			json_pack("{s:s?, s:s, s:I, s:i}", "prefix",
 				remark[i].prefix.address.family != 0
@@ -61,6 +64,7 @@ static void add_history(const struct sync *sync, const struct realised *realised
 					: NULL,
 				"reason", remark[i].text, "last", (json_int_t)remark[i].last,
 				"count", (int)remark[i].count));
+	}
 	json_object_set_new(json, "ignored", ignored);
 	json_object_set_new(json, "last_reset",
 		session->reset_at == 0

@@ -236,6 +236,8 @@ static void on_row(void *ctx, const struct policy_route *route, const struct pol
 
 	if (fragment == NULL || !asked_for(l, &route->prefix, state) || l->full)
 		return;
+	if (route->partial && is_learned(l->sync, fragment->domains.item[0].id, 0, &route->prefix))
+		return; // what was thrown away has been announced rightly since
 	if (l->seen++ < l->skip)
 		return;
 	const struct intent_domain *domain = &fragment->domains.item[0];

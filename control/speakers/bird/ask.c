@@ -54,7 +54,7 @@ static void tell_remarks(struct question *question)
 		const struct policy_rule invalid = {.action = POLICY_REJECT,
 			.name = "bgp-invalid",
 			.object = remark[i].text};
-		if (route.prefix.address.family == 0 || remark[i].last < session->state.since)
+		if (route.prefix.address.family == 0)
 			continue;
 		const struct policy_rule *rule = policy_rejecting(&session->import, &route);
 		question->row(question->ctx, &route, rule != NULL ? rule : &invalid);

@@ -181,9 +181,23 @@ void said_fill(const struct served_session *session, struct speaker_state *state
 	state->reset_at = said->reset_at;
 }
 
+// A session that came up again begins with nothing: what is announced anew is remarked anew.
+static void forget_before(struct said *said, uint64_t since)
+{
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < said->count; i++)
+		if (said->remark[i].last >= since)
+			said->remark[kept++] = said->remark[i];
+	said->count = kept;
+}
+
 const struct speaker_remark *said_remarks(const struct served_session *session, unsigned int *count)
 {
-	const struct said *said = session->own;
+	struct said *said = session->own;
+
+	if (said != NULL && speaker_state_up(session->state.state))
+		forget_before(said, session->state.since);
 
 	*count = said != NULL ? said->count : 0;
 	return said != NULL ? said->remark : NULL;
