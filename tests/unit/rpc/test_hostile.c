@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -35,6 +36,8 @@ static uint32_t random_below(uint32_t bound)
 	seed = seed * 6364136223846793005ull + 1442695040888963407ull;
 	return (uint32_t)((seed >> 33) % bound);
 }
+
+#define SERVED_REQUESTS 2
 
 // Somebody else is served as if nothing were, within a second.
 static void check_served(const struct harness *harness)
@@ -429,6 +432,51 @@ static void test_files_wait_outside(void **state)
 	other_user_end(&other);
 }
 
+#define LARGE_ANSWER 4000000
+
+static void ask_for_much(const struct harness *harness)
+{
+	char line[128];
+
+	snprintf(line, sizeof(line),
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"large\",\"params\":{\"bytes\":%d}}\n",
+		LARGE_ANSWER);
+	for (int i = 0; i < 64; i++)
+		raw_send(raw_connect(harness), line, strlen(line));
+}
+
+static size_t in_use(void)
+{
+	struct mallinfo2 info = mallinfo2();
+	return info.uordblks + info.hblkhd;
+}
+
+// Sixty-four clients of one user want one answer of 4 MB each and read none: what is held for him is 32 MiB and the one that
+// was made last, the other requests wait. Until nothing has changed for a while.
+static void test_a_large_answer_each(void **state)
+{
+	struct rpc_counters counters = {0};
+	uint64_t before;
+	unsigned int quiet = 0;
+	size_t most = 0;
+
+	if (getuid() != 0)
+		skip();
+	size_t start = in_use();
+	struct other_user other = other_user(ask_for_much);
+	for (unsigned int round = 0; quiet < 20 && round < 2000; round++) {
+		before = counters.requests;
+		check_served(other.harness);
+		harness_counters(other.harness, &counters);
+		size_t now = in_use();
+		most = now > most ? now : most;
+		quiet = counters.requests - before == SERVED_REQUESTS ? quiet + 1 : 0;
+	}
+	assert_int_equal(quiet, 20);
+	assert_in_range(most - start, 0, (32u << 20) + 3 * LARGE_ANSWER);
+	other_user_end(&other);
+}
+
 // Two servers' worth of empty lines cost nobody a second.
 static void empty_lines(const struct harness *harness)
 {
@@ -461,6 +509,7 @@ int main(void)
 		cmocka_unit_test(test_all_places_taken_by_one_user),
 		cmocka_unit_test(test_one_user_floods),
 		cmocka_unit_test(test_files_wait_outside),
+		cmocka_unit_test(test_a_large_answer_each),
 		cmocka_unit_test(test_empty_lines),
 	};
 	const char *given = getenv("CULVERT_SEED");

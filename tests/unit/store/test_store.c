@@ -3,6 +3,7 @@
 // soon, secrets are unreadable in the file, and a file that is not ours, damaged or newer is
 // refused.
 
+#include "control/store/store_internal.h"
 #include "tests/unit/store/base.h"
 
 static void refused(const char *says)
@@ -286,10 +287,27 @@ static void test_what_another_version_wrote(void **state)
 	drop(&s);
 }
 
+// As many statements as there are places that ask: each keeps its own, and none is the last.
+static void test_many_statements(void **state)
+{
+	struct store *store = open_store(0);
+	static char text[200][16];
+
+	for (unsigned int round = 0; round < 2; round++) {
+		for (int i = 0; i < 200; i++) {
+			snprintf(text[i], sizeof(text[i]), "SELECT %d", i);
+			assert_int_equal(query_integer(store, -1, text[i], ""), i);
+		}
+		assert_true(store->statements >= 200 && store->statements < 300);
+	}
+	store_close(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_survives, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_statements, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_secrets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_quarantine, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_files, setup, teardown),

@@ -251,6 +251,57 @@ static void test_many_at_once_come_in_order(void **state)
 	}
 }
 
+struct asks_again {
+	struct answer first, second;
+	unsigned int asked;
+};
+
+static void on_first_done(void *ctx, const struct service_result *result)
+{
+	struct asks_again *asks = ctx;
+	json_t *changes = json_loads(CUSTOMER("again"), 0, NULL);
+	const struct service_change request = {
+		.actor = "uid:0", .verb = "test", .changes = changes};
+
+	on_done(&asks->first, result);
+	asks->asked++;
+	service_change(asks->first.world->service, &request, on_done, &asks->second);
+	json_decref(changes);
+}
+
+// Whoever is told may ask for the next change at once: it comes behind those that wait, and each is made once.
+static void test_an_answer_that_asks_again(void **state)
+{
+	struct world *world = *state;
+	unsigned int order = 0;
+	struct asks_again asks = {.first = {.world = world, .order = &order},
+		.second = {.world = world, .order = &order, .last = true}};
+	struct answer waiting = {.world = world, .order = &order};
+	json_t *first = json_loads(CUSTOMER("first"), 0, NULL);
+	json_t *second = json_loads(CUSTOMER("second"), 0, NULL);
+	struct service_change request = {.actor = "uid:0", .verb = "test", .changes = first};
+
+	service_change(world->service, &request, on_first_done, &asks);
+	request.changes = second;
+	service_change(world->service, &request, on_done, &waiting);
+	json_decref(first);
+	json_decref(second);
+	thread_run(world->main);
+	assert_int_equal(asks.asked, 1);
+	assert_true(asks.first.place == 0 && waiting.place == 1 && asks.second.place == 2);
+	assert_true(asks.first.revision == 1 && waiting.revision == 2 && asks.second.revision == 3);
+	assert_true(asks.first.changed && waiting.changed && asks.second.changed);
+	restart(world);
+	// With nobody behind it, too.
+	asks = (struct asks_again){.first = {.world = world}, .second = {.world = world, .last = true}};
+	request.changes = json_loads("[{\"op\":\"delete\",\"noun\":\"customer\",\"name\":\"again\"}]", 0, NULL);
+	service_change(world->service, &request, on_first_done, &asks);
+	json_decref(request.changes);
+	thread_run(world->main);
+	assert_true(asks.asked == 1 && asks.first.revision == 4 && asks.second.revision == 5);
+	assert_int_equal(asks.second.code, API_NONE);
+}
+
 static void test_a_whole_file(void **state)
 {
 	struct world *world = *state;
@@ -465,6 +516,7 @@ int main(void)
 		TEST(test_check_changes_nothing),
 		TEST(test_if_revision),
 		TEST(test_many_at_once_come_in_order),
+		TEST(test_an_answer_that_asks_again),
 		TEST(test_a_whole_file),
 		TEST(test_a_file_cut_off),
 		TEST(test_a_file_that_leaves_out_what_carries_a_session),
