@@ -9,6 +9,7 @@ import os
 import re
 import resource
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from edge import run
 from lab import wait_for
 
 from conftest import start_lab
+from test_strange import restart_daemon
 
 F_SETPIPE_SZ = 1031
 
@@ -309,6 +311,37 @@ def test_a_core_has_no_secret_in_it(lab):
             assert int(f.read(), 16) == 0, "no memory of its own goes into a core"
 
 
+@pytest.mark.skipif(shutil.which("gcore") is None, reason="gdb's gcore makes the core: it takes what coredump_filter lets the kernel take")
+def test_a_core_that_is_made_has_no_secret_in_it(lab, tmp_path):
+    word = f"s3cret-of-a-session-{os.getpid()}"
+    secret = tmp_path / "password"
+    secret.write_text(word)
+    lab.ctl("peering", "set", f"{lab.acme.circuit}/private", "--password", secret)
+    wait_for(lambda: any(holds(f"/proc/{pid}/mem", word) for pid in lab.speakers()), 10, "BIRD has the password")
+    assert holds(f"/proc/{lab.daemon.pid}/mem", word), "so has culvertd: it is looked for in the right way"
+    for pid in (*lab.speakers(), lab.daemon.pid):
+        run("gcore", "-o", tmp_path / "core", pid, timeout=60)
+        core = (tmp_path / f"core.{pid}").read_bytes()
+        assert core.startswith(b"\x7fELF") and word.encode() not in core, f"{pid}: {len(core)} bytes"
+    lab.ctl("peering", "set", f"{lab.acme.circuit}/private", "--unset", "password")
+    wait_for(lambda: lab.session(lab.acme) == "established" and lab.reaches_vnet(lab.acme), 60, "acme's session without it")
+
+
+def holds(path, word):
+    """Whether a process has this text in memory that it may write."""
+    with open(path.replace("/mem", "/maps")) as maps, open(path, "rb") as memory:
+        for line in maps:
+            at, rights = line.split()[:2]
+            first, end = (int(x, 16) for x in at.split("-"))
+            if not rights.startswith("rw"):
+                continue
+            with contextlib.suppress(OSError):
+                memory.seek(first)
+                if word.encode() in memory.read(end - first):
+                    return True
+    return False
+
+
 def test_the_log_tells_of_sessions_and_changes(lab):
     before = lab.daemon.log()
     lab.ctl("customer", "create", "told-in-the-log")
@@ -317,6 +350,42 @@ def test_the_log_tells_of_sessions_and_changes(lab):
     wait_for(lambda: re.search(r"time=\S+Z level=info part=main msg=session peering=\S+/private link=primary state=established", lab.daemon.log()[len(before):]),
              20, "the session in the log")
     wait_for(lambda: lab.reaches_vnet(lab.acme), 20, "acme reaches its vNet")
+
+
+def processor_time(pid, thread):
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/stat") as f:
+            name, fields = f.read().split("(", 1)[1].rsplit(")", 1)
+        if name == thread:
+            return sum(int(field) for field in fields.split()[11:13])
+    raise AssertionError(thread)
+
+
+@pytest.mark.parametrize("item", ["{name: same}", "{name: long-enough-%07d}"])
+def test_a_long_file_holds_up_no_end(lab, tmp_path, item):
+    path = tmp_path / "long.yaml"
+    path.write_text("version: 1\ncustomers:\n" + "".join("  - " + (item % i if "%" in item else item) + "\n" for i in range(100000)))
+    before = processor_time(lab.daemon.pid, "culvertd-store")
+    asking = subprocess.Popen([lab.program("tools/culvertctl/culvertctl"), "-s", lab.socket, "config", "check", path],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: processor_time(lab.daemon.pid, "culvertd-store") > before + 5, 10, "it reads the file")
+    began = time.monotonic()
+    lab.daemon.popen.terminate()
+    lab.daemon.popen.wait(20)
+    assert time.monotonic() - began < 5
+    asking.wait(10)
+    restart_daemon(lab)
+    wait_for(lab.synced, 20, "synced")
+
+
+def test_the_demo_says_what_it_does_before_it_does_anything(tmp_path):
+    tool = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "demo")
+    build = tmp_path / "build"
+    for word in ("--help", "-h"):
+        done = run("/usr/bin/env", f"CULVERT_BUILD={build}", f"TMPDIR={tmp_path}", tool, word, timeout=10)
+        assert "tools/demo [--keep] [--json]" in done.stdout and not os.listdir(tmp_path), done.stdout
+    with open(tool) as f:
+        assert not re.search(r"/tmp/|\$\$", f.read()), "a file whose name others know beforehand"
 
 
 @pytest.mark.parametrize("item", ["{name: same}", "{name: a-%d, bandwith: 1gbps}", "{name: -%d}"])

@@ -21,6 +21,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -258,10 +260,32 @@ static void test_unreachable(void **state)
 	assert_non_null(strstr(out, "\nhint: "));
 }
 
+// Somebody listens and says nothing. Who asked for the status is not sent there.
+static void test_a_time_out_says_where_to_look(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char words[256], out[4096];
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/culvert-silent-%d", (int)getpid());
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	snprintf(words, sizeof(words), "-s %s --timeout 1 status", address.sun_path);
+	assert_int_equal(run(words, out, sizeof(out)), 8);
+	assert_non_null(strstr(out, "did not answer status in time"));
+	assert_non_null(strstr(out, "hint: raise --timeout, or see culvertd's log\n"));
+	snprintf(words, sizeof(words), "-s %s --timeout 1 drops", address.sun_path);
+	assert_int_equal(run(words, out, sizeof(out)), 8);
+	assert_non_null(strstr(out, "hint: raise --timeout, or see culvertctl status\n"));
+	close(fd);
+	unlink(address.sun_path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),
+		cmocka_unit_test(test_a_time_out_says_where_to_look),
 		cmocka_unit_test(test_json_is_the_answer),
 		cmocka_unit_test(test_unreachable),
 	};
