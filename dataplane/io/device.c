@@ -28,6 +28,31 @@ int device_wrong(struct device_error *error, int err, const char *format, ...)
 	return err;
 }
 
+int device_check_buffer(const struct device_config *c, struct device_error *error)
+{
+	uint32_t needed = size_buffer_for(c->mtu);
+
+	if (c->mtu == 0 || needed <= c->buffer_size)
+		return 0;
+	return device_wrong(error, -ENOSPC,
+		"packets of mtu=%u do not fit into packet buffers of %u bytes: give "
+		"--buffer-size %u",
+		c->mtu, c->buffer_size, needed);
+}
+
+int device_show(struct port *port, bool up, uint32_t speed, const struct size *size, uint8_t fault)
+{
+	if (up == port->up && speed == port->speed && size->mtu == port->mtu &&
+		size->tag_debt == port->tag_debt && fault == port->fault)
+		return 0;
+	port->fault = fault;
+	port->speed = speed;
+	port->mtu = size->mtu;
+	port->tag_debt = size->tag_debt;
+	__atomic_store_n(&port->up, up, __ATOMIC_RELEASE);
+	return 1;
+}
+
 uint8_t device_fault(const struct opener *opener, int err)
 {
 	if (err == -ENODEV)

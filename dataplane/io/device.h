@@ -30,6 +30,12 @@ struct device_error {
 int device_wrong(struct device_error *error, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4))); // returns err
 
+// -ENOSPC, and says so, if an `mtu` that was asked for does not fit into packet buffers.
+int device_check_buffer(const struct device_config *config, struct device_error *error);
+
+// What a look at its device has shown becomes the port's. 1 when something of it is new.
+int device_show(struct port *port, bool up, uint32_t speed, const struct size *size, uint8_t fault);
+
 // WIRE_PORT_FAULT_* of a port on a kernel device, from what netdev_read() returned.
 uint8_t device_fault(const struct opener *opener, int err);
 

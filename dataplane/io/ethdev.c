@@ -29,6 +29,7 @@
 
 #include "dataplane/io/hand_over.h"
 #include "dataplane/io/netdev.h"
+#include "dataplane/wire/port_fault.h"
 
 #define DESCRIPTORS 1024u
 #define MTU_DEFAULT 1500u
@@ -126,14 +127,7 @@ static int poll_link(struct port *port)
 	uint32_t speed;
 
 	read_link(e, &up, &speed);
-	if (up == port->up && speed == port->speed && e->size.mtu == port->mtu &&
-		e->size.tag_debt == port->tag_debt)
-		return 0;
-	port->speed = speed;
-	port->mtu = e->size.mtu;
-	port->tag_debt = e->size.tag_debt;
-	__atomic_store_n(&port->up, up, __ATOMIC_RELEASE);
-	return 1;
+	return device_show(port, up, speed, &e->size, WIRE_PORT_FAULT_NONE);
 }
 
 static const char *mtu_bound(const struct port *port)
@@ -186,11 +180,8 @@ static int check_sizes(
 			l->ring_frame, c->buffer_size, l->ring_frame);
 	if (c->mtu == 0 || size_of_port(&without_device).mtu >= c->mtu)
 		return 0;
-	if (size_buffer_for(c->mtu) > c->buffer_size)
-		return device_wrong(error, -ENOSPC,
-			"packets of mtu=%u do not fit into packet buffers of %u bytes: give "
-			"--buffer-size %u",
-			c->mtu, c->buffer_size, size_buffer_for(c->mtu));
+	if (device_check_buffer(c, error) != 0)
+		return -ENOSPC;
 	return device_wrong(error, -ENOSPC,
 		"packets of mtu=%u do not fit into net_af_packet's ring (framesz=%u): give the "
 		"device "

@@ -136,8 +136,8 @@ static int make(const struct opener_device *device, const struct opener_request 
 	err = kinds[r->kind].make(device, r->number, a);
 	if (away && setns(home, CLONE_NEWNET) < 0)
 		_exit(1); // the next one would be opened in this one's namespace
-	for (; err && a->count > 0; a->count--)
-		close(a->fd[a->count - 1]);
+	if (err)
+		opener_close(a);
 	return err;
 }
 
@@ -184,8 +184,7 @@ static bool answer(int fd, const struct opener_reply *reply, struct opener_answe
 	do
 		n = sendmsg(fd, &message, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
-	for (; a->count > 0; a->count--)
-		close(a->fd[a->count - 1]);
+	opener_close(a);
 	return n == sizeof(*reply);
 }
 

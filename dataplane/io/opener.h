@@ -46,6 +46,8 @@ struct opener_answer {
 	int fd[OPENER_DESCRIPTORS]; // the caller's from now on
 };
 
+void opener_close(struct opener_answer *answer); // the descriptors in it
+
 struct opener;
 
 // Before there are threads, descriptors to hide and memory to copy. `devices` stays the caller's.

@@ -100,7 +100,7 @@ int opener_start(const struct opener_device *devices, unsigned count, struct ope
 	return 0;
 }
 
-static void throw_away(struct opener_answer *a)
+void opener_close(struct opener_answer *a)
 {
 	for (; a->count > 0; a->count--)
 		close(a->fd[a->count - 1]);
@@ -119,7 +119,7 @@ static void take_reply(
 
 	if (call == NULL || reply->serial != call->serial || call->state == FREE ||
 		call->state == LATE) {
-		throw_away(answer);
+		opener_close(answer);
 		if (call != NULL && reply->serial == call->serial)
 			call->state = FREE;
 		return;
@@ -158,7 +158,7 @@ static void receive(struct opener *o)
 		if (n == sizeof(reply)) {
 			take_reply(o, &reply, &answer);
 		} else {
-			throw_away(&answer);
+			opener_close(&answer);
 			other_side_is_gone(o);
 		}
 	}
@@ -220,9 +220,9 @@ int opener_wait(struct opener *o, unsigned port, enum opener_kind kind, unsigned
 
 const char *opener_strerror(int err)
 {
-	return err == -EPIPE        ? "the opener has ended"
-		: err == -ETIMEDOUT ? "the opener does not answer"
-				    : strerror(-err);
+	return err == -EPIPE       ? "the opener has ended"
+	       : err == -ETIMEDOUT ? "the opener does not answer"
+				   : strerror(-err);
 }
 
 bool opener_was_asked(const struct opener *o)
@@ -263,7 +263,7 @@ void opener_stop(struct opener *o)
 		return;
 	receive(o);
 	for (unsigned i = 0; i < PORT_MAX; i++)
-		throw_away(&o->call[i].answer);
+		opener_close(&o->call[i].answer);
 	if (o->fd >= 0)
 		close(o->fd);
 	if (o->pid > 0) {

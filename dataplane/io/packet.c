@@ -436,8 +436,8 @@ static int poll_device(struct port *port)
 	struct packet *p = port->driver;
 	struct netdev device = {0};
 	int err = netdev_read(p->control, p->device, &device);
-	uint8_t up, fault = device_fault(p->opener, err);
-	bool there = err == 0;
+	uint8_t fault = device_fault(p->opener, err);
+	bool there = err == 0, up;
 
 	if (there && bound_to(p) != device.index)
 		there = take_up(p, port, &device) &&
@@ -450,15 +450,7 @@ static int poll_device(struct port *port)
 	p->size = size_of_port(&p->limits);
 	__atomic_store_n(
 		&p->largest, p->limits.device_mtu + ETHERNET + SIZE_TAGS, __ATOMIC_RELAXED);
-	if (up == port->up && device.speed == port->speed && p->size.mtu == port->mtu &&
-		p->size.tag_debt == port->tag_debt && fault == port->fault)
-		return 0;
-	port->fault = fault;
-	port->speed = device.speed;
-	port->mtu = p->size.mtu;
-	port->tag_debt = p->size.tag_debt;
-	__atomic_store_n(&port->up, up, __ATOMIC_RELEASE);
-	return 1;
+	return device_show(port, up, device.speed, &p->size, fault);
 }
 
 static const char *mtu_bound(const struct port *port)
@@ -510,12 +502,7 @@ static int check_device(struct packet *p, const struct device_config *c, struct 
 			c->netns[0] != '\0' ? c->netns : "of this process", strerror(-err));
 	if (!device->ethernet)
 		return device_wrong(error, -EAFNOSUPPORT, "it is no Ethernet device");
-	if (c->mtu != 0 && size_buffer_for(c->mtu) > c->buffer_size)
-		return device_wrong(error, -ENOSPC,
-			"packets of mtu=%u do not fit into packet buffers of %u bytes: give "
-			"--buffer-size %u",
-			c->mtu, c->buffer_size, size_buffer_for(c->mtu));
-	return 0;
+	return device_check_buffer(c, error);
 }
 
 #define GIVE                                                                                     \

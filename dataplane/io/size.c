@@ -1,5 +1,6 @@
-// SPDX-License-Identifier: BSD-3-Clause Sizes of packets and numbers of buffers: arithmetic only,
-// so that it can be tested without a device.
+// SPDX-License-Identifier: BSD-3-Clause
+// Sizes of packets and numbers of buffers: arithmetic only, so that it can be tested without a
+// device.
 //
 // A packet must fit whatever it passes: the device's or the kernel's MTU, the packet buffer (frames
 // are never chained: decision 6), and with net_af_packet one frame of the ring that the kernel

@@ -4,7 +4,9 @@
 
 // Why a packet was dropped: X(symbol, name, help). Every dropped packet is counted under exactly
 // one reason of the interface it came in on (tx-* on the interface it should have left by). The
-// order is part of the stats segment's layout: append only. clang-format off
+// order is part of the stats segment's layout: append only.
+//
+// clang-format off
 #define DROP_REASONS(X) \
 	X(FRAME_TRUNCATED,     "frame-truncated",     "shorter than its own headers say") \
 	X(VLAN_UNKNOWN,        "vlan-unknown",        "no interface has this VLAN stack on this port") \

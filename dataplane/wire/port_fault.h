@@ -5,7 +5,9 @@
 #include <stdint.h>
 
 // What is wrong with a port beside its link: X(symbol, text, what follows and what to do). Values
-// travel in wire_port: append only. clang-format off
+// travel in wire_port: append only.
+//
+// clang-format off
 #define WIRE_PORT_FAULTS(X)                                                                        \
 	X(NONE, "", "")                                                                            \
 	X(OPENER, "the data plane's opener has ended",                                             \

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: BSD-3-Clause The directory, the owner and the lock of the stats segment.
+// SPDX-License-Identifier: BSD-3-Clause
+// The directory, the owner and the lock of the stats segment.
 //
 // The data plane writes to this file all the time and dies of SIGBUS if somebody shortens it;
 // limiter words and counters are what customers pay by. So the file must be ours alone. /dev/shm is

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: BSD-3-Clause Reading the stats segment without trusting who wrote it.
+// SPDX-License-Identifier: BSD-3-Clause
+// Reading the stats segment without trusting who wrote it.
 //
 // A mapping of a file that somebody else can shorten is a promise of SIGBUS, and no check before an
 // access holds until the access. So nothing is mapped: pread() of what is wanted either copies it

@@ -117,9 +117,8 @@ static_assert(sizeof(struct wire_failure) == 8, "wire_failure");
 
 // A sweep: everything of the scope that no SET between BEGIN and END named is deleted at END.
 // Refused without WIRE_FORCE: another store uuid or a lower revision than the data plane was last
-// given
-// (-ESTALE), an END whose count differs from the records that arrived (-EBADMSG), a sweep of more
-// than 10 % and more than 16 of the interfaces (-EPERM). A record that was refused counts as
+// given (-ESTALE), an END whose count differs from the records that arrived (-EBADMSG), a sweep of
+// more than 10 % and more than 16 of the interfaces (-EPERM). A record that was refused counts as
 // arrived and its old object is kept.
 #define WIRE_SCOPE_CONFIGURATION \
 	1u                     // everything but routes and the groups, paths and neighbors they use

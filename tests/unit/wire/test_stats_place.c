@@ -1,5 +1,6 @@
-// SPDX-License-Identifier: BSD-3-Clause Who else may have had a hand in the stats segment's file:
-// what others planted is never used, opened or followed.
+// SPDX-License-Identifier: BSD-3-Clause
+// Who else may have had a hand in the stats segment's file: what others planted is never used,
+// opened or followed.
 
 #include <errno.h>
 #include <fcntl.h>

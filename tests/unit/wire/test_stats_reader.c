@@ -1,5 +1,6 @@
-// SPDX-License-Identifier: BSD-3-Clause Reading a stats segment through a descriptor from somebody
-// else: right while it is good, never more than an error when it is not.
+// SPDX-License-Identifier: BSD-3-Clause
+// Reading a stats segment through a descriptor from somebody else: right while it is good, never
+// more than an error when it is not.
 
 #include <errno.h>
 #include <fcntl.h>
