@@ -49,9 +49,9 @@ struct port_kind {
 	// and what was left behind. Returns frames. May be NULL.
 	unsigned (*send_others)(struct port *port, unsigned worker);
 	// What is the port's, where not everything is (NULL): an interface with this outer tag (0 =
-	// none) came or went, an address of ours that an interface to the core has.
+	// none) came or went; an address of ours that an interface to the core has, of any domain.
 	void (*own_tag)(struct port *port, uint16_t vid, bool core, int change);
-	void (*own_address)(struct port *port, uint8_t family, const uint8_t *address, bool there);
+	void (*own_address)(struct port *port, uint8_t family, const uint8_t *address, int change);
 	const char *(*mtu_bound)(const struct port *port); // what bounds the MTU, for people
 	void (*close)(struct port *port);                  // no worker runs any more
 };

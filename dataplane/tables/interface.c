@@ -22,6 +22,7 @@
 #include "dataplane/tables/interface_private.h"
 #include "dataplane/tables/reclaim.h"
 #include "dataplane/tables/tables.h"
+#include "dataplane/tables/vrf.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -310,11 +311,14 @@ static void take(struct dataplane *dp, const struct change *c)
 {
 	struct tables *t = dp->tables;
 	struct wire_interface *record = &t->interface_record[c->slot];
+	const bool core = c->r->flags & WIRE_INTERFACE_CORE;
 	if (!c->fresh) {
 		struct interface_refs before;
 		interface_resolve(dp, record, &before);
 		unuse(t, c->slot, &before);
 		own(dp, record, -1);
+		if (core != !!(record->flags & WIRE_INTERFACE_CORE))
+			locals_follow_interface(dp, c->slot, core);
 	}
 	*record = *c->r;
 	use(t, c->slot, &c->refs);
@@ -344,8 +348,8 @@ void interfaces_follow_port(
 static void apply(struct dataplane *dp, const struct change *change, unsigned count)
 {
 	bool wait = false;
-	for (unsigned i = 0; i < count;
-		i++) { // all before any is given up: nothing goes to the kernel
+	// All before any is given up: nothing goes to the kernel.
+	for (unsigned i = 0; i < count; i++) {
 		if (!change[i].same)
 			own(dp, change[i].r, 1);
 	}

@@ -177,13 +177,20 @@ static bool is_core(const struct dataplane *dp, uint32_t interface)
 }
 
 // An address in the core: there is one underlay, so what is sent to it may come by any port.
-static void own(const struct dataplane *dp, const struct wire_local *r, bool there)
+static void own(const struct dataplane *dp, const struct wire_local *r, int change)
 {
 	for (uint32_t p = 0; p < dp->ports; p++) {
 		const struct port_kind *kind = dp->port[p]->kind;
 		if (kind != NULL && kind->own_address != NULL)
-			kind->own_address(dp->port[p], r->family, r->addr, there);
+			kind->own_address(dp->port[p], r->family, r->addr, change);
 	}
+}
+
+void locals_follow_interface(struct dataplane *dp, uint32_t interface, bool core)
+{
+	const struct links *l = &dp->tables->interface_locals;
+	for (uint32_t slot = l->first[interface]; slot != 0; slot = l->next[slot])
+		own(dp, &dp->tables->local_entry[slot].record, core ? 1 : -1);
 }
 
 bool local_changed(struct dataplane *dp, uint32_t *interface)
@@ -231,8 +238,8 @@ static int local_change(struct dataplane *dp, uint32_t slot, const struct wire_l
 		return error;
 	}
 	group_local_drop(dp, l->interface);
-	if (is_core(dp, interface) || is_core(dp, l->interface))
-		own(dp, r, is_core(dp, interface));
+	if (is_core(dp, interface) != is_core(dp, l->interface))
+		own(dp, r, is_core(dp, interface) ? 1 : -1);
 	detach(t, slot);
 	l->interface = interface;
 	l->record = *r;
@@ -297,7 +304,7 @@ int local_set(struct dataplane *dp, const struct wire_local *r)
 	t->vrf_slots.uses[vrf]++;
 	attach(t, slot);
 	if (is_core(dp, interface))
-		own(dp, r, true);
+		own(dp, r, 1);
 	dp->written++;
 	return 0;
 }
@@ -318,7 +325,7 @@ int local_delete(struct dataplane *dp, const struct wire_local *r)
 	limit_again(dp, vrf, -1);
 	group_local_drop(dp, l->interface);
 	if (is_core(dp, l->interface))
-		own(dp, &l->record, false);
+		own(dp, &l->record, -1);
 	detach(t, slot);
 	t->vrf_slots.uses[vrf]--;
 	map_remove(&t->local_map, local_hash(vrf, l->record.addr), slot);

@@ -34,6 +34,8 @@ int local_delete(struct dataplane *dp, const struct wire_local *r); // interface
 // Which interfaces' addresses changed: one at a time, each once until it changes again. False: none
 // is left.
 bool local_changed(struct dataplane *dp, uint32_t *interface);
+// The interface became one to the core, or is none any more.
+void locals_follow_interface(struct dataplane *dp, uint32_t interface, bool core);
 // An address of the interface at this slot that others can hear, of 4 or 16 bytes. False: it has
 // none of the family.
 bool local_of(const struct dataplane *dp, uint32_t interface, uint8_t family, uint8_t *addr);

@@ -715,12 +715,63 @@ static void tags_stay_owned(void **state)
 	rig_close(&rig);
 }
 
+static int addresses;
+
+static void own_address(struct port *port, uint8_t family, const uint8_t *address, int change)
+{
+	assert_int_equal(family, WIRE_IPV4);
+	assert_memory_equal(address, "\xc0\x00\x02\x63", 4);
+	addresses += change;
+}
+
+// The same address in the core of two routing domains is the port's as long as one of them has it,
+// and as long as its interface is one to the core.
+static void addresses_stay_owned(void **state)
+{
+	static const struct port_kind kind = {.own_address = own_address};
+	static struct rig rig;
+	struct wire_local one = {.vrf = UNDERLAY,
+				  .interface = CORE,
+				  .family = WIRE_IPV4,
+				  .addr = {192, 0, 2, 99}},
+			  two = one;
+	struct wire_interface moved;
+
+	rig_open(&rig, NULL);
+	set_vrf(&rig, UNDERLAY);
+	set_vrf(&rig, 7);
+	set_ethernet(&rig, CORE, UNDERLAY, 0, WIRE_INTERFACE_CORE, 0, 0, 0);
+	set_ethernet(&rig, 70, 7, 0, WIRE_INTERFACE_CORE, 1, 100, 0);
+	rig.port[1].port.kind = &kind;
+	two.vrf = 7;
+	two.interface = 70;
+	assert_int_equal(local_set(rig.dp, &one), 0);
+	assert_int_equal(addresses, 1);
+	assert_int_equal(local_set(rig.dp, &two), 0);
+	assert_int_equal(local_set(rig.dp, &two), 1);
+	assert_int_equal(addresses, 2);
+	assert_int_equal(local_delete(rig.dp, &one), 0);
+	assert_int_equal(addresses, 1);
+	moved = get_interface(&rig, 70);
+	moved.flags &= ~WIRE_INTERFACE_CORE;
+	assert_int_equal(interface_set(rig.dp, &moved), 0);
+	assert_int_equal(addresses, 0);
+	moved.flags |= WIRE_INTERFACE_CORE;
+	assert_int_equal(interface_set(rig.dp, &moved), 0);
+	assert_int_equal(addresses, 1);
+	assert_int_equal(local_delete(rig.dp, &two), 0);
+	assert_int_equal(addresses, 0);
+	rig.port[1].port.kind = NULL;
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(port_that_merges),
 		cmocka_unit_test(port_that_hides_tags),
 		cmocka_unit_test(tags_stay_owned),
+		cmocka_unit_test(addresses_stay_owned),
 		cmocka_unit_test(random_networks),
 	};
 	rig_eal();
