@@ -315,6 +315,21 @@ unsigned int rpc_limit(const struct rpc_call *call)
 	return limit < 1 ? 1 : limit > API_PAGE_MAX ? API_PAGE_MAX : (unsigned int)limit;
 }
 
+bool rpc_cursor(struct rpc_call *call, uint64_t *cursor)
+{
+	const char *given = rpc_string(call, "cursor");
+	struct api_error error;
+	char *end = NULL;
+
+	*cursor = given != NULL ? strtoull(given, &end, 10) : 0;
+	if (given == NULL || (*given >= '0' && *given <= '9' && *end == '\0'))
+		return true;
+	api_fail(&error, API_USAGE, "use the \"next\" of the page before",
+		"\"%.32s\" is not a cursor", given);
+	rpc_fail(call, &error);
+	return false;
+}
+
 static const struct rpc_param *param_find(const struct rpc_method *method, const char *name)
 {
 	for (size_t i = 0; i < RPC_PARAMS_MAX && method->params[i].name != NULL; i++)

@@ -19,19 +19,31 @@
 
 #define SHOWN 3 // changes of one line, as text
 
-static void rows_came(void *ctx, json_t *rows, const char *key)
+// The row's member in words, as its "text".
+struct wording {
+	const char *member;
+	json_t *(*words)(const json_t *value);
+};
+
+// key: of the member that the next page goes on behind. wording NULL = the rows say all.
+static void rows_came(void *ctx, json_t *rows, const char *key, const struct wording *wording)
 {
 	struct rpc_call *call = ctx;
 	struct api_error error;
 	char cursor[24];
-	size_t count = json_array_size(rows);
+	size_t count = json_array_size(rows), i;
 	bool more = count > 0 && count >= rpc_limit(call);
+	json_t *row;
 
 	if (rows == NULL) {
 		api_fail(&error, API_INTERNAL, "see culvertd's log", "the store cannot be read");
 		rpc_fail(call, &error);
 		return;
 	}
+	if (wording != NULL)
+		json_array_foreach (rows, i, row)
+			json_object_set_new(row, "text",
+				wording->words(json_object_get(row, wording->member)));
 	snprintf(cursor, sizeof(cursor), "%" JSON_INTEGER_FORMAT,
 		json_integer_value(json_object_get(json_array_get(rows, count - 1), key)));
 	rpc_reply_list(call, json_incref(rows), more ? cursor : NULL);
@@ -39,23 +51,22 @@ static void rows_came(void *ctx, json_t *rows, const char *key)
 
 static void ask_store(struct rpc_call *call, enum service_list list, service_rows done)
 {
-	const char *cursor = rpc_string(call, "cursor");
-	const struct store_filter filter = {
-		.before = cursor == NULL ? 0 : strtoull(cursor, NULL, 10),
+	struct store_filter filter = {
 		.limit = rpc_limit(call),
 		.since = rpc_integer(call, "since", 0),
 		.object = rpc_string(call, "object"),
 		.actor = rpc_string(call, "actor"),
 	};
 
-	service_list(call->ctx, list, &filter, done, call);
+	if (rpc_cursor(call, &filter.before))
+		service_list(call->ctx, list, &filter, done, call);
 }
 
 // --- history and audit -----------------------------------------------------------------------------------
 
 static void history_came(void *ctx, json_t *rows)
 {
-	rows_came(ctx, rows, "revision");
+	rows_came(ctx, rows, "revision", NULL);
 }
 
 static void list_history(struct rpc_call *call)
@@ -90,12 +101,7 @@ static json_t *changes_text(const json_t *changes)
 
 static void audit_came(void *ctx, json_t *rows)
 {
-	json_t *row;
-	size_t i;
-
-	json_array_foreach (rows, i, row)
-		json_object_set_new(row, "text", changes_text(json_object_get(row, "changes")));
-	rows_came(ctx, rows, "id");
+	rows_came(ctx, rows, "id", &(struct wording){"changes", changes_text});
 }
 
 static void list_audit(struct rpc_call *call)
@@ -106,14 +112,14 @@ static void list_audit(struct rpc_call *call)
 // --- what was counted last -------------------------------------------------------------------------------
 
 // "rx_packets 12, rx_bytes 1200": numbers as they are, they are billed.
-static json_t *counters_text(json_t *counters)
+static json_t *counters_text(const json_t *counters)
 {
 	char text[512] = "";
 	size_t used = 0;
 	const char *key;
 	json_t *value;
 
-	json_object_foreach (counters, key, value)
+	json_object_foreach ((json_t *)counters, key, value)
 		if (json_is_integer(value) && used < sizeof(text))
 			used += (size_t)snprintf(text + used, sizeof(text) - used,
 				"%s%s %" JSON_INTEGER_FORMAT, used > 0 ? ", " : "", key,
@@ -123,12 +129,7 @@ static json_t *counters_text(json_t *counters)
 
 static void deleted_came(void *ctx, json_t *rows)
 {
-	json_t *row;
-	size_t i;
-
-	json_array_foreach (rows, i, row)
-		json_object_set_new(row, "text", counters_text(json_object_get(row, "counters")));
-	rows_came(ctx, rows, "id");
+	rows_came(ctx, rows, "id", &(struct wording){"counters", counters_text});
 }
 
 static void list_deleted(struct rpc_call *call)

@@ -77,6 +77,8 @@ const char *rpc_edge(
 #define RPC_PAGE_NS 4000000u
 // `limit`, within 1..API_PAGE_MAX.
 unsigned int rpc_limit(const struct rpc_call *call);
+// `cursor` of a list that counts, 0 = from the first. False: it is none, and the call has been answered.
+bool rpc_cursor(struct rpc_call *call, uint64_t *cursor);
 
 // Answers. `call` is gone afterwards. result is stolen, NULL = {}. On the thread the handler ran on.
 void rpc_reply(struct rpc_call *call, struct json_t *result);

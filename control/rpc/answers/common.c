@@ -15,21 +15,8 @@
 
 bool page_start(struct page *page, struct rpc_call *call)
 {
-	const char *cursor = rpc_string(call, "cursor");
-	struct api_error error;
-	char *end = NULL;
-
 	*page = (struct page){.limit = rpc_limit(call), .until = clock_ns() + RPC_PAGE_NS};
-	if (cursor != NULL) {
-		page->skip = strtoull(cursor, &end, 10);
-		if (end == cursor || *end != '\0') {
-			api_fail(&error, API_USAGE, "use the \"next\" of the page before",
-				"\"%.32s\" is not a cursor", cursor);
-			rpc_fail(call, &error);
-			return false;
-		}
-	}
-	return true;
+	return rpc_cursor(call, &page->skip);
 }
 
 bool page_wants(struct page *page)

@@ -284,6 +284,13 @@ static void test_lists_of_the_store(void **state)
 		0);
 	assert_int_equal(json_array_size(json_object_get(result, "items")), 120);
 	json_decref(result);
+	static const char *const wrong[] = {"", "x", "-1", " 5", "5x"};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		refused(fixture, "audit.list", json_pack("{s:s}", "cursor", wrong[i]), API_USAGE,
+			"is not a cursor");
+		refused(fixture, "config.history", json_pack("{s:s}", "cursor", wrong[i]),
+			API_USAGE, "is not a cursor");
+	}
 }
 
 static void test_operator(void **state)

@@ -66,6 +66,13 @@ unsigned int rpc_limit(const struct rpc_call *call)
 {
 	return API_PAGE_MAX;
 }
+bool rpc_cursor(struct rpc_call *call, uint64_t *cursor)
+{
+	const char *given = rpc_string(call, "cursor");
+
+	*cursor = given != NULL ? strtoull(given, NULL, 10) : 0;
+	return true;
+}
 void rpc_reply(struct rpc_call *call, json_t *result)
 {
 	answer = result;
