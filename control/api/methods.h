@@ -162,7 +162,8 @@
 //                     "rate": 412000000, "limited_rate": 0},
 //             "out": {the same},              // in, out: null when the link is not ours
 //             "peerings": [{"peering": "acme-ams-01/private", "session": "established", "since": 1789990010,
-//                           "detail": "", "detail_since": null,   // last error, and when it was first seen
+//                           "detail": "", "detail_since": null,   // why it is not up, and when that was first seen
+//                           "hint": "",                           // what to do about it
 //                           "local": "169.254.10.2", "remote": "169.254.10.1", "remote_asn": 65010,
 //                           "accepted": 37, "rejected": 1, "held": 0, "advertised": 2, "limit": 4000,
 //                           "untold": null | {"until": 1789990100, "hold": 90},   // it was taken away without a word to his

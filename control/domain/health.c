@@ -58,16 +58,35 @@ void session_name(const struct intent_interface *wanted, char name[OBJECT_NAME_M
 	snprintf(name, OBJECT_NAME_MAX + 16, "%s/%s", wanted->object, role != NULL ? role + 1 : "");
 }
 
+// What is to be done about it, in the model's words.
+static void session_hint(const char *peering, enum speaker_fault fault, char hint[256])
+{
+	static const char *const hints[] = {
+		[SPEAKER_NO_FAULT] = "%.0s",
+		[SPEAKER_PASSWORD] = "culvertctl peering set %s --password FILE",
+		[SPEAKER_TTL] = "have TTL security set on his router, or: culvertctl peering set %s "
+				"--ttl-security false",
+		[SPEAKER_TTL_THERE] = "if TTL security is set on his router: culvertctl peering set %s "
+				      "--ttl-security true",
+		[SPEAKER_UNANSWERED] = "have BGP, its filters, MD5 password and TTL security on his router "
+				   "looked at; ours: culvertctl peering show %s",
+		[SPEAKER_LIMIT] = "culvertctl peering clear %s",
+	};
+	snprintf(hint, 256, hints[fault], peering);
+}
+
 void health_session(struct domains *domains, const struct realised *realised)
 {
 	const struct intent_interface *wanted = realised->wanted;
-	char name[OBJECT_NAME_MAX + 16];
+	char name[OBJECT_NAME_MAX + 16], hint[256];
 
 	if (wanted->kind != INTENT_ATTACHMENT)
 		return;
 	const char *state = realised->heard ? realised->session.state : "down";
 	const char *detail = realised->heard ? realised->session.detail : "";
 	session_name(wanted, name);
+	session_hint(wanted->object,
+		realised->heard ? realised->session.fault : SPEAKER_NO_FAULT, hint);
 	if (realised->parting != NULL)
 		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_NOTE, "closing", "",
 			"");
@@ -79,7 +98,7 @@ void health_session(struct domains *domains, const struct realised *realised)
 	else
 		// What it tries while it is down (connect, active, idle) is nobody's news.
 		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_ERROR, "down", detail,
-			"");
+			hint);
 }
 
 void health_untold(struct domains *domains, const struct untold *untold, bool over)

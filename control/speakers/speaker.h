@@ -23,14 +23,27 @@ struct event_base;
 struct speakers;
 
 #define SPEAKER_RESET_BYTES  192
+#define SPEAKER_DETAIL_BYTES 320
 #define SPEAKER_REMARK_BYTES 112
 #define SPEAKER_REMARKS      16 // of a session, the latest
+
+// What keeps a session down, as far as it can be told and something is to be done about it here.
+enum speaker_fault {
+	SPEAKER_NO_FAULT,
+	SPEAKER_PASSWORD, // the two sides' differ
+	SPEAKER_TTL,        // packets come from too far away for TTL security
+	SPEAKER_TTL_THERE,  // what we send seems to come from too far away for his
+	SPEAKER_UNANSWERED, // he takes nothing that we send, for whatever reason
+	SPEAKER_LIMIT,      // it was shut for too many prefixes
+};
 
 struct speaker_state {
 	char state
 		[16]; // "established", "connect", "active", "idle", "down", ..; "static" without BGP
-	char detail
-		[128];   // last error as the speaker tells it, or why it refuses the session, or ""
+	// Why it is not up: how it ended, in the far end's own words where he gave some, and what the speaker has met with since; or
+	// why it refuses the session; or "".
+	char detail[SPEAKER_DETAIL_BYTES];
+	enum speaker_fault fault;
 	uint64_t detail_since; // CLOCK_REALTIME seconds of when it was first seen, 0 = there is none
 	uint64_t since;  // CLOCK_REALTIME seconds of the last change
 	uint64_t moment; // CLOCK_MONOTONIC ms of the same: another one is another session
@@ -39,6 +52,7 @@ struct speaker_state {
 	// is known. CLOCK_REALTIME seconds.
 	char reset[SPEAKER_RESET_BYTES];
 	uint64_t reset_at;
+	bool reset_guessed; // the speaker's last error, taken for it
 	// Of this session, 0 = not known.
 	uint16_t hold, keepalive; // in use, s
 	struct {

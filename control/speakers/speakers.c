@@ -8,6 +8,7 @@
 
 #include "control/speakers/state.h"
 
+#include "control/api/text.h"
 #include "control/base/clock.h"
 #include "control/base/log.h"
 #include "control/base/turns.h"
@@ -72,7 +73,8 @@ static bool same_moment(uint64_t a, uint64_t b)
 static bool same_state(const struct speaker_state *a, const struct speaker_state *b)
 {
 	return strcmp(a->state, b->state) == 0 && a->moment == b->moment &&
-	       strcmp(a->detail, b->detail) == 0 && a->imported == b->imported &&
+	       strcmp(a->detail, b->detail) == 0 && a->fault == b->fault &&
+	       a->imported == b->imported &&
 	       a->filtered == b->filtered && a->exported == b->exported &&
 	       a->reset_at == b->reset_at && a->hold == b->hold &&
 	       memcmp(&a->in, &b->in, sizeof(a->in)) == 0 &&
@@ -87,13 +89,18 @@ static void take_reset(const struct served_session *session, struct speaker_stat
 
 	bool ended = session->reported && strcmp(was->state, "established") == 0 &&
 		     (strcmp(shown->state, "established") != 0 || shown->moment != was->moment);
+	// Its words come by the log, which may be read a moment later.
+	bool told = was->reset_guessed && shown->reset_at + RESET_FRESH_S >= was->reset_at;
 	if (ended && was->reset_at + RESET_FRESH_S < now && shown->reset_at + RESET_FRESH_S < now) {
-		snprintf(shown->reset, sizeof(shown->reset), "%s",
+		snprintf(shown->reset, sizeof(shown->reset), "%.*s", SPEAKER_RESET_BYTES - 1,
 			shown->detail[0] != '\0' ? shown->detail : "the connection ended");
+		api_text_mend(shown->reset);
 		shown->reset_at = now;
-	} else if (was->reset_at > shown->reset_at) {
+		shown->reset_guessed = true;
+	} else if (was->reset_at > shown->reset_at && !told) {
 		memcpy(shown->reset, was->reset, sizeof(shown->reset));
 		shown->reset_at = was->reset_at;
+		shown->reset_guessed = was->reset_guessed;
 	}
 }
 
@@ -474,6 +481,7 @@ void speakers_session_end(struct speakers *speakers, uint32_t id, const char *wh
 	session->declared.enabled = false;
 	snprintf(session->state.reset, sizeof(session->state.reset), "Closed here: %s", why);
 	session->state.reset_at = (uint64_t)time(NULL);
+	session->state.reset_guessed = false;
 	session->ended = !session->file.stale;
 	session->file.stale = true;
 	if (speaker->ops->end != NULL)

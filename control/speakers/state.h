@@ -77,6 +77,9 @@ struct served_session {
 	bool ended;  // by a command, and nothing else about it has changed since
 	bool untold; // ..: and the far end has not been told yet
 	unsigned int polled; // number of the last poll that showed it
+	uint64_t up_at;      // UNIX time at which it was last seen up
+	unsigned int trying; // of the kind: how far it gets
+	uint64_t trying_at;  // .., and since when no farther; clock, ns
 	struct speaker_state state;
 	void *own; // of the kind
 };

@@ -78,6 +78,15 @@ def test_every_refusal_has_a_name(edge, stranger):
     assert edge.session(c) == "established" and not set(wanted) & set(edge.rejected(c))
 
 
+def headline(edge, c):
+    """What `status` says of the circuit."""
+    return next((p["message"] for p in edge.status()["problems"] if p["object"] == f"circuit/{c.circuit}"), "")
+
+
+def hint(edge, c):
+    return next((p["hint"] for p in edge.status()["problems"] if p["object"] == f"circuit/{c.circuit}"), "")
+
+
 def test_why_a_session_ended(edge, stranger):
     c = edge.acme
     speaker = stranger((["10.74.0.0/16"], [c.asn], host(c.subnet, 1)))
@@ -88,6 +97,11 @@ def test_why_a_session_ended(edge, stranger):
     reset = edge.own_peering(c)["last_reset"]
     assert "Administrative shutdown" in reset["reason"] and abs(reset["time"] - began) < 5, reset
     assert REASON in edge.ctl("circuit", "show", c.circuit).stdout
+    # Nobody is at the end of that cable's session now, which is met with every few seconds; his words stay in front.
+    wait_for(lambda: "since then: " in edge.own_peering(c)["detail"], 20, "what the next tries met with")
+    assert edge.own_peering(c)["detail"].startswith("Received: Administrative shutdown") and REASON in edge.own_peering(c)["detail"]
+    assert REASON in headline(edge, c)
+    assert REASON in edge.ctl("circuit", "list").stdout.split("\n")[-2]
 
 
 def test_more_prefixes_than_the_daemon_takes(edge, stranger):
@@ -108,6 +122,9 @@ def test_a_password_that_differs(edge):
         f.write("swordfish")
     edge.ctl("peering", "set", f"{c.circuit}/private", "--password", secret)
     wait_for(lambda: "without the MD5 password" in edge.own_peering(c)["detail"], 30, f"missing: {edge.own_peering(c)}")
+    wait_for(lambda: "without the MD5 password" in headline(edge, c), 5, "status says so")
+    assert hint(edge, c) == f"culvertctl peering set {c.circuit}/private --password FILE"
+    assert f"hint: culvertctl peering set {c.circuit}/private --password FILE" in edge.ctl("peering", "show", f"{c.circuit}/private").stdout
     edge.bird_configure(c.bird, own.replace(" as 64900;", ' as 64900;\n\tpassword "open-sesame";'))
     wait_for(lambda: "another MD5 password" in edge.own_peering(c)["detail"], 60, "wrong")
     edge.ctl("peering", "set", f"{c.circuit}/private", "--unset", "password")
@@ -118,16 +135,24 @@ def test_a_password_that_differs(edge):
 
 
 def test_ttl_security(edge):
-    """RFC 5082: with it on both sides the session comes up, with it on one side it does not."""
+    """RFC 5082: with it on both sides the session comes up, with it on one side it does not, and that it may be this is said."""
     c = edge.acme
     own = c.bird_config()
     edge.ctl("peering", "set", f"{c.circuit}/private", "--ttl-security", "true")
     wait_for(lambda: edge.session(c) != "established", 15, "his packets have a small TTL")
+    wait_for(lambda: "TTL security is set here, and not on his router" in headline(edge, c), 30, "status names it")
+    assert f"culvertctl peering set {c.circuit}/private --ttl-security false" in hint(edge, c)
+    shown = edge.ctl("peering", "show", f"{c.circuit}/private").stdout
+    assert "packets come with a TTL below 255" in shown and "--ttl-security false" in shown, shown
     edge.bird_configure(c.bird, own.replace(" as 64900;", " as 64900;\n\tttl security on;"))
     # A connection from before, half open since his packets are dropped, would stand in the way for its hold time.
     edge.ctl("peering", "clear", f"{c.circuit}/private")
     wait_for(lambda: edge.session(c) == "established", 30, "both have it")
     wait_for(lambda: reached(edge, c), 10, "acme's traffic")
     edge.ctl("peering", "set", f"{c.circuit}/private", "--unset", "ttl-security")
+    # On his side alone: his router drops what we send, without a word.
+    wait_for(lambda: "TTL security that is set on his router alone" in headline(edge, c), 40, "status names it")
+    assert hint(edge, c).endswith(f"culvertctl peering set {c.circuit}/private --ttl-security true")
     edge.bird_configure(c.bird, own)
+    edge.ctl("peering", "clear", f"{c.circuit}/private")
     wait_for(lambda: edge.session(c) == "established", 30, "without again")

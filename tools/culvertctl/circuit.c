@@ -223,6 +223,8 @@ static void print_detail(const json_t *peering)
 	if (since != 0)
 		printf(" (first seen %s ago)", age_text(since, age));
 	putchar('\n');
+	if (*get_text(peering, "hint") != '\0')
+		printf("    hint: %s\n", get_text(peering, "hint"));
 }
 
 static void print_ignored(const json_t *ignored)

@@ -106,7 +106,7 @@ static void add_silence(const struct sync *sync, const struct intent_interface *
 					 daemon->reason, "hint", daemon->hint));
 }
 
-static void add_session(const struct peering *peering, const struct link *link,
+static void add_session(const struct sync *sync, const struct peering *peering, const struct link *link,
 	const struct realised *realised, const struct domain_counts *all, json_t *json)
 {
 	struct ip_address local = peering_local(peering, link),
@@ -114,7 +114,11 @@ static void add_session(const struct peering *peering, const struct link *link,
 	static const struct speaker_state nothing;
 	bool heard = realised != NULL && realised->heard;
 	const struct speaker_state *session = heard ? &realised->session : &nothing;
+	char name[OBJECT_NAME_MAX + 16];
 
+	snprintf(name, sizeof(name), "%s/%s", peering->object.name, role_name(link));
+	const struct status *status = status_get(sync->status, STATUS_SESSION, name);
+	json_object_set_new(json, "hint", json_string(status != NULL ? status->hint : ""));
 	json_object_set_new(json, "detail",
 		json_string(heard              ? session->detail
 			    : realised != NULL ? realised->error
@@ -152,7 +156,7 @@ static json_t *session_json(const struct sync *sync, const struct peering *peeri
 				heard ? realised->session.since : 0));
 	if (detail == DETAIL_BRIEF)
 		return json;
-	add_session(peering, link, realised, &all, json);
+	add_session(sync, peering, link, realised, &all, json);
 	add_silence(sync, attachment, json);
 	add_history(sync, realised, json);
 	return json;

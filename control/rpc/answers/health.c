@@ -10,6 +10,7 @@
 
 #include "control/rpc/answers/answers.h"
 
+#include "control/api/text.h"
 #include "control/base/clock.h"
 #include "control/base/turns.h"
 #include "control/model/circuit.h"
@@ -21,6 +22,7 @@
 
 #include <event2/event.h>
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,9 +83,24 @@ static const char *holding(const struct sync *sync, const struct peering *peerin
 	return NULL;
 }
 
+// Why an object is not well, and what to do about it.
+struct words {
+	char reason[512], hint[256];
+};
+
+static void __attribute__((format(printf, 2, 3))) say(struct words *words, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(words->reason, sizeof(words->reason), format, args);
+	va_end(args);
+	api_text_mend(words->reason); // it may quote the far end, cut off
+}
+
 // What a link's sessions make of it, when everything below them is well.
 static enum link_state sessions_state(const struct sync *sync, const struct model *model,
-	const struct link *link, char *reason, size_t size)
+	const struct link *link, struct words *words)
 {
 	unsigned int peerings = 0, enabled = 0, up = 0, full = 0;
 	const struct object *child;
@@ -106,7 +123,8 @@ static enum link_state sessions_state(const struct sync *sync, const struct mode
 		snprintf(name, sizeof(name), "%s/%s", peering->object.name, role_name(link));
 		const struct status *neighbor = status_get(sync->status, STATUS_NEIGHBOR, name);
 		if (neighbor != NULL && neighbor->level == STATUS_ERROR) {
-			snprintf(reason, size, "%s", neighbor->reason);
+			say(words, "%s", neighbor->reason);
+			snprintf(words->hint, sizeof(words->hint), "%s", neighbor->hint);
 			continue;
 		}
 		const struct status *session = status_get(sync->status, STATUS_SESSION, name);
@@ -115,55 +133,55 @@ static enum link_state sessions_state(const struct sync *sync, const struct mode
 			continue;
 		}
 		const char *detail = session != NULL ? session->reason : "";
-		snprintf(reason, size, "no BGP session of %s%s%s", peering->object.name,
+		say(words, "no BGP session of %s%s%s", peering->object.name,
 			detail[0] != '\0' ? ": " : "", detail);
+		snprintf(words->hint, sizeof(words->hint), "%s",
+			session != NULL ? session->hint : "");
 	}
 	if (full > 0 && up == enabled)
-		snprintf(reason, size, "%s", held);
+		say(words, "%s", held);
 	if (enabled == 0) {
-		snprintf(reason, size, peerings > 0 ? "no peering is enabled" : "no peering");
+		say(words, peerings > 0 ? "no peering is enabled" : "no peering");
 		return peerings > 0 ? STATE_DISABLED : STATE_DOWN;
 	}
 	return up == 0 ? STATE_DOWN : up < enabled || full > 0 ? STATE_DEGRADED : STATE_UP;
 }
 
 static enum link_state link_state(const struct sync *sync, const struct model *model,
-	const struct link *link, char *reason, size_t size)
+	const struct link *link, struct words *words)
 {
-	reason[0] = '\0';
+	words->reason[0] = words->hint[0] = '\0';
 	if (!link_is_ours(sync, link)) {
-		snprintf(reason, size, "edge %s", link->edge);
+		say(words, "edge %s", link->edge);
 		return STATE_UNKNOWN;
 	}
 	if (link->admin != LINK_UP) {
-		snprintf(reason, size, "admin down");
+		say(words, "admin down");
 		return STATE_DISABLED;
 	}
 	int index = node_port_index(sync->node, link->port);
 	if (index < 0 || index >= PORTS_MAX) {
-		snprintf(reason, size, "port %s has no device", link->port);
+		say(words, "port %s has no device", link->port);
 		return STATE_DOWN;
 	}
 	const struct status *dataplane =
 		status_get(sync->status, STATUS_DATAPLANE, sync->node->edge);
 	if (dataplane == NULL || strcmp(dataplane->state, "down") == 0) {
-		snprintf(reason, size, "the data plane does not run");
+		say(words, "the data plane does not run");
 		return STATE_DOWN;
 	}
 	// It goes on with what it was told before, whoever told it.
 	if (dataplane->level == STATUS_ERROR) {
-		snprintf(reason, size, "%s%s",
-			strcmp(dataplane->state, "held") == 0 ? "held back: " : "",
+		say(words, "%s%s", strcmp(dataplane->state, "held") == 0 ? "held back: " : "",
 			dataplane->reason);
 		return STATE_UNKNOWN;
 	}
 	const struct status *port = status_get(sync->status, STATUS_PORT, link->port);
 	if (port == NULL || port->level == STATUS_ERROR) { // a port with a warning carries traffic
-		snprintf(reason, size, "port %s is %s", link->port,
-			port != NULL ? port->state : "missing");
+		say(words, "port %s is %s", link->port, port != NULL ? port->state : "missing");
 		return STATE_DOWN;
 	}
-	return sessions_state(sync, model, link, reason, size);
+	return sessions_state(sync, model, link, words);
 }
 
 // --- a circuit ---------------------------------------------------------------------------------------------
@@ -198,19 +216,24 @@ static void look_at_circuit(
 	unsigned int count[STATE_PARTIAL + 1] = {0}, links = 0;
 	bool have[2] = {false, false};
 	const struct object *child;
-	char reason[1000] = "", why[320], hint[112];
+	char reason[1000] = "", hint[256];
+	struct words words;
 
+	snprintf(hint, sizeof(hint), "culvertctl circuit show %.80s", circuit->name);
 	MODEL_CHILDREN(model, NOUN_LINK, circuit->name, child)
 	{
 		const struct link *link = (const struct link *)child;
-		enum link_state state = link_state(sync, model, link, why, sizeof(why));
+		enum link_state state = link_state(sync, model, link, &words);
 		status_set(sync->status, STATUS_LINK, link->object.name, level_of(state),
-			state_name(state), why, "");
+			state_name(state), words.reason, words.hint);
 		links++;
 		count[state]++;
 		have[link->role == LINK_SECONDARY] = true;
 		if (state != STATE_UP)
-			add_reason(reason, sizeof(reason), role_name(link), state_name(state), why);
+			add_reason(reason, sizeof(reason), role_name(link), state_name(state),
+				words.reason);
+		if (words.hint[0] != '\0')
+			snprintf(hint, sizeof(hint), "%s", words.hint);
 	}
 	for (unsigned int i = 0; i < 2 && links > 0; i++)
 		if (!have[i])
@@ -218,8 +241,8 @@ static void look_at_circuit(
 				reason, sizeof(reason), "no", i == 0 ? "primary" : "secondary", "");
 	if (links == 0)
 		snprintf(reason, sizeof(reason), "no link");
+	api_text_mend(reason);
 	enum link_state state = sum_up(count, links);
-	snprintf(hint, sizeof(hint), "culvertctl circuit show %.80s", circuit->name);
 	status_set(sync->status, STATUS_CIRCUIT, circuit->name, level_of(state), state_name(state),
 		reason, level_of(state) >= STATUS_WARNING ? hint : "");
 }

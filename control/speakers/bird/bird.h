@@ -46,8 +46,8 @@ struct bird {
 	bool down; // a session that is wanted was not up at the last poll
 	struct {
 		bool known;
-		uint64_t count[3], seen[3]; // MD5_..; clock of when it grew last, ns
-	} md5;
+		uint64_t count[4], seen[4]; // DROP_..; clock of when it grew last, ns
+	} drops;
 };
 
 // config.c: the instance's files. 0 or -errno.

@@ -8,6 +8,7 @@
 
 #include "control/speakers/bird/bird.h"
 
+#include "control/api/text.h"
 #include "control/base/clock.h"
 #include "control/base/log.h"
 #include "control/base/turns.h"
@@ -48,13 +49,15 @@ static void enable_again(const struct bird *bird, const struct served_session *s
 
 // --- why it does not come up
 
-// Packets of a session that differ in their password vanish: the kernel counts them for all of a network namespace.
-enum { MD5_MISSING, MD5_UNEXPECTED, MD5_WRONG };
-#define MD5_FRESH_NS 15000000000u
+// What the kernel drops of a session vanishes without an error; it is counted for all of a network namespace.
+enum { DROP_MD5_MISSING, DROP_MD5_UNEXPECTED, DROP_MD5_WRONG, DROP_TTL, DROPS };
+#define DROP_FRESH_NS 15000000000u
+#define SILENT_NS     10000000000u
 
-static void md5_look(const struct speaker *speaker)
+static void drops_look(const struct speaker *speaker)
 {
-	static const char *const names[] = {"TCPMD5NotFound", "TCPMD5Unexpected", "TCPMD5Failure"};
+	static const char *const names[DROPS] = {
+		"TCPMD5NotFound", "TCPMD5Unexpected", "TCPMD5Failure", "TCPMinTTLDrop"};
 	struct bird *bird = speaker->own;
 	char path[64], titles[8192], values[8192], *title, *value, *after[2] = {NULL, NULL};
 
@@ -69,51 +72,115 @@ static void md5_look(const struct speaker *speaker)
 		return;
 	title = strtok_r(titles, " \n", &after[0]);
 	value = strtok_r(values, " \n", &after[1]);
-	for (; title != NULL && value != NULL; title = strtok_r(NULL, " \n", &after[0]),
-					       value = strtok_r(NULL, " \n", &after[1]))
-		for (unsigned int i = 0; i < 3; i++) {
+	for (; title != NULL && value != NULL;
+		title = strtok_r(NULL, " \n", &after[0]), value = strtok_r(NULL, " \n", &after[1]))
+		for (unsigned int i = 0; i < DROPS; i++) {
 			if (strcmp(title, names[i]) != 0)
 				continue;
 			uint64_t count = strtoull(value, NULL, 10);
-			if (bird->md5.known && count > bird->md5.count[i])
-				bird->md5.seen[i] = clock_ns();
-			bird->md5.count[i] = count;
+			if (bird->drops.known && count > bird->drops.count[i])
+				bird->drops.seen[i] = clock_ns();
+			bird->drops.count[i] = count;
 		}
-	bird->md5.known = true;
+	bird->drops.known = true;
+}
+
+// A session whose packets are dropped for this reason may be this one.
+static bool may_drop(const struct served_session *session, unsigned int drop)
+{
+	const struct speaker_session *declared = &session->declared;
+
+	if (drop == DROP_TTL)
+		return declared->ttl_security;
+	return (drop == DROP_MD5_UNEXPECTED) == (declared->password == NULL);
 }
 
 // Other sessions of the namespace that may be meant as well.
-static bool alone(const struct served_session *session)
+static bool alone(const struct served_session *session, unsigned int drop)
 {
 	const struct served_session *other;
 
 	TAILQ_FOREACH (other, &session->domain->speaker->sessions, link)
 		if (other != session && other->declared.enabled &&
-			strcmp(other->state.state, "established") != 0 &&
-			(other->declared.password != NULL) == (session->declared.password != NULL))
+			strcmp(other->state.state, "established") != 0 && may_drop(other, drop))
 			return false;
 	return true;
 }
 
-static void explain(const struct served_session *session, const struct bird *bird,
-	struct speaker_state *shown)
+// Who has nothing there that listens says so; silence is something that drops.
+enum trying { TRYING_NOT, TRYING_TCP, TRYING_BGP };
+
+static enum trying trying(const struct speaker_state *shown)
 {
-	static const char *const words[] = {"packets come without the MD5 password",
+	if (strcmp(shown->state, "opensent") == 0 || strcmp(shown->state, "openconfirm") == 0)
+		return TRYING_BGP;
+	bool tries = strcmp(shown->state, "connect") == 0 || strcmp(shown->state, "active") == 0;
+	bool silent = shown->detail[0] == '\0' || strstr(shown->detail, "timed out") != NULL;
+	return tries && silent ? TRYING_TCP : TRYING_NOT;
+}
+
+static void explain_silence(struct served_session *session, struct speaker_state *shown)
+{
+	enum trying now = trying(shown);
+	bool ttl = !session->declared.ttl_security;
+
+	if (now != session->trying)
+		session->trying_at = clock_ns();
+	session->trying = now;
+	if (now == TRYING_NOT || clock_ns() - session->trying_at < SILENT_NS)
+		return;
+	shown->fault = now == TRYING_BGP && ttl ? SPEAKER_TTL_THERE : SPEAKER_UNANSWERED;
+	if (now == TRYING_TCP)
+		snprintf(shown->detail, sizeof(shown->detail),
+			"his router does not answer TCP: a filter, or %s that is set there alone",
+			ttl ? "an MD5 password or TTL security" : "an MD5 password");
+	else
+		snprintf(shown->detail, sizeof(shown->detail),
+			"there is a connection, and what we send over it is not answered: a "
+			"filter%s",
+			ttl ? ", or TTL security that is set on his router alone" : "");
+}
+
+static void explain(
+	struct served_session *session, const struct bird *bird, struct speaker_state *shown)
+{
+	static const char *const words[DROPS] = {"packets come without the MD5 password",
 		"packets come with an MD5 password, and none is set here",
-		"packets come with another MD5 password"};
+		"packets come with another MD5 password",
+		"packets come with a TTL below 255: TTL security is set here, and not on his "
+		"router"};
 	uint64_t now = clock_ns();
 
 	if (strstr(shown->detail, "limit exceeded") != NULL) {
 		snprintf(shown->detail, sizeof(shown->detail),
 			"more than %u prefixes: the session stays down until peering clear",
 			session->declared.memory_limit);
+		shown->fault = SPEAKER_LIMIT;
 		return;
 	}
-	for (unsigned int i = 0; i < 3; i++)
-		if ((i == MD5_UNEXPECTED) == (session->declared.password == NULL) &&
-			bird->md5.seen[i] != 0 && now - bird->md5.seen[i] < MD5_FRESH_NS)
-			snprintf(shown->detail, sizeof(shown->detail), "%s%s", words[i],
-				alone(session) ? "" : " (here, or in another session)");
+	explain_silence(session, shown);
+	for (unsigned int i = 0; i < DROPS; i++) {
+		if (!may_drop(session, i) || bird->drops.seen[i] == 0 ||
+			now - bird->drops.seen[i] >= DROP_FRESH_NS)
+			continue;
+		snprintf(shown->detail, sizeof(shown->detail), "%s%s", words[i],
+			alone(session, i) ? "" : " (here, or in another session)");
+		shown->fault = i == DROP_TTL ? SPEAKER_TTL : SPEAKER_PASSWORD;
+	}
+}
+
+// What he said when he closed it explains more than what a new connection meets with since.
+static void quote(const struct served_session *session, struct speaker_state *shown)
+{
+	char since[96];
+
+	if (strncmp(shown->reset, "Received: ", 10) != 0 || shown->reset_at + 1 < session->up_at)
+		return;
+	snprintf(since, sizeof(since), "%.95s", shown->detail);
+	bool more = since[0] != '\0' && strncmp(shown->reset, since, strlen(since)) != 0;
+	snprintf(shown->detail, sizeof(shown->detail), "%s%s%s", shown->reset,
+		more ? "; since then: " : "", more ? since : "");
+	api_text_mend(shown->detail);
 }
 
 static void flush(const struct bird *bird)
@@ -127,9 +194,14 @@ static void flush(const struct bird *bird)
 	if (reader->down && session->declared.enabled && !session->file.refused &&
 		strstr(reader->state.detail, "No listening socket") != NULL)
 		enable_again(bird, session);
-	if (session->declared.enabled && strcmp(reader->state.state, "established") != 0)
-		explain(session, bird, &reader->state);
+	bool up = strcmp(reader->state.state, "established") == 0;
+	if (up)
+		session->up_at = (uint64_t)time(NULL);
 	said_fill(session, &reader->state);
+	if (session->declared.enabled && !up) {
+		explain(session, bird, &reader->state);
+		quote(session, &reader->state);
+	}
 	speaker_report(session, &reader->state);
 }
 
@@ -282,8 +354,9 @@ static void on_done(void *ctx, int error, unsigned int code, const char *text)
 		const struct speaker_state state = {.state = "down"};
 		if (session->polled != bird->polls)
 			speaker_report(session, &state);
-		bird->down = bird->down || (session->declared.enabled &&
-						   strcmp(session->state.state, "established") != 0);
+		bird->down =
+			bird->down || (session->declared.enabled &&
+					      strcmp(session->state.state, "established") != 0);
 	}
 }
 
@@ -295,9 +368,10 @@ void session_poll(struct speaker *speaker)
 		return;
 	said_read(speaker);
 	if (bird->down)
-		md5_look(speaker);
+		drops_look(speaker);
 	bird->polls++;
-	bird->reader->details = speaker->session_count <= FEW_SESSIONS || bird->polls % DETAILS_EVERY == 1;
+	bird->reader->details =
+		speaker->session_count <= FEW_SESSIONS || bird->polls % DETAILS_EVERY == 1;
 	bird->reader->session = NULL;
 	const char *command =
 		bird->reader->details ? "show protocols all \"p*\"" : "show protocols \"p*\"";
