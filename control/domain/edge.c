@@ -258,6 +258,11 @@ static void on_ready(void *ctx)
 	work_now(domains);
 }
 
+static void on_swept(void *ctx)
+{
+	nexthops_swept(&((struct domains *)ctx)->sync.hops);
+}
+
 // A port's number is its place in the node file, and names in the model mean numbers there: a data plane that was started
 // from another order would give one customer's attachments to the other's cable.
 static bool is_ours(struct sync *sync, const struct wire_port *port)
@@ -611,7 +616,7 @@ static int create_speakers(struct domains *domains, struct api_error *error)
 static int start(struct domains *domains, struct api_error *error)
 {
 	const struct dataplane_callbacks callbacks = {domains, on_connected, on_disconnected,
-		on_found, on_ready, on_port, on_needed, on_vrf_stats, on_episode, on_placed,
+		on_found, on_ready, on_swept, on_port, on_needed, on_vrf_stats, on_episode, on_placed,
 		on_hosted, on_queue, on_describe, on_describe_route, on_state};
 	const struct timeval grace = {GRACE_S, 0}, second = {1, 0};
 	struct event_base *base = domains->sync.base;

@@ -41,6 +41,8 @@ struct dataplane_callbacks {
 	// Next hops, and what each VRF holds; true: tell its routes as well.
 	bool (*found)(void *ctx, uint16_t type, const void *record);
 	void (*ready)(void *ctx);
+	// All that it had and nobody named is gone.
+	void (*swept)(void *ctx);
 	// It has this port, or something of it changed; first of all, those it has. May call dataplane_stranger().
 	void (*port)(void *ctx, const struct wire_port *port);
 	void (*needed)(void *ctx, const struct wire_needed *needed);

@@ -68,6 +68,7 @@ struct dataplane {
 	bool force;    // the next sweep is told to take it
 	bool accepted; // a sweep of the configuration has ended well
 	bool found;    // the first connection has been read back
+	bool swept;    // all sweeps of this connection have ended
 	bool changed;  // the identity, since HELLO
 	uint64_t refused_since; // clock_ns since when refusals have not become fewer, 0 = none yet
 	enum phase phase;

@@ -436,6 +436,10 @@ static bool send_next(struct dataplane *d)
 		return send_records(d, queue, true);
 	if (!TAILQ_EMPTY(&d->releases))
 		return send_releases(d);
+	if (d->phase == PHASE_DONE && d->flight_count == 0 && !d->swept) {
+		d->swept = true;
+		d->callbacks.swept(d->callbacks.ctx);
+	}
 	if (d->phase == PHASE_DONE && d->flight_count == 0)
 		dataplane_set_state(
 			d, TAILQ_EMPTY(&d->records->failures) && d->records->routes_failed == 0
@@ -493,6 +497,7 @@ void replay_start(struct dataplane *d)
 	if (!clear_another_store(d))
 		return;
 	d->phase = PHASE_CONFIGURATION;
+	d->swept = false;
 	send_begin(d, WIRE_SCOPE_CONFIGURATION);
 	dataplane_wake(d);
 }

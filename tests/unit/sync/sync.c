@@ -443,6 +443,43 @@ static void test_many_deletions_that_history_explains(void **state)
 	assert_null(fake_find(&fake, WIRE_INTERFACE_SET, OLD));
 }
 
+static const struct wire_neighbor *neighbor_of(const char *text)
+{
+	struct ip_address address;
+
+	assert_int_equal(ip_address_parse(text, &address), 0);
+	for (unsigned int i = 0; i < fake.count; i++) {
+		const struct wire_neighbor *neighbor = (const void *)fake.record[i].value;
+		if (fake.record[i].type == WIRE_NEIGHBOR_SET &&
+			memcmp(neighbor->addr, address.bytes, sizeof(neighbor->addr)) == 0)
+			return neighbor;
+	}
+	return NULL;
+}
+
+// What a neighbor's MAC was before we came is believed until the data plane has swept, and not for ever.
+static void test_an_old_neighbor_is_not_believed_for_ever(void **state)
+{
+	bridge_says_neighbor(interface("core0"), "192.0.2.9", true);
+	configuration_edit(&configuration, "via: 192.0.2.2", "via: 192.0.2.9");
+	publish();
+	WAIT(neighbor_of("192.0.2.9") != NULL &&
+		neighbor_of("192.0.2.9")->state == WIRE_NEIGHBOR_RESOLVED);
+	settle();
+	stop_sync();
+	fake_hang_up(&fake);
+	configuration_edit(&configuration, "via: 192.0.2.9", "via: 192.0.2.2");
+	start_sync();
+	say_all();
+	WAIT(state_of() == DATAPLANE_SYNCED && neighbor_of("192.0.2.9") == NULL);
+	configuration_edit(&configuration, "via: 192.0.2.2", "via: 192.0.2.9");
+	publish();
+	WAIT(neighbor_of("192.0.2.9") != NULL);
+	assert_int_equal(neighbor_of("192.0.2.9")->state, WIRE_NEIGHBOR_UNRESOLVED);
+	bridge_says_neighbor(interface("core0"), "192.0.2.9", true);
+	WAIT(neighbor_of("192.0.2.9")->state == WIRE_NEIGHBOR_RESOLVED);
+}
+
 static void test_the_kernel_is_swept_after_the_data_plane_accepted(void **state)
 {
 	stop_sync();
@@ -584,6 +621,7 @@ int main(void)
 		TEST(test_what_another_store_has_marked_is_left_alone),
 		TEST(test_an_edge_that_the_model_does_not_have),
 		TEST(test_many_deletions_that_history_explains),
+		TEST(test_an_old_neighbor_is_not_believed_for_ever),
 		TEST(test_the_kernel_is_swept_after_the_data_plane_accepted),
 		TEST(test_ports_in_another_order),
 		TEST(test_a_core_port_that_comes_late),
