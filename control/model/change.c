@@ -77,7 +77,8 @@ int object_generate(struct object *object, const struct object *old)
 	return 0;
 }
 
-int names_to_keys(struct reader *reader, const struct noun *noun, const char *name, void *object,
+// "acme-ams-01/primary" into the key fields. -EINVAL with a finding.
+static int names_to_keys(struct reader *reader, const struct noun *noun, const char *name, void *object,
 	uint64_t *given)
 {
 	const char *part = name;

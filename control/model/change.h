@@ -8,9 +8,6 @@
 
 // Makes up generated fields that are not set, or takes them over from old. 0 or -ENOMEM.
 int object_generate(struct object *object, const struct object *old);
-// "acme-ams-01/primary" into the key fields. -EINVAL with a finding.
-int names_to_keys(struct reader *reader, const struct noun *noun, const char *name, void *object,
-	uint64_t *given);
 // Applies the edits to check->old and checks the outcome. *out: a new snapshot, or check->old again without edits.
 int edits_finish(struct check *check, struct edits *edits, struct model **out);
 

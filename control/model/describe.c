@@ -123,7 +123,7 @@ static json_t *fields_of_list(const struct fields *fields, const struct field *l
 	return array;
 }
 
-json_t *fields_describe(const struct fields *fields)
+static json_t *fields_describe(const struct fields *fields)
 {
 	return fields_of_list(fields, NULL);
 }
@@ -166,6 +166,8 @@ static const char *pattern_of(enum field_kind kind)
 		return NULL;
 	}
 }
+
+static json_t *fields_schema(const struct fields *fields);
 
 static json_t *value_schema(const struct field *field)
 {
@@ -232,7 +234,7 @@ static json_t *object_schema(const struct fields *fields, const struct noun *nou
 		"required", required, "additionalProperties", 0);
 }
 
-json_t *fields_schema(const struct fields *fields)
+static json_t *fields_schema(const struct fields *fields)
 {
 	return object_schema(fields, NULL, false);
 }

@@ -67,9 +67,6 @@ struct object *object_new(const struct noun *noun); // one reference, fields all
 int object_finish(struct object *object);
 void *object_fields(const struct object *object);
 
-// Target name of a reference field, "" when it is not set.
-const char *reference_target(const struct fields *fields, const struct field *field,
-	const void *object, char name[OBJECT_NAME_MAX]);
 // Calls fn for every reference of the object, those in lists of structs too, until it returns
 // non-zero.
 int object_references(const struct object *object,

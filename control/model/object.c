@@ -63,7 +63,8 @@ json_t *object_json(const struct object *object)
 	return fields_json(&object->noun->fields, object);
 }
 
-const char *reference_target(const struct fields *fields, const struct field *field,
+// Target name of a reference field, "" when it is not set.
+static const char *reference_target(const struct fields *fields, const struct field *field,
 	const void *object, char name[OBJECT_NAME_MAX])
 {
 	const char *text = *(const char *const *)field_at(field, object);

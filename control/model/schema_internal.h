@@ -36,8 +36,6 @@ bool field_equal(const struct field *field, const void *a, const void *b);
 // True when the value is the one it would have if it were not given.
 bool field_is_initial(const struct field *field, const void *value);
 struct json_t *field_json(const struct field *field, const void *value);
-struct json_t *fields_describe(const struct fields *fields);
-struct json_t *fields_schema(const struct fields *fields);
 // Mixes every field, secrets and generated ones apart, into the hash.
 uint64_t fields_hash(const struct fields *fields, const void *object, uint64_t hash);
 uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length);

@@ -45,7 +45,8 @@ static const struct field *tunnels_field(const struct noun *noun)
 	return NULL;
 }
 
-const struct gre_tunnels *object_tunnels(const struct object *object)
+// The object's tunnels, NULL when its noun has no such field.
+static const struct gre_tunnels *object_tunnels(const struct object *object)
 {
 	const struct field *field = tunnels_field(object->noun);
 

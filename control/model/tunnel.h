@@ -24,8 +24,6 @@ extern const struct fields gre_tunnel_fields;
 
 // The tunnel from this edge, NULL when there is none.
 const struct gre_tunnel *tunnel_from(const struct gre_tunnels *tunnels, const char *edge);
-// The object's tunnels, NULL when its noun has no such field.
-const struct gre_tunnels *object_tunnels(const struct object *object);
 
 struct check;
 struct id_sink;

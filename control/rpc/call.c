@@ -33,7 +33,7 @@ const char *rpc_role_name(enum rpc_role role)
 
 // --- answers -------------------------------------------------------------------------------------------
 
-json_t *error_json(const struct api_error *error, json_t *details)
+static json_t *error_json(const struct api_error *error, json_t *details)
 {
 	json_t *data = json_pack("{s:s}", "code", api_code_name(error->code));
 

@@ -95,7 +95,6 @@ struct rpc_items {
 };
 void rpc_items_add(
 	struct rpc_items *items, struct json_t *item); // item is stolen, NULL = no memory: left out
-void rpc_items_clear(struct rpc_items *items);
 // {"items": [..]} and the members of `more`, which is stolen. The items are empty afterwards.
 void rpc_reply_items(struct rpc_call *call, struct rpc_items *items, struct json_t *more);
 // {"items": items, "next": next}; items is stolen, next NULL = the last page.

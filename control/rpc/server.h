@@ -166,7 +166,6 @@ void call_handle_line(struct client *client, const char *line, size_t length, si
 void call_denied(struct rpc_server *server, uid_t uid, const char *method, struct json_t *params,
 	const char *why);
 const struct rpc_method *method_find(const struct rpc_server *server, const char *name, void **ctx);
-struct json_t *error_json(const struct api_error *error, struct json_t *details);
 // {"jsonrpc", "id": null, "error"}
 struct json_t *refusal_json(const struct api_error *error);
 

@@ -59,12 +59,6 @@ void rpc_items_add(struct rpc_items *items, json_t *item)
 	json_decref(item);
 }
 
-void rpc_items_clear(struct rpc_items *items)
-{
-	free(items->text);
-	*items = (struct rpc_items){0};
-}
-
 void rpc_reply_items(struct rpc_call *call, struct rpc_items *items, json_t *more)
 {
 	struct rpc_items whole = *items;

@@ -158,6 +158,11 @@ const char *column_text(sqlite3_stmt *statement, int column)
 	return text ? (const char *)text : "";
 }
 
+int run_sql(struct store *store, const char *text)
+{
+	return sqlite3_exec(store->db, text, NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
+}
+
 bool store_is_full(struct store *store)
 {
 	int code = sqlite3_errcode(store->db) & 0xff;
@@ -231,11 +236,6 @@ static int prepare_file(struct store *store, struct api_error *error)
 	return rc;
 }
 
-static int sql(struct store *store, const char *text)
-{
-	return sqlite3_exec(store->db, text, NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
-}
-
 static int create(struct store *store, struct api_error *error)
 {
 	char pragma[64];
@@ -245,7 +245,7 @@ static int create(struct store *store, struct api_error *error)
 	store->uuid[8] = (store->uuid[8] & 0x3f) | 0x80;
 	snprintf(pragma, sizeof(pragma), "PRAGMA application_id = %d; PRAGMA user_version = %d;",
 		APPLICATION_ID, SCHEMA_VERSION);
-	if (sql(store, "BEGIN IMMEDIATE") || sql(store, schema) || sql(store, pragma) ||
+	if (run_sql(store, "BEGIN IMMEDIATE") || run_sql(store, schema) || run_sql(store, pragma) ||
 		execute(store, "INSERT INTO meta VALUES ('uuid', ?)", "b", store->uuid,
 			(int)sizeof(store->uuid)) ||
 		ids_seed(store))
@@ -253,7 +253,7 @@ static int create(struct store *store, struct api_error *error)
 	int rc = key_open(store, true, error);
 	if (rc)
 		return rc;
-	return sql(store, "COMMIT") ? store_fail(store, error, "cannot create") : 0;
+	return run_sql(store, "COMMIT") ? store_fail(store, error, "cannot create") : 0;
 }
 
 int store_schema(void)
@@ -267,10 +267,10 @@ static int migrate(struct store *store, int64_t version, struct api_error *error
 
 	for (; version < SCHEMA_VERSION; version++) {
 		snprintf(pragma, sizeof(pragma), "PRAGMA user_version = %d;", (int)version + 1);
-		if (sql(store, "BEGIN IMMEDIATE") || sql(store, migrations[version - 1]) ||
-			sql(store, pragma) || sql(store, "COMMIT")) {
+		if (run_sql(store, "BEGIN IMMEDIATE") || run_sql(store, migrations[version - 1]) ||
+			run_sql(store, pragma) || run_sql(store, "COMMIT")) {
 			int rc = store_fail(store, error, "cannot migrate");
-			sql(store, "ROLLBACK");
+			run_sql(store, "ROLLBACK");
 			return rc;
 		}
 	}
@@ -340,7 +340,7 @@ int store_open(struct store **out, const struct store_options *options, struct a
 		goto fail;
 	if (sqlite3_open_v2(
 		    store->path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) ||
-		sql(store, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA "
+		run_sql(store, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA "
 			   "synchronous = FULL;"
 			   "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; BEGIN IMMEDIATE; COMMIT;")) {
 		rc = store_fail(store, error, "cannot open");

@@ -58,6 +58,7 @@ int execute(struct store *store, const char *sql, const char *types, ...);
 // The one integer it gives, `none` when there is no row or it fails.
 int64_t query_integer(struct store *store, int64_t none, const char *sql, const char *types, ...);
 const char *column_text(sqlite3_stmt *statement, int column); // never NULL
+int run_sql(struct store *store, const char *text); // any number of statements without values; 0 or -EIO
 // Fills *error from what SQLite says last.
 int store_fail(struct store *store, struct api_error *error, const char *doing);
 bool store_is_full(struct store *store); // that was why the last call failed

@@ -82,11 +82,6 @@ static int columns(struct store *store, const char *table, const char *of, char 
 	return used > 0 && used < size ? 0 : -EIO;
 }
 
-static int run(struct store *store, const char *text)
-{
-	return sqlite3_exec(store->db, text, NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
-}
-
 static int watch_table(struct store *store, const char *table)
 {
 	char old[256], new[256], sql[2048];
@@ -103,7 +98,7 @@ static int watch_table(struct store *store, const char *table)
 		" SELECT seal_row(-1, '%s'%s); SELECT seal_row(1, '%s'%s); END;",
 		table, table, table, new, table, table, table, old, table, table, table, old, table,
 		new);
-	return run(store, sql);
+	return run_sql(store, sql);
 }
 
 static int sum_up(struct store *store, const char *table)
@@ -113,7 +108,7 @@ static int sum_up(struct store *store, const char *table)
 	if (columns(store, table, "", names, sizeof(names)))
 		return -EIO;
 	snprintf(sql, sizeof(sql), "SELECT sum(seal_row(1, '%s'%s)) FROM %s", table, names, table);
-	return run(store, sql);
+	return run_sql(store, sql);
 }
 
 int vouch_watch(struct store *store)
@@ -123,7 +118,7 @@ int vouch_watch(struct store *store)
 	crypto_generichash(store->seal_key, sizeof(store->seal_key), (const uint8_t *)what,
 		sizeof(what), store->key, sizeof(store->key));
 	store->sum = (struct row_sum){0};
-	if (run(store, "PRAGMA recursive_triggers = ON") || // what REPLACE takes away is seen, too
+	if (run_sql(store, "PRAGMA recursive_triggers = ON") || // what REPLACE takes away is seen, too
 		sqlite3_create_function(store->db, "seal_row", -1, SQLITE_UTF8, store, seal_row,
 			NULL, NULL) != SQLITE_OK)
 		return -EIO;
@@ -180,7 +175,7 @@ static bool seal_fits(struct store *store, bool *found)
 int store_begin(struct store *store)
 {
 	store->changes = sqlite3_total_changes64(store->db);
-	return run(store, "BEGIN IMMEDIATE");
+	return run_sql(store, "BEGIN IMMEDIATE");
 }
 
 int store_end(struct store *store, int rc)
@@ -191,7 +186,7 @@ int store_end(struct store *store, int rc)
 		sqlite3_total_changes64(store->db) != store->changes)
 		rc = write_seal(store);
 	if (!rc)
-		rc = run(store, "COMMIT");
+		rc = run_sql(store, "COMMIT");
 	if (!rc)
 		store->committed = store->sum;
 	else if (store_is_full(store))
@@ -201,7 +196,7 @@ int store_end(struct store *store, int rc)
 
 void store_undo(struct store *store)
 {
-	run(store, "ROLLBACK");
+	run_sql(store, "ROLLBACK");
 	store->sum = store->committed;
 }
 
@@ -250,7 +245,7 @@ int vouch_checkpoint(struct store *store)
 	int rc = mark(store, "log");
 
 	if (!rc)
-		rc = run(store, "PRAGMA wal_checkpoint(TRUNCATE)");
+		rc = run_sql(store, "PRAGMA wal_checkpoint(TRUNCATE)");
 	if (!rc)
 		rc = execute(store, "DELETE FROM meta WHERE key = 'log'", "");
 	store->log_pages = 0;

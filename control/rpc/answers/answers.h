@@ -101,7 +101,6 @@ enum link_state {
 	STATE_UNKNOWN,
 	STATE_PARTIAL
 };
-const char *state_name(enum link_state state);
 const char *role_name(const struct link *link);
 bool link_is_ours(const struct sync *sync, const struct link *link);
 const struct intent_interface *attachment_of(

@@ -46,7 +46,7 @@ struct health {
 	struct event *work;
 };
 
-const char *state_name(enum link_state state)
+static const char *state_name(enum link_state state)
 {
 	static const char *const names[] = {
 		"up", "degraded", "down", "disabled", "unknown", "partial"};
