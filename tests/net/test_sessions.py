@@ -104,6 +104,30 @@ def test_why_a_session_ended(edge, stranger):
     assert REASON in edge.ctl("circuit", "list").stdout.split("\n")[-2]
 
 
+def test_a_hold_time_that_runs_out(edge):
+    """His routes go with it, also when his router would have them kept (RFC 9494): we do not take part."""
+    c, own = edge.acme, edge.acme.bird_config()
+    bird = c.bird.pid
+    edge.ctl("peering", "set", f"{c.circuit}/private", "--hold", "9s", "--keepalive", "3s")
+    edge.bird_configure(c.bird, own.replace("graceful restart on;", "graceful restart on;\n\tlong lived graceful restart on;\n\tlong lived stale time 3600;"))
+    wait_for(lambda: edge.session(c) == "established" and (edge.own_peering(c)["timers"] or {}).get("hold") == 9, 30, "the new hold time")
+    wait_for(lambda: edge.installed(c, "10.1.0.0/16"), 10, "his network")
+    said = edge.birdc(c.bird, "show", "protocols", "all", "edge")
+    ours = said[said.index("Neighbor capabilities"):said.index("Session:")]
+    assert "Long-lived" in said[:said.index("Neighbor capabilities")] and "Graceful restart" in ours and "Long-lived" not in ours, said
+    os.kill(bird, signal.SIGSTOP)
+    began = time.monotonic()
+    try:
+        wait_for(lambda: not edge.installed(c, "10.1.0.0/16"), 15, "they are gone")
+        assert time.monotonic() - began > 4  # it was the hold time
+        assert "Hold timer expired" in edge.own_peering(c)["last_reset"]["reason"], edge.own_peering(c)
+    finally:
+        os.kill(bird, signal.SIGCONT)
+        edge.ctl("peering", "set", f"{c.circuit}/private", "--unset", "hold", "--unset", "keepalive")
+        edge.bird_configure(c.bird, own)
+    wait_for(lambda: edge.session(c) == "established" and reached(edge, c), 40, "his session again")
+
+
 def test_more_prefixes_than_the_daemon_takes(edge, stranger):
     """The hint names the number and the way back."""
     c = edge.acme
