@@ -122,6 +122,7 @@
 // {"file": "fd"} with a memfd that can be written, as SCM_RIGHTS of the same line: into it goes a backup, passwords and
 // key too -> {"culvert": "0.1.0", "schema": 2, "store": "6f0c..", "revision": 419, "time", "database": bytes}
 #define API_STORE_BACKUP "store.backup"
+#define API_BACKUP_MAGIC "culvert-backup " // what a backup begins with; then the format's number
 
 // --- route thread: control/sync/methods.c ------------------------------------------------------------------
 // A *selector* is at most one of "circuit", "peering" (acme-ams-01/private), "vnet", "domain" (see above), two are refused; an

@@ -8,6 +8,8 @@
 
 #include "control/store/store_internal.h"
 
+#include "control/api/methods.h"
+
 #include "dataplane/wire/directory.h"
 
 #include <jansson.h>
@@ -90,7 +92,7 @@ int store_backup(struct store *store, int fd, json_t **out, struct api_error *er
 	char *line = json_dumps(header, JSON_COMPACT | JSON_SORT_KEYS), first[32];
 	crypto_generichash_state digest;
 	uint8_t end[DIGEST];
-	int length = snprintf(first, sizeof(first), BACKUP_MAGIC "%d\n", VERSION);
+	int length = snprintf(first, sizeof(first), API_BACKUP_MAGIC "%d\n", VERSION);
 	crypto_generichash_init(&digest, NULL, 0, sizeof(end));
 	int rc = line != NULL ? write_all(fd, &digest, first, (size_t)length) : -ENOMEM;
 	if (!rc)
@@ -154,10 +156,10 @@ static int map_backup(struct backup *b, struct api_error *error)
 
 static int check_version(const struct backup *b, const uint8_t *end, struct api_error *error)
 {
-	size_t magic = strlen(BACKUP_MAGIC);
+	size_t magic = strlen(API_BACKUP_MAGIC);
 	char number[16] = "";
 
-	if (b->length < magic || memcmp(b->bytes, BACKUP_MAGIC, magic) != 0)
+	if (b->length < magic || memcmp(b->bytes, API_BACKUP_MAGIC, magic) != 0)
 		return api_fail(error, API_INVALID, "culvertctl backup FILE makes one",
 			"%s is not a backup of Culvert", b->name);
 	if (end == NULL || (size_t)(end - b->bytes) - magic >= sizeof(number))

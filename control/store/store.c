@@ -5,6 +5,8 @@
 
 #include "control/store/store_internal.h"
 
+#include "control/api/methods.h"
+
 #include "dataplane/wire/directory.h"
 
 #include <sys/stat.h>
@@ -196,10 +198,10 @@ int store_fail(struct store *store, struct api_error *error, const char *doing)
 
 static bool is_backup(int fd)
 {
-	char front[sizeof(BACKUP_MAGIC)] = "";
+	char front[sizeof(API_BACKUP_MAGIC)] = "";
 
 	return pread(fd, front, sizeof(front) - 1, 0) == sizeof(front) - 1 &&
-	       strcmp(front, BACKUP_MAGIC) == 0;
+	       strcmp(front, API_BACKUP_MAGIC) == 0;
 }
 
 // Makes the file 0600 before SQLite sees it, and looks whether it can be ours at all.

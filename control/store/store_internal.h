@@ -13,8 +13,6 @@
 #define SEAL_BYTES 32
 #define DOUBT_MAX  512
 
-#define BACKUP_MAGIC "culvert-backup "
-
 struct row_sum { // of keyed hashes, modulo 2^256
 	uint64_t word[SUM_WORDS];
 };

@@ -90,10 +90,10 @@ static int copy_out(int from, int to)
 	return got < 0 ? -errno : 0;
 }
 
-// An empty file, or one that begins as a backup does (control/store/backup.c).
+// An empty file, or one that begins as a backup does.
 static bool may_be_replaced(const char *path)
 {
-	static const char begin[] = "culvert-backup ";
+	static const char begin[] = API_BACKUP_MAGIC;
 	char text[sizeof(begin) - 1];
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text));
