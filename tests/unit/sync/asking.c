@@ -127,3 +127,9 @@ int asking_stop(void **state)
 	json_decref(states);
 	return 0;
 }
+
+const char *text(const json_t *object, const char *key)
+{
+	const char *found = json_string_value(json_object_get(object, key));
+	return found != NULL ? found : "";
+}

@@ -21,5 +21,6 @@ void ask(const char *method, const char *params);          // under way until ge
 json_t *get_answer(void);                                  // the whole; a new reference
 json_t *result_of(const char *method, const char *params); // fails on an error; a new reference
 json_int_t number(const json_t *object, const char *key);
+const char *text(const json_t *object, const char *key); // "" when it is none
 
 #endif
