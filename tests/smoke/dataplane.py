@@ -310,16 +310,21 @@ def in_namespace():
         sys.exit("cannot make a network namespace")
 
 
-def main():
-    if len(sys.argv) not in (2, 3):
-        sys.exit(__doc__)
-    in_namespace()
+def run_in_directory(make):
+    """make(directory) is run in a directory of its own, and cleans up."""
     with tempfile.TemporaryDirectory(prefix="culvert-smoke-") as directory:
-        smoke = Smoke(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "1", directory)
+        smoke = make(directory)
         try:
             smoke.run()
         finally:
             smoke.clean()
+
+
+def main():
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    in_namespace()
+    run_in_directory(lambda directory: Smoke(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "1", directory))
 
 
 if __name__ == "__main__":

@@ -14,13 +14,12 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import wire  # noqa: E402
-from dataplane import CLOUD, CUSTOMER, STORE, Smoke, Wire, checksum, hardware, in_namespace, ip, ipv4, udp  # noqa: E402
+from dataplane import CLOUD, CUSTOMER, STORE, Smoke, Wire, checksum, hardware, in_namespace, ip, ipv4, run_in_directory, udp  # noqa: E402
 from ports import kernel_mtu  # noqa: E402
 
 TAGGER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "lab", "vlan-tag.bpf.c")
@@ -73,6 +72,7 @@ def has_program(device):
 
 class KernelPorts(Smoke):
     patience = 5  # s for an answer; it listens before it has started
+    mtu = {"a": "9004", "c": "9100"}  # of the veth pairs, the others' is 1508
 
     def __init__(self, program, mode, directory):
         super().__init__(program, "2", directory)
@@ -472,15 +472,22 @@ class KernelPorts(Smoke):
                 f.write("1")
             ip("link", "set", f"sh-{pair}{end}", "up")
 
+    def make_devices(self):
+        """On top of the customers' ends."""
+
+    def cases(self):
+        for case in (self.refused, self.fragments, self.datagrams, self.large, self.flood, self.tags, self.foreign_tags, self.outside, self.segments, self.missed, self.rights, self.again, self.without_opener, self.killed):
+            case()
+
     def run(self):
         ip("link", "set", "lo", "up")
         for pair in "acbd":
-            self.veth(pair, {"a": "9004", "c": "9100"}.get(pair, "1508"))
+            self.veth(pair, self.mtu.get(pair, "1508"))
+        self.make_devices()
         self.wires = [Wire("sh-a0"), Wire("sh-c0"), Wire("sh-b0")]
         self.macs = [hardware("sh-a1"), hardware("sh-c1"), hardware("sh-b1")]
         self.start()
-        for case in (self.refused, self.fragments, self.datagrams, self.large, self.flood, self.tags, self.foreign_tags, self.outside, self.segments, self.missed, self.rights, self.again, self.without_opener, self.killed):
-            case()
+        self.cases()
         self.laws()
         assert self.stop() == 0
 
@@ -489,12 +496,7 @@ def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     in_namespace()
-    with tempfile.TemporaryDirectory(prefix="culvert-smoke-") as directory:
-        ports = KernelPorts(sys.argv[1], sys.argv[2], directory)
-        try:
-            ports.run()
-        finally:
-            ports.clean()
+    run_in_directory(lambda directory: KernelPorts(sys.argv[1], sys.argv[2], directory))
 
 
 if __name__ == "__main__":

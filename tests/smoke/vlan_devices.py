@@ -10,11 +10,10 @@ import os
 import struct
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import wire  # noqa: E402
-from dataplane import CLOUD, CUSTOMER, Wire, hardware, in_namespace, ip, ipv4, udp  # noqa: E402
+from dataplane import CLOUD, CUSTOMER, Wire, in_namespace, ip, ipv4, run_in_directory, udp  # noqa: E402
 from kernel_port import CUSTOMERS, SOURCE, TARGET, KernelPorts, hop  # noqa: E402
 
 
@@ -28,6 +27,7 @@ def device(c):
 
 class VlanDevices(KernelPorts):
     patience = 60  # the guest's processor is emulated
+    mtu = {"c": "1600"}
 
     def make_devices(self):
         for c in CUSTOMERS:
@@ -75,20 +75,11 @@ class VlanDevices(KernelPorts):
                 if sender[2] != 4 and b"down " in frame:
                     assert b"down %d" % c.number in frame, f"{device(c)} has {frame.hex()}"
 
-    def run(self):
-        ip("link", "set", "lo", "up")
-        for pair in "acbd":
-            self.veth(pair, "1600" if pair == "c" else "1508")
-        self.make_devices()
-        self.wires = [Wire("sh-a0"), Wire("sh-c0"), Wire("sh-b0")]
-        self.macs = [hardware("sh-a1"), hardware("sh-c1"), hardware("sh-b1")]
-        self.start()
+    def cases(self):
         for on in (True, False, True):
             self.offload(on)
             for case in (self.both_ways, self.outside, self.segments, self.fragments):
                 case()
-        self.laws()
-        assert self.stop() == 0
 
 
 def main():
@@ -101,12 +92,7 @@ def main():
         print(f"this kernel has no VLAN devices: {made.stderr.strip()}")
         sys.exit(77)
     ip("link", "del", "sh-try0")
-    with tempfile.TemporaryDirectory(prefix="culvert-smoke-") as directory:
-        ports = VlanDevices(sys.argv[1], "packet", directory)
-        try:
-            ports.run()
-        finally:
-            ports.clean()
+    run_in_directory(lambda directory: VlanDevices(sys.argv[1], "packet", directory))
 
 
 if __name__ == "__main__":
