@@ -239,7 +239,7 @@ static bool takes_sessions(
 static struct end *join_taken(
 	const struct domains *domains, const struct intent_join *was, const struct fragment *new)
 {
-	for (unsigned int i = 0; new != NULL &&i < new->joins.count; i++)
+	for (unsigned int i = 0; new != NULL && i < new->joins.count; i++)
 		if (new->joins.item[i].domain[0] == was->domain[0] &&
 			new->joins.item[i].domain[1] == was->domain[1])
 			return NULL;
@@ -273,7 +273,7 @@ static bool takes_places(
 {
 	struct place_key key;
 
-	for (unsigned int i = 0; new != NULL &&i < new->interfaces.count; i++) {
+	for (unsigned int i = 0; new != NULL && i < new->interfaces.count; i++) {
 		const struct intent_interface *wanted = &new->interfaces.item[i],
 					      *was = find_interface(old, wanted->id);
 		EACH_PLACE(domains, wanted, &key)
@@ -294,7 +294,7 @@ static struct parting *before(
 {
 	struct place_key key;
 
-	for (unsigned int i = 0; new != NULL &&i < new->interfaces.count; i++)
+	for (unsigned int i = 0; new != NULL && i < new->interfaces.count; i++)
 		EACH_PLACE(domains, &new->interfaces.item[i], &key)
 		{
 			const struct place_count *place =
