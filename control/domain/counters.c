@@ -9,7 +9,7 @@
 // ended. The later of the two counts: the segment also knows what happened while we were not there, and the
 // event is still known when the data plane came back with a new segment.
 
-#include "control/domain/live.h"
+#include "control/domain/state.h"
 
 #include "control/base/clock.h"
 #include "control/base/log.h"
@@ -186,7 +186,14 @@ static json_t *final_account(const struct sync *sync, uint32_t slot)
 		"bytes", number(sum.bytes));
 }
 
-// The next ones that are deleted, from where the scan stands. NULL = there are no more.
+// A connection without a path is there all the same, and its account counts on with the next one.
+static bool is_over(const struct sync *sync, enum stats_kind kind, const struct stats_entry *entry)
+{
+	return entry->state == STATS_DELETED &&
+	       !(kind == STATS_ACCOUNT && join_counts(sync->domains, entry->uid));
+}
+
+// The next ones that are over, from where the scan stands. NULL = there are no more.
 static json_t *next_finals(struct sync *sync)
 {
 	static json_t *(*const read[])(const struct sync *sync, uint32_t slot) = {
@@ -206,7 +213,7 @@ static json_t *next_finals(struct sync *sync)
 			const struct stats_entry *entry =
 				stats_reader_entry(sync->stats, kind, slot);
 			json_t *counters =
-				entry->state == STATS_DELETED ? read[kind](sync, slot) : NULL;
+				is_over(sync, kind, entry) ? read[kind](sync, slot) : NULL;
 			if (counters != NULL)
 				json_array_append_new(
 					list, json_pack("{s:o, s:o}", "uid", number(entry->uid),

@@ -662,6 +662,7 @@ int domains_create(
 	domains->domains = TABLE_OF(struct domain, id);
 	domains->limiters = TABLE_OF(struct limiter, id);
 	domains->hop_sets = TABLE_OF(struct hop_set, key);
+	joins_create(domains);
 	TAILQ_INIT(&domains->unsettled);
 	TAILQ_INIT(&domains->health);
 	sync->status = statuses_create();
@@ -752,6 +753,7 @@ void domains_destroy(struct domains *domains)
 	partings_free(domains);
 	table_clear(&domains->domains, free_domain, NULL);
 	table_clear(&domains->hop_sets, free_plain, NULL);
+	joins_destroy(domains);
 	table_clear(&domains->limiters, free_limiter, NULL);
 	table_clear(&sync->episodes, free_plain, NULL);
 	table_clear(&sync->realised, free_realised, NULL);

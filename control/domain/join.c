@@ -20,6 +20,54 @@ struct end *join_find(const struct domains *domains, uint32_t a, uint32_t b, con
 	return NULL;
 }
 
+// Accounts live as long as their join, whether anything leaves by it at the moment or not.
+struct account {
+	struct entry entry;
+	uint64_t uid;
+	unsigned int uses; // more than one while a join follows another
+};
+
+static void account_set(struct domains *domains, struct end *end, uint64_t uid)
+{
+	struct account *was = table_find(&domains->accounts, &end->account),
+		       *account = table_find(&domains->accounts, &uid);
+
+	if (account == NULL && uid != 0) {
+		account = calloc(1, sizeof(*account));
+		if (account == NULL)
+			abort();
+		account->uid = uid;
+		table_add(&domains->accounts, account);
+	}
+	if (account != NULL)
+		account->uses++;
+	if (was != NULL && --was->uses == 0) {
+		table_remove(&domains->accounts, was);
+		free(was);
+	}
+	end->account = uid;
+}
+
+static void free_account(void *ctx, void *entry)
+{
+	free(entry);
+}
+
+void joins_create(struct domains *domains)
+{
+	domains->accounts = TABLE_OF(struct account, uid);
+}
+
+void joins_destroy(struct domains *domains)
+{
+	table_clear(&domains->accounts, free_account, NULL);
+}
+
+bool join_counts(const struct domains *domains, uint64_t uid)
+{
+	return table_find(&domains->accounts, &uid) != NULL;
+}
+
 // By the id of the other, so that the order of candidates is not a matter of chance.
 static void insert(struct end *end)
 {
@@ -77,8 +125,8 @@ struct end *join_set(struct domains *domains, uint32_t a, uint32_t b, uint16_t w
 	end->weight = end->peer->weight = weight;
 	end->import = ba;
 	end->peer->import = ab;
-	end->account = account != NULL ? account[0] : 0;
-	end->peer->account = account != NULL ? account[1] : 0;
+	account_set(domains, end, account != NULL ? account[0] : 0);
+	account_set(domains, end->peer, account != NULL ? account[1] : 0);
 	decide_both(end->domain, end->peer->domain);
 	return end;
 }
@@ -90,6 +138,8 @@ void join_unset(struct domains *domains, uint32_t a, uint32_t b, const char *obj
 	if (end == NULL)
 		return;
 	struct domain *from = end->domain, *to = end->peer->domain;
+	account_set(domains, end, 0);
+	account_set(domains, end->peer, 0);
 	LIST_REMOVE(end, entry);
 	LIST_REMOVE(end->peer, entry);
 	fragment_unref(end->fragment);

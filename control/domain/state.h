@@ -194,6 +194,7 @@ struct domains {
 	struct node_view *view;
 	struct fragments *fragments;
 	struct table domains, hop_sets, limiters;
+	struct table accounts; // join.c
 	LIST_OF(const struct intent_interface *) cores;
 	TAILQ_HEAD(, domain) unsettled;
 	TAILQ_HEAD(, domain) health; // something of them changed that people are told of
@@ -295,6 +296,9 @@ enum source domain_source(const struct domain *domain);
 void domain_put(struct domain *domain); // freed if nobody has a use for it
 
 // join.c
+void joins_create(struct domains *domains);
+void joins_destroy(struct domains *domains);
+bool join_counts(const struct domains *domains, uint64_t uid); // a join that is declared has this account
 struct end *join_find(const struct domains *domains, uint32_t a, uint32_t b, const char *object);
 // ab: what b gets of a; ba: what a gets of b; NULL = everything. Borrowed.
 struct end *join_set(struct domains *domains, uint32_t a, uint32_t b, uint16_t weight,

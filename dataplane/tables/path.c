@@ -31,8 +31,8 @@ static int resolve(const struct dataplane *dp, const struct wire_path *r, uint32
 	return 0;
 }
 
-// Accounts: what they are is in the stats segment; they live as long as a path names them, and
-// their last values wait there for the controller after that.
+// Accounts: what they are is in the stats segment; they are live as long as a path names them, and
+// their values wait there after that, for another path or until the controller has read them.
 
 static int account_take(struct dataplane *dp, uint64_t uid, uint32_t *slot)
 {

@@ -130,6 +130,30 @@ def test_the_last_counters_of_what_is_deleted(lab):
     whole(lab)
 
 
+def test_a_connection_counts_on_over_its_sessions(lab, tmp_path):
+    """Between two sessions nothing leaves by it, and it is the same connection."""
+    c, model = lab.globex, tmp_path / "model"
+    connection = f"{c.circuit}/{c.name}-prod"
+    wait_for(lambda: lab.reaches_vnet(c), 20, "reaches his vNet")
+    lab.ping(c, count=20)
+    since = lab.session_since(c)
+    lab.ctl("peering", "clear", f"{c.circuit}/private")
+    wait_for(lambda: lab.session(c) == "established" and lab.session_since(c) != since, 30, "another session")
+    wait_for(lambda: lab.reaches_vnet(c), 20, "reaches his vNet again")
+    lab.ping(c, count=5)
+    model.write_text(lab.ctl("config", "show").stdout)
+    lab.ctl("connection", "delete", connection)
+
+    def last():
+        return {f["object"]: f["counters"]["packets"] for f in lab.json("counters", "deleted", "--object", connection)["items"] if f["counters"]}
+
+    kept = wait_for(lambda: last() if len(last()) == 2 else None, 10, "both directions of the connection")
+    assert kept[f"{connection}/in"] >= 25 and kept[f"{connection}/out"] >= 25, kept
+    lab.ctl("config", "apply", str(model))
+    wait_for(lambda: lab.reaches_vnet(c), 20, "as before")
+    whole(lab)
+
+
 # ---- backup and restore
 
 def test_a_backup_makes_the_edge_again(lab, tmp_path):
