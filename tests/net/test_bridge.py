@@ -2,6 +2,8 @@
 """The routing bridge against the real kernel and a real BIRD pair, in both host domains, without culvertd and
 without a data plane (bridge_rig.py plays both)."""
 
+import ipaddress
+import json
 import os
 import signal
 
@@ -472,3 +474,55 @@ def test_a_patch_in_a_later_life(tap_only):
 def test_vrf_mode_is_refused(tap_only):
     bridge = tap_only.start_bridge(mode=2, expect_failure=True)
     assert bridge.process.wait(5) == 1
+
+
+class Walk:
+    """A packet's walk through the rules of a namespace, as the kernel's: one by one, but for what `goto` leaves out."""
+
+    def __init__(self, namespace):
+        self.rules = json.loads(run("ip", "-n", namespace, "-j", "rule").stdout)
+
+    def table(self, **packet):
+        """The table of the first rule that says one for this packet, and how many rules were looked at."""
+        looked, at = 0, 0
+        while at < len(self.rules):
+            rule, looked, at = self.rules[at], looked + 1, at + 1
+            if not all(self.matches(rule, field, value) for field, value in packet.items()) or (rule.get("iif") and "iif" not in packet):
+                continue
+            if "goto" in rule:
+                at = next(i for i, r in enumerate(self.rules) if r["priority"] >= rule["goto"])
+            elif rule.get("table", "local") not in ("local", "main", "default"):
+                return rule["table"], looked
+        return None, looked
+
+    @staticmethod
+    def matches(rule, field, value):
+        wanted = rule.get(field, "all")
+        if field == "iif" or wanted == "all":
+            return wanted in ("all", value)
+        return ipaddress.ip_address(value) in ipaddress.ip_network(f"{wanted}/{rule.get(field + 'len', 32)}")
+
+
+def test_rules_are_a_tree(build):
+    """A packet to us or of ours looks at the rules of its range of addresses, not at those of all domains of the namespace."""
+    rig = make_rig(build, "table")
+    try:
+        bridge = rig.start_bridge(launcher="")
+        longest = {}
+        for number in range(2, 401):
+            bridge.call("domain", id=number, name=f"d{number}")
+            bridge.call("interface", id=number, domain=number, name=f"w{number}", addresses=[f"169.254.{number // 64}.{number % 64 * 4 + 2}/30"])
+            if number not in (100, 400):
+                continue
+            walk = Walk(rig.space("any"))
+            assert len(walk.rules) >= 2 * (number - 1)
+            for one in range(2, number + 1):
+                ours, theirs = f"169.254.{one // 64}.{one % 64 * 4 + 2}", f"169.254.{one // 64}.{one % 64 * 4 + 1}"
+                for packet in ({"src": theirs, "dst": ours, "iif": f"w{one}"}, {"src": ours, "dst": theirs}):
+                    table, looked = walk.table(**packet)
+                    assert table == str(10000 + one), (packet, table)
+                    longest[number] = max(longest.get(number, 0), looked)
+        print("rules looked at, at most:", longest)
+        assert longest[400] <= longest[100] + 20 and longest[400] < len(walk.rules) / 5, longest
+    finally:
+        rig.close()
