@@ -53,6 +53,14 @@ def test_fragmented_datagrams(lab):
             assert " 20 received" in process.log(), f"{size} bytes: {process.log()}"
 
 
+def test_doctor_says_how_a_port_was_opened(lab):
+    words = {"packet": "packet sockets: ", "xdp": "AF_XDP sockets: what is not the edge's ", "xdp-whole": "AF_XDP sockets: all of it "}
+    opened = {i["object"]: i for i in json.loads(lab.ctl("--json", "doctor", check=False).stdout)["items"] if i["check"] == "opened"}
+    assert set(opened) == {"wan0", "wan1", "core0"}
+    for device, item in opened.items():
+        assert item["state"] == "ok" and item["message"].startswith(words[lab.mode]), (device, item)
+
+
 def test_port_list_says_what_a_port_is(lab):
     seen = ports(lab)
     assert {p["kind"] for p in seen.values()} == {lab.mode}

@@ -5,9 +5,12 @@
 #include "dataplane/tables/interface.h"
 #include "dataplane/tables/limiters.h"
 #include "dataplane/tables/nexthop.h"
+#include "dataplane/tables/tables.h"
 #include "dataplane/tables/vrf.h"
 #include "dataplane/worker.h"
 #include "tests/packet/packet.h"
+
+#include <sys/mman.h>
 
 static struct frame f;
 
@@ -337,6 +340,25 @@ static void unresolved_neighbor_is_reported_once(void **state)
 	send_up(rig, &ipv4_up);
 	rig_run(rig);
 	assert_int_equal(rig->port[1].out_count, 1);
+}
+
+// In an outage every worker comes by with every packet: the line of a neighbor that is told already
+// is read, and stays every worker's.
+static void what_is_told_is_not_written_again(void **state)
+{
+	struct rig *rig = *state;
+	struct told told = {.rig = rig};
+	uint8_t *needed = rig->dp->tables->needed; // pages of its own
+	set_neighbor(rig, CORE, CORE, CORE_ROUTER, NULL);
+	send_up(rig, &ipv4_up);
+	rig_run(rig);
+	assert_int_equal(mprotect(needed, 4096, PROT_READ), 0);
+	for (unsigned i = 0; i < 40; i++)
+		send_up(rig, &ipv4_up);
+	rig_run(rig); // a write would end this
+	assert_int_equal(mprotect(needed, 4096, PROT_READ | PROT_WRITE), 0);
+	expect(rig, ATTACHMENT(ACME), DROP_NEIGHBOR_UNRESOLVED, 41);
+	assert_int_equal(dataplane_events(rig->dp, 10, note_told, &told), 1);
 }
 
 // Nobody listens: what does not fit is lost and counted, what is told later than that arrives.
@@ -688,6 +710,7 @@ int main(void)
 		PACKET_TEST(mixed_group_vouches_for_each_owner),
 		PACKET_TEST(path_tunnel_and_neighbor_down),
 		PACKET_TEST(unresolved_neighbor_is_reported_once),
+		PACKET_TEST(what_is_told_is_not_written_again),
 		PACKET_TEST(events_are_bounded),
 		PACKET_TEST(timers_of_a_worker),
 		PACKET_TEST(transmit_queue_full_and_port_down),

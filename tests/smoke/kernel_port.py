@@ -314,6 +314,53 @@ class KernelPorts(Smoke):
         self.drain()
         print(f"ok   the worker stood still: {lost} of 20,000 frames missed, and counted", flush=True)
 
+    def given_back(self):
+        """What is sent to an interface, or an address, is the kernel's again when that is deleted."""
+        if self.mode != "xdp":
+            return
+        kernel, c = Wire("sh-a1"), self.controller
+
+        def left():
+            return self.unclassified(0)[1][LEFT]
+
+        def send(what):
+            self.wires[0].send(wire.mac(self.macs[0]) + wire.mac(CUSTOMER) + struct.pack("!HH", C, 300) + b"\x08\x00" + udp(SOURCE, TARGET, what))
+
+        def expect(what):
+            frame = kernel.expect(lambda f: f[12:16] == struct.pack("!HH", C, 300), "the frame at the kernel", 3)
+            assert frame[46:].startswith(what), frame.hex()
+
+        def nobodys(what, number):
+            send(what)
+            expect(what)
+            self.until(lambda: left() == number, "left to the kernel, and counted")
+
+        before = left()
+        nobodys(b"of nobody yet", before + 1)
+        for turn in (0, 1):
+            c.must(wire.INTERFACE_SET, wire.ethernet(9300 + turn, 930, 2, 0, (300,), owner=5))
+            send(b"of the interface")
+            self.until(lambda t=turn: self.counters(9300 + t) == 1, "the interface's frame")
+            c.must(wire.INTERFACE_DELETE, wire.number(930))
+            nobodys(b"of nobody %d" % turn, before + 2 + turn)
+        self.drain()
+        print("ok   the frames of an interface that is deleted are the kernel's again", flush=True)
+
+        kernel = Wire("sh-c1")
+        for port_has_it in (False, True, False):
+            if port_has_it:
+                c.must(wire.LOCAL_SET, wire.local(1, 10, "192.0.2.77"))
+            packet = udp("192.0.2.2", "192.0.2.77", b"to the address, %d" % port_has_it)
+            before = self.unclassified(1)[1][LEFT], self.counters(1001)
+            self.wires[1].send(wire.mac(self.macs[1]) + wire.mac(CLOUD) + b"\x08\x00" + packet)
+            wanted = before[0] + (not port_has_it), before[1] + port_has_it
+            self.until(lambda w=wanted: (self.unclassified(1)[1][LEFT], self.counters(1001)) == w, f"LEFT and the core's rx {wanted}")
+            if port_has_it:
+                c.must(wire.LOCAL_DELETE, wire.local(1, 10, "192.0.2.77"))
+            else:
+                kernel.expect(lambda f, p=packet: f[14:].startswith(p), "the packet at the kernel", 3)
+        print("ok   what is sent to an address that is ours no longer is the kernel's again", flush=True)
+
     def opener(self):
         with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as f:
             (child,) = f.read().split()
@@ -476,7 +523,7 @@ class KernelPorts(Smoke):
         """On top of the customers' ends."""
 
     def cases(self):
-        for case in (self.refused, self.fragments, self.datagrams, self.large, self.flood, self.tags, self.foreign_tags, self.outside, self.segments, self.missed, self.rights, self.again, self.without_opener, self.killed):
+        for case in (self.refused, self.fragments, self.datagrams, self.large, self.flood, self.tags, self.foreign_tags, self.outside, self.segments, self.given_back, self.missed, self.rights, self.again, self.without_opener, self.killed):
             case()
 
     def run(self):

@@ -120,34 +120,14 @@ class Ports:
             assert "--port" in self.refused(2, ["net_null0"], "--port", f"a=net_null0,{value}")
         print("ok   an mtu that ring or buffers do not hold is refused with what to change")
 
-    def namespace(self):
-        """A device in another network namespace, deleted and made again there."""
+    def namespace(self, customer, cloud):
+        """Devices in another network namespace: traffic, deleted and made again there, by packet sockets and by AF_XDP."""
         name = f"sh-ports-{os.getpid()}"
         ip("netns", "add", name)
         try:
-            def veth():
-                ip("link", "add", "sh-n0", "type", "veth", "peer", "name", "sh-n1", "netns", name)
-                ip("link", "set", "sh-n0", "up")
-                ip("-n", name, "link", "set", "sh-n1", "up")
-
-            veth()
-            process = subprocess.Popen(self.command([], "--port", f"a=sh-n1,netns={name},mtu=1400"), stderr=subprocess.PIPE, text=True)
-            try:
-                def until(words):
-                    for line in process.stderr:
-                        if words in line:
-                            return
-                    raise AssertionError(f"no {words}")
-
-                until("mtu=1400 link=up")
-                until('msg="ready"')
-                ip("link", "del", "sh-n0")
-                until("link=down")
-                veth()
-                until("mtu=1400 link=up")
-            finally:
-                process.terminate()
-                process.communicate()
+            for mode in ("packet", "xdp", "xdp-whole"):
+                self.traffic_there(name, mode, customer, cloud)
+                self.made_again_there(name, mode)
             assert f"network namespace {name} has it (No such device)" in self.refused(3, [], "--port", f"a=sh-a1,netns={name}")
         finally:
             ip("netns", "del", name)
@@ -156,7 +136,47 @@ class Ports:
         assert "one is the EAL's" in self.refused(3, ["net_null0"], "--port", "a=net_null0,netns=x")
         for value in ("netns=", "netns=..", "netns=a/b", "netns=" + 64 * "a", "netns=" + 99 * "a"):
             assert "--port" in self.refused(2, [], "--port", f"a=sh-n1,{value}")
-        print("ok   a port in another network namespace")
+        print("ok   ports in another network namespace")
+
+    def traffic_there(self, name, mode, customer, cloud):
+        for device in ("sh-a1", "sh-c1"):
+            ip("link", "set", device, "netns", name)
+            ip("-n", name, "link", "set", device, "up")
+        smoke = Smoke(self.program, "1", self.directory)
+        smoke.port, (smoke.port_mac, smoke.core_mac) = f",netns={name},mode={mode}", self.macs
+        try:
+            smoke.start()
+            smoke.configure()
+            smoke.traffic(customer, cloud, mode.encode())
+            assert smoke.stop() == 0
+        finally:
+            smoke.clean()
+            for device in ("sh-a1", "sh-c1"):
+                ip("-n", name, "link", "set", device, "netns", str(os.getpid()))
+                ip("link", "set", device, "up")
+
+    def made_again_there(self, name, mode):
+        def veth():
+            ip("link", "add", "sh-n0", "type", "veth", "peer", "name", "sh-n1", "netns", name)
+            ip("link", "set", "sh-n0", "up")
+            ip("-n", name, "link", "set", "sh-n1", "up")
+
+        veth()
+        process = subprocess.Popen(self.command([], "--port", f"a=sh-n1,netns={name},mtu=1400,mode={mode}"), stderr=subprocess.PIPE, text=True)
+        try:
+            def until(words):
+                assert any(words in line for line in process.stderr), f"no {words}"
+
+            until(f"kind={mode} rx_queues=1 mtu=1400 link=up")
+            until('msg="ready"')
+            ip("link", "del", "sh-n0")
+            until("link=down")
+            veth()
+            until("mtu=1400 link=up")
+        finally:
+            process.terminate()
+            process.communicate()
+            ip("link", "del", "sh-n0")
 
     def other_queues(self):
         """An AF_XDP port whose device has a queue that no worker polls, made again or as it stands, is not used; with those of before it is."""
@@ -266,7 +286,7 @@ class Ports:
         self.buffers()
         self.scale()
         self.sizes()
-        self.namespace()
+        self.namespace(customer, cloud)
         self.other_queues()
         self.second()
         self.jumbo(customer, cloud)
