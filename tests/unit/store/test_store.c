@@ -291,7 +291,7 @@ static void test_what_another_version_wrote(void **state)
 static void test_many_statements(void **state)
 {
 	struct store *store = open_store(0);
-	static char text[200][16];
+	static char text[200][24];
 
 	for (unsigned int round = 0; round < 2; round++) {
 		for (int i = 0; i < 200; i++) {
