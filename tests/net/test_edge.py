@@ -26,7 +26,8 @@ def test_packets_of_full_size_pass_with_all_their_tags(edge):
     """1500 bytes of IP, the customer's tags on top: to us, and in BGP updates that fill their segments."""
     for c in edge.customers:
         done = c.router.run("ping", "-n", "-q", "-M", "do", "-s", "1472", "-c", "3", "-i", "0.05", "-w", "5", host(c.subnet, 2), check=False)
-        assert " 3 received" in done.stdout, f"{c.name}: {done.stdout}"
+        # with -w it sends another one while a reply is late, and three are enough
+        assert int(done.stdout.split(" received")[0].split()[-1]) >= 3, f"{c.name}: {done.stdout}"
     c = edge.globex  # two tags
     many = [f"10.{100 + i // 256}.{i % 256}.0/24" for i in range(1100)]
     edge.announce(c, [PREMISES, *many])
