@@ -110,7 +110,7 @@ static void look(struct host_interface *interface, struct host_neighbor *neighbo
 	netlink_get(&space->command, request, event_object, space);
 }
 
-int neighbor_start(
+static int neighbor_start(
 	struct bridge *bridge, struct host_interface *interface, struct host_neighbor *neighbor)
 {
 	struct netlink *command = &interface->domain->space->command;

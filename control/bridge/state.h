@@ -155,8 +155,6 @@ struct bridge {
 };
 
 // neighbor.c
-int neighbor_start(
-	struct bridge *bridge, struct host_interface *interface, struct host_neighbor *neighbor);
 void neighbor_message(struct space *space, const struct nlmsghdr *header, bool dump);
 void neighbors_unseen(struct space *space); // before a dump
 void neighbors_seen(struct space *space);   // after it

@@ -23,6 +23,70 @@
 
 static const struct fragment nothing;
 
+// --- limiters: they go with the last interface that names them -------------------------------------------
+
+static struct limiter *limiter_get(struct domains *domains, uint32_t id)
+{
+	struct limiter *limiter = table_find(&domains->limiters, &id);
+
+	if (limiter != NULL)
+		return limiter;
+	limiter = calloc(1, sizeof(*limiter));
+	if (limiter == NULL)
+		abort();
+	limiter->id = id;
+	table_add(&domains->limiters, limiter);
+	return limiter;
+}
+
+static void limiter_drop(struct domains *domains, struct limiter *limiter)
+{
+	if (limiter->users > 0 || (limiter->wanted != NULL && !limiter->going))
+		return;
+	unconfigure_limiter(domains, limiter->id);
+	table_remove(&domains->limiters, limiter);
+	fragment_unref(limiter->fragment);
+	free(limiter);
+}
+
+void limiter_use(struct domains *domains, const struct intent_interface *interface, int by)
+{
+	const uint32_t ids[2] = {interface->limiter_in, interface->limiter_out};
+
+	for (unsigned int i = 0; i < 2; i++) {
+		if (ids[i] == 0)
+			continue;
+		struct limiter *limiter = limiter_get(domains, ids[i]);
+		limiter->users += (unsigned int)by;
+		limiter_drop(domains, limiter);
+	}
+}
+
+static void limiter_set(struct domains *domains, const struct intent_limiter *wanted,
+	const struct fragment *fragment)
+{
+	struct limiter *limiter = limiter_get(domains, wanted->id);
+	const struct fragment *held = limiter->fragment;
+
+	limiter->wanted = wanted;
+	limiter->fragment = fragment_ref(fragment);
+	limiter->going = false;
+	fragment_unref(held);
+	configure_limiter(domains, wanted);
+}
+
+static void limiter_unset(struct domains *domains, uint32_t id)
+{
+	struct limiter *limiter = table_find(&domains->limiters, &id);
+
+	if (limiter == NULL)
+		return;
+	limiter->going = true;
+	limiter_drop(domains, limiter);
+}
+
+// --- what a fragment changes -----------------------------------------------------------------------------
+
 static bool is_join(const struct intent_join *a, const struct intent_join *b)
 {
 	return a->domain[0] == b->domain[0] && a->domain[1] == b->domain[1] &&
@@ -72,68 +136,6 @@ static void set_new(struct domains *domains, const struct fragment *old, const s
 		end->fragment = fragment_ref(new);
 		fragment_unref(held);
 	}
-}
-
-// --- limiters: they go with the last interface that names them -------------------------------------------
-
-static struct limiter *limiter_get(struct domains *domains, uint32_t id)
-{
-	struct limiter *limiter = table_find(&domains->limiters, &id);
-
-	if (limiter != NULL)
-		return limiter;
-	limiter = calloc(1, sizeof(*limiter));
-	if (limiter == NULL)
-		abort();
-	limiter->id = id;
-	table_add(&domains->limiters, limiter);
-	return limiter;
-}
-
-static void limiter_drop(struct domains *domains, struct limiter *limiter)
-{
-	if (limiter->users > 0 || (limiter->wanted != NULL && !limiter->going))
-		return;
-	unconfigure_limiter(domains, limiter->id);
-	table_remove(&domains->limiters, limiter);
-	fragment_unref(limiter->fragment);
-	free(limiter);
-}
-
-void limiter_use(struct domains *domains, const struct intent_interface *interface, int by)
-{
-	const uint32_t ids[2] = {interface->limiter_in, interface->limiter_out};
-
-	for (unsigned int i = 0; i < 2; i++) {
-		if (ids[i] == 0)
-			continue;
-		struct limiter *limiter = limiter_get(domains, ids[i]);
-		limiter->users += (unsigned int)by;
-		limiter_drop(domains, limiter);
-	}
-}
-
-void limiter_set(struct domains *domains, const struct intent_limiter *wanted,
-	const struct fragment *fragment)
-{
-	struct limiter *limiter = limiter_get(domains, wanted->id);
-	const struct fragment *held = limiter->fragment;
-
-	limiter->wanted = wanted;
-	limiter->fragment = fragment_ref(fragment);
-	limiter->going = false;
-	fragment_unref(held);
-	configure_limiter(domains, wanted);
-}
-
-void limiter_unset(struct domains *domains, uint32_t id)
-{
-	struct limiter *limiter = table_find(&domains->limiters, &id);
-
-	if (limiter == NULL)
-		return;
-	limiter->going = true;
-	limiter_drop(domains, limiter);
 }
 
 // --- one after the other ---------------------------------------------------------------------------------

@@ -135,6 +135,14 @@ void prefix_drop(struct domain *domain, struct prefix *prefix)
 		domain_ended(domain);
 }
 
+static void hop_set_put(struct domains *domains, struct hop_set *set)
+{
+	if (set == NULL || --set->references > 0)
+		return;
+	table_remove(&domains->hop_sets, set);
+	free(set);
+}
+
 void prefixes_free(struct domain *domain)
 {
 	struct prefix *tree = domain->root;
@@ -161,14 +169,6 @@ void prefixes_free(struct domain *domain)
 }
 
 // --- next hops -------------------------------------------------------------------------------------------
-
-void hop_set_put(struct domains *domains, struct hop_set *set)
-{
-	if (set == NULL || --set->references > 0)
-		return;
-	table_remove(&domains->hop_sets, set);
-	free(set);
-}
 
 static struct hop_set *hop_set_get(struct domain *domain, const struct bridge_route *route)
 {

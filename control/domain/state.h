@@ -251,7 +251,6 @@ bool learned_expire(struct domain *domain, struct prefix *prefix, bool all); // 
 unsigned int learned_count(const struct prefix *prefix);
 const struct learned *learned_at(const struct prefix *prefix, unsigned int index);
 void prefixes_free(struct domain *domain); // whatever the ledger says
-void hop_set_put(struct domains *domains, struct hop_set *set);
 
 // decide.c
 const struct intent_interface *attachment_to(
@@ -355,9 +354,6 @@ bool fragments_step(struct domains *domains);
 void fragment_apply(
 	struct domains *domains, const struct fragment *old, const struct fragment *new);
 void limiter_use(struct domains *domains, const struct intent_interface *interface, int by);
-void limiter_set(struct domains *domains, const struct intent_limiter *wanted,
-	const struct fragment *fragment);
-void limiter_unset(struct domains *domains, uint32_t id);
 
 // health.c: into the status table
 void health_port(struct domains *domains, uint32_t index);

@@ -86,8 +86,6 @@ struct speaker_callbacks {
 	void *ctx;
 	// State of a session changed.
 	void (*session)(void *ctx, uint32_t session, const struct speaker_state *state);
-	// The daemon that serves this domain was started anew; what it had learned it learns again. May be NULL.
-	void (*restarted)(void *ctx, uint32_t domain);
 	// A daemon does not answer ("silent"), is killed for that and started anew ("replaced"), or does not come ("down"), with a
 	// sentence, what comes next in it, and the next command; state "": it is well. May be NULL.
 	void (*daemon)(void *ctx, const char *instance, const char *state, const char *reason,

@@ -15,11 +15,6 @@ static void on_session(void *ctx, uint32_t session, const struct speaker_state *
 		(json_int_t)state->filtered, "exported", (json_int_t)state->exported));
 }
 
-static void on_restarted(void *ctx, uint32_t domain)
-{
-	drive_say(json_pack("{s:s,s:I}", "event", "restarted", "domain", (json_int_t)domain));
-}
-
 static void on_daemon(void *ctx, const char *instance, const char *state, const char *reason,
 	const char *hint)
 {
@@ -42,7 +37,7 @@ int drive_speakers_create(struct speakers **speakers, struct event_base *base, c
 	const struct speakers_options options = {.base = base,
 		.run_dir = drive_text(given, "run_dir"),
 		.launcher = drive_text(given, "launcher"),
-		.callbacks = {NULL, on_session, on_restarted, on_daemon, on_route}};
+		.callbacks = {NULL, on_session, on_daemon, on_route}};
 
 	return speakers_create(speakers, &options, error);
 }

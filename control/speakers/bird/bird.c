@@ -313,16 +313,6 @@ void bird_launch(struct speaker *speaker)
 			log_number("errno", -err));
 }
 
-static void restarted(const struct speaker *speaker)
-{
-	const struct speaker_callbacks *callbacks = &speaker->speakers->callbacks;
-	const struct served_domain *domain;
-
-	if (callbacks->restarted != NULL)
-		TAILQ_FOREACH (domain, &speaker->domains, link)
-			callbacks->restarted(callbacks->ctx, domain->id);
-}
-
 static void on_control(void *ctx, bool up)
 {
 	struct speaker *speaker = ctx;
@@ -336,9 +326,6 @@ static void on_control(void *ctx, bool up)
 	}
 	silence_over(speaker);
 	bird->launched = 0;
-	if (bird->connected)
-		restarted(speaker);
-	bird->connected = true;
 	// An earlier culvertd may have ended between writing the files and saying so.
 	if (!bird->told && bird->written && speaker->step == STEP_IDLE && !speaker->dirty &&
 		birdc_command(bird->control, "configure", NULL, on_changed, bird) == 0) {
