@@ -227,7 +227,7 @@ static void take_up(struct port *port)
 	err = open_what_fits(port, &s);
 	if (err == -EINPROGRESS)
 		return;
-	if (err && err != x->error)
+	if (err && err != x->error && err != -ENODEV) // it went meanwhile, which the port says
 		log_warn("a device cannot be used", "port=%s device=%s error=\"%s\"", port->name,
 			x->device,
 			err == -EXDEV ? "it has other queues than before, or may hide tags"

@@ -97,7 +97,7 @@ static void take_chunk(struct xdp_queue *q, const struct xdp_desc *d)
 	m->pkt_len = m->data_len;
 }
 
-static void count(uint64_t *counter)
+static void add_one(uint64_t *counter)
 {
 	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
 }
@@ -106,7 +106,7 @@ static void count(uint64_t *counter)
 static bool hand_on(const struct xdp_sockets *s, struct xdp_queue *q, struct rte_mbuf **out)
 {
 	if (unlikely(q->large || q->frame->data_len < ETHERNET)) {
-		count(q->large ? &q->larges : &q->shorts);
+		add_one(q->large ? &q->larges : &q->shorts);
 		q->large = false;
 		rte_pktmbuf_reset(q->frame);
 		return false;
@@ -245,14 +245,13 @@ static int set_number(int fd, int option, uint32_t value)
 	return setsockopt(fd, SOL_XDP, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-static void *map_ring(
-	struct xdp_queue *q, unsigned number, size_t bytes, off_t where, const char **failed)
+static void *map_ring(struct xdp_queue *q, unsigned number, size_t bytes, off_t where, int *err)
 {
 	void *at =
 		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, q->fd, where);
 
 	if (at == MAP_FAILED) {
-		*failed = strerror(errno);
+		*err = -errno;
 		return NULL;
 	}
 	q->mapped[number] = (struct mapping){at, bytes};
@@ -273,19 +272,19 @@ static int map_rings(struct xdp_queue *q, uint32_t rx_chunks)
 	const size_t desc = sizeof(struct xdp_desc), address = sizeof(uint64_t);
 	struct xdp_mmap_offsets o;
 	socklen_t length = sizeof(o);
-	const char *failed = NULL;
 	void *at[4];
+	int err = 0;
 
 	if (getsockopt(q->fd, SOL_XDP, XDP_MMAP_OFFSETS, &o, &length) < 0)
 		return -errno;
-	at[0] = map_ring(q, 0, o.rx.desc + rx_chunks * desc, XDP_PGOFF_RX_RING, &failed);
-	at[1] = map_ring(q, 1, o.tx.desc + TX_CHUNKS * desc, XDP_PGOFF_TX_RING, &failed);
+	at[0] = map_ring(q, 0, o.rx.desc + rx_chunks * desc, XDP_PGOFF_RX_RING, &err);
+	at[1] = map_ring(q, 1, o.tx.desc + TX_CHUNKS * desc, XDP_PGOFF_TX_RING, &err);
 	at[2] = map_ring(
-		q, 2, o.fr.desc + rx_chunks * address, (off_t)XDP_UMEM_PGOFF_FILL_RING, &failed);
-	at[3] = map_ring(q, 3, o.cr.desc + TX_CHUNKS * address,
-		(off_t)XDP_UMEM_PGOFF_COMPLETION_RING, &failed);
-	if (failed != NULL)
-		return -ENOMEM;
+		q, 2, o.fr.desc + rx_chunks * address, (off_t)XDP_UMEM_PGOFF_FILL_RING, &err);
+	at[3] = map_ring(
+		q, 3, o.cr.desc + TX_CHUNKS * address, (off_t)XDP_UMEM_PGOFF_COMPLETION_RING, &err);
+	if (err)
+		return err;
 	RING(&q->rx, at[0], &o.rx, rx_chunks, false);
 	RING(&q->tx, at[1], &o.tx, TX_CHUNKS, true);
 	RING(&q->fill, at[2], &o.fr, rx_chunks, true);
