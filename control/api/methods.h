@@ -146,10 +146,12 @@
 //            "recent_us": 1102, "recent": "dataplane: tell"}, // of which callback: since it started, in the last ten
 //                                                             // seconds or twenty
 //  "circuits": {"up": 1, "degraded": 1, "down": 0, "disabled": 0, "partial": 0, "unknown": 0},
-//  "sessions": {"established": 2, "static": 0, "down": 0},    // static: up, no BGP is spoken
+//  "sessions": {"established": 2, "static": 0, "down": 0, "unknown": 0},   // static: up, no BGP is spoken; unknown: not
+//                                                                          // heard of yet since the start
 //  "routes": {"learned": 12, "rejected": 2, "held": 0, "installed": 42},   // installed: null without a data plane
 //  "problems": [{"object": "circuit/acme-ams-01", "level": "warning" | "error", "message": "secondary link on ams2 is unknown", "hint": "",
-//                "alike": 0}]}    // how many others of that kind have the same message and are not listed
+//                "alike": 0}],    // how many others of that kind have the same message and are not listed
+//  "unknown": null | {"message": "2 sessions not heard of yet", "hint"}}   // why more problems may be found
 #define API_STATUS "status"
 
 // {"circuit"?, "customer"?, "limit"?, "cursor"?} -> items, by circuit:

@@ -8,6 +8,7 @@
 
 #include "control/domain/state.h"
 
+#include "control/base/clock.h"
 #include "control/node.h"
 #include "control/speakers/speaker.h"
 #include "control/status/status.h"
@@ -75,6 +76,18 @@ static void session_hint(const char *peering, enum speaker_fault fault, char hin
 	snprintf(hint, 256, hints[fault], peering);
 }
 
+static const struct speaker_state unheard = {
+	.state = "unknown", .detail = "not heard of yet since culvertd's start"},
+				  never = {
+	.state = "down", .detail = "its BGP daemon has not told of it"};
+
+const struct speaker_state *session_of(const struct realised *realised)
+{
+	return realised->heard                            ? &realised->session
+	       : clock_ns() - realised->began < HEARD_NS ? &unheard
+							  : &never;
+}
+
 void health_session(struct domains *domains, const struct realised *realised)
 {
 	const struct intent_interface *wanted = realised->wanted;
@@ -82,23 +95,25 @@ void health_session(struct domains *domains, const struct realised *realised)
 
 	if (wanted->kind != INTENT_ATTACHMENT)
 		return;
-	const char *state = realised->heard ? realised->session.state : "down";
-	const char *detail = realised->heard ? realised->session.detail : "";
+	const struct speaker_state *session = session_of(realised);
 	session_name(wanted, name);
-	session_hint(wanted->object,
-		realised->heard ? realised->session.fault : SPEAKER_NO_FAULT, hint);
+	session_hint(wanted->object, session->fault, hint);
 	if (realised->parting != NULL)
 		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_NOTE, "closing", "",
 			"");
 	else if (!wanted->session.enabled)
 		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_NOTE, "disabled", "",
 			"");
-	else if (speaker_state_up(state))
-		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_OK, state, "", "");
+	else if (speaker_state_up(session->state))
+		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_OK, session->state,
+			"", "");
+	else if (session == &unheard)
+		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_NOTE, session->state,
+			session->detail, "");
 	else
 		// What it tries while it is down (connect, active, idle) is nobody's news.
-		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_ERROR, "down", detail,
-			hint);
+		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_ERROR, "down",
+			session->detail, hint);
 }
 
 void health_untold(struct domains *domains, const struct untold *untold, bool over)
@@ -211,6 +226,8 @@ void health_neighbor(struct domains *domains, struct realised *realised)
 
 void health_silence(struct domains *domains, struct realised *realised)
 {
+	if (!realised->heard)
+		health_session(domains, realised);
 	if (realised->answers)
 		return;
 	realised->silent += realised->silent < SILENT_S;

@@ -10,6 +10,7 @@
 
 #include "control/domain/state.h"
 
+#include "control/base/clock.h"
 #include "control/base/log.h"
 #include "control/node.h"
 
@@ -383,6 +384,7 @@ static void set_host(struct domains *domains, const struct intent_interface *wan
 		if (realised == NULL)
 			abort();
 		realised->id = wanted->id;
+		realised->began = clock_ns();
 		table_add(&domains->sync.realised, realised);
 		LIST_INSERT_HEAD(&domains->sync.port[wanted->port].interfaces, realised, of_port);
 		host_changed = true;
@@ -392,6 +394,8 @@ static void set_host(struct domains *domains, const struct intent_interface *wan
 		LIST_INSERT_HEAD(&domains->sync.port[wanted->port].interfaces, realised, of_port);
 	}
 	hold(domains, realised, wanted, fragment);
+	if (!realised->heard)
+		health_session(domains, realised);
 	if (host_changed || realised->ended) {
 		realised->ended = false;
 		try(domains, realised);

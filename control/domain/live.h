@@ -27,6 +27,8 @@ struct json_t;
 struct stats_reader;
 struct statuses;
 
+#define HEARD_NS 10000000000u // from then on a session that was not heard of is told as down
+
 // A host interface of ours and its BGP session.
 struct realised {
 	struct entry entry;
@@ -46,11 +48,15 @@ struct realised {
 	char error[512];
 	bool answers;   // its customer's router does
 	uint8_t silent; // s that it has not, no more than counts
-	bool heard;
+	bool heard;               // `session` is the speaker's
+	uint64_t began;           // clock, ns: since then the speaker may have been heard
 	struct speaker_state session;
 	struct parting *parting; // its end has been announced to the far end, NULL = not
 	bool ended;              // the speaker was told so, and nothing else since
 };
+
+// As the speaker told it, or what is to be said while it has not: "unknown" for a while, then "down". Never NULL.
+const struct speaker_state *session_of(const struct realised *realised);
 
 // Why packets do not reach a tunnel's far end.
 enum tunnel_fault {

@@ -76,7 +76,7 @@ struct served_session {
 	TAILQ_ENTRY(served_session) of_news;
 	bool ended;  // by a command, and nothing else about it has changed since
 	bool untold; // ..: and the far end has not been told yet
-	unsigned int polled; // number of the last poll that showed it
+	unsigned int asked, polled; // number of the last poll that is to show it, and that did
 	uint64_t up_at;      // UNIX time at which it was last seen up
 	unsigned int trying; // of the kind: how far it gets
 	uint64_t trying_at;  // .., and since when no farther; clock, ns

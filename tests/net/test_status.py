@@ -2,7 +2,10 @@
 """`status` is green on an edge where all is well, and red, with the object and the next command, for what is not."""
 
 import json
+import os
 import re
+import signal
+import time
 
 import pytest
 from edge import PREMISES, VNET, host
@@ -151,6 +154,39 @@ def test_a_role_whose_owner_cannot_come(lab, tmp_path):
         assert not [p for p in json.loads(ctl("--json", "status").stdout)["problems"] if p["object"] == "edge/roles"]
     finally:
         assert daemon.stop() == 0
+
+
+def told(lab):
+    """Of one moment: monitoring's exit status and line, what it makes of the circuits and their sessions."""
+    status = lab.status()
+    circuits = lab.json("circuit", "list")["items"]
+    return (verdict(lab), [(p["object"], p["message"]) for p in status["problems"]], {c["circuit"]: c["state"] for c in circuits},
+            {p["peering"]: p["session"] for c in circuits for link in c["links"] if link["edge"] == "ams1-edge1" for p in link["peerings"]})
+
+
+def test_a_start_of_culvertd_is_no_fault(lab):
+    """Sessions and traffic go on without it; until it has heard of them they are unknown, and nobody is woken up."""
+    green(lab)
+    well, seen, speakers = told(lab), [], lab.speakers()
+    for pid in speakers:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        lab.daemon.kill()
+        lab.start_daemon()
+        wait_for(lambda: lab.ctl("status", check=False).returncode in (0, 1), 10, "it answers")
+        began = time.monotonic()
+        while time.monotonic() < began + 1.5:
+            seen.append(told(lab))
+    finally:
+        for pid in speakers:
+            os.kill(pid, signal.SIGCONT)
+    for (code, line), problems, circuits, sessions in seen:
+        assert code == 3 and re.match(r"UNKNOWN: edge ams1-edge1: (2 sessions not heard of yet|culvertd is still)", line) and problems == [], (line, problems)
+        assert set(circuits.values()) == {"unknown"} == set(sessions.values()), (circuits, sessions)
+    wait_for(lambda: seen.append(told(lab)) or seen[-1] == well, 5, "heard of", 0)
+    for (code, line), problems, circuits, sessions in seen:
+        assert code in (0, 3) and problems == [], (line, problems)
+        assert set(circuits.values()) <= {*well[2].values(), "unknown"} and set(sessions.values()) <= {"established", "unknown"}, (circuits, sessions)
 
 
 def test_monitoring_without_a_culvertd(lab, tmp_path):

@@ -86,6 +86,12 @@ static int print_verdict(const json_t *result, int failed)
 		worst = level > verdict ? problem : worst;
 		verdict = level > verdict ? level : verdict;
 	}
+	const json_t *unknown = json_object_get(result, "unknown");
+	if (verdict == 0 && json_is_object(unknown)) {
+		printf("UNKNOWN: edge %s: %s\n", get_text(result, "edge"),
+			get_text(unknown, "message"));
+		return 3;
+	}
 	printf("%s: edge %s", words[verdict], get_text(result, "edge"));
 	if (worst != NULL) {
 		more -= get_number(worst, "alike");

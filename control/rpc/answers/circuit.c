@@ -112,17 +112,15 @@ static void add_session(const struct sync *sync, const struct peering *peering, 
 	struct ip_address local = peering_local(peering, link),
 			  remote = peering_remote(peering, link);
 	static const struct speaker_state nothing;
-	bool heard = realised != NULL && realised->heard;
-	const struct speaker_state *session = heard ? &realised->session : &nothing;
+	const struct speaker_state *session = realised != NULL ? session_of(realised) : &nothing;
+	bool failed = realised != NULL && !realised->heard && realised->error[0] != '\0';
 	char name[OBJECT_NAME_MAX + 16];
 
 	snprintf(name, sizeof(name), "%s/%s", peering->object.name, role_name(link));
 	const struct status *status = status_get(sync->status, STATUS_SESSION, name);
 	json_object_set_new(json, "hint", json_string(status != NULL ? status->hint : ""));
 	json_object_set_new(json, "detail",
-		json_string(heard              ? session->detail
-			    : realised != NULL ? realised->error
-					       : ""));
+		json_string(failed ? realised->error : session->detail));
 	json_object_set_new(json, "local", json_address(&local));
 	json_object_set_new(json, "remote", json_address(&remote));
 	json_object_set_new(json, "remote_asn", json_integer(peering->peer_asn));
@@ -139,7 +137,7 @@ static json_t *session_json(const struct sync *sync, const struct peering *peeri
 	const struct intent_interface *attachment = attachment_of(sync, peering, link);
 	const struct realised *realised =
 		attachment != NULL ? table_find(&sync->realised, &attachment->id) : NULL;
-	bool heard = realised != NULL && realised->heard;
+	const struct speaker_state *session = realised != NULL ? session_of(realised) : NULL;
 	struct domain_status status = {0};
 
 	if (attachment != NULL)
@@ -148,12 +146,12 @@ static json_t *session_json(const struct sync *sync, const struct peering *peeri
 	json_t *json =
 		json_pack("{s:s, s:s, s:i, s:i, s:o}", "peering", peering->object.name, "session",
 			!link_is_ours(sync, link) ? "unknown"
-			: heard                   ? realised->session.state
+			: session != NULL         ? session->state
 						  : "down",
 			"accepted", (int)(all.learned - all.refused - all.held), "limit",
 			(int)status.limit[0], "since",
-			json_known(heard && realised->session.since != 0,
-				heard ? realised->session.since : 0));
+			json_known(session != NULL && session->since != 0,
+				session != NULL ? session->since : 0));
 	if (detail == DETAIL_BRIEF)
 		return json;
 	add_session(sync, peering, link, realised, &all, json);

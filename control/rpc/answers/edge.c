@@ -113,13 +113,30 @@ static void add_sessions_and_routes(const struct sync *sync, json_t *result)
 	domains_counts(sync->domains, &all);
 	int up = (int)status_count(sync->status, STATUS_SESSION, STATUS_OK);
 	json_object_set_new(result, "sessions",
-		json_pack("{s:i, s:i, s:i}", "established", up - (int)sum.silent, "static",
+		json_pack("{s:i, s:i, s:i, s:i}", "established", up - (int)sum.silent, "static",
 			(int)sum.silent, "down",
-			(int)status_count(sync->status, STATUS_SESSION, STATUS_ERROR)));
+			(int)status_count(sync->status, STATUS_SESSION, STATUS_ERROR), "unknown",
+			(int)status_in_state(sync->status, STATUS_SESSION, "unknown")));
 	json_object_set_new(result, "routes",
 		json_pack("{s:i, s:i, s:i, s:o}", "learned", (int)(all.learned + sum.filtered),
 			"rejected", (int)(all.refused + sum.filtered), "held", (int)all.held,
 			"installed", json_known(dataplane_tells(sync), all.installed)));
+}
+
+// What nobody can say is well yet, soon after our start.
+static json_t *unheard_json(const struct sync *sync)
+{
+	unsigned int sessions = status_in_state(sync->status, STATUS_SESSION, "unknown");
+	char message[96];
+
+	if (status_get(sync->status, STATUS_EDGE, sync->node->edge) == NULL)
+		snprintf(message, sizeof(message), "culvertd is still taking up its configuration");
+	else if (sessions > 0)
+		snprintf(message, sizeof(message), "%u session%s not heard of yet", sessions,
+			sessions == 1 ? "" : "s");
+	else
+		return json_null();
+	return json_pack("{s:s, s:s}", "message", message, "hint", "ask again");
 }
 
 static void answer_status(void *ctx)
@@ -144,6 +161,7 @@ static void answer_status(void *ctx)
 	add_sessions_and_routes(sync, result);
 	status_problems(sync->status, 100, add_status, problems);
 	json_object_set_new(result, "problems", problems);
+	json_object_set_new(result, "unknown", unheard_json(sync));
 	rpc_reply(call, result);
 }
 

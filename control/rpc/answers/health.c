@@ -3,7 +3,8 @@
 //
 // A link is what its port, its admin state and its sessions make of it; a circuit is up when both of its links are,
 // degraded while one is. What another edge's link does is not known here and is said to be unknown rather than
-// guessed: a circuit that is well as far as this edge sees is `partial`, which is no fault.
+// guessed: a circuit that is well as far as this edge sees is `partial`, which is no fault. Nor is anything guessed of what
+// has not been heard of since our start.
 //
 // A change of anything below marks the circuits it can concern; a timer works them out in slices and writes them into
 // the same table. Every change of the table is an event with its object's name.
@@ -98,11 +99,19 @@ static void __attribute__((format(printf, 2, 3))) say(struct words *words, const
 	api_text_mend(words->reason); // it may quote the far end, cut off
 }
 
+#define NOT_HEARD "not heard of yet since culvertd's start"
+
+// All that was configured at the start has been taken up.
+static bool is_applied(const struct sync *sync)
+{
+	return status_get(sync->status, STATUS_EDGE, sync->node->edge) != NULL;
+}
+
 // What a link's sessions make of it, when everything below them is well.
 static enum link_state sessions_state(const struct sync *sync, const struct model *model,
 	const struct link *link, struct words *words)
 {
-	unsigned int peerings = 0, enabled = 0, up = 0, full = 0;
+	unsigned int peerings = 0, enabled = 0, up = 0, full = 0, unheard = 0;
 	const struct object *child;
 	char name[OBJECT_NAME_MAX + 16], held[256] = "";
 
@@ -132,11 +141,20 @@ static enum link_state sessions_state(const struct sync *sync, const struct mode
 			up++;
 			continue;
 		}
+		if (session == NULL ? !is_applied(sync) : strcmp(session->state, "unknown") == 0) {
+			unheard++;
+			continue;
+		}
 		const char *detail = session != NULL ? session->reason : "";
 		say(words, "no BGP session of %s%s%s", peering->object.name,
 			detail[0] != '\0' ? ": " : "", detail);
 		snprintf(words->hint, sizeof(words->hint), "%s",
 			session != NULL ? session->hint : "");
+	}
+	if (unheard > 0) {
+		say(words, "%s", NOT_HEARD);
+		words->hint[0] = '\0';
+		return STATE_UNKNOWN;
 	}
 	if (full > 0 && up == enabled)
 		say(words, "%s", held);
@@ -166,7 +184,13 @@ static enum link_state link_state(const struct sync *sync, const struct model *m
 	}
 	const struct status *dataplane =
 		status_get(sync->status, STATUS_DATAPLANE, sync->node->edge);
-	if (dataplane == NULL || strcmp(dataplane->state, "down") == 0) {
+	const struct status *port = status_get(sync->status, STATUS_PORT, link->port);
+	// Where it runs it is heard of within milliseconds, and its ports are the first that it tells.
+	if (dataplane == NULL || (port == NULL && strcmp(dataplane->state, "replaying") == 0)) {
+		say(words, "%s", NOT_HEARD);
+		return STATE_UNKNOWN;
+	}
+	if (strcmp(dataplane->state, "down") == 0) {
 		say(words, "the data plane does not run");
 		return STATE_DOWN;
 	}
@@ -176,7 +200,6 @@ static enum link_state link_state(const struct sync *sync, const struct model *m
 			dataplane->reason);
 		return STATE_UNKNOWN;
 	}
-	const struct status *port = status_get(sync->status, STATUS_PORT, link->port);
 	if (port == NULL || port->level == STATUS_ERROR) { // a port with a warning carries traffic
 		say(words, "port %s is %s", link->port, port != NULL ? port->state : "missing");
 		return STATE_DOWN;
@@ -195,7 +218,9 @@ static void add_reason(
 		why[0] != '\0' ? " (" : "", why, why[0] != '\0' ? ")" : "");
 }
 
-static enum link_state sum_up(const unsigned int count[STATE_PARTIAL + 1], unsigned int links)
+// unheard: of ours, whose state is not known (yet).
+static enum link_state sum_up(
+	const unsigned int count[STATE_PARTIAL + 1], unsigned int links, unsigned int unheard)
 {
 	unsigned int alive = count[STATE_UP] + count[STATE_DEGRADED];
 
@@ -205,6 +230,8 @@ static enum link_state sum_up(const unsigned int count[STATE_PARTIAL + 1], unsig
 		return STATE_PARTIAL;
 	if (alive > 0)
 		return STATE_DEGRADED;
+	if (unheard > 0)
+		return STATE_UNKNOWN; // it may carry
 	if (links == 0 || count[STATE_DISABLED] + count[STATE_UNKNOWN] < links)
 		return STATE_DOWN;
 	return count[STATE_DISABLED] > 0 ? STATE_DISABLED : STATE_UNKNOWN;
@@ -213,7 +240,7 @@ static enum link_state sum_up(const unsigned int count[STATE_PARTIAL + 1], unsig
 static void look_at_circuit(
 	const struct sync *sync, const struct model *model, const struct circuit *circuit)
 {
-	unsigned int count[STATE_PARTIAL + 1] = {0}, links = 0;
+	unsigned int count[STATE_PARTIAL + 1] = {0}, links = 0, unheard = 0;
 	bool have[2] = {false, false};
 	const struct object *child;
 	char reason[1000] = "", hint[256];
@@ -228,6 +255,7 @@ static void look_at_circuit(
 			state_name(state), words.reason, words.hint);
 		links++;
 		count[state]++;
+		unheard += state == STATE_UNKNOWN && link_is_ours(sync, link);
 		have[link->role == LINK_SECONDARY] = true;
 		if (state != STATE_UP)
 			add_reason(reason, sizeof(reason), role_name(link), state_name(state),
@@ -242,7 +270,7 @@ static void look_at_circuit(
 	if (links == 0)
 		snprintf(reason, sizeof(reason), "no link");
 	api_text_mend(reason);
-	enum link_state state = sum_up(count, links);
+	enum link_state state = sum_up(count, links, unheard);
 	status_set(sync->status, STATUS_CIRCUIT, circuit->name, level_of(state), state_name(state),
 		reason, level_of(state) >= STATUS_WARNING ? hint : "");
 }

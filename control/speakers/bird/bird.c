@@ -194,6 +194,7 @@ static void bird_tell(struct speaker *speaker)
 	bird->written = true;
 	if (!changed && birdc_ready(bird->control)) {
 		steps_told(speaker, NULL); // it runs just that
+		session_poll(speaker);
 		return;
 	}
 	configure(speaker);
@@ -313,6 +314,17 @@ void bird_launch(struct speaker *speaker)
 			log_number("errno", -err));
 }
 
+// Before its first answer to us nothing is known of its sessions, which may have been up all the time.
+static void report_silence(struct speaker *speaker)
+{
+	const struct bird *bird = speaker->own;
+
+	if (speaker->trouble[0] != '\0')
+		speaker_report_all(speaker, speaker->trouble);
+	else if (bird->connected)
+		speaker_report_all(speaker, "the BGP daemon does not answer");
+}
+
 static void on_control(void *ctx, bool up)
 {
 	struct speaker *speaker = ctx;
@@ -321,11 +333,12 @@ static void on_control(void *ctx, bool up)
 	if (!up) {
 		silence_lost(speaker);
 		bird->told = false;
-		speaker_report_all(speaker, "the BGP daemon does not answer");
+		report_silence(speaker);
 		return;
 	}
 	silence_over(speaker);
 	bird->launched = 0;
+	bird->connected = true;
 	// An earlier culvertd may have ended between writing the files and saying so.
 	if (!bird->told && bird->written && speaker->step == STEP_IDLE && !speaker->dirty &&
 		birdc_command(bird->control, "configure", NULL, on_changed, bird) == 0) {
@@ -399,8 +412,7 @@ static void bird_poll(struct speaker *speaker)
 		birdc_connect(bird->control);
 	if (!TAILQ_EMPTY(&speaker->sessions))
 		bird_launch(speaker);
-	speaker_report_all(speaker,
-		speaker->trouble[0] != '\0' ? speaker->trouble : "the BGP daemon does not answer");
+	report_silence(speaker);
 }
 
 // --- life

@@ -22,6 +22,7 @@ struct bird {
 	bool written;               // the daemon may start: its files are complete
 	bool told;                  // the daemon has read the files as they are
 	bool configured;            // it has taken over what it is being told
+	bool connected;             // it has been, in our life
 	bool polling;               // `show protocols` is on its way
 	bool in_progress;           // heard while asking: the change is still under way
 	bool removed;               // a file went, and the daemon has not been told since

@@ -352,7 +352,7 @@ static void on_done(void *ctx, int error, unsigned int code, const char *text)
 	TAILQ_FOREACH_SAFE(session, &speaker->sessions, link, next)
 	{
 		const struct speaker_state state = {.state = "down"};
-		if (session->polled != bird->polls)
+		if (session->asked == bird->polls && session->polled != bird->polls)
 			speaker_report(session, &state);
 		bird->down =
 			bird->down || (session->declared.enabled &&
@@ -363,6 +363,7 @@ static void on_done(void *ctx, int error, unsigned int code, const char *text)
 void session_poll(struct speaker *speaker)
 {
 	struct bird *bird = speaker->own;
+	struct served_session *session;
 
 	if (bird->polling || TAILQ_EMPTY(&speaker->sessions))
 		return;
@@ -370,6 +371,8 @@ void session_poll(struct speaker *speaker)
 	if (bird->down)
 		drops_look(speaker);
 	bird->polls++;
+	TAILQ_FOREACH (session, &speaker->sessions, link)
+		session->asked = bird->polls; // of one that is declared meanwhile it may say nothing
 	bird->reader->details =
 		speaker->session_count <= FEW_SESSIONS || bird->polls % DETAILS_EVERY == 1;
 	bird->reader->session = NULL;

@@ -29,7 +29,7 @@ static bool state_told(const char *object, const char *now)
 // What follows from a session for its link and circuit is told too, each with its object's name, and once.
 static void test_states_are_events(void **state)
 {
-	WAIT(state_told("circuit/acme-01", "down"));
+	WAIT(state_told("circuit/acme-01", "unknown")); // nobody has said anything of its session
 	speaker_says_session(interface("acme-01/private"), "established");
 	WAIT(state_told("session/acme-01/private/primary", "established"));
 	WAIT(state_told("link/acme-01/primary", "up"));
@@ -53,6 +53,48 @@ static void test_states_are_events(void **state)
 	assert_non_null(known);
 	assert_string_equal(json_string_value(json_object_get(tunnel, "state")), known->state);
 	json_decref(status);
+}
+
+// What monitoring makes of it, and how many sessions are told as what.
+static void assert_sessions(json_int_t unknown, json_int_t down, bool is_unknown)
+{
+	json_t *status = result_of("status", "{}");
+	const json_t *sessions = json_object_get(status, "sessions");
+
+	assert_int_equal(number(sessions, "unknown"), unknown);
+	assert_int_equal(number(sessions, "down"), down);
+	assert_int_equal(json_is_object(json_object_get(status, "unknown")), is_unknown);
+	json_decref(status);
+}
+
+static bool is_in_state(enum status_kind kind, const char *name, const char *state)
+{
+	const struct status *status = status_get(running->status, kind, name);
+	return status != NULL && strcmp(status->state, state) == 0;
+}
+
+// Sessions are up or down whether or not culvertd runs: it says what it has heard, or that it has heard nothing for long.
+static void test_what_was_not_heard_yet_is_unknown(void **state)
+{
+	restart_sync();
+	asking_again();
+	assert_sessions(2, 0, true);
+	WAIT(is_in_state(STATUS_CIRCUIT, "globex-01", "unknown"));
+	say_all();
+	WAIT(state_of() == DATAPLANE_SYNCED);
+	settle();
+	assert_sessions(2, 0, true);
+	assert_false(state_told("circuit/acme-01", "down"));
+	assert_false(state_told("link/acme-01/primary", "down"));
+	assert_false(state_told("session/acme-01/private/primary", "down"));
+	speaker_says_session(interface("acme-01/private"), "established");
+	WAIT(is_in_state(STATUS_CIRCUIT, "acme-01", "partial"));
+	assert_sessions(1, 0, true);
+	assert_true(is_in_state(STATUS_CIRCUIT, "globex-01", "unknown"));
+	const uint32_t silent = interface("globex-01/private");
+	((struct realised *)table_find(&running->realised, &silent))->began -= HEARD_NS;
+	WAIT(is_in_state(STATUS_CIRCUIT, "globex-01", "down"));
+	assert_sessions(0, 1, false);
 }
 
 static bool lists_problem(const json_t *status, const char *object)
@@ -289,6 +331,7 @@ int main(void)
 		TEST(test_who_does_not_answer_is_told),
 		TEST(test_sessions_and_ports_are_events),
 		TEST(test_states_are_events),
+		TEST(test_what_was_not_heard_yet_is_unknown),
 		TEST(test_what_is_not_in_force_is_said),
 		TEST(test_what_needs_no_data_plane_is_in_force_without),
 		TEST(test_what_is_refused_has_a_name),
