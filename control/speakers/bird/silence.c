@@ -9,7 +9,7 @@
 //
 // To be replaced costs its customers one session with graceful restart, that their hold times run out costs them their routes.
 // So patience is shorter than what is left of a hold time of 90 s with keepalives of 30 s: HUNG_S, and BUSY_S for one that
-// computes, which may be at work on a large configuration. One that was replaced and hangs again has twice as long each time,
+// computes, or waits for a processor: it may be at work on a large configuration, or one of a thousand that start. One that was replaced and hangs again has twice as long each time,
 // up to MOST_S, until nothing was amiss for CALM_S.
 //
 // One that is not there is started by whoever polls it (bird.c); when that does not help it is told, too.
@@ -23,28 +23,32 @@
 
 enum { SILENT_S = 3, HUNG_S = 15, BUSY_S = 45, MOST_S = 600, CALM_S = 600 };
 
-// What its process has computed, ms. 0 = not known.
-static uint64_t work_of(int pid)
+// What its process has computed, ms, and whether it waits for a processor. 0 = not known.
+static uint64_t work_of(int pid, bool *ready)
 {
 	unsigned long user = 0, kernel = 0;
-	char path[40];
+	char path[40], state = '\0';
 
+	*ready = false;
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	FILE *file = fopen(path, "re");
 	if (file == NULL)
 		return 0;
-	if (fscanf(file, "%*d (bird) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-		    &kernel) != 2)
+	if (fscanf(file, "%*d (bird) %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &state,
+		    &user, &kernel) != 3)
 		user = kernel = 0;
 	fclose(file);
+	*ready = state == 'R';
 	return (user + kernel) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
 }
 
-// For half of the time since it was told.
+// For half of the time since it was told; or it would, and the machine has no time for it.
 static bool computes(const struct bird *bird)
 {
-	uint64_t work = work_of(birdc_pid(bird->control)) - bird->silence.work;
-	return work >= (bird->silence.seconds - SILENT_S) * 500;
+	bool ready;
+	uint64_t work = work_of(birdc_pid(bird->control), &ready) - bird->silence.work;
+
+	return ready || work >= (bird->silence.seconds - SILENT_S) * 500;
 }
 
 static unsigned int patience_of(const struct bird *bird)
@@ -132,7 +136,8 @@ bool silence_look(struct speaker *speaker)
 		return false;
 	bird->silence.calm = 0;
 	if (!silence_is_told(bird)) {
-		bird->silence.work = work_of(birdc_pid(bird->control));
+		bool ready;
+		bird->silence.work = work_of(birdc_pid(bird->control), &ready);
 		log_warning("speakers", "BGP daemon does not answer",
 			log_text("speaker", speaker->name),
 			log_number("pid", birdc_pid(bird->control)));
