@@ -352,6 +352,9 @@ void mirror_dump_end(struct mirror *mirror)
 {
 	bool confirm = mirror->purpose == DUMP_CHECK && mirror->suspects > 0;
 
+	if (!mirror->again && !mirror->interrupted)
+		mirror->space->bridge->counters.drift += mirror->confirmed;
+	mirror->confirmed = 0;
 	mirror->phase = PHASE_IDLE;
 	mirror->interruptions = mirror->interrupted ? mirror->interruptions + 1 : 0;
 	if (mirror->again || mirror->interrupted || confirm) {
@@ -439,6 +442,8 @@ static void dump_start(struct mirror *mirror)
 	reconcile_drop_jobs(mirror, JOB_SWEEP);
 	mirror->purpose = mirror->next_purpose;
 	mirror->next_purpose = DUMP_RESYNC;
+	if (mirror->again && mirror->purpose == DUMP_CONFIRM)
+		mirror->purpose = DUMP_RESYNC; // what asked for it explains the differences
 	mirror->again = mirror->interrupted = false;
 	if (mirror->purpose != DUMP_CONFIRM)
 		mirror->suspects = 0;

@@ -7,7 +7,8 @@
 // marked as told by a controller (extern_learn): those are neither counted nor forgotten for want of room.
 //
 // An entry that somebody wrote over ours, permanent or managed by nobody, is what he says and not who answers: it is
-// not believed, and put back (repair.c).
+// not believed, and put back (repair.c). One that the kernel made itself, because a far end asked for us before we had put
+// ours in again (a device's carrier came back), is no such thing: ours takes its place without a word.
 //
 // The kernel forgets managed neighbors too: a device without carrier flushes its table. And an older kernel does
 // not know them. So whoever is not usable is asked for again once a second while the device runs.
@@ -83,6 +84,7 @@ void neighbor_message(struct space *space, const struct nlmsghdr *header, bool d
 	if (header->nlmsg_type == RTM_NEWNEIGH &&
 		written_over(space->bridge, ndm, attr[NDA_FLAGS_EXT])) {
 		neighbor->written_over = true; // or the event is older than our entry
+		neighbor->somebody = neighbor->usable || ndm->ndm_state & (NUD_PERMANENT | NUD_NOARP);
 		repair_interface(link->interface, REPAIR_NEIGHBORS);
 		return;
 	}
@@ -163,7 +165,7 @@ bool neighbors_restore(struct host_interface *interface)
 		look(interface, neighbor);
 		if (!neighbor->written_over)
 			continue;
-		any = true;
+		any = any || neighbor->somebody;
 		neighbor->written_over = false;
 		set_state(interface, neighbor, NULL);
 		kernel_neighbor_delete(

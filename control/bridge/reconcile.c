@@ -8,7 +8,8 @@
 // a deletion of that one; what is left of the route only a dump can tell.
 //
 // The periodic check compares a dump with the memory and changes nothing. Its doubts are checked by a second
-// dump: only a difference that both see, with no event between, is drift.
+// dump: only a difference that both see, with no event between and nothing that asks for a dump by itself (a device's carrier
+// came back, and routes with it), is drift.
 
 #include "control/bridge/reconcile.h"
 
@@ -63,8 +64,6 @@ static bool same_key(const struct host_route_key *a, const struct host_route_key
 // Notes a difference (check), or counts one that was noted before (confirmation).
 static void differs(struct mirror *mirror, uint32_t table, const struct host_route_key *key)
 {
-	struct bridge *bridge = mirror->space->bridge;
-
 	if (mirror->purpose == DUMP_CHECK) {
 		if (mirror->suspects < SUSPECTS_MAX)
 			mirror->suspect[mirror->suspects] = (struct suspect){table, *key};
@@ -78,8 +77,7 @@ static void differs(struct mirror *mirror, uint32_t table, const struct host_rou
 		const struct suspect *s = &mirror->suspect[i];
 		known = s->table == table && same_key(&s->key, key);
 	}
-	if (known)
-		bridge->counters.drift++;
+	mirror->confirmed += known;
 }
 
 // Takes the route away from the readers; the place stays while a dump runs.

@@ -56,7 +56,8 @@ struct mirror {
 	bool overrun;               // events were lost since the dump began
 	bool interrupted;           // the kernel says this dump is inconsistent
 	unsigned int interruptions; // in a row
-	uint32_t suspects; // differences a check found; beyond SUSPECTS_MAX they have no names
+	uint32_t suspects;  // differences a check found; beyond SUSPECTS_MAX they have no names
+	uint32_t confirmed; // of those, seen again
 	struct suspect {
 		uint32_t table;
 		struct host_route_key key;

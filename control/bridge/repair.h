@@ -21,7 +21,7 @@ void repair_forget_space(struct space *space); // it is about to be freed
 enum {
 	REPAIR_CARRIER = 1,   // it is to be set as wanted
 	REPAIR_DEVICE = 2,    // not as declared, or it may not be
-	REPAIR_NEIGHBORS = 4, // one of them may be somebody else's entry
+	REPAIR_NEIGHBORS = 4, // one of them may be another entry than ours
 	REPAIR_RENEW = 8,     // its neighbors are to be resolved anew
 	REPAIR_SAY = 16,      // its addresses are to be announced
 };

@@ -99,7 +99,8 @@ struct host_neighbor {
 	struct ip_address address;
 	bool usable;
 	bool seen;
-	bool written_over; // somebody else's entry is in its place
+	bool written_over; // another entry is in its place
+	bool somebody;     // ..: and not the kernel's own
 	uint8_t mac[6];
 };
 

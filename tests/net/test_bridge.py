@@ -65,6 +65,7 @@ def rig(request, build):
     try:
         bridge = rig.start_bridge(check_interval=2)
         ns, rig.far = rig.customer("cust")
+        rig.customer_ns = ns
         ns.ip("addr", "add", "169.254.10.1/30", "dev", "wan")
         ns.ip("link", "set", "wan", "up")
         rig.router = rig.bird(ns, "cust", customer_config("10.1.0.0/16", "10.2.0.0/16", "10.9.1.0/24", VNET))
@@ -174,6 +175,25 @@ def test_carrier_takes_routes_out(rig):
     bridge.wait(lambda: bridge.sessions[700]["state"] == "established", 20, "session up again")
     bridge.wait(lambda: prefixes(bridge) == {"10.1.0.0/16", "10.2.0.0/16"}, 12, "routes again")
     bridge.wait(lambda: bridge.neighbors[(70, "169.254.10.1")], 5, "neighbor again")
+
+
+def test_a_router_that_asks_for_us_is_not_somebody(rig):
+    """The kernel makes an entry for him itself, before ours is in again."""
+    bridge = rig.bridge
+    asking = rig.customer_ns.start("asking", "ping", "-q", "-n", "-i", "0.002", "169.254.10.2")
+    try:
+        for _ in range(6):
+            bridge.call("carrier", id=70, up=False)
+            bridge.wait(lambda: not bridge.neighbors[(70, "169.254.10.1")], 2, "neighbor gone with the carrier")
+            rig.customer_ns.ip("neigh", "flush", "dev", "wan")
+            bridge.call("carrier", id=70, up=True)
+            bridge.wait(lambda: bridge.neighbors[(70, "169.254.10.1")], 5, "neighbor again")
+            wait_for(lambda: "managed" in run("ip", "-n", rig.space("acme"), "neigh", "show", "169.254.10.1").stdout, 5, "ours is in its place")
+        assert bridge.counters()["drift"] == 0, bridge.counters()["drift_last"]
+    finally:
+        asking.stop()
+    bridge.wait(lambda: bridge.sessions[700]["state"] == "established", 20, "session up again")
+    bridge.wait(lambda: len(bridge.routes) == 2, 15, "routes again")
 
 
 def test_bad_peering_alone_is_quarantined(rig):
