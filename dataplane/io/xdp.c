@@ -36,6 +36,7 @@ struct xdp {
 	struct hand_over others;
 	// main thread's
 	char device[IFNAMSIZ];
+	char netns[OPENER_NETNS_MAX];
 	struct opener *opener;
 	unsigned index; // of the port
 	int control;    // any socket of the device's namespace
@@ -184,6 +185,60 @@ static void end_when_quiet(struct port *port)
 	x->ending = NULL;
 }
 
+static int not_opened(const struct xdp *x, int err, struct device_error *error)
+{
+	switch (err) {
+	case -EPERM:
+		return device_wrong(error, err,
+			"the steering program takes CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW and "
+			"CAP_IPC_LOCK: start culvert-dataplane as root, give it all four (setcap "
+			"cap_net_raw,cap_net_admin,cap_bpf,cap_ipc_lock=ep PROGRAM), or give the "
+			"port mode=packet");
+	case -ENODEV:
+		return device_wrong(error, err, "the network namespace %s has no such device",
+			x->netns[0] != '\0' ? x->netns : "of this process");
+	case -ENOENT:
+		return device_wrong(error, err, "the network namespace %s cannot be used (%s)",
+			x->netns, strerror(-err));
+	case -EAFNOSUPPORT:
+		return device_wrong(error, err, "it is no Ethernet device");
+	case -EDOM:
+		return device_wrong(error, err, "the device does not take mtu=%u; give it less",
+			x->limits.wanted);
+	case -ENOSPC:
+		return device_wrong(error, err,
+			"it has fewer receive queues than its driver wants for XDP, a veth as many "
+			"as its other "
+			"end transmits on: ethtool -L %s rx NUMBER, or tx 1 of the other end",
+			x->device);
+	case -E2BIG:
+		return device_wrong(error, err,
+			"it has more than %u receive queues: ethtool -L %s combined %u",
+			STEER_QUEUES, x->device, STEER_QUEUES);
+	case -ENOEXEC:
+		return device_wrong(error, err,
+			"this kernel does not take the steering program; give the port "
+			"mode=packet");
+	case -EBUSY:
+		return device_wrong(error, err,
+			"another XDP program stands on it: ip -d link show %s says which, ip link "
+			"set %s xdp off takes one away that no process holds",
+			x->device, x->device);
+	case -ERANGE:
+		return device_wrong(error, err,
+			"its MTU, or that of its other end, is too large for XDP with this driver "
+			"and kernel (before Linux 6.6 a frame is one page at most)");
+	case -EOPNOTSUPP:
+		return device_wrong(
+			error, err, "its driver takes no XDP program; give the port mode=packet");
+	case -EXDEV:
+		return device_wrong(
+			error, err, "it has other queues than at the start, or may hide tags");
+	default:
+		return device_wrong(error, err, "it cannot be opened (%s)", opener_strerror(err));
+	}
+}
+
 // Interfaces, and which worker polls and sends what, stand on what was known at the start.
 static bool fits(const struct port *port, unsigned queues, uint8_t tags)
 {
@@ -218,6 +273,7 @@ static void take_up(struct port *port)
 {
 	struct xdp *x = port->driver;
 	struct xdp_sockets *s = NULL;
+	struct device_error why;
 	int err;
 
 	if (x->rest > 0) {
@@ -227,11 +283,11 @@ static void take_up(struct port *port)
 	err = open_what_fits(port, &s);
 	if (err == -EINPROGRESS)
 		return;
-	if (err && err != x->error && err != -ENODEV) // it went meanwhile, which the port says
+	if (err && err != x->error && err != -ENODEV) { // it went meanwhile, which the port says
+		not_opened(x, err, &why);
 		log_warn("a device cannot be used", "port=%s device=%s error=\"%s\"", port->name,
-			x->device,
-			err == -EXDEV ? "it has other queues than before, or may hide tags"
-				      : opener_strerror(err));
+			x->device, why.text);
+	}
 	x->error = err;
 	x->rest = err ? TRY_AGAIN : 0;
 	__atomic_store_n(&x->live, s, __ATOMIC_RELEASE);
@@ -305,57 +361,6 @@ static const struct port_kind kind_whole = {
 
 // --- life ---
 
-static int not_opened(const struct device_config *c, int err, struct device_error *error)
-{
-	switch (err) {
-	case -EPERM:
-		return device_wrong(error, err,
-			"the steering program takes CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW and "
-			"CAP_IPC_LOCK: start culvert-dataplane as root, give it all four (setcap "
-			"cap_net_raw,cap_net_admin,cap_bpf,cap_ipc_lock=ep PROGRAM), or give the "
-			"port mode=packet");
-	case -ENODEV:
-		return device_wrong(error, err, "the network namespace %s has no such device",
-			c->netns[0] != '\0' ? c->netns : "of this process");
-	case -ENOENT:
-		return device_wrong(error, err, "the network namespace %s cannot be used (%s)",
-			c->netns, strerror(-err));
-	case -EAFNOSUPPORT:
-		return device_wrong(error, err, "it is no Ethernet device");
-	case -EDOM:
-		return device_wrong(
-			error, err, "the device does not take mtu=%u; give it less", c->mtu);
-	case -ENOSPC:
-		return device_wrong(error, err,
-			"it has fewer receive queues than its driver wants for XDP, a veth as many "
-			"as its other "
-			"end transmits on: ethtool -L %s rx NUMBER, or tx 1 of the other end",
-			c->device);
-	case -E2BIG:
-		return device_wrong(error, err,
-			"it has more than %u receive queues: ethtool -L %s combined %u",
-			STEER_QUEUES, c->device, STEER_QUEUES);
-	case -ENOEXEC:
-		return device_wrong(error, err,
-			"this kernel does not take the steering program; give the port "
-			"mode=packet");
-	case -EBUSY:
-		return device_wrong(error, err,
-			"another XDP program stands on it: ip -d link show %s says which, ip link "
-			"set %s xdp off takes one away that no process holds",
-			c->device, c->device);
-	case -ERANGE:
-		return device_wrong(error, err,
-			"its MTU, or that of its other end, is too large for XDP with this driver "
-			"and kernel (before Linux 6.6 a frame is one page at most)");
-	case -EOPNOTSUPP:
-		return device_wrong(
-			error, err, "its driver takes no XDP program; give the port mode=packet");
-	default:
-		return device_wrong(error, err, "it cannot be opened (%s)", opener_strerror(err));
-	}
-}
-
 static int start(struct port *port, const struct device_config *c, struct device_error *error)
 {
 	struct xdp *x = port->driver;
@@ -368,7 +373,7 @@ static int start(struct port *port, const struct device_config *c, struct device
 		return err;
 	err = opener_wait(x->opener, x->index, OPENER_XDP, 0, &a);
 	if (err)
-		return not_opened(c, err, error);
+		return not_opened(x, err, error);
 	x->control = fcntl(a.fd[STEER_CONTROL], F_DUPFD_CLOEXEC, 0);
 	err = open_sockets(x, &a, &x->live);
 	if (err)
@@ -382,7 +387,7 @@ static int start(struct port *port, const struct device_config *c, struct device
 	port->tags = x->live->tags;
 	err = netdev_read(x->control, x->device, &device);
 	if (err)
-		return not_opened(c, err, error);
+		return not_opened(x, err, error);
 	memcpy(port->mac, device.mac, sizeof(port->mac));
 	return 0;
 }
@@ -408,6 +413,7 @@ int xdp_open(const struct device_config *c, struct port **out, struct device_err
 		.outer_tpid = c->outer_tpid};
 	snprintf(port->name, sizeof(port->name), "%s", c->name);
 	snprintf(x->device, sizeof(x->device), "%s", c->device);
+	snprintf(x->netns, sizeof(x->netns), "%s", c->netns);
 	x->control = -1;
 	x->opener = c->opener;
 	x->index = c->index;

@@ -204,6 +204,9 @@ class Ports:
             assert next_of("rx_queues=1") and next_of('msg="ready"')
             ip("link", "del", "sh-q0")
             next_of("link=down")
+            ip("link", "add", "sh-q0", "numtxqueues", "2", "type", "veth", "peer", "name", "sh-q1", "numrxqueues", "1")
+            assert next_of("fewer receive queues", "cannot be used") == "fewer receive queues"
+            ip("link", "del", "sh-q0")
             veth("2")
             assert next_of("other queues", "link=up") == "other queues"
             ip("link", "del", "sh-q0")
