@@ -56,6 +56,12 @@ def birds_of(rig, name):
     return found
 
 
+def birds_in(rig, name):
+    """Every BIRD in the domain's namespace, whatever directory it runs in."""
+    pids = run("ip", "netns", "pids", rig.space(name)).stdout.split()
+    return [int(pid) for pid in pids if run("cat", f"/proc/{pid}/comm", check=False).stdout == "bird\n"]
+
+
 def another(birds, old):
     return birds[0] if len(birds) == 1 and birds != old else None
 
@@ -88,6 +94,32 @@ def test_run_directory_removed_under_us(rig):
     wait_for(lambda: another(birds_of(rig, "acme"), old), 15, "another daemon, alone")
     established(rig.bridge, 30)
     wait_for(lambda: at_customer(rig), 10, "the vNet at the customer")
+
+
+@pytest.mark.parametrize("what", ["directory", "run directory"])
+@pytest.mark.parametrize("away", [False, True])
+def test_directory_moved(rig, what, away):
+    """The daemon that stands in the moved directory is no longer found there, but in the namespace: one is left, with the port.
+    Another process there is none of ours."""
+    old = birds_in(rig, "acme")
+    other = subprocess.Popen(["ip", "netns", "exec", rig.space("acme"), "sleep", "600"])
+    try:
+        if away:
+            rig.bridge.kill()
+        path = rig.run_dir if what == "run directory" else rig.speaker_dir("acme")
+        os.rename(path, path + "-moved")
+        if away:
+            bridge = rig.start_bridge(check_interval=2)
+            declare(bridge)
+            bridge.call("sweep")
+            rig.wire.connect(bridge.queue(70), rig.far)
+        wait_for(lambda: another(birds_in(rig, "acme"), old), 15, "another daemon, alone")
+        established(rig.bridge, 30)
+        wait_for(lambda: at_customer(rig), 10, "the vNet at the customer")
+        assert another(birds_in(rig, "acme"), old) and other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_session_without_a_socket_is_enabled_again(rig):
