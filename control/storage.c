@@ -19,11 +19,10 @@ static void tell_files(struct statuses *statuses, const struct store_place *plac
 	}
 	snprintf(reason, sizeof(reason),
 		"the %s, %s, was removed or replaced while culvertd runs on it: the next start does "
-		"not find what is in force and what is changed now",
+		"not find what is in force; changes are refused",
 		place->missing, place->path);
 	status_set(statuses, STATUS_STORE, "files", STATUS_ERROR, "replaced", reason,
-		"culvertctl backup FILE; stop culvertd; culvertctl restore --replace FILE; if what is "
-		"there now is meant, only start culvertd again");
+		STORE_FILES_HINT);
 }
 
 static void tell_room(struct statuses *statuses, const char *store, const struct store_place *place)

@@ -228,10 +228,12 @@ int store_commit(struct store *store, const struct store_commit *commit, uint64_
 		rc = store_begin(store);
 	if (!rc)
 		rc = transaction(store, commit, diff, next, &change);
-	rc = store_end(store, rc);
+	int gone = rc ? 0 : place_check(store, error);
+	rc = store_end(store, gone ? gone : rc);
 	model_diff_free(diff);
 	if (rc) {
-		store_fail(store, error, "cannot write");
+		if (!gone)
+			store_fail(store, error, "cannot write");
 		store_undo(store);
 		ids_discard(&change);
 		return rc;

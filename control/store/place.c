@@ -34,13 +34,11 @@ void place_remember(struct store *store)
 		store->file[i] = look_at(path_of(store, i, log));
 }
 
-void store_look(struct store *store, struct store_place *place)
+static void look_for_files(struct store *store, struct store_place *place)
 {
 	static const char *const names[] = {"database", "log of changes", "key"};
-	struct statvfs room;
 	char log[PATH_MAX];
 
-	*place = (struct store_place){.left = UINT64_MAX};
 	for (unsigned int i = 0; i < 3 && place->missing[0] == '\0'; i++) {
 		const char *path = path_of(store, i, log);
 		struct store_file now = look_at(path);
@@ -49,6 +47,27 @@ void store_look(struct store *store, struct store_place *place)
 		snprintf(place->missing, sizeof(place->missing), "%s", names[i]);
 		snprintf(place->path, sizeof(place->path), "%.255s", path);
 	}
+}
+
+int place_check(struct store *store, struct api_error *error)
+{
+	struct store_place place = {0};
+
+	look_for_files(store, &place);
+	if (place.missing[0] == '\0')
+		return 0;
+	return api_fail(error, API_REFUSED, STORE_FILES_HINT,
+		"cannot write the store %s: the %s, %s, was removed or replaced; the next start "
+		"would not find the change",
+		store->path, place.missing, place.path);
+}
+
+void store_look(struct store *store, struct store_place *place)
+{
+	struct statvfs room;
+
+	*place = (struct store_place){.left = UINT64_MAX};
+	look_for_files(store, place);
 	if (store->behind)
 		vouch_checkpoint(store);
 	place->full = store->behind;

@@ -94,6 +94,9 @@ struct store_place {
 	bool full;        // nothing can be written: what runs goes on, changes are refused
 	uint64_t left;    // bytes, UINT64_MAX = not known
 };
+#define STORE_FILES_HINT                                                                           \
+	"culvertctl backup FILE; stop culvertd; culvertctl restore --replace FILE; if what is "    \
+	"there now is meant, only start culvertd again"
 // Tries again what found no room.
 void store_look(struct store *store, struct store_place *place);
 

@@ -110,6 +110,8 @@ void store_undo(struct store *store);
 // --- where it lies ---------------------------------------------------------------------------------------
 
 void place_remember(struct store *store); // the files that are open
+// Refuses when the next culvertd would not find what is written now.
+int place_check(struct store *store, struct api_error *error);
 
 // --- secrets -------------------------------------------------------------------------------------------
 

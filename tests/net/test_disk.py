@@ -89,18 +89,25 @@ def test_a_disk_that_becomes_full(lab):
     assert not problem(lab, "disk") and not [p for p in lab.status()["problems"] if p["object"].startswith("edge/")]
 
 
-@pytest.mark.parametrize("what", ["", "-wal", ".key"])
-def test_files_that_are_taken_away(lab, what, tmp_path):
+@pytest.mark.parametrize("what, burst", [("", "41ms"), ("-wal", "42ms"), (".key", "43ms")])
+def test_files_that_are_taken_away(lab, what, burst, tmp_path):
     path, aside = os.path.join(lab.disk, "culvert.db" + what), os.path.join(lab.disk, "aside")
     shutil.copy2(path, tmp_path / "copy")
+    revision = lab.status()["revision"]
     os.rename(path, aside)
+    refused = lab.ctl("circuit", "set", lab.acme.circuit, "--burst", "33ms", check=False)  # before anybody has looked
+    assert refused.returncode == 1 and f"{path}, was removed" in refused.stderr and "hint: culvertctl backup FILE" in refused.stderr, refused
     gone = wait_for(lambda: problem(lab, "files"), 15, "told that it is gone")
     assert gone["level"] == "error" and path in gone["message"] and "culvertctl restore" in gone["hint"]
     shutil.copy2(tmp_path / "copy", path)  # the same bytes, and not the file that is open
     wait_for(lambda: lab.status()["time"] > os.stat(path).st_ctime + 6, 15, "the next look")
     assert problem(lab, "files") == gone
+    assert lab.ctl("customer", "create", "nowhere", check=False).returncode == 1 and lab.status()["revision"] == revision
+    lab.ctl("backup", str(tmp_path / "backup"))
     os.rename(aside, path)
     wait_for(lambda: not problem(lab, "files"), 15, "all is as it was")
+    lab.ctl("circuit", "set", lab.acme.circuit, "--burst", burst)
+    assert lab.status()["revision"] == revision + 1
 
 
 def test_a_backup_in_the_stores_place(lab, tmp_path):
