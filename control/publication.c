@@ -15,10 +15,12 @@ bool publication_has_edge(const struct publication *publication, const char *nam
 	return model_edge(publication->model, name) != NULL;
 }
 
-struct publication *publication_ref(struct publication *publication)
+struct publication *publication_ref(const struct publication *publication)
 {
-	__atomic_add_fetch(&publication->references, 1, __ATOMIC_RELAXED);
-	return publication;
+	struct publication *mutable = (struct publication *)publication;
+
+	__atomic_add_fetch(&mutable->references, 1, __ATOMIC_RELAXED);
+	return mutable;
 }
 
 void publication_unref(struct publication *publication)

@@ -28,7 +28,7 @@ struct publication {
 
 // Whether its model has an edge of this name.
 bool publication_has_edge(const struct publication *publication, const char *name);
-struct publication *publication_ref(struct publication *publication);
+struct publication *publication_ref(const struct publication *publication);
 void publication_unref(struct publication *publication); // NULL is fine
 
 // Each of `problems`: what it is about, which rule, a sentence, a hint.

@@ -43,6 +43,8 @@ struct health {
 	STAILQ_HEAD(, marked) queue; // the same, in their order
 	bool all;                    // every circuit of the model, from `next` on
 	unsigned int next;
+	bool changed;             // there is another revision
+	struct publication *seen; // whose changes have been marked; a reference
 	uint64_t mark;
 	struct event *work;
 };
@@ -306,22 +308,6 @@ static void look_at_all(struct health *health, const struct model *model, uint64
 	status_clear_unmarked(health->sync->status, STATUS_LINK, health->mark);
 }
 
-static void on_work(evutil_socket_t fd, short events, void *arg)
-{
-	struct health *health = arg;
-	const struct publication *publication = domains_publication(health->sync->domains);
-	const struct timeval now = {0, 0};
-	const struct model *model = publication != NULL ? publication->model : NULL;
-	uint64_t end = clock_ns() + SLICE_NS;
-
-	turns_note("health: work");
-	look_at_marked(health, model, end);
-	if (health->all && model != NULL)
-		look_at_all(health, model, end);
-	if (health->all || !STAILQ_EMPTY(&health->queue))
-		event_add(health->work, &now);
-}
-
 // The circuit is the first part of the names of its sessions, limits and interfaces.
 static void mark(struct health *health, const char *object)
 {
@@ -349,6 +335,67 @@ static void mark_all(struct health *health)
 	event_add(health->work, &now);
 }
 
+static void on_difference(void *ctx, const struct object *old, const struct object *new)
+{
+	const struct object *either = new != NULL ? new : old;
+	struct health *health = ctx;
+
+	switch (either->noun->id) {
+	case NOUN_CIRCUIT:
+		if (new == NULL)
+			status_clear(health->sync->status, STATUS_CIRCUIT, old->name);
+		break;
+	case NOUN_LINK:
+		if (new == NULL)
+			status_clear(health->sync->status, STATUS_LINK, old->name);
+		break;
+	case NOUN_PEERING:
+	case NOUN_CONNECTION:
+		break;
+	case NOUN_EDGE:
+	case NOUN_PORT:
+		health->all = true; // its circuits are not known by its name
+		return;
+	default:
+		return;
+	}
+	mark(health, either->name);
+}
+
+// What another revision says of circuits. Costs what changed, and a glance at the rest.
+static void mark_changed(struct health *health)
+{
+	const struct publication *now = domains_publication(health->sync->domains);
+	struct publication *seen = health->seen;
+	bool whole = seen == NULL || now == NULL || health->all;
+
+	health->changed = false;
+	health->seen = now != NULL ? publication_ref(now) : NULL;
+	if (!whole)
+		model_compare(seen->model, now->model, on_difference, health);
+	if (whole || health->all)
+		mark_all(health);
+	publication_unref(seen);
+}
+
+static void on_work(evutil_socket_t fd, short events, void *arg)
+{
+	struct health *health = arg;
+	const struct publication *publication = domains_publication(health->sync->domains);
+	const struct timeval now = {0, 0};
+	const struct model *model = publication != NULL ? publication->model : NULL;
+	uint64_t end = clock_ns() + SLICE_NS;
+
+	turns_note("health: work");
+	if (health->changed)
+		mark_changed(health);
+	look_at_marked(health, model, end);
+	if (health->all && model != NULL)
+		look_at_all(health, model, end);
+	if (health->all || !STAILQ_EMPTY(&health->queue))
+		event_add(health->work, &now);
+}
+
 static void tell(struct sync *sync, const struct status *old, const struct status *now)
 {
 	const struct status *either = now != NULL ? now : old;
@@ -369,6 +416,7 @@ static void on_status(void *ctx, const struct status *old, const struct status *
 {
 	struct health *health = ctx;
 	const struct status *either = now != NULL ? now : old;
+	const struct timeval soon = {0, 0};
 
 	tell(health->sync, old, now);
 	switch (either->kind) {
@@ -378,6 +426,11 @@ static void on_status(void *ctx, const struct status *old, const struct status *
 		mark(health, either->name);
 		break;
 	case STATUS_EDGE:
+		health->changed = true;
+		event_add(health->work, &soon);
+		if (old == NULL || now == NULL || strcmp(old->state, now->state) != 0)
+			mark_all(health);
+		break;
 	case STATUS_DATAPLANE:
 	case STATUS_PORT:
 		mark_all(health);
@@ -415,5 +468,6 @@ void health_destroy(struct health *health)
 	statuses_watch(health->sync->status, NULL, NULL);
 	event_free(health->work);
 	table_clear(&health->marked, free_marked, NULL);
+	publication_unref(health->seen);
 	free(health);
 }
