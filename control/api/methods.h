@@ -177,12 +177,15 @@
 //                           "timers": null | {"hold": 90, "keepalive": 30},        // in use, s; null: no session
 //                           "messages": null | {"updates_in": 12, "invalid_in": 1, "withdraws_in": 3,
 //                                               "updates_out": 2, "withdraws_out": 0},   // routes, of this session
-//                           "ignored": [{"prefix": "10.72.0.0/16" | null, "reason": "Invalid NEXT_HOP attribute",
+//                           "invalid": [{"prefix": "10.72.0.0/16" | null, "reason": "Invalid NEXT_HOP attribute",
 //                                        "last": 1789990000, "count": 1}]}]}],  // at most 16, the latest
 //  "tunnels": [{"vnet": "acme-prod", "state": "up", "reason": ""}]}  // up | down | unknown; of the vNets it is
 //                                            // connected to, those that have one from this edge
 // bytes are IP packet lengths, as billed; rates are over the last second or so, null at first.
-// "limit" is of each family. Prefixes beyond it are "held": not installed, and next when a place becomes free. A
+// "accepted", "held", "rejected" and "advertised" are that session's own, as its daemon told last (a daemon of more than 50
+// sessions tells its numbers every 10 s): 0 when it is down, null while nothing has been heard of it. "rejected" are those that
+// a rule refuses and those of "invalid" with a prefix; without BGP all of the peering's are its session's, and nothing is
+// advertised. "limit" is of each family. Prefixes beyond it are "held": not installed, and next when a place becomes free. A
 // link whose peering holds prefixes is degraded.
 #define API_CIRCUIT_STATUS "circuit.status"
 

@@ -172,6 +172,94 @@ void domains_counts(const struct domains *domains, struct domain_counts *all)
 	};
 }
 
+// --- sessions ----------------------------------------------------------------------------------------------
+
+static bool leads_by(const struct learned *learned, const struct ip_address *remote)
+{
+	for (unsigned int i = 0; learned->hops != NULL && i < learned->hops->key.count; i++)
+		if (ip_address_compare(&learned->hops->key.hop[i].via, remote) == 0)
+			return true;
+	return false;
+}
+
+static bool came_by(const struct prefix *prefix, const struct ip_address *remote)
+{
+	for (unsigned int i = 0; i < learned_count(prefix); i++)
+		if (leads_by(learned_at(prefix, i), remote))
+			return true;
+	return false;
+}
+
+bool session_learned(const struct sync *sync, uint32_t domain, uint32_t interface,
+	const struct ip_prefix *prefix)
+{
+	const struct domain *of = domain_find(sync->domains, domain);
+	const struct realised *realised = table_find(&sync->realised, &interface);
+	const struct route_key key = key_of(prefix);
+	const struct prefix *found = of != NULL ? prefix_find(of, &key) : NULL;
+
+	return found != NULL && realised != NULL && came_by(found, &realised->wanted->remote);
+}
+
+// Few customers have any; they stand together.
+static unsigned int held_of(const struct domain *domain, const struct ip_address *remote)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < 2; i++)
+		for (unsigned int j = 0; j < domain->places[i].held_count; j++)
+			count += came_by(domain->places[i].held[j], remote);
+	return count;
+}
+
+// By a rule, or as no valid announcement; not what has been announced rightly since.
+static unsigned int rejected_of(const struct sync *sync, const struct realised *realised)
+{
+	unsigned int remarks = 0, count = realised->session.filtered;
+	const struct speaker_remark *remark =
+		speakers_remarks(sync->speakers, realised->id, &remarks);
+
+	if (strcmp(realised->session.state, "established") != 0)
+		return 0;
+	for (unsigned int i = 0; i < remarks; i++)
+		count += remark[i].prefix.address.family != 0 &&
+			 !session_learned(sync, realised->wanted->domain, realised->id,
+				 &remark[i].prefix);
+	return count;
+}
+
+void session_recount(struct domains *domains, struct realised *realised)
+{
+	count_session(domains, realised, -1u);
+	realised->rejected = rejected_of(&domains->sync, realised);
+	count_session(domains, realised, 1);
+}
+
+struct session_routes session_routes(const struct sync *sync, const struct realised *realised)
+{
+	const struct speaker_state *session = session_of(realised);
+	const struct domain *domain = domain_find(sync->domains, realised->wanted->domain);
+	struct session_routes routes = {.known = strcmp(session->state, "unknown") != 0};
+
+	if (domain == NULL || !speaker_state_up(session->state))
+		return routes;
+	if (strcmp(session->state, "static") == 0) { // each session of it has all that the model says
+		for (unsigned int i = 0; i < 2; i++) {
+			const struct domain_counts *all = &domain->count[i];
+			routes.accepted += all->learned - all->refused - all->held;
+			routes.held += all->held;
+			routes.rejected += all->refused;
+		}
+		return routes;
+	}
+	routes.held = held_of(domain, &realised->wanted->remote);
+	routes.accepted =
+		session->imported > routes.held ? session->imported - routes.held : 0;
+	routes.rejected = rejected_of(sync, realised);
+	routes.advertised = session->exported;
+	return routes;
+}
+
 // --- routes ----------------------------------------------------------------------------------------------
 
 static bool is_usable(const struct sync *sync, const struct path *path)

@@ -92,7 +92,7 @@ void count_session(struct domains *domains, const struct realised *realised, uns
 
 	if (!realised->heard)
 		return;
-	sum->filtered += change * realised->session.filtered;
+	sum->rejected += change * realised->rejected;
 	if (strcmp(realised->session.state, "static") == 0)
 		sum->silent += change;
 }
@@ -109,6 +109,7 @@ static void on_session(void *ctx, uint32_t peering, const struct speaker_state *
 	realised->heard = true;
 	realised->session = *session;
 	count_session(domains, realised, 1);
+	session_recount(domains, realised);
 	event_session(&domains->sync, realised->wanted, &old, session);
 	health_session(domains, realised);
 	parting_heard(domains, realised);

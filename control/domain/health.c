@@ -226,7 +226,9 @@ void health_neighbor(struct domains *domains, struct realised *realised)
 
 void health_silence(struct domains *domains, struct realised *realised)
 {
-	if (!realised->heard)
+	if (realised->heard)
+		session_recount(domains, realised); // what was rejected may have come rightly since
+	else
 		health_session(domains, realised);
 	if (realised->answers)
 		return;

@@ -51,12 +51,24 @@ struct realised {
 	bool heard;               // `session` is the speaker's
 	uint64_t began;           // clock, ns: since then the speaker may have been heard
 	struct speaker_state session;
+	unsigned int rejected; // routes, by the speaker
 	struct parting *parting; // its end has been announced to the far end, NULL = not
 	bool ended;              // the speaker was told so, and nothing else since
 };
 
 // As the speaker told it, or what is to be said while it has not: "unknown" for a while, then "down". Never NULL.
 const struct speaker_state *session_of(const struct realised *realised);
+
+// Of the routes of a session's own router, as the speaker told last; nothing of one that is down. Prefixes that are held count
+// as that of each session they came by.
+struct session_routes {
+	bool known; // it has been heard of
+	unsigned int accepted, held, rejected, advertised;
+};
+struct session_routes session_routes(const struct sync *sync, const struct realised *realised);
+// Whether this prefix is learned in the domain from behind this interface.
+bool session_learned(const struct sync *sync, uint32_t domain, uint32_t interface,
+	const struct ip_prefix *prefix);
 
 // Why packets do not reach a tunnel's far end.
 enum tunnel_fault {
@@ -138,7 +150,7 @@ struct sync {
 	struct table realised, tunnels;
 	struct table gateways; // underlay.c: how many tunnels leave by which
 	struct session_sum {
-		unsigned int filtered; // routes
+		unsigned int rejected; // routes, by speakers
 		unsigned int silent;   // up without BGP
 	} sessions;
 	struct port_state port[PORTS_MAX];

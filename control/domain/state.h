@@ -360,6 +360,7 @@ void health_port(struct domains *domains, uint32_t index);
 void health_speaker(void *ctx, const char *instance, const char *state, const char *reason,
 	const char *hint);
 void session_name(const struct intent_interface *wanted, char name[OBJECT_NAME_MAX + 16]);
+void session_recount(struct domains *domains, struct realised *realised); // describe.c
 void health_session(struct domains *domains, const struct realised *realised);
 void health_untold(struct domains *domains, const struct untold *untold, bool over);
 void health_interface(struct domains *domains, const struct realised *realised);

@@ -37,7 +37,8 @@ def test_routes_in_place_of_bgp(edge):
     assert sorted((r["prefix"], r["state"], r["origin"]) for r in told if r["origin"] not in ("vnet", "connection", "connected")) == [
         (PREMISES, "installed", "static"), ("10.9.1.0/24", "rejected", "static")]
     [session] = [s for s in edge.json("peering", "status", peering)["items"] if s["session"] == "static"]
-    assert (session["accepted"], session["rejected"]) == (1, 1)
+    assert (session["accepted"], session["rejected"], session["advertised"]) == (1, 1, 0)
+    assert edge.json("route", "list", "--peering", peering, "--state", "advertised")["items"] == []
     [summary] = edge.json("route", "summary", "--peering", peering)["items"]
     assert (summary["learned"], summary["accepted"], summary["rejected"]) == (2, 1, 1)
     sessions = edge.status()["sessions"]

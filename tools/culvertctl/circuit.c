@@ -73,11 +73,13 @@ static void peering_cells(struct table *table, const json_t *link)
 {
 	const json_t *peerings = json_object_get(link, "peerings"), *peering, *worst = NULL;
 	int64_t accepted = 0, limit = 0;
+	bool known = true;
 	char text[TEXT_MAX], age[TEXT_MAX];
 	size_t i;
 
 	json_array_foreach ((json_t *)peerings, i, peering) {
 		accepted += get_number(peering, "accepted");
+		known = known && !json_is_null(json_object_get(peering, "accepted"));
 		limit += get_number(peering, "limit");
 		if (worst == NULL || strcmp(get_text(worst, "session"), "established") == 0)
 			worst = peering;
@@ -91,7 +93,7 @@ static void peering_cells(struct table *table, const json_t *link)
 		snprintf(text, sizeof(text), "%" PRId64 "/%" PRId64, accepted, limit);
 	else
 		snprintf(text, sizeof(text), "%" PRId64, accepted);
-	table_cell(table, text);
+	table_cell(table, known ? text : NULL);
 	snprintf(text, sizeof(text), "%.64s %.32s", get_text(worst, "session"),
 		age_text(get_number(worst, "since"), age));
 	table_state(table, text);
@@ -227,16 +229,18 @@ static void print_detail(const json_t *peering)
 		printf("    hint: %s\n", get_text(peering, "hint"));
 }
 
-static void print_ignored(const json_t *ignored)
+// What no rule has seen, but the daemon threw away.
+static void print_invalid(const json_t *invalid)
 {
 	char age[TEXT_MAX];
 	const json_t *item;
 	size_t i;
 
-	json_array_foreach ((json_t *)ignored, i, item) {
+	json_array_foreach ((json_t *)invalid, i, item) {
 		const char *prefix = get_text(item, "prefix");
 
-		printf("    ignored: %s%s%s (%" PRId64 " times, %s ago)\n", prefix,
+		printf("    %s: %s%s%s (%" PRId64 " times, %s ago)\n",
+			*prefix != '\0' ? "rejected" : "invalid", prefix,
 			*prefix != '\0' ? ": " : "", get_text(item, "reason"),
 			get_number(item, "count"), age_text(get_number(item, "last"), age));
 	}
@@ -272,7 +276,7 @@ static void print_session(const struct context *context, const json_t *peering)
 		     *timers = json_object_get(peering, "timers"),
 		     *messages = json_object_get(peering, "messages");
 	const char *session = get_text(peering, "session");
-	char age[TEXT_MAX];
+	char age[TEXT_MAX], text[4][TEXT_MAX];
 
 	printf("%s%s%s %s  %s AS%" PRId64 " -> %s\n", color_begin(context, session), session,
 		color_end(context), age_text(get_number(peering, "since"), age),
@@ -284,11 +288,12 @@ static void print_session(const struct context *context, const json_t *peering)
 	if (json_is_object(reset))
 		printf("    last reset: %s (%s ago)\n", get_text(reset, "reason"),
 			age_text(get_number(reset, "time"), age));
-	printf("    routes: %" PRId64 " of %" PRId64 " accepted, %" PRId64 " rejected, %" PRId64
-	       " held, %" PRId64 " advertised\n",
-		get_number(peering, "accepted"), get_number(peering, "limit"),
-		get_number(peering, "rejected"), get_number(peering, "held"),
-		get_number(peering, "advertised"));
+	printf("    routes: %s of %" PRId64 " accepted, %s rejected, %s held, %s advertised\n",
+		known_text(context, json_object_get(peering, "accepted"), text[0]),
+		get_number(peering, "limit"),
+		known_text(context, json_object_get(peering, "rejected"), text[1]),
+		known_text(context, json_object_get(peering, "held"), text[2]),
+		known_text(context, json_object_get(peering, "advertised"), text[3]));
 	if (json_is_object(timers))
 		printf("    timers: hold %" PRId64 " s, keepalive %" PRId64 " s\n",
 			get_number(timers, "hold"), get_number(timers, "keepalive"));
@@ -298,7 +303,7 @@ static void print_session(const struct context *context, const json_t *peering)
 			get_number(messages, "updates_in"), get_number(messages, "invalid_in"),
 			get_number(messages, "withdraws_in"), get_number(messages, "updates_out"),
 			get_number(messages, "withdraws_out"));
-	print_ignored(json_object_get(peering, "ignored"));
+	print_invalid(json_object_get(peering, "invalid"));
 }
 
 static void print_peerings(const struct context *context, const json_t *link)

@@ -80,9 +80,6 @@ const struct intent_interface *interface_of(const struct sync *sync, uint32_t id
 const char *domain_name(const struct sync *sync, uint32_t id);                     // "" = none
 const char *interface_name(const struct sync *sync, uint32_t id);
 
-// Whether this prefix is learned in the domain from behind this interface, 0 = from behind any.
-bool is_learned(const struct sync *sync, uint32_t domain, uint32_t interface,
-	const struct ip_prefix *prefix);
 json_t *json_u64(uint64_t value);
 json_t *json_known(bool known, uint64_t value);         // null when it is not
 json_t *json_address(const struct ip_address *address); // null for none

@@ -50,14 +50,14 @@ static void add_history(const struct sync *sync, const struct realised *realised
 	unsigned int count = 0;
 	const struct speaker_remark *remark =
 		realised != NULL ? speakers_remarks(sync->speakers, realised->id, &count) : NULL;
-	json_t *ignored = json_array();
+	json_t *invalid = json_array();
 	char prefix[IP_TEXT_MAX];
 
 	for (unsigned int i = 0; i < count; i++) {
 		if (remark[i].prefix.address.family != 0 &&
-			is_learned(sync, realised->wanted->domain, realised->id, &remark[i].prefix))
+			session_learned(sync, realised->wanted->domain, realised->id, &remark[i].prefix))
 			continue; // it was announced rightly since
-		json_array_append_new(ignored,
+		json_array_append_new(invalid,
 			json_pack("{s:s?, s:s, s:I, s:i}", "prefix",
 				remark[i].prefix.address.family != 0
 					? ip_prefix_format(&remark[i].prefix, prefix)
@@ -65,7 +65,7 @@ static void add_history(const struct sync *sync, const struct realised *realised
 				"reason", remark[i].text, "last", (json_int_t)remark[i].last,
 				"count", (int)remark[i].count));
 	}
-	json_object_set_new(json, "ignored", ignored);
+	json_object_set_new(json, "invalid", invalid);
 	json_object_set_new(json, "last_reset",
 		session->reset_at == 0
 			? json_null()
@@ -107,7 +107,7 @@ static void add_silence(const struct sync *sync, const struct intent_interface *
 }
 
 static void add_session(const struct sync *sync, const struct peering *peering, const struct link *link,
-	const struct realised *realised, const struct domain_counts *all, json_t *json)
+	const struct realised *realised, const struct session_routes *routes, json_t *json)
 {
 	struct ip_address local = peering_local(peering, link),
 			  remote = peering_remote(peering, link);
@@ -124,9 +124,9 @@ static void add_session(const struct sync *sync, const struct peering *peering, 
 	json_object_set_new(json, "local", json_address(&local));
 	json_object_set_new(json, "remote", json_address(&remote));
 	json_object_set_new(json, "remote_asn", json_integer(peering->peer_asn));
-	json_object_set_new(json, "rejected", json_integer(all->refused + session->filtered));
-	json_object_set_new(json, "held", json_integer(all->held));
-	json_object_set_new(json, "advertised", json_integer(session->exported));
+	json_object_set_new(json, "rejected", json_known(routes->known, routes->rejected));
+	json_object_set_new(json, "held", json_known(routes->known, routes->held));
+	json_object_set_new(json, "advertised", json_known(routes->known, routes->advertised));
 	json_object_set_new(json, "detail_since",
 		json_known(session->detail_since != 0, session->detail_since));
 }
@@ -139,22 +139,24 @@ static json_t *session_json(const struct sync *sync, const struct peering *peeri
 		attachment != NULL ? table_find(&sync->realised, &attachment->id) : NULL;
 	const struct speaker_state *session = realised != NULL ? session_of(realised) : NULL;
 	struct domain_status status = {0};
+	struct session_routes routes = {.known = link_is_ours(sync, link)};
 
+	if (realised != NULL)
+		routes = session_routes(sync, realised);
 	if (attachment != NULL)
 		domain_status(sync->domains, attachment->domain, &status);
-	struct domain_counts all = both_families(&status);
 	json_t *json =
-		json_pack("{s:s, s:s, s:i, s:i, s:o}", "peering", peering->object.name, "session",
+		json_pack("{s:s, s:s, s:o, s:i, s:o}", "peering", peering->object.name, "session",
 			!link_is_ours(sync, link) ? "unknown"
 			: session != NULL         ? session->state
 						  : "down",
-			"accepted", (int)(all.learned - all.refused - all.held), "limit",
+			"accepted", json_known(routes.known, routes.accepted), "limit",
 			(int)status.limit[0], "since",
 			json_known(session != NULL && session->since != 0,
 				session != NULL ? session->since : 0));
 	if (detail == DETAIL_BRIEF)
 		return json;
-	add_session(sync, peering, link, realised, &all, json);
+	add_session(sync, peering, link, realised, &routes, json);
 	add_silence(sync, attachment, json);
 	add_history(sync, realised, json);
 	return json;

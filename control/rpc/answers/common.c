@@ -155,19 +155,6 @@ bool selection_has(const struct selection *s, const struct intent_domain *domain
 	return strcmp(s->children ? domain->circuit : domain->object, s->name) == 0;
 }
 
-bool is_learned(const struct sync *sync, uint32_t domain, uint32_t interface,
-	const struct ip_prefix *prefix)
-{
-	struct route_info info;
-	bool from = interface == 0;
-
-	if (!domain_route(sync->domains, domain, prefix, &info) || !info.learned)
-		return false;
-	for (unsigned int i = 0; i < info.hops && !from; i++)
-		from = info.hop[i].interface == interface;
-	return from;
-}
-
 json_t *json_u64(uint64_t value)
 {
 	return json_integer((json_int_t)value);

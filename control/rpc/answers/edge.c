@@ -118,8 +118,8 @@ static void add_sessions_and_routes(const struct sync *sync, json_t *result)
 			(int)status_count(sync->status, STATUS_SESSION, STATUS_ERROR), "unknown",
 			(int)status_in_state(sync->status, STATUS_SESSION, "unknown")));
 	json_object_set_new(result, "routes",
-		json_pack("{s:i, s:i, s:i, s:o}", "learned", (int)(all.learned + sum.filtered),
-			"rejected", (int)(all.refused + sum.filtered), "held", (int)all.held,
+		json_pack("{s:i, s:i, s:i, s:o}", "learned", (int)(all.learned + sum.rejected),
+			"rejected", (int)(all.refused + sum.rejected), "held", (int)all.held,
 			"installed", json_known(dataplane_tells(sync), all.installed)));
 }
 

@@ -234,16 +234,21 @@ static void on_row(void *ctx, const struct policy_route *route, const struct pol
 	const char *state = rejected ? "rejected" : "advertised";
 	char text[IP_TEXT_MAX];
 
-	if (fragment == NULL || !asked_for(l, &route->prefix, state) || l->full)
+	if (fragment == NULL || l->session >= fragment->interfaces.count || !asked_for(l, &route->prefix, state) || l->full)
 		return;
-	if (route->partial && is_learned(l->sync, fragment->domains.item[0].id, 0, &route->prefix))
+	const struct intent_interface *session = &fragment->interfaces.item[l->session];
+	if (route->partial &&
+		session_learned(l->sync, session->domain, session->id, &route->prefix))
 		return; // what was thrown away has been announced rightly since
 	if (l->seen++ < l->skip)
 		return;
 	const struct intent_domain *domain = &fragment->domains.item[0];
+	json_t *hops = json_array();
 	json_t *json = route_json(domain, ip_prefix_format(&route->prefix, text), state,
-		rejected ? learned_origin(domain) : "connection", NULL, json_array());
-	if (rejected) {
+		rejected ? learned_origin(domain) : "connection", NULL, hops);
+	if (rejected) { // of several sessions each has its own
+		json_array_append_new(
+			hops, nexthop_json(l->sync, session->id, &session->remote, 1, true));
 		json_object_set_new(
 			json, "rule", json_string(rule != NULL ? rule->name : "unknown"));
 		json_object_set_new(json, "object", json_string(rule != NULL ? rule->object : ""));
@@ -489,7 +494,7 @@ static json_t *summary_json(const struct sync *sync, const struct fragment *frag
 {
 	const struct intent_domain *domain = &fragment->domains.item[0];
 	struct domain_status status = {0};
-	unsigned int filtered = 0, advertised = 0;
+	unsigned int rejected = 0, advertised = 0;
 	bool known = dataplane_tells(sync);
 
 	domain_status(sync->domains, domain->id, &status);
@@ -497,15 +502,18 @@ static json_t *summary_json(const struct sync *sync, const struct fragment *frag
 	for (unsigned int i = 0; i < fragment->interfaces.count; i++) {
 		const struct realised *session =
 			table_find(&sync->realised, &fragment->interfaces.item[i].id);
-		filtered += session != NULL ? session->session.filtered : 0;
-		advertised += session != NULL ? session->session.exported : 0;
+		const struct session_routes routes = session != NULL
+							     ? session_routes(sync, session)
+							     : (struct session_routes){0};
+		rejected += session != NULL ? session->rejected : 0;
+		advertised += routes.advertised;
 	}
 	if (domain->kind == INTENT_UNDERLAY)
 		all.installed = domain->routes.count;
 	return json_pack("{s:s, s:i, s:i, s:i, s:i, s:o, s:i, s:i, s:o}", "domain", domain->name,
-		"learned", (int)(all.learned + filtered), "accepted",
+		"learned", (int)(all.learned + rejected), "accepted",
 		(int)(all.learned - all.refused - all.held), "rejected",
-		(int)(all.refused + filtered), "held", (int)all.held, "installed",
+		(int)(all.refused + rejected), "held", (int)all.held, "installed",
 		json_known(known, all.installed), "advertised", (int)advertised, "limit",
 		domain->kind == INTENT_PEERING ? (int)status.limit[0] : 0, "bytes",
 		json_known(known, status.bytes));

@@ -46,7 +46,9 @@ static void tell_remarks(struct question *question)
 		served_session(question->speakers, question->session);
 	unsigned int count = 0;
 	const struct speaker_remark *remark =
-		session != NULL ? said_remarks(session, &count) : NULL;
+		session != NULL && speaker_state_up(session->state.state)
+			? said_remarks(session, &count)
+			: NULL;
 
 	for (unsigned int i = 0; i < count && question->row != NULL; i++) {
 		const struct policy_route route = {

@@ -265,7 +265,7 @@ static void header_line(struct speaker *speaker, const char *text)
 	if (strcmp(shown->state, "established") != 0)
 		snprintf(shown->detail, sizeof(shown->detail), "%.*s", (int)strcspn(info, "\r\n"),
 			info);
-	if (!reader->details) {
+	if (!reader->details && strcmp(shown->state, "established") == 0) {
 		shown->imported = session->state.imported;
 		shown->filtered = session->state.filtered;
 		shown->exported = session->state.exported;

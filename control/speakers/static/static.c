@@ -85,19 +85,9 @@ static void report_routes(struct served_session *session)
 	free(old);
 }
 
-static unsigned int announced(const struct served_session *session)
-{
-	const struct announcement_group *group;
-	unsigned int count = 0;
-
-	TAILQ_FOREACH (group, &session->domain->groups, entry)
-		count += group->up ? group->count : 0;
-	return count;
-}
-
 static void report_state(struct served_session *session)
 {
-	struct speaker_state state = {.exported = announced(session)};
+	struct speaker_state state = {.exported = 0}; // nothing is told to anybody
 	const struct speaker_session *declared = &session->declared;
 
 	snprintf(state.state, sizeof(state.state), "%s", declared->enabled ? "static" : "down");
@@ -188,34 +178,15 @@ struct desk {
 	TAILQ_HEAD(answer_list, answer) answers;
 };
 
-// Nothing is kept out here: whoever is told a route judges it, and knows those that he refused.
+// Nothing is kept out here, whoever is told a route judges it and knows those that he refused, and nothing is announced.
 static void give_learned(const struct answer *answer, const struct served_session *session)
 {
-	if (answer->question == SPEAKER_FILTERED)
-		return;
 	for (unsigned int i = 0; i < session->declared.routes; i++) {
 		const struct policy_route route =
 			route_of(&session->declared.route[i], &session->declared.remote);
 		const struct policy_rule *rule = policy_rejecting(&session->import, &route);
 		answer->row(answer->ctx, &route, rule);
 	}
-}
-
-static void give_announced(const struct answer *answer, const struct served_session *session)
-{
-	const struct announcement_group *group;
-
-	TAILQ_FOREACH (group, &session->domain->groups, entry)
-		for (unsigned int i = 0; group->up && i < group->count; i++) {
-			const struct policy_route route = {.prefix = group->list[i].prefix,
-				.origin = POLICY_OWN,
-				.community = group->list[i].community,
-				.communities = group->list[i].communities,
-				.large = group->list[i].large,
-				.larges = group->list[i].larges};
-			if (policy_rejecting(&session->export, &route) == NULL)
-				answer->row(answer->ctx, &route, NULL);
-		}
 }
 
 static struct answer *take(struct desk *desk)
@@ -239,9 +210,7 @@ static void on_turn(evutil_socket_t fd, short what, void *ctx)
 		const struct served_session *session =
 			served_session(speaker->speakers, answer->session);
 		bool more = answer != last;
-		if (session != NULL && answer->question == SPEAKER_ADVERTISED)
-			give_announced(answer, session);
-		else if (session != NULL && answer->question >= 0)
+		if (session != NULL && answer->question == SPEAKER_RECEIVED)
 			give_learned(answer, session);
 		answer->done(answer->ctx, NULL);
 		free(answer);

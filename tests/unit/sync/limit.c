@@ -80,6 +80,7 @@ static void test_more_than_the_limit_is_held(void **state)
 		result_of("route.list", "{\"peering\":\"acme-01/private\",\"state\":\"held\"}");
 	assert_int_equal(json_array_size(json_object_get(list, "items")), 14);
 	json_decref(list);
+	speaker_says_session(interface("acme-01/private"), "established");
 	list = result_of("circuit.status", "{\"circuit\":\"acme-01\"}");
 	const json_t *link = json_array_get(
 		json_object_get(json_array_get(json_object_get(list, "items"), 0), "links"), 0);

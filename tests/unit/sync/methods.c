@@ -441,6 +441,76 @@ static void put_both_here(void)
 	settle();
 }
 
+// The numbers of one session's row, by its router's address; -1: not known.
+static void assert_row(const char *remote, json_int_t accepted, json_int_t held, json_int_t rejected,
+	json_int_t advertised)
+{
+	const char *const keys[] = {"accepted", "held", "rejected", "advertised"};
+	const json_int_t wanted[] = {accepted, held, rejected, advertised};
+	json_t *list = result_of("peering.status", "{\"peering\":\"acme-01/private\"}"), *row;
+	unsigned int found = 0;
+	size_t i;
+
+	json_array_foreach (json_object_get(list, "items"), i, row) {
+		if (strcmp(json_string_value(json_object_get(row, "remote")), remote) != 0)
+			continue;
+		found++;
+		for (unsigned int j = 0; j < 4; j++) {
+			const json_t *value = json_object_get(row, keys[j]);
+			if (wanted[j] < 0)
+				assert_true(json_is_null(value));
+			else
+				assert_int_equal(json_integer_value(value), wanted[j]);
+		}
+	}
+	assert_int_equal(found, 1);
+	json_decref(list);
+}
+
+static uint32_t session_with(const char *remote)
+{
+	const struct intent_domain *domain = domain_called(ACME);
+	struct ip_address address;
+
+	assert_int_equal(ip_address_parse(remote, &address), 0);
+	return attachment_to(domain_find(running->domains, domain->id), &address)->id;
+}
+
+static void say_counts(const char *remote, const struct speaker_state *counts)
+{
+	fake_speakers.callbacks.session(fake_speakers.callbacks.ctx, session_with(remote), counts);
+}
+
+// Of what another session of the peering brings or is told nothing shows, nor anything of one that is down.
+static void test_a_session_has_its_own_numbers(void **state)
+{
+	const char *const one = "169.254.10.1", *const other = "169.254.10.5";
+	const struct speaker_state busy = {
+		.state = "established", .imported = 10, .filtered = 3, .exported = 2};
+	const struct speaker_state idle = {.state = "established", .exported = 2};
+	const struct speaker_state down = {.state = "active"};
+	char prefix[32];
+
+	put_both_here();
+	assert_row(one, -1, -1, -1, -1); // not heard of yet
+	bridge_says_route(vrf(ACME), "10.1.0.0/16", one, false);
+	for (unsigned int i = 0; i < 10; i++) {
+		snprintf(prefix, sizeof(prefix), "10.50.%u.0/24", i);
+		bridge_says_route(vrf(ACME), prefix, one, true);
+	}
+	say_counts(one, &busy);
+	say_counts(other, &idle);
+	settle();
+	assert_row(one, LIMIT, 10 - LIMIT, 3, 2);
+	assert_row(other, 0, 0, 0, 2);
+	// Nothing of a session that is down, although its routes stay for a moment.
+	say_counts(one, &down);
+	assert_row(one, 0, 0, 0, 0);
+	json_t *status = result_of("status", "{}");
+	assert_int_equal(number(json_object_get(status, "routes"), "rejected"), 0);
+	json_decref(status);
+}
+
 static void test_clear_is_for_all_sessions(void **state)
 {
 	put_both_here();
@@ -544,6 +614,8 @@ int main(void)
 		TEST(test_two_selectors_are_refused),
 		TEST(test_domains_are_selected_and_paged),
 		TEST(test_the_way_of_the_underlay),
+		cmocka_unit_test_setup_teardown(
+			test_a_session_has_its_own_numbers, setup_lab, asking_stop),
 		cmocka_unit_test_setup_teardown(
 			test_clear_is_for_all_sessions, setup_lab, asking_stop),
 		TEST(test_adopting_for_a_mistyped_edge_removes_nothing),
