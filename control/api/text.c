@@ -50,6 +50,16 @@ bool api_text_valid(const char *text)
 	return true;
 }
 
+// C0 but the tab, DEL, C1, and those that set the direction of what follows them (U+202A-E, U+2066-9).
+static bool is_control(const unsigned char *at, int length)
+{
+	if (length == 3)
+		return at[0] == 0xe2 && ((at[1] == 0x80 && at[2] >= 0xaa && at[2] <= 0xae) ||
+						(at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9));
+	return (*at < 0x20 && *at != '\t') || *at == 0x7f ||
+	       (length == 2 && at[0] == 0xc2 && at[1] < 0xa0);
+}
+
 void api_text_mend(char *text)
 {
 	unsigned char *at = (unsigned char *)text;
@@ -61,9 +71,7 @@ void api_text_mend(char *text)
 			*at = '\0';
 			return;
 		}
-		bool control = (*at < 0x20 && *at != '\t') || *at == 0x7f ||
-			       (at[0] == 0xc2 && length == 2 && at[1] < 0xa0);
-		if (length == 0 || control)
+		if (length == 0 || is_control(at, length))
 			memset(at, '?', length == 0 ? 1 : (size_t)length);
 		at += length == 0 ? 1 : length;
 	}

@@ -11,8 +11,8 @@
 struct api_error;
 
 bool api_text_valid(const char *text); // UTF-8 (RFC 3629)
-// Each byte that belongs to no UTF-8 character, and control characters but tabs, become "?"; a character
-// that the end cuts goes.
+// Each byte that belongs to no UTF-8 character, and of control characters but tabs, those of direction among them,
+// becomes "?"; a character that the end cuts goes.
 void api_text_mend(char *text);
 
 // The whole file, "-" is standard input, with a NUL behind it. Pipes are read to their end; more than `most`

@@ -6,11 +6,13 @@
 #include "tools/culvertctl/command.h"
 
 #include "control/api/client.h"
+#include "control/api/text.h"
 
 #include <jansson.h>
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool as_json;
@@ -47,6 +49,45 @@ int complain(const struct api_error *error)
 	if (error->hint[0] != '\0')
 		fprintf(stderr, "hint: %s\n", error->hint);
 	return api_code_exit(error->code);
+}
+
+void mend_lines(char *text)
+{
+	for (char *end; (end = strchr(text, '\n')) != NULL; text = end + 1) {
+		*end = '\0';
+		api_text_mend(text);
+		*end = '\n';
+	}
+	api_text_mend(text);
+}
+
+static void mend_member(json_t *value)
+{
+	char *text = strdup(json_string_value(value));
+
+	if (text == NULL)
+		abort();
+	mend_lines(text);
+	if (strcmp(text, json_string_value(value)) != 0)
+		json_string_set(value, text);
+	free(text);
+}
+
+void mend_answer(json_t *value)
+{
+	json_t *member;
+	const char *key;
+	size_t i;
+
+	if (as_json)
+		return;
+	if (json_is_string(value))
+		mend_member(value);
+	json_array_foreach (value, i, member)
+		mend_answer(member);
+	json_object_foreach (value, key, member)
+		if (strcmp(key, "yaml") != 0) // a file: run_config_show()
+			mend_answer(member);
 }
 
 struct api_client *client_of(struct context *context, struct api_error *error)
@@ -101,9 +142,11 @@ json_t *ask_method(struct context *context, const char *method, json_t *params, 
 	if (client == NULL) {
 		json_decref(params);
 	} else if (api_call(client, method, params, &result, &error, &details) == 0) {
+		mend_answer(result);
 		*status = 0;
 		return result;
 	}
+	mend_answer(details);
 	if (json_array_size(details) == 0)
 		complain(&error);
 	else if (!complain_details(&error, details))
@@ -123,6 +166,7 @@ json_t *ask_list(struct context *context, const char *method, json_t *params, in
 	if (client == NULL) {
 		json_decref(params);
 	} else if (api_call_list(client, method, params, &result, &error) == 0) {
+		mend_answer(result);
 		*status = 0;
 		return result;
 	}

@@ -110,6 +110,9 @@ struct json_t *ask_method(
 	struct context *context, const char *method, struct json_t *params, int *status);
 struct json_t *ask_list(
 	struct context *context, const char *method, struct json_t *params, int *status);
+// What others wrote, before people see it: nothing that a terminal acts on is left but the ends of lines.
+void mend_lines(char *text);
+void mend_answer(struct json_t *answer); // all its texts but a file's, unless it is shown as JSON; NULL is fine
 // An answer that lacks what only a data plane can tell: says so on stderr. Returns the exit status.
 int tell_unknown(const struct json_t *answer);
 void print_json(const struct json_t *value);

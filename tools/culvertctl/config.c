@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void print_line(const char *text, size_t length, int64_t line, int64_t column)
 {
@@ -30,8 +31,15 @@ static void print_line(const char *text, size_t length, int64_t line, int64_t co
 	length = (size_t)(end - text);
 	if (memchr(text, '\n', length) != NULL)
 		length = (size_t)((const char *)memchr(text, '\n', length) - text);
-	fprintf(stderr, "%5d | %.*s\n      | %*s^\n", (int)line, (int)length, text,
+	if (length > 0 && text[length - 1] == '\r')
+		length--;
+	char *shown = strndup(text, length);
+	if (shown == NULL)
+		abort();
+	mend_lines(shown);
+	fprintf(stderr, "%5d | %s\n      | %*s^\n", (int)line, shown,
 		(int)(column > 0 ? column - 1 : 0), "");
+	free(shown);
 }
 
 static void print_findings(const char *path, const char *text, size_t length, const json_t *details)
@@ -105,6 +113,8 @@ int run_config_file(struct context *context)
 	json_object_set_new(context->params, "name", json_string(context->argument));
 	ret = api_call_file(client, context->command->method, json_incref(context->params), text,
 		length, &result, &error, &details);
+	mend_answer(result);
+	mend_answer(details);
 	if (ret < 0) {
 		// Whichever of its lines it is about, it is the file that is invalid.
 		bool findings = json_array_size(details) > 0;
@@ -135,10 +145,16 @@ int run_config_show(struct context *context)
 
 	if (result == NULL)
 		return status;
+	char *yaml = strdup(get_text(result, "yaml"));
+	if (yaml == NULL)
+		abort();
+	if (isatty(STDOUT_FILENO)) // else it is a file, which says what there is
+		mend_lines(yaml);
 	if (context->json)
 		print_json(result);
 	else
-		fputs(get_text(result, "yaml"), stdout);
+		fputs(yaml, stdout);
+	free(yaml);
 	json_decref(result);
 	return 0;
 }

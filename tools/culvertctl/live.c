@@ -355,6 +355,7 @@ int run_monitor(struct context *context)
 			json_dumpf(event, stdout, JSON_COMPACT);
 			putchar('\n');
 		} else {
+			mend_answer(event);
 			char *data = value_text(context, json_object_get(event, "data"), SHOW_TEXT);
 			char when[TEXT_MAX];
 

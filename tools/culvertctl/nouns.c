@@ -150,6 +150,7 @@ static int print_refused(struct context *context, json_t *result)
 		json_decref(details);
 		return 0; // not to be had: `status` will tell
 	}
+	mend_answer(answer);
 	refused = json_object_get(answer, "refused");
 	json_array_foreach (refused, i, item) {
 		bool last = i + 1 == json_array_size(refused);

@@ -273,6 +273,7 @@ static void test_mended(void **state)
 		{"\xed\xa0\x80", "???"},
 		{"\xf4\x90\x80\x80", "????"},
 		{"a\n\x1b[31m\tb\x7f", "a??[31m\tb?"},
+		{"a\u202e\u2066\u2065\u2028", "a??????\u2065\u2028"},
 		{"\xc2\x9b"
 		 "1m",
 			"??1m"},

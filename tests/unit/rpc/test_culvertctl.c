@@ -251,6 +251,34 @@ static void test_json_is_the_answer(void **state)
 	}
 }
 
+// What a file and an owner hold is shown, and the terminal does not act on it.
+static void test_no_control_characters(void **state)
+{
+	static char out[65536];
+	const char *owner = "o\u202eo\u2066o";
+	char path[64], words[256];
+
+	snprintf(path, sizeof(path), "/tmp/culvert-control-%d", (int)getpid());
+	FILE *file = fopen(path, "we");
+	assert_non_null(file);
+	fputs("version: 1\ncustomers:\n  - name: \"\033[31m\302\233 2J\342\200\256\r\n", file);
+	fclose(file);
+	snprintf(words, sizeof(words), "config check %s", path);
+	assert_int_equal(run(words, out, sizeof(out)), 6);
+	unlink(path);
+	assert_non_null(strstr(out, " |   - name: \"?[31m?? 2J???\n"));
+	assert_null(strchr(out, '\033'));
+	snprintf(words, sizeof(words), "customer set acme --owner %s", owner);
+	assert_int_equal(run(words, out, sizeof(out)), 0);
+	assert_null(strstr(out, "\u202e"));
+	assert_int_equal(run("customer show acme", out, sizeof(out)), 0);
+	assert_non_null(strstr(out, "o???o???o"));
+	assert_int_equal(run("customer show acme --json", out, sizeof(out)), 0);
+	assert_non_null(strstr(out, owner));
+	assert_int_equal(run("config show", out, sizeof(out)), 0);
+	assert_non_null(strstr(out, owner));
+}
+
 static void test_unreachable(void **state)
 {
 	static char out[4096];
@@ -288,6 +316,7 @@ int main(void)
 		cmocka_unit_test(test_a_time_out_says_where_to_look),
 		cmocka_unit_test(test_json_is_the_answer),
 		cmocka_unit_test(test_unreachable),
+		cmocka_unit_test(test_no_control_characters),
 	};
 	struct service *service = fake_service_create(MODEL);
 	struct harness *harness;
