@@ -252,7 +252,8 @@ json_t *store_history(struct store *store, const struct store_filter *filter)
 		"ii", before(filter), (int64_t)filter->limit));
 }
 
-// What counts is a part of an object, whose noun its key does not have.
+// What counts is a part of an object, whose noun its key does not have. Numbers say when it was made, not when it went; a
+// row that is not there any more was among the oldest.
 json_t *store_finals(struct store *store, const struct store_filter *filter)
 {
 	const char *noun = NULL, *name = NULL;
@@ -261,8 +262,9 @@ json_t *store_finals(struct store *store, const struct store_filter *filter)
 	if (filter->object != NULL)
 		split_object(filter->object, &noun, &name, text);
 	return rows(query(store,
-		"SELECT uid AS id, key AS object, deleted, time, counters FROM finals WHERE uid < "
-		"?1 AND counters IS NOT NULL AND deleted >= ?2 AND (?3 IS NULL OR instr('/' || key "
-		"|| '/', '/' || ?3 || '/') > 0) ORDER BY uid DESC LIMIT ?4",
-		"iisi", before(filter), filter->since, name, (int64_t)filter->limit));
+		"SELECT uid AS id, key AS object, deleted, time, counters FROM finals WHERE (?1 = 0 "
+		"OR (deleted, uid) < (SELECT deleted, uid FROM finals WHERE uid = ?1)) AND counters "
+		"IS NOT NULL AND deleted >= ?2 AND (?3 IS NULL OR instr('/' || key || '/', '/' || "
+		"?3 || '/') > 0) ORDER BY deleted DESC, uid DESC LIMIT ?4",
+		"iisi", (int64_t)filter->before, filter->since, name, (int64_t)filter->limit));
 }

@@ -206,6 +206,38 @@ static void test_last_counters(void **state)
 	drop(&s);
 }
 
+// By when they went, whatever their numbers; a page goes on where the one before ended.
+static void test_last_counters_are_newest_first(void **state)
+{
+	static const json_int_t order[] = {20, 10, 40, 30};
+	struct store *store = open_store(0);
+	json_t *list = json_pack("[{s:i, s:{}}, {s:i, s:{}}, {s:i, s:{}}, {s:i, s:{}}]", "uid", 10,
+		"counters", "uid", 20, "counters", "uid", 30, "counters", "uid", 40, "counters");
+	uint64_t cursor = 0;
+	sqlite3 *db;
+
+	assert_int_equal(store_finals_put(store, list), 0);
+	json_decref(list);
+	store_close(store);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db,
+				 "UPDATE finals SET deleted = CASE uid WHEN 30 THEN 100 WHEN 40 "
+				 "THEN 200 ELSE 300 END",
+				 NULL, NULL, NULL),
+		SQLITE_OK);
+	sqlite3_close(db);
+	store = open_store(0);
+	for (size_t i = 0; i < 5; i++) {
+		list = store_finals(store, &(struct store_filter){.limit = 1, .before = cursor});
+		assert_int_equal(json_array_size(list), i < 4);
+		cursor = (uint64_t)json_integer_value(
+			json_object_get(json_array_get(list, 0), "id"));
+		assert_int_equal(cursor, i < 4 ? order[i] : 0);
+		json_decref(list);
+	}
+	store_close(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +245,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_audit_says_what_changed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_kept_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_last_counters, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_last_counters_are_newest_first, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
