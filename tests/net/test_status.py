@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`status` is green on an edge where all is well, and red, with the object and the next command, for what is not."""
 
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import time
 
 import pytest
@@ -190,8 +192,16 @@ def test_a_start_of_culvertd_is_no_fault(lab):
 
 
 def test_monitoring_without_a_culvertd(lab, tmp_path):
-    done = run(lab.program("tools/culvertctl/culvertctl"), "-s", f"{tmp_path}/none", "status", "--monitoring", check=False)
-    assert (done.returncode, done.stdout) == (2, "CRITICAL: culvertd gives no answer\n")
+    ask = lab.program("tools/culvertctl/culvertctl"), "-s"
+    done = run(*ask, f"{tmp_path}/none", "status", "--monitoring", check=False)
+    assert (done.returncode, done.stdout) == (2, f"CRITICAL: culvertd does not answer on {tmp_path}/none: No such file or directory\n")
+    done = run("setpriv", "--reuid", "65534", "--clear-groups", *ask, lab.socket, "status", "--monitoring", check=False)
+    assert (done.returncode, done.stdout) == (3, f"UNKNOWN: no permission to open the control socket {lab.socket}\n")
+    with contextlib.ExitStack() as crowd:
+        for _ in range(200):
+            crowd.enter_context(socket.socket(socket.AF_UNIX)).connect(lab.socket)
+        done = lab.ctl("status", "--monitoring", check=False)
+    assert (done.returncode, done.stdout) == (3, "UNKNOWN: there are too many connections to the control socket\n"), done
 
 
 def test_a_batch_that_is_too_large(lab, tmp_path):

@@ -16,6 +16,7 @@
 #include <string.h>
 
 static bool as_json;
+static struct api_error complained; // of last
 
 void complain_as_json(bool json)
 {
@@ -41,8 +42,14 @@ bool complain_details(const struct api_error *error, const json_t *details)
 	return as_json;
 }
 
+const char *complaint(void)
+{
+	return complained.message;
+}
+
 int complain(const struct api_error *error)
 {
+	complained = *error;
 	if (complain_details(error, NULL))
 		return api_code_exit(error->code);
 	fprintf(stderr, "error: %s\n", error->message);

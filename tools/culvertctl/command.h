@@ -101,6 +101,7 @@ struct api_client *client_of(
 	struct context *context, struct api_error *error); // NULL = unreachable
 // Says what is wrong on stderr; returns the exit status.
 int complain(const struct api_error *error);
+const char *complaint(void); // what was said last
 void complain_as_json(bool json); // from now on
 // As JSON, with the findings of a validation, if that is wanted. False: it is not, nothing is said.
 bool complain_details(const struct api_error *error, const struct json_t *details);

@@ -77,7 +77,7 @@ static int print_verdict(const json_t *result, int failed)
 					  failed == api_code_exit(API_TIMEOUT)
 				  ? 2
 				  : 3;
-		printf("%s: culvertd gives no answer\n", words[verdict]);
+		printf("%s: %s\n", words[verdict], complaint());
 		return verdict;
 	}
 	json_array_foreach ((json_t *)problems, i, problem) {
