@@ -254,13 +254,55 @@ static bool is_open(const char *path)
 	return (rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED;
 }
 
+// Other edges' culvertd may run on this host, too.
+static int in_use(const char *path, struct api_error *error)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char hint[96] = "stop culvertd first: systemctl stop culvertd";
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0)
+		snprintf(hint, sizeof(hint), "stop it first: systemctl stop culvertd, or kill %d",
+			(int)lock.l_pid);
+	if (fd >= 0)
+		close(fd);
+	return api_fail(error, API_CONFLICT, hint, "the store %s is in use: a culvertd runs on it",
+		path);
+}
+
+static const char *const suffixes[] = {"", "-wal"}; // of a database
+
+static void name_aside(const char *path, const char *suffix, char from[PATH_MAX], char to[PATH_MAX])
+{
+	snprintf(from, PATH_MAX, "%s%s", path, suffix);
+	snprintf(to, PATH_MAX, "%s.replaced%s", path, suffix);
+}
+
+// What an earlier restore has kept may be the only good one.
+static int check_aside(const char *path, size_t count, struct api_error *error)
+{
+	char from[PATH_MAX], to[PATH_MAX], hint[sizeof(error->hint)];
+
+	for (size_t i = 0; i < count; i++) {
+		name_aside(path, suffixes[i], from, to);
+		if (access(from, F_OK) != 0 || access(to, F_OK) != 0)
+			continue;
+		snprintf(hint, sizeof(hint), "move it to where it is kept, or remove it: %.200s", to);
+		return api_fail(error, API_REFUSED, hint,
+			"%s, which an earlier restore has kept, would be overwritten", to);
+	}
+	return 0;
+}
+
 static int check_place(const struct place *p, bool replace, struct api_error *error)
 {
 	if (access(p->database, F_OK) == 0 && is_open(p->database))
-		return api_fail(error, API_CONFLICT,
-			"stop culvertd first: kill $(pgrep -x culvertd)",
-			"the store %s is in use: a culvertd runs on it", p->database);
-	if (!replace && (access(p->database, F_OK) == 0 || access(p->key, F_OK) == 0))
+		return in_use(p->database, error);
+	if (replace) {
+		int rc = check_aside(p->database, 2, error);
+		return rc ? rc : check_aside(p->key, 1, error);
+	}
+	if (access(p->database, F_OK) == 0 || access(p->key, F_OK) == 0)
 		return api_fail(error, API_REFUSED,
 			"--replace puts the backup in its place and keeps it as NAME.replaced",
 			"there is a store already: %s", p->database);
@@ -311,18 +353,16 @@ static int check_new(
 
 static void set_aside(const char *path, const char *suffix)
 {
-	char from[PATH_MAX + 8], to[PATH_MAX + 24];
+	char from[PATH_MAX], to[PATH_MAX];
 
-	snprintf(from, sizeof(from), "%s%s", path, suffix);
-	snprintf(to, sizeof(to), "%s.replaced%s", path, suffix);
-	unlink(to); // of an earlier time
+	name_aside(path, suffix, from, to);
 	rename(from, to);
 }
 
 static int put(const struct place *p, struct api_error *error)
 {
-	set_aside(p->database, "");
-	set_aside(p->database, "-wal");
+	for (size_t i = 0; i < 2; i++)
+		set_aside(p->database, suffixes[i]);
 	set_aside(p->key, "");
 	if (rename(p->new_key, p->key) < 0 || rename(p->new_database, p->database) < 0)
 		return api_fail(error, API_REFUSED, "what was there is NAME.replaced",

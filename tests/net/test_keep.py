@@ -167,7 +167,7 @@ def test_a_backup_makes_the_edge_again(lab, tmp_path):
     lab.ctl("peering", "set", f"{lab.acme.circuit}/private", "--hold", "92s")
     words = [ctl, "restore", "--config", lab.node_path, file]
     refused = run(*words, check=False)
-    assert refused.returncode == 7 and "is in use" in refused.stderr and "hint:" in refused.stderr
+    assert refused.returncode == 7 and "is in use" in refused.stderr and f"kill {lab.daemon.pid}\n" in refused.stderr, refused.stderr
     lab.daemon.stop()
     refused = run(*words, check=False)
     assert refused.returncode == 1 and "there is a store already" in refused.stderr

@@ -106,6 +106,13 @@ static void test_backup(void **state)
 	doubted("");
 	snprintf(root, sizeof(root), "%s/new/root/store.db.replaced", directory);
 	assert_int_equal(access(root, F_OK), 0);
+	// A second time would take that one away.
+	assert_true(store_restore(file, &options, true, &about, &error) == -EPERM);
+	assert_non_null(strstr(error.message, root));
+	assert_non_null(strstr(error.hint, "move it"));
+	assert_int_equal(unlink(root), 0);
+	assert_true(store_restore(file, &options, true, &about, &error) < 0); // the key's
+	assert_non_null(strstr(error.message, "store.db.key.replaced, which"));
 	strcpy(path, kept);
 	snprintf(root, sizeof(root), "rm -r %s/new %s/backup %s/broken", directory, directory, directory);
 	assert_int_equal(system(root), 0);
