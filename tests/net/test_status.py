@@ -210,3 +210,12 @@ def test_a_batch_that_is_too_large(lab, tmp_path):
     done = lab.ctl("batch", str(path), check=False)
     assert done.returncode == 2 and re.search(r"is \d+ bytes, more than the 1048576", done.stderr), done.stderr
     assert "hint: split it" in done.stderr and "config apply" in done.stderr
+
+
+def test_a_link_that_is_not_there(lab):
+    lab.ctl("circuit", "create", "lone", "--customer", lab.globex.name, "--bandwidth", "50mbps")
+    try:
+        done = lab.ctl("circuit", "stats", "lone", "--link", "secondary", check=False)
+        assert done.returncode == 3 and 'no link named "lone/secondary"' in done.stderr and "hint: culvertctl link list" in done.stderr, done
+    finally:
+        lab.ctl("circuit", "delete", "lone")

@@ -181,7 +181,10 @@ void method_circuit_stats(struct rpc_call *call)
 	if (sync == NULL)
 		return;
 	const char *name = rpc_string(call, "circuit"), *only = rpc_string(call, "link");
-	if (!find_object(call, NOUN_CIRCUIT, name))
+	char wanted[OBJECT_NAME_MAX + 1];
+	snprintf(wanted, sizeof(wanted), "%s/%s", name, only != NULL ? only : "");
+	if (!find_object(call, NOUN_CIRCUIT, name) ||
+		(only != NULL && !find_object(call, NOUN_LINK, wanted)))
 		return;
 	json_t *links = json_array();
 	MODEL_CHILDREN(model_of(sync), NOUN_LINK, name, child)
