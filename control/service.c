@@ -509,7 +509,12 @@ static void line_write(void *arg)
 {
 	struct line *line = arg;
 
-	store_audit(line->service->store, line->actor, NULL, line->verb, line->object, line->result);
+	if (store_audit(line->service->store, line->actor, NULL, line->verb, line->object,
+		    line->result) != 0)
+		log_warning("store", "not in the audit until there is room",
+			log_text("actor", line->actor), log_text("verb", line->verb),
+			log_text("object", line->object != NULL ? line->object : ""),
+			log_text("result", line->result));
 	free(line->actor);
 	free(line->verb);
 	free(line->object);

@@ -17,6 +17,7 @@
 	50 // objects of a change that are written with their values; the history has all
 #define CHANGES_SIZE (256u << 10) // bytes of them
 #define PRUNE_EVERY  256          // lines
+#define WAITING_MAX  10000        // lines for which there was no room, then the oldest goes
 
 // --- writing ---------------------------------------------------------------------------------------------
 
@@ -63,20 +64,18 @@ static int prune_history(struct store *store, int64_t revision)
 	return rc ? rc : execute(store, "DELETE FROM revisions WHERE revision <= ?", "i", last);
 }
 
-static int write_line(struct store *store, const char *actor, const char *on_behalf,
-	const char *verb, const char *object, const char *result, int64_t revision,
-	const char *changes)
+static int write_line(struct store *store, const struct audit_line *line, const char *changes)
 {
-	char name[ACTOR_MAX];
-
-	actor_name(actor, name);
-	int rc = execute(store,
+	return execute(store,
 		"INSERT INTO audit (time, actor, on_behalf, verb, object, result, revision, "
 		"changes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		"isssssis", store_now(), name, on_behalf, verb, object, result, revision, changes);
-	if (!rc && store->lines++ % PRUNE_EVERY == 0)
-		rc = prune_audit(store);
-	return rc;
+		"isssssis", line->time, line->actor, line->on_behalf, line->verb, line->object,
+		line->result, line->revision, changes);
+}
+
+static int prune_now_and_then(struct store *store)
+{
+	return store->lines++ % PRUNE_EVERY == 0 ? prune_audit(store) : 0;
 }
 
 // Of what was made or is gone all fields; of what was changed the difference.
@@ -113,21 +112,93 @@ static char *changes_text(const struct model_diff *diff)
 int audit_change(struct store *store, const struct store_commit *commit,
 	const struct model_diff *diff, const char *objects, int64_t revision)
 {
-	char *changes = changes_text(diff);
+	char *changes = changes_text(diff), actor[ACTOR_MAX];
 
 	if (changes == NULL)
 		return -ENOMEM;
-	int rc = write_line(store, commit->actor, commit->on_behalf, commit->verb,
-		commit->object ? commit->object : objects, "ok", revision, changes);
+	const struct audit_line line = {
+		.time = store_now(),
+		.actor = actor,
+		.on_behalf = commit->on_behalf,
+		.verb = commit->verb,
+		.object = commit->object ? commit->object : objects,
+		.result = "ok",
+		.revision = revision,
+	};
+	actor_name(commit->actor, actor);
+	int rc = write_line(store, &line, changes);
 	free(changes);
+	if (!rc)
+		rc = prune_now_and_then(store);
 	return rc ? rc : prune_history(store, revision);
+}
+
+static char *copy(const char *text)
+{
+	char *copied = text != NULL ? strdup(text) : NULL;
+
+	if (text != NULL && copied == NULL)
+		abort();
+	return copied;
+}
+
+static void drop_first(struct store *store)
+{
+	struct audit_line *line = STAILQ_FIRST(&store->waiting);
+
+	STAILQ_REMOVE_HEAD(&store->waiting, entry);
+	store->waiting_count--;
+	free((char *)(uintptr_t)line->actor);
+	free((char *)(uintptr_t)line->on_behalf);
+	free((char *)(uintptr_t)line->verb);
+	free((char *)(uintptr_t)line->object);
+	free((char *)(uintptr_t)line->result);
+	free(line);
+}
+
+int audit_write(struct store *store)
+{
+	while (!STAILQ_EMPTY(&store->waiting)) {
+		int rc = write_line(store, STAILQ_FIRST(&store->waiting), NULL);
+		if (rc) {
+			store->behind = store->behind || store_is_full(store);
+			return rc;
+		}
+		drop_first(store);
+		prune_now_and_then(store); // what fails is done with a later line
+	}
+	return 0;
+}
+
+void audit_forget(struct store *store)
+{
+	while (!STAILQ_EMPTY(&store->waiting))
+		drop_first(store);
 }
 
 int store_audit(struct store *store, const char *actor, const char *on_behalf, const char *verb,
 	const char *object, const char *result)
 {
-	int rc = write_line(store, actor, on_behalf, verb, object, result,
-		query_integer(store, 0, "SELECT max(revision) FROM revisions", ""), NULL);
+	struct audit_line *line = malloc(sizeof(*line));
+	char name[ACTOR_MAX];
+
+	if (line == NULL)
+		abort();
+	actor_name(actor, name);
+	*line = (struct audit_line){
+		.time = store_now(),
+		.actor = copy(name),
+		.on_behalf = copy(on_behalf),
+		.verb = copy(verb),
+		.object = copy(object),
+		.result = copy(result),
+		.revision = query_integer(store, 0, "SELECT max(revision) FROM revisions", ""),
+	};
+	STAILQ_INSERT_TAIL(&store->waiting, line, entry);
+	store->waiting_count++;
+	int rc = audit_write(store);
+	if (store->waiting_count > WAITING_MAX)
+		drop_first(store);
 	vouch_rest(store);
 	return rc;
 }

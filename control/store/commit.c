@@ -225,6 +225,8 @@ int store_commit(struct store *store, const struct store_commit *commit, uint64_
 	next = query_integer(store, 0, "SELECT max(revision) FROM revisions", "") + 1;
 	rc = store->behind ? vouch_checkpoint(store) : 0;
 	if (!rc)
+		rc = audit_write(store); // what was done before stands before
+	if (!rc)
 		rc = store_begin(store);
 	if (!rc)
 		rc = transaction(store, commit, diff, next, &change);

@@ -70,6 +70,7 @@ void store_look(struct store *store, struct store_place *place)
 	look_for_files(store, place);
 	if (store->behind)
 		vouch_checkpoint(store);
+	audit_write(store);
 	place->full = store->behind;
 	if (statvfs(store->path, &room) == 0)
 		place->left = (uint64_t)room.f_bavail * room.f_frsize;

@@ -325,6 +325,7 @@ int store_open(struct store **out, const struct store_options *options, struct a
 	*out = NULL;
 	if (!store)
 		return -ENOMEM;
+	STAILQ_INIT(&store->waiting);
 	store->options = options->model;
 	store->quarantine = options->quarantine ? options->quarantine : 3600;
 	store->keep_revisions = options->keep_revisions ? options->keep_revisions : 10000;
@@ -372,6 +373,8 @@ void store_close(struct store *store)
 {
 	if (!store)
 		return;
+	audit_write(store);
+	audit_forget(store);
 	ids_unref(store->ids);
 	for (unsigned int i = 0; i < store->statements; i++)
 		sqlite3_finalize(store->statement[i].prepared);

@@ -64,7 +64,8 @@ int store_commit(struct store *store, const struct store_commit *commit, uint64_
 // What is there is meant, whatever the doubt was.
 int store_accept(struct store *store);
 
-// A line of audit for a verb that was refused or changes no model.
+// A line of audit for a verb that was refused or changes no model. When it is not 0 it waits, with its time, and is written
+// as soon as there is room.
 int store_audit(struct store *store, const char *actor, const char *on_behalf, const char *verb,
 	const char *object, const char *result);
 struct store_filter { // of a list, newest first

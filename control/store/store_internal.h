@@ -9,12 +9,20 @@
 
 #include "control/store/store.h"
 
+#include <sys/queue.h>
+
 #define SUM_WORDS  4
 #define SEAL_BYTES 32
 #define DOUBT_MAX  512
 
 struct row_sum { // of keyed hashes, modulo 2^256
 	uint64_t word[SUM_WORDS];
+};
+
+struct audit_line { // of what changes no model
+	STAILQ_ENTRY(audit_line) entry;
+	int64_t time, revision;
+	const char *actor, *on_behalf, *verb, *object, *result;
 };
 
 struct store {
@@ -27,6 +35,8 @@ struct store {
 	char *path, *key_path;
 	uint32_t quarantine, keep_revisions, keep_audit;
 	unsigned int lines; // of audit since they were last pruned
+	STAILQ_HEAD(, audit_line) waiting; // for room: audit_write()
+	unsigned int waiting_count;
 	struct model_options options;
 	uint8_t uuid[16];
 	uint8_t key[crypto_secretbox_KEYBYTES];
@@ -90,6 +100,9 @@ void actor_name(const char *actor, char name[ACTOR_MAX]);
 // Within a transaction. The oldest lines and revisions that are too many go.
 int audit_change(struct store *store, const struct store_commit *commit, const struct model_diff *diff,
 	const char *objects, int64_t revision);
+// Lines that found no room, outside of a transaction. 0 = all are written.
+int audit_write(struct store *store);
+void audit_forget(struct store *store);
 // Within the transaction that releases an id: what it counted will be asked for under this name.
 int final_expect(struct store *store, const struct id_key *key);
 

@@ -52,6 +52,11 @@ def problem(lab, name):
     return next((p for p in lab.status()["problems"] if p["object"] == f"store/{name}"), None)
 
 
+def cleared(lab):
+    lines = json.loads(lab.ctl("--json", "audit", "list", "--limit", "1000").stdout)["items"]
+    return [line for line in lines if line["verb"] == "peering.clear"]
+
+
 def all_well(lab):
     for c in lab.customers:
         wait_for(lambda c=c: lab.session(c) == "established", 60, f"session of {c.name}")
@@ -79,8 +84,13 @@ def test_a_disk_that_becomes_full(lab):
         refused = lab.ctl("customer", "create", "no-room", check=False)
         assert refused.returncode == 1 and "cannot write the store" in refused.stderr and "make room" in refused.stderr
         assert lab.status()["revision"] == revision
+    before = len(cleared(lab))
+    for _ in range(20):
+        lab.ctl("peering", "clear", f"{lab.acme.circuit}/private", "--soft")
+    assert len(cleared(lab)) < before + 20 and "not in the audit until there is room" in lab.daemon.log()
     lab.make_room()
     wait_for(lambda: not problem(lab, "disk"), 15, "there is room again")
+    assert len(cleared(lab)) == before + 20  # what was done without a line has one now
     lab.ctl("customer", "create", "room-again")
     assert lab.status()["revision"] == revision + 1
     lab.daemon.kill()
