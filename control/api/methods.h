@@ -169,6 +169,7 @@
 //                           "hint": "",                           // what to do about it
 //                           "local": "169.254.10.2", "remote": "169.254.10.1", "remote_asn": 65010,
 //                           "accepted": 37, "rejected": 1, "held": 0, "advertised": 2, "limit": 4000,
+//                           "kept_until": null,                   // it is down, its routes stay so long (graceful restart)
 //                           "untold": null | {"until": 1789990100, "hold": 90},   // it was taken away without a word to his
 //                                                                 // router, which keeps it until then at the latest; hold null: not known
 //                           "daemon": null | {"state": "silent", "message": "the BGP daemon does not answer: ..", "hint": "ps .."},
@@ -183,7 +184,7 @@
 //                                            // connected to, those that have one from this edge
 // bytes are IP packet lengths, as billed; rates are over the last second or so, null at first.
 // "accepted", "held", "rejected" and "advertised" are that session's own, as its daemon told last (a daemon of more than 50
-// sessions tells its numbers every 10 s): 0 when it is down, null while nothing has been heard of it. "rejected" are those that
+// sessions tells its numbers every 10 s): 0 when it is down and its routes are not kept, null while nothing has been heard of it. "rejected" are those that
 // a rule refuses and those of "invalid" with a prefix; without BGP all of the peering's are its session's, and nothing is
 // advertised. "limit" is of each family. Prefixes beyond it are "held": not installed, and next when a place becomes free. A
 // link whose peering holds prefixes is degraded.

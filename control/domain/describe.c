@@ -241,7 +241,7 @@ struct session_routes session_routes(const struct sync *sync, const struct reali
 	const struct domain *domain = domain_find(sync->domains, realised->wanted->domain);
 	struct session_routes routes = {.known = strcmp(session->state, "unknown") != 0};
 
-	if (domain == NULL || !speaker_state_up(session->state))
+	if (domain == NULL || (!speaker_state_up(session->state) && session->kept_until == 0))
 		return routes;
 	if (strcmp(session->state, "static") == 0) { // each session of it has all that the model says
 		for (unsigned int i = 0; i < 2; i++) {

@@ -386,7 +386,7 @@ void domain_set(struct domains *domains, const struct intent_domain *wanted,
 
 // --- what is known ---------------------------------------------------------------------------------------
 
-// A session that is down brings nothing; of one that was never heard of nothing is known.
+// A session that is down brings nothing, unless its routes are kept; of one that was never heard of nothing is known.
 static bool sessions_down(const struct domain *domain)
 {
 	unsigned int heard = 0;
@@ -396,7 +396,7 @@ static bool sessions_down(const struct domain *domain)
 			&domain->domains->sync.realised, &domain->attachments.item[i]->id);
 		if (realised == NULL || !realised->heard)
 			continue;
-		if (speaker_state_up(realised->session.state))
+		if (speaker_state_up(realised->session.state) || realised->session.kept_until != 0)
 			return false;
 		heard++;
 	}

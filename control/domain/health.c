@@ -18,6 +18,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 void health_port(struct domains *domains, uint32_t index)
 {
@@ -88,6 +89,21 @@ const struct speaker_state *session_of(const struct realised *realised)
 							  : &never;
 }
 
+// His router starts anew, as far as can be told, and forwards meanwhile; so do we.
+static void tell_kept(
+	struct statuses *status, const char *name, const struct speaker_state *session)
+{
+	const time_t until = (time_t)session->kept_until;
+	char reason[SPEAKER_DETAIL_BYTES + 96], when[32];
+	struct tm tm;
+
+	strftime(when, sizeof(when), "%H:%M:%S UTC", gmtime_r(&until, &tm));
+	snprintf(reason, sizeof(reason),
+		"%s%sits routes are kept until %s at the latest (graceful restart)",
+		session->detail, session->detail[0] != '\0' ? "; " : "", when);
+	status_set(status, STATUS_SESSION, name, STATUS_WARNING, "down", reason, "");
+}
+
 void health_session(struct domains *domains, const struct realised *realised)
 {
 	const struct intent_interface *wanted = realised->wanted;
@@ -110,6 +126,8 @@ void health_session(struct domains *domains, const struct realised *realised)
 	else if (session == &unheard)
 		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_NOTE, session->state,
 			session->detail, "");
+	else if (session->kept_until != 0)
+		tell_kept(domains->sync.status, name, session);
 	else
 		// What it tries while it is down (connect, active, idle) is nobody's news.
 		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_ERROR, "down",

@@ -48,6 +48,7 @@ struct speaker_state {
 	uint64_t since;  // CLOCK_REALTIME seconds of the last change
 	uint64_t moment; // CLOCK_MONOTONIC ms of the same: another one is another session
 	uint32_t imported, filtered, exported;
+	uint64_t kept_until; // it is down, and its routes stay until then at the latest (graceful restart); 0 = none do
 	// Why a session ended the last time, in the far end's own words where it gave some (RFC 9003); 0 = it has not, as far as
 	// is known. CLOCK_REALTIME seconds.
 	char reset[SPEAKER_RESET_BYTES];

@@ -74,7 +74,7 @@ static bool same_state(const struct speaker_state *a, const struct speaker_state
 {
 	return strcmp(a->state, b->state) == 0 && a->moment == b->moment &&
 	       strcmp(a->detail, b->detail) == 0 && a->fault == b->fault &&
-	       a->imported == b->imported &&
+	       a->imported == b->imported && a->kept_until == b->kept_until &&
 	       a->filtered == b->filtered && a->exported == b->exported &&
 	       a->reset_at == b->reset_at && a->hold == b->hold &&
 	       memcmp(&a->in, &b->in, sizeof(a->in)) == 0 &&
@@ -119,6 +119,8 @@ void speaker_report(struct served_session *session, const struct speaker_state *
 		shown.since = session->state.since;
 		shown.moment = session->state.moment;
 	}
+	if (shown.kept_until != 0 && session->state.kept_until != 0)
+		shown.kept_until = session->state.kept_until; // worked out anew from what is left
 	if (strcmp(shown.detail, session->state.detail) == 0)
 		shown.detail_since = session->state.detail_since;
 	else

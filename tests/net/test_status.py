@@ -191,6 +191,24 @@ def test_a_start_of_culvertd_is_no_fault(lab):
         assert set(circuits.values()) <= {*well[2].values(), "unknown"} and set(sessions.values()) <= {"established", "unknown"}, (circuits, sessions)
 
 
+def test_a_router_that_starts_anew(lab):
+    """Its end of the session is gone, his routes stay and carry (graceful restart): less than was sold, and not nothing."""
+    green(lab)
+    c = lab.acme
+    c.router.ip("route", "replace", VNET, "via", host(c.subnet, 2), "metric", 999)  # his side goes on forwarding, too
+    c.bird.kill()
+    try:
+        wait_for(lambda: verdict(lab)[0] != 0, 5, "noticed")
+        code, line = verdict(lab)
+        assert code == 1 and "routes are kept until" in line, line
+        assert lab.reaches_vnet(c) and lab.circuit_status(c)["state"] == "degraded" and lab.own_peering(c)["accepted"] == 1
+    finally:
+        c.bird = lab.bird(c.router, "bird-" + c.name, c.bird_config())
+        c.router.ip("route", "del", VNET, "via", host(c.subnet, 2), "metric", 999, check=False)
+    wait_for(lambda: lab.session(c) == "established", 60, "BGP again")
+    green(lab)
+
+
 def test_monitoring_without_a_culvertd(lab, tmp_path):
     ask = lab.program("tools/culvertctl/culvertctl"), "-s"
     done = run(*ask, f"{tmp_path}/none", "status", "--monitoring", check=False)

@@ -127,6 +127,8 @@ static void add_session(const struct sync *sync, const struct peering *peering, 
 	json_object_set_new(json, "rejected", json_known(routes->known, routes->rejected));
 	json_object_set_new(json, "held", json_known(routes->known, routes->held));
 	json_object_set_new(json, "advertised", json_known(routes->known, routes->advertised));
+	json_object_set_new(json, "kept_until",
+		json_known(session->kept_until != 0, session->kept_until));
 	json_object_set_new(json, "detail_since",
 		json_known(session->detail_since != 0, session->detail_since));
 }

@@ -115,7 +115,7 @@ static void add_sessions_and_routes(const struct sync *sync, json_t *result)
 	json_object_set_new(result, "sessions",
 		json_pack("{s:i, s:i, s:i, s:i}", "established", up - (int)sum.silent, "static",
 			(int)sum.silent, "down",
-			(int)status_count(sync->status, STATUS_SESSION, STATUS_ERROR), "unknown",
+			(int)status_in_state(sync->status, STATUS_SESSION, "down"), "unknown",
 			(int)status_in_state(sync->status, STATUS_SESSION, "unknown")));
 	json_object_set_new(result, "routes",
 		json_pack("{s:i, s:i, s:i, s:o}", "learned", (int)(all.learned + sum.rejected),

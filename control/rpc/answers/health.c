@@ -113,7 +113,7 @@ static bool is_applied(const struct sync *sync)
 static enum link_state sessions_state(const struct sync *sync, const struct model *model,
 	const struct link *link, struct words *words)
 {
-	unsigned int peerings = 0, enabled = 0, up = 0, full = 0, unheard = 0;
+	unsigned int peerings = 0, enabled = 0, up = 0, full = 0, unheard = 0, kept = 0;
 	const struct object *child;
 	char name[OBJECT_NAME_MAX + 16], held[256] = "";
 
@@ -147,6 +147,7 @@ static enum link_state sessions_state(const struct sync *sync, const struct mode
 			unheard++;
 			continue;
 		}
+		kept += session != NULL && session->level == STATUS_WARNING;
 		const char *detail = session != NULL ? session->reason : "";
 		say(words, "no BGP session of %s%s%s", peering->object.name,
 			detail[0] != '\0' ? ": " : "", detail);
@@ -164,7 +165,7 @@ static enum link_state sessions_state(const struct sync *sync, const struct mode
 		say(words, peerings > 0 ? "no peering is enabled" : "no peering");
 		return peerings > 0 ? STATE_DISABLED : STATE_DOWN;
 	}
-	return up == 0 ? STATE_DOWN : up < enabled || full > 0 ? STATE_DEGRADED : STATE_UP;
+	return up + kept == 0 ? STATE_DOWN : up < enabled || full > 0 ? STATE_DEGRADED : STATE_UP;
 }
 
 static enum link_state link_state(const struct sync *sync, const struct model *model,

@@ -195,6 +195,8 @@ static void flush(const struct bird *bird)
 		strstr(reader->state.detail, "No listening socket") != NULL)
 		enable_again(bird, session);
 	bool up = strcmp(reader->state.state, "established") == 0;
+	if (up || reader->state.imported == 0)
+		reader->state.kept_until = 0;
 	if (up)
 		session->up_at = (uint64_t)time(NULL);
 	said_fill(session, &reader->state);
@@ -265,7 +267,9 @@ static void header_line(struct speaker *speaker, const char *text)
 	if (strcmp(shown->state, "established") != 0)
 		snprintf(shown->detail, sizeof(shown->detail), "%.*s", (int)strcspn(info, "\r\n"),
 			info);
-	if (!reader->details && strcmp(shown->state, "established") == 0) {
+	bool up = strcmp(shown->state, "established") == 0;
+	if (!reader->details && (up || session->state.kept_until > (uint64_t)time(NULL))) {
+		shown->kept_until = session->state.kept_until;
 		shown->imported = session->state.imported;
 		shown->filtered = session->state.filtered;
 		shown->exported = session->state.exported;
@@ -301,7 +305,7 @@ static bool change_line(struct speaker_state *shown, const char *text)
 static void detail_line(struct bird_reader *reader, const char *text)
 {
 	struct speaker_state *shown = &reader->state;
-	unsigned int imported, filtered, exported;
+	unsigned int imported, filtered, exported, left;
 
 	text += strspn(text, " ");
 	if (change_line(shown, text))
@@ -309,7 +313,9 @@ static void detail_line(struct bird_reader *reader, const char *text)
 	if (sscanf(text, "Hold timer: %*[0-9.]/%hu", &shown->hold) == 1 ||
 		sscanf(text, "Keepalive timer: %*[0-9.]/%hu", &shown->keepalive) == 1)
 		return;
-	if (strncmp(text, "Routes:", 7) == 0 &&
+	if (sscanf(text, "Restart timer: %u", &left) == 1)
+		shown->kept_until = (uint64_t)time(NULL) + left;
+	else if (strncmp(text, "Routes:", 7) == 0 &&
 		sscanf(text + 7, " %u imported, %u filtered, %u exported", &imported, &filtered,
 			&exported) == 3) {
 		shown->imported += imported;

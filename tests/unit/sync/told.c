@@ -97,6 +97,25 @@ static void test_what_was_not_heard_yet_is_unknown(void **state)
 	assert_sessions(0, 1, false);
 }
 
+// His router restarts, and forwards: the session is down, and the circuit is not.
+static void test_routes_that_are_kept_carry(void **state)
+{
+	const uint32_t session = interface("acme-01/private");
+	struct speaker_state kept = {.state = "active", .imported = 1, .kept_until = 1790000000};
+
+	speaker_says_session(session, "established");
+	WAIT(is_in_state(STATUS_CIRCUIT, "acme-01", "partial"));
+	fake_speakers.callbacks.session(fake_speakers.callbacks.ctx, session, &kept);
+	WAIT(is_in_state(STATUS_CIRCUIT, "acme-01", "degraded"));
+	const struct status *link = status_get(running->status, STATUS_LINK, "acme-01/primary");
+	assert_int_equal(link->level, STATUS_WARNING);
+	assert_non_null(strstr(link->reason, "routes are kept until 14:13:20 UTC"));
+	assert_true(is_in_state(STATUS_SESSION, "acme-01/private/primary", "down"));
+	assert_sessions(1, 1, true); // globex's is not heard of
+	speaker_says_session(session, "active");
+	WAIT(is_in_state(STATUS_CIRCUIT, "acme-01", "down"));
+}
+
 static bool lists_problem(const json_t *status, const char *object)
 {
 	const json_t *problem;
@@ -332,6 +351,7 @@ int main(void)
 		TEST(test_sessions_and_ports_are_events),
 		TEST(test_states_are_events),
 		TEST(test_what_was_not_heard_yet_is_unknown),
+		TEST(test_routes_that_are_kept_carry),
 		TEST(test_what_is_not_in_force_is_said),
 		TEST(test_what_needs_no_data_plane_is_in_force_without),
 		TEST(test_what_is_refused_has_a_name),
