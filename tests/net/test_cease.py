@@ -74,7 +74,7 @@ def own_sessions(lab):
 
 def both_up(lab):
     wait_for(lambda: own_sessions(lab) == {"edge": "Established", "edge2": "Established"}, 30, "both sessions of acme")
-    wait_for(lambda: lab.status()["sessions"] == {"established": 3, "static": 0, "down": 0}, 10, "which culvertd knows, too")
+    wait_for(lambda: lab.status()["sessions"] == {"established": 3, "static": 0, "down": 0, "unknown": 0}, 10, "which culvertd knows, too")
     wait_for(lambda: reached(lab, lab.acme), 10, "acme reaches its vNet")
     wait_for(lambda: lab.installed(lab.acme, "10.1.0.0/16"), 10, "his network is known")
 
