@@ -306,10 +306,15 @@ void host_carrier_apply(struct host_interface *interface)
 {
 	struct space *space = interface->domain->space;
 	struct host_link *link = idmap_get(&space->links, interface->ifindex);
+	struct kernel_link asked;
 
 	if (interface->anchor < 0)
 		return;
 	int err = tap_carrier(interface->anchor, interface->carrier);
+	// The kernel tells of a lost carrier once a second at most, unless it is asked for the device (from Linux 6.8 on): the
+	// routing daemon hears it by that, and puts other routes in the place of those that go here.
+	if (!err && !interface->carrier)
+		kernel_link_at(&space->command, (int)interface->ifindex, &asked);
 	// EPERM: no queue is attached (yet). The one that will be brings the carrier with it.
 	if (err && !(interface->carrier && err == -EPERM))
 		log_warning("bridge", "cannot set carrier", log_text("interface", interface->name),
