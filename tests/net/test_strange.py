@@ -191,9 +191,11 @@ def test_two_edges_of_one_model(lab, build):
         wait_for(other.synced, 10, "synced")
         assert other.ctl("config", "show").stdout == lab.ctl("config", "show").stdout
         for c in other.customers:
-            links = {link["edge"]: link for link in other.circuit_status(c)["links"]}
-            assert links["ams1-edge1"]["state"] == "unknown", links
-            assert links["ams1-edge2"]["state"] != "unknown", links
+            def state(edge, c=c):
+                return next(link["state"] for link in other.circuit_status(c)["links"] if link["edge"] == edge)
+
+            wait_for(lambda: state("ams1-edge2") != "unknown", 12, "its own link has been heard of")
+            assert state("ams1-edge1") == "unknown"
         addresses = "".join(run("ip", "-n", f"{other.kernel_prefix}-{c.circuit}-private", "-o", "-4", "addr").stdout for c in other.customers)
         assert addresses.count(host("169.254.10.4/30", 2) + "/30") == 2 and host("169.254.10.0/30", 2) not in addresses, addresses
         assert other.status()["dataplane"]["installed"]["tunnels"] == lab.status()["dataplane"]["installed"]["tunnels"] == 2
