@@ -272,16 +272,19 @@ static int in_use(const char *path, struct api_error *error)
 
 static const char *const suffixes[] = {"", "-wal"}; // of a database
 
-static void name_aside(const char *path, const char *suffix, char from[PATH_MAX], char to[PATH_MAX])
+enum { ASIDE_MAX = PATH_MAX + 16 };
+
+static void name_aside(
+	const char *path, const char *suffix, char from[ASIDE_MAX], char to[ASIDE_MAX])
 {
-	snprintf(from, PATH_MAX, "%s%s", path, suffix);
-	snprintf(to, PATH_MAX, "%s.replaced%s", path, suffix);
+	snprintf(from, ASIDE_MAX, "%s%s", path, suffix);
+	snprintf(to, ASIDE_MAX, "%s.replaced%s", path, suffix);
 }
 
 // What an earlier restore has kept may be the only good one.
 static int check_aside(const char *path, size_t count, struct api_error *error)
 {
-	char from[PATH_MAX], to[PATH_MAX], hint[sizeof(error->hint)];
+	char from[ASIDE_MAX], to[ASIDE_MAX], hint[sizeof(error->hint)];
 
 	for (size_t i = 0; i < count; i++) {
 		name_aside(path, suffixes[i], from, to);
@@ -353,7 +356,7 @@ static int check_new(
 
 static void set_aside(const char *path, const char *suffix)
 {
-	char from[PATH_MAX], to[PATH_MAX];
+	char from[ASIDE_MAX], to[ASIDE_MAX];
 
 	name_aside(path, suffix, from, to);
 	rename(from, to);

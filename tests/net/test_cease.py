@@ -189,7 +189,7 @@ def test_one_link_after_the_other(links):
     wait_for(lambda: own_sessions(links)["edge"] != "Established", 2, "told of the first", 0.005)
     links.ctl("link", "set", c.circuit + "/secondary", "--admin", "down")
     for role in ("primary", "secondary"):
-        assert f"link {c.circuit}/{role} was set down" in c.bird.log()[at:], c.bird.log()[at:]
+        wait_for(lambda r=role: f"link {c.circuit}/{r} was set down" in c.bird.log()[at:], 2, f"told of {role}")
     for role in ("primary", "secondary"):
         links.ctl("link", "set", f"{c.circuit}/{role}", "--admin", "up")
     both_up(links)
