@@ -120,6 +120,9 @@ void health_session(struct domains *domains, const struct realised *realised)
 	else if (!wanted->session.enabled)
 		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_NOTE, "disabled", "",
 			"");
+	else if (speaker_state_up(session->state) && session->fault != SPEAKER_NO_FAULT)
+		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_WARNING,
+			session->state, session->detail, hint);
 	else if (speaker_state_up(session->state))
 		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_OK, session->state,
 			"", "");

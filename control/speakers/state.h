@@ -78,6 +78,7 @@ struct served_session {
 	bool untold; // ..: and the far end has not been told yet
 	unsigned int asked, polled; // number of the last poll that is to show it, and that did
 	uint64_t up_at;      // UNIX time at which it was last seen up
+	bool stuck;          // of the kind: it is up, and nothing that we send arrives
 	unsigned int trying; // of the kind: how far it gets
 	uint64_t trying_at;  // .., and since when no farther; clock, ns
 	struct speaker_state state;

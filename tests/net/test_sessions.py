@@ -162,6 +162,21 @@ def test_a_password_that_differs(edge):
     wait_for(lambda: reached(edge, c), 10, "acme's traffic")
 
 
+def test_nothing_that_we_send_arrives(edge):
+    """Nothing is acknowledged: the session is up here for its hold time, and is said not to work."""
+    c = edge.acme
+    ours = host(c.subnet, 2)
+    c.router.ip("neigh", "replace", ours, "lladdr", "02:00:00:00:00:99", "nud", "permanent", "dev", "eth0")  # what he says goes elsewhere
+    try:
+        edge.ctl("peering", "clear", "--soft", f"{c.circuit}/private")
+        wait_for(lambda: "what we send is not acknowledged" in headline(edge, c), 40, "status names it")
+        assert f"culvertctl peering set {c.circuit}/private --ttl-security true" in hint(edge, c)
+    finally:
+        c.router.ip("neigh", "del", ours, "dev", "eth0")
+    wait_for(lambda: "not acknowledged" not in headline(edge, c), 60, "it works again")
+    wait_for(lambda: edge.session(c) == "established", 30, "his session")
+
+
 def test_ttl_security(edge):
     """RFC 5082: with it on both sides the session comes up, with it on one side it does not, and that it may be this is said."""
     c = edge.acme

@@ -149,7 +149,8 @@ static enum link_state sessions_state(const struct sync *sync, const struct mode
 		}
 		kept += session != NULL && session->level == STATUS_WARNING;
 		const char *detail = session != NULL ? session->reason : "";
-		say(words, "no BGP session of %s%s%s", peering->object.name,
+		bool open = session != NULL && strcmp(session->state, "established") == 0;
+		say(words, "%s%s%s%s", open ? "" : "no BGP session of ", peering->object.name,
 			detail[0] != '\0' ? ": " : "", detail);
 		snprintf(words->hint, sizeof(words->hint), "%s",
 			session != NULL ? session->hint : "");

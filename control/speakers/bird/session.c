@@ -47,8 +47,6 @@ static void enable_again(const struct bird *bird, const struct served_session *s
 	birdc_command(bird->control, command, NULL, NULL, NULL);
 }
 
-// --- why it does not come up
-
 // What the kernel drops of a session vanishes without an error; it is counted for all of a network namespace.
 enum { DROP_MD5_MISSING, DROP_MD5_UNEXPECTED, DROP_MD5_WRONG, DROP_TTL, DROPS };
 #define DROP_FRESH_NS 15000000000u
@@ -106,6 +104,66 @@ static bool alone(const struct served_session *session, unsigned int drop)
 			return false;
 	return true;
 }
+
+// --- why one that is up does not work
+
+// What a far end never acknowledges is sent again and again by the kernel, and the session is up until its own hold time is
+// over: his router may have taken it for another one, which never came up. Once in ten polls, for a daemon of few sessions.
+enum { RESENT_OFTEN = 5 }; // of 200 ms, doubled each time: 6 s
+
+static void resent(struct speaker *speaker, const char *line, uint8_t family)
+{
+	struct ip_address remote = {.family = family};
+	struct served_session *session;
+	unsigned int state, times, used = 0;
+	char address[33];
+
+	if (sscanf(line, " %*d: %*[0-9A-F]:%*x %32[0-9A-F]:%*x %x %*x:%*x %*x:%*x %x", address,
+		    &state, &times) != 3 ||
+		state != 1 || times < RESENT_OFTEN || strlen(address) != (family == 4 ? 8 : 32))
+		return;
+	for (const char *word = address; *word != '\0'; word += 8, used += 4) {
+		char text[9] = "";
+		memcpy(text, word, 8);
+		uint32_t value = (uint32_t)strtoul(text, NULL, 16); // as it lies in memory
+		memcpy(remote.bytes + used, &value, 4);
+	}
+	TAILQ_FOREACH (session, &speaker->sessions, link)
+		if (ip_address_compare(&session->declared.remote, &remote) == 0)
+			session->stuck = true;
+}
+
+static void resent_look(struct speaker *speaker)
+{
+	const struct bird *bird = speaker->own;
+	struct served_session *session;
+	char path[64], line[256];
+
+	TAILQ_FOREACH (session, &speaker->sessions, link)
+		session->stuck = false;
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		snprintf(path, sizeof(path), "/proc/%d/net/tcp%s", birdc_pid(bird->control),
+			family == 6 ? "6" : "");
+		FILE *file = fopen(path, "re");
+		if (file == NULL)
+			continue;
+		while (fgets(line, sizeof(line), file) != NULL)
+			resent(speaker, line, family);
+		fclose(file);
+	}
+}
+
+static void explain_stuck(const struct served_session *session, struct speaker_state *shown)
+{
+	bool ttl = !session->declared.ttl_security;
+
+	shown->fault = ttl ? SPEAKER_TTL_THERE : SPEAKER_UNANSWERED;
+	snprintf(shown->detail, sizeof(shown->detail),
+		"what we send is not acknowledged: a filter, a smaller MTU on the way%s",
+		ttl ? ", or TTL security that is set on his router alone" : "");
+}
+
+// --- why it does not come up
 
 // Who has nothing there that listens says so; silence is something that drops.
 enum trying { TRYING_NOT, TRYING_TCP, TRYING_BGP };
@@ -204,6 +262,8 @@ static void flush(const struct bird *bird)
 		explain(session, bird, &reader->state);
 		quote(session, &reader->state);
 	}
+	if (up && session->stuck)
+		explain_stuck(session, &reader->state);
 	speaker_report(session, &reader->state);
 }
 
@@ -376,7 +436,8 @@ void session_poll(struct speaker *speaker)
 	said_read(speaker);
 	if (bird->down)
 		drops_look(speaker);
-	bird->polls++;
+	if (bird->polls++ % DETAILS_EVERY == 0 && speaker->session_count <= FEW_SESSIONS)
+		resent_look(speaker);
 	TAILQ_FOREACH (session, &speaker->sessions, link)
 		session->asked = bird->polls; // of one that is declared meanwhile it may say nothing
 	bird->reader->details =
