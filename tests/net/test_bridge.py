@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import time
 
 import pytest
 
@@ -205,7 +206,12 @@ def test_a_router_that_asks_for_us_is_not_somebody(rig):
         assert bridge.counters()["drift"] == 0, bridge.counters()["drift_last"]
     finally:
         asking.stop()
-    bridge.wait(lambda: bridge.sessions[700]["state"] == "established", 20, "session up again")
+
+    def stays():  # the last of the ends may not have been heard of yet
+        shown = bridge.sessions[700]
+        return shown["state"] == "established" and time.monotonic() * 1000 - shown["moment"] > 3000
+
+    wait_for(stays, 40, "session up again")
     bridge.wait(lambda: len(bridge.routes) == 2, 15, "routes again")
 
 
