@@ -232,6 +232,8 @@ int drive_speakers(struct speakers *speakers, const json_t *call, struct api_err
 		return do_peering(speakers, call, error);
 	if (strcmp(what, "peering-delete") == 0)
 		return speakers_session_delete(speakers, id), 0;
+	if (strcmp(what, "end") == 0)
+		return speakers_session_end(speakers, id, "it is taken away"), 0;
 	if (strcmp(what, "join") == 0)
 		return do_join(speakers, call, error);
 	if (strcmp(what, "part") == 0)

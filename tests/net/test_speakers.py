@@ -323,6 +323,42 @@ def test_static_speaker(build):
         rig.close()
 
 
+@pytest.mark.parametrize("command", ["withdraw", "end"])
+def test_killed_between_command_and_file(build, command):
+    """The daemon has heard what its files do not say yet; then the change is undone, so that they never will."""
+    for name in leftovers(PREFIX):
+        run("ip", "netns", "del", name, check=False)
+    rig = Rig(PREFIX, build, "netns")
+    try:
+        bridge = rig.start_bridge()
+        ns, far = rig.customer("cust")
+        ns.ip("addr", "add", "169.254.10.1/30", "dev", "wan")
+        ns.ip("link", "set", "wan", "up")
+        router = rig.bird(ns, "cust", customer_config("10.1.0.0/16"))
+
+        def told():
+            return VNET in rig.birdc(router, "show", "route")
+
+        for life in range(3):
+            declare(bridge)
+            rig.wire.connect(bridge.queue(70), far)
+            wait_for(told, 30, f"announced in life {life}")
+            wait_for(lambda: os.path.exists(os.path.join(rig.speaker_dir("acme"), "bird.told")), 10, "its files are in force")
+            if life == 2:
+                break
+            bridge.call("announce", domain=7, groups=[{"id": 1, "state": 2, "prefixes": [VNET]}, {"id": 2, "state": 1, "prefixes": ["10.77.0.0/16"]}])
+            if command == "end":
+                bridge.call("end", id=700)
+            else:
+                bridge.call("announce", domain=7, groups=[{"id": 1, "state": 0, "prefixes": [VNET]}, {"id": 2, "state": 1, "prefixes": ["10.77.0.0/16"]}])
+            bridge.counters()  # a turn later it is on its way
+            bridge.kill()
+            wait_for(lambda: not told(), 10, "the command has arrived")
+            bridge = rig.start_bridge()
+    finally:
+        rig.close()
+
+
 def test_joins(build):
     """Without a patch nothing leads from one daemon to the other, and one that is none tells nobody."""
     for name in leftovers(PREFIX):

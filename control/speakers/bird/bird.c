@@ -140,7 +140,7 @@ static void on_settled(void *ctx, int error, unsigned int code, const char *text
 		settle_after(bird, SETTLING_MS);
 		return;
 	}
-	if (error == 0 && bird->told && !bird->doubtful && !bird->removed &&
+	if (error == 0 && bird->told && !bird->doubtful && !bird->removed && !speaker->dirty &&
 		bird->asked == bird->changes)
 		config_told(speaker);
 	if (speaker->step == STEP_TELL && bird->configured)
@@ -215,6 +215,7 @@ static void bird_toggle(
 	struct bird *bird = speaker->own;
 	char name[40], command[64];
 
+	config_will_change(speaker);
 	for (uint8_t family = 4; family <= 6; family += 2) {
 		unsigned int count = 0;
 		for (unsigned int i = 0; i < group->count; i++)
@@ -238,6 +239,7 @@ static void bird_end(struct speaker *speaker, struct served_session *session, co
 	struct bird *bird = speaker->own;
 	char command[32 + END_BYTES];
 
+	config_will_change(speaker);
 	snprintf(command, sizeof(command), "disable p%u \"%.*s\"", session->id, END_BYTES, why);
 	session->untold = birdc_command(bird->control, command, NULL, on_changed, bird) == 0;
 	if (session->untold && !event_pending(bird->farewell, EV_TIMEOUT, NULL))

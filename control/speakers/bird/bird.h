@@ -58,6 +58,7 @@ bool config_is_new(const struct speaker *speaker); // what was rendered is not w
 // more to do.
 int config_commit(struct speaker *speaker, bool *changed);
 void config_told(struct speaker *speaker); // the daemon has read the files that are in use
+void config_will_change(const struct speaker *speaker); // before they or what it runs become another
 bool config_was_told(const struct speaker *speaker);
 int config_toggle(
 	struct speaker *speaker, struct served_domain *domain); // only groups' states changed

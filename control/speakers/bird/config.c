@@ -13,7 +13,8 @@
 // the texts were rendered, while the parser read them, is included as it lies there. The main file in use includes what there
 // is, by two patterns; so what goes is removed, and no text changes with it. So a culvertd that comes again to an
 // unchanged model renders the texts that are there, and the daemon is told nothing that takes a protocol away. That it has
-// read them is a file too, bird.told, which goes before one of them changes: neither parser nor daemon reads them again.
+// read them is a file too, bird.told, which goes before one of them changes, or what the daemon runs by a command: neither
+// parser nor daemon reads them again.
 //
 // An edge may have thousands of files: writing and renaming stop when the turn is over, and go on in the next.
 
@@ -89,7 +90,7 @@ static int write_new(const struct speaker *speaker, struct speaker_file *file, e
 	return err;
 }
 
-static void will_change(const struct speaker *speaker)
+void config_will_change(const struct speaker *speaker)
 {
 	struct bird *bird = speaker->own;
 
@@ -105,7 +106,7 @@ static int rename_new(const struct speaker *speaker, struct speaker_file *file, 
 	if (!speaker_file_is_new(file))
 		return 0;
 	*changed = true;
-	will_change(speaker);
+	config_will_change(speaker);
 	file_name(from, part, id, ".new");
 	file_name(to, part, id, "");
 	int err = files_rename(speaker->directory, from, to);
@@ -341,7 +342,7 @@ static int commit_main(const struct speaker *speaker, bool *changed)
 		files_remove(speaker->directory, "bird.conf.new");
 	} else {
 		*changed = true;
-		will_change(speaker);
+		config_will_change(speaker);
 		err = files_write(speaker->directory, "bird.conf.new", text);
 		if (err == 0)
 			err = files_rename(speaker->directory, "bird.conf.new", "bird.conf");
@@ -384,7 +385,7 @@ static int remove_leftovers(struct speaker *speaker, uint64_t end, bool *changed
 		while (bird->leftovers != NULL && (entry = readdir(bird->leftovers)) != NULL) {
 			if (is_leftover(speaker, entry->d_name, (enum part)bird->tidying)) {
 				*changed = true;
-				will_change(speaker);
+				config_will_change(speaker);
 				files_remove(speaker->directory, entry->d_name);
 			}
 			if (clock_ns() > end)
@@ -489,7 +490,7 @@ void config_forget(struct speaker *speaker, const struct served_domain *domain,
 
 	struct bird *bird = speaker->own;
 
-	will_change(speaker);
+	config_will_change(speaker);
 	bird->removed = true;
 	if (session != NULL)
 		file_name(name, PART_SESSION, session->id, "");
@@ -522,7 +523,7 @@ bool config_drop_leftover(const struct speaker *speaker, const char *complaint)
 		snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, ":, \r\n"), at);
 		if (!is_leftover(speaker, name, part))
 			continue;
-		will_change(speaker);
+		config_will_change(speaker);
 		bird->removed = true;
 		files_remove(speaker->directory, name);
 		return true;
