@@ -76,9 +76,9 @@ struct untold {
 	uint16_t hold;                   // s, 0 = not known
 };
 // How many there are of this revision or later ones, and one of them.
-unsigned int partings_untold(
+unsigned int untold_since(
 	const struct domains *domains, uint64_t revision, const struct untold **one);
-const struct untold *parting_untold(const struct domains *domains, uint32_t interface);
+const struct untold *untold_of(const struct domains *domains, uint32_t interface);
 
 // The speaker of a domain, by its instance, "" = it has none.
 const char *domain_speaker(const struct domains *domains, uint32_t id);

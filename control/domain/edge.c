@@ -561,7 +561,7 @@ static void on_tick(evutil_socket_t fd, short events, void *arg)
 	counters_tick(&domains->sync);
 	health_strays(domains);
 	health_drift(domains);
-	partings_tick(domains);
+	untold_tick(domains);
 	if (!TAILQ_EMPTY(&domains->unsettled) || domains->sync.records.unswept > 0)
 		work_add(domains, JOB_KNOWN, NULL, NULL);
 	work_add(domains, JOB_RETRY, NULL, NULL);
@@ -664,6 +664,7 @@ int domains_create(
 	domains->limiters = TABLE_OF(struct limiter, id);
 	domains->hop_sets = TABLE_OF(struct hop_set, key);
 	joins_create(domains);
+	untold_create(domains);
 	TAILQ_INIT(&domains->unsettled);
 	TAILQ_INIT(&domains->health);
 	sync->status = statuses_create();
@@ -755,6 +756,7 @@ void domains_destroy(struct domains *domains)
 	table_clear(&domains->domains, free_domain, NULL);
 	table_clear(&domains->hop_sets, free_plain, NULL);
 	joins_destroy(domains);
+	untold_free(domains);
 	table_clear(&domains->limiters, free_limiter, NULL);
 	table_clear(&sync->episodes, free_plain, NULL);
 	table_clear(&sync->realised, free_realised, NULL);

@@ -39,7 +39,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define CEASE_NS 3000000000u
 #define GRACE_NS 1000000000u
@@ -162,8 +161,10 @@ static bool has_place(const struct domains *domains, const struct intent_interfa
 	struct place_key own;
 
 	EACH_PLACE(domains, interface, &own)
-	if (memcmp(&own, key, sizeof(own)) == 0)
-		return true;
+	{
+		if (memcmp(&own, key, sizeof(own)) == 0)
+			return true;
+	}
 	return false;
 }
 
@@ -455,6 +456,17 @@ static const struct fragment *as_configured(
 	return fragments_find(domains->fragments, (int)key->noun, key->name);
 }
 
+static void note_untold(struct domains *domains, struct parting *parting)
+{
+	parting->untold = true;
+	for (unsigned int i = 0; i < parting->old->interfaces.count; i++) {
+		const struct intent_interface *was = &parting->old->interfaces.item[i];
+		const struct realised *realised = realised_of(domains, was);
+		if (realised != NULL && realised->parting == parting && is_open(domains, was))
+			untold_add(domains, realised, parting->revision);
+	}
+}
+
 // Told, or as far as could be: carried out as the configuration is now, or as soon as its places are free.
 static void go_on(struct domains *domains, struct parting *parting)
 {
@@ -466,87 +478,6 @@ static void go_on(struct domains *domains, struct parting *parting)
 		move(parting, &other->behind);
 	else
 		carry_out(domains, parting, new, parting->untold ? "untold" : "told");
-}
-
-// --- who was not told ------------------------------------------------------------------------------------
-
-#define HOLD_S 240 // where it is not known
-
-static void untold_end(struct domains *domains, struct untold *untold)
-{
-	health_untold(domains, untold, true);
-	table_remove(&domains->partings.untold, untold);
-	free(untold);
-}
-
-static void note_untold(struct domains *domains, struct parting *parting)
-{
-	parting->untold = true;
-	for (unsigned int i = 0; i < parting->old->interfaces.count; i++) {
-		const struct intent_interface *was = &parting->old->interfaces.item[i];
-		const struct realised *realised = realised_of(domains, was);
-		struct untold *untold = table_find(&domains->partings.untold, &was->id);
-		if (realised == NULL || realised->parting != parting || !is_open(domains, was))
-			continue;
-		if (untold != NULL)
-			untold_end(domains, untold);
-		untold = calloc(1, sizeof(*untold));
-		if (untold == NULL)
-			abort();
-		untold->interface = was->id;
-		untold->revision = parting->revision;
-		untold->hold = realised->session.hold;
-		untold->until = (uint64_t)time(NULL) + (untold->hold != 0 ? untold->hold : HOLD_S);
-		session_name(was, untold->name);
-		table_add(&domains->partings.untold, untold);
-		health_untold(domains, untold, false);
-	}
-}
-
-const struct untold *parting_untold(const struct domains *domains, uint32_t interface)
-{
-	return table_find(&domains->partings.untold, &interface);
-}
-
-struct untold_sum {
-	uint64_t revision;
-	unsigned int count;
-	const struct untold *one;
-};
-
-static void sum_untold(void *ctx, void *entry)
-{
-	const struct untold *untold = entry;
-	struct untold_sum *sum = ctx;
-
-	if (untold->revision < sum->revision)
-		return;
-	sum->count++;
-	sum->one = untold;
-}
-
-unsigned int partings_untold(
-	const struct domains *domains, uint64_t revision, const struct untold **one)
-{
-	struct untold_sum sum = {.revision = revision};
-
-	table_each(&domains->partings.untold, sum_untold, &sum);
-	*one = sum.one;
-	return sum.count;
-}
-
-static void expire_untold(void *ctx, void *entry)
-{
-	struct untold *untold = entry;
-
-	if ((uint64_t)time(NULL) > untold->until)
-		untold_end(ctx, untold);
-}
-
-void partings_tick(struct domains *domains)
-{
-	if (domains->partings.untold.count > 0)
-		table_each(&domains->partings.untold, expire_untold, domains);
 }
 
 // --- from the others -------------------------------------------------------------------------------------
@@ -621,10 +552,9 @@ void parting_yields(struct domains *domains, const struct intent_interface *want
 void parting_heard(struct domains *domains, const struct realised *realised)
 {
 	struct parting *parting = realised->parting;
-	struct untold *untold = table_find(&domains->partings.untold, &realised->id);
 
-	if (untold != NULL && speaker_state_up(realised->session.state))
-		untold_end(domains, untold); // he has a new one
+	if (speaker_state_up(realised->session.state))
+		untold_over(domains, realised->id); // he has a new one
 	if (parting == NULL || parting->state != CEASING || is_open(domains, realised->wanted))
 		return;
 	for (unsigned int i = 0; i < parting->old->interfaces.count; i++) {
@@ -715,7 +645,6 @@ int partings_create(struct domains *domains)
 
 	partings->all = TABLE_OF(struct parting, key);
 	partings->places = TABLE_OF(struct place_count, key);
-	partings->untold = TABLE_OF(struct untold, interface);
 	TAILQ_INIT(&partings->ceasing);
 	TAILQ_INIT(&partings->grace);
 	TAILQ_INIT(&partings->waiting);
@@ -741,5 +670,4 @@ void partings_free(struct domains *domains)
 		event_free(partings->look);
 	table_clear(&partings->all, free_parting, NULL);
 	table_clear(&partings->places, free_plain, NULL);
-	table_clear(&partings->untold, free_plain, NULL);
 }

@@ -183,7 +183,7 @@ struct limiter {
 
 // Changes that wait until customers have been told (parting.c).
 struct partings {
-	struct table all, places, untold;
+	struct table all, places;
 	TAILQ_HEAD(parting_list, parting) ceasing, grace, waiting;
 	struct event *look;
 	uint64_t revision; // of the newest
@@ -195,6 +195,7 @@ struct domains {
 	struct fragments *fragments;
 	struct table domains, hop_sets, limiters;
 	struct table accounts; // join.c
+	struct table untold;   // untold.c
 	LIST_OF(const struct intent_interface *) cores;
 	TAILQ_HEAD(, domain) unsettled;
 	TAILQ_HEAD(, domain) health; // something of them changed that people are told of
@@ -394,7 +395,14 @@ void parting_yields(struct domains *domains, const struct intent_interface *want
 void place_take(struct domains *domains, const struct intent_interface *wanted);
 void place_leave(struct domains *domains, const struct intent_interface *was);
 bool partings_step(struct domains *domains);
-void partings_tick(struct domains *domains); // once a second
+
+// untold.c
+void untold_create(struct domains *domains);
+void untold_free(struct domains *domains);
+// The session of `realised` ends, and its far end could not be told; `revision` took it.
+void untold_add(struct domains *domains, const struct realised *realised, uint64_t revision);
+void untold_over(struct domains *domains, uint32_t interface); // if there is one
+void untold_tick(struct domains *domains);                     // once a second
 
 // hold.c
 bool sweep_step(struct sync *sync);

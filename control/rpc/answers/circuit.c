@@ -92,7 +92,7 @@ static void add_silence(const struct sync *sync, const struct intent_interface *
 	const struct status *daemon = NULL;
 
 	if (attachment != NULL) {
-		untold = parting_untold(sync->domains, attachment->id);
+		untold = untold_of(sync->domains, attachment->id);
 		daemon = status_get(sync->status, STATUS_SPEAKER,
 			domain_speaker(sync->domains, attachment->domain));
 	}

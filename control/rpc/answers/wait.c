@@ -70,7 +70,7 @@ static json_t *refused_json(struct sync *sync)
 static json_t *untold_json(const struct sync *sync, uint64_t revision)
 {
 	const struct untold *one;
-	unsigned int count = partings_untold(sync->domains, revision, &one);
+	unsigned int count = untold_since(sync->domains, revision, &one);
 
 	return count == 0 ? json_null()
 			  : json_pack("{s:i, s:s, s:o}", "sessions", (int)count, "one", one->name,

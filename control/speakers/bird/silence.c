@@ -9,8 +9,8 @@
 //
 // To be replaced costs its customers one session with graceful restart, that their hold times run out costs them their routes.
 // So patience is shorter than what is left of a hold time of 90 s with keepalives of 30 s: HUNG_S, and BUSY_S for one that
-// computes, or waits for a processor: it may be at work on a large configuration, or one of a thousand that start. One that was replaced and hangs again has twice as long each time,
-// up to MOST_S, until nothing was amiss for CALM_S.
+// computes, or waits for a processor: it may be at work on a large configuration, or one of a thousand that start. One that
+// was replaced and hangs again has twice as long each time, up to MOST_S, until nothing was amiss for CALM_S.
 //
 // One that is not there is started by whoever polls it (bird.c); when that does not help it is told, too.
 
