@@ -126,6 +126,10 @@ int bridge_patch_set(struct bridge *bridge, uint32_t a, uint32_t b, struct bridg
 	if (domain[0] == NULL || domain[1] == NULL || domain[0]->space == domain[1]->space)
 		return api_fail(error, API_NOT_FOUND, NULL,
 			"a patch between domains %u and %u: they are not two namespaces", a, b);
+	if (patch == NULL && find(bridge, b, a) != NULL)
+		return api_fail(error, API_CONFLICT, NULL,
+			"a patch between domains \"%s\" and \"%s\" is there, the other way round",
+			domain[0]->name, domain[1]->name);
 	if (patch == NULL) {
 		patch = calloc(1, sizeof(*patch));
 		if (patch == NULL)

@@ -506,6 +506,8 @@ def test_a_patch_in_a_later_life(tap_only):
     run("ip", "-n", rig.space("b"), "tuntap", "add", "patch11", "mode", "tap")
     answer = bridge.call("patch", check=False, a=10, b=11)
     assert answer["result"] < 0 and 'a patch between domains "b" and "c" cannot be made' in answer["error"], answer
+    answer = bridge.call("patch", check=False, a=10, b=9)
+    assert answer["result"] < 0 and answer["error"].endswith("is there, the other way round"), answer
     bridge.call("domain-delete", id=9)
     wait_for(lambda: not patches(10).get("patch9"), 5, "gone with its domain")
 
