@@ -403,7 +403,7 @@ int control_create(const struct control_config *config, struct control **control
 	c->dp = config->dp;
 	err = sweeps_create(c->dp, config->host, &c->sweeps);
 	if (err == 0)
-		err = events_create(c->dp, &c->events);
+		err = events_create(c->dp, config->host, &c->events);
 	if (err) {
 		control_destroy(c);
 		return err;

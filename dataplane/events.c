@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Events to the controller. None of them is news that must not be lost: a port's state is sent
-// whole after HELLO, an unresolved neighbor is asked for again as long as packets want it, an
-// episode is in the counters as well. So when the controller does not read, events are left out,
+// whole after HELLO, an unresolved neighbor is asked for again as long as packets want it, a
+// controller that comes gives each host queue anew, an episode is in the counters as well. So when the controller does not read, events are left out,
 // never queued without bound.
 //
 // Workers have a ring each to the main thread (worker.h); it is emptied here, slowly enough that an
@@ -19,6 +19,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "dataplane/io/host.h"
 #include "dataplane/tables/limiter_watch.h"
 #include "dataplane/tables/nexthop.h"
 #include "dataplane/wire/link.h"
@@ -38,6 +39,7 @@ struct watched {
 
 struct events {
 	struct dataplane *dp;
+	struct host *host;
 	struct wire_link *link;
 	struct wire_message message;
 	uint64_t told_at; // next time
@@ -121,6 +123,20 @@ static void send_told(struct events *e)
 	send_message(e);
 }
 
+static void send_lost(struct events *e)
+{
+	struct wire_id id = {0};
+	uint32_t slot;
+
+	wire_message_start(&e->message, WIRE_HOST_LOST, 0);
+	for (unsigned i = 0; i < TOLD_MAX && e->host != NULL && host_lost(e->host, &slot); i++) {
+		id.id = interface_record(e->dp, slot)->interface;
+		if (interface_at(e->dp, slot) != NULL)
+			add(e, WIRE_HOST_LOST, &id);
+	}
+	send_message(e);
+}
+
 static uint64_t realtime_ns(void)
 {
 	struct timespec t;
@@ -180,6 +196,7 @@ int events_send(struct events *e, uint64_t now)
 	if (now >= e->told_at && wire_link_backlog(e->link) < BACKLOG_LIMIT) {
 		e->told_at = now + TOLD_PERIOD;
 		send_told(e);
+		send_lost(e);
 	}
 	return e->broken ? -EPIPE : 0;
 }
@@ -189,7 +206,7 @@ unsigned events_owed(const struct events *e)
 	return e->owed;
 }
 
-int events_create(struct dataplane *dp, struct events **events)
+int events_create(struct dataplane *dp, struct host *host, struct events **events)
 {
 	const struct stats_segment *s = dp->stats;
 	struct events *e = calloc(1, sizeof(*e));
@@ -197,6 +214,7 @@ int events_create(struct dataplane *dp, struct events **events)
 	if (e == NULL)
 		return -ENOMEM;
 	e->dp = dp;
+	e->host = host;
 	e->watched = calloc(s->slots[STATS_LIMITER], sizeof(*e->watched));
 	if (e->watched == NULL) {
 		free(e);

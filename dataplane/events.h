@@ -2,15 +2,16 @@
 #ifndef DATAPLANE_EVENTS_H
 #define DATAPLANE_EVENTS_H
 
-// What the data plane tells the controller unasked: ports, neighbors it needs, runs of limiter
-// drops. Main thread.
+// What the data plane tells the controller unasked: ports, neighbors it needs, host queues that are
+// lost, runs of limiter drops. Main thread.
 
 #include "dataplane/dataplane.h"
 
 struct events;
+struct host;
 struct wire_link;
 
-int events_create(struct dataplane *dp, struct events **events);
+int events_create(struct dataplane *dp, struct host *host, struct events **events); // host NULL: none
 void events_destroy(struct events *events); // NULL is fine
 
 // A controller said HELLO (all ports are sent at once) or is gone (NULL).

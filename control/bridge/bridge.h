@@ -114,6 +114,8 @@ int bridge_interface_set(
 void bridge_interface_delete(struct bridge *bridge, uint32_t id);
 // A new attached queue for the data plane; the caller owns and closes *fd once it has been sent.
 int bridge_interface_queue(struct bridge *bridge, uint32_t id, int *fd, struct api_error *error);
+// Something is wrong with its device, says the data plane: it is compared with what was declared, and made again if it is gone.
+void bridge_interface_doubt(struct bridge *bridge, uint32_t id);
 // Carrier follows the port, within a few turns of the loop. Down invalidates the routes over it.
 void bridge_interface_carrier(struct bridge *bridge, uint32_t id, bool up);
 

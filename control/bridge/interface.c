@@ -294,6 +294,14 @@ int bridge_interface_queue(struct bridge *bridge, uint32_t id, int *fd, struct a
 	return 0;
 }
 
+void bridge_interface_doubt(struct bridge *bridge, uint32_t id)
+{
+	struct host_interface *interface = idmap_get(&bridge->interfaces, id);
+
+	if (interface != NULL)
+		repair_interface(interface, REPAIR_DEVICE);
+}
+
 void bridge_interface_carried(struct bridge *bridge, uint32_t id, bool moved)
 {
 	struct host_interface *interface = idmap_get(&bridge->interfaces, id);

@@ -351,6 +351,16 @@ static void on_episode(void *ctx, const struct wire_episode *episode)
 	counters_episode(&((struct domains *)ctx)->sync, episode);
 }
 
+static void on_lost(void *ctx, uint32_t interface)
+{
+	struct sync *sync = &((struct domains *)ctx)->sync;
+	const struct realised *realised = table_find(&sync->realised, &interface);
+
+	log_warning("domain", "the data plane's host queue reads as an error and is replaced",
+		log_text("interface", realised != NULL ? realised->wanted->name : "?"));
+	bridge_interface_doubt(sync->bridge, interface);
+}
+
 static int on_queue(void *ctx, uint32_t interface, int *fd)
 {
 	struct sync *sync = &((struct domains *)ctx)->sync;
@@ -618,7 +628,7 @@ static int start(struct domains *domains, struct api_error *error)
 {
 	const struct dataplane_callbacks callbacks = {domains, on_connected, on_disconnected,
 		on_found, on_ready, on_swept, on_port, on_needed, on_vrf_stats, on_episode, on_placed,
-		on_hosted, on_queue, on_describe, on_describe_route, on_state};
+		on_hosted, on_lost, on_queue, on_describe, on_describe_route, on_state};
 	const struct timeval grace = {GRACE_S, 0}, second = {1, 0};
 	struct event_base *base = domains->sync.base;
 

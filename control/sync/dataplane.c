@@ -471,12 +471,25 @@ static void on_ack(struct dataplane *d)
 		dataplane_wake(d);
 }
 
+// The bridge looks after the device, and hands over another one's queue at once if that is what was wrong. Else it is done
+// with what was refused, so that a queue which never reads is not sent without a pause.
+static void on_host_lost(struct dataplane *d, uint32_t interface)
+{
+	struct host *host = table_find(&d->hosts, &interface);
+
+	if (host == NULL || host->pending)
+		return;
+	host->error = -EIO;
+	schedule(d->again, REFUSED_MS);
+	d->callbacks.lost(d->callbacks.ctx, interface);
+}
+
 static void on_message(struct dataplane *d)
 {
 	uint16_t type = d->in.header.type, size = wire_type_info(type)->size;
 	bool vrfs = d->vrfs_asked && (type == WIRE_VRF_STATS || type == WIRE_DUMP_END);
 	bool event = vrfs || type == WIRE_PORT || type == WIRE_NEIGHBOR_NEEDED ||
-		     type == WIRE_LIMITER_EPISODE;
+		     type == WIRE_LIMITER_EPISODE || type == WIRE_HOST_LOST;
 
 	if (type == WIRE_ACK) {
 		on_ack(d);
@@ -501,6 +514,8 @@ static void on_message(struct dataplane *d)
 			d->callbacks.needed(d->callbacks.ctx, record);
 		else if (type == WIRE_LIMITER_EPISODE)
 			d->callbacks.episode(d->callbacks.ctx, record);
+		else if (type == WIRE_HOST_LOST)
+			on_host_lost(d, ((const struct wire_id *)record)->id);
 		else if (type == WIRE_VRF_STATS && vrfs)
 			d->callbacks.vrf_stats(d->callbacks.ctx, record);
 		else if (vrfs) {

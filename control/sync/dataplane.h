@@ -52,6 +52,8 @@ struct dataplane_callbacks {
 	void (*placed)(void *ctx, const struct wire_interface *interface);
 	// It has the interface's host queue: what the kernel sends goes out.
 	void (*hosted)(void *ctx, uint32_t interface);
+	// Its host queue reads as an error there. Another one is sent a moment later, if none is before.
+	void (*lost)(void *ctx, uint32_t interface);
 	// A new host queue of the interface, 0 or -errno; the descriptor is closed by the caller.
 	int (*queue)(void *ctx, uint32_t interface, int *fd);
 	// One line for people about a record, e.g. "interface acme-ams-01/private".

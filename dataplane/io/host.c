@@ -250,6 +250,13 @@ drop:
 	rte_pktmbuf_free(m);
 }
 
+static void lose(struct host *h, struct host_interface *i)
+{
+	epoll_ctl(h->epoll, EPOLL_CTL_DEL, i->fd, NULL);
+	i->lost = 1;
+	__atomic_store_n(&h->lost, h->lost + 1, __ATOMIC_RELAXED);
+}
+
 static unsigned read_frames(struct host *h, uint32_t slot)
 {
 	struct host_interface *i = &h->interface[slot];
@@ -267,9 +274,8 @@ static unsigned read_frames(struct host *h, uint32_t slot)
 		got = read(i->fd, rte_pktmbuf_mtod(m, void *), rte_pktmbuf_tailroom(m));
 		if (got <= 0) {
 			rte_pktmbuf_free(m);
-			// A device that was deleted reads as an error for ever.
-			if (got < 0 && errno != EAGAIN && errno != EINTR)
-				epoll_ctl(h->epoll, EPOLL_CTL_DEL, i->fd, NULL);
+			if (got == 0 || (errno != EAGAIN && errno != EINTR))
+				lose(h, i); // a device that was deleted: for ever
 			return n;
 		}
 		if (in == NULL || in->generation != i->generation) {
@@ -313,6 +319,8 @@ static void drop_descriptor(struct host *h, struct host_interface *i)
 		close(i->fd);
 	}
 	i->fd = -1;
+	__atomic_store_n(&h->lost, h->lost - i->lost, __ATOMIC_RELAXED);
+	i->lost = 0;
 }
 
 int host_set(struct host *h, uint32_t slot, uint32_t generation, int fd, bool ethernet)
@@ -349,6 +357,25 @@ int host_unset(struct host *h, uint32_t slot)
 	drop_descriptor(h, &h->interface[slot]);
 	pthread_mutex_unlock(&h->lock);
 	return 0;
+}
+
+bool host_lost(struct host *h, uint32_t *slot)
+{
+	bool found = false;
+
+	if (__atomic_load_n(&h->lost, __ATOMIC_RELAXED) == 0)
+		return false;
+	pthread_mutex_lock(&h->lock);
+	for (uint32_t s = 1; s < h->slots && !found; s++) {
+		if (!h->interface[s].lost)
+			continue;
+		h->interface[s].lost = 0;
+		__atomic_store_n(&h->lost, h->lost - 1, __ATOMIC_RELAXED);
+		*slot = s;
+		found = true;
+	}
+	pthread_mutex_unlock(&h->lock);
+	return found;
 }
 
 void host_update(struct host *h, uint32_t slot)

@@ -115,6 +115,9 @@ struct host_queue *host_queue(struct host *host, unsigned worker);
 // Thread-safe against host_turn().
 int host_set(struct host *host, uint32_t slot, uint32_t generation, int fd, bool ethernet);
 int host_unset(struct host *host, uint32_t slot);
+// Which descriptors read as an error, or an end: one at a time, each once until it is set again.
+// False: none is left.
+bool host_lost(struct host *host, uint32_t *slot);
 
 // Reads the interface's VLAN stack, MTU and flags again; after every INTERFACE_SET of a slot that
 // may have a queue.

@@ -35,6 +35,7 @@ struct host_interface {
 	uint16_t mtu;
 	uint16_t tpid; // of the outer tag
 	uint8_t ethernet;
+	uint8_t lost; // reads as an error or an end, and the main thread has not been told
 	uint8_t up;
 	uint8_t vlans;
 	uint8_t has_source[2]; // IPv4, IPv6
@@ -54,6 +55,7 @@ struct host {
 	uint32_t slots;
 	struct host_interface *interface;
 	int epoll;
+	uint32_t lost;        // interfaces that have lost theirs
 	pthread_mutex_t lock; // host_turn against host_set and friends
 	pthread_t thread;
 	int running;

@@ -79,6 +79,7 @@ static const struct {
 	{WIRE_PORT, {PART(wire_port, pad, PART_ZERO), PART(wire_port, name, PART_TEXT)}},
 	{WIRE_NEIGHBOR_NEEDED, {PART(wire_needed, interface, PART_ID)}},
 	{WIRE_LIMITER_EPISODE, {PART(wire_episode, uid, PART_ID)}},
+	{WIRE_HOST_LOST, {PART(wire_id, id, PART_ID), PART(wire_id, pad, PART_ZERO)}},
 	{WIRE_VRF_STATS,
 		{PART(wire_vrf_stats, vrf, PART_ID), PART(wire_vrf_stats, pad, PART_ZERO)}},
 };

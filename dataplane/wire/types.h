@@ -77,7 +77,8 @@ static_assert(sizeof(struct wire_header) == 24, "wire_header");
 	X(PORT,             48, wire_port,      D) \
 	X(NEIGHBOR_NEEDED,  49, wire_needed,    D) \
 	X(LIMITER_EPISODE,  50, wire_episode,   D) \
-	X(VRF_STATS,        51, wire_vrf_stats, D)
+	X(VRF_STATS,        51, wire_vrf_stats, D) \
+	X(HOST_LOST,        52, wire_id,        D)
 // clang-format on
 
 #define WIRE_ENUM(symbol, value, record, direction) WIRE_##symbol = value,

@@ -529,6 +529,29 @@ static void descriptor_with_a_copy_is_let_go(void **state)
 	close(fd[1]);
 }
 
+// Told once, not asked again for ever, and another one works.
+static void descriptor_that_ends_is_told(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t slot = interface_find(rig->dp, ATTACHMENT(ACME)), lost = 0;
+	struct epoll_event event;
+	int tap = rig_tap(rig, ATTACHMENT(ACME));
+	rig_run(rig);
+	assert_false(host_lost(rig->host, &lost));
+	close(tap);
+	rig_run(rig);
+	assert_true(host_lost(rig->host, &lost));
+	assert_int_equal(lost, slot);
+	assert_false(host_lost(rig->host, &lost));
+	assert_int_equal(epoll_wait(rig->host->epoll, &event, 1, 0), 0);
+	close(rig_tap(rig, ATTACHMENT(ACME))); // replaced before anybody asks: nothing to tell
+	rig_run(rig);
+	tap = rig_tap(rig, ATTACHMENT(ACME));
+	rig_run(rig);
+	assert_false(host_lost(rig->host, &lost));
+	close(tap);
+}
+
 // The device is one of the domain that the interface was in.
 static void tap_does_not_follow_into_another_vrf(void **state)
 {
@@ -589,6 +612,7 @@ int main(void)
 		cmocka_unit_test(several_workers),
 		PACKET_TEST(queue_of_another_slot_owner),
 		PACKET_TEST(descriptor_with_a_copy_is_let_go),
+		PACKET_TEST(descriptor_that_ends_is_told),
 		PACKET_TEST(tap_does_not_follow_into_another_vrf),
 		PACKET_TEST(domains_do_not_mix),
 	};

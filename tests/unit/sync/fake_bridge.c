@@ -83,6 +83,11 @@ void bridge_interface_carrier(struct bridge *bridge, uint32_t id, bool up)
 	fake_bridge.carrier[id] = up;
 }
 
+void bridge_interface_doubt(struct bridge *bridge, uint32_t id)
+{
+	fake_bridge.doubts++;
+}
+
 void bridge_interface_carried(struct bridge *bridge, uint32_t id, bool moved)
 {
 }

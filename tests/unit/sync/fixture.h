@@ -54,7 +54,7 @@ void free_node(struct node *node);
 struct fake_bridge {
 	struct bridge_callbacks callbacks;
 	bool exists;
-	unsigned int interface_sets, interfaces, domains, sweeps, probes, carriers;
+	unsigned int interface_sets, interfaces, domains, sweeps, probes, carriers, doubts;
 	unsigned int foreign;   // namespaces that another store has marked
 	bool too_many;          // refuse a sweep that is not forced
 	char refuse_domain[64]; // host name of a domain that cannot be made, "" = none

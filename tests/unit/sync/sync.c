@@ -143,6 +143,17 @@ static void test_a_port_takes_its_carriers_along(void **state)
 	WAIT(fake_bridge.probes == 1);
 }
 
+static void test_a_host_queue_that_is_lost(void **state)
+{
+	const struct wire_id id = {.id = interface("acme-01/private")}, unknown = {.id = 4711};
+	unsigned int hosts = fake.hosts, doubts = fake_bridge.doubts;
+
+	fake_send(&fake, WIRE_HOST_LOST, &unknown);
+	fake_send(&fake, WIRE_HOST_LOST, &id);
+	WAIT(fake_bridge.doubts == doubts + 1);
+	WAIT(fake.hosts == hosts + 1);
+}
+
 // --- configuration changes -----------------------------------------------------------------------------
 
 static void test_bandwidth_is_the_limiters_alone(void **state)
@@ -609,6 +620,7 @@ int main(void)
 		TEST(test_a_neighbor_is_one_store),
 		TEST(test_a_tunnel_down_is_not_announced),
 		TEST(test_a_port_takes_its_carriers_along),
+		TEST(test_a_host_queue_that_is_lost),
 		TEST(test_bandwidth_is_the_limiters_alone),
 		TEST(test_a_circuit_goes_without_a_trace),
 		TEST(test_a_refused_record_stops_nobody),

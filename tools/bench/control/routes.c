@@ -125,6 +125,10 @@ int bridge_interface_queue(struct bridge *bridge, uint32_t id, int *fd, struct a
 	*fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	return *fd < 0 ? -errno : 0;
 }
+void bridge_interface_doubt(struct bridge *bridge, uint32_t id)
+{
+}
+
 void bridge_interface_carried(struct bridge *bridge, uint32_t id, bool moved)
 {
 }
