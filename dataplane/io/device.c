@@ -53,11 +53,11 @@ int device_show(struct port *port, bool up, uint32_t speed, const struct size *s
 	return 1;
 }
 
-uint8_t device_fault(const struct opener *opener, int err)
+uint8_t device_fault(const struct opener *opener, int err, bool idle)
 {
 	if (err == -ENODEV)
 		return WIRE_PORT_FAULT_GONE;
-	return opener_is_there(opener) ? WIRE_PORT_FAULT_NONE : WIRE_PORT_FAULT_OPENER;
+	return idle || opener_is_there(opener) ? WIRE_PORT_FAULT_NONE : WIRE_PORT_FAULT_OPENER;
 }
 
 static bool is_ethdev(const struct device_config *c)

@@ -36,8 +36,9 @@ int device_check_buffer(const struct device_config *config, struct device_error 
 // What a look at its device has shown becomes the port's. 1 when something of it is new.
 int device_show(struct port *port, bool up, uint32_t speed, const struct size *size, uint8_t fault);
 
-// WIRE_PORT_FAULT_* of a port on a kernel device, from what netdev_read() returned.
-uint8_t device_fault(const struct opener *opener, int err);
+// WIRE_PORT_FAULT_* of a port on a kernel device, from what netdev_read() returned. idle: the device
+// is open and has no carrier, which is what is wrong with it.
+uint8_t device_fault(const struct opener *opener, int err, bool idle);
 
 // Before there is a pool (which `config` need not have, nor a buffer size): adds the packet buffers
 // that the device's queues will hold to *users, and raises *buffer_size to what it needs.

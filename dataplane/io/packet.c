@@ -436,7 +436,6 @@ static int poll_device(struct port *port)
 	struct packet *p = port->driver;
 	struct netdev device = {0};
 	int err = netdev_read(p->control, p->device, &device);
-	uint8_t fault = device_fault(p->opener, err);
 	bool there = err == 0, up;
 
 	if (there && bound_to(p) != device.index)
@@ -450,7 +449,8 @@ static int poll_device(struct port *port)
 	p->size = size_of_port(&p->limits);
 	__atomic_store_n(
 		&p->largest, p->limits.device_mtu + ETHERNET + SIZE_TAGS, __ATOMIC_RELAXED);
-	return device_show(port, up, device.speed, &p->size, fault);
+	return device_show(port, up, device.speed, &p->size,
+		device_fault(p->opener, err, there && !device.running));
 }
 
 static const char *mtu_bound(const struct port *port)

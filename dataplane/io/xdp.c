@@ -298,7 +298,6 @@ static int poll_device(struct port *port)
 	struct xdp *x = port->driver;
 	struct netdev device = {0};
 	int err = netdev_read(x->control, x->device, &device);
-	uint8_t fault = device_fault(x->opener, err);
 	bool there = err == 0, up;
 
 	if (x->live != NULL && !(xdp_sockets_attached(x->live) && has_its_queues(x)))
@@ -316,7 +315,8 @@ static int poll_device(struct port *port)
 	x->limits.chunk = x->live != NULL ? x->live->largest : 0;
 	x->size = size_of_port(&x->limits);
 	port->zero_copy = x->live != NULL && x->live->zero_copy;
-	return device_show(port, up, device.speed, &x->size, fault);
+	return device_show(port, up, device.speed, &x->size,
+		device_fault(x->opener, err, there && x->live != NULL && !device.running));
 }
 
 static const char *mtu_bound(const struct port *port)

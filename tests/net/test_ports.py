@@ -153,6 +153,12 @@ def test_the_opener_is_killed(lab):
         assert done.returncode == 0, done.stdout
     done = lab.ctl("status", "--monitoring", check=False)
     assert done.returncode == 1 and done.stdout.startswith("WARNING: "), done.stdout
+    # What is wrong with a port stands before what may be one day.
+    lab.edge.ip("link", "set", "wan0", "down")
+    wait_for(lambda: ports(lab)["wan0"]["state"] == "down", 5, "the port is down")
+    assert any(p["object"] == "port/wan0" and "no carrier" in p["message"] for p in lab.status()["problems"]), lab.status()["problems"]
+    lab.edge.ip("link", "set", "wan0", "up")
+    wait_for(lambda: ports(lab)["wan0"]["state"] == "up" and "opener has ended" in ports(lab)["wan0"]["reason"], 5, "up, and what is missing")
     assert lab.dataplane.alive()
 
 
