@@ -174,7 +174,7 @@ json_t *json_known(bool known, uint64_t value)
 bool dataplane_tells(const struct sync *sync)
 {
 	enum dataplane_state state = dataplane_status(sync->dataplane)->state;
-	return state != DATAPLANE_DOWN && state != DATAPLANE_HELD;
+	return state != DATAPLANE_DOWN && state != DATAPLANE_HELD && state != DATAPLANE_SILENT;
 }
 
 json_t *with_unknown(const struct sync *sync, bool counters, json_t *answer)
@@ -184,7 +184,8 @@ json_t *with_unknown(const struct sync *sync, bool counters, json_t *answer)
 	char message[512];
 
 	if (!dataplane_tells(sync)) {
-		snprintf(message, sizeof(message), "the data plane is not connected%s%s",
+		snprintf(message, sizeof(message), "the data plane is %s%s%s",
+			status->state == DATAPLANE_SILENT ? "silent" : "not connected",
 			status->error[0] != '\0' ? ": " : "", status->error);
 		unknown = json_pack("{s:s, s:s}", "message", message, "hint",
 			status->hint[0] != '\0' ? status->hint : "start culvert-dataplane");
