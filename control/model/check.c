@@ -343,7 +343,7 @@ static void look(struct check *check)
 {
 	for (unsigned int i = 0; check->edits && i < check->edits->count; i++) {
 		const struct edit *edit = &check->edits->item[i];
-		if (edit->old && edit->new)
+		if (edit->old && edit->new && !check->revert)
 			check_transition(check, edit);
 	}
 	check_touched(check);

@@ -25,6 +25,7 @@ struct load {
 	struct entry *entry;
 	unsigned int count, room;
 	unsigned int items; // of all sections, whatever is wrong with them
+	bool back;          // to what was stored once
 };
 
 static int add(struct load *load, struct object *object, const struct tree *tree)
@@ -87,6 +88,26 @@ static void keep_workflow(struct reader *reader, const struct noun *noun, struct
 	}
 }
 
+// What was stored of these fields once does not count: model_back().
+static void stay_today(struct reader *reader, const struct noun *noun, struct object *object,
+	const struct object *old)
+{
+	for (unsigned int i = 0; i < noun->fields.count; i++) {
+		const struct field *field = &noun->fields.item[i];
+		void *value = field_at(field, object);
+		char error[FIELD_ERROR_MAX];
+		bool today = field->flags & (FIELD_WORKFLOW | FIELD_STATUS);
+		if (!today && (!old || !(field->flags & FIELD_HASH_ONLY)))
+			continue;
+		field_free(field, value);
+		memset(value, 0, field_kind_size(field->kind));
+		if (old)
+			reader->failed |= field_copy(field, value, field_at(field, old)) != 0;
+		else if (field->initial)
+			reader->failed |= field_parse(field, field->initial, value, error) != 0;
+	}
+}
+
 static int read_object(struct load *load, const struct noun *noun, const struct tree *tree,
 	const char *parent, const char *name)
 {
@@ -115,7 +136,10 @@ static int read_object(struct load *load, const struct noun *noun, const struct 
 			reader->failed = true;
 		given |= UINT64_C(1) << i;
 	}
-	keep_workflow(reader, noun, object, old, &given);
+	if (load->back)
+		stay_today(reader, noun, object, old);
+	else
+		keep_workflow(reader, noun, object, old, &given);
 	fields_settle(reader, &noun->fields, tree, object, given);
 	unsigned int read = reader->findings->count + reader->findings->more;
 	fields_require(reader, &noun->fields, tree, object, given);
@@ -454,6 +478,24 @@ int model_parse(const struct model *old, const char *text, size_t length, const 
 	return rc;
 }
 
+static int read_source(struct load *load, struct arena *arena, const struct model_source *source)
+{
+	const struct noun *noun = noun_find(source->noun);
+	struct reader *reader = &load->reader;
+	json_t *json = json_loads(source->json, 0, NULL);
+	const struct tree *tree = json_is_object(json) ? tree_from_json(arena, json) : NULL;
+
+	json_decref(json);
+	snprintf(reader->path, sizeof(reader->path), "%.20s %.150s", source->noun, source->name);
+	snprintf(reader->what, sizeof(reader->what), "%.20s \"%.150s\"", source->noun, source->name);
+	if (noun && tree)
+		return read_object(load, noun, tree, NULL, source->name);
+	finding_add(reader->findings, "stored-object", reader->path,
+		"start the version that wrote it, or create it anew",
+		"the stored %s cannot be read and is left out", reader->what);
+	return 0;
+}
+
 int model_load(const struct model_options *options, const struct model_source *sources,
 	unsigned int count, char *(*secret)(void *ctx, const char *fingerprint), void *ctx,
 	struct model **out, struct findings *findings)
@@ -465,26 +507,80 @@ int model_load(const struct model_options *options, const struct model_source *s
 	int rc = empty ? 0 : -ENOMEM;
 
 	*out = NULL;
-	for (unsigned int i = 0; i < count && !rc; i++) {
-		const struct noun *noun = noun_find(sources[i].noun);
-		json_t *json = json_loads(sources[i].json, 0, NULL);
-		const struct tree *tree =
-			json_is_object(json) ? tree_from_json(&arena, json) : NULL;
-		json_decref(json);
-		snprintf(load.reader.path, sizeof(load.reader.path), "%.20s %.150s",
-			sources[i].noun, sources[i].name);
-		snprintf(load.reader.what, sizeof(load.reader.what), "%.20s \"%.150s\"",
-			sources[i].noun, sources[i].name);
-		if (!noun || !tree)
-			finding_add(findings, "stored-object", load.reader.path,
-				"start the version that wrote it, or create it anew",
-				"the stored %s cannot be read and is left out", load.reader.what);
-		else
-			rc = read_object(&load, noun, tree, NULL, sources[i].name);
-	}
+	for (unsigned int i = 0; i < count && !rc; i++)
+		rc = read_source(&load, &arena, &sources[i]);
 	if (empty)
 		rc = finish(&load, rc, out);
 	model_unref(empty);
+	arena_free(&arena);
+	return rc;
+}
+
+// --- back ----------------------------------------------------------------------------------------------
+
+static int back_edit(
+	struct edits *edits, const struct noun *noun, const struct object *old, const struct object *new)
+{
+	if ((!old && !new) || (old && new && fields_equal(&noun->fields, old, new)))
+		return 0;
+	struct edit *edit = edits_add(edits);
+	if (!edit)
+		return -ENOMEM;
+	*edit = (struct edit){noun, old ? old->name : new->name, old,
+		new ? (struct object *)(uintptr_t)object_ref(new) : NULL};
+	return 0;
+}
+
+static int back_one(struct load *load, struct arena *arena, const struct model_source *source,
+	struct edits *edits)
+{
+	const struct noun *noun = noun_find(source->noun);
+	const struct object *old = noun ? model_find(load->old, noun->id, source->name) : NULL;
+	unsigned int before = load->count;
+
+	if (!source->json)
+		return old ? back_edit(edits, noun, old, NULL) : 0;
+	int rc = read_source(load, arena, source);
+	if (rc || load->count == before) // it cannot be made out, and is said to be
+		return rc;
+	return back_edit(edits, noun, old, load->entry[before].object);
+}
+
+// Nothing is in the way of a revert: what a rule says of it all the same is told as a problem of what is in force.
+static int revert(struct check *check, struct edits *edits, struct model **out)
+{
+	check->revert = true;
+	int rc = edits_finish(check, edits, out);
+	if (rc != -EINVAL)
+		return rc;
+	*out = model_apply(check->old, edits);
+	return *out ? 0 : -ENOMEM;
+}
+
+int model_back(const struct model *old, const struct model_source *sources, unsigned int count,
+	char *(*secret)(void *ctx, const char *fingerprint), void *ctx, bool judged,
+	struct model **out, struct findings *findings)
+{
+	struct load load = {.old = old,
+		.reader = {.findings = findings, .secret = secret, .ctx = ctx, .stored = true},
+		.back = true};
+	struct check check = {.old = old, .findings = findings};
+	struct arena arena = {0};
+	struct edits edits = {0};
+	int rc = 0;
+
+	*out = NULL;
+	for (unsigned int i = 0; i < count && !rc; i++)
+		rc = back_one(&load, &arena, &sources[i], &edits);
+	check.edits = &edits;
+	if (!rc && !judged)
+		rc = revert(&check, &edits, out);
+	else if (!rc)
+		rc = findings->count ? -EINVAL : edits_finish(&check, &edits, out);
+	edits_free(&edits);
+	for (unsigned int i = 0; i < load.count; i++)
+		object_unref(load.entry[i].object);
+	free(load.entry);
 	arena_free(&arena);
 	return rc;
 }

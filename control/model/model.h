@@ -127,6 +127,13 @@ int model_load(const struct model_options *options, const struct model_source *s
 	unsigned int count, char *(*secret)(void *ctx, const char *fingerprint), void *ctx,
 	struct model **out, struct findings *findings);
 
+// For the store, too: takes these objects back to what was stored of them once; json NULL = there was none of that name.
+// What follows a workflow is where it stands today, of an object that comes back at its beginning; a hashed secret, which
+// may have been given anew, is today's. judged: as a user's change, with -EINVAL and findings; else no rule is in its way.
+int model_back(const struct model *old, const struct model_source *sources, unsigned int count,
+	char *(*secret)(void *ctx, const char *fingerprint), void *ctx, bool judged,
+	struct model **out, struct findings *findings);
+
 // What no longer satisfies the rules: all of it is checked. 0, whatever is found, or -ENOMEM.
 int model_check(const struct model *model, struct findings *findings);
 

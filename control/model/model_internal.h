@@ -159,6 +159,7 @@ struct check {
 	uint64_t *known;
 	unsigned int known_count, known_room;
 	bool collecting, only_deletes;
+	bool revert; // of a change that was not confirmed: rules about the way from one to the other do not bind it
 };
 // Checks what the edits touch, or everything. 0, -EINVAL with findings, -ENOMEM.
 int check_run(struct check *check);

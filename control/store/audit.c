@@ -56,14 +56,6 @@ static int prune_audit(struct store *store)
 	return rc;
 }
 
-static int prune_history(struct store *store, int64_t revision)
-{
-	int64_t last = revision - store->keep_revisions;
-	int rc = execute(store, "DELETE FROM history WHERE revision <= ?", "i", last);
-
-	return rc ? rc : execute(store, "DELETE FROM revisions WHERE revision <= ?", "i", last);
-}
-
 static int write_line(struct store *store, const struct audit_line *line, const char *changes)
 {
 	return execute(store,
@@ -130,7 +122,24 @@ int audit_change(struct store *store, const struct store_commit *commit,
 	free(changes);
 	if (!rc)
 		rc = prune_now_and_then(store);
-	return rc ? rc : prune_history(store, revision);
+	return rc ? rc : history_prune(store, revision);
+}
+
+int audit_line(struct store *store, const char *actor, const char *on_behalf, const char *verb,
+	const char *object, int64_t revision)
+{
+	const struct audit_line line = {
+		.time = store_now(),
+		.actor = actor,
+		.on_behalf = on_behalf,
+		.verb = verb,
+		.object = object,
+		.result = "ok",
+		.revision = revision,
+	};
+	int rc = write_line(store, &line, NULL);
+
+	return rc ? rc : prune_now_and_then(store);
 }
 
 static char *copy(const char *text)
@@ -218,10 +227,11 @@ static int put_final(struct store *store, const json_t *final)
 {
 	char *counters = json_dumps(json_object_get(final, "counters"), JSON_COMPACT);
 	int rc = execute(store,
-		"INSERT INTO finals (uid, deleted, time, counters) VALUES (?, ?, ?, ?) ON CONFLICT "
-		"(uid) DO UPDATE SET time = excluded.time, counters = excluded.counters",
-		"iiis", (int64_t)json_integer_value(json_object_get(final, "uid")), store_now(),
-		store_now(), counters);
+		"INSERT INTO finals (uid, class, key, deleted, time, counters) VALUES (?1, (SELECT "
+		"class FROM ids WHERE uid = ?1), (SELECT key FROM ids WHERE uid = ?1), ?2, ?2, ?3) "
+		"ON CONFLICT (uid) DO UPDATE SET time = excluded.time, counters = excluded.counters",
+		"iis", (int64_t)json_integer_value(json_object_get(final, "uid")), store_now(),
+		counters);
 
 	free(counters);
 	return rc;
@@ -318,8 +328,10 @@ json_t *store_audit_list(struct store *store, const struct store_filter *filter)
 json_t *store_history(struct store *store, const struct store_filter *filter)
 {
 	return rows(query(store,
-		"SELECT revision, time, actor, on_behalf, verb, objects FROM revisions "
-		"WHERE revision < ? ORDER BY revision DESC LIMIT ?",
+		"SELECT revision, time, actor, on_behalf, verb, objects, (SELECT noun || ' ' || "
+		"name FROM history h WHERE h.revision = r.revision ORDER BY noun, name LIMIT 1) AS "
+		"object, again, (SELECT until / 1000 FROM pending p WHERE p.revision = r.revision) "
+		"AS pending FROM revisions r WHERE revision < ? ORDER BY revision DESC LIMIT ?",
 		"ii", before(filter), (int64_t)filter->limit));
 }
 

@@ -35,7 +35,7 @@ static int read_sources(struct store *store, struct model_source **sources, unsi
 	return rc == SQLITE_DONE ? 0 : -EIO;
 }
 
-static void free_sources(struct model_source *sources, unsigned int count)
+void free_sources(struct model_source *sources, unsigned int count)
 {
 	for (unsigned int i = 0; sources && i < count; i++) {
 		free((char *)(uintptr_t)sources[i].noun);
@@ -108,6 +108,7 @@ int store_load(struct store *store, struct store_state *state, struct findings *
 	memcpy(state->uuid, store->uuid, sizeof(state->uuid));
 	state->doubt = store->doubt;
 	state->reads_otherwise = reads_otherwise(store, model);
+	pending_read(store, &state->pending);
 	return 0;
 }
 
@@ -121,16 +122,6 @@ struct seal {
 static int find_secret(void *ctx, const struct secret *secret)
 {
 	return !strcmp(((const struct secret *)ctx)->fingerprint, secret->fingerprint);
-}
-
-static int drop_secret(void *ctx, const struct secret *secret)
-{
-	const struct seal *seal = ctx;
-
-	if (seal->other && object_secrets(seal->other, find_secret, (void *)(uintptr_t)secret))
-		return 0;
-	return execute(
-		seal->store, "DELETE FROM secrets WHERE fingerprint = ?", "s", secret->fingerprint);
 }
 
 static int keep_secret(void *ctx, const struct secret *secret)
@@ -163,11 +154,8 @@ static int write_object(
 			store, "DELETE FROM objects WHERE noun = ? AND name = ?", "ss", noun, name);
 	}
 	if (!rc)
-		rc = execute(store, "INSERT INTO history VALUES (?, ?, ?, ?)", "isss", revision,
-			noun, name, json);
+		rc = history_write(store, revision, object, json);
 	free(json);
-	if (!rc && old)
-		rc = object_secrets(old, drop_secret, &(struct seal){store, new});
 	if (!rc && new)
 		rc = object_secrets(new, keep_secret, &(struct seal){store, old});
 	return rc;
@@ -194,9 +182,18 @@ static int transaction(struct store *store, const struct store_commit *commit,
 	char actor[ACTOR_MAX];
 
 	actor_name(commit->actor, actor);
-	int rc = execute(store, "INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?)", "iisssii",
-		revision, store_now(), actor, commit->on_behalf, commit->verb,
+	int rc = execute(store,
+		"INSERT INTO revisions (revision, time, actor, on_behalf, verb, digest, objects) "
+		"VALUES (?, ?, ?, ?, ?, ?, ?)",
+		"iisssii", revision, store_now(), actor, commit->on_behalf, commit->verb,
 		(int64_t)model_digest(commit->new), (int64_t)diff->count);
+	if (!rc && commit->again)
+		rc = execute(store, "UPDATE revisions SET again = ? WHERE revision = ?", "ii",
+			(int64_t)*commit->again, revision);
+	if (!rc && commit->settles)
+		rc = pending_settle(store);
+	if (!rc && commit->confirm_ms)
+		rc = pending_write(store, commit, (uint64_t)revision - 1, (uint64_t)revision, actor);
 	if (!rc)
 		rc = execute(store, "INSERT OR REPLACE INTO meta VALUES ('written-by', ?)", "s",
 			CULVERT_VERSION);

@@ -81,6 +81,26 @@ int ids_seed(struct store *store)
 		"ii", (int64_t)ID_VRF, first);
 }
 
+// What its object had before, if nobody has it: an object that comes back is known by its old numbers. The counters under
+// them go on, unless they have been read as the last ones, also by the one that this store was restored after.
+static bool take_back(struct store *store, enum id_class class, const char *key, struct id *id)
+{
+	sqlite3_stmt *row = query(store,
+		"SELECT i.id, i.uid, EXISTS (SELECT 1 FROM finals f WHERE f.uid = i.uid AND "
+		"f.counters IS NOT NULL) OR i.uid <= coalesce((SELECT CAST(value AS INTEGER) FROM meta "
+		"WHERE key = 'uid-floor'), 0) FROM released r JOIN ids i ON i.class = r.class AND i.id = "
+		"r.id WHERE r.class = ? AND r.key = ? AND i.key IS NULL",
+		"is", (int64_t) class, key);
+	bool found = row && sqlite3_step(row) == SQLITE_ROW;
+
+	if (found) {
+		id->id = (uint32_t)sqlite3_column_int64(row, 0);
+		id->uid = sqlite3_column_int(row, 2) ? 0 : (uint64_t)sqlite3_column_int64(row, 1);
+	}
+	finish(row);
+	return found;
+}
+
 static int allocate(struct store *store, enum id_class class, const char *key, struct id *id)
 {
 	int64_t limit = store_now() - store->quarantine;
@@ -90,11 +110,17 @@ static int allocate(struct store *store, enum id_class class, const char *key, s
 			      "WHERE key = 'uid-floor'), 0)) FROM ids",
 			      "") +
 		      1;
-	int64_t number = query_integer(store, 0,
-		"SELECT id FROM ids WHERE class = ? AND key IS NULL AND released <= ? ORDER BY "
-		"released LIMIT 1",
-		"ii", (int64_t) class, limit);
+	int64_t number = 0;
 
+	if (take_back(store, class, key, id)) {
+		number = (int64_t)id->id;
+		uid = id->uid != 0 ? (int64_t)id->uid : uid;
+	}
+	if (number == 0)
+		number = query_integer(store, 0,
+			"SELECT id FROM ids WHERE class = ? AND key IS NULL AND released <= ? ORDER "
+			"BY released LIMIT 1",
+			"ii", (int64_t) class, limit);
 	if (number == 0)
 		number = query_integer(store, 0, "SELECT max(id) FROM ids WHERE class = ?", "i",
 				 (int64_t) class) +
@@ -102,6 +128,10 @@ static int allocate(struct store *store, enum id_class class, const char *key, s
 	if (number > UINT32_MAX || uid <= 1)
 		return -EIO;
 	*id = (struct id){(uint32_t)number, (uint64_t)uid};
+	if (execute(store, "DELETE FROM released WHERE class = ? AND id = ?", "ii", (int64_t) class,
+		    number) ||
+		execute(store, "DELETE FROM finals WHERE uid = ? AND counters IS NULL", "i", uid))
+		return -EIO;
 	return execute(store,
 		"INSERT INTO ids (class, id, uid, key) VALUES (?, ?, ?, ?) "
 		"ON CONFLICT (class, id) DO UPDATE SET uid = excluded.uid, key = excluded.key, "
@@ -165,6 +195,8 @@ static int release(struct store *store, struct ids_change *change, const struct 
 		return 0;
 	if (execute(store, "UPDATE ids SET key = NULL, released = ? WHERE class = ? AND id = ?",
 		    "iii", store_now(), (int64_t)item->class, (int64_t)item->id.id) ||
+		execute(store, "INSERT OR REPLACE INTO released VALUES (?, ?, ?)", "iis",
+			(int64_t)item->class, (int64_t)item->id.id, item->key) ||
 		final_expect(store, item))
 		return -EIO;
 	return append(&change->gone, &change->gone_count, &change->gone_room, item);

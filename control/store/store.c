@@ -20,12 +20,28 @@
 #include <unistd.h>
 
 #define APPLICATION_ID 0x434c5654 // "CLVT"
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 
 // What deleted objects counted last. key: as in ids; counters NULL: they have not been read yet.
 #define FINALS                                                                                     \
 	"CREATE TABLE finals (uid INTEGER PRIMARY KEY, class INTEGER, key TEXT, deleted INTEGER,"  \
 	" time INTEGER, counters TEXT);"
+
+// Which revision goes back by itself, and when: pending.c.
+#define PENDING                                                                                    \
+	"CREATE TABLE pending (revision INTEGER PRIMARY KEY, before INTEGER NOT NULL, actor TEXT " \
+	"NOT NULL, until INTEGER NOT NULL, boot TEXT NOT NULL, until_boot INTEGER NOT NULL, span " \
+	"INTEGER NOT NULL, decider TEXT NOT NULL, decided INTEGER NOT NULL);"
+// What secrets the rows of the history need: history.c.
+#define SECRET_USES                                                                                \
+	"CREATE INDEX history_object ON history (noun, name, revision);"                           \
+	"CREATE TABLE secret_uses (fingerprint TEXT, revision INTEGER, noun TEXT, name TEXT,"      \
+	" PRIMARY KEY (fingerprint, revision, noun, name)) WITHOUT ROWID;"                         \
+	"CREATE INDEX secret_uses_row ON secret_uses (revision, noun, name);"
+// Whose the numbers in quarantine were: ids.c.
+#define RELEASED                                                                                   \
+	"CREATE TABLE released (class INTEGER, id INTEGER, key TEXT NOT NULL, PRIMARY KEY (class," \
+	" id), UNIQUE (class, key)) WITHOUT ROWID;"
 
 static const char schema[] =
 	"CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
@@ -33,7 +49,7 @@ static const char schema[] =
 	" PRIMARY KEY (noun, name)) WITHOUT ROWID;"
 	"CREATE TABLE revisions (revision INTEGER PRIMARY KEY, time INTEGER NOT NULL, actor TEXT "
 	"NOT NULL,"
-	" on_behalf TEXT, verb TEXT NOT NULL, digest INTEGER NOT NULL, objects INTEGER NOT NULL);"
+	" on_behalf TEXT, verb TEXT NOT NULL, digest INTEGER NOT NULL, objects INTEGER NOT NULL, again INTEGER);"
 	// json NULL: deleted in that revision.
 	"CREATE TABLE history (revision INTEGER, noun TEXT, name TEXT, json TEXT,"
 	" PRIMARY KEY (revision, noun, name)) WITHOUT ROWID;"
@@ -47,11 +63,17 @@ static const char schema[] =
 	" PRIMARY KEY (class, id), UNIQUE (class, key)) WITHOUT ROWID;"
 	"CREATE INDEX ids_free ON ids (class, released) WHERE key IS NULL;"
 	"CREATE TABLE secrets (fingerprint TEXT PRIMARY KEY, nonce BLOB NOT NULL, sealed BLOB NOT "
-	"NULL) WITHOUT ROWID;" FINALS;
+	"NULL) WITHOUT ROWID;" FINALS PENDING SECRET_USES RELEASED;
 
 // What takes a store of version i + 1 to the next one. A step is never changed once it was released.
 static const char *const migrations[] = {
 	"ALTER TABLE audit ADD COLUMN changes TEXT;" FINALS,
+	// What was pruned of the history cannot be known: where that was done, no revision of before is taken up again.
+	"ALTER TABLE revisions ADD COLUMN again INTEGER;" PENDING SECRET_USES RELEASED
+	"INSERT INTO meta SELECT 'history-from', max(revision) FROM revisions HAVING min(revision) > 1;"
+	"INSERT OR IGNORE INTO history SELECT revision, noun, name, json FROM objects;"
+	"INSERT OR IGNORE INTO secret_uses SELECT t.atom, h.revision, h.noun, h.name FROM history h, "
+	"json_tree(CASE WHEN json_valid(h.json) THEN h.json END) t WHERE t.key = 'keep' AND t.type = 'text';",
 };
 
 // --- SQL -----------------------------------------------------------------------------------------------

@@ -34,6 +34,23 @@ struct store;
 int store_open(struct store **store, const struct store_options *options, struct api_error *error);
 void store_close(struct store *store); // NULL is fine
 
+// A revision that goes back by itself unless somebody confirms it in time.
+#define STORE_ACTOR_MAX 128
+struct store_pending {
+	uint64_t revision; // 0 = none
+	uint64_t before;   // what it goes back to
+	int64_t until;     // UNIX time, ms
+	char boot[40];     // the kernel's, and within it, whatever becomes of the clock:
+	int64_t until_boot; // CLOCK_BOOTTIME, ms
+	int64_t span;       // ms, that it was given
+	char actor[STORE_ACTOR_MAX]; // "uid:0/root"
+	// Not "": it is a part of a change of several edges, which this one decides about, under this revision of its own.
+	char decider[64];
+	uint64_t decided; // ..
+};
+// ms until it goes back, 0 = now.
+int64_t store_pending_left(const struct store_pending *pending);
+
 // What is in it. *model and *ids are new references.
 struct store_state {
 	struct model *model;
@@ -42,6 +59,7 @@ struct store_state {
 	uint64_t revision; // 0 = nothing was ever committed
 	const char *doubt; // why it may not be what the last commit left, "" = it is; lives as long as the store
 	bool reads_otherwise; // than its digest says
+	struct store_pending pending;
 };
 // *findings: what this version does not like about it, which is no failure (model_load()).
 int store_load(struct store *store, struct store_state *state, struct findings *findings,
@@ -56,10 +74,27 @@ struct store_commit {
 	const char *verb;      // "circuit.set", "config.apply"
 	const char
 		*object; // what it was asked for, for the audit; NULL = taken from the difference
+	uint64_t confirm_ms;   // not 0: it goes back unless it is confirmed so soon
+	const char *decider;   // .. NULL = by this store alone
+	uint64_t decided;
+	const uint64_t *again; // the revision that it takes up again, NULL = none
+	bool settles;          // nothing waits for confirmation any more
+	struct store_pending *pending; // out, with confirm_ms: what waits now
 };
 // *revision is the new one; *ids a new reference. Nothing is changed when it fails.
 int store_commit(struct store *store, const struct store_commit *commit, uint64_t *revision,
 	struct ids **ids, struct api_error *error);
+
+// What waits for confirmation is final; a line of audit with it. On disk when it returns 0.
+int store_confirm(struct store *store, const char *actor, const char *on_behalf,
+	const struct store_pending *pending, struct api_error *error);
+// The model of an older revision, out of the history, as a change of `old`: what is equal stays the same object, and
+// what follows a workflow stays where it is. judged: through all rules that bind a user's change, with findings; else
+// none is in its way. 0 is what there was before the first. API_NOT_FOUND when the history does not have it any more.
+int store_back(struct store *store, const struct model *old, uint64_t revision, bool judged,
+	struct model **model, struct findings *findings, struct api_error *error);
+// The newest revision but one, *revision; API_NOT_FOUND when there is none.
+int store_before(struct store *store, uint64_t *revision, struct api_error *error);
 
 // What is there is meant, whatever the doubt was.
 int store_accept(struct store *store);
@@ -78,7 +113,8 @@ struct store_filter { // of a list, newest first
 // [{"id", "time", "actor", "on_behalf", "verb", "object", "result", "revision", "changes"}...], changes as
 // model_diff_json() has them. A new reference; NULL = it cannot be read.
 struct json_t *store_audit_list(struct store *store, const struct store_filter *filter);
-// [{"revision", "time", "actor", "verb", "objects"}...], likewise; by `before` and `limit` only.
+// [{"revision", "time", "actor", "on_behalf", "verb", "objects", "object", "again", "pending"}...], likewise; by `before`
+// and `limit` only. object: the first of them by name; pending: UNIX time until which it waits.
 struct json_t *store_history(struct store *store, const struct store_filter *filter);
 
 // What deleted objects counted last, before their places in the data plane are given to others: on disk when it

@@ -91,15 +91,36 @@ void ids_discard(struct ids_change *change);
 // After the transaction: the new snapshot. 0 or -ENOMEM.
 int ids_commit(struct store *store, struct ids_change *change);
 
+void free_sources(struct model_source *sources, unsigned int count);
+
+// --- history -------------------------------------------------------------------------------------------
+
+// Within a transaction: what the object is from this revision on, and which secrets it needs.
+int history_write(struct store *store, int64_t revision, const struct object *object, const char *json);
+// Likewise: revisions that are too many go, and secrets that none needs any more. Of each object the newest of them
+// stays, out of which the first revision that is left is made.
+int history_prune(struct store *store, int64_t revision);
+
+// --- what waits for confirmation -----------------------------------------------------------------------
+
+// Within a transaction.
+int pending_write(struct store *store, const struct store_commit *commit, uint64_t before,
+	uint64_t revision, const char *actor);
+int pending_settle(struct store *store);
+void pending_read(struct store *store, struct store_pending *pending);
+
 // --- audit ---------------------------------------------------------------------------------------------
 
-#define ACTOR_MAX 128
+#define ACTOR_MAX STORE_ACTOR_MAX
 
 // "uid:0" becomes "uid:0/root".
 void actor_name(const char *actor, char name[ACTOR_MAX]);
 // Within a transaction. The oldest lines and revisions that are too many go.
 int audit_change(struct store *store, const struct store_commit *commit, const struct model_diff *diff,
 	const char *objects, int64_t revision);
+// Likewise, of what changed no object, at once or not at all. actor as actor_name() gives it.
+int audit_line(struct store *store, const char *actor, const char *on_behalf, const char *verb,
+	const char *object, int64_t revision);
 // Lines that found no room, outside of a transaction. 0 = all are written.
 int audit_write(struct store *store);
 void audit_forget(struct store *store);

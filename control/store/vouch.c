@@ -23,7 +23,8 @@
 
 #define LOG_PAGES 1000 // in the log, until they go into the file
 
-static const char *const tables[] = {"objects", "ids", "secrets"};
+// The last two came later and are empty in a store that was sealed without them.
+static const char *const tables[] = {"objects", "ids", "secrets", "pending", "released"};
 
 // --- the sum of all rows ---------------------------------------------------------------------------------
 

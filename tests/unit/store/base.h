@@ -107,6 +107,11 @@ static inline void sql(const char *text)
 	sqlite3_close(db);
 }
 
+// What a store of version 2 does not have.
+#define WITHOUT_HISTORY                                                                             \
+	"DROP TABLE pending; DROP TABLE secret_uses; DROP TABLE released; DROP INDEX history_object;" \
+	"ALTER TABLE revisions DROP COLUMN again;"
+
 static inline struct id link_id(const struct store_state *state)
 {
 	return ids_of(state->ids, ID_LIMITER, "globex-ams-01/primary/in");
