@@ -23,6 +23,12 @@ struct publication {
 	// What this version's rules have against the model, although it is in force; NULL =
 	// nothing.
 	struct findings *problems;
+	struct { // its model goes back to that of `before` unless it is confirmed
+		bool waits;
+		uint64_t before;
+		int64_t until;   // UNIX time
+		char actor[128]; // who made it: "uid:0/root"
+	} pending;
 	const char *doubt; // why the store may not be what it was left as, NULL = it is; lives as long as the process
 };
 

@@ -33,16 +33,27 @@
 #define WATCHERS   4
 #define LOOK_S     5 // between two looks at the store's files and their file system
 #define LARGE_TEXT 262144u // bytes of a file
+#define AGAIN_MS   5000    // until a revert that could not be written is tried again
+#define TICK_MS    1000    // a deadline is looked at so often: the machine may have slept
+
+enum request_kind { REQUEST_CHANGES, REQUEST_FILE, REQUEST_BACK, REQUEST_CONFIRM };
 
 struct request {
 	TAILQ_ENTRY(request) entry;
 	struct service *service;
+	enum request_kind kind;
 	char *actor, *on_behalf, *verb;
 	bool has_if_revision, check, many_deletes, had_problems;
 	uint64_t if_revision;
 	json_t *changes;        // either these,
-	char *text, *file_name; // or a whole file
+	char *text, *file_name; // or a whole file,
 	size_t length;
+	bool has_target; // or back to this revision, or what is to be confirmed
+	uint64_t target;
+	uint64_t overdue; // the deadline's: only if this one still waits
+	bool reverts;     // what waits is taken back
+	uint64_t confirm_ms;
+	struct store_pending pending; // of this change, or what it settles
 	service_done done;
 	void *ctx;
 	// as it goes
@@ -53,7 +64,7 @@ struct request {
 	uint64_t revision;
 	struct ids *ids;
 	struct findings *problems; // of `new`
-	bool committed;
+	bool committed, confirmed;
 };
 
 struct service {
@@ -67,6 +78,11 @@ struct service {
 		void *ctx;
 	} watcher[WATCHERS];
 	unsigned int watchers;
+	service_pending_watcher pending_watcher;
+	void *pending_ctx;
+	struct store_pending pending; // waits for confirmation
+	struct event *deadline;       // of that
+	bool reverting;               // it is over, and that is queued
 	json_t *sessions; // those that are established: "CIRCUIT/TYPE/ROLE"
 	struct event *look; // at the store's place; store thread
 	char *doubt;  // of the store as it was opened; stays as long as somebody may read it
@@ -122,6 +138,17 @@ int service_watch(struct service *service, service_watcher fn, void *ctx)
 	return 0;
 }
 
+const struct store_pending *service_pending(const struct service *service)
+{
+	return service->pending.revision != 0 ? &service->pending : NULL;
+}
+
+void service_watch_pending(struct service *service, service_pending_watcher fn, void *ctx)
+{
+	service->pending_watcher = fn;
+	service->pending_ctx = ctx;
+}
+
 // Takes over the references to model and ids.
 static struct publication *publication_make(
 	struct model *model, struct ids *ids, const uint8_t *uuid, uint64_t revision)
@@ -139,7 +166,66 @@ static struct publication *publication_make(
 
 static void publish(struct service *service)
 {
+	struct publication *publication = service->current;
+	const struct store_pending *pending = &service->pending;
+
+	publication->pending.waits = pending->revision != 0;
+	publication->pending.before = pending->before;
+	publication->pending.until = pending->until / 1000;
+	snprintf(publication->pending.actor, sizeof(publication->pending.actor), "%s",
+		pending->actor);
 	service->options.publish(service->options.ctx, publication_ref(service->current));
+}
+
+// --- what waits for confirmation -----------------------------------------------------------------------
+
+// "root (uid:0)"
+static void name_actor(const char *actor, char *text, size_t size)
+{
+	const char *slash = strchr(actor, '/');
+
+	if (slash != NULL)
+		snprintf(text, size, "%s (%.*s)", slash + 1, (int)(slash - actor), actor);
+	else
+		snprintf(text, size, "%s", actor);
+}
+
+static void conflict(const struct store_pending *pending, struct api_error *error)
+{
+	char actor[STORE_ACTOR_MAX + 8], when[32] = "";
+	time_t until = (time_t)(pending->until / 1000);
+	struct tm local;
+
+	name_actor(pending->actor, actor, sizeof(actor));
+	if (localtime_r(&until, &local) != NULL)
+		strftime(when, sizeof(when), "%H:%M:%S", &local);
+	api_fail(error, API_CONFLICT, "culvertctl config confirm, or culvertctl config rollback",
+		"pending confirm by %s until %s of revision %llu", actor, when,
+		(unsigned long long)pending->revision);
+}
+
+static void watch_deadline(struct service *service, bool again)
+{
+	int64_t left = store_pending_left(&service->pending);
+
+	if (service->pending.revision == 0) {
+		event_del(service->deadline);
+		return;
+	}
+	left = again ? AGAIN_MS : left > TICK_MS ? TICK_MS : left;
+	const struct timeval when = {left / 1000, left % 1000 * 1000};
+	event_add(service->deadline, &when);
+}
+
+static void tell_pending(
+	struct service *service, const char *state, const struct store_pending *pending)
+{
+	log_info("main", "revision with a deadline", log_text("state", state),
+		log_number("revision", (int64_t)pending->revision),
+		log_number("before", (int64_t)pending->before), log_text("actor", pending->actor));
+	if (service->pending_watcher != NULL)
+		service->pending_watcher(service->pending_ctx, state, pending);
+	watch_deadline(service, false);
 }
 
 // --- changes -------------------------------------------------------------------------------------------
@@ -201,8 +287,9 @@ static void finish(struct request *request)
 	bool large = request->text != NULL && request->length > LARGE_TEXT;
 	struct service_result result = {
 		.revision = service->current->revision,
-		.changed = request->committed,
+		.changed = request->committed || request->confirmed,
 		.error = request->error,
+		.pending = request->committed && request->confirm_ms != 0 ? &service->pending : NULL,
 		.guard = request->guard.code != API_NONE ? &request->guard : NULL,
 		.errors = findings_json(&request->findings),
 	};
@@ -215,17 +302,26 @@ static void finish(struct request *request)
 			result.changed = request->new != request->old;
 	}
 	TAILQ_REMOVE(&service->queue, request, entry);
+	if (request->overdue != 0) {
+		service->reverting = false;
+		watch_deadline(service, request->error.code != API_NONE);
+	}
 	if (request->committed)
 		for (unsigned int i = 0; i < service->watchers; i++)
 			service->watcher[i].fn(
 				service->watcher[i].ctx, result.revision, result.diff);
 	bool waits = !TAILQ_EMPTY(&service->queue); // what done() asks for starts by itself
-	request->done(request->ctx, &result);
+	if (request->done != NULL)
+		request->done(request->ctx, &result);
 	json_decref(result.diff);
 	json_decref(result.errors);
 	if (waits)
 		post(service->options.main, start_next, service);
-	if (request->error.code != API_NONE && !request->check)
+	if (request->overdue != 0 && request->error.code != API_NONE)
+		log_error("main", "a revision that was not confirmed cannot be taken back yet",
+			log_number("revision", (int64_t)request->overdue),
+			log_text("error", request->error.message));
+	if (request->error.code != API_NONE && !request->check && request->overdue == 0)
 		post(service->options.store, audit_refusal, request);
 	else
 		request_free(request);
@@ -250,7 +346,14 @@ static void committed(void *arg)
 		publication_unref(service->current);
 		service->current = next;
 		request->committed = true;
+		if (request->confirm_ms != 0)
+			service->pending = request->pending;
+		else if (request->reverts)
+			service->pending = (struct store_pending){0};
 		publish(service);
+		if (request->confirm_ms != 0 || request->reverts)
+			tell_pending(service, request->reverts ? "reverted" : "pending",
+				&request->pending);
 	}
 	finish(request);
 }
@@ -264,7 +367,11 @@ static void commit(void *arg)
 		.new = request->new,
 		.actor = request->actor,
 		.on_behalf = request->on_behalf,
-		.verb = request->verb,
+		.verb = request->reverts ? "config.revert" : request->verb,
+		.confirm_ms = request->confirm_ms,
+		.again = request->kind == REQUEST_BACK ? &request->target : NULL,
+		.settles = request->reverts,
+		.pending = request->confirm_ms != 0 ? &request->pending : NULL,
 	};
 
 	int error = store_commit(request->service->store, &change, &request->revision,
@@ -299,11 +406,11 @@ static void ask_about_many(struct request *request, struct api_error *error)
 	model_diff_free(diff);
 }
 
-// A file says by leaving it out that something goes; whoever deletes one object has named it.
+// A file or an older revision says by leaving it out that something goes; whoever deletes one object has named it.
 static void ask_about_deletes(struct request *request, struct api_error *error)
 {
 	ask_about_many(request, error);
-	if (error->code == API_NONE && request->text != NULL)
+	if (error->code == API_NONE && request->kind != REQUEST_CHANGES)
 		losses_ask(request->old, request->new, service_edge(request->service),
 			request->service->sessions, DELETE_HINT, error);
 }
@@ -318,16 +425,19 @@ void service_session(struct service *service, const char *name, bool established
 
 static void validated(struct request *request, int error)
 {
-	if (error != 0 || request->new == NULL) {
+	struct api_error *refused = request->check ? &request->guard : &request->error;
+
+	if (request->error.code == API_NONE && (error != 0 || request->new == NULL)) {
 		findings_error(&request->findings, &request->error);
 		if (request->error.code == API_NONE)
 			api_fail(&request->error, API_INTERNAL, NULL,
 				"the change could not be checked: %s", strerror(-error));
 	}
-	if (request->error.code == API_NONE && !request->many_deletes &&
-		request->new != request->old)
-		ask_about_deletes(request, request->check ? &request->guard : &request->error);
-	if (request->error.code != API_NONE || request->check || request->new == request->old)
+	if (request->error.code == API_NONE && refused->code == API_NONE && !request->many_deletes &&
+		!request->reverts && request->new != request->old)
+		ask_about_deletes(request, refused);
+	bool same = request->new == request->old && !request->reverts;
+	if (request->error.code != API_NONE || request->check || same)
 		finish(request);
 	else
 		post(request->service->options.store, commit, request);
@@ -350,6 +460,150 @@ static void parse(void *arg)
 	post(request->service->options.main, parsed, request);
 }
 
+// --- back to what was ------------------------------------------------------------------------------------
+
+static void back_found(void *arg)
+{
+	struct request *request = arg;
+	validated(request, request->new == NULL ? -EINVAL : 0);
+}
+
+// What the rules say against it, of a check that shows the difference all the same.
+static void judge_back(struct request *request)
+{
+	struct findings *findings = calloc(1, sizeof(*findings));
+	struct model *judged = NULL;
+
+	if (findings == NULL)
+		abort();
+	if (store_back(request->service->store, request->old, request->target, true, &judged,
+		    findings, &request->error) == -EINVAL)
+		findings_error(findings, &request->guard);
+	model_unref(judged);
+	free(findings);
+}
+
+// Store thread.
+static void go_back(void *arg)
+{
+	struct request *request = arg;
+	struct store *store = request->service->store;
+	bool judged = !request->reverts && !request->check;
+	int error = 0;
+
+	if (!request->has_target)
+		error = store_before(store, &request->target, &request->error);
+	if (error == 0 && !judged && !request->reverts)
+		judge_back(request);
+	if (error == 0 && request->error.code == API_NONE)
+		store_back(store, request->old, request->target, judged, &request->new,
+			&request->findings, &request->error);
+	if (!judged) { // what a rule has against it is a problem then, and no refusal
+		request->had_problems = request->had_problems || request->findings.count > 0;
+		request->findings = (struct findings){0};
+	}
+	post(request->service->options.main, back_found, request);
+}
+
+static void start_back(struct request *request)
+{
+	struct service *service = request->service;
+
+	if (request->overdue != 0 && service->pending.revision != request->overdue) {
+		request->new = model_ref(request->old); // somebody was faster
+		finish(request);
+		return;
+	}
+	if (service->pending.revision != 0 && !request->has_target) {
+		request->reverts = true;
+		request->has_target = true;
+		request->target = service->pending.before;
+		request->pending = service->pending;
+	}
+	post(service->options.store, go_back, request);
+}
+
+// --- confirmation ----------------------------------------------------------------------------------------
+
+static void confirmed(void *arg)
+{
+	struct request *request = arg;
+	struct service *service = request->service;
+
+	if (request->error.code == API_NONE) {
+		const struct publication *now = service->current;
+		struct publication *next = publication_make(model_ref(now->model), ids_ref(now->ids),
+			now->store, now->revision);
+		if (next == NULL)
+			abort();
+		next->problems = now->problems != NULL ? malloc(sizeof(*next->problems)) : NULL;
+		if (next->problems != NULL)
+			*next->problems = *now->problems;
+		next->doubt = now->doubt;
+		publication_unref(service->current);
+		service->current = next;
+		service->pending = (struct store_pending){0};
+		request->confirmed = true;
+		publish(service);
+		tell_pending(service, "confirmed", &request->pending);
+	}
+	finish(request);
+}
+
+// Store thread.
+static void confirm(void *arg)
+{
+	struct request *request = arg;
+
+	if (store_confirm(request->service->store, request->actor, request->on_behalf,
+		    &request->pending, &request->error) != 0 &&
+		request->error.code == API_NONE)
+		api_fail(&request->error, API_INTERNAL, "see culvertd's log",
+			"the confirmation could not be stored");
+	post(request->service->options.main, confirmed, request);
+}
+
+static void start_confirm(struct request *request)
+{
+	struct service *service = request->service;
+	const struct store_pending *pending = &service->pending;
+
+	request->new = model_ref(request->old);
+	request->pending = *pending;
+	if (pending->revision == 0)
+		api_fail(&request->error, API_NOT_FOUND, "culvertctl config history",
+			"no revision waits for confirmation");
+	else if (request->has_target && request->target != pending->revision)
+		api_fail(&request->error, API_CONFLICT, "culvertctl config history",
+			"revision %llu waits for confirmation, not %llu",
+			(unsigned long long)pending->revision, (unsigned long long)request->target);
+	else if (store_pending_left(pending) == 0)
+		api_fail(&request->error, API_CONFLICT, "make the change again",
+			"the time to confirm revision %llu is over, it goes back",
+			(unsigned long long)pending->revision);
+	if (request->error.code != API_NONE || request->check)
+		finish(request);
+	else
+		post(service->options.store, confirm, request);
+}
+
+// --- one after the other ---------------------------------------------------------------------------------
+
+static void check_conflicts(struct request *request)
+{
+	struct service *service = request->service;
+	bool settles = request->kind == REQUEST_CONFIRM ||
+		       (request->kind == REQUEST_BACK && !request->has_target);
+
+	if (request->has_if_revision && request->if_revision != service->current->revision)
+		api_fail(&request->error, API_CONFLICT, "read it again, then change it",
+			"the configuration is at revision %llu, not %llu",
+			(unsigned long long)service->current->revision,
+			(unsigned long long)request->if_revision);
+	else if (service->pending.revision != 0 && !settles)
+		conflict(&service->pending, request->check ? &request->guard : &request->error);
+}
+
 static void start_next(void *arg)
 {
 	struct service *service = arg;
@@ -357,17 +611,25 @@ static void start_next(void *arg)
 
 	request->old = model_ref(service->current->model);
 	request->had_problems = service->current->problems != NULL;
-	if (request->has_if_revision && request->if_revision != service->current->revision) {
-		api_fail(&request->error, API_CONFLICT, "read it again, then change it",
-			"the configuration is at revision %llu, not %llu",
-			(unsigned long long)service->current->revision,
-			(unsigned long long)request->if_revision);
+	check_conflicts(request);
+	if (request->error.code != API_NONE) {
 		finish(request);
-	} else if (request->text != NULL) {
+		return;
+	}
+	switch (request->kind) {
+	case REQUEST_FILE:
 		post(service->options.store, parse, request);
-	} else {
+		break;
+	case REQUEST_BACK:
+		start_back(request);
+		break;
+	case REQUEST_CONFIRM:
+		start_confirm(request);
+		break;
+	case REQUEST_CHANGES:
 		validated(request, model_change(request->old, request->changes, &request->new,
 					   &request->findings));
+		break;
 	}
 }
 
@@ -385,6 +647,7 @@ static struct request *request_make(
 	request->if_revision = change->if_revision;
 	request->check = change->check;
 	request->many_deletes = change->many_deletes;
+	request->confirm_ms = change->check ? 0 : change->confirm_ms;
 	request->done = done;
 	request->ctx = ctx;
 	return request;
@@ -419,6 +682,50 @@ void service_apply(struct service *service, const struct service_change *change,
 	memcpy(request->text, text, length);
 	request->text[length] = '\0';
 	request->length = length;
+	request->kind = REQUEST_FILE;
+	request_start(request);
+}
+
+static void start_with(struct service *service, const struct service_change *change,
+	enum request_kind kind, const uint64_t *revision, service_done done, void *ctx)
+{
+	struct request *request = request_make(service, change, done, ctx);
+
+	request->kind = kind;
+	request->has_target = revision != NULL;
+	request->target = revision != NULL ? *revision : 0;
+	request_start(request);
+}
+
+void service_rollback(struct service *service, const struct service_change *change,
+	const uint64_t *revision, service_done done, void *ctx)
+{
+	start_with(service, change, REQUEST_BACK, revision, done, ctx);
+}
+
+void service_confirm(struct service *service, const struct service_change *change,
+	const uint64_t *revision, service_done done, void *ctx)
+{
+	start_with(service, change, REQUEST_CONFIRM, revision, done, ctx);
+}
+
+static const struct service_change by_itself = {.actor = "culvertd", .verb = "config.revert"};
+
+static void on_deadline(evutil_socket_t fd, short events, void *arg)
+{
+	struct service *service = arg;
+
+	if (service->pending.revision == 0 || service->reverting)
+		return;
+	// Whoever has changed the store may have made up what waits: nothing goes back by itself until it is accepted.
+	if (service->doubted || store_pending_left(&service->pending) > 0) {
+		watch_deadline(service, service->doubted);
+		return;
+	}
+	struct request *request = request_make(service, &by_itself, NULL, NULL);
+	request->kind = REQUEST_BACK;
+	request->overdue = service->pending.revision;
+	service->reverting = true;
 	request_start(request);
 }
 
@@ -683,6 +990,57 @@ static void tell_doubts(struct service *service, const struct store_state *state
 		log_text("hint", "culvertctl restore FILE; if it is meant: culvertctl edge adopt"));
 }
 
+// Its deadline has passed while we did not run: nobody is shown what has gone back already. When it cannot be written,
+// the deadline is looked at again as soon as we run.
+static void revert_at_start(
+	struct service *service, struct store_state *state, struct findings *findings)
+{
+	struct store_pending pending = state->pending;
+	struct model *model = NULL;
+	struct ids *ids = NULL;
+	struct api_error error = {0};
+
+	if (pending.revision == 0 || store_pending_left(&pending) > 0 || state->doubt[0] != '\0')
+		return;
+	int result = store_back(
+		service->store, state->model, pending.before, false, &model, findings, &error);
+	const struct store_commit change = {
+		.old = state->model,
+		.new = model,
+		.actor = by_itself.actor,
+		.verb = by_itself.verb,
+		.again = &pending.before,
+		.settles = true,
+	};
+	if (result == 0)
+		result = store_commit(service->store, &change, &state->revision, &ids, &error);
+	if (result != 0) {
+		log_error("store", "a revision that was not confirmed cannot be taken back yet",
+			log_number("revision", (int64_t)pending.revision),
+			log_text("error", error.message));
+		model_unref(model);
+		return;
+	}
+	log_info("store", "a revision that was not confirmed was taken back",
+		log_number("revision", (int64_t)pending.revision),
+		log_number("before", (int64_t)pending.before), log_text("actor", pending.actor));
+	model_unref(state->model);
+	ids_unref(state->ids);
+	state->model = model;
+	state->ids = ids;
+	state->pending = (struct store_pending){0};
+}
+
+// `findings` of the load.
+static void note_problems(struct service *service, const struct model *loaded,
+	const struct findings *findings, bool more)
+{
+	if (findings->count > 0)
+		problems_keep(&service->problems, loaded, findings);
+	service->current->problems = problems_after(
+		&service->problems, service->current->model, findings->count > 0 || more);
+}
+
 static int load(struct service *service, struct api_error *error)
 {
 	const struct node *node = service->options.node;
@@ -694,7 +1052,8 @@ static int load(struct service *service, struct api_error *error)
 		.model = node_model_options(node),
 	};
 	struct store_state state = {0};
-	struct findings *findings = calloc(1, sizeof(*findings));
+	struct findings *findings = calloc(2, sizeof(*findings)), *back = findings + 1;
+	struct model *loaded = NULL;
 
 	if (findings == NULL)
 		return -ENOMEM;
@@ -702,17 +1061,18 @@ static int load(struct service *service, struct api_error *error)
 	if (result == 0)
 		result = store_load(service->store, &state, findings, error);
 	if (result == 0) {
+		loaded = model_ref(state.model);
+		revert_at_start(service, &state, back);
+		service->pending = state.pending;
 		service->current =
 			publication_make(state.model, state.ids, state.uuid, state.revision);
 		result = service->current != NULL ? 0 : -ENOMEM;
 	}
 	if (result == 0)
 		tell_doubts(service, &state);
-	if (result == 0 && findings->count > 0) {
-		problems_keep(&service->problems, service->current->model, findings);
-		service->current->problems = findings;
-		findings = NULL;
-	}
+	if (result == 0)
+		note_problems(service, loaded, findings, back->count > 0);
+	model_unref(loaded);
 	free(findings);
 	return result;
 }
@@ -727,6 +1087,9 @@ int service_create(
 	service->sessions = json_object();
 	TAILQ_INIT(&service->queue);
 	int result = load(service, error);
+	service->deadline = evtimer_new(thread_base(options->main), on_deadline, service);
+	if (result == 0 && service->deadline == NULL)
+		result = -ENOMEM;
 	if (result == 0)
 		result = start_looking(service);
 	if (result != 0) {
@@ -735,6 +1098,7 @@ int service_create(
 	}
 	malloc_trim(0); // what reading all of it has left
 	publish(service);
+	watch_deadline(service, false);
 	*out = service;
 	return 0;
 }
@@ -748,6 +1112,8 @@ void service_destroy(struct service *service)
 		TAILQ_REMOVE(&service->queue, request, entry);
 		request_free(request);
 	}
+	if (service->deadline != NULL)
+		event_free(service->deadline);
 	if (service->look != NULL)
 		event_free(service->look);
 	publication_unref(service->current);

@@ -21,6 +21,7 @@ struct node;
 struct publication;
 struct service;
 struct store_filter;
+struct store_pending;
 struct store_place;
 struct thread;
 
@@ -53,9 +54,16 @@ uint64_t service_revision(const struct service *service);
 const uint8_t *service_store_uuid(const struct service *service); // 16 bytes
 const struct node *service_node(const struct service *service);   // the node file, never changes
 const char *service_edge(const struct service *service);          // our own edge's name
+// What goes back by itself unless it is confirmed; NULL = nothing. Borrowed as the model is.
+const struct store_pending *service_pending(const struct service *service);
 // Called on the main thread after each change was published (for `subscribe`); diff is model_diff's JSON array, borrowed.
 typedef void (*service_watcher)(void *ctx, uint64_t revision, const struct json_t *diff);
 int service_watch(struct service *service, service_watcher fn, void *ctx);
+// Likewise when a revision waits for confirmation, has got it, or was taken back: state is "pending", "confirmed" or
+// "reverted". One watcher.
+typedef void (*service_pending_watcher)(
+	void *ctx, const char *state, const struct store_pending *pending);
+void service_watch_pending(struct service *service, service_pending_watcher fn, void *ctx);
 
 // --- changing ------------------------------------------------------------------------------------------
 
@@ -68,6 +76,7 @@ struct service_result {
 	struct api_error error;
 	// Of a check that went well: why the change would be refused all the same; NULL = it would not.
 	const struct api_error *guard;
+	const struct store_pending *pending; // of a change that waits for confirmation now; else NULL
 	// Every finding of the validation: [{"path", "rule", "message", "hint"}...]; NULL when
 	// there is none.
 	struct json_t *errors;
@@ -87,6 +96,9 @@ struct service_change {
 	// It is meant: more than 16 objects and more than a tenth of all may go, and what a file
 	// leaves out may carry established sessions.
 	bool many_deletes;
+	// Not 0: the change goes back by itself, also after a crash, unless it is confirmed so soon. Until then every other
+	// change is refused with API_CONFLICT.
+	uint64_t confirm_ms;
 };
 // done is called exactly once, never before service_change returns.
 void service_change(
@@ -97,6 +109,16 @@ void service_change(
 // borrowed.
 void service_apply(struct service *service, const struct service_change *change, const char *text,
 	size_t length, const char *file_name, service_done done, void *ctx);
+
+// Makes the model what it was at *revision, as a new revision and by all rules for changes; NULL = at the newest but
+// one. While a revision waits for confirmation: takes that one back, which no rule can prevent; *revision is refused
+// then. Fields that follow a workflow stay where they are. A check tells the difference whatever the rules say, and
+// their refusal as `guard`.
+void service_rollback(struct service *service, const struct service_change *change,
+	const uint64_t *revision, service_done done, void *ctx);
+// What waits for confirmation is final. *revision: only if it is this one; NULL = whichever.
+void service_confirm(struct service *service, const struct service_change *change,
+	const uint64_t *revision, service_done done, void *ctx);
 
 // What the route thread told of a BGP session, by its name in the status table: "CIRCUIT/TYPE/ROLE".
 void service_session(struct service *service, const char *name, bool established);

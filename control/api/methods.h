@@ -51,6 +51,8 @@
 // seq counts all events of this culvertd, so a topic filter leaves holes. `since` repeats those kept that are
 // newer than it. Topics:
 //   model    {"revision": 419}
+//   pending  {"state": "pending" | "confirmed" | "reverted", "revision": 419, "before": 418, "until", "actor"}; of a change
+//            that was made with "confirm"; reverted also when somebody took it back
 //   session  {"peering": "acme-ams-01/private", "link": "primary", "state": "established", "was": "connect",
 //             "detail": "", "remote": "169.254.10.1"}; "was" is "unknown" the first time this culvertd hears of it. Sessions that
 //             come up or go down; one that did both between two looks was and is "established"
@@ -78,7 +80,9 @@
 // integers that `show` gives. A list is given whole, or as {"add": [..], "remove": [..]} against what it is; to add what is
 // there changes nothing, another element with the same key (a tunnel from the same edge) is refused. `check`
 // validates and tells the diff, and changes nothing. A change that deletes more than 16 objects and more than a tenth of all
-// is refused unless it says "delete": true. A filter may also name "customer" for a noun without such a field
+// is refused unless it says "delete": true. With "confirm": "30s" (5s to 24h) it goes back by itself, also after a crash of
+// culvertd, unless config.confirm comes so soon; the answer then has "pending": {"revision": 419, "before": 418, "until":
+// UNIX time, "actor": "uid:0/root"}. Until it is confirmed or taken back every other change is refused (conflict). A filter may also name "customer" for a noun without such a field
 // whose objects belong to one (links, peerings, connections).
 
 // {"changes": [{"op": "create" | "set" | "ensure" | "delete", "noun": "circuit", "name", "fields": {..}?}..], "if_revision"?,
@@ -90,7 +94,7 @@
 // {"file": "fd"} with a sealed memfd (F_SEAL_WRITE | SHRINK | GROW) as SCM_RIGHTS of the same line, or
 // {"text": "..."}; "name": "culvert.yaml"? is what messages call the file.
 //   check -> {"revision": 418, "changed": true, "diff": [...]}      diff is the same method with another reader
-// Any check of what would be refused although it is valid has "refused": {"message", "hint"} too.
+// Any check of what would be refused although it is valid has "refused": {"code", "message", "hint"} too.
 //   apply {.., "if_revision"?} -> {"revision": 419, "changed": true, "diff": [...]}
 // diff: [{"op": "set", "noun": "circuit", "name": "acme-ams-01", "effect": "hitless",
 //         "fields": [{"field": "bandwidth", "from": "1gbps", "to": "2gbps", "effect": "hitless"}],
@@ -100,7 +104,18 @@
 #define API_CONFIG_CHECK "config.check"
 #define API_CONFIG_DIFF  "config.diff"
 #define API_CONFIG_APPLY "config.apply"
-// {"limit"?, "cursor"?} -> items: {"revision", "time", "actor", "verb", "objects"}, newest first
+// {"revision": 419?} -> {"revision", "changed": true, "diff": []}: what waits for confirmation is final. Nothing waits:
+// not-found; another one, or its time is over: conflict.
+#define API_CONFIG_CONFIRM "config.confirm"
+// {"revision": 417?, "if_revision"?, "check"?, "delete"?, "confirm"?} -> as N.set. While a revision waits for confirmation
+// takes that one back ("revision" is refused then), which no rule prevents. Else makes the model what it was at `revision`,
+// by all rules for changes; without it, at the newest but one. Either is a new revision. Fields of the kind "workflow" stay
+// where they are. A check answers with the difference also when a rule is against it, which is its "refused".
+#define API_CONFIG_ROLLBACK "config.rollback"
+// {"limit"?, "cursor"?} -> items, newest first: {"revision", "time", "actor", "on_behalf", "verb", "objects": 3,
+//  "object": "circuit acme-ams-01",                 // the first of them by name
+//  "again": null | 417,                             // the revision that it made the model's again
+//  "pending": null | UNIX time until which it waits}
 #define API_CONFIG_HISTORY "config.history"
 
 // {"limit"?, "cursor"?, "since"?: UNIX time, "object"?: "acme-ams-01" (and its parts) or "circuit acme-ams-01",
@@ -151,6 +166,7 @@
 //  "routes": {"learned": 12, "rejected": 2, "held": 0, "installed": 42},   // installed: null without a data plane
 //  "problems": [{"object": "circuit/acme-ams-01", "level": "warning" | "error", "message": "secondary link on ams2 is unknown", "hint": "",
 //                "alike": 0}],    // how many others of that kind have the same message and are not listed
+//  "pending": null | {"revision": 419, "before": 418, "until", "actor"},   // goes back unless it is confirmed
 //  "unknown": null | {"message": "2 sessions not heard of yet", "hint"}}   // why more problems may be found
 #define API_STATUS "status"
 

@@ -14,6 +14,7 @@
 #include "control/model/model.h"
 #include "control/rpc/rpc.h"
 #include "control/service.h"
+#include "control/store/store.h"
 
 #include <jansson.h>
 
@@ -214,6 +215,13 @@ static void show_object(struct rpc_call *call)
 
 // --- changing ------------------------------------------------------------------------------------------
 
+static json_t *pending_json(const struct store_pending *pending)
+{
+	return json_pack("{s:I, s:I, s:I, s:s}", "revision", (json_int_t)pending->revision, "before",
+		(json_int_t)pending->before, "until", (json_int_t)(pending->until / 1000), "actor",
+		pending->actor);
+}
+
 static void changed(void *ctx, const struct service_result *result)
 {
 	struct rpc_call *call = ctx;
@@ -225,23 +233,44 @@ static void changed(void *ctx, const struct service_result *result)
 	json_t *answer = json_pack("{s:I, s:b, s:o}", "revision", (json_int_t)result->revision,
 		"changed", result->changed, "diff",
 		result->diff == NULL ? json_array() : json_incref(result->diff));
+	if (result->pending != NULL)
+		json_object_set_new(answer, "pending", pending_json(result->pending));
 	if (result->guard != NULL)
 		json_object_set_new(answer, "refused",
-			json_pack("{s:s, s:s}", "message", result->guard->message, "hint",
-				result->guard->hint));
+			json_pack("{s:s, s:s, s:s}", "code", api_code_name(result->guard->code),
+				"message", result->guard->message, "hint", result->guard->hint));
 	rpc_reply(call, answer);
 }
 
-static struct service_change change_of(const struct rpc_call *call)
+static const struct field confirm_field = {.name = "confirm",
+	.kind = FIELD_DURATION,
+	.min = INT64_C(5000000000),
+	.max = INT64_C(86400000000000)};
+
+// False: the call has been answered.
+static bool change_of(struct rpc_call *call, struct service_change *change)
 {
-	return (struct service_change){
+	const char *confirm = rpc_string(call, "confirm");
+	char wrong[FIELD_ERROR_MAX];
+	struct api_error error;
+	uint64_t ns = 0;
+
+	if (confirm != NULL && field_parse(&confirm_field, confirm, &ns, wrong) != 0) {
+		api_fail(&error, API_USAGE, "such as 30s, 10m, 2h", "confirm \"%.32s\" %s", confirm,
+			wrong);
+		rpc_fail(call, &error);
+		return false;
+	}
+	*change = (struct service_change){
 		.actor = call->actor,
 		.verb = call->method->name,
 		.has_if_revision = rpc_has(call, "if_revision"),
 		.if_revision = (uint64_t)rpc_integer(call, "if_revision", 0),
 		.check = rpc_boolean(call, "check", false),
 		.many_deletes = rpc_boolean(call, "delete", false),
+		.confirm_ms = ns / 1000000,
 	};
+	return true;
 }
 
 // {file: PATH} makes the daemon read a file with its own rights, which is not for everybody to ask.
@@ -267,10 +296,12 @@ static void change_object(struct rpc_call *call, const char *op)
 {
 	const struct noun *noun = noun_of(call);
 	json_t *fields = json_object_get(call->params, "fields"), *changes;
-	struct service_change change = change_of(call);
+	struct service_change change;
 	struct api_error error;
 	char full[OBJECT_NAME_MAX];
 
+	if (!change_of(call, &change))
+		return;
 	if (check_secrets(call, noun, fields, &error) < 0) {
 		rpc_fail(call, &error);
 		return;
@@ -325,11 +356,13 @@ static void delete_object(struct rpc_call *call)
 // Several objects in one revision.
 static void change_model(struct rpc_call *call)
 {
-	struct service_change change = change_of(call);
+	struct service_change change;
 	json_t *changes = json_object_get(call->params, "changes"), *one;
 	struct api_error error;
 	size_t i;
 
+	if (!change_of(call, &change))
+		return;
 	json_array_foreach (changes, i, one) {
 		const char *name = json_string_value(json_object_get(one, "noun"));
 		const struct noun *noun = name == NULL ? NULL : noun_find(name);
@@ -438,11 +471,13 @@ static void show_config(struct rpc_call *call)
 
 static void take_config(struct rpc_call *call, bool check)
 {
-	struct service_change change = change_of(call);
+	struct service_change change;
 	const char *name = rpc_string(call, "name"), *text = rpc_string(call, "text");
 	size_t length = text == NULL ? 0 : strlen(text);
 	struct api_error error;
 
+	if (!change_of(call, &change))
+		return;
 	if (call->text != NULL) {
 		text = call->text;
 		length = call->text_length;
@@ -468,6 +503,27 @@ static void apply_config(struct rpc_call *call)
 	take_config(call, false);
 }
 
+static void settle(struct rpc_call *call,
+	void (*how)(struct service *service, const struct service_change *change,
+		const uint64_t *revision, service_done done, void *ctx))
+{
+	uint64_t revision = (uint64_t)rpc_integer(call, "revision", 0);
+	struct service_change change;
+
+	if (change_of(call, &change))
+		how(call->ctx, &change, rpc_has(call, "revision") ? &revision : NULL, changed, call);
+}
+
+static void confirm_config(struct rpc_call *call)
+{
+	settle(call, service_confirm);
+}
+
+static void roll_back_config(struct rpc_call *call)
+{
+	settle(call, service_rollback);
+}
+
 // --- tables --------------------------------------------------------------------------------------------
 
 // clang-format off
@@ -477,7 +533,8 @@ static void apply_config(struct rpc_call *call)
 #define WRITING \
 	{"if_revision", RPC_INTEGER, false, "refuse unless this is the model's revision"}, \
 	{"check", RPC_BOOLEAN, false, "validate and tell the difference, change nothing"}, \
-	{"delete", RPC_BOOLEAN, false, "it is meant that more than 16 objects and a tenth of all go"}
+	{"delete", RPC_BOOLEAN, false, "it is meant that more than 16 objects and a tenth of all go"}, \
+	{"confirm", RPC_STRING, false, "goes back by itself unless confirmed so soon: 5s to 24h"}
 #define NAME   {"name", RPC_STRING, true, "full name of the object"}
 #define FIELDS {"fields", RPC_OBJECT, false, "fields as in YAML, null = back to the default"}
 
@@ -518,6 +575,12 @@ static const struct rpc_method methods[] = {
 	{.name = API_CONFIG_APPLY, .role = RPC_ADMIN, .handler = apply_config, .file = true,
 		.help = "make the model what the configuration says",
 		.params = {FILE_PARAMS, WRITING}},
+	{.name = API_CONFIG_CONFIRM, .role = RPC_OPERATOR, .handler = confirm_config,
+		.help = "what waits for confirmation is final",
+		.params = {{"revision", RPC_INTEGER, false, "only if this one waits"}}},
+	{.name = API_CONFIG_ROLLBACK, .role = RPC_OPERATOR, .handler = roll_back_config,
+		.help = "take back what waits for confirmation; if nothing does, make the model what it was at a revision",
+		.params = {{"revision", RPC_INTEGER, false, "the newest but one when not given"}, WRITING}},
 	{0},
 };
 // clang-format on
@@ -539,6 +602,14 @@ static void model_changed(void *ctx, uint64_t revision, const json_t *diff)
 	rpc_event(ctx, "model",
 		json_pack("{s:I, s:I, s:o}", "revision", (json_int_t)revision, "changed",
 			(json_int_t)json_array_size(diff), "objects", objects));
+}
+
+static void pending_changed(void *ctx, const char *state, const struct store_pending *pending)
+{
+	json_t *data = pending_json(pending);
+
+	json_object_set_new(data, "state", json_string(state));
+	rpc_event(ctx, "pending", data);
 }
 
 // The verbs of all nouns; the table and its texts belong to the process.
@@ -575,6 +646,7 @@ int rpc_verbs_add(struct rpc_server *server, struct service *service, struct api
 		ret = rpc_server_add(server, list_methods, service);
 	if (ret == 0)
 		ret = service_watch(service, model_changed, server);
+	service_watch_pending(service, pending_changed, server);
 	if (ret < 0) {
 		json_decref(description);
 		return api_fail(error, API_INTERNAL, NULL,

@@ -139,6 +139,15 @@ static json_t *unheard_json(const struct sync *sync)
 	return json_pack("{s:s, s:s}", "message", message, "hint", "ask again");
 }
 
+static json_t *pending_json(const struct publication *publication)
+{
+	if (!publication->pending.waits)
+		return json_null();
+	return json_pack("{s:o, s:o, s:I, s:s}", "revision", json_u64(publication->revision),
+		"before", json_u64(publication->pending.before), "until",
+		(json_int_t)publication->pending.until, "actor", publication->pending.actor);
+}
+
 static void answer_status(void *ctx)
 {
 	struct rpc_call *call = ctx;
@@ -161,6 +170,7 @@ static void answer_status(void *ctx)
 	add_sessions_and_routes(sync, result);
 	status_problems(sync->status, 100, add_status, problems);
 	json_object_set_new(result, "problems", problems);
+	json_object_set_new(result, "pending", pending_json(publication));
 	json_object_set_new(result, "unknown", unheard_json(sync));
 	rpc_reply(call, result);
 }

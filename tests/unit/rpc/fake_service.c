@@ -181,6 +181,33 @@ void service_backup(struct service *service, int fd, service_backed_up done, voi
 	abort();
 }
 
+// Nothing waits, and nothing is kept: what the real one does is tested with it.
+static void refuse(struct service *service, service_done done, void *ctx, const char *message)
+{
+	struct pending *pending = pending_create(service, ctx);
+
+	pending->done = done;
+	pending->result.revision = service->revision;
+	api_fail(&pending->result.error, API_NOT_FOUND, "culvertctl config history", "%s", message);
+	later(pending);
+}
+
+void service_rollback(struct service *service, const struct service_change *change,
+	const uint64_t *revision, service_done done, void *ctx)
+{
+	refuse(service, done, ctx, revision != NULL ? "there is no such revision" : "there is no revision");
+}
+
+void service_confirm(struct service *service, const struct service_change *change,
+	const uint64_t *revision, service_done done, void *ctx)
+{
+	refuse(service, done, ctx, "no revision waits for confirmation");
+}
+
+void service_watch_pending(struct service *service, service_pending_watcher fn, void *ctx)
+{
+}
+
 struct service *fake_service_create(const char *yaml_path)
 {
 	static const struct model_options options = {.host_domain = HOST_DOMAIN_NETNS};

@@ -320,9 +320,27 @@ static void test_describe(void **state)
 	json_decref(result);
 }
 
+static void test_confirm(void **state)
+{
+	struct fixture *fixture = *state;
+
+	refused(fixture, "circuit.set", json_pack("{s:s, s:{}, s:s}", "name", "acme-ams-01", "fields", "confirm", "30"),
+		API_USAGE, "confirm \"30\" needs a unit");
+	refused(fixture, "circuit.set", json_pack("{s:s, s:{}, s:s}", "name", "acme-ams-01", "fields", "confirm", "1s"),
+		API_USAGE, "5s..24h");
+	refused(fixture, "config.apply", json_pack("{s:s, s:s}", "text", "version: 1\n", "confirm", "25h"),
+		API_USAGE, "5s..24h");
+	json_decref(call(fixture, "circuit.set",
+		json_pack("{s:s, s:{}, s:s}", "name", "acme-ams-01", "fields", "confirm", "24h")));
+	refused(fixture, "config.confirm", json_object(), API_NOT_FOUND, "no revision waits");
+	refused(fixture, "config.rollback", json_pack("{s:i}", "revision", 3), API_NOT_FOUND, "no such revision");
+	refused(fixture, "config.rollback", json_object(), API_NOT_FOUND, "no revision");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_confirm, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_filter, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_show, setup, teardown),

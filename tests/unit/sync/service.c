@@ -3,6 +3,8 @@
 // before they are answered, refused ones without a trace in the model, everything there again after
 // a restart.
 
+#include "control/base/clock.h"
+#include "control/model/circuit.h"
 #include "control/service.h"
 #include "control/store/store.h"
 #include "control/thread.h"
@@ -21,6 +23,10 @@ struct world {
 	uint64_t published; // revision the "route thread" saw last; main thread
 	unsigned int publications, watched;
 	unsigned int problems; // of the publication seen last
+	bool waits;            // likewise
+	uint64_t confirm_ms;   // of the changes that are made
+	char told[16];         // of the last revision with a deadline
+	bool until_told;       // the main thread runs so long
 };
 
 struct answer {
@@ -29,7 +35,7 @@ struct answer {
 	bool last;
 	uint64_t revision, published;
 	bool changed, guarded;
-	char guard[512];
+	char guard[512], message[512];
 	enum api_code code;
 	size_t errors, diff;
 	char object[64]; // of the newest line of the audit
@@ -40,6 +46,7 @@ static void publish(void *ctx, struct publication *publication)
 	struct world *world = ctx;
 	world->published = publication->revision;
 	world->publications++;
+	world->waits = publication->pending.waits;
 	world->problems = publication->problems != NULL ? publication->problems->count : 0;
 	publication_unref(publication);
 }
@@ -48,6 +55,16 @@ static void watch(void *ctx, uint64_t revision, const json_t *diff)
 {
 	assert_true(json_array_size(diff) > 0);
 	((struct world *)ctx)->watched++;
+}
+
+static void on_pending(void *ctx, const char *state, const struct store_pending *pending)
+{
+	struct world *world = ctx;
+
+	assert_true(pending->revision == pending->before + 1);
+	snprintf(world->told, sizeof(world->told), "%s", state);
+	if (world->until_told)
+		thread_stop(world->main);
 }
 
 static void start(struct world *world)
@@ -67,6 +84,7 @@ static void start(struct world *world)
 	};
 	assert_int_equal(service_create(&world->service, &options, &error), 0);
 	assert_int_equal(service_watch(world->service, watch, world), 0);
+	service_watch_pending(world->service, on_pending, world);
 	assert_int_equal(thread_start(world->store), 0);
 }
 
@@ -123,6 +141,7 @@ static void on_done(void *ctx, const struct service_result *result)
 	snprintf(answer->guard, sizeof(answer->guard), "%s",
 		result->guard != NULL ? result->guard->message : "");
 	answer->code = result->error.code;
+	snprintf(answer->message, sizeof(answer->message), "%s", result->error.message);
 	answer->errors = json_array_size(result->errors);
 	answer->diff = json_array_size(result->diff);
 	answer->published = answer->world->published;
@@ -143,6 +162,7 @@ static struct answer change(
 	request.check = check;
 	request.has_if_revision = if_revision != NULL;
 	request.if_revision = if_revision != NULL ? *if_revision : 0;
+	request.confirm_ms = world->confirm_ms;
 	service_change(world->service, &request, on_done, &answer);
 	json_decref(changes);
 	assert_int_equal(answer.revision, 0); // never before service_change returns
@@ -507,6 +527,160 @@ static void test_problems_of_the_stored_model(void **state)
 	assert_int_equal(world->problems, 0);
 }
 
+// --- what waits for confirmation -----------------------------------------------------------------------
+
+typedef void settling(struct service *service, const struct service_change *change,
+	const uint64_t *revision, service_done done, void *ctx);
+
+static struct answer settle(struct world *world, settling *how, const uint64_t *revision, bool check)
+{
+	const struct service_change request = {.actor = "uid:1", .verb = "config.rollback", .check = check};
+	struct answer answer = {.world = world, .last = true};
+
+	how(world->service, &request, revision, on_done, &answer);
+	thread_run(world->main);
+	restart(world);
+	return answer;
+}
+
+// A customer `acme`, then one more that waits for confirmation.
+static void make_pending(struct world *world, uint64_t ms)
+{
+	change(world, CUSTOMER("acme"), false, NULL);
+	restart(world);
+	world->confirm_ms = ms;
+	struct answer answer = change(world, CUSTOMER("globex"), false, NULL);
+	world->confirm_ms = 0;
+	assert_int_equal(answer.code, API_NONE);
+	assert_int_equal(answer.revision, 2);
+	assert_true(world->waits);
+	assert_string_equal(world->told, "pending");
+	restart(world); // it is as if it had been killed: what is not in the store is gone
+}
+
+static bool has(const struct world *world, const char *customer)
+{
+	return model_customer(service_model(world->service), customer) != NULL;
+}
+
+static void test_confirmed(void **state)
+{
+	struct world *world = *state;
+	const uint64_t other = 7, two = 2;
+
+	make_pending(world, 60000);
+	assert_true(world->waits);
+	struct answer answer = change(world, CUSTOMER("initech"), false, NULL);
+	assert_int_equal(answer.code, API_CONFLICT);
+	assert_non_null(strstr(answer.message, "pending confirm by root (uid:0) until "));
+	assert_non_null(strstr(answer.message, " of revision 2"));
+	restart(world);
+	answer = change(world, CUSTOMER("initech"), true, NULL); // a check says so as well
+	assert_int_equal(answer.code, API_NONE);
+	assert_non_null(strstr(answer.guard, "pending confirm by root"));
+	restart(world);
+	assert_int_equal(settle(world, service_rollback, &two, false).code, API_CONFLICT);
+	assert_int_equal(settle(world, service_confirm, &other, false).code, API_CONFLICT);
+	answer = settle(world, service_confirm, &two, false);
+	assert_int_equal(answer.code, API_NONE);
+	assert_true(answer.changed);
+	assert_int_equal(answer.revision, 2);
+	assert_string_equal(world->told, "confirmed");
+	assert_false(world->waits);
+	assert_true(has(world, "globex"));
+	assert_int_equal(settle(world, service_confirm, NULL, false).code, API_NOT_FOUND);
+	answer = change(world, CUSTOMER("initech"), false, NULL);
+	assert_int_equal(answer.code, API_NONE);
+}
+
+static void test_taken_back(void **state)
+{
+	struct world *world = *state;
+
+	make_pending(world, 60000);
+	struct answer answer = settle(world, service_rollback, NULL, true);
+	assert_int_equal(answer.diff, 1);
+	assert_true(has(world, "globex") && world->waits);
+	answer = settle(world, service_rollback, NULL, false);
+	assert_int_equal(answer.code, API_NONE);
+	assert_int_equal(answer.revision, 3);
+	assert_int_equal(answer.diff, 1);
+	assert_string_equal(world->told, "reverted");
+	assert_false(has(world, "globex") || world->waits);
+	assert_true(has(world, "acme"));
+	// And by all rules when nothing waits: this takes back that it was taken back.
+	answer = settle(world, service_rollback, NULL, false);
+	assert_int_equal(answer.code, API_NONE);
+	assert_true(has(world, "globex"));
+	assert_int_equal(settle(world, service_rollback, &(uint64_t){0}, false).revision, 5);
+	assert_false(has(world, "acme"));
+	assert_int_equal(settle(world, service_rollback, &(uint64_t){9}, false).code, API_NOT_FOUND);
+}
+
+// By itself: while it runs, and while it did not run, before anybody is shown what has gone back.
+static void test_goes_back_by_itself(void **state)
+{
+	struct world *world = *state;
+
+	make_pending(world, 300);
+	world->until_told = true;
+	thread_run(world->main);
+	world->until_told = false;
+	assert_string_equal(world->told, "reverted");
+	restart(world);
+	assert_int_equal(service_revision(world->service), 3);
+	assert_false(has(world, "globex") || world->waits);
+
+	world->confirm_ms = 50;
+	change(world, CUSTOMER("initech"), false, NULL);
+	world->confirm_ms = 0;
+	stop(world);
+	const uint64_t over = clock_ns() + 60000000;
+	while (clock_ns() < over)
+		usleep(1000);
+	unsigned int publications = world->publications;
+	start(world);
+	assert_int_equal(world->publications, publications + 1);
+	assert_int_equal(world->published, 5);
+	assert_false(has(world, "initech") || world->waits);
+	restart(world);
+	assert_int_equal(service_revision(world->service), 5);
+	struct answer answer = change(world, CUSTOMER("hooli"), false, NULL);
+	assert_int_equal(answer.code, API_NONE);
+}
+
+#define BANDWIDTH(value)                                                                          \
+	"[{\"op\":\"set\",\"noun\":\"circuit\",\"name\":\"acme-01\",\"fields\":{\"bandwidth\":\"" value "\"}}]"
+
+// A raise is no way of no return while it waits; afterwards it is, and a check still tells what going back would be.
+static void test_a_raise_is_taken_back(void **state)
+{
+	struct world *world = *state;
+	const struct service_change request = {.actor = "uid:0", .verb = "config.apply"};
+	struct answer answer = {.world = world, .last = true};
+
+	service_apply(world->service, &request, base_yaml, strlen(base_yaml), "base.yaml", on_done, &answer);
+	thread_run(world->main);
+	restart(world);
+	world->confirm_ms = 600000;
+	assert_int_equal(change(world, BANDWIDTH("1gbps"), false, NULL).code, API_NONE);
+	world->confirm_ms = 0;
+	restart(world);
+	assert_int_equal(settle(world, service_rollback, NULL, false).code, API_NONE);
+	assert_true(model_circuit(service_model(world->service), "acme-01")->bandwidth == 50000000);
+	assert_int_equal(change(world, BANDWIDTH("100mbps"), false, NULL).code, API_NONE);
+	restart(world);
+	answer = settle(world, service_rollback, NULL, false);
+	assert_int_equal(answer.code, API_REFUSED);
+	assert_non_null(strstr(answer.message, "cannot be lowered from 100mbps to 50mbps"));
+	answer = settle(world, service_rollback, NULL, true);
+	assert_int_equal(answer.code, API_NONE);
+	assert_int_equal(answer.diff, 1);
+	assert_non_null(strstr(answer.guard, "cannot be lowered"));
+	answer = settle(world, service_rollback, &(uint64_t){0}, false); // whatever else is against it, too
+	assert_int_equal(answer.code, API_REFUSED);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -522,6 +696,10 @@ int main(void)
 		TEST(test_a_file_that_leaves_out_what_carries_a_session),
 		TEST(test_refusals_are_audited),
 		TEST(test_problems_of_the_stored_model),
+		TEST(test_confirmed),
+		TEST(test_taken_back),
+		TEST(test_goes_back_by_itself),
+		TEST(test_a_raise_is_taken_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
