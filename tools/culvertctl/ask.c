@@ -139,6 +139,16 @@ static void print_details(const struct context *context, const json_t *details)
 		fprintf(stderr, "hint: culvertctl %s %s --help\n", command->noun, command->verb);
 }
 
+int complain_call(
+	const struct context *context, const struct api_error *error, const json_t *details)
+{
+	if (json_array_size(details) == 0)
+		return complain(error);
+	if (!complain_details(error, details))
+		print_details(context, details);
+	return api_code_exit(error->code);
+}
+
 json_t *ask_method(struct context *context, const char *method, json_t *params, int *status)
 {
 	struct api_client *client;
@@ -154,12 +164,8 @@ json_t *ask_method(struct context *context, const char *method, json_t *params, 
 		return result;
 	}
 	mend_answer(details);
-	if (json_array_size(details) == 0)
-		complain(&error);
-	else if (!complain_details(&error, details))
-		print_details(context, details);
+	*status = complain_call(context, &error, details);
 	json_decref(details);
-	*status = api_code_exit(error.code);
 	return NULL;
 }
 

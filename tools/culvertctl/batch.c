@@ -19,22 +19,14 @@
 #define WORDS_MAX       256
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
-// Sends the changes with what of if_revision and check was given.
+// Sends the changes with whatever else was given.
 static int send_changes(struct context *context, json_t *changes)
 {
-	json_t *params = json_pack("{s:o}", "changes", changes), *result;
-	static const char *const passed[] = {"if_revision", "check", "delete"};
-	int status;
+	json_t *params = json_copy(context->params);
 
-	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
-		if (json_object_get(context->params, passed[i]) != NULL)
-			json_object_set(
-				params, passed[i], json_object_get(context->params, passed[i]));
-	result = ask_method(context, API_MODEL_CHANGE, params, &status);
-	if (result != NULL)
-		status = print_change(context, result);
-	json_decref(result);
-	return status;
+	json_object_del(params, "name");
+	json_object_set_new(params, "changes", changes);
+	return run_change(context, API_MODEL_CHANGE, params);
 }
 
 static json_t *change_json(const char *op, const char *noun, const char *name, json_t *fields)
@@ -132,12 +124,18 @@ static int add_changes(const struct context *context, json_t *changes, struct ap
 	return 0;
 }
 
+static const json_t *local_list(const struct context *context, const char *name)
+{
+	return json_object_get(context->local, name);
+}
+
 int run_circuit(struct context *context)
 {
 	struct api_error error;
 	json_t *changes;
 
-	if (json_object_size(context->local) == 0)
+	if (local_list(context, "link") == NULL && local_list(context, "peering") == NULL &&
+		local_list(context, "connect") == NULL)
 		return run_write(context);
 	changes = json_array();
 	if (add_changes(context, changes, &error) < 0) {

@@ -28,6 +28,8 @@ struct context;
 
 enum takes_fields { FIELDS_NONE, FIELDS_CREATE, FIELDS_SET, FIELDS_ENSURE };
 
+#define FLAGS_MAX 16
+
 struct command {
 	const char *noun;
 	const char *verb;   // NULL: the noun is the whole command
@@ -40,7 +42,7 @@ struct command {
 	enum takes_fields fields;            // also takes the noun's fields as flags
 	const struct column *columns;        // of a list's table
 	int (*run)(struct context *context); // exit status
-	struct flag flags[10];
+	struct flag flags[FLAGS_MAX];
 };
 
 extern const struct command commands[];  // ends at the first without a noun
@@ -56,7 +58,7 @@ struct noun_field {
 	const char *target;   // noun of a reference
 	const char *elements; // of a list of structs: "edge,gateway,local,key"
 	const char *help;
-	bool key, required, immutable;
+	bool key, required, immutable, raise_only;
 };
 struct noun_fields {
 	const char *noun;
@@ -109,6 +111,9 @@ bool complain_details(const struct api_error *error, const struct json_t *detail
 struct json_t *ask(struct context *context, int *status);
 struct json_t *ask_method(
 	struct context *context, const char *method, struct json_t *params, int *status);
+// A call that failed: says why, with what a validation found. Returns the exit status.
+int complain_call(
+	const struct context *context, const struct api_error *error, const struct json_t *details);
 struct json_t *ask_list(
 	struct context *context, const char *method, struct json_t *params, int *status);
 // What others wrote, before people see it: nothing that a terminal acts on is left but the ends of lines.
@@ -117,6 +122,20 @@ void mend_answer(struct json_t *answer); // all its texts but a file's, unless i
 // An answer that lacks what only a data plane can tell: says so on stderr. Returns the exit status.
 int tell_unknown(const struct json_t *answer);
 void print_json(const struct json_t *value);
+
+// write.c
+struct write {
+	const char *method;
+	struct json_t *params; // borrowed
+	const char *text;      // of a file, NULL = none
+	size_t length;
+};
+// Asks first what has to be asked. 0, or *error is set and *details may be.
+int send_write(struct context *context, const struct write *write, struct json_t **result,
+	struct api_error *error, struct json_t **details);
+// The same, and prints what came of it. params is stolen. Returns the exit status.
+int run_change(struct context *context, const char *method, struct json_t *params);
+void print_pending(const struct json_t *pending); // null: nothing
 
 // help.c, complete.c, manual.c
 void print_help(const char *noun, const char *verb);
@@ -134,6 +153,7 @@ int run_batch(struct context *context);
 int run_circuit_list(struct context *context);
 int run_circuit_show(struct context *context);
 int run_peering_show(struct context *context);
+int print_items(struct context *context, struct json_t *result); // of a list, in the command's columns
 void print_object(const struct context *context, const struct json_t *object); // as configured
 int run_circuit_stats(struct context *context);
 int run_port_list(struct context *context);
@@ -148,6 +168,8 @@ int run_monitor(struct context *context);
 int run_version(struct context *context);
 int run_config_show(struct context *context);
 int run_config_file(struct context *context); // check, diff, apply
+int run_config_settle(struct context *context); // confirm, rollback
+int run_config_history(struct context *context);
 int run_recent(struct context *context);      // newest rows of a list
 int run_since(struct context *context);       // the same, with --since
 int run_backup(struct context *context);

@@ -30,7 +30,9 @@ const struct flag global_flags[] = {
 #define WRITE_FLAGS \
 	{NUMBER("if-revision", "N"), .help = "refuse unless the model is at this revision", .param = "if_revision"}, \
 	{SWITCH("check"), .help = "tell what would change, change nothing"}, \
-	{SWITCH("delete"), .help = "it is meant that more than 16 objects and a tenth of all go"}
+	{SWITCH("delete"), .help = "it is meant that more than 16 objects and a tenth of all go"}, \
+	{TEXT("confirm", "DURATION"), .help = "goes back by itself unless config confirm comes so soon, as 30s or 10m"}, \
+	{SWITCH("yes"), .help = "do not ask about what cannot be taken back", .local = true}
 
 #define PARTS \
 	{MANY("link", "ROLE:EDGE/PORT[:TAG[.TAG]]"), .local = true, \
@@ -123,7 +125,7 @@ static const struct column deleted_columns[] = {
 	{"OBJECT", "object", SHOW_TEXT}, {"DELETED", "deleted", SHOW_TIME}, {"COUNTED", "text", SHOW_TEXT}, {0}};
 static const struct column history_columns[] = {
 	{"REVISION", "revision", SHOW_TEXT}, {"TIME", "time", SHOW_TIME}, {"ACTOR", "actor", SHOW_TEXT},
-	{"VERB", "verb", SHOW_TEXT}, {"OBJECTS", "objects", SHOW_TEXT}, {0}};
+	{"VERB", "verb", SHOW_TEXT}, {"OBJECTS", "text", SHOW_TEXT}, {"NOTE", "note", SHOW_TEXT}, {0}};
 
 // Nouns without rows of their own below have theirs from the schema, columns included
 // (tools/devtools/print-fields).
@@ -233,13 +235,20 @@ const struct command commands[] = {
 		.run = run_config_show},
 	{.noun = "config", .verb = "check", .method = API_CONFIG_CHECK, .argument = "FILE", .complete = "file",
 		.help = "validate a model file, change nothing", .run = run_config_file},
-	{.noun = "config", .verb = "diff", .method = API_CONFIG_DIFF, .argument = "FILE", .complete = "file",
-		.help = "what applying a model file would change; exit status 10 if anything", .run = run_config_file},
+	{.noun = "config", .verb = "diff", .method = API_CONFIG_DIFF, .argument = "[FILE]", .complete = "file",
+		.help = "what applying a model file would change, or going back to a revision; exit status 10 if anything",
+		.run = run_config_file, .flags = {
+			{NUMBER("revision", "N"), .help = "of the history, in place of a file"}}},
 	{.noun = "config", .verb = "apply", .method = API_CONFIG_APPLY, .argument = "FILE", .complete = "file",
 		.help = "make the model what the file says", .run = run_config_file, .flags = {WRITE_FLAGS}},
 	{.noun = "config", .verb = "history", .method = API_CONFIG_HISTORY, .help = "revisions, newest first",
-		.run = run_recent, .columns = history_columns, .flags = {
+		.run = run_config_history, .columns = history_columns, .flags = {
 			{NUMBER("limit", "N"), .help = "at most so many rows; 50 when not given"}}},
+	{.noun = "config", .verb = "confirm", .method = API_CONFIG_CONFIRM, .argument = "[REVISION]",
+		.help = "what was made with --confirm is final", .run = run_config_settle},
+	{.noun = "config", .verb = "rollback", .method = API_CONFIG_ROLLBACK, .argument = "[REVISION]",
+		.help = "take back what waits for confirmation; if nothing does, make the model what it was at REVISION, or one before",
+		.run = run_config_settle, .flags = {WRITE_FLAGS}},
 
 	{.noun = "audit", .verb = "list", .method = API_AUDIT_LIST,
 		.help = "who asked for what, and what it changed, newest first", .run = run_since, .columns = audit_columns,
@@ -261,8 +270,8 @@ const struct command commands[] = {
 
 	{.noun = "monitor", .method = API_SUBSCRIBE, .help = "events as they happen, until interrupted",
 		.run = run_monitor, .flags = {
-			{TEXT("topic", "TOPIC"), .help = "only this topic: model, session, port or state",
-				.complete = "model|session|port|state", .local = true},
+			{TEXT("topic", "TOPIC"), .help = "only this topic: model, pending, session, port or state",
+				.complete = "model|pending|session|port|state", .local = true},
 			{NUMBER("since", "SEQ"), .help = "repeat what is kept after this number"}}},
 	{.noun = "version", .help = "versions of culvertctl and of the daemon", .run = run_version},
 	{.noun = "completion", .argument = "SHELL", .complete = "bash|zsh",

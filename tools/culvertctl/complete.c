@@ -114,7 +114,7 @@ static bool offer_value(
 {
 	const struct noun_field *field;
 
-	for (size_t i = 0; command != NULL && i < 10 && command->flags[i].name != NULL; i++)
+	for (size_t i = 0; command != NULL && i < FLAGS_MAX && command->flags[i].name != NULL; i++)
 		if (strcmp(command->flags[i].name, flag) == 0 &&
 			command->flags[i].type != FLAG_SWITCH) {
 			offer_kind(socket, command, word, command->flags[i].complete);
@@ -145,7 +145,7 @@ static bool offer_value(
 
 static void offer_flags(const struct command *command, const char *word)
 {
-	for (size_t i = 0; command != NULL && i < 10 && command->flags[i].name != NULL; i++)
+	for (size_t i = 0; command != NULL && i < FLAGS_MAX && command->flags[i].name != NULL; i++)
 		offer_flag(word, command->flags[i].name);
 	if (command != NULL && command->fields != FIELDS_NONE)
 		offer_fields(command, word, true);

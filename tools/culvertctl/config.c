@@ -94,25 +94,46 @@ static void print_check(struct context *context, const json_t *result)
 			context->argument);
 }
 
+// The difference is the way there, whatever a rule has against it.
+static int diff_revision(struct context *context)
+{
+	int status;
+	json_t *result;
+
+	json_object_set_new(context->params, "check", json_true());
+	result = ask_method(context, API_CONFIG_ROLLBACK, json_incref(context->params), &status);
+	if (result == NULL)
+		return status;
+	status = print_change(context, result);
+	if (status == 0 && json_array_size(json_object_get(result, "diff")) > 0)
+		status = API_EXIT_CHANGES;
+	json_decref(result);
+	return status;
+}
+
 int run_config_file(struct context *context)
 {
-	struct api_client *client;
+	struct write write = {.method = context->command->method, .params = context->params};
 	struct api_error error;
 	json_t *result = NULL, *details = NULL;
 	char *text;
 	size_t length;
 	int ret, status = 0;
+	bool revision = json_object_get(context->params, "revision") != NULL;
 
-	if (api_read_file(context->argument, API_FILE_MAX, &text, &length, &error) < 0)
-		return complain(&error);
-	client = client_of(context, &error);
-	if (client == NULL) {
-		free(text);
+	if (revision != (context->argument == NULL)) {
+		api_fail(&error, API_USAGE, "culvertctl config diff --help",
+			"config diff needs FILE or --revision, one of the two");
 		return complain(&error);
 	}
+	if (revision)
+		return diff_revision(context);
+	if (api_read_file(context->argument, API_FILE_MAX, &text, &length, &error) < 0)
+		return complain(&error);
 	json_object_set_new(context->params, "name", json_string(context->argument));
-	ret = api_call_file(client, context->command->method, json_incref(context->params), text,
-		length, &result, &error, &details);
+	write.text = text;
+	write.length = length;
+	ret = send_write(context, &write, &result, &error, &details);
 	mend_answer(result);
 	mend_answer(details);
 	if (ret < 0) {
@@ -157,4 +178,65 @@ int run_config_show(struct context *context)
 	free(yaml);
 	json_decref(result);
 	return 0;
+}
+
+int run_config_settle(struct context *context)
+{
+	const char *word = context->argument;
+	bool confirms = strcmp(context->command->verb, "confirm") == 0;
+	struct api_error error;
+	char *end = NULL;
+
+	if (word != NULL) {
+		json_object_set_new(
+			context->params, "revision", json_integer(strtoll(word, &end, 10)));
+		if (*word < '0' || *word > '9' || *end != '\0') {
+			api_fail(&error, API_USAGE, "culvertctl config history",
+				"\"%s\" is not the number of a revision", word);
+			return complain(&error);
+		}
+	}
+	if (!confirms)
+		return run_change(
+			context, context->command->method, json_incref(context->params));
+	int status;
+	json_t *result = ask(context, &status);
+	if (result != NULL && context->json)
+		print_json(result);
+	else if (result != NULL)
+		printf("revision %" JSON_INTEGER_FORMAT " is final\n",
+			json_integer_value(json_object_get(result, "revision")));
+	json_decref(result);
+	return status;
+}
+
+// What one needs to choose among them: what was changed first, and what became of it.
+int run_config_history(struct context *context)
+{
+	int status;
+	json_t *result, *row;
+	size_t i;
+
+	if (json_object_get(context->params, "limit") == NULL)
+		json_object_set_new(context->params, "limit", json_integer(50));
+	result = ask(context, &status);
+	json_array_foreach (json_object_get(result, "items"), i, row) {
+		int64_t objects = get_number(row, "objects"), until = get_number(row, "pending");
+		const json_t *again = json_object_get(row, "again");
+		char text[TEXT_MAX] = "", note[TEXT_MAX + 64] = "";
+
+		if (objects > 1)
+			snprintf(text, sizeof(text), " and %d more", (int)objects - 1);
+		json_object_set_new(row, "text", json_sprintf("%s%s", get_text(row, "object"), text));
+		if (until != 0)
+			snprintf(note, sizeof(note), "not confirmed, goes back at %s", time_text(until, text));
+		else if (json_is_integer(again))
+			snprintf(note, sizeof(note), "as revision %" JSON_INTEGER_FORMAT,
+				json_integer_value(again));
+		json_object_set_new(row, "note", json_string(note));
+	}
+	if (result != NULL)
+		status = print_items(context, result);
+	json_decref(result);
+	return status;
 }

@@ -65,7 +65,7 @@ static void print_command(const struct command *command)
 	printf("\n  %s\n\n", command->help);
 	for (; field != NULL && field->name != NULL; field++)
 		print_field(field, command->fields != FIELDS_SET, command->fields != FIELDS_CREATE);
-	for (size_t i = 0; i < 10 && command->flags[i].name != NULL; i++)
+	for (size_t i = 0; i < FLAGS_MAX && command->flags[i].name != NULL; i++)
 		print_flag(&command->flags[i]);
 }
 

@@ -103,6 +103,17 @@ static int print_verdict(const json_t *result, int failed)
 	return verdict;
 }
 
+static void print_waiting(const json_t *pending)
+{
+	char when[TEXT_MAX];
+
+	if (json_is_object(pending))
+		printf("%-10s  not confirmed: made by %s, goes back to revision %" PRId64
+		       " at %s; culvertctl config confirm, or rollback\n",
+			"", get_text(pending, "actor"), get_number(pending, "before"),
+			time_text(get_number(pending, "until"), when));
+}
+
 int run_status(struct context *context)
 {
 	json_t *result, *store, *bridge;
@@ -130,6 +141,7 @@ int run_status(struct context *context)
 		get_text(result, "version"), age_text(get_number(result, "started"), age));
 	printf("%-10s  revision %" PRId64 ", store %s %s\n", "model",
 		get_number(result, "revision"), get_text(store, "uuid"), get_text(store, "state"));
+	print_waiting(json_object_get(result, "pending"));
 	print_dataplane(context, json_object_get(result, "dataplane"));
 	print_counts("circuits", json_object_get(result, "circuits"));
 	print_counts("sessions", json_object_get(result, "sessions"));

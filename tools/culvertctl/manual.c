@@ -61,7 +61,7 @@ static void print_command(const struct command *command)
 		printf(" ");
 		print_escaped(command->argument);
 	}
-	for (size_t i = 0; i < 10 && command->flags[i].name != NULL; i++) {
+	for (size_t i = 0; i < FLAGS_MAX && command->flags[i].name != NULL; i++) {
 		const struct flag *flag = &command->flags[i];
 
 		printf(" [*--%s*%s%s%s]", flag->name, flag->value == NULL ? "" : " _",
@@ -131,7 +131,17 @@ int print_manual(void)
 	       "change "
 	       "itself would be refused, as without *--delete* one is that deletes more than 16 "
 	       "objects and a tenth of all, or a file that leaves out what an established BGP "
-	       "session stands on, say so and exit with 1.\n\n# OPTIONS\n\n");
+	       "session stands on, say so and exit with 1.\n\n"
+	       "A change with *--confirm* _DURATION_ (5s to 24h) goes back by itself unless "
+	       "*config confirm* comes so soon, whatever becomes of *culvertd* or the terminal "
+	       "meanwhile; *config rollback* takes it back at once. Until then every other change "
+	       "is "
+	       "refused, with 7. *config rollback* with nothing to confirm makes the model what it "
+	       "was at another revision of *config history*, as a new revision and by the rules "
+	       "for "
+	       "changes; *config diff --revision* tells what that would be. At a terminal a change "
+	       "that raises what cannot be lowered again is asked about, unless it has *--confirm* "
+	       "or *--yes*.\n\n# OPTIONS\n\n");
 	for (const struct flag *flag = global_flags; flag->name != NULL; flag++)
 		print_flag(flag);
 	printf("# COMMANDS\n\n");

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int print_items(struct context *context, json_t *result)
+int print_items(struct context *context, json_t *result)
 {
 	json_t *items = json_object_get(result, "items"), *item;
 	struct table *table;
@@ -176,8 +176,9 @@ int print_guard(const json_t *result)
 	if (!json_is_object(refused))
 		return 0;
 	struct api_error error;
-	api_fail(
-		&error, API_REFUSED, get_text(refused, "hint"), "%s", get_text(refused, "message"));
+	bool conflict = strcmp(get_text(refused, "code"), api_code_name(API_CONFLICT)) == 0;
+	api_fail(&error, conflict ? API_CONFLICT : API_REFUSED, get_text(refused, "hint"), "%s",
+		get_text(refused, "message"));
 	return complain(&error);
 }
 
@@ -201,6 +202,8 @@ int print_change(struct context *context, json_t *result)
 		printf("%s", json_array_size(json_object_get(result, "diff")) == 0
 				     ? "no change\n"
 				     : "nothing changed yet\n");
+	else if (json_is_object(json_object_get(result, "pending")))
+		print_pending(json_object_get(result, "pending"));
 	else if (json_is_true(json_object_get(result, "changed")))
 		printf("revision %" JSON_INTEGER_FORMAT "\n",
 			json_integer_value(json_object_get(result, "revision")));
@@ -213,8 +216,6 @@ int print_change(struct context *context, json_t *result)
 int run_write(struct context *context)
 {
 	const struct command *command = context->command;
-	int status;
-	json_t *result;
 
 	if (command->fields == FIELDS_SET && json_object_size(context->fields) == 0) {
 		struct api_error error;
@@ -226,11 +227,7 @@ int run_write(struct context *context)
 	}
 	if (command->fields != FIELDS_NONE)
 		json_object_set(context->params, "fields", context->fields);
-	result = ask(context, &status);
-	if (result != NULL)
-		status = print_change(context, result);
-	json_decref(result);
-	return status;
+	return run_change(context, command->method, json_incref(context->params));
 }
 
 // --- ports: configuration and what they are doing --------------------------------------------------------

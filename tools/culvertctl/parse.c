@@ -123,7 +123,7 @@ static int unknown_flag(const struct command *command, const char *name, struct 
 	for (const struct flag *flag = global_flags; flag->name != NULL; flag++)
 		api_suggest_offer(&suggestion, flag->name);
 	if (command != NULL) {
-		for (size_t i = 0; i < 10 && command->flags[i].name != NULL; i++)
+		for (size_t i = 0; i < FLAGS_MAX && command->flags[i].name != NULL; i++)
 			api_suggest_offer(&suggestion, command->flags[i].name);
 		if (command->fields != FIELDS_NONE)
 			field = noun_fields_of(command->noun);
@@ -450,7 +450,7 @@ static int take_flag(struct context *context, struct cursor *cursor, struct api_
 			error, API_USAGE, "culvertctl --help", "there is no option \"%s\"", word);
 	snprintf(name, sizeof(name), "%.*s",
 		(int)(equals == NULL ? strlen(word + 2) : (size_t)(equals - word - 2)), word + 2);
-	flag = command == NULL ? NULL : flag_find(command->flags, 10, name);
+	flag = command == NULL ? NULL : flag_find(command->flags, FLAGS_MAX, name);
 	field = flag == NULL ? field_find(command, name) : NULL;
 	if (flag == NULL && field == NULL)
 		field = edited_field(command, name, &how);

@@ -67,8 +67,9 @@ static void print_field(const struct field *field)
 	if (field->kind == FIELD_LIST && field->element == FIELD_STRUCT)
 		print_elements(field->fields);
 	print_string("help", field->help);
-	printf(" .key = %d, .required = %d, .immutable = %d},\n", (field->flags & FIELD_KEY) != 0,
-		(field->flags & FIELD_REQUIRED) != 0, (field->flags & FIELD_IMMUTABLE) != 0);
+	printf(" .key = %d, .required = %d, .immutable = %d, .raise_only = %d},\n",
+		(field->flags & FIELD_KEY) != 0, (field->flags & FIELD_REQUIRED) != 0,
+		(field->flags & FIELD_IMMUTABLE) != 0, (field->flags & FIELD_RAISE_ONLY) != 0);
 }
 
 static int copy_file(const char *path)
