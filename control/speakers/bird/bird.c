@@ -140,7 +140,7 @@ static void on_settled(void *ctx, int error, unsigned int code, const char *text
 		settle_after(bird, SETTLING_MS);
 		return;
 	}
-	if (error == 0 && bird->told && !bird->doubtful && !bird->removed && !speaker->dirty &&
+	if (error == 0 && !bird->marked && bird->told && !bird->doubtful && !bird->removed && !speaker->dirty &&
 		bird->asked == bird->changes)
 		config_told(speaker);
 	if (speaker->step == STEP_TELL && bird->configured)
@@ -171,6 +171,15 @@ static void configure(struct speaker *speaker)
 	steps_told(speaker, NULL);
 }
 
+// Whoever removed the mark that the daemon runs what the files say sees to it that it comes again.
+static void settle_soon(struct speaker *speaker)
+{
+	struct bird *bird = speaker->own;
+
+	if (!bird->marked && birdc_ready(bird->control) && speaker->step != STEP_TELL)
+		settle_after(bird, SETTLE_MS);
+}
+
 static void bird_tell(struct speaker *speaker)
 {
 	struct bird *bird = speaker->own;
@@ -194,6 +203,7 @@ static void bird_tell(struct speaker *speaker)
 	bird->written = true;
 	if (!changed && birdc_ready(bird->control)) {
 		steps_told(speaker, NULL); // it runs just that
+		settle_soon(speaker);
 		session_poll(speaker);
 		return;
 	}
@@ -225,8 +235,7 @@ static void bird_toggle(
 		if (count > 0)
 			birdc_command(bird->control, command, NULL, on_changed, bird);
 	}
-	if (birdc_ready(bird->control) && speaker->step != STEP_TELL)
-		settle_after(bird, SETTLE_MS);
+	settle_soon(speaker);
 	// A daemon that is not there, or that is being told something else, gets it by the steps.
 	if (!birdc_ready(bird->control) || speaker->step != STEP_IDLE || speaker->dirty ||
 		config_toggle(speaker, domain) != 0)
@@ -244,6 +253,7 @@ static void bird_end(struct speaker *speaker, struct served_session *session, co
 	session->untold = birdc_command(bird->control, command, NULL, on_changed, bird) == 0;
 	if (session->untold && !event_pending(bird->farewell, EV_TIMEOUT, NULL))
 		event_add(bird->farewell, &soon);
+	settle_soon(speaker);
 	if (!birdc_ready(bird->control) || speaker->step != STEP_IDLE || speaker->dirty ||
 		session->file.refused || config_end(speaker, session) != 0)
 		steps_changed(speaker);
@@ -441,7 +451,7 @@ static int bird_open(struct speaker *speaker)
 	if (speaker_is_ending(speaker->speakers, speaker->directory))
 		return 0; // what is there is of another, and goes
 	bird->written = !files_gone(speaker);
-	bird->told = bird->written && config_was_told(speaker);
+	bird->told = bird->marked = bird->written && config_was_told(speaker);
 	birdc_connect(bird->control);
 	return 0;
 }

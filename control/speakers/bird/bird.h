@@ -29,6 +29,7 @@ struct bird {
 	DIR *leftovers;             // the directory while they are removed, NULL = not begun
 	int tidying;                // which part's, -1 = done
 	bool doubtful;        // it refused a command: perhaps it is not as the files say
+	bool marked;          // bird.told is there
 	unsigned int changes; // of the files
 	unsigned int asked;   // changes when it was asked whether it is done
 	unsigned int polls;

@@ -95,6 +95,7 @@ void config_will_change(const struct speaker *speaker)
 	struct bird *bird = speaker->own;
 
 	bird->changes++;
+	bird->marked = false;
 	files_remove(speaker->directory, told);
 }
 
@@ -428,7 +429,9 @@ int config_commit(struct speaker *speaker, bool *changed)
 
 void config_told(struct speaker *speaker)
 {
-	files_write(speaker->directory, told, "");
+	struct bird *bird = speaker->own;
+
+	bird->marked = files_write(speaker->directory, told, "") == 0;
 }
 
 bool config_was_told(const struct speaker *speaker)
