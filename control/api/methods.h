@@ -180,7 +180,7 @@
 //                     "limited_since": null,  // since when it drops, now or within the last minute
 //                     "rate": 412000000, "limited_rate": 0},
 //             "out": {the same},              // in, out: null when the link is not ours
-//             "peerings": [{"peering": "acme-ams-01/private", "session": "established", "since": 1789990010,
+//             "peerings": [{"peering": "acme-ams-01/private", "family": 4, "session": "established", "since": 1789990010,
 //                           "detail": "", "detail_since": null,   // why it is not up, and when that was first seen
 //                           "hint": "",                           // what to do about it
 //                           "local": "169.254.10.2", "remote": "169.254.10.1", "remote_asn": 65010,
@@ -198,6 +198,7 @@
 //                                        "last": 1789990000, "count": 1}]}]}],  // at most 16, the latest
 //  "tunnels": [{"vnet": "acme-prod", "state": "up", "reason": ""}]}  // up | down | unknown; of the vNets it is
 //                                            // connected to, those that have one from this edge
+// "peerings" has an item for each session: a peering with both address families has two, "family" 4 and 6.
 // bytes are IP packet lengths, as billed; rates are over the last second or so, null at first.
 // "accepted", "held", "rejected" and "advertised" are that session's own, as its daemon told last (a daemon of more than 50
 // sessions tells its numbers every 10 s): 0 when it is down and its routes are not kept, null while nothing has been heard of it. "rejected" are those that

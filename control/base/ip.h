@@ -30,6 +30,11 @@ const char *ip_address_format(const struct ip_address *address, char text[IP_TEX
 const char *ip_prefix_format(const struct ip_prefix *prefix, char text[IP_TEXT_MAX]);
 
 uint8_t ip_bits(uint8_t family); // 32 or 128
+// Of what there is for each family: [0] of IPv4, [1] of IPv6.
+static inline unsigned int ip_index(uint8_t family)
+{
+	return family == 6;
+}
 int ip_address_compare(const struct ip_address *a, const struct ip_address *b);
 int ip_prefix_compare(const struct ip_prefix *a, const struct ip_prefix *b);
 bool ip_prefix_contains(

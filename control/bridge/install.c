@@ -237,11 +237,12 @@ int install_rules(struct host_interface *interface)
 
 	if (!interface->domain->space->shared)
 		return 0;
-	for (unsigned int i = 0; err == 0 && i < interface->declared.addresses; i++)
-		err = interface->ruled
-			      ? address_routes(interface, &interface->declared.address[i])
-			      : address_rules(interface, &interface->declared.address[i], true);
-	interface->ruled = true;
+	for (unsigned int i = 0; err == 0 && i < interface->declared.addresses; i++) {
+		const struct bridge_interface_address *address = &interface->declared.address[i];
+		err = interface->ruled & 1u << i ? address_routes(interface, address)
+						 : address_rules(interface, address, true);
+		interface->ruled |= (uint8_t)(1u << i);
+	}
 	return err;
 }
 
@@ -249,9 +250,11 @@ void install_lost(struct host_interface *interface)
 {
 	struct space *space = interface->domain->space;
 
-	for (unsigned int i = 0; interface->ruled && i < interface->declared.addresses; i++) {
+	for (unsigned int i = 0; i < interface->declared.addresses; i++) {
 		struct kernel_route route[2];
 		struct ip_prefix prefix[2];
+		if (!(interface->ruled & 1u << i))
+			continue;
 		domain_routes(interface, &interface->declared.address[i], prefix, route);
 		for (unsigned int j = 0; j < 2; j++)
 			held_route_lost(space, interface->domain->table, &prefix[j]);
@@ -260,9 +263,33 @@ void install_lost(struct host_interface *interface)
 
 void remove_rules(struct host_interface *interface)
 {
-	for (unsigned int i = 0; interface->ruled && i < interface->declared.addresses; i++)
-		address_rules(interface, &interface->declared.address[i], false);
-	interface->ruled = false;
+	for (unsigned int i = 0; i < interface->declared.addresses; i++)
+		if (interface->ruled & 1u << i)
+			address_rules(interface, &interface->declared.address[i], false);
+	interface->ruled = 0;
+}
+
+void readdress_rules(struct host_interface *interface, const struct bridge_interface *wanted)
+{
+	const struct bridge_interface *declared = &interface->declared;
+	uint8_t ruled = 0;
+
+	for (unsigned int i = 0; i < declared->addresses; i++) {
+		const struct bridge_interface_address *mine = &declared->address[i];
+		unsigned int same = 0;
+		if (!(interface->ruled & 1u << i))
+			continue;
+		while (same < wanted->addresses &&
+			(wanted->address[same].len != mine->len ||
+				ip_address_compare(
+					&wanted->address[same].address, &mine->address) != 0))
+			same++;
+		if (same < wanted->addresses)
+			ruled |= (uint8_t)(1u << same);
+		else
+			address_rules(interface, mine, false);
+	}
+	interface->ruled = ruled;
 }
 
 void install_remove_all(struct host_domain *domain)

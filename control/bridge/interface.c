@@ -104,8 +104,9 @@ static int configure(struct host_interface *interface, bool fresh)
 		err = (fresh ? kernel_addresses_add : kernel_addresses_set)(
 			command, link.index, declared->address, declared->addresses);
 	interface->ifindex = (uint32_t)link.index;
-	if (!fresh && (other_mac || err > 0))
-		bridge_interface_carried(interface->domain->space->bridge, declared->id, true);
+	if (!fresh && (other_mac || err > 0)) // addresses alone make no other neighbor of anybody
+		bridge_interface_carried(
+			interface->domain->space->bridge, declared->id, other_mac);
 	if (err >= 0)
 		err = install_rules(interface);
 	return err;
@@ -215,7 +216,7 @@ int bridge_interface_set(
 		LIST_INSERT_HEAD(&domain->interfaces, interface, of_domain);
 		memcpy(interface->name, declared->name, len + 1);
 	} else if (other_addresses) {
-		remove_rules(interface);
+		readdress_rules(interface, declared);
 	}
 	interface->declared = *declared;
 	interface->declared.name = interface->name;

@@ -113,7 +113,7 @@ struct host_interface {
 	int anchor;       // detached queue
 	bool carrier;     // wanted; attaching a queue raises the device's
 	bool made;        // there was a device: when it is not there, somebody took it
-	bool ruled;       // its rules are held (shared namespace)
+	uint8_t ruled;    // bits, by the address: its rules are held (shared namespace)
 	bool was_away;    // without carrier since its link came up last
 	uint8_t due;      // REPAIR_.., while there are any it is among the suspects (repair.c)
 	uint64_t
@@ -176,6 +176,8 @@ int install_first(struct space *space); // what a namespace has before its domai
 int install_rules(struct host_interface *interface);
 void install_lost(struct host_interface *interface); // the kernel has dropped its routes
 void remove_rules(struct host_interface *interface);
+// Those of the addresses that it is not to have any more.
+void readdress_rules(struct host_interface *interface, const struct bridge_interface *wanted);
 void install_remove_all(struct host_domain *domain);
 
 #endif

@@ -55,26 +55,30 @@ struct wire_interface interface_record(const struct intent_interface *wanted)
 	return record;
 }
 
-struct wire_local local_record(const struct intent_interface *wanted)
+struct wire_local local_record(const struct intent_interface *wanted, unsigned int family)
 {
+	const struct ip_address *address = &wanted->address[family].local;
 	struct wire_local local = {
 		.vrf = wanted->domain,
 		.interface = wanted->id,
-		.family = wanted->local.family,
+		.family = address->family,
 	};
-	memcpy(local.addr, wanted->local.bytes, sizeof(local.addr));
+	memcpy(local.addr, address->bytes, sizeof(local.addr));
 	return local;
 }
 
 void configure_interface(struct domains *domains, const struct intent_interface *wanted)
 {
 	const struct wire_interface record = interface_record(wanted);
-	const struct wire_local local = local_record(wanted);
 
 	if (!domains->sync.ready)
 		return;
 	record_want(&domains->sync.records, WIRE_INTERFACE_SET, RANK_ETHERNET, &record);
-	record_want(&domains->sync.records, WIRE_LOCAL_SET, RANK_LOCAL, &local);
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct wire_local local = local_record(wanted, i);
+		if (local.family != 0)
+			record_want(&domains->sync.records, WIRE_LOCAL_SET, RANK_LOCAL, &local);
+	}
 }
 
 void configure_limiter(struct domains *domains, const struct intent_limiter *wanted)
@@ -113,9 +117,10 @@ void unconfigure_limiter(struct domains *domains, uint32_t id)
 	unwant(domains, record_find_id(&domains->sync.records, WIRE_LIMITER_SET, id));
 }
 
-void unconfigure_local(struct domains *domains, const struct intent_interface *was)
+void unconfigure_local(
+	struct domains *domains, const struct intent_interface *was, unsigned int family)
 {
-	const struct wire_local local = local_record(was);
+	const struct wire_local local = local_record(was, family);
 	struct record *record = record_find(&domains->sync.records, WIRE_LOCAL_SET, &local);
 
 	// An address that went to another interface is that one's.
@@ -126,7 +131,8 @@ void unconfigure_local(struct domains *domains, const struct intent_interface *w
 
 void unconfigure_interface(struct domains *domains, const struct intent_interface *was)
 {
-	if (was->kind != INTENT_TUNNEL)
-		unconfigure_local(domains, was);
+	for (unsigned int i = 0; i < 2; i++)
+		if (was->address[i].local.family != 0)
+			unconfigure_local(domains, was, i);
 	unwant(domains, record_find_id(&domains->sync.records, WIRE_INTERFACE_SET, was->id));
 }

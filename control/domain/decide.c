@@ -18,9 +18,13 @@
 const struct intent_interface *attachment_to(
 	const struct domain *domain, const struct ip_address *remote)
 {
-	for (unsigned int i = 0; i < domain->attachments.count; i++)
-		if (ip_address_compare(&domain->attachments.item[i]->remote, remote) == 0)
-			return domain->attachments.item[i];
+	unsigned int family = ip_index(remote->family);
+
+	for (unsigned int i = 0; i < domain->attachments.count; i++) {
+		const struct intent_interface *one = domain->attachments.item[i];
+		if (ip_address_compare(&one->address[family].remote, remote) == 0)
+			return one;
+	}
 	return NULL;
 }
 
@@ -279,8 +283,11 @@ void decide_own_in(struct domain *target, const struct intent_domain *wanted)
 
 void decide_attachments(struct domain *domain)
 {
-	for (unsigned int i = 0; i < domain->attachments.count; i++) {
-		const struct ip_address *remote = &domain->attachments.item[i]->remote;
+	for (unsigned int i = 0; i < 2 * domain->attachments.count; i++) {
+		const struct ip_address *remote =
+			&domain->attachments.item[i / 2]->address[i % 2].remote;
+		if (remote->family == 0)
+			continue;
 		struct ip_prefix prefix = ip_prefix_of(remote, ip_bits(remote->family));
 		struct route_key key = key_of(&prefix);
 		decide(domain, &key);

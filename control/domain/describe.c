@@ -190,15 +190,25 @@ static bool came_by(const struct prefix *prefix, const struct ip_address *remote
 	return false;
 }
 
-bool session_learned(const struct sync *sync, uint32_t domain, uint32_t interface,
+struct realised_session *session_find(const struct sync *sync, uint32_t id)
+{
+	uint32_t interface = session_interface(id);
+	const struct realised *realised = table_find(&sync->realised, &interface);
+
+	for (unsigned int i = 0; realised != NULL && i < 2; i++)
+		if (realised->session[i] != NULL && realised->session[i]->id == id)
+			return realised->session[i];
+	return NULL;
+}
+
+bool session_learned(const struct sync *sync, const struct realised_session *session,
 	const struct ip_prefix *prefix)
 {
-	const struct domain *of = domain_find(sync->domains, domain);
-	const struct realised *realised = table_find(&sync->realised, &interface);
+	const struct domain *of = domain_find(sync->domains, session->of->wanted->domain);
 	const struct route_key key = key_of(prefix);
 	const struct prefix *found = of != NULL ? prefix_find(of, &key) : NULL;
 
-	return found != NULL && realised != NULL && came_by(found, &realised->wanted->remote);
+	return found != NULL && came_by(found, &session_address(session)->remote);
 }
 
 // Few customers have any; they stand together.
@@ -213,50 +223,47 @@ static unsigned int held_of(const struct domain *domain, const struct ip_address
 }
 
 // By a rule, or as no valid announcement; not what has been announced rightly since.
-static unsigned int rejected_of(const struct sync *sync, const struct realised *realised)
+static unsigned int rejected_of(const struct sync *sync, const struct realised_session *session)
 {
-	unsigned int remarks = 0, count = realised->session.filtered;
+	unsigned int remarks = 0, count = session->state.filtered;
 	const struct speaker_remark *remark =
-		speakers_remarks(sync->speakers, realised->id, &remarks);
+		speakers_remarks(sync->speakers, session->id, &remarks);
 
-	if (strcmp(realised->session.state, "established") != 0)
+	if (strcmp(session->state.state, "established") != 0)
 		return 0;
 	for (unsigned int i = 0; i < remarks; i++)
 		count += remark[i].prefix.address.family != 0 &&
-			 !session_learned(sync, realised->wanted->domain, realised->id,
-				 &remark[i].prefix);
+			 !session_learned(sync, session, &remark[i].prefix);
 	return count;
 }
 
-void session_recount(struct domains *domains, struct realised *realised)
+void session_recount(struct domains *domains, struct realised_session *session)
 {
-	count_session(domains, realised, -1u);
-	realised->rejected = rejected_of(&domains->sync, realised);
-	count_session(domains, realised, 1);
+	count_session(domains, session, -1u);
+	session->rejected = rejected_of(&domains->sync, session);
+	count_session(domains, session, 1);
 }
 
-struct session_routes session_routes(const struct sync *sync, const struct realised *realised)
+struct session_routes session_routes(
+	const struct sync *sync, const struct realised_session *session)
 {
-	const struct speaker_state *session = session_of(realised);
-	const struct domain *domain = domain_find(sync->domains, realised->wanted->domain);
-	struct session_routes routes = {.known = strcmp(session->state, "unknown") != 0};
+	const struct speaker_state *state = session_state(session);
+	const struct domain *domain = domain_find(sync->domains, session->of->wanted->domain);
+	struct session_routes routes = {.known = strcmp(state->state, "unknown") != 0};
 
-	if (domain == NULL || (!speaker_state_up(session->state) && session->kept_until == 0))
+	if (domain == NULL || (!speaker_state_up(state->state) && state->kept_until == 0))
 		return routes;
-	if (strcmp(session->state, "static") == 0) { // each session of it has all that the model says
-		for (unsigned int i = 0; i < 2; i++) {
-			const struct domain_counts *all = &domain->count[i];
-			routes.accepted += all->learned - all->refused - all->held;
-			routes.held += all->held;
-			routes.rejected += all->refused;
-		}
+	if (strcmp(state->state, "static") == 0) { // each session has all of its family that the model says
+		const struct domain_counts *all = &domain->count[session->family];
+		routes.accepted = all->learned - all->refused - all->held;
+		routes.held = all->held;
+		routes.rejected = all->refused;
 		return routes;
 	}
-	routes.held = held_of(domain, &realised->wanted->remote);
-	routes.accepted =
-		session->imported > routes.held ? session->imported - routes.held : 0;
-	routes.rejected = rejected_of(sync, realised);
-	routes.advertised = session->exported;
+	routes.held = held_of(domain, &session_address(session)->remote);
+	routes.accepted = state->imported > routes.held ? state->imported - routes.held : 0;
+	routes.rejected = rejected_of(sync, session);
+	routes.advertised = state->exported;
 	return routes;
 }
 

@@ -389,31 +389,39 @@ void domain_set(struct domains *domains, const struct intent_domain *wanted,
 // A session that is down brings nothing, unless its routes are kept; of one that was never heard of nothing is known.
 static bool sessions_down(const struct domain *domain)
 {
-	unsigned int heard = 0;
+	unsigned int heard = 0, there = 0;
 
-	for (unsigned int i = 0; i < domain->attachments.count; i++) {
-		const struct realised *realised = table_find(
-			&domain->domains->sync.realised, &domain->attachments.item[i]->id);
-		if (realised == NULL || !realised->heard)
+	for (unsigned int i = 0; i < 2 * domain->attachments.count; i++) {
+		const struct intent_address *address =
+			&domain->attachments.item[i / 2]->address[i % 2];
+		if (address->remote.family == 0)
 			continue;
-		if (speaker_state_up(realised->session.state) || realised->session.kept_until != 0)
+		there++;
+		const struct realised_session *session =
+			session_find(&domain->domains->sync, address->session);
+		if (session == NULL || !session->heard)
+			continue;
+		if (speaker_state_up(session->state.state) || session->state.kept_until != 0)
 			return false;
 		heard++;
 	}
-	return heard > 0 && heard == domain->attachments.count;
+	return heard > 0 && heard == there;
 }
 
 // Of a hand-off without BGP: its routes come from its speaker, not from the kernel, when its port has been heard of. Their
 // states are said after them.
 static bool awaits_speaker(const struct domain *domain)
 {
-	const struct table *realised = &domain->domains->sync.realised;
-
 	if (domain->wanted->kind == INTENT_UNDERLAY || domain->wanted->routes.count == 0)
 		return false;
-	for (unsigned int i = 0; i < domain->attachments.count; i++) {
-		const struct realised *one = table_find(realised, &domain->attachments.item[i]->id);
-		if (one == NULL || !one->heard)
+	for (unsigned int i = 0; i < 2 * domain->attachments.count; i++) {
+		const struct intent_address *address =
+			&domain->attachments.item[i / 2]->address[i % 2];
+		if (address->remote.family == 0)
+			continue;
+		const struct realised_session *session =
+			session_find(&domain->domains->sync, address->session);
+		if (session == NULL || !session->heard)
 			return true;
 	}
 	return false;

@@ -69,16 +69,16 @@ bool partings_pending(const struct domains *domains, uint64_t revision);
 // its hold time is over.
 struct untold {
 	struct entry entry;
-	uint32_t interface;
+	uint32_t session;
 	uint64_t revision;               // that took it
 	uint64_t until;                  // UNIX time of the end, at the latest
-	char name[OBJECT_NAME_MAX + 16]; // "acme-01/private/primary"
+	char name[OBJECT_NAME_MAX + 16]; // as that of a session, health.c
 	uint16_t hold;                   // s, 0 = not known
 };
 // How many there are of this revision or later ones, and one of them.
 unsigned int untold_since(
 	const struct domains *domains, uint64_t revision, const struct untold **one);
-const struct untold *untold_of(const struct domains *domains, uint32_t interface);
+const struct untold *untold_of(const struct domains *domains, uint32_t session);
 
 // The speaker of a domain, by its instance, "" = it has none.
 const char *domain_speaker(const struct domains *domains, uint32_t id);

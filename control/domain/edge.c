@@ -79,43 +79,47 @@ static void on_neighbor(
 	if (realised != NULL && realised->wanted->kind == INTENT_CORE) {
 		work_add(domains, JOB_TUNNELS, NULL, NULL);
 		work_now(domains);
-	} else if (realised != NULL &&
-		   ip_address_compare(address, &realised->wanted->remote) == 0) {
-		realised->answers = mac != NULL;
-		health_neighbor(domains, realised);
+		return;
+	}
+	struct realised_session *session =
+		realised != NULL ? realised->session[ip_index(address->family)] : NULL;
+	if (session != NULL && ip_address_compare(address, &session_address(session)->remote) == 0) {
+		session->answers = mac != NULL;
+		health_neighbor(domains, session);
 	}
 }
 
-void count_session(struct domains *domains, const struct realised *realised, unsigned int change)
+void count_session(
+	struct domains *domains, const struct realised_session *session, unsigned int change)
 {
 	struct session_sum *sum = &domains->sync.sessions;
 
-	if (!realised->heard)
+	if (!session->heard)
 		return;
-	sum->rejected += change * realised->rejected;
-	if (strcmp(realised->session.state, "static") == 0)
+	sum->rejected += change * session->rejected;
+	if (strcmp(session->state.state, "static") == 0)
 		sum->silent += change;
 }
 
-static void on_session(void *ctx, uint32_t peering, const struct speaker_state *session)
+static void on_session(void *ctx, uint32_t id, const struct speaker_state *state)
 {
 	struct domains *domains = ctx;
-	struct realised *realised = table_find(&domains->sync.realised, &peering);
+	struct realised_session *session = session_find(&domains->sync, id);
 
-	if (realised == NULL)
+	if (session == NULL)
 		return;
-	const struct speaker_state old = realised->session;
-	count_session(domains, realised, -1u);
-	realised->heard = true;
-	realised->session = *session;
-	count_session(domains, realised, 1);
-	session_recount(domains, realised);
-	event_session(&domains->sync, realised->wanted, &old, session);
-	health_session(domains, realised);
-	parting_heard(domains, realised);
-	struct domain *domain = domain_find(domains, realised->wanted->domain);
+	const struct speaker_state old = session->state;
+	count_session(domains, session, -1u);
+	session->heard = true;
+	session->state = *state;
+	count_session(domains, session, 1);
+	session_recount(domains, session);
+	event_session(&domains->sync, session, &old, state);
+	health_session(domains, session);
+	parting_heard(domains, session);
+	struct domain *domain = domain_find(domains, session->of->wanted->domain);
 	struct end *end;
-	if (domain == NULL || strcmp(old.state, session->state) == 0)
+	if (domain == NULL || strcmp(old.state, state->state) == 0)
 		return;
 	domain_known(domain);
 	LIST_FOREACH (end, &domain->ends, entry)
@@ -719,8 +723,12 @@ static void free_domain(void *ctx, void *entry)
 
 static void free_realised(void *ctx, void *entry)
 {
-	fragment_unref(((struct realised *)entry)->fragment);
-	free(entry);
+	struct realised *realised = entry;
+
+	fragment_unref(realised->fragment);
+	free(realised->session[0]);
+	free(realised->session[1]);
+	free(realised);
 }
 
 static void free_tunnel(void *ctx, void *entry)

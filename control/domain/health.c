@@ -4,7 +4,7 @@
 // knows the model.
 //
 // Names: a port's as in the model, a domain's and interface's own ("peering/acme-01/private", "core0"), a session's
-// "acme-01/private/primary", a limit's "acme-01/private IPv4", a tunnel's "acme-prod".
+// "acme-01/private/primary" (of IPv6 beside IPv4 ".../primary/v6"), a limit's "acme-01/private IPv4", a tunnel's "acme-prod".
 
 #include "control/domain/state.h"
 
@@ -53,11 +53,13 @@ void health_speaker(void *ctx, const char *instance, const char *state, const ch
 
 // --- interfaces and their sessions -------------------------------------------------------------------------
 
-void session_name(const struct intent_interface *wanted, char name[OBJECT_NAME_MAX + 16])
+void session_name(const struct intent_interface *wanted, unsigned int family,
+	char name[OBJECT_NAME_MAX + 16])
 {
 	const char *role = strrchr(wanted->link, '/');
 
-	snprintf(name, OBJECT_NAME_MAX + 16, "%s/%s", wanted->object, role != NULL ? role + 1 : "");
+	snprintf(name, OBJECT_NAME_MAX + 16, "%s/%s%s", wanted->object,
+		role != NULL ? role + 1 : "", intent_is_dual(wanted) && family == 1 ? "/v6" : "");
 }
 
 // What is to be done about it, in the model's words.
@@ -82,11 +84,11 @@ static const struct speaker_state unheard = {
 				  never = {
 	.state = "down", .detail = "its BGP daemon has not told of it"};
 
-const struct speaker_state *session_of(const struct realised *realised)
+const struct speaker_state *session_state(const struct realised_session *session)
 {
-	return realised->heard                            ? &realised->session
-	       : clock_ns() - realised->began < HEARD_NS ? &unheard
-							  : &never;
+	return session->heard                            ? &session->state
+	       : clock_ns() - session->began < HEARD_NS ? &unheard
+							: &never;
 }
 
 // His router starts anew, as far as can be told, and forwards meanwhile; so do we.
@@ -104,17 +106,15 @@ static void tell_kept(
 	status_set(status, STATUS_SESSION, name, STATUS_WARNING, "down", reason, "");
 }
 
-void health_session(struct domains *domains, const struct realised *realised)
+void health_session(struct domains *domains, const struct realised_session *of)
 {
-	const struct intent_interface *wanted = realised->wanted;
+	const struct intent_interface *wanted = of->of->wanted;
 	char name[OBJECT_NAME_MAX + 16], hint[256];
+	const struct speaker_state *session = session_state(of);
 
-	if (wanted->kind != INTENT_ATTACHMENT)
-		return;
-	const struct speaker_state *session = session_of(realised);
-	session_name(wanted, name);
+	session_name(wanted, of->family, name);
 	session_hint(wanted->object, session->fault, hint);
-	if (realised->parting != NULL)
+	if (of->parting != NULL)
 		status_set(domains->sync.status, STATUS_SESSION, name, STATUS_NOTE, "closing", "",
 			"");
 	else if (!wanted->session.enabled)
@@ -181,17 +181,22 @@ void health_interface(struct domains *domains, const struct realised *realised)
 	} else {
 		status_set(status, STATUS_INTERFACE, wanted->name, STATUS_OK, "made", "", "");
 	}
-	health_session(domains, realised);
+	for (unsigned int i = 0; i < 2; i++)
+		if (realised->session[i] != NULL)
+			health_session(domains, realised->session[i]);
 }
 
 void health_interface_gone(struct domains *domains, const struct intent_interface *was)
 {
+	status_clear(domains->sync.status, STATUS_INTERFACE, was->name);
+}
+
+void health_session_gone(
+	struct domains *domains, const struct intent_interface *was, unsigned int family)
+{
 	char name[OBJECT_NAME_MAX + 16];
 
-	session_name(was, name);
-	status_clear(domains->sync.status, STATUS_INTERFACE, was->name);
-	if (was->kind != INTENT_ATTACHMENT)
-		return;
+	session_name(was, family, name);
 	status_clear(domains->sync.status, STATUS_SESSION, name);
 	status_clear(domains->sync.status, STATUS_NEIGHBOR, name);
 }
@@ -202,9 +207,11 @@ void health_interface_gone(struct domains *domains, const struct intent_interfac
 #define STRAYS_S 60 // frames with other tags may be his
 
 // What was asked, where, and what is likely: the kernel has no other news than that nobody answered.
-static void tell_silence(struct domains *domains, const struct realised *realised, const char *name)
+static void tell_silence(
+	struct domains *domains, const struct realised_session *session, const char *name)
 {
-	const struct intent_interface *wanted = realised->wanted;
+	const struct intent_interface *wanted = session->of->wanted;
+	const struct ip_address *router = &session_address(session)->remote;
 	const struct port_state *port = &domains->sync.port[wanted->port];
 	const char *port_name = domains->sync.node->ports.item[wanted->port].name;
 	char remote[IP_TEXT_MAX], tags[48] = "untagged", reason[320], hint[192];
@@ -214,8 +221,8 @@ static void tell_silence(struct domains *domains, const struct realised *realise
 	else if (wanted->vlans == 2)
 		snprintf(tags, sizeof(tags), "VLAN %u.%u", wanted->vlan[0], wanted->vlan[1]);
 	snprintf(reason, sizeof(reason), "%s does not answer %s, asked every second on %s %s; %s",
-		ip_address_format(&wanted->remote, remote),
-		wanted->remote.family == 4 ? "ARP" : "neighbor solicitations", port_name, tags,
+		ip_address_format(router, remote),
+		router->family == 4 ? "ARP" : "neighbor solicitations", port_name, tags,
 		port->strayed > 0
 			? "frames with tags of no link come in there: his tags may be others"
 			: "likely his port, his tags or his address");
@@ -225,36 +232,34 @@ static void tell_silence(struct domains *domains, const struct realised *realise
 		hint);
 }
 
-void health_neighbor(struct domains *domains, struct realised *realised)
+void health_neighbor(struct domains *domains, struct realised_session *session)
 {
-	const struct intent_interface *wanted = realised->wanted;
+	const struct realised *realised = session->of;
 	struct statuses *status = domains->sync.status;
 	char name[OBJECT_NAME_MAX + 16];
 
-	if (wanted->kind != INTENT_ATTACHMENT)
-		return;
-	session_name(wanted, name);
+	session_name(realised->wanted, session->family, name);
 	bool asked = realised->interface && realised->carrier_known && realised->carrier;
-	if (realised->answers || !asked)
-		realised->silent = 0;
-	if (realised->answers)
+	if (session->answers || !asked)
+		session->silent = 0;
+	if (session->answers)
 		status_set(status, STATUS_NEIGHBOR, name, STATUS_OK, "usable", "", "");
 	else if (!asked)
 		status_clear(status, STATUS_NEIGHBOR, name); // what lacks there is told of the port
-	else if (realised->silent >= SILENT_S)
-		tell_silence(domains, realised, name);
+	else if (session->silent >= SILENT_S)
+		tell_silence(domains, session, name);
 }
 
-void health_silence(struct domains *domains, struct realised *realised)
+void health_silence(struct domains *domains, struct realised_session *session)
 {
-	if (realised->heard)
-		session_recount(domains, realised); // what was rejected may have come rightly since
+	if (session->heard)
+		session_recount(domains, session); // what was rejected may have come rightly since
 	else
-		health_session(domains, realised);
-	if (realised->answers)
+		health_session(domains, session);
+	if (session->answers)
 		return;
-	realised->silent += realised->silent < SILENT_S;
-	health_neighbor(domains, realised);
+	session->silent += session->silent < SILENT_S;
+	health_neighbor(domains, session);
 }
 
 void health_strays(struct domains *domains)

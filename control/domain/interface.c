@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Host interfaces: devices in the kernel for attachments and core ports, the neighbor behind an attachment and the BGP
-// session over it.
+// Host interfaces: devices in the kernel for attachments and core ports, the neighbors behind an attachment and the BGP
+// sessions over it, one of each for an address family.
 //
 // A host interface carries the MAC address of its port, which only the data plane knows, so it is made when the port has been
-// heard of; its session and neighbor come with it. What failed is tried again once a second.
+// heard of; its sessions and neighbors come with it. What failed is tried again once a second. A family that comes, goes or
+// gets other addresses leaves the other one as it is.
 //
 // An interface that moves (port, tags) meets other routers there, under the same addresses perhaps. Only when the data plane
 // says that it has it at the new place may the kernel ask who is there: before that the old ones would answer.
@@ -25,9 +26,10 @@
 // --- making ----------------------------------------------------------------------------------------------
 
 static int set_session(
-	struct domains *domains, const struct realised *realised, struct api_error *error)
+	struct domains *domains, struct realised_session *session, struct api_error *error)
 {
-	const struct intent_interface *wanted = realised->wanted;
+	const struct intent_interface *wanted = session->of->wanted;
+	const struct intent_address *address = session_address(session);
 	const struct domain *domain = domain_find(domains, wanted->domain);
 
 	if (domain == NULL || domain->wanted == NULL)
@@ -36,15 +38,17 @@ static int set_session(
 	struct ip_prefix *route = calloc(of->routes.count + 1, sizeof(*route));
 	if (route == NULL)
 		abort();
+	unsigned int routes = 0;
 	for (unsigned int i = 0; i < of->routes.count; i++)
-		route[i] = of->routes.item[i].prefix;
+		if (of->routes.item[i].prefix.address.family == address->remote.family)
+			route[routes++] = of->routes.item[i].prefix;
 	const struct speaker_session declared = {
-		.id = wanted->id,
+		.id = session->id,
 		.domain = wanted->domain,
 		.name = wanted->name,
-		.enabled = wanted->session.enabled && realised->parting == NULL,
-		.local = wanted->local,
-		.remote = wanted->remote,
+		.enabled = wanted->session.enabled && session->parting == NULL,
+		.local = address->local,
+		.remote = address->remote,
 		.local_asn = wanted->session.local_asn,
 		.remote_asn = wanted->session.remote_asn,
 		.password = wanted->session.password,
@@ -57,10 +61,11 @@ static int set_session(
 		.import = &of->import,
 		.export = &domains->announced,
 		.route = route,
-		.routes = of->routes.count,
+		.routes = routes,
 	};
 	int result = speakers_session_set(domains->sync.speakers, &declared, error);
 	free(route);
+	session->declared = session->declared || result == 0;
 	return result;
 }
 
@@ -87,19 +92,21 @@ uint32_t device_id(const char *name)
 	return strcmp(name, expected) == 0 ? id : 0;
 }
 
-static int set_device(struct domains *domains, struct realised *realised, struct api_error *error)
+static int set_device(struct domains *domains, struct realised *realised,
+	const struct intent_interface *wanted, struct api_error *error)
 {
-	const struct intent_interface *wanted = realised->wanted;
 	char name[16];
 	struct bridge_interface declared = {
 		.id = wanted->id,
 		.domain = wanted->domain,
 		.name = name,
 		.mtu = wanted->mtu,
-		.addresses = 1,
-		.address[0] = {wanted->local, wanted->len},
 	};
 
+	for (unsigned int i = 0; i < 2; i++)
+		if (wanted->address[i].local.family != 0)
+			declared.address[declared.addresses++] = (struct bridge_interface_address){
+				wanted->address[i].local, wanted->address[i].len};
 	snprintf(name, sizeof(name), DEVICE_FORMAT, wanted->id);
 	memcpy(declared.mac, realised->mac, sizeof(declared.mac));
 	int result = bridge_interface_set(domains->sync.bridge, &declared, error);
@@ -171,6 +178,17 @@ static void expect_again(void *ctx, const struct neighbor *neighbor)
 	bridge_neighbor_set(ctx, neighbor->key.interface, &address);
 }
 
+static int realise_session(
+	struct domains *domains, struct realised_session *session, struct api_error *error)
+{
+	const struct ip_address *remote = &session_address(session)->remote;
+	uint32_t interface = session->of->id;
+
+	nexthops_expect(&domains->sync.hops, interface, remote);
+	int result = bridge_neighbor_set(domains->sync.bridge, interface, remote);
+	return result != 0 ? result : set_session(domains, session, error);
+}
+
 static int realise(struct domains *domains, struct realised *realised, struct api_error *error)
 {
 	const struct intent_interface *wanted = realised->wanted;
@@ -178,7 +196,7 @@ static int realise(struct domains *domains, struct realised *realised, struct ap
 	int result = check_port(domains, wanted, error);
 
 	if (result == 0)
-		result = set_device(domains, realised, error);
+		result = set_device(domains, realised, wanted, error);
 	if (result != 0)
 		return result;
 	if (fresh) // it may have been there before
@@ -186,14 +204,16 @@ static int realise(struct domains *domains, struct realised *realised, struct ap
 			&domains->sync.hops, realised->id, expect_again, domains->sync.bridge);
 	interface_path(domains, realised);
 	set_carrier(domains, realised);
-	if (wanted->kind != INTENT_ATTACHMENT)
-		return 0;
-	nexthops_expect(&domains->sync.hops, wanted->id, &wanted->remote);
-	result = bridge_neighbor_set(domains->sync.bridge, wanted->id, &wanted->remote);
-	if (result != 0)
-		return result;
-	result = set_session(domains, realised, error);
-	realised->peering = realised->peering || result == 0;
+	for (unsigned int i = 0; i < 2; i++) {
+		struct api_error one = {0};
+		int failed = realised->session[i] != NULL
+				     ? realise_session(domains, realised->session[i], &one)
+				     : 0;
+		if (failed == 0 || result != 0)
+			continue;
+		result = failed;
+		*error = one;
+	}
 	return result;
 }
 
@@ -229,9 +249,13 @@ static bool is_unfinished(const struct domains *domains, const struct realised *
 
 static void retry(void *ctx, void *entry)
 {
-	if (is_unfinished(ctx, entry))
-		try(ctx, entry);
-	health_silence(ctx, entry);
+	struct realised *realised = entry;
+
+	if (is_unfinished(ctx, realised))
+		try(ctx, realised);
+	for (unsigned int i = 0; i < 2; i++)
+		if (realised->session[i] != NULL)
+			health_silence(ctx, realised->session[i]);
 }
 
 bool retry_step(struct domains *domains, struct job *job)
@@ -315,14 +339,18 @@ static void leave_domain(struct domains *domains, const struct intent_interface 
 static void review(struct domains *domains, const struct intent_interface *wanted)
 {
 	struct domain *domain = domain_find(domains, wanted->domain);
-	struct ip_prefix host;
 
 	if (domain == NULL)
 		return;
 	if (wanted->kind == INTENT_ATTACHMENT) {
-		host = ip_prefix_of(&wanted->remote, ip_bits(wanted->remote.family));
-		struct route_key key = key_of(&host);
-		decide(domain, &key);
+		for (unsigned int i = 0; i < 2; i++) {
+			const struct ip_address *remote = &wanted->address[i].remote;
+			if (remote->family == 0)
+				continue;
+			const struct ip_prefix host = ip_prefix_of(remote, ip_bits(remote->family));
+			const struct route_key key = key_of(&host);
+			decide(domain, &key);
+		}
 		work_add(domains, JOB_REVIEW, NULL, domain);
 		work_add(domains, JOB_ANNOUNCE, domain, NULL); // somebody listens
 	} else if (wanted->kind == INTENT_TUNNEL) {
@@ -344,18 +372,30 @@ static bool session_equal(const struct intent_session *a, const struct intent_se
 	       a->error_wait == b->error_wait && a->ttl_security == b->ttl_security;
 }
 
-// An object that kept its id but not its domain or its neighbor is made anew.
+// The far end, the way to it or the number of its session is another one: all of this family is made anew.
+static bool address_equal(const struct intent_address *a, const struct intent_address *b)
+{
+	return ip_address_compare(&a->remote, &b->remote) == 0 &&
+	       ip_address_compare(&a->local, &b->local) == 0 && a->len == b->len &&
+	       a->session == b->session;
+}
+
+// An object that kept its id but not its domain, or nobody behind it, is made anew.
 static bool must_remake(const struct intent_interface *a, const struct intent_interface *b)
 {
-	return a->domain != b->domain || a->kind != b->kind ||
-	       ip_address_compare(&a->remote, &b->remote) != 0;
+	bool kept = a->kind != INTENT_ATTACHMENT;
+
+	for (unsigned int i = 0; i < 2; i++)
+		kept = kept || (a->address[i].remote.family != 0 &&
+				       address_equal(&a->address[i], &b->address[i]));
+	return a->domain != b->domain || a->kind != b->kind || !kept;
 }
 
 // Whether the kernel's half is as before; limiters and tags are the data plane's alone.
 static bool host_equal(const struct intent_interface *a, const struct intent_interface *b)
 {
-	return ip_address_compare(&a->local, &b->local) == 0 && a->len == b->len &&
-	       a->mtu == b->mtu && a->port == b->port && a->up == b->up &&
+	return address_equal(&a->address[0], &b->address[0]) &&
+	       address_equal(&a->address[1], &b->address[1]) && a->mtu == b->mtu && a->port == b->port && a->up == b->up &&
 	       strcmp(a->name, b->name) == 0 && session_equal(&a->session, &b->session);
 }
 
@@ -372,6 +412,85 @@ static void hold(struct domains *domains, struct realised *realised,
 	fragment_unref(held);
 }
 
+// --- one family of it ------------------------------------------------------------------------------------
+
+static void session_begin(struct realised *realised, unsigned int family)
+{
+	struct realised_session *session = calloc(1, sizeof(*session));
+
+	if (session == NULL)
+		abort();
+	session->of = realised;
+	session->family = family;
+	session->id = realised->wanted->address[family].session;
+	session->began = clock_ns();
+	realised->session[family] = session;
+}
+
+// The kernel's half of it.
+static void session_finish(struct domains *domains, struct realised *realised,
+	const struct intent_interface *was, unsigned int family)
+{
+	struct realised_session *session = realised->session[family];
+	const struct ip_address *remote = &was->address[family].remote;
+
+	if (session == NULL)
+		return;
+	if (session->declared)
+		speakers_session_delete(domains->sync.speakers, session->id);
+	bridge_neighbor_delete(domains->sync.bridge, realised->id, remote);
+	nexthops_forget(&domains->sync.hops, realised->id, remote);
+	health_session_gone(domains, was, family);
+	count_session(domains, session, -1u);
+	realised->session[family] = NULL;
+	free(session);
+}
+
+// The families that are not to be as they were go first: somebody else may be waiting for an address.
+static void leave_families(struct domains *domains, const struct intent_interface *was,
+	const struct intent_interface *wanted)
+{
+	struct realised *realised = table_find(&domains->sync.realised, &was->id);
+	struct intent_interface without = *was;
+	bool left = false;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		if (was->address[i].local.family == 0 ||
+			address_equal(&was->address[i], &wanted->address[i]))
+			continue;
+		left = true;
+		without.address[i] = (struct intent_address){.len = 0};
+		const struct wire_local old = local_record(was, i), new = local_record(wanted, i);
+		if (memcmp(&old, &new, sizeof(old)) != 0)
+			unconfigure_local(domains, was, i);
+		if (realised != NULL)
+			session_finish(domains, realised, was, i);
+	}
+	if (left && realised != NULL && realised->interface && was->kind == INTENT_ATTACHMENT)
+		set_device(domains, realised, &without, NULL);
+}
+
+// The sessions of the families that it has now, and what each is called.
+static void enter_families(
+	struct domains *domains, struct realised *realised, const struct intent_interface *was)
+{
+	bool renamed = was != NULL && intent_is_dual(was) != intent_is_dual(realised->wanted);
+
+	for (unsigned int i = 0; i < 2 && renamed; i++)
+		if (realised->session[i] != NULL)
+			health_session_gone(domains, was, i);
+	for (unsigned int i = 0; i < 2; i++) {
+		struct realised_session *session = realised->session[i];
+		if (session == NULL && realised->wanted->address[i].remote.family != 0)
+			session_begin(realised, i);
+		session = realised->session[i];
+		if (session != NULL && (renamed || !session->heard))
+			health_session(domains, session);
+		if (session != NULL && renamed)
+			health_neighbor(domains, session);
+	}
+}
+
 static void set_host(struct domains *domains, const struct intent_interface *wanted,
 	const struct fragment *fragment, bool host_changed)
 {
@@ -384,7 +503,6 @@ static void set_host(struct domains *domains, const struct intent_interface *wan
 		if (realised == NULL)
 			abort();
 		realised->id = wanted->id;
-		realised->began = clock_ns();
 		table_add(&domains->sync.realised, realised);
 		LIST_INSERT_HEAD(&domains->sync.port[wanted->port].interfaces, realised, of_port);
 		host_changed = true;
@@ -393,13 +511,20 @@ static void set_host(struct domains *domains, const struct intent_interface *wan
 		LIST_REMOVE(realised, of_port);
 		LIST_INSERT_HEAD(&domains->sync.port[wanted->port].interfaces, realised, of_port);
 	}
+	const struct fragment *held =
+		realised->fragment != NULL ? fragment_ref(realised->fragment) : NULL;
+	const struct intent_interface *was = realised->wanted;
 	hold(domains, realised, wanted, fragment);
-	if (!realised->heard)
-		health_session(domains, realised);
-	if (host_changed || realised->ended) {
-		realised->ended = false;
-		try(domains, realised);
+	enter_families(domains, realised, was);
+	fragment_unref(held);
+	for (unsigned int i = 0; i < 2; i++) {
+		struct realised_session *session = realised->session[i];
+		host_changed = host_changed || (session != NULL && session->ended);
+		if (session != NULL)
+			session->ended = false;
 	}
+	if (host_changed)
+		try(domains, realised);
 }
 
 // The host interfaces of a domain: attachments, of the underlay the core ports.
@@ -440,21 +565,19 @@ void interface_set(struct domains *domains, const struct intent_interface *wante
 		interface_unset(domains, was);
 		was = NULL;
 	}
+	if (was != NULL)
+		leave_families(domains, was, wanted);
 	if (wanted->kind != INTENT_TUNNEL) {
 		parting_yields(domains, wanted);
 		place_take(domains, wanted);
 	}
 	if (was != NULL && was->kind != INTENT_TUNNEL)
 		place_leave(domains, was);
-	bool moved = was == NULL || was->domain != wanted->domain;
+	bool moved = was == NULL || !address_equal(&was->address[0], &wanted->address[0]) ||
+		     !address_equal(&was->address[1], &wanted->address[1]);
 	if (was != NULL)
 		leave_domain(domains, was);
 	join_domain(domains, wanted);
-	if (was != NULL && !moved && wanted->kind != INTENT_TUNNEL) {
-		const struct wire_local old = local_record(was), new = local_record(wanted);
-		if (memcmp(&old, &new, sizeof(old)) != 0)
-			unconfigure_local(domains, was);
-	}
 	if (wanted->kind == INTENT_TUNNEL) {
 		tunnel_set(domains, wanted, fragment);
 	} else {
@@ -463,8 +586,11 @@ void interface_set(struct domains *domains, const struct intent_interface *wante
 	}
 	if (wanted->kind == INTENT_CORE)
 		underlay_changed(domains);
-	if (moved)
+	if (moved) {
+		if (was != NULL)
+			review(domains, was); // what led by addresses that it has no more
 		review(domains, wanted);
+	}
 }
 
 void interface_unset(struct domains *domains, const struct intent_interface *was)
@@ -484,10 +610,8 @@ void interface_unset(struct domains *domains, const struct intent_interface *was
 	if (realised == NULL)
 		return;
 	dataplane_host(sync->dataplane, was->id, false);
-	if (realised->peering)
-		speakers_session_delete(sync->speakers, was->id);
-	if (was->kind == INTENT_ATTACHMENT)
-		bridge_neighbor_delete(sync->bridge, was->id, &was->remote);
+	for (unsigned int i = 0; i < 2; i++)
+		session_finish(domains, realised, was, i);
 	nexthops_forget(&sync->hops, was->id, NULL);
 	if (realised->interface)
 		bridge_interface_delete(sync->bridge, was->id);
@@ -495,7 +619,6 @@ void interface_unset(struct domains *domains, const struct intent_interface *was
 	health_interface_gone(domains, was);
 	work_skip(domains, realised);
 	LIST_REMOVE(realised, of_port);
-	count_session(domains, realised, -1u);
 	table_remove(&sync->realised, realised);
 	limiter_use(domains, realised->wanted, -1);
 	fragment_unref(realised->fragment);

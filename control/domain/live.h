@@ -10,6 +10,7 @@
 
 #include "control/base/table.h"
 #include "control/bridge/bridge.h"
+#include "control/model/intent.h"
 #include "control/speakers/speaker.h"
 #include "control/sync/dataplane.h"
 #include "control/sync/groups.h"
@@ -21,7 +22,6 @@
 struct domain;
 struct domains;
 struct fragment;
-struct intent_interface;
 struct parting;
 struct json_t;
 struct stats_reader;
@@ -29,14 +29,30 @@ struct statuses;
 
 #define HEARD_NS 10000000000u // from then on a session that was not heard of is told as down
 
-// A host interface of ours and its BGP session.
+// The BGP session of one address family over an attachment, and the router that it leads to.
+struct realised_session {
+	uint32_t id;              // the speaker's
+	unsigned int family;      // as ip_index() has it
+	struct realised *of;
+	bool declared;            // the speaker has it
+	bool answers;             // the router does
+	uint8_t silent;           // s that it has not, no more than counts
+	bool heard;               // `state` is the speaker's
+	uint64_t began;           // clock, ns: since then the speaker may have been heard
+	struct speaker_state state;
+	unsigned int rejected;    // routes, by the speaker
+	struct parting *parting;  // its end has been announced to the far end, NULL = not
+	bool ended;               // the speaker was told so, and nothing else since
+};
+
+// A host interface of ours and its BGP sessions.
 struct realised {
 	struct entry entry;
 	uint32_t id;
 	const struct intent_interface *wanted; // lives as long as `fragment`
 	const struct fragment *fragment;
 	LIST_ENTRY(realised) of_port;
-	bool interface, peering; // the bridge has it
+	bool interface; // the bridge has it
 	bool carrier_known, carrier;
 	uint8_t mac[6];
 	struct spot { // where the data plane has it, as it last said
@@ -46,18 +62,17 @@ struct realised {
 		uint32_t port;
 	} spot;
 	char error[512];
-	bool answers;   // its customer's router does
-	uint8_t silent; // s that it has not, no more than counts
-	bool heard;               // `session` is the speaker's
-	uint64_t began;           // clock, ns: since then the speaker may have been heard
-	struct speaker_state session;
-	unsigned int rejected; // routes, by the speaker
-	struct parting *parting; // its end has been announced to the far end, NULL = not
-	bool ended;              // the speaker was told so, and nothing else since
+	struct realised_session *session[2]; // of IPv4, of IPv6; NULL = there is none
 };
 
+// Of that number, NULL = none.
+struct realised_session *session_find(const struct sync *sync, uint32_t id);
 // As the speaker told it, or what is to be said while it has not: "unknown" for a while, then "down". Never NULL.
-const struct speaker_state *session_of(const struct realised *realised);
+const struct speaker_state *session_state(const struct realised_session *session);
+static inline const struct intent_address *session_address(const struct realised_session *session)
+{
+	return &session->of->wanted->address[session->family];
+}
 
 // Of the routes of a session's own router, as the speaker told last; nothing of one that is down. Prefixes that are held count
 // as that of each session they came by.
@@ -65,9 +80,10 @@ struct session_routes {
 	bool known; // it has been heard of
 	unsigned int accepted, held, rejected, advertised;
 };
-struct session_routes session_routes(const struct sync *sync, const struct realised *realised);
-// Whether this prefix is learned in the domain from behind this interface.
-bool session_learned(const struct sync *sync, uint32_t domain, uint32_t interface,
+struct session_routes session_routes(
+	const struct sync *sync, const struct realised_session *session);
+// Whether this prefix is learned from behind its router.
+bool session_learned(const struct sync *sync, const struct realised_session *session,
 	const struct ip_prefix *prefix);
 
 // Why packets do not reach a tunnel's far end.
@@ -194,7 +210,7 @@ enum neighbor_state tunnel_state(const struct sync *sync, uint32_t interface);
 enum tunnel_fault tunnel_fault(const struct sync *sync, const struct tunnel *tunnel);
 
 // events.c: told to whoever subscribed. A state that is as it was is no event.
-void event_session(struct sync *sync, const struct intent_interface *interface,
+void event_session(struct sync *sync, const struct realised_session *session,
 	const struct speaker_state *old, const struct speaker_state *new);
 void event_port(struct sync *sync, uint32_t port);
 

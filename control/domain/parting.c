@@ -20,6 +20,8 @@
 // the customer announced over it stays what he did not announce anew by another way. So whoever has another way loses nothing,
 // however long his router takes to use it, up to GRACE_NS.
 //
+// Each address family of an attachment has a session of its own; those that the change does not touch hear nothing of it.
+//
 // (port, VLANs) belong to one attachment at a time, in a shared namespace an address too: every wanted one is counted at its
 // place. Fragments come one after the other, so who comes to a place that another has is looked at when all have come: whoever
 // gives it up without losing a session (tags are swapped) is not waited for. Those who wait for each other go at once, when
@@ -114,9 +116,11 @@ static bool place_of(const struct domains *domains, const struct intent_interfac
 		memcpy(key->vlan, interface->vlan, sizeof(key->vlan));
 		return true;
 	}
+	// One address, or one of each family.
+	bool other = i == 2 || interface->address[0].local.family == 0;
 	key->port = UINT32_MAX;
-	key->address = interface->local;
-	return i == 1 && interface->kind == INTENT_ATTACHMENT &&
+	key->address = interface->address[other].local;
+	return i <= (intent_is_dual(interface) ? 2u : 1u) && interface->kind == INTENT_ATTACHMENT &&
 	       domains->sync.node->host_domain == HOST_DOMAIN_TABLE;
 }
 
@@ -178,33 +182,46 @@ static const struct intent_interface *find_interface(const struct fragment *frag
 	return NULL;
 }
 
-static struct realised *realised_of(
-	const struct domains *domains, const struct intent_interface *interface)
+// The session of this family, NULL = there is none.
+static struct realised_session *session_of(const struct domains *domains,
+	const struct intent_interface *interface, unsigned int family)
 {
-	return table_find(&domains->sync.realised, &interface->id);
+	return interface->address[family].remote.family != 0
+		       ? session_find(&domains->sync, interface->address[family].session)
+		       : NULL;
 }
 
-static bool is_open(const struct domains *domains, const struct intent_interface *interface)
-{
-	const struct realised *realised = realised_of(domains, interface);
+// for (i...) over the sessions of a fragment's attachments as they are now, most have one of the two. `of` NULL is fine.
+#define EACH_SESSION(domains, of, was, session)                                               \
+	for (unsigned int j_ = 0; (of) != NULL && j_ < 2 * (of)->interfaces.count; j_++)      \
+		if (((was) = &(of)->interfaces.item[j_ / 2]),                                 \
+			((session) = session_of((domains), (was), j_ % 2)) == NULL)           \
+			continue;                                                             \
+		else
 
-	return interface->kind == INTENT_ATTACHMENT && realised != NULL && realised->heard &&
-	       speaker_state_open(realised->session.state);
+static bool is_open(const struct realised_session *session)
+{
+	return session->heard && speaker_state_open(session->state.state);
 }
 
 // Its session is no more, and not made anew by the speaker: another tag or port is another way to the same router.
-static bool is_taken(const struct intent_interface *was, const struct fragment *new)
+static bool is_taken(
+	const struct intent_interface *was, unsigned int family, const struct fragment *new)
 {
 	const struct intent_interface *now = find_interface(new, was->id);
+	const struct intent_address *a = &was->address[family];
+	const struct intent_address *b = now != NULL ? &now->address[family] : NULL;
 
-	return was->kind == INTENT_ATTACHMENT && was->session.enabled &&
+	return was->session.enabled &&
 	       (now == NULL || !now->up || !now->session.enabled || was->domain != now->domain ||
-		       ip_address_compare(&was->remote, &now->remote) != 0 ||
-		       ip_address_compare(&was->local, &now->local) != 0);
+		       a->session != b->session ||
+		       ip_address_compare(&a->remote, &b->remote) != 0 ||
+		       ip_address_compare(&a->local, &b->local) != 0);
 }
 
 // What the far end is told, RFC 9003.
-static void reason(char text[128], const struct intent_interface *was, const struct fragment *new)
+static void reason(char text[128], const struct intent_interface *was, unsigned int family,
+	const struct fragment *new)
 {
 	const struct intent_interface *now = find_interface(new, was->id);
 
@@ -216,24 +233,31 @@ static void reason(char text[128], const struct intent_interface *was, const str
 		snprintf(text, 128, "link %.90s was set down", was->link);
 	else if (!now->session.enabled)
 		snprintf(text, 128, "peering %.90s was disabled", was->object);
+	else if (now->address[family].remote.family == 0)
+		snprintf(text, 128, "IPv%u was removed from peering %.90s", family == 0 ? 4 : 6,
+			was->object);
 	else
 		snprintf(text, 128, "link %.90s has other addresses", was->link);
 }
 
 // It takes away a session that is up, and whose far end has not been told.
-static bool takes_session(const struct domains *domains, const struct intent_interface *was,
-	const struct fragment *new)
+static bool takes_session(const struct intent_interface *was,
+	const struct realised_session *session, const struct fragment *new)
 {
-	return is_taken(was, new) && is_open(domains, was) &&
-	       realised_of(domains, was)->parting == NULL;
+	return is_taken(was, session->family, new) && is_open(session) && session->parting == NULL;
 }
 
 static bool takes_sessions(
 	const struct domains *domains, const struct fragment *old, const struct fragment *new)
 {
-	for (unsigned int i = 0; old != NULL && i < old->interfaces.count; i++)
-		if (takes_session(domains, &old->interfaces.item[i], new))
+	const struct intent_interface *was;
+	const struct realised_session *session;
+
+	EACH_SESSION(domains, old, was, session)
+	{
+		if (takes_session(was, session, new))
 			return true;
+	}
 	return false;
 }
 
@@ -249,9 +273,12 @@ static struct end *join_taken(
 
 static bool listens(const struct domain *domain)
 {
-	for (unsigned int i = 0; i < domain->attachments.count; i++)
-		if (is_open(domain->domains, domain->attachments.item[i]))
+	for (unsigned int i = 0; i < 2 * domain->attachments.count; i++) {
+		const struct realised_session *session =
+			session_of(domain->domains, domain->attachments.item[i / 2], i % 2);
+		if (session != NULL && is_open(session))
 			return true;
+	}
 	return false;
 }
 
@@ -354,6 +381,8 @@ static struct parting *begin(
 static void cease(struct domains *domains, struct parting *parting, const struct fragment *new)
 {
 	const struct fragment *old = parting->old;
+	const struct intent_interface *was;
+	struct realised_session *session;
 	struct place_key key;
 	char why[128];
 
@@ -363,9 +392,9 @@ static void cease(struct domains *domains, struct parting *parting, const struct
 	parting->state = CEASING;
 	parting->until = clock_ns() + CEASE_NS;
 	move(parting, &domains->partings.ceasing);
-	for (unsigned int i = 0; i < old->interfaces.count; i++) {
-		const struct intent_interface *was = &old->interfaces.item[i];
-		if (!takes_session(domains, was, new))
+	EACH_SESSION(domains, old, was, session)
+	{
+		if (!takes_session(was, session, new))
 			continue;
 		EACH_PLACE(domains, was, &key)
 		{
@@ -373,12 +402,11 @@ static void cease(struct domains *domains, struct parting *parting, const struct
 			if (place != NULL)
 				place->parting = parting;
 		}
-		struct realised *realised = realised_of(domains, was);
-		realised->parting = parting;
-		realised->ended = true;
-		reason(why, was, new);
-		speakers_session_end(domains->sync.speakers, was->id, why);
-		health_session(domains, realised);
+		session->parting = parting;
+		session->ended = true;
+		reason(why, was, session->family, new);
+		speakers_session_end(domains->sync.speakers, session->id, why);
+		health_session(domains, session);
 	}
 	look_soon(domains);
 }
@@ -401,6 +429,8 @@ static void set_leaving(struct domains *domains, const struct fragment *old,
 static void let_go(struct domains *domains, struct parting *parting)
 {
 	const struct fragment *old = parting->old;
+	const struct intent_interface *was;
+	struct realised_session *session;
 	struct parting *other;
 	struct place_key key;
 
@@ -415,9 +445,11 @@ static void let_go(struct domains *domains, struct parting *parting)
 			if (place != NULL && place->parting == parting)
 				place->parting = NULL;
 		}
-		struct realised *realised = realised_of(domains, &old->interfaces.item[i]);
-		if (realised != NULL && realised->parting == parting)
-			realised->parting = NULL;
+	}
+	EACH_SESSION(domains, old, was, session)
+	{
+		if (session->parting == parting)
+			session->parting = NULL;
 	}
 	set_leaving(domains, old, NULL, false);
 	for (unsigned int i = 0; parting->sessions && i < old->domains.count; i++) {
@@ -458,12 +490,14 @@ static const struct fragment *as_configured(
 
 static void note_untold(struct domains *domains, struct parting *parting)
 {
+	const struct intent_interface *was;
+	const struct realised_session *session;
+
 	parting->untold = true;
-	for (unsigned int i = 0; i < parting->old->interfaces.count; i++) {
-		const struct intent_interface *was = &parting->old->interfaces.item[i];
-		const struct realised *realised = realised_of(domains, was);
-		if (realised != NULL && realised->parting == parting && is_open(domains, was))
-			untold_add(domains, realised, parting->revision);
+	EACH_SESSION(domains, parting->old, was, session)
+	{
+		if (session->parting == parting && is_open(session))
+			untold_add(domains, session, parting->revision);
 	}
 }
 
@@ -507,10 +541,12 @@ static bool hold(struct domains *domains, const struct fragment *old, const stru
 static bool takes_still(
 	const struct domains *domains, const struct parting *parting, const struct fragment *new)
 {
-	for (unsigned int i = 0; parting->sessions && i < parting->old->interfaces.count; i++) {
-		const struct intent_interface *was = &parting->old->interfaces.item[i];
-		const struct realised *realised = realised_of(domains, was);
-		if (realised != NULL && realised->parting == parting && is_taken(was, new))
+	const struct intent_interface *was;
+	const struct realised_session *session;
+
+	EACH_SESSION(domains, parting->old, was, session)
+	{
+		if (session->parting == parting && is_taken(was, session->family, new))
 			return true;
 	}
 	return takes_announcements(domains, parting->old, new);
@@ -549,18 +585,19 @@ void parting_yields(struct domains *domains, const struct intent_interface *want
 	}
 }
 
-void parting_heard(struct domains *domains, const struct realised *realised)
+void parting_heard(struct domains *domains, const struct realised_session *heard)
 {
-	struct parting *parting = realised->parting;
+	const struct intent_interface *was;
+	const struct realised_session *session;
+	struct parting *parting = heard->parting;
 
-	if (speaker_state_up(realised->session.state))
-		untold_over(domains, realised->id); // he has a new one
-	if (parting == NULL || parting->state != CEASING || is_open(domains, realised->wanted))
+	if (speaker_state_up(heard->state.state))
+		untold_over(domains, heard->id); // he has a new one
+	if (parting == NULL || parting->state != CEASING || is_open(heard))
 		return;
-	for (unsigned int i = 0; i < parting->old->interfaces.count; i++) {
-		const struct intent_interface *was = &parting->old->interfaces.item[i];
-		const struct realised *other = realised_of(domains, was);
-		if (other != NULL && other->parting == parting && is_open(domains, was))
+	EACH_SESSION(domains, parting->old, was, session)
+	{
+		if (session->parting == parting && is_open(session))
 			return;
 	}
 	enter_grace(domains, parting);
@@ -571,11 +608,12 @@ bool parting_keeps(const struct domain *domain, const struct learned *learned)
 	if (domain->partings == 0 || learned->hops == NULL)
 		return false;
 	for (unsigned int i = 0; i < learned->hops->key.count; i++) {
-		const struct intent_interface *out =
-			attachment_to(domain, &learned->hops->key.hop[i].via);
-		const struct realised *realised =
-			out != NULL ? realised_of(domain->domains, out) : NULL;
-		if (realised != NULL && realised->parting != NULL)
+		const struct ip_address *via = &learned->hops->key.hop[i].via;
+		const struct intent_interface *out = attachment_to(domain, via);
+		const struct realised_session *session =
+			out != NULL ? session_of(domain->domains, out, ip_index(via->family))
+				    : NULL;
+		if (session != NULL && session->parting != NULL)
 			return true;
 	}
 	return false;

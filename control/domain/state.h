@@ -344,10 +344,11 @@ void configure_interface(struct domains *domains, const struct intent_interface 
 void configure_limiter(struct domains *domains, const struct intent_limiter *wanted);
 void unconfigure_domain(struct domains *domains, uint32_t id);
 void unconfigure_interface(struct domains *domains, const struct intent_interface *was);
-void unconfigure_local(struct domains *domains, const struct intent_interface *was);
+void unconfigure_local(
+	struct domains *domains, const struct intent_interface *was, unsigned int family);
 void unconfigure_limiter(struct domains *domains, uint32_t id);
 struct wire_interface interface_record(const struct intent_interface *wanted);
-struct wire_local local_record(const struct intent_interface *wanted);
+struct wire_local local_record(const struct intent_interface *wanted, unsigned int family);
 
 // fragment.c: what a changed fragment means
 bool fragments_step(struct domains *domains);
@@ -360,14 +361,19 @@ void limiter_use(struct domains *domains, const struct intent_interface *interfa
 void health_port(struct domains *domains, uint32_t index);
 void health_speaker(void *ctx, const char *instance, const char *state, const char *reason,
 	const char *hint);
-void session_name(const struct intent_interface *wanted, char name[OBJECT_NAME_MAX + 16]);
-void session_recount(struct domains *domains, struct realised *realised); // describe.c
-void health_session(struct domains *domains, const struct realised *realised);
+// "acme-01/private/primary", of IPv6 beside IPv4 ".../primary/v6".
+void session_name(const struct intent_interface *wanted, unsigned int family,
+	char name[OBJECT_NAME_MAX + 16]);
+void session_recount(struct domains *domains, struct realised_session *session); // describe.c
+void health_session(struct domains *domains, const struct realised_session *session);
+// It has another name from now on, or is no more.
+void health_session_gone(
+	struct domains *domains, const struct intent_interface *was, unsigned int family);
 void health_untold(struct domains *domains, const struct untold *untold, bool over);
 void health_interface(struct domains *domains, const struct realised *realised);
 // Whether the router behind an attachment answers; also once a second while it does not.
-void health_neighbor(struct domains *domains, struct realised *realised);
-void health_silence(struct domains *domains, struct realised *realised);
+void health_neighbor(struct domains *domains, struct realised_session *session);
+void health_silence(struct domains *domains, struct realised_session *session);
 void health_strays(struct domains *domains); // of all ports, once a second
 void health_drift(struct domains *domains);  // likewise
 void health_interface_gone(struct domains *domains, const struct intent_interface *was);
@@ -387,7 +393,7 @@ void partings_free(struct domains *domains);
 // True: the change is carried out later.
 bool parting_holds(
 	struct domains *domains, const struct fragment *old, const struct fragment *new);
-void parting_heard(struct domains *domains, const struct realised *realised); // its session's state
+void parting_heard(struct domains *domains, const struct realised_session *session);
 // Whether the route goes only with the change.
 bool parting_keeps(const struct domain *domain, const struct learned *learned);
 // Whoever has a place of this one, and has been told, gives it up now.
@@ -399,9 +405,10 @@ bool partings_step(struct domains *domains);
 // untold.c
 void untold_create(struct domains *domains);
 void untold_free(struct domains *domains);
-// The session of `realised` ends, and its far end could not be told; `revision` took it.
-void untold_add(struct domains *domains, const struct realised *realised, uint64_t revision);
-void untold_over(struct domains *domains, uint32_t interface); // if there is one
+// The session ends, and its far end could not be told; `revision` took it.
+void untold_add(
+	struct domains *domains, const struct realised_session *session, uint64_t revision);
+void untold_over(struct domains *domains, uint32_t session); // if there is one
 void untold_tick(struct domains *domains);                     // once a second
 
 // hold.c
@@ -409,7 +416,8 @@ bool sweep_step(struct sync *sync);
 
 // edge.c
 // Into the sums, or with -1u out of them.
-void count_session(struct domains *domains, const struct realised *realised, unsigned int change);
+void count_session(
+	struct domains *domains, const struct realised_session *session, unsigned int change);
 bool fill_step(struct domains *domains, struct job *job);
 void domains_go(struct domains *domains);
 void domains_applied(struct domains *domains); // all fragments are as published

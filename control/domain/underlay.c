@@ -22,11 +22,13 @@ const struct intent_interface *underlay_way(
 	*via = *address;
 	for (unsigned int i = 0; i < domains->cores.count; i++) {
 		const struct intent_interface *core = domains->cores.item[i];
-		const struct ip_prefix subnet = ip_prefix_of(&core->local, core->len);
-		if (core->local.family == address->family &&
-			ip_prefix_contains_address(&subnet, address) && core->len > len) {
+		const struct intent_address *own = &core->address[ip_index(address->family)];
+		if (own->local.family == 0)
+			continue;
+		const struct ip_prefix subnet = ip_prefix_of(&own->local, own->len);
+		if (ip_prefix_contains_address(&subnet, address) && own->len > len) {
 			best = core;
-			len = core->len;
+			len = own->len;
 		}
 	}
 	if (underlay == NULL || underlay->wanted == NULL)

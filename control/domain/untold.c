@@ -15,33 +15,34 @@ static void end(struct domains *domains, struct untold *untold)
 	free(untold);
 }
 
-void untold_over(struct domains *domains, uint32_t interface)
+void untold_over(struct domains *domains, uint32_t session)
 {
-	struct untold *untold = table_find(&domains->untold, &interface);
+	struct untold *untold = table_find(&domains->untold, &session);
 
 	if (untold != NULL)
 		end(domains, untold);
 }
 
-void untold_add(struct domains *domains, const struct realised *realised, uint64_t revision)
+void untold_add(
+	struct domains *domains, const struct realised_session *session, uint64_t revision)
 {
 	struct untold *untold = calloc(1, sizeof(*untold));
 
 	if (untold == NULL)
 		abort();
-	untold_over(domains, realised->id);
-	untold->interface = realised->id;
+	untold_over(domains, session->id);
+	untold->session = session->id;
 	untold->revision = revision;
-	untold->hold = realised->session.hold;
+	untold->hold = session->state.hold;
 	untold->until = (uint64_t)time(NULL) + (untold->hold != 0 ? untold->hold : HOLD_S);
-	session_name(realised->wanted, untold->name);
+	session_name(session->of->wanted, session->family, untold->name);
 	table_add(&domains->untold, untold);
 	health_untold(domains, untold, false);
 }
 
-const struct untold *untold_of(const struct domains *domains, uint32_t interface)
+const struct untold *untold_of(const struct domains *domains, uint32_t session)
 {
-	return table_find(&domains->untold, &interface);
+	return table_find(&domains->untold, &session);
 }
 
 struct sum {
@@ -87,7 +88,7 @@ void untold_tick(struct domains *domains)
 
 void untold_create(struct domains *domains)
 {
-	domains->untold = TABLE_OF(struct untold, interface);
+	domains->untold = TABLE_OF(struct untold, session);
 }
 
 static void free_untold(void *ctx, void *entry)

@@ -129,20 +129,20 @@ static void prefixes_subnet(struct check *check, const struct object *object)
 	char name[OBJECT_NAME_MAX], a[IP_TEXT_MAX], b[IP_TEXT_MAX];
 	const struct peering *peering =
 		model_peering(check->model, connection_peering_name(connection, name));
-	const struct ip_prefix *subnets[] = {&peering->primary_subnet, &peering->secondary_subnet};
+	struct ip_prefix subnet[4];
+	unsigned int subnets = peering_subnets(peering, subnet);
 
 	for (unsigned int i = 0; i < vnet->prefixes.count; i++) {
-		for (unsigned int s = 0; s < 2; s++) {
-			if (ip_prefix_overlaps(&vnet->prefixes.item[i], subnets[s]))
+		for (unsigned int s = 0; s < subnets; s++) {
+			if (ip_prefix_overlaps(&vnet->prefixes.item[i], &subnet[s]))
 				refuse(check, object, "vnet",
 					"%s of vnet \"%s\" overlaps subnet %s of peering \"%s\"",
 					ip_prefix_format(&vnet->prefixes.item[i], a), vnet->name,
-					ip_prefix_format(subnets[s], b), name);
+					ip_prefix_format(&subnet[s], b), name);
 		}
 	}
 }
 
-// The peering is of one family, see its rules.
 static void families_meet(struct check *check, const struct object *object)
 {
 	const struct connection *connection = (const struct connection *)object;
@@ -150,17 +150,18 @@ static void families_meet(struct check *check, const struct object *object)
 	char name[OBJECT_NAME_MAX];
 	const struct peering *peering =
 		model_peering(check->model, connection_peering_name(connection, name));
-	const struct ip_prefix *subnet = peering->primary_subnet.address.family
-						 ? &peering->primary_subnet
-						 : &peering->secondary_subnet;
+	uint8_t family = peering_has_family(peering, 4) ? 4 : 6; // if it is the only one
 
-	if (subnet->address.family && !vnet_has_family(vnet, subnet->address.family))
-		finding_hint(refuse(check, object, "vnet",
-				     "vnet \"%s\" has no IPv%u prefix, peering \"%s\" carries "
-				     "nothing else",
-				     vnet->name, subnet->address.family, name),
-			"connect it to a circuit with a peering of IPv%u, or give it a prefix",
-			subnet->address.family == 4 ? 6 : 4);
+	if (!peering_has_family(peering, family) ||
+		peering_has_family(peering, family == 4 ? 6 : 4) ||
+		vnet_has_family(vnet, family))
+		return;
+	finding_hint(refuse(check, object, "vnet",
+			     "vnet \"%s\" has no IPv%u prefix, peering \"%s\" carries "
+			     "nothing else",
+			     vnet->name, family, name),
+		"give the peering a subnet of IPv%u, too, or the vNet a prefix of IPv%u",
+		family == 4 ? 6 : 4, family);
 }
 
 static const struct rule rules[] = {
@@ -169,7 +170,7 @@ static const struct rule rules[] = {
 		prefixes_overlap},
 	{"connected-subnets", "a connected vNet's prefix does not overlap the peering's subnets",
 		prefixes_subnet},
-	{"families-meet", "a connected vNet has a prefix of the peering's address family",
+	{"families-meet", "a connected vNet has a prefix of an address family of the peering",
 		families_meet},
 	{0},
 };

@@ -217,6 +217,9 @@ static json_t *field_differences(const struct model_diff *diff, const struct mod
 				json_array_size(json_object_get(json, "removed")) == 0 &&
 				!field_is_unset(field, b))
 				effect = EFFECT_ROUTES; // what is there stays as it is
+			if (effect == EFFECT_SESSION && (field->flags & FIELD_ADDS) &&
+				field_is_unset(field, a))
+				effect = EFFECT_ROUTES;
 			json_object_set_new(json, "effect", json_string(effect_text(effect)));
 			fprintf(out, " (%s)\n", effect_text(effect));
 		}

@@ -192,6 +192,13 @@ static bool session_equal(const struct intent_session *a, const struct intent_se
 	       a->error_wait == b->error_wait && a->ttl_security == b->ttl_security;
 }
 
+static bool address_equal(const struct intent_address *a, const struct intent_address *b)
+{
+	return !ip_address_compare(&a->local, &b->local) &&
+	       !ip_address_compare(&a->remote, &b->remote) && a->len == b->len &&
+	       a->session == b->session;
+}
+
 static bool tunnel_equal(const struct intent_tunnel *a, const struct intent_tunnel *b)
 {
 	return !ip_address_compare(&a->local, &b->local) &&
@@ -207,8 +214,8 @@ static bool interface_equal(const struct intent_interface *a, const struct inten
 	       a->limiter_in == b->limiter_in && a->limiter_out == b->limiter_out &&
 	       a->mtu == b->mtu && a->port == b->port && a->vlans == b->vlans &&
 	       a->vlan[0] == b->vlan[0] && a->vlan[1] == b->vlan[1] &&
-	       !ip_address_compare(&a->local, &b->local) &&
-	       !ip_address_compare(&a->remote, &b->remote) && a->len == b->len &&
+	       address_equal(&a->address[0], &b->address[0]) &&
+	       address_equal(&a->address[1], &b->address[1]) &&
 	       session_equal(&a->session, &b->session) && tunnel_equal(&a->tunnel, &b->tunnel);
 }
 

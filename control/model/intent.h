@@ -48,12 +48,25 @@ struct intent_domain { // a routing domain
 
 enum intent_interface_kind { INTENT_CORE, INTENT_ATTACHMENT, INTENT_TUNNEL };
 
-struct intent_session { // BGP, over an attachment
+struct intent_session { // BGP, of each address family over an attachment
 	bool enabled, ttl_security;
 	uint32_t local_asn, remote_asn;
 	const char *password;                          // NULL = none
 	uint16_t hold, keepalive, connect, error_wait; // s
 };
+
+struct intent_address {
+	struct ip_address local, remote; // on it; remote: of an attachment, the customer's
+	uint8_t len;                     // of the subnet of local
+	uint32_t session;                // of an attachment: id of its BGP session
+};
+
+// The ids of an attachment's sessions: its own, and of one beside another family's.
+#define INTENT_SESSION_SECOND 2000000000u
+static inline uint32_t session_interface(uint32_t session)
+{
+	return session % INTENT_SESSION_SECOND;
+}
 
 struct intent_tunnel {                   // GRE with a key
 	struct ip_address local, remote; // outer
@@ -79,11 +92,16 @@ struct intent_interface {
 	uint32_t port; // index in the node file
 	uint8_t vlans; // tags, outermost first
 	uint16_t vlan[2];
-	struct ip_address local, remote; // on it; remote of an attachment: the customer's
-	uint8_t len;                     // of the subnet of local
-	struct intent_session session;   // attachment
-	struct intent_tunnel tunnel;     // tunnel
+	struct intent_address address[2]; // of IPv4, of IPv6; local.family 0 = none
+	struct intent_session session;    // attachment
+	struct intent_tunnel tunnel;      // tunnel
 };
+
+// Whether it has both families: then what is said of IPv6 alone is named apart.
+static inline bool intent_is_dual(const struct intent_interface *interface)
+{
+	return interface->address[0].local.family != 0 && interface->address[1].local.family != 0;
+}
 
 struct intent_limiter { // one direction of a link
 	uint32_t id;

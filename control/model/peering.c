@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Peerings: a routing domain of a circuit, with a BGP session to the customer on each link.
+// Peerings: a routing domain of a circuit, with a BGP session to the customer on each link and for each address family.
 
 #include "control/model/peering.h"
 #include "control/base/array.h"
@@ -25,11 +25,22 @@ static const struct field fields[] = {
 		.on_delete = ON_DELETE_CASCADE, .help = "the circuit it is part of"},
 	{"type", FIELD_ENUM, FIELD_KEY, OFFSET(type), .values = types,
 		.help = "what is reached over it"},
-	{"primary-subnet", FIELD_PREFIX, 0, OFFSET(primary_subnet), .effect = EFFECT_SESSION,
+	{"primary-subnet", FIELD_PREFIX, FIELD_ADDS, OFFSET(primary_subnet),
+		.effect = EFFECT_SESSION,
 		.help = "/30 (IPv6: /126) on the primary link; the first host address is the "
 			"customer's, the second ours"},
-	{"secondary-subnet", FIELD_PREFIX, 0, OFFSET(secondary_subnet), .effect = EFFECT_SESSION,
-		.help = "the same on the secondary link"},
+	{"secondary-subnet", FIELD_PREFIX, FIELD_ADDS, OFFSET(secondary_subnet),
+		.effect = EFFECT_SESSION, .help = "the same on the secondary link"},
+	{"primary-subnet-v6", FIELD_PREFIX, FIELD_ADDS, OFFSET(primary_subnet_v6),
+		.effect = EFFECT_SESSION,
+		.help = "/126 on the primary link, beside one of IPv4 or alone: a BGP session of its own"},
+	{"secondary-subnet-v6", FIELD_PREFIX, FIELD_ADDS, OFFSET(secondary_subnet_v6),
+		.effect = EFFECT_SESSION, .help = "the same on the secondary link"},
+	{"subnet", FIELD_PREFIX, FIELD_ADDS, OFFSET(subnet), .effect = EFFECT_SESSION,
+		.help = "/29 (IPv6: /125) in place of the two: its first half is the primary link's, "
+			"its second the secondary's"},
+	{"subnet-v6", FIELD_PREFIX, FIELD_ADDS, OFFSET(subnet_v6), .effect = EFFECT_SESSION,
+		.help = "/125 in place of the two of IPv6"},
 	{"peer-asn", FIELD_ASN, FIELD_REQUIRED, OFFSET(peer_asn), .effect = EFFECT_SESSION,
 		.help = "the customer's AS number"},
 	{"local-asn", FIELD_ASN, FIELD_REQUIRED, OFFSET(local_asn), .effect = EFFECT_SESSION,
@@ -57,60 +68,162 @@ static const struct field fields[] = {
 			"customer's side has static routes too"},
 };
 
-const struct ip_prefix *peering_subnet(const struct peering *peering, const struct link *link)
-{
-	const struct ip_prefix *subnet =
-		link->role == LINK_PRIMARY ? &peering->primary_subnet : &peering->secondary_subnet;
+// --- subnets -------------------------------------------------------------------------------------------
 
-	return subnet->address.family ? subnet : NULL;
+// As they may be given: of each link, or one whose halves are the links'. [1]: those of IPv6 beside IPv4.
+static const struct way {
+	const char *link[2], *both; // names of fields; link: by role
+	size_t link_at[2], both_at;
+} ways[2] = {
+	{{"primary-subnet", "secondary-subnet"}, "subnet",
+		{OFFSET(primary_subnet), OFFSET(secondary_subnet)}, OFFSET(subnet)},
+	{{"primary-subnet-v6", "secondary-subnet-v6"}, "subnet-v6",
+		{OFFSET(primary_subnet_v6), OFFSET(secondary_subnet_v6)}, OFFSET(subnet_v6)},
+};
+
+static const struct ip_prefix *prefix_at(const struct peering *peering, size_t offset)
+{
+	return (const struct ip_prefix *)((const char *)peering + offset);
 }
 
-static struct ip_address host_of(const struct peering *peering, const struct link *link, uint32_t n)
+// The half of a subnet that is the primary link's, or the secondary's.
+static struct ip_prefix half_of(const struct ip_prefix *subnet, unsigned int role)
 {
-	const struct ip_prefix *subnet = peering_subnet(peering, link);
+	uint8_t bits = ip_bits(subnet->address.family);
+	uint8_t len = subnet->len < bits ? (uint8_t)(subnet->len + 1) : bits;
+	const struct ip_address first =
+		role == LINK_PRIMARY || bits - len > 31
+			? subnet->address
+			: ip_prefix_nth(subnet, UINT32_C(1) << (bits - len));
+
+	return ip_prefix_of(&first, len);
+}
+
+// What is given in this way for the link of that role, and in which field. Family 0 = nothing.
+static struct ip_prefix given(
+	const struct peering *peering, unsigned int way, unsigned int role, const char **field)
+{
+	const struct ip_prefix *both = prefix_at(peering, ways[way].both_at);
+	const struct ip_prefix *link = prefix_at(peering, ways[way].link_at[role]);
+	bool halved = !link->address.family && both->address.family;
+
+	if (field)
+		*field = halved ? ways[way].both : ways[way].link[role];
+	return halved ? half_of(both, role) : *link;
+}
+
+// ... of this family. *way (may be NULL): where it was.
+static struct ip_prefix subnet_of(
+	const struct peering *peering, unsigned int role, uint8_t family, unsigned int *way)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct ip_prefix subnet = given(peering, i, role, NULL);
+		if (subnet.address.family != family)
+			continue;
+		if (way)
+			*way = i;
+		return subnet;
+	}
+	return (struct ip_prefix){0};
+}
+
+struct ip_prefix peering_subnet(
+	const struct peering *peering, const struct link *link, uint8_t family)
+{
+	return subnet_of(peering, link->role, family, NULL);
+}
+
+bool peering_is_on(const struct peering *peering, const struct link *link)
+{
+	return peering_subnet(peering, link, 4).address.family ||
+	       peering_subnet(peering, link, 6).address.family;
+}
+
+unsigned int peering_subnets(const struct peering *peering, struct ip_prefix subnet[4])
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < 4; i++) {
+		const struct ip_prefix one = given(peering, i / 2, i % 2, NULL);
+		if (one.address.family)
+			subnet[count++] = one;
+	}
+	return count;
+}
+
+bool peering_has_family(const struct peering *peering, uint8_t family)
+{
+	return subnet_of(peering, LINK_PRIMARY, family, NULL).address.family ||
+	       subnet_of(peering, LINK_SECONDARY, family, NULL).address.family;
+}
+
+static struct ip_address host_of(
+	const struct peering *peering, const struct link *link, uint8_t family, uint32_t n)
+{
+	const struct ip_prefix subnet = peering_subnet(peering, link, family);
 	struct ip_address none = {0};
 
-	return subnet ? ip_prefix_nth(subnet, n) : none;
+	return subnet.address.family ? ip_prefix_nth(&subnet, n) : none;
 }
 
-struct ip_address peering_remote(const struct peering *peering, const struct link *link)
+struct ip_address peering_remote(
+	const struct peering *peering, const struct link *link, uint8_t family)
 {
-	return host_of(peering, link, 1);
+	return host_of(peering, link, family, 1);
 }
 
-struct ip_address peering_local(const struct peering *peering, const struct link *link)
+struct ip_address peering_local(
+	const struct peering *peering, const struct link *link, uint8_t family)
 {
-	return host_of(peering, link, 2);
+	return host_of(peering, link, family, 2);
 }
 
 // --- rules ---------------------------------------------------------------------------------------------
 
-static const char *const subnet_names[] = {"primary-subnet", "secondary-subnet"};
-
-static const struct ip_prefix *subnet_at(const struct peering *peering, unsigned int i)
+static void length_of_one(
+	struct check *check, const struct object *object, const char *field, size_t offset, bool both)
 {
-	return i ? &peering->secondary_subnet : &peering->primary_subnet;
+	const struct ip_prefix *subnet = prefix_at((const struct peering *)object, offset);
+	unsigned int length = (subnet->address.family == 4 ? 30 : 126) - both;
+	char text[IP_TEXT_MAX];
+
+	if (!subnet->address.family)
+		return;
+	if (subnet->len != length)
+		refuse(check, object, field, "peering \"%s\": %s %s must be a /%u", object->name,
+			field, ip_prefix_format(subnet, text), length);
+	else if (ip_special(subnet, IP_LINK_LOCAL))
+		refuse(check, object, field, "peering \"%s\": %s %s holds no host addresses, it %s",
+			object->name, field, ip_prefix_format(subnet, text),
+			ip_special(subnet, IP_LINK_LOCAL));
 }
 
 static void subnet_length(struct check *check, const struct object *object)
 {
+	for (unsigned int i = 0; i < 2; i++) {
+		for (unsigned int role = 0; role < 2; role++)
+			length_of_one(
+				check, object, ways[i].link[role], ways[i].link_at[role], false);
+		length_of_one(check, object, ways[i].both, ways[i].both_at, true);
+	}
+}
+
+static void subnet_once(struct check *check, const struct object *object)
+{
 	const struct peering *peering = (const struct peering *)object;
-	char text[IP_TEXT_MAX];
 
 	for (unsigned int i = 0; i < 2; i++) {
-		const struct ip_prefix *subnet = subnet_at(peering, i);
-		unsigned int length = subnet->address.family == 4 ? 30 : 126;
-		if (!subnet->address.family)
-			continue;
-		if (subnet->len != length)
-			refuse(check, object, subnet_names[i],
-				"peering \"%s\": %s %s must be a /%u", object->name,
-				subnet_names[i], ip_prefix_format(subnet, text), length);
-		else if (ip_special(subnet, IP_LINK_LOCAL))
-			refuse(check, object, subnet_names[i],
-				"peering \"%s\": %s %s holds no host addresses, it %s",
-				object->name, subnet_names[i], ip_prefix_format(subnet, text),
-				ip_special(subnet, IP_LINK_LOCAL));
+		for (unsigned int role = 0; role < 2; role++) {
+			if (!prefix_at(peering, ways[i].both_at)->address.family ||
+				!prefix_at(peering, ways[i].link_at[role])->address.family)
+				continue;
+			finding_hint(refuse(check, object, ways[i].link[role],
+					     "peering \"%s\": %s is given beside %s, which it is "
+					     "half of",
+					     object->name, ways[i].link[role], ways[i].both),
+				"%s alone, or %s and %s", ways[i].both, ways[i].link[0],
+				ways[i].link[1]);
+		}
 	}
 }
 
@@ -118,38 +231,72 @@ static void subnets_distinct(struct check *check, const struct object *object)
 {
 	const struct peering *peering = (const struct peering *)object;
 
-	if (peering->primary_subnet.address.family &&
-		ip_prefix_overlaps(&peering->primary_subnet, &peering->secondary_subnet))
-		refuse(check, object, "secondary-subnet",
-			"peering \"%s\": primary and secondary subnet are the same", object->name);
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct ip_prefix primary = *prefix_at(peering, ways[i].link_at[0]);
+		const struct ip_prefix *secondary = prefix_at(peering, ways[i].link_at[1]);
+		if (primary.address.family && ip_prefix_overlaps(&primary, secondary))
+			refuse(check, object, ways[i].link[1],
+				"peering \"%s\": primary and secondary subnet are the same",
+				object->name);
+	}
 }
 
+// Those of IPv6 alone may stand in either fields, beside those of IPv4 in their own.
 static void subnets_family(struct check *check, const struct object *object)
 {
 	const struct peering *peering = (const struct peering *)object;
-	uint8_t first = peering->primary_subnet.address.family;
-	uint8_t second = peering->secondary_subnet.address.family;
+	const char *field[2][2]; // way, role
+	uint8_t family[2][2];
 
-	if (first && second && first != second)
-		finding_hint(refuse(check, object, "secondary-subnet",
+	for (unsigned int i = 0; i < 4; i++)
+		family[i / 2][i % 2] =
+			given(peering, i / 2, i % 2, &field[i / 2][i % 2]).address.family;
+	for (unsigned int role = 0; role < 2; role++) {
+		if (family[1][role] == 4)
+			finding_hint(refuse(check, object, field[1][role],
+					     "peering \"%s\": %s is of IPv4", object->name,
+					     field[1][role]),
+				"give it as %s",
+				field[1][role] == ways[1].both ? ways[0].both : ways[0].link[role]);
+		else if (family[1][role] && family[0][role] == 6)
+			finding_hint(refuse(check, object, field[0][role],
+					     "peering \"%s\": %s and %s are both of IPv6",
+					     object->name, field[0][role], field[1][role]),
+				"%s is IPv4's where there is %s", field[0][role], field[1][role]);
+	}
+	if (family[0][0] && family[0][1] && family[0][0] != family[0][1])
+		finding_hint(refuse(check, object, field[0][1],
 				     "peering \"%s\": primary-subnet is of IPv%u, "
 				     "secondary-subnet of IPv%u",
-				     object->name, first, second),
-			"a circuit each for IPv4 and IPv6");
+				     object->name, family[0][0], family[0][1]),
+			"both families, each on both links: IPv6 in primary-subnet-v6 and "
+			"secondary-subnet-v6");
+	for (unsigned int i = 0; i < 2; i++) {
+		unsigned int lacks = family[i][0] ? 1 : 0; // role, if one does
+		if (!family[i][0] == !family[i][1] || !(family[!i][lacks]))
+			continue;
+		finding_hint(refuse(check, object, field[i][lacks],
+				     "peering \"%s\" has %s, and no %s", object->name,
+				     field[i][!lacks], field[i][lacks]),
+			"give %s, too", field[i][lacks]);
+	}
 }
 
 static void links_carry_ipv6(struct check *check, const struct object *object)
 {
 	const struct peering *peering = (const struct peering *)object;
 	const struct object *child;
+	const char *field;
 
 	MODEL_CHILDREN(check->model, NOUN_LINK, peering->circuit, child)
 	{
 		const struct link *link = (const struct link *)child;
-		const struct ip_prefix *subnet = peering_subnet(peering, link);
-		if (!subnet || subnet->address.family != 6 || link->mtu >= IPV6_MTU_MIN)
+		unsigned int way;
+		if (!subnet_of(peering, link->role, 6, &way).address.family ||
+			link->mtu >= IPV6_MTU_MIN)
 			continue;
-		finding_hint(refuse(check, object, subnet_names[link->role == LINK_SECONDARY],
+		given(peering, way, link->role, &field);
+		finding_hint(refuse(check, object, field,
 				     "peering \"%s\": IPv6 needs %u bytes, link \"%s\" has MTU %u",
 				     object->name, IPV6_MTU_MIN, child->name, link->mtu),
 			"culvertctl link set %s --mtu %u", child->name, IPV6_MTU_MIN);
@@ -164,13 +311,25 @@ static void subnet_per_link(struct check *check, const struct object *object)
 	MODEL_CHILDREN(check->model, NOUN_LINK, peering->circuit, child)
 	{
 		const struct link *link = (const struct link *)child;
-		const char *name = subnet_names[link->role == LINK_SECONDARY];
-		if (!peering_subnet(peering, link))
+		const char *name = ways[0].link[link->role];
+		if (!peering_is_on(peering, link))
 			finding_hint(refuse(check, object, name,
 					     "peering \"%s\" has no %s for link \"%s\"",
 					     object->name, name, child->name),
 				"%s: 169.254.10.%u/30", name, link->role == LINK_SECONDARY ? 4 : 0);
 	}
+}
+
+static bool has_subnet(const struct peering *peering, const struct ip_prefix *subnet)
+{
+	struct ip_prefix mine[4];
+	unsigned int count = peering_subnets(peering, mine);
+
+	for (unsigned int i = 0; i < count; i++) {
+		if (!ip_prefix_compare(&mine[i], subnet))
+			return true;
+	}
+	return false;
 }
 
 // With host domain `table` all peerings share one network stack; with `netns` and `vrf` each has
@@ -180,25 +339,25 @@ static void subnet_unique(struct check *check, const struct object *object)
 	const struct peering *peering = (const struct peering *)object;
 	const struct index *index = check->model->index;
 	char text[IP_TEXT_MAX];
+	const char *field;
 
 	if (check->model->options.host_domain != HOST_DOMAIN_TABLE)
 		return;
-	for (unsigned int s = 0; s < 2; s++) {
-		const struct ip_prefix *subnet = subnet_at(peering, s);
-		if (!subnet->address.family)
+	for (unsigned int s = 0; s < 4; s++) {
+		const struct ip_prefix subnet = given(peering, s / 2, s % 2, &field);
+		if (!subnet.address.family)
 			continue;
-		uint64_t hash = key_text("subnet", ip_prefix_format(subnet, text));
+		uint64_t hash = key_text("subnet", ip_prefix_format(&subnet, text));
 		for (unsigned int i = index_first(index, hash);
 			i < index->count && index->entry[i].hash == hash; i++) {
 			const struct peering *other =
 				(const struct peering *)index->entry[i].object;
 			if (other == peering || other->object.noun != &peering_noun ||
-				(ip_prefix_compare(subnet, &other->primary_subnet) &&
-					ip_prefix_compare(subnet, &other->secondary_subnet)) ||
+				!has_subnet(other, &subnet) ||
 				!blame(check, object, &other->object))
 				continue;
 			check->about = text;
-			finding_hint(refuse(check, object, subnet_names[s],
+			finding_hint(refuse(check, object, field,
 					     "peering \"%s\": subnet %s is already that of peering "
 					     "\"%s\"",
 					     object->name, text, other->object.name),
@@ -213,18 +372,20 @@ static void subnet_underlay(struct check *check, const struct object *object)
 {
 	const struct peering *peering = (const struct peering *)object;
 	char text[IP_TEXT_MAX];
+	const char *field;
 
 	for (unsigned int i = 0; i < model_count(check->model, NOUN_PORT); i++) {
 		const struct port *port = model_port_at(check->model, i);
 		if (!port->address.address.family)
 			continue;
 		struct ip_prefix core = ip_prefix_of(&port->address.address, port->address.len);
-		for (unsigned int s = 0; s < 2; s++) {
-			if (ip_prefix_overlaps(subnet_at(peering, s), &core))
-				refuse(check, object, subnet_names[s],
+		for (unsigned int s = 0; s < 4; s++) {
+			const struct ip_prefix subnet = given(peering, s / 2, s % 2, &field);
+			if (ip_prefix_overlaps(&subnet, &core))
+				refuse(check, object, field,
 					"peering \"%s\": %s overlaps %s of core port \"%s\"",
-					object->name, subnet_names[s],
-					ip_prefix_format(&core, text), port->object.name);
+					object->name, field, ip_prefix_format(&core, text),
+					port->object.name);
 		}
 	}
 }
@@ -249,15 +410,12 @@ static void routes_family(struct check *check, const struct object *object)
 		bool twice = false;
 		for (unsigned int j = 0; j < i; j++)
 			twice |= !ip_prefix_compare(route, &peering->routes.item[j]);
-		for (unsigned int s = 0; s < 2; s++) {
-			uint8_t family = subnet_at(peering, s)->address.family;
-			if (family && family != route->address.family)
-				refuse(check, object, "routes",
-					"peering \"%s\": route %s and %s are of different address "
-					"families",
-					object->name, ip_prefix_format(route, text),
-					subnet_names[s]);
-		}
+		if (peering_has_family(peering, route->address.family == 4 ? 6 : 4) &&
+			!peering_has_family(peering, route->address.family))
+			refuse(check, object, "routes",
+				"peering \"%s\": route %s is of IPv%u, the peering has no subnet of "
+				"that family",
+				object->name, ip_prefix_format(route, text), route->address.family);
 		if (twice)
 			refuse(check, object, "routes", "peering \"%s\": two routes to %s",
 				object->name, ip_prefix_format(route, text));
@@ -291,9 +449,13 @@ static void timers(struct check *check, const struct object *object)
 }
 
 static const struct rule rules[] = {
-	{"subnet-length", "peering subnets are /30, of IPv6 /126", subnet_length},
+	{"subnet-length", "peering subnets are /30, of IPv6 /126; one for both links twice as large",
+		subnet_length},
+	{"subnet-once", "a peering's subnets are given one for each link, or one for both",
+		subnet_once},
 	{"subnets-distinct", "the two subnets of a peering differ", subnets_distinct},
-	{"subnets-family", "both subnets of a peering are of one address family", subnets_family},
+	{"subnets-family", "a peering has the same address families on both links, each once",
+		subnets_family},
 	{"link-mtu-ipv6", "links of an IPv6 peering carry at least 1280 bytes", links_carry_ipv6},
 	{"subnet-per-link", "a peering has a subnet for each link of its circuit", subnet_per_link},
 	{"subnet-unique", "with host domain table, peering subnets are unique", subnet_unique},
@@ -308,14 +470,12 @@ static const struct rule rules[] = {
 
 static void keys(struct index_sink *sink, const struct object *object)
 {
-	const struct peering *peering = (const struct peering *)object;
+	struct ip_prefix subnet[4];
+	unsigned int count = peering_subnets((const struct peering *)object, subnet);
 	char text[IP_TEXT_MAX];
 
-	for (unsigned int i = 0; i < 2; i++) {
-		if (subnet_at(peering, i)->address.family)
-			index_key(sink,
-				key_text("subnet", ip_prefix_format(subnet_at(peering, i), text)));
-	}
+	for (unsigned int i = 0; i < count; i++)
+		index_key(sink, key_text("subnet", ip_prefix_format(&subnet[i], text)));
 }
 
 static const char *customer_of(const struct model *model, const struct object *object)
@@ -363,6 +523,22 @@ static void realise_session(
 	session->ttl_security = peering->ttl_security;
 }
 
+// A session that becomes one of two stays what it was: its number goes by the field that it is given in.
+static void realise_address(struct intent_interface *interface, const struct peering *peering,
+	const struct link *link, uint8_t family)
+{
+	struct intent_address *address = &interface->address[ip_index(family)];
+	unsigned int way = 0;
+	const struct ip_prefix subnet = subnet_of(peering, link->role, family, &way);
+
+	if (!subnet.address.family)
+		return;
+	address->local = peering_local(peering, link, family);
+	address->remote = peering_remote(peering, link, family);
+	address->len = subnet.len;
+	address->session = interface->id + (way ? INTENT_SESSION_SECOND : 0);
+}
+
 static void realise_attachment(
 	struct realise *realise, const struct peering *peering, const struct link *link, int port)
 {
@@ -382,9 +558,8 @@ static void realise_attachment(
 	interface->mtu = (uint16_t)link->mtu;
 	interface->port = (uint32_t)port;
 	interface->vlans = (uint8_t)link_vlans(link, peering, interface->vlan);
-	interface->local = peering_local(peering, link);
-	interface->remote = peering_remote(peering, link);
-	interface->len = peering_subnet(peering, link)->len;
+	for (uint8_t family = 4; family <= 6; family += 2)
+		realise_address(interface, peering, link, family);
 	realise_session(&interface->session, peering, link);
 }
 
@@ -394,7 +569,8 @@ static void realise_attachment(
 static void realise_import(struct realise *realise, const struct peering *peering,
 	const struct ip_address *router, unsigned int routers, struct policy *import)
 {
-	LIST_OF(struct ip_prefix) own = {0};
+	struct ip_prefix own[4];
+	unsigned int owns = peering_subnets(peering, own);
 	char object[OBJECT_NAME_MAX + 16];
 	const struct object *child;
 
@@ -405,25 +581,20 @@ static void realise_import(struct realise *realise, const struct peering *peerin
 		if (vnet && !strcmp(connection->peering, types[peering->type]))
 			realise_policy(realise, import, vnet_refuse((const struct vnet *)vnet));
 	}
-	for (unsigned int i = 0; i < 2; i++) {
-		if (subnet_at(peering, i)->address.family)
-			*(struct ip_prefix *)APPEND(own) = *subnet_at(peering, i);
-	}
 	snprintf(object, sizeof(object), "peering/%s", peering->object.name);
 	realise_policy(
-		realise, import, policy_set_refuse(own.item, own.count, "peering-subnet", object));
+		realise, import, policy_set_refuse(own, owns, "peering-subnet", object));
 	realise_policy(realise, import, port_refuse(realise));
 	realise_policy(realise, import, policy_set_special());
 	realise_policy(realise, import, policy_set_as_loop(peering->local_asn));
 	realise_policy(realise, import, policy_set_next_hops(router, routers));
-	free(own.item);
 	import->limit[0] = import->limit[1] = ROUTE_LIMIT;
 }
 
 static void realise(struct realise *realise, const struct object *object)
 {
 	const struct peering *peering = (const struct peering *)object;
-	struct ip_address router[2];
+	struct ip_address router[4];
 	unsigned int routers = 0;
 	const struct object *child;
 
@@ -432,11 +603,13 @@ static void realise(struct realise *realise, const struct object *object)
 		const struct link *link = (const struct link *)child;
 		int port = realise_port_index(realise, link->port);
 		if (strcmp(link->edge, realise_edge(realise)) || port < 0 ||
-			!peering_subnet(peering, link))
+			!peering_is_on(peering, link))
 			continue;
 		realise_attachment(realise, peering, link, port);
-		if (routers < 2)
-			router[routers++] = peering_remote(peering, link);
+		for (uint8_t family = 4; family <= 6 && routers < 4; family += 2) {
+			router[routers] = peering_remote(peering, link, family);
+			routers += router[routers].family != 0;
+		}
 	}
 	const struct circuit *circuit =
 		(const struct circuit *)realise_find(realise, NOUN_CIRCUIT, peering->circuit);
@@ -485,5 +658,5 @@ const struct noun peering_noun = {
 	.realise = realise,
 	.removal = EFFECT_TRAFFIC,
 	.carries = carries,
-	.help = "a routing domain of a circuit, with a BGP session on each link",
+	.help = "a routing domain of a circuit, with a BGP session on each link for each address family",
 };

@@ -183,8 +183,10 @@ static void realise(struct realise *realise, const struct object *object)
 	interface->up = true;
 	interface->mtu = (uint16_t)port->mtu;
 	interface->port = (uint32_t)index;
-	interface->local = port->address.address;
-	interface->len = port->address.len;
+	struct intent_address *address =
+		&interface->address[ip_index(port->address.address.family)];
+	address->local = port->address.address;
+	address->len = port->address.len;
 }
 
 struct policy_set *port_refuse(struct realise *realise)

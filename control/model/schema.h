@@ -86,6 +86,8 @@ struct secret {
 // absent in a file, stays as it is; a status field is what the system says, which nobody sets.
 #define FIELD_WORKFLOW (1u << 8)
 #define FIELD_STATUS   (1u << 9)
+// Set where nothing was set, it is one more of its kind: what there is stays as it is.
+#define FIELD_ADDS   (1u << 10)
 #define FIELD_DETAIL (1u << 6) // not a column of lists, where there are many
 #define FIELD_MAP \
 	(1u << 5) // LIST of STRUCT written as a map: the keys are the elements' first field

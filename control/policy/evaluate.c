@@ -93,12 +93,14 @@ static bool any_large(const struct policy_route *route, const struct policy_matc
 	return false;
 }
 
+// A router of the other family is no way for the prefix.
 static bool is_foreign(const struct policy_route *route, const struct policy_match *match)
 {
 	if (route->next_hop.family == 0)
 		return false;
 	for (unsigned int i = 0; i < match->foreign; i++)
-		if (ip_address_compare(&match->foreign_to[i], &route->next_hop) == 0)
+		if (match->foreign_to[i].family == route->prefix.address.family &&
+			ip_address_compare(&match->foreign_to[i], &route->next_hop) == 0)
 			return false;
 	return true;
 }

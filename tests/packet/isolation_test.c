@@ -26,6 +26,7 @@
 #define NETWORKS  20u
 #define PER       10000u
 #define FIRST_ID  100u // wire ids of exits and what belongs to them
+#define SECOND_ID 200u // neighbor, path and group of IPv6 on an exit of Ethernet, which has both families
 #define DROP_EXIT UINT32_MAX
 
 struct prefix {
@@ -35,7 +36,8 @@ struct prefix {
 };
 
 struct exit_ {
-	bool live, up, path_up, gre, keyed;
+	bool live, up, gre, keyed;
+	bool path_up[2]; // of IPv4, of IPv6; a tunnel has one path for both
 	unsigned
 		owner; // which customer; each has a peering VRF for Ethernet and a vNet VRF for tunnels
 	unsigned port, outer, inner;
@@ -96,6 +98,11 @@ static void mask(struct prefix *p)
 		p->addr[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
 }
 
+static unsigned path_of(const struct exit_ *x, uint8_t family)
+{
+	return !x->gre && family == WIRE_IPV6;
+}
+
 static bool covers(const struct prefix *p, const uint8_t *addr)
 {
 	for (unsigned bit = 0; bit < p->len; bit++) {
@@ -133,7 +140,7 @@ static uint32_t verdict(const struct shadow *s, const struct exit_ *in, uint8_t 
 		const struct exit_ *x = &s->exit[e];
 		if (from->exits >> e & 1)
 			vouched |= x->owner == in->owner && x->gre == in->gre;
-		if ((to->exits >> e & 1) && x->path_up)
+		if ((to->exits >> e & 1) && x->path_up[path_of(x, family)])
 			may |= 1u << e;
 	}
 	if (!vouched)
@@ -185,11 +192,39 @@ static void write_exit(struct shadow *s, unsigned e)
 static void write_path(struct shadow *s, unsigned e)
 {
 	const struct exit_ *x = &s->exit[e];
-	const struct wire_path r = {.path = FIRST_ID + e,
-		.interface = FIRST_ID + e,
-		.neighbor = x->gre ? 0 : FIRST_ID + e,
-		.up = x->path_up};
-	assert_true(path_set(s->rig->dp, &r) >= 0);
+	for (unsigned i = 0; i < (x->gre ? 1 : 2); i++) {
+		uint32_t id = (i == 0 ? FIRST_ID : SECOND_ID) + e;
+		const struct wire_path r = {.path = id,
+			.interface = FIRST_ID + e,
+			.neighbor = x->gre ? 0 : id,
+			.up = x->path_up[i]};
+		assert_true(path_set(s->rig->dp, &r) >= 0);
+	}
+}
+
+// The routers behind an attachment, one for each family, have MACs of their own.
+static void write_neighbors(struct shadow *s, unsigned e)
+{
+	for (unsigned i = 0; i < 2 && !s->exit[e].gre; i++) {
+		struct wire_neighbor r = {.neighbor = (i == 0 ? FIRST_ID : SECOND_ID) + e,
+			.interface = FIRST_ID + e,
+			.addr = {169, 254, 10, 1},
+			.mac = {2, 1, (uint8_t)(1 + i), 1, 1, (uint8_t)e},
+			.family = i == 0 ? WIRE_IPV4 : WIRE_IPV6,
+			.state = WIRE_NEIGHBOR_RESOLVED};
+		if (i == 1)
+			memcpy(r.addr, (const uint8_t[16]){0xfd, [15] = 1}, 16);
+		assert_true(neighbor_set(s->rig->dp, &r) >= 0);
+	}
+}
+
+static void write_groups(struct shadow *s, unsigned e)
+{
+	for (unsigned i = 0; i < (s->exit[e].gre ? 1 : 2); i++) {
+		uint32_t id = (i == 0 ? FIRST_ID : SECOND_ID) + e;
+		const struct wire_group r = {.group = id, .count = 1, .path = {id}, .weight = {1}};
+		assert_true(group_set(s->rig->dp, &r) >= 0);
+	}
 }
 
 static bool entrance_free(const struct shadow *s, const struct exit_ *x)
@@ -221,18 +256,16 @@ static void add_exit(struct shadow *s, unsigned e)
 {
 	struct exit_ x = {.live = true,
 		.up = true,
-		.path_up = true,
+		.path_up = {true, true},
 		.owner = (unsigned)pick(s, OWNERS),
 		.gre = pick(s, 2)};
 	if (!random_entrance(s, &x))
 		return;
 	s->exit[e] = x;
 	write_exit(s, e);
-	if (!x.gre)
-		set_neighbor(s->rig, FIRST_ID + e, FIRST_ID + e, PEER,
-			(const uint8_t[]){2, 1, 1, 1, 1, (uint8_t)e});
+	write_neighbors(s, e);
 	write_path(s, e);
-	set_group(s->rig, FIRST_ID + e, FIRST_ID + e);
+	write_groups(s, e);
 }
 
 static void delete_route(struct shadow *s, unsigned owner, bool vnet, struct route_ *r)
@@ -278,10 +311,12 @@ static void remove_exit(struct shadow *s, unsigned e)
 	walk_all(dp, WIRE_GROUP_SET, 0, delete_group, dp);
 	walk_all(dp, WIRE_PATH_SET, 0, delete_path, dp);
 	walk_all(dp, WIRE_NEIGHBOR_SET, 0, delete_neighbor, dp);
-	if (path_delete(dp, FIRST_ID + e) == -EBUSY)
+	if (path_delete(dp, FIRST_ID + e) == -EBUSY || path_delete(dp, SECOND_ID + e) == -EBUSY)
 		fail_msg("path in use");
-	if (!s->exit[e].gre)
+	if (!s->exit[e].gre) {
 		neighbor_delete(dp, FIRST_ID + e);
+		neighbor_delete(dp, SECOND_ID + e);
+	}
 	s->gone[s->gone_count++] = interface_record(dp, interface_find(dp, FIRST_ID + e))->uid;
 	assert_int_equal(interface_delete(dp, FIRST_ID + e), 0);
 	s->exit[e].live = false;
@@ -289,24 +324,14 @@ static void remove_exit(struct shadow *s, unsigned e)
 	for (unsigned o = 0; o < EXITS; o++) {
 		if (!s->exit[o].live)
 			continue;
-		if (!s->exit[o].gre) {
-			const struct wire_neighbor n = {.neighbor = FIRST_ID + o,
-				.interface = FIRST_ID + o,
-				.addr = {169, 254, 10, 1},
-				.mac = {2, 1, 1, 1, 1, (uint8_t)o},
-				.family = WIRE_IPV4,
-				.state = WIRE_NEIGHBOR_RESOLVED};
-			assert_true(neighbor_set(dp, &n) >= 0);
-		}
+		write_neighbors(s, o);
 		write_path(s, o);
-		const struct wire_group g = {
-			.group = FIRST_ID + o, .count = 1, .path = {FIRST_ID + o}, .weight = {1}};
-		assert_true(group_set(dp, &g) >= 0);
+		write_groups(s, o);
 	}
 }
 
 // The exits of one customer, a random one or several of them.
-static uint32_t random_target(struct shadow *s, unsigned owner, uint32_t *group)
+static uint32_t random_target(struct shadow *s, unsigned owner, uint8_t family, uint32_t *group)
 {
 	uint32_t own = 0;
 	*group = WIRE_GROUP_BLACKHOLE;
@@ -317,13 +342,13 @@ static uint32_t random_target(struct shadow *s, unsigned owner, uint32_t *group)
 	uint32_t some = own & (uint32_t)rig_random(&s->seed);
 	if (some == 0)
 		some = own & -own;
-	struct wire_group g = {.group = 1000000 + some};
+	struct wire_group g = {.group = (family == WIRE_IPV6 ? 1u << 25 : 1u << 24) + some};
 	for (unsigned e = 0; e < EXITS; e++) {
 		if (!(some >> e & 1))
 			continue;
-		g.path[g.count] = FIRST_ID + e;
+		*group = (path_of(&s->exit[e], family) == 0 ? FIRST_ID : SECOND_ID) + e;
+		g.path[g.count] = *group;
 		g.weight[g.count++] = (uint16_t)(1 + e % 3);
-		*group = FIRST_ID + e;
 		if (g.count == WIRE_GROUP_PATHS)
 			break;
 	}
@@ -357,7 +382,7 @@ static void random_route(struct shadow *s)
 		}
 		r->prefix = p;
 	}
-	r->exits = random_target(s, owner, &group);
+	r->exits = random_target(s, owner, r->prefix.family, &group);
 	r->live = true;
 	struct wire_route w = {.vrf = vrf_id(owner, vnet),
 		.group = group,
@@ -384,7 +409,8 @@ static void random_change(struct shadow *s)
 		write_exit(s, e);
 		break;
 	case 2:
-		x->path_up = !x->path_up;
+		moved.path_up[pick(s, 2)] ^= true;
+		memcpy(x->path_up, moved.path_up, sizeof(x->path_up));
 		write_path(s, e);
 		break;
 	case 3: // another entrance, in place, under running routes
@@ -469,16 +495,16 @@ static void send_one(struct shadow *s, uint32_t number)
 static void check_frame(const struct shadow *s, unsigned e, const struct frame *f, bool keyed)
 {
 	const struct exit_ *x = &s->exit[e];
-	const uint8_t neighbor[6] = {2, 1, 1, 1, 1, (uint8_t)e};
 	unsigned l3 = 14 + 4 * (x->outer != 0) + 4 * (x->inner != 0);
 	if (x->gre) {
 		l3 = 14 + 20 + 4 + 4 * keyed;
 		assert_int_equal(frame_checksum(f->data + 14, 20), 0);
 		assert_int_equal((unsigned)f->data[16] << 8 | f->data[17], f->length - 14);
 	}
+	const uint8_t *ip = f->data + l3;
+	const uint8_t neighbor[6] = {2, 1, ip[0] >> 4 == 6 ? 2 : 1, 1, 1, (uint8_t)e};
 	assert_memory_equal(f->data, x->gre ? mac_core : neighbor, 6);
 	assert_memory_equal(f->data + 6, s->rig->port[x->gre ? 1 : x->port].port.mac, 6);
-	const uint8_t *ip = f->data + l3;
 	if (ip[0] >> 4 == 4) {
 		assert_int_equal(ip[8], 8);
 		assert_int_equal(frame_checksum(ip, 20), 0);

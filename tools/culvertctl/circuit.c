@@ -306,13 +306,31 @@ static void print_session(const struct context *context, const json_t *peering)
 	print_invalid(json_object_get(peering, "invalid"));
 }
 
-static void print_peerings(const struct context *context, const json_t *link)
+// "IPv6 ", where the peering has a session of the other address family on that link, too.
+static const char *family_text(const json_t *sessions, const json_t *session)
 {
-	const json_t *peering;
+	const char *link = get_text(session, "link"), *peering = get_text(session, "peering");
+	int64_t family = get_number(session, "family");
+	const json_t *other;
 	size_t i;
 
-	json_array_foreach (json_object_get(link, "peerings"), i, peering) {
-		printf("  peering %s  ", get_text(peering, "peering"));
+	json_array_foreach ((json_t *)sessions, i, other) {
+		if (get_number(other, "family") != family &&
+			strcmp(get_text(other, "peering"), peering) == 0 &&
+			strcmp(get_text(other, "link"), link) == 0)
+			return family == 6 ? "IPv6  " : "IPv4  ";
+	}
+	return "";
+}
+
+static void print_peerings(const struct context *context, const json_t *link)
+{
+	const json_t *peerings = json_object_get(link, "peerings"), *peering;
+	size_t i;
+
+	json_array_foreach ((json_t *)peerings, i, peering) {
+		printf("  peering %s  %s", get_text(peering, "peering"),
+			family_text(peerings, peering));
 		print_session(context, peering);
 	}
 }
@@ -337,8 +355,9 @@ int run_peering_show(struct context *context)
 		printf("peering %s\n", get_text(json_object_get(result, "object"), "full_name"));
 		print_object(context, json_object_get(result, "object"));
 		json_array_foreach (json_object_get(live, "items"), i, session) {
-			printf("  session on %s (%s)  ", get_text(session, "link"),
-				get_text(session, "edge"));
+			printf("  session on %s (%s)  %s", get_text(session, "link"),
+				get_text(session, "edge"),
+				family_text(json_object_get(live, "items"), session));
 			print_session(context, session);
 		}
 	}

@@ -92,8 +92,8 @@ static const struct column link_columns[] = {
 	{"OUTER-TAG", "outer-tag", SHOW_TEXT}, {"INNER-TAG", "inner-tag", SHOW_TEXT}, {"MTU", "mtu", SHOW_TEXT},
 	{"ADMIN", "admin", SHOW_STATE}, {0}};
 static const struct column peering_columns[] = {
-	{"NAME", "full_name", SHOW_TEXT}, {"PRIMARY", "primary-subnet", SHOW_TEXT},
-	{"SECONDARY", "secondary-subnet", SHOW_TEXT}, {"PEER-ASN", "peer-asn", SHOW_TEXT},
+	{"NAME", "full_name", SHOW_TEXT}, {"PRIMARY", "primary-subnet subnet primary-subnet-v6 subnet-v6", SHOW_TEXT},
+	{"SECONDARY", "secondary-subnet subnet secondary-subnet-v6 subnet-v6", SHOW_TEXT}, {"PEER-ASN", "peer-asn", SHOW_TEXT},
 	{"LOCAL-ASN", "local-asn", SHOW_TEXT}, {"C-TAG", "c-tag", SHOW_TEXT}, {"ENABLED", "enabled", SHOW_TEXT}, {0}};
 static const struct column session_columns[] = {
 	{"PEERING", "peering", SHOW_TEXT}, {"LINK", "link", SHOW_TEXT}, {"SESSION", "session", SHOW_STATE},

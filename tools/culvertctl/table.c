@@ -292,12 +292,34 @@ struct table *table_of_columns(const struct context *context, const struct colum
 	return table;
 }
 
+// Of the members that a column names, those that there are.
+static char *column_text(
+	const struct context *context, const struct column *column, const json_t *item)
+{
+	char *text = NULL, key[64];
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (out == NULL)
+		abort();
+	for (const char *at = column->key; *at != '\0'; at += strspn(at, " ")) {
+		size_t length = strcspn(at, " ");
+		snprintf(key, sizeof(key), "%.*s", (int)length, at);
+		at += length;
+		char *value = value_text(context, json_object_get(item, key), column->format);
+		if (value != NULL && *value != '\0')
+			fprintf(out, "%s%s", ftell(out) > 0 ? ", " : "", value);
+		free(value);
+	}
+	if (fclose(out) != 0)
+		abort();
+	return text;
+}
+
 void table_row(struct table *table, const struct column *columns, const json_t *item)
 {
 	for (; columns->title != NULL; columns++)
-		add_cell(table,
-			value_text(table->context, json_object_get(item, columns->key),
-				columns->format),
+		add_cell(table, column_text(table->context, columns, item),
 			columns->format == SHOW_STATE);
 }
 

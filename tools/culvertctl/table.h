@@ -24,7 +24,7 @@ enum format {
 // Cells that come straight from an item's member. Ends at the first without a title.
 struct column {
 	const char *title;
-	const char *key;
+	const char *key; // of the item; several, apart by spaces: those that there are
 	enum format format;
 };
 

@@ -25,10 +25,10 @@ def expect(condition, what):
 class PingTrain:
     """A ping every few ms in the background; lost() ends it and says how many were not answered."""
 
-    def __init__(self, lab, customer, interval=0.001, seconds=30):
+    def __init__(self, lab, customer, interval=0.001, seconds=30, source=PREMISES_HOST, target=VNET_HOST):
         self.lab, self.customer = lab, customer
         self.path = os.path.join(lab.dir, f"train-{customer.name}-{time.monotonic_ns()}")
-        words = [*customer.router.enter(), "ping", "-n", "-I", PREMISES_HOST, "-i", str(interval), "-w", str(seconds), VNET_HOST]
+        words = [*customer.router.enter(), "ping", "-n", "-I", source, "-i", str(interval), "-w", str(seconds), target]
         with open(self.path, "w") as out:
             self.popen = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
 

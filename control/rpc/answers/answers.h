@@ -102,6 +102,9 @@ const char *role_name(const struct link *link);
 bool link_is_ours(const struct sync *sync, const struct link *link);
 const struct intent_interface *attachment_of(
 	const struct sync *sync, const struct peering *peering, const struct link *link);
+// Name of the object of a session in the status table, as domain/health.c has it.
+void session_object(const struct peering *peering, const struct link *link, uint8_t family,
+	char name[OBJECT_NAME_MAX + 16]);
 enum detail { DETAIL_BRIEF, DETAIL_USUAL, DETAIL_FULL }; // brief: what a table of thousands shows
 // Counters of both directions of a link, "in" and "out"; null when it is not ours.
 void add_directions(

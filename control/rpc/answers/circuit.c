@@ -41,21 +41,20 @@ const struct intent_interface *attachment_of(
 // --- circuit.status ------------------------------------------------------------------------------------
 
 // Why it ended the last time, what the far end's announcements are worth, and how much came and went.
-static void add_history(const struct sync *sync, const struct realised *realised, json_t *json)
+static void add_history(const struct sync *sync, const struct realised_session *of, json_t *json)
 {
 	static const struct speaker_state nothing;
-	const struct speaker_state *session =
-		realised != NULL && realised->heard ? &realised->session : &nothing;
+	const struct speaker_state *session = of != NULL && of->heard ? &of->state : &nothing;
 	bool up = strcmp(session->state, "established") == 0;
 	unsigned int count = 0;
 	const struct speaker_remark *remark =
-		realised != NULL ? speakers_remarks(sync->speakers, realised->id, &count) : NULL;
+		of != NULL ? speakers_remarks(sync->speakers, of->id, &count) : NULL;
 	json_t *invalid = json_array();
 	char prefix[IP_TEXT_MAX];
 
 	for (unsigned int i = 0; i < count; i++) {
 		if (remark[i].prefix.address.family != 0 &&
-			session_learned(sync, realised->wanted->domain, realised->id, &remark[i].prefix))
+			session_learned(sync, of, &remark[i].prefix))
 			continue; // it was announced rightly since
 		json_array_append_new(invalid,
 			json_pack("{s:s?, s:s, s:I, s:i}", "prefix",
@@ -86,13 +85,15 @@ static void add_history(const struct sync *sync, const struct realised *realised
 }
 
 // What keeps our words from the far end, or has kept them.
-static void add_silence(const struct sync *sync, const struct intent_interface *attachment, json_t *json)
+static void add_silence(const struct sync *sync, const struct intent_interface *attachment,
+	uint8_t family, json_t *json)
 {
 	const struct untold *untold = NULL;
 	const struct status *daemon = NULL;
 
 	if (attachment != NULL) {
-		untold = untold_of(sync->domains, attachment->id);
+		untold = untold_of(
+			sync->domains, attachment->address[ip_index(family)].session);
 		daemon = status_get(sync->status, STATUS_SPEAKER,
 			domain_speaker(sync->domains, attachment->domain));
 	}
@@ -106,21 +107,31 @@ static void add_silence(const struct sync *sync, const struct intent_interface *
 					 daemon->reason, "hint", daemon->hint));
 }
 
-static void add_session(const struct sync *sync, const struct peering *peering, const struct link *link,
-	const struct realised *realised, const struct session_routes *routes, json_t *json)
+void session_object(const struct peering *peering, const struct link *link, uint8_t family,
+	char name[OBJECT_NAME_MAX + 16])
 {
-	struct ip_address local = peering_local(peering, link),
-			  remote = peering_remote(peering, link);
+	bool beside = family == 6 && peering_subnet(peering, link, 4).address.family != 0;
+
+	snprintf(name, OBJECT_NAME_MAX + 16, "%s/%s%s", peering->object.name, role_name(link),
+		beside ? "/v6" : "");
+}
+
+static void add_session(const struct sync *sync, const struct peering *peering, const struct link *link,
+	uint8_t family, const struct realised_session *of, const struct session_routes *routes,
+	json_t *json)
+{
+	struct ip_address local = peering_local(peering, link, family),
+			  remote = peering_remote(peering, link, family);
 	static const struct speaker_state nothing;
-	const struct speaker_state *session = realised != NULL ? session_of(realised) : &nothing;
-	bool failed = realised != NULL && !realised->heard && realised->error[0] != '\0';
+	const struct speaker_state *session = of != NULL ? session_state(of) : &nothing;
+	bool failed = of != NULL && !of->heard && of->of->error[0] != '\0';
 	char name[OBJECT_NAME_MAX + 16];
 
-	snprintf(name, sizeof(name), "%s/%s", peering->object.name, role_name(link));
+	session_object(peering, link, family, name);
 	const struct status *status = status_get(sync->status, STATUS_SESSION, name);
 	json_object_set_new(json, "hint", json_string(status != NULL ? status->hint : ""));
 	json_object_set_new(json, "detail",
-		json_string(failed ? realised->error : session->detail));
+		json_string(failed ? of->of->error : session->detail));
 	json_object_set_new(json, "local", json_address(&local));
 	json_object_set_new(json, "remote", json_address(&remote));
 	json_object_set_new(json, "remote_asn", json_integer(peering->peer_asn));
@@ -134,33 +145,36 @@ static void add_session(const struct sync *sync, const struct peering *peering, 
 }
 
 static json_t *session_json(const struct sync *sync, const struct peering *peering,
-	const struct link *link, enum detail detail)
+	const struct link *link, uint8_t family, enum detail detail)
 {
 	const struct intent_interface *attachment = attachment_of(sync, peering, link);
-	const struct realised *realised =
-		attachment != NULL ? table_find(&sync->realised, &attachment->id) : NULL;
-	const struct speaker_state *session = realised != NULL ? session_of(realised) : NULL;
+	const struct realised_session *of =
+		attachment != NULL
+			? session_find(sync, attachment->address[ip_index(family)].session)
+			: NULL;
+	const struct speaker_state *session = of != NULL ? session_state(of) : NULL;
 	struct domain_status status = {0};
 	struct session_routes routes = {.known = link_is_ours(sync, link)};
 
-	if (realised != NULL)
-		routes = session_routes(sync, realised);
+	if (of != NULL)
+		routes = session_routes(sync, of);
 	if (attachment != NULL)
 		domain_status(sync->domains, attachment->domain, &status);
 	json_t *json =
-		json_pack("{s:s, s:s, s:o, s:i, s:o}", "peering", peering->object.name, "session",
+		json_pack("{s:s, s:i, s:s, s:o, s:i, s:o}", "peering", peering->object.name,
+			"family", family, "session",
 			!link_is_ours(sync, link) ? "unknown"
 			: session != NULL         ? session->state
 						  : "down",
 			"accepted", json_known(routes.known, routes.accepted), "limit",
-			(int)status.limit[0], "since",
+			(int)status.limit[ip_index(family)], "since",
 			json_known(session != NULL && session->since != 0,
 				session != NULL ? session->since : 0));
 	if (detail == DETAIL_BRIEF)
 		return json;
-	add_session(sync, peering, link, realised, &routes, json);
-	add_silence(sync, attachment, json);
-	add_history(sync, realised, json);
+	add_session(sync, peering, link, family, of, &routes, json);
+	add_silence(sync, attachment, family, json);
+	add_history(sync, of, json);
 	return json;
 }
 
@@ -190,8 +204,11 @@ static json_t *link_json(const struct sync *sync, const struct link *link, enum 
 	MODEL_CHILDREN(model_of(sync), NOUN_PEERING, link->circuit, child)
 	{
 		const struct peering *peering = (const struct peering *)child;
-		if (peering_subnet(peering, link) != NULL && (detail != DETAIL_BRIEF || ours))
-			json_array_append_new(peerings, session_json(sync, peering, link, detail));
+		for (uint8_t family = 4; family <= 6; family += 2)
+			if (peering_subnet(peering, link, family).address.family != 0 &&
+				(detail != DETAIL_BRIEF || ours))
+				json_array_append_new(peerings,
+					session_json(sync, peering, link, family, detail));
 	}
 	json_t *json = json_pack("{s:s, s:s, s:o}", "link", role_name(link), "state",
 		status != NULL ? status->state : "unknown", "peerings", peerings);
@@ -311,13 +328,17 @@ void method_peering_status(struct rpc_call *call)
 		MODEL_CHILDREN(model_of(sync), NOUN_LINK, peering->circuit, child)
 		{
 			const struct link *link = (const struct link *)child;
-			if (peering_subnet(peering, link) == NULL || !page_wants(&page))
-				continue;
-			json_t *json = session_json(sync, peering, link, DETAIL_USUAL);
-			json_object_set_new(json, "circuit", json_string(peering->circuit));
-			json_object_set_new(json, "link", json_string(role_name(link)));
-			json_object_set_new(json, "edge", json_string(link->edge));
-			page_add(&page, json);
+			for (uint8_t family = 4; family <= 6; family += 2) {
+				if (peering_subnet(peering, link, family).address.family == 0 ||
+					!page_wants(&page))
+					continue;
+				json_t *json =
+					session_json(sync, peering, link, family, DETAIL_USUAL);
+				json_object_set_new(json, "circuit", json_string(peering->circuit));
+				json_object_set_new(json, "link", json_string(role_name(link)));
+				json_object_set_new(json, "edge", json_string(link->edge));
+				page_add(&page, json);
+			}
 		}
 	}
 	page_reply(&page, call, NULL);
@@ -383,12 +404,13 @@ void method_peering_clear(struct rpc_call *call)
 	clearing->call = call;
 	clearing->pending = 1; // ours
 	begin_error(clearing, model_peering(model_of(sync), name));
-	for (unsigned int i = 0; fragment != NULL && i < fragment->interfaces.count; i++) {
-		const struct intent_interface *interface = &fragment->interfaces.item[i];
-		if (!interface->session.enabled)
+	for (unsigned int i = 0; fragment != NULL && i < 2 * fragment->interfaces.count; i++) {
+		const struct intent_interface *interface = &fragment->interfaces.item[i / 2];
+		const struct intent_address *address = &interface->address[i % 2];
+		if (!interface->session.enabled || address->remote.family == 0)
 			continue;
-		if (speakers_clear(sync->speakers, interface->id, rpc_boolean(call, "soft", false),
-			    on_cleared, clearing) == 0)
+		if (speakers_clear(sync->speakers, address->session,
+			    rpc_boolean(call, "soft", false), on_cleared, clearing) == 0)
 			clearing->pending++;
 		else
 			clearing->failed++;

@@ -575,7 +575,8 @@ static void add_interface(struct port_sum *sum, const struct intent_interface *i
 
 	if (interface->kind == INTENT_CORE && interface->port < PORTS_MAX) {
 		sum->core[interface->port] = true;
-		sum->address[interface->port] = interface->local;
+		sum->address[interface->port] =
+			interface->address[interface->address[0].local.family == 0].local;
 	}
 	if (!counters_interface(sum->sync, interface->uid, &one, &sparse))
 		return;

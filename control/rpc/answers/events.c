@@ -31,17 +31,19 @@ static bool is_news(const struct speaker_state *old, const struct speaker_state 
 	       (is_up(new) && old->moment != new->moment);
 }
 
-void event_session(struct sync *sync, const struct intent_interface *interface,
+void event_session(struct sync *sync, const struct realised_session *session,
 	const struct speaker_state *old, const struct speaker_state *new)
 {
+	const struct intent_interface *interface = session->of->wanted;
+
 	if (!is_news(old, new))
 		return;
 	const char *role = strrchr(interface->link, '/');
 	tell(sync, "session",
-		json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "peering", interface->object, "link",
-			role != NULL ? role + 1 : "", "state", new->state, "was",
+		json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:o}", "peering", interface->object, "link",
+			role != NULL ? role + 1 : "", "family", session->family == 0 ? 4 : 6, "state", new->state, "was",
 			old->state[0] != '\0' ? old->state : "unknown", "detail", new->detail,
-			"remote", json_address(&interface->remote)));
+			"remote", json_address(&session_address(session)->remote)));
 }
 
 void event_port(struct sync *sync, uint32_t index)

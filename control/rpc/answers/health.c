@@ -109,64 +109,85 @@ static bool is_applied(const struct sync *sync)
 	return status_get(sync->status, STATUS_EDGE, sync->node->edge) != NULL;
 }
 
+// What there is of the sessions of a link.
+struct session_count {
+	unsigned int enabled, up, full, unheard, kept;
+};
+
+static void look_at_session(const struct sync *sync, const struct peering *peering,
+	const struct link *link, uint8_t family, struct session_count *count, struct words *words)
+{
+	bool dual = peering_subnet(peering, link, family == 4 ? 6 : 4).address.family != 0;
+	char name[OBJECT_NAME_MAX + 16];
+
+	count->enabled++;
+	session_object(peering, link, family, name);
+	const struct status *neighbor = status_get(sync->status, STATUS_NEIGHBOR, name);
+	if (neighbor != NULL && neighbor->level == STATUS_ERROR) {
+		say(words, "%s", neighbor->reason);
+		snprintf(words->hint, sizeof(words->hint), "%s", neighbor->hint);
+		return;
+	}
+	const struct status *session = status_get(sync->status, STATUS_SESSION, name);
+	if (session != NULL && session->level == STATUS_OK) {
+		count->up++;
+		return;
+	}
+	if (session == NULL ? !is_applied(sync) : strcmp(session->state, "unknown") == 0) {
+		count->unheard++;
+		return;
+	}
+	count->kept += session != NULL && session->level == STATUS_WARNING;
+	const char *detail = session != NULL ? session->reason : "";
+	bool open = session != NULL && strcmp(session->state, "established") == 0;
+	say(words, "%s%s%s%s%s", open ? "" : "no BGP session of ", peering->object.name,
+		!dual         ? ""
+		: family == 4 ? " for IPv4"
+			      : " for IPv6",
+		detail[0] != '\0' ? ": " : "", detail);
+	snprintf(words->hint, sizeof(words->hint), "%s", session != NULL ? session->hint : "");
+}
+
 // What a link's sessions make of it, when everything below them is well.
 static enum link_state sessions_state(const struct sync *sync, const struct model *model,
 	const struct link *link, struct words *words)
 {
-	unsigned int peerings = 0, enabled = 0, up = 0, full = 0, unheard = 0, kept = 0;
+	struct session_count count = {0};
+	unsigned int peerings = 0;
 	const struct object *child;
-	char name[OBJECT_NAME_MAX + 16], held[256] = "";
+	char held[256] = "";
 
 	MODEL_CHILDREN(model, NOUN_PEERING, link->circuit, child)
 	{
 		const struct peering *peering = (const struct peering *)child;
-		if (peering_subnet(peering, link) == NULL)
+		if (!peering_is_on(peering, link))
 			continue;
 		peerings++;
 		if (!peering->enabled)
 			continue;
-		enabled++;
 		const char *excess = holding(sync, peering);
 		if (excess != NULL) {
-			full++;
+			count.full++;
 			snprintf(held, sizeof(held), "%s: %s", peering->object.name, excess);
 		}
-		snprintf(name, sizeof(name), "%s/%s", peering->object.name, role_name(link));
-		const struct status *neighbor = status_get(sync->status, STATUS_NEIGHBOR, name);
-		if (neighbor != NULL && neighbor->level == STATUS_ERROR) {
-			say(words, "%s", neighbor->reason);
-			snprintf(words->hint, sizeof(words->hint), "%s", neighbor->hint);
-			continue;
-		}
-		const struct status *session = status_get(sync->status, STATUS_SESSION, name);
-		if (session != NULL && session->level == STATUS_OK) {
-			up++;
-			continue;
-		}
-		if (session == NULL ? !is_applied(sync) : strcmp(session->state, "unknown") == 0) {
-			unheard++;
-			continue;
-		}
-		kept += session != NULL && session->level == STATUS_WARNING;
-		const char *detail = session != NULL ? session->reason : "";
-		bool open = session != NULL && strcmp(session->state, "established") == 0;
-		say(words, "%s%s%s%s", open ? "" : "no BGP session of ", peering->object.name,
-			detail[0] != '\0' ? ": " : "", detail);
-		snprintf(words->hint, sizeof(words->hint), "%s",
-			session != NULL ? session->hint : "");
+		for (uint8_t family = 4; family <= 6; family += 2)
+			if (peering_subnet(peering, link, family).address.family != 0)
+				look_at_session(sync, peering, link, family, &count, words);
 	}
-	if (unheard > 0) {
+	if (count.unheard > 0) {
 		say(words, "%s", NOT_HEARD);
 		words->hint[0] = '\0';
 		return STATE_UNKNOWN;
 	}
-	if (full > 0 && up == enabled)
+	if (count.full > 0 && count.up == count.enabled)
 		say(words, "%s", held);
-	if (enabled == 0) {
+	if (count.enabled == 0) {
 		say(words, peerings > 0 ? "no peering is enabled" : "no peering");
 		return peerings > 0 ? STATE_DISABLED : STATE_DOWN;
 	}
-	return up + kept == 0 ? STATE_DOWN : up < enabled || full > 0 ? STATE_DEGRADED : STATE_UP;
+	return count.up + count.kept == 0                     ? STATE_DOWN
+	       : count.up < count.enabled || count.full > 0 ? STATE_DEGRADED
+							     : STATE_UP;
 }
 
 static enum link_state link_state(const struct sync *sync, const struct model *model,

@@ -39,7 +39,7 @@ struct listing {
 	char domain[OBJECT_NAME_MAX + 16];
 	bool begun, asking;
 	struct ip_prefix last;
-	unsigned int session; // which attachment of it is being asked
+	unsigned int session; // which of its is being asked: two for each attachment
 	size_t skip, seen;
 	char unanswered[OBJECT_NAME_MAX + 16]; // the first domain whose speaker did not answer
 	char next[IP_TEXT_MAX + OBJECT_NAME_MAX + 32];
@@ -221,6 +221,11 @@ static bool asks_advertised(const struct listing *l)
 	return l->state != NULL && strcmp(l->state, "advertised") == 0;
 }
 
+static const struct intent_address *session_at(const struct fragment *fragment, unsigned int index)
+{
+	return &fragment->interfaces.item[index / 2].address[index % 2];
+}
+
 static const char *learned_origin(const struct intent_domain *domain)
 {
 	return domain->routes.count > 0 ? "static" : "bgp";
@@ -234,11 +239,13 @@ static void on_row(void *ctx, const struct policy_route *route, const struct pol
 	const char *state = rejected ? "rejected" : "advertised";
 	char text[IP_TEXT_MAX];
 
-	if (fragment == NULL || l->session >= fragment->interfaces.count || !asked_for(l, &route->prefix, state) || l->full)
+	if (fragment == NULL || l->session >= 2 * fragment->interfaces.count ||
+		!asked_for(l, &route->prefix, state) || l->full)
 		return;
-	const struct intent_interface *session = &fragment->interfaces.item[l->session];
-	if (route->partial &&
-		session_learned(l->sync, session->domain, session->id, &route->prefix))
+	const struct intent_address *address = session_at(fragment, l->session);
+	const struct realised_session *session = session_find(l->sync, address->session);
+	if (route->partial && session != NULL &&
+		session_learned(l->sync, session, &route->prefix))
 		return; // what was thrown away has been announced rightly since
 	if (l->seen++ < l->skip)
 		return;
@@ -248,7 +255,8 @@ static void on_row(void *ctx, const struct policy_route *route, const struct pol
 		rejected ? learned_origin(domain) : "connection", NULL, hops);
 	if (rejected) { // of several sessions each has its own
 		json_array_append_new(
-			hops, nexthop_json(l->sync, session->id, &session->remote, 1, true));
+			hops, nexthop_json(l->sync, session_interface(address->session),
+				      &address->remote, 1, true));
 		json_object_set_new(
 			json, "rule", json_string(rule != NULL ? rule->name : "unknown"));
 		json_object_set_new(json, "object", json_string(rule != NULL ? rule->object : ""));
@@ -279,8 +287,11 @@ static bool ask_speaker(struct listing *l, const struct fragment *fragment)
 
 	if (l->state != NULL && !advertised && strcmp(l->state, "rejected") != 0)
 		return false;
-	for (; l->session < fragment->interfaces.count && !l->full; l->session++) {
-		int err = speakers_ask(l->sync->speakers, fragment->interfaces.item[l->session].id,
+	for (; l->session < 2 * fragment->interfaces.count && !l->full; l->session++) {
+		const struct intent_address *address = session_at(fragment, l->session);
+		if (address->remote.family == 0)
+			continue;
+		int err = speakers_ask(l->sync->speakers, address->session,
 			advertised ? SPEAKER_ADVERTISED : SPEAKER_FILTERED, on_row, on_answer, l);
 		if (err == 0)
 			return true;
@@ -499,9 +510,10 @@ static json_t *summary_json(const struct sync *sync, const struct fragment *frag
 
 	domain_status(sync->domains, domain->id, &status);
 	struct domain_counts all = both_families(&status);
-	for (unsigned int i = 0; i < fragment->interfaces.count; i++) {
-		const struct realised *session =
-			table_find(&sync->realised, &fragment->interfaces.item[i].id);
+	for (unsigned int i = 0; i < 2 * fragment->interfaces.count; i++) {
+		const struct intent_address *address = session_at(fragment, i);
+		const struct realised_session *session =
+			address->remote.family != 0 ? session_find(sync, address->session) : NULL;
 		const struct session_routes routes = session != NULL
 							     ? session_routes(sync, session)
 							     : (struct session_routes){0};

@@ -226,11 +226,12 @@ static void test_helpers(void **state)
 	char text[IP_TEXT_MAX], name[OBJECT_NAME_MAX];
 	uint16_t vlan[2];
 
-	struct ip_address address = peering_remote(peering, primary);
+	struct ip_address address = peering_remote(peering, primary, 4);
 	assert_string_equal(ip_address_format(&address, text), "169.254.10.1");
-	address = peering_local(peering, primary);
+	address = peering_local(peering, primary, 4);
 	assert_string_equal(ip_address_format(&address, text), "169.254.10.2");
-	assert_null(peering_subnet(model_peering(model, "globex-ams-01/private"),
+	assert_int_equal(peering_remote(peering, primary, 6).family, 0);
+	assert_false(peering_is_on(model_peering(model, "globex-ams-01/private"),
 		model_link(model, "acme-ams-01/secondary")));
 	assert_int_equal(link_vlans(qinq, NULL, vlan), 2);
 	assert_int_equal(vlan[0], 200);

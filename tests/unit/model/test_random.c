@@ -48,6 +48,17 @@ static json_t *random_fields(const char *noun)
 		if (rand() % 2)
 			TEXT("secondary-subnet", "169.254.10.4/30", "169.254.10.0/30",
 				"169.254.10.12/30");
+		if (rand() % 3 == 0)
+			TEXT("primary-subnet-v6", "fd00:1::/126", "fd00:1::8/126", "10.2.0.0/30");
+		if (rand() % 3 == 0)
+			TEXT("secondary-subnet-v6", "fd00:1::4/126", "fd00:1::/126");
+		if (rand() % 8 == 0)
+			TEXT("subnet-v6", "fd00:1::/125", "fd00:1::8/125");
+		if (rand() % 8 == 0) {
+			TEXT("subnet", "169.254.10.0/29", "169.254.10.8/29", "10.1.0.0/29");
+			json_object_del(fields, "primary-subnet");
+			json_object_del(fields, "secondary-subnet");
+		}
 		json_object_set_new(fields, "peer-asn", json_integer(65001));
 		json_object_set_new(fields, "local-asn", json_integer(64900));
 		if (rand() % 3 == 0)
@@ -193,6 +204,28 @@ static bool carried_over(const json_t *before, const json_t *changes)
 	return true;
 }
 
+// As the rules have it, by another way: each family on every link or on none, no subnet twice where all share one stack.
+static void look_at_peerings(const struct model *model)
+{
+	for (unsigned int i = 0; i < model_count(model, NOUN_PEERING); i++) {
+		const struct peering *x = model_peering_at(model, i);
+		struct ip_prefix mine[4], theirs[4];
+		unsigned int count = peering_subnets(x, mine), families = 0;
+		for (uint8_t family = 4; family <= 6; family += 2)
+			families += peering_has_family(x, family);
+		assert_true(count > 0 && count <= 4 && (count == families || count == 2 * families));
+		for (unsigned int s = 0; s < count; s++)
+			assert_int_equal(mine[s].len, mine[s].address.family == 4 ? 30 : 126);
+		for (unsigned int j = 0; j < i; j++) {
+			const struct peering *y = model_peering_at(model, j);
+			unsigned int others = peering_subnets(y, theirs);
+			for (unsigned int s = 0; s < count * others; s++)
+				assert_false(model_options(model)->host_domain == HOST_DOMAIN_TABLE &&
+					     !ip_prefix_compare(&mine[s % count], &theirs[s / count]));
+		}
+	}
+}
+
 static void look_at_every_pair(const struct model *model)
 {
 	uint16_t a[2], b[2];
@@ -219,12 +252,15 @@ static void look_at_every_pair(const struct model *model)
 			assert_false(!strcmp(x->circuit, y->circuit) && !strcmp(x->edge, y->edge));
 		}
 	}
+	look_at_peerings(model);
 	for (unsigned int i = 0; i < model_count(model, NOUN_CONNECTION); i++) {
 		const struct connection *x = model_connection_at(model, i);
 		const struct vnet *v = model_vnet(model, x->vnet);
 		assert_string_equal(v->customer, model_circuit(model, x->circuit)->customer);
 		const struct peering *p = model_peering(model, connection_peering_name(x, name));
-		assert_false(ip_prefix_overlaps(v->prefixes.item, &p->primary_subnet));
+		struct ip_prefix subnet[4];
+		for (unsigned int j = peering_subnets(p, subnet); j > 0; j--)
+			assert_false(ip_prefix_overlaps(v->prefixes.item, &subnet[j - 1]));
 		for (unsigned int j = 0; j < i; j++) {
 			const struct connection *y = model_connection_at(model, j);
 			if (!strcmp(x->circuit, y->circuit))

@@ -12,6 +12,11 @@
 			"tunnel-addresses", words                                           \
 	}
 
+#define DUAL(primary, secondary)                                          \
+	SET("peering", "acme-ams-01/private",                             \
+		"\"primary-subnet-v6\": \"" primary                      \
+		"\", \"secondary-subnet-v6\": \"" secondary "\"")
+
 struct rule_case {
 	const char *changes;
 	const char *rule; // NULL: taken
@@ -152,7 +157,7 @@ static const struct rule_case cases[] = {
 	{SET("peering", "acme-ams-01/private", "\"hold\": \"9s\", \"keepalive\": \"3s\""), NULL,
 		NULL},
 	{SET("peering", "acme-ams-01/private", "\"routes\": [\"2001:db8::/32\"]"), "routes-family",
-		"different address families"},
+		"is of IPv6"},
 	{SET("peering", "acme-ams-01/private", "\"routes\": [\"10.1.0.0/16\", \"10.1.0.0/16\"]"),
 		"routes-family", "two routes to 10.1.0.0/16"},
 	{SET("peering", "acme-ams-01/private", "\"connect\": \"1500ms\""), "timers",
@@ -261,6 +266,50 @@ static const struct rule_case cases[] = {
 		NULL},
 	{SET("peering", "acme-ams-01/private", "\"secondary-subnet\": \"2001:db8:1::/126\""),
 		"subnets-family", "IPv6"},
+	{DUAL("2001:db8:1::/126", "2001:db8:1::4/126"), NULL, NULL},
+	{DUAL("2001:db8:1::/126", "2001:db8:1::4/126") "," SET(
+		 "vnet", "acme-prod", "\"prefixes\": [\"2001:db8:9::/48\"]"),
+		NULL, NULL},
+	{DUAL("2001:db8:1::/126", "2001:db8:1::/126"), "subnets-distinct", "the same"},
+	{DUAL("2001:db8:1::/127", "2001:db8:1::4/126"), "subnet-length", "/126"},
+	{DUAL("169.254.20.0/30", "169.254.20.4/30"), "subnets-family",
+		"primary-subnet-v6 is of IPv4"},
+	{DUAL("2001:db8:9::/126", "2001:db8:9::4/126") "," SET("vnet", "acme-prod",
+		 "\"prefixes\": [\"2001:db8:9::/48\", \"10.9.0.0/16\"]"),
+		"connected-subnets", "2001:db8:9::4/126"},
+	{DUAL("2001:db8:1::/126", "2001:db8:1::4/126") "," SET(
+		 "link", "acme-ams-01/primary", "\"mtu\": 1279"),
+		"link-mtu-ipv6", "acme-ams-01/primary"},
+	{SET("peering", "acme-ams-01/private", "\"primary-subnet-v6\": \"2001:db8:1::/126\""),
+		"subnets-family", "give secondary-subnet-v6, too"},
+	{SET("peering", "acme-ams-01/private",
+		 "\"primary-subnet\": null, \"secondary-subnet\": null, \"subnet-v6\": "
+		 "\"2001:db8:1::/125\"") "," SET("vnet", "acme-prod",
+		 "\"prefixes\": [\"2001:db8:9::/48\", \"10.9.0.0/16\"]"),
+		NULL, NULL},
+	{SET("peering", "acme-ams-01/private",
+		 "\"primary-subnet\": \"2001:db8:1::/126\", \"secondary-subnet\": "
+		 "\"2001:db8:1::4/126\", \"subnet-v6\": \"2001:db8:2::/125\""),
+		"subnets-family", "both of IPv6"},
+	{SET("peering", "acme-ams-01/private", "\"subnet\": \"169.254.10.0/29\""), "subnet-once",
+		"primary-subnet is given beside subnet"},
+	{SET("peering", "acme-ams-01/private",
+		 "\"primary-subnet\": null, \"secondary-subnet\": null, \"subnet\": "
+		 "\"169.254.10.0/29\", \"subnet-v6\": \"2001:db8:1::/125\""),
+		NULL, NULL},
+	{SET("peering", "acme-ams-01/private",
+		 "\"primary-subnet\": null, \"secondary-subnet\": null, \"subnet\": "
+		 "\"169.254.10.0/30\""),
+		"subnet-length", "/29"},
+	{SET("peering", "acme-ams-01/private",
+		 "\"primary-subnet\": null, \"secondary-subnet\": null, \"subnet\": "
+		 "\"10.9.4.0/29\""),
+		"connected-subnets", "10.9.4.4/30"},
+	{SET("peering", "acme-ams-01/private", "\"routes\": [\"2001:db8:7::/48\"]"),
+		"routes-family", "is of IPv6"},
+	{DUAL("2001:db8:1::/126", "2001:db8:1::4/126") "," SET("peering", "acme-ams-01/private",
+		 "\"routes\": [\"2001:db8:7::/48\", \"10.1.0.0/16\"]"),
+		NULL, NULL},
 	{SET("edge", "ams1",
 		 "\"routes\": {\"add\": [{\"prefix\": \"2001:db8::/32\", \"via\": "
 		 "\"192.0.2.254\"}]}"),

@@ -125,6 +125,13 @@ static void random_peering(json_t *fields)
 {
 	TEXT("primary-subnet", "169.254.10.0/30", "169.254.10.8/30");
 	TEXT("secondary-subnet", "169.254.10.4/30", "169.254.10.12/30");
+	if (rand() % 2) {
+		TEXT("primary-subnet-v6", "fd00:1::/126", "fd00:1::8/126");
+		TEXT("secondary-subnet-v6", "fd00:1::4/126", "fd00:1::c/126");
+	} else {
+		json_object_set_new(fields, "primary-subnet-v6", json_null());
+		json_object_set_new(fields, "secondary-subnet-v6", json_null());
+	}
 	json_object_set_new(fields, "peer-asn", json_integer(65001 + rand() % 2));
 	json_object_set_new(fields, "local-asn", json_integer(64900));
 	TEXT("enabled", "true", "false");

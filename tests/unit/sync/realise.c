@@ -99,9 +99,9 @@ static void test_each_edge_realises_its_half(void **state)
 	}
 	const struct intent_interface *a = interface_named(east, "acme-01/private");
 	const struct intent_interface *b = interface_named(west, "acme-01/private");
-	assert_address(&a->local, "169.254.10.2");
-	assert_address(&a->remote, "169.254.10.1");
-	assert_address(&b->local, "169.254.10.6");
+	assert_address(&a->address[0].local, "169.254.10.2");
+	assert_address(&a->address[0].remote, "169.254.10.1");
+	assert_address(&b->address[0].local, "169.254.10.6");
 	assert_int_equal(a->vlans, 1);
 	assert_int_equal(a->vlan[0], 100);
 	assert_int_equal(b->vlan[0], 101);

@@ -92,7 +92,7 @@ static void test_what_was_not_heard_yet_is_unknown(void **state)
 	assert_sessions(1, 0, true);
 	assert_true(is_in_state(STATUS_CIRCUIT, "globex-01", "unknown"));
 	const uint32_t silent = interface("globex-01/private");
-	((struct realised *)table_find(&running->realised, &silent))->began -= HEARD_NS;
+	session_find(running, silent)->began -= HEARD_NS;
 	WAIT(is_in_state(STATUS_CIRCUIT, "globex-01", "down"));
 	assert_sessions(0, 1, false);
 }

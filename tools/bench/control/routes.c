@@ -238,7 +238,7 @@ void speakers_counters(const struct speakers *speakers, struct speaker_counters 
 {
 	memset(counters, 0, sizeof(*counters));
 }
-void event_session(struct sync *sync, const struct intent_interface *interface,
+void event_session(struct sync *sync, const struct realised_session *session,
 	const struct speaker_state *old, const struct speaker_state *new)
 {
 }
