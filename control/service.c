@@ -975,6 +975,10 @@ static int start_looking(struct service *service)
 
 static void tell_doubts(struct service *service, const struct store_state *state)
 {
+	if (state->migrated_from != 0)
+		log_info("store", "the store was of an older version; as it was it stays beside it",
+			log_text("store", service->options.node->store),
+			log_number("schema", state->migrated_from));
 	if (state->reads_otherwise)
 		log_warning("store", "the stored model reads otherwise than it was written",
 			log_number("revision", (int64_t)state->revision),

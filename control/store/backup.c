@@ -338,6 +338,7 @@ static int check_new(
 
 	other.path = p->new_database;
 	other.key_path = p->new_key;
+	other.restoring = true;
 	int rc = store_open(&store, &other, error);
 	if (!rc && store->doubt[0] != '\0')
 		rc = api_fail(error, API_INVALID, "take another backup; nothing was changed", "%s",

@@ -107,6 +107,7 @@ int store_load(struct store *store, struct store_state *state, struct findings *
 		(uint64_t)query_integer(store, 0, "SELECT max(revision) FROM revisions", "");
 	memcpy(state->uuid, store->uuid, sizeof(state->uuid));
 	state->doubt = store->doubt;
+	state->migrated_from = store->migrated_from;
 	state->reads_otherwise = reads_otherwise(store, model);
 	pending_read(store, &state->pending);
 	return 0;

@@ -20,61 +20,6 @@
 #include <unistd.h>
 
 #define APPLICATION_ID 0x434c5654 // "CLVT"
-#define SCHEMA_VERSION 3
-
-// What deleted objects counted last. key: as in ids; counters NULL: they have not been read yet.
-#define FINALS                                                                                     \
-	"CREATE TABLE finals (uid INTEGER PRIMARY KEY, class INTEGER, key TEXT, deleted INTEGER,"  \
-	" time INTEGER, counters TEXT);"
-
-// Which revision goes back by itself, and when: pending.c.
-#define PENDING                                                                                    \
-	"CREATE TABLE pending (revision INTEGER PRIMARY KEY, before INTEGER NOT NULL, actor TEXT " \
-	"NOT NULL, until INTEGER NOT NULL, boot TEXT NOT NULL, until_boot INTEGER NOT NULL, span " \
-	"INTEGER NOT NULL, decider TEXT NOT NULL, decided INTEGER NOT NULL);"
-// What secrets the rows of the history need: history.c.
-#define SECRET_USES                                                                                \
-	"CREATE INDEX history_object ON history (noun, name, revision);"                           \
-	"CREATE TABLE secret_uses (fingerprint TEXT, revision INTEGER, noun TEXT, name TEXT,"      \
-	" PRIMARY KEY (fingerprint, revision, noun, name)) WITHOUT ROWID;"                         \
-	"CREATE INDEX secret_uses_row ON secret_uses (revision, noun, name);"
-// Whose the numbers in quarantine were: ids.c.
-#define RELEASED                                                                                   \
-	"CREATE TABLE released (class INTEGER, id INTEGER, key TEXT NOT NULL, PRIMARY KEY (class," \
-	" id), UNIQUE (class, key)) WITHOUT ROWID;"
-
-static const char schema[] =
-	"CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
-	"CREATE TABLE objects (noun TEXT, name TEXT, revision INTEGER NOT NULL, json TEXT NOT NULL,"
-	" PRIMARY KEY (noun, name)) WITHOUT ROWID;"
-	"CREATE TABLE revisions (revision INTEGER PRIMARY KEY, time INTEGER NOT NULL, actor TEXT "
-	"NOT NULL,"
-	" on_behalf TEXT, verb TEXT NOT NULL, digest INTEGER NOT NULL, objects INTEGER NOT NULL, again INTEGER);"
-	// json NULL: deleted in that revision.
-	"CREATE TABLE history (revision INTEGER, noun TEXT, name TEXT, json TEXT,"
-	" PRIMARY KEY (revision, noun, name)) WITHOUT ROWID;"
-	"CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, actor "
-	"TEXT NOT NULL,"
-	" on_behalf TEXT, verb TEXT NOT NULL, object TEXT, result TEXT NOT NULL, revision INTEGER,"
-	" changes TEXT);"
-	// key NULL: in quarantine since `released`, or free.
-	"CREATE TABLE ids (class INTEGER, id INTEGER, uid INTEGER NOT NULL UNIQUE, key TEXT, "
-	"released INTEGER,"
-	" PRIMARY KEY (class, id), UNIQUE (class, key)) WITHOUT ROWID;"
-	"CREATE INDEX ids_free ON ids (class, released) WHERE key IS NULL;"
-	"CREATE TABLE secrets (fingerprint TEXT PRIMARY KEY, nonce BLOB NOT NULL, sealed BLOB NOT "
-	"NULL) WITHOUT ROWID;" FINALS PENDING SECRET_USES RELEASED;
-
-// What takes a store of version i + 1 to the next one. A step is never changed once it was released.
-static const char *const migrations[] = {
-	"ALTER TABLE audit ADD COLUMN changes TEXT;" FINALS,
-	// What was pruned of the history cannot be known: where that was done, no revision of before is taken up again.
-	"ALTER TABLE revisions ADD COLUMN again INTEGER;" PENDING SECRET_USES RELEASED
-	"INSERT INTO meta SELECT 'history-from', max(revision) FROM revisions HAVING min(revision) > 1;"
-	"INSERT OR IGNORE INTO history SELECT revision, noun, name, json FROM objects;"
-	"INSERT OR IGNORE INTO secret_uses SELECT t.atom, h.revision, h.noun, h.name FROM history h, "
-	"json_tree(CASE WHEN json_valid(h.json) THEN h.json END) t WHERE t.key = 'keep' AND t.type = 'text';",
-};
 
 // --- SQL -----------------------------------------------------------------------------------------------
 
@@ -189,16 +134,16 @@ int run_sql(struct store *store, const char *text)
 
 bool store_is_full(struct store *store)
 {
-	int code = sqlite3_errcode(store->db) & 0xff;
+	int code = sqlite3_errcode(store->db) & 0xff, why = sqlite3_system_errno(store->db);
 
-	return code == SQLITE_FULL ||
-	       (code == SQLITE_IOERR && sqlite3_system_errno(store->db) == EDQUOT);
+	return code == SQLITE_FULL || (code == SQLITE_IOERR && (why == ENOSPC || why == EDQUOT));
 }
 
 int store_fail(struct store *store, struct api_error *error, const char *doing)
 {
 	int code = sqlite3_errcode(store->db) & 0xff;
 	bool busy = code == SQLITE_BUSY || code == SQLITE_LOCKED;
+	int why = code == SQLITE_IOERR ? sqlite3_system_errno(store->db) : 0;
 	const char *hint = NULL;
 
 	if (store_is_full(store))
@@ -207,13 +152,17 @@ int store_fail(struct store *store, struct api_error *error, const char *doing)
 		hint = "restore it from a backup, or move it away and apply the configuration file";
 	else if (busy)
 		hint = "only one culvertd may use a store; stop the other or give another path";
-	else if (code == SQLITE_READONLY || code == SQLITE_CANTOPEN || code == SQLITE_PERM)
+	else if (code == SQLITE_READONLY || code == SQLITE_CANTOPEN || code == SQLITE_PERM || why == EROFS)
 		hint = "it must belong to culvertd's user, on a file system that can be written";
-	return api_fail(error, busy ? API_CONFLICT : API_REFUSED, hint, "%s the store %s: %s",
-		doing, store->path,
-		busy                     ? "another process has it open"
+	else if (code == SQLITE_IOERR)
+		hint = "look at its disk (dmesg); what runs goes on";
+	return api_fail(error, busy ? API_CONFLICT : API_REFUSED, hint, "%s the store %s: %s%s%s", doing,
+		store->path,
+		busy                   ? "another process has it open"
 		: store_is_full(store) ? "its file system is full"
-				       : sqlite3_errmsg(store->db));
+				       : sqlite3_errmsg(store->db),
+		why && !store_is_full(store) ? ": " : "",
+		why && !store_is_full(store) ? strerror(why) : "");
 }
 
 // --- opening -------------------------------------------------------------------------------------------
@@ -268,8 +217,8 @@ static int create(struct store *store, struct api_error *error)
 	store->uuid[6] = (store->uuid[6] & 0x0f) | 0x40;
 	store->uuid[8] = (store->uuid[8] & 0x3f) | 0x80;
 	snprintf(pragma, sizeof(pragma), "PRAGMA application_id = %d; PRAGMA user_version = %d;",
-		APPLICATION_ID, SCHEMA_VERSION);
-	if (run_sql(store, "BEGIN IMMEDIATE") || run_sql(store, schema) || run_sql(store, pragma) ||
+		APPLICATION_ID, store_schema());
+	if (run_sql(store, "BEGIN IMMEDIATE") || run_sql(store, store_tables) || run_sql(store, pragma) ||
 		execute(store, "INSERT INTO meta VALUES ('uuid', ?)", "b", store->uuid,
 			(int)sizeof(store->uuid)) ||
 		ids_seed(store))
@@ -278,27 +227,6 @@ static int create(struct store *store, struct api_error *error)
 	if (rc)
 		return rc;
 	return run_sql(store, "COMMIT") ? store_fail(store, error, "cannot create") : 0;
-}
-
-int store_schema(void)
-{
-	return SCHEMA_VERSION;
-}
-
-static int migrate(struct store *store, int64_t version, struct api_error *error)
-{
-	char pragma[64];
-
-	for (; version < SCHEMA_VERSION; version++) {
-		snprintf(pragma, sizeof(pragma), "PRAGMA user_version = %d;", (int)version + 1);
-		if (run_sql(store, "BEGIN IMMEDIATE") || run_sql(store, migrations[version - 1]) ||
-			run_sql(store, pragma) || run_sql(store, "COMMIT")) {
-			int rc = store_fail(store, error, "cannot migrate");
-			run_sql(store, "ROLLBACK");
-			return rc;
-		}
-	}
-	return 0;
 }
 
 static int check_ours(struct store *store, struct api_error *error)
@@ -310,11 +238,11 @@ static int check_ours(struct store *store, struct api_error *error)
 	if (application != APPLICATION_ID || version < 1)
 		return api_fail(error, API_REFUSED, "give another path",
 			"%s is not a Culvert store", store->path);
-	if (version > SCHEMA_VERSION)
+	if (version > store_schema())
 		return api_fail(error, API_REFUSED, "start the newer culvertd, or restore a backup",
 			"the store %s was written by a newer version (schema %d, this one knows "
 			"%d)",
-			store->path, (int)version, SCHEMA_VERSION);
+			store->path, (int)version, store_schema());
 	sqlite3_stmt *row = query(store, "PRAGMA quick_check(1)", "");
 	if (!row || sqlite3_step(row) != SQLITE_ROW || strcmp(column_text(row, 0), "ok"))
 		rc = api_fail(error, API_REFUSED,
@@ -323,9 +251,6 @@ static int check_ours(struct store *store, struct api_error *error)
 			"the store %s is damaged: %.200s", store->path,
 			row ? column_text(row, 0) : sqlite3_errmsg(store->db));
 	finish(row);
-	if (rc)
-		return rc;
-	rc = migrate(store, version, error);
 	if (rc)
 		return rc;
 	row = query(store, "SELECT value FROM meta WHERE key = 'uuid'", "");
@@ -351,6 +276,7 @@ int store_open(struct store **out, const struct store_options *options, struct a
 	store->options = options->model;
 	store->quarantine = options->quarantine ? options->quarantine : 3600;
 	store->keep_revisions = options->keep_revisions ? options->keep_revisions : 10000;
+	store->keeps_old = !options->restoring;
 	store->keep_audit = options->keep_audit ? options->keep_audit : 100000;
 	store->path = strdup(options->path);
 	if (options->key_path)
@@ -379,6 +305,8 @@ int store_open(struct store **out, const struct store_options *options, struct a
 		rc = store_fail(store, error, "cannot read");
 	if (!rc)
 		rc = vouch_open(store, had_log, error);
+	if (!rc)
+		rc = store_migrate(store, error);
 	if (!rc && ids_load(store))
 		rc = store_fail(store, error, "cannot read the ids of");
 	if (rc)

@@ -25,11 +25,12 @@ struct store_options {
 	uint32_t quarantine; // s before a released id is given out again; 0 = 3600
 	uint32_t keep_revisions; // of the history; 0 = 10000
 	uint32_t keep_audit;     // changes, and as many other lines; 0 = 100000
+	bool restoring;          // an older one is not kept beside it: the backup is there
 	struct model_options model;
 };
 
 struct store;
-// Opens, creates or migrates. Refuses (API_REFUSED, with a hint): a file that is not ours, a newer or damaged
+// Opens, creates or migrates; the older one is kept as PATH.schema-VERSION. Refuses (API_REFUSED, with a hint): a file that is not ours, a newer or damaged
 // one, one that another process has open, a key that does not fit.
 int store_open(struct store **store, const struct store_options *options, struct api_error *error);
 void store_close(struct store *store); // NULL is fine
@@ -60,6 +61,7 @@ struct store_state {
 	const char *doubt; // why it may not be what the last commit left, "" = it is; lives as long as the store
 	bool reads_otherwise; // than its digest says
 	struct store_pending pending;
+	int migrated_from;    // the schema's version that it was of, 0 = today's
 };
 // *findings: what this version does not like about it, which is no failure (model_load()).
 int store_load(struct store *store, struct store_state *state, struct findings *findings,

@@ -47,6 +47,9 @@ struct store {
 	// vouch.c
 	uint8_t seal_key[crypto_generichash_KEYBYTES];
 	struct row_sum sum, committed;
+	unsigned int watched;  // tables
+	bool keeps_old;        // of what is migrated
+	int migrated_from;     // a version, 0 = it is as it was
 	bool unsealed;         // as an older version left it
 	int log_pages;         // that are not in the file yet
 	bool behind;           // there was no room to put them there: tried again before the next change
@@ -71,7 +74,19 @@ int run_sql(struct store *store, const char *text); // any number of statements 
 int store_fail(struct store *store, struct api_error *error, const char *doing);
 bool store_is_full(struct store *store); // that was why the last call failed
 int64_t store_now(void); // CLOCK_REALTIME seconds
-int store_schema(void);  // the newest version that is known
+
+// --- schema -----------------------------------------------------------------------------------------
+
+struct migration {
+	const char *sql; // NULL = the tables stay. The columns of what is vouched for do
+	// The fields of one object of today or of the history. True: they were changed. NULL = all stay.
+	bool (*fields)(const char *noun, struct json_t *fields);
+};
+extern const char store_tables[]; // SQL
+int store_schema(void); // the newest version that is known
+int store_migrate(struct store *store, struct api_error *error);
+// The steps all[from - 1] to all[to - 2] as one transaction; after an error store_undo().
+int store_take(struct store *store, const struct migration *all, int from, int to);
 
 // --- ids -----------------------------------------------------------------------------------------------
 
@@ -133,6 +148,7 @@ bool vouch_log_exists(const struct store *store); // SQLite's log of changes, be
 // Everything goes into the file, so that it alone is whole or says that it is not.
 int vouch_checkpoint(struct store *store);
 int vouch_watch(struct store *store);             // from now on each row that comes or goes is counted
+int vouch_watch_new(struct store *store);         // .. of tables that were not there, too
 // Compares with the seal; fills store->doubt. had_log: there was one before it was opened.
 int vouch_open(struct store *store, bool had_log, struct api_error *error);
 void vouch_rest(struct store *store); // between two transactions: the log may have become long

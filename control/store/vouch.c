@@ -112,6 +112,20 @@ static int sum_up(struct store *store, const char *table)
 	return run_sql(store, sql);
 }
 
+int vouch_watch_new(struct store *store)
+{
+	for (unsigned int i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		int64_t there = query_integer(store, 0,
+			"SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?", "s", tables[i]);
+		if (there == 0 || store->watched & 1u << i) // an older version has fewer
+			continue;
+		if (sum_up(store, tables[i]) || watch_table(store, tables[i]))
+			return -EIO;
+		store->watched |= 1u << i;
+	}
+	return 0;
+}
+
 int vouch_watch(struct store *store)
 {
 	static const char what[] = "what the store vouches for";
@@ -123,11 +137,9 @@ int vouch_watch(struct store *store)
 		sqlite3_create_function(store->db, "seal_row", -1, SQLITE_UTF8, store, seal_row,
 			NULL, NULL) != SQLITE_OK)
 		return -EIO;
-	for (unsigned int i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
-		if (sum_up(store, tables[i]) || watch_table(store, tables[i]))
-			return -EIO;
+	int rc = vouch_watch_new(store);
 	store->committed = store->sum;
-	return 0;
+	return rc;
 }
 
 // --- the seal --------------------------------------------------------------------------------------------
@@ -199,6 +211,7 @@ void store_undo(struct store *store)
 {
 	run_sql(store, "ROLLBACK");
 	store->sum = store->committed;
+	store->lines = 0; // what was pruned is there again
 }
 
 // --- doubts ----------------------------------------------------------------------------------------------

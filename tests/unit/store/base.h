@@ -28,6 +28,19 @@ static inline int setup(void **state)
 	return 0;
 }
 
+// What is kept of a store that was migrated.
+static inline void forget_old(void)
+{
+	char name[320];
+
+	for (int version = 1; version < 10; version++) {
+		snprintf(name, sizeof(name), "%s.schema-%d", path, version);
+		unlink(name);
+		snprintf(name, sizeof(name), "%s.schema-%d.new", path, version);
+		unlink(name);
+	}
+}
+
 static inline int teardown(void **state)
 {
 	static const char *const ends[] = {"", "-wal", "-shm", "-journal", ".key"};
@@ -37,6 +50,7 @@ static inline int teardown(void **state)
 		snprintf(name, sizeof(name), "%s%s", path, ends[i]);
 		unlink(name);
 	}
+	forget_old();
 	return rmdir(directory);
 }
 
