@@ -17,9 +17,11 @@
 #define PORT(member)      offsetof(struct node_port, member)
 #define DATAPLANE(member) offsetof(struct node_dataplane, member)
 #define GRANT(member)     offsetof(struct node_grant, member)
+#define PEER(member)      offsetof(struct node_peer, member)
 #define COUNT(fields)     (sizeof(fields) / sizeof((fields)[0]))
 #define MIB               INT64_C(1048576)
 #define NODE_FILE_MAX     (1u << 20)
+#define SOCKET_PATH_MAX   107 // of struct sockaddr_un
 
 struct node_file {
 	struct node node;
@@ -56,6 +58,12 @@ static const struct field grant_fields[] = {
 		.help = "what they may do"},
 };
 static const struct fields grant = {grant_fields, COUNT(grant_fields), sizeof(struct node_grant)};
+
+static const struct field peer_fields[] = {
+	{"name", FIELD_NAME, 0, PEER(name), .help = "another edge's name in the model"},
+	{"socket", FIELD_STRING, FIELD_REQUIRED, PEER(socket), .help = "its control socket"},
+};
+static const struct fields peer = {peer_fields, COUNT(peer_fields), sizeof(struct node_peer)};
 
 static const struct field dataplane_fields[] = {
 	{"program", FIELD_STRING, 0, DATAPLANE(program), "culvert-dataplane",
@@ -123,6 +131,8 @@ static const struct field node_fields[] = {
 		.help = "begin of every name made in the kernel"},
 	{"roles", FIELD_LIST, 0, OFFSET(roles), .element = FIELD_STRUCT, .fields = &grant,
 		.help = "who may do what"},
+	{"peers", FIELD_LIST, FIELD_MAP, OFFSET(peers), .element = FIELD_STRUCT, .fields = &peer,
+		.help = "name of another edge: {socket: PATH}"},
 };
 static const struct fields fields = {node_fields, COUNT(node_fields), sizeof(struct node_file)};
 
@@ -245,6 +255,39 @@ static void check_mode(struct reader *reader, const struct node_port *one, const
 			"device: the kernel's name of it (eth1)");
 }
 
+static void check_peers(struct reader *reader, const struct node *node, const struct tree *tree)
+{
+	const struct place *place = place_of(tree, "peers");
+
+	for (unsigned int i = 0; i < node->peers.count; i++) {
+		const struct node_peer *this = &node->peers.item[i];
+		if (!this->name || !this->socket)
+			continue;
+		if (node->edge && !strcmp(this->name, node->edge))
+			reader_complain(reader, "value", place, "peers",
+				"peer \"%s\" is this edge itself", this->name);
+		if (this->socket[0] != '/' || strlen(this->socket) > SOCKET_PATH_MAX)
+			finding_hint(reader_complain(reader, "value", place, "peers",
+					     "peer \"%s\": socket \"%.64s\" is no path of a socket",
+					     this->name, this->socket),
+				"an absolute path of at most %d characters", SOCKET_PATH_MAX);
+		if (node->socket && !strcmp(this->socket, node->socket))
+			reader_complain(reader, "value", place, "peers",
+				"peer \"%s\": socket \"%.64s\" is this edge's own", this->name,
+				this->socket);
+		for (unsigned int j = 0; j < i; j++) {
+			const struct node_peer *other = &node->peers.item[j];
+			if (other->name && !strcmp(other->name, this->name))
+				reader_complain(reader, "value", place, "peers",
+					"peer \"%s\" is there twice", this->name);
+			else if (other->socket && !strcmp(other->socket, this->socket))
+				reader_complain(reader, "value", place, "peers",
+					"peers \"%s\" and \"%s\" have the same socket", other->name,
+					this->name);
+		}
+	}
+}
+
 static void check_node(struct reader *reader, struct node_file *file, const struct tree *tree)
 {
 	const char *mode = file->socket_mode;
@@ -274,6 +317,7 @@ static void check_node(struct reader *reader, struct node_file *file, const stru
 		}
 	}
 	check_roles(reader, node, tree);
+	check_peers(reader, node, tree);
 }
 
 int node_load(const char *path, struct node **out, char **text, struct api_error *error)

@@ -42,6 +42,11 @@ struct node_port {
 	uint32_t mtu;       // 0 = the device's
 };
 
+struct node_peer { // another edge of the same model
+	const char *name;
+	const char *socket; // its culvertd's control socket, however it is carried here
+};
+
 enum node_role { NODE_VIEWER, NODE_OPERATOR, NODE_ADMIN };
 
 struct node_grant { // exactly one of user, uid, group, gid is given
@@ -83,6 +88,7 @@ struct node {
 	const char *speaker;       // launcher command, "" = none
 	const char *kernel_prefix; // of every name made in the kernel
 	LIST_OF(struct node_grant) roles;
+	LIST_OF(struct node_peer) peers;
 };
 
 // Returns 0, or -errno with *text (a new string for free(), as `culvertd --check` prints it) and *error.

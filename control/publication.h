@@ -28,6 +28,8 @@ struct publication {
 		uint64_t before;
 		int64_t until;   // UNIX time
 		char actor[128]; // who made it: "uid:0/root"
+		char decider[64]; // the edge whose revision `decided` decides; "" = this one
+		uint64_t decided;
 	} pending;
 	const char *doubt; // why the store may not be what it was left as, NULL = it is; lives as long as the process
 };

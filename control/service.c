@@ -12,7 +12,9 @@
 
 #include "control/service.h"
 
+#include "control/base/clock.h"
 #include "control/base/log.h"
+#include "control/decision.h"
 #include "control/losses.h"
 #include "control/model/model.h"
 #include "control/node.h"
@@ -35,6 +37,7 @@
 #define LARGE_TEXT 262144u // bytes of a file
 #define AGAIN_MS   5000    // until a revert that could not be written is tried again
 #define TICK_MS    1000    // a deadline is looked at so often: the machine may have slept
+#define DOUBT_MS   300000  // so long an edge that decides is waited for, then the revision goes back
 
 enum request_kind { REQUEST_CHANGES, REQUEST_FILE, REQUEST_BACK, REQUEST_CONFIRM };
 
@@ -42,7 +45,9 @@ struct request {
 	TAILQ_ENTRY(request) entry;
 	struct service *service;
 	enum request_kind kind;
-	char *actor, *on_behalf, *verb;
+	char *actor, *on_behalf, *verb, *decider;
+	uint64_t decided;
+	json_t *secrets;
 	bool has_if_revision, check, many_deletes, had_problems;
 	uint64_t if_revision;
 	json_t *changes;        // either these,
@@ -83,6 +88,8 @@ struct service {
 	struct store_pending pending; // waits for confirmation
 	struct event *deadline;       // of that
 	bool reverting;               // it is over, and that is queued
+	bool asking;                  // it is over, and who decides about it is asked
+	uint64_t doubt_since;         // and has not answered; ns, 0 = has
 	json_t *sessions; // those that are established: "CIRCUIT/TYPE/ROLE"
 	struct event *look; // at the store's place; store thread
 	char *doubt;  // of the store as it was opened; stays as long as somebody may read it
@@ -172,8 +179,11 @@ static void publish(struct service *service)
 	publication->pending.waits = pending->revision != 0;
 	publication->pending.before = pending->before;
 	publication->pending.until = pending->until / 1000;
+	publication->pending.decided = pending->decided;
 	snprintf(publication->pending.actor, sizeof(publication->pending.actor), "%s",
 		pending->actor);
+	snprintf(publication->pending.decider, sizeof(publication->pending.decider), "%s",
+		pending->decider);
 	service->options.publish(service->options.ctx, publication_ref(service->current));
 }
 
@@ -235,6 +245,8 @@ static void request_free(struct request *request)
 	free(request->actor);
 	free(request->on_behalf);
 	free(request->verb);
+	free(request->decider);
+	json_decref(request->secrets);
 	free(request->text);
 	free(request->file_name);
 	json_decref(request->changes);
@@ -295,6 +307,8 @@ static void finish(struct request *request)
 	};
 
 	if (request->error.code == API_NONE) {
+		result.old = request->old;
+		result.new = request->new;
 		struct model_diff *diff = model_diff(request->old, request->new);
 		result.diff = diff != NULL ? model_diff_json(diff) : NULL;
 		model_diff_free(diff);
@@ -371,6 +385,8 @@ static void commit(void *arg)
 		.confirm_ms = request->confirm_ms,
 		.again = request->kind == REQUEST_BACK ? &request->target : NULL,
 		.settles = request->reverts,
+		.decider = request->decider,
+		.decided = request->decided,
 		.pending = request->confirm_ms != 0 ? &request->pending : NULL,
 	};
 
@@ -449,13 +465,22 @@ static void parsed(void *arg)
 	validated(request, request->new == NULL ? -EINVAL : 0);
 }
 
+static char *given_secret(void *ctx, const char *fingerprint)
+{
+	const struct request *request = ctx;
+	const char *text = json_string_value(json_object_get(request->secrets, fingerprint));
+
+	return text != NULL ? strdup(text) : NULL;
+}
+
 // Store thread.
 static void parse(void *arg)
 {
 	struct request *request = arg;
 
-	if (model_parse(request->old, request->text, request->length, request->file_name,
-		    &request->new, &request->findings) != 0)
+	if (model_parse_with(request->old, request->text, request->length, request->file_name,
+		    request->secrets != NULL ? given_secret : NULL, request, &request->new,
+		    &request->findings) != 0)
 		request->new = NULL;
 	post(request->service->options.main, parsed, request);
 }
@@ -570,6 +595,10 @@ static void start_confirm(struct request *request)
 
 	request->new = model_ref(request->old);
 	request->pending = *pending;
+	if (request->overdue != 0 && request->overdue != pending->revision) {
+		finish(request); // somebody was faster
+		return;
+	}
 	if (pending->revision == 0)
 		api_fail(&request->error, API_NOT_FOUND, "culvertctl config history",
 			"no revision waits for confirmation");
@@ -577,7 +606,7 @@ static void start_confirm(struct request *request)
 		api_fail(&request->error, API_CONFLICT, "culvertctl config history",
 			"revision %llu waits for confirmation, not %llu",
 			(unsigned long long)pending->revision, (unsigned long long)request->target);
-	else if (store_pending_left(pending) == 0)
+	else if (store_pending_left(pending) == 0 && request->overdue == 0 && pending->decider[0] == '\0')
 		api_fail(&request->error, API_CONFLICT, "make the change again",
 			"the time to confirm revision %llu is over, it goes back",
 			(unsigned long long)pending->revision);
@@ -648,6 +677,9 @@ static struct request *request_make(
 	request->check = change->check;
 	request->many_deletes = change->many_deletes;
 	request->confirm_ms = change->check ? 0 : change->confirm_ms;
+	request->decider = change->decider != NULL ? strdup(change->decider) : NULL;
+	request->decided = change->decided;
+	request->secrets = json_incref(change->secrets);
 	request->done = done;
 	request->ctx = ctx;
 	return request;
@@ -711,22 +743,90 @@ void service_confirm(struct service *service, const struct service_change *chang
 
 static const struct service_change by_itself = {.actor = "culvertd", .verb = "config.revert"};
 
+static void end_pending(struct service *service, enum request_kind how)
+{
+	struct request *request = request_make(service, &by_itself, NULL, NULL);
+
+	request->kind = how;
+	request->overdue = service->pending.revision;
+	service->reverting = true;
+	service->doubt_since = 0;
+	request_start(request);
+}
+
+struct doubt { // about a revision whose time is over
+	struct service *service;
+	struct store_pending pending;
+	enum decision decision;
+};
+
+static void decided(void *arg)
+{
+	struct doubt *doubt = arg;
+	struct service *service = doubt->service;
+	bool same = service->pending.revision == doubt->pending.revision && !service->reverting;
+	uint64_t now = clock_ns();
+
+	service->asking = false;
+	if (same && doubt->decision == DECISION_CONFIRMED) {
+		end_pending(service, REQUEST_CONFIRM);
+	} else if (same && doubt->decision == DECISION_REVERTED) {
+		end_pending(service, REQUEST_BACK);
+	} else if (same) {
+		if (service->doubt_since == 0) {
+			service->doubt_since = now;
+			log_warning("main", "the edge that decides about a revision is waited for",
+				log_number("revision", (int64_t)doubt->pending.revision),
+				log_text("edge", doubt->pending.decider));
+		}
+		if (now - service->doubt_since > DOUBT_MS * UINT64_C(1000000)) {
+			log_error("main", "the edge that decides about a revision does not answer, it goes back",
+				log_number("revision", (int64_t)doubt->pending.revision),
+				log_text("edge", doubt->pending.decider));
+			end_pending(service, REQUEST_BACK);
+		} else {
+			const struct timeval later = {TICK_MS / 1000, 0};
+			event_add(service->deadline, &later);
+		}
+	}
+	free(doubt);
+}
+
+// Store thread: meanwhile nothing else is written anyway.
+static void ask(void *arg)
+{
+	struct doubt *doubt = arg;
+
+	doubt->decision = decision_ask(doubt->service->options.node, &doubt->pending);
+	post(doubt->service->options.main, decided, doubt);
+}
+
+static void ask_decider(struct service *service)
+{
+	struct doubt *doubt = malloc(sizeof(*doubt));
+
+	if (doubt == NULL)
+		abort();
+	*doubt = (struct doubt){.service = service, .pending = service->pending};
+	service->asking = true;
+	post(service->options.store, ask, doubt);
+}
+
 static void on_deadline(evutil_socket_t fd, short events, void *arg)
 {
 	struct service *service = arg;
 
-	if (service->pending.revision == 0 || service->reverting)
+	if (service->pending.revision == 0 || service->reverting || service->asking)
 		return;
 	// Whoever has changed the store may have made up what waits: nothing goes back by itself until it is accepted.
 	if (service->doubted || store_pending_left(&service->pending) > 0) {
 		watch_deadline(service, service->doubted);
 		return;
 	}
-	struct request *request = request_make(service, &by_itself, NULL, NULL);
-	request->kind = REQUEST_BACK;
-	request->overdue = service->pending.revision;
-	service->reverting = true;
-	request_start(request);
+	if (service->pending.decider[0] != '\0')
+		ask_decider(service);
+	else
+		end_pending(service, REQUEST_BACK);
 }
 
 // --- work ----------------------------------------------------------------------------------------------
@@ -1004,7 +1104,8 @@ static void revert_at_start(
 	struct ids *ids = NULL;
 	struct api_error error = {0};
 
-	if (pending.revision == 0 || store_pending_left(&pending) > 0 || state->doubt[0] != '\0')
+	if (pending.revision == 0 || pending.decider[0] != '\0' || state->doubt[0] != '\0' ||
+		store_pending_left(&pending) > 0)
 		return;
 	int result = store_back(
 		service->store, state->model, pending.before, false, &model, findings, &error);

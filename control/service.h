@@ -76,6 +76,7 @@ struct service_result {
 	struct api_error error;
 	// Of a check that went well: why the change would be refused all the same; NULL = it would not.
 	const struct api_error *guard;
+	const struct model *old, *new; // what there was, and what it makes; NULL when refused
 	const struct store_pending *pending; // of a change that waits for confirmation now; else NULL
 	// Every finding of the validation: [{"path", "rule", "message", "hint"}...]; NULL when
 	// there is none.
@@ -99,6 +100,11 @@ struct service_change {
 	// Not 0: the change goes back by itself, also after a crash, unless it is confirmed so soon. Until then every other
 	// change is refused with API_CONFLICT.
 	uint64_t confirm_ms;
+	// With confirm_ms: what becomes of it at its deadline the named peer of the node file decides, by what became of its
+	// own revision. NULL = it goes back.
+	const char *decider;
+	uint64_t decided;
+	struct json_t *secrets; // of a file: {fingerprint: text} that its {keep: ..} may name; borrowed, NULL = none
 };
 // done is called exactly once, never before service_change returns.
 void service_change(

@@ -51,7 +51,7 @@
 // seq counts all events of this culvertd, so a topic filter leaves holes. `since` repeats those kept that are
 // newer than it. Topics:
 //   model    {"revision": 419}
-//   pending  {"state": "pending" | "confirmed" | "reverted", "revision": 419, "before": 418, "until", "actor"}; of a change
+//   pending  {"state": "pending" | "confirmed" | "reverted", "revision": 419, "before": 418, "until", "actor", "decider"}; of a change
 //            that was made with "confirm"; reverted also when somebody took it back
 //   session  {"peering": "acme-ams-01/private", "link": "primary", "state": "established", "was": "connect",
 //             "detail": "", "remote": "169.254.10.1"}; "was" is "unknown" the first time this culvertd hears of it. Sessions that
@@ -82,7 +82,7 @@
 // validates and tells the diff, and changes nothing. A change that deletes more than 16 objects and more than a tenth of all
 // is refused unless it says "delete": true. With "confirm": "30s" (5s to 24h) it goes back by itself, also after a crash of
 // culvertd, unless config.confirm comes so soon; the answer then has "pending": {"revision": 419, "before": 418, "until":
-// UNIX time, "actor": "uid:0/root"}. Until it is confirmed or taken back every other change is refused (conflict). A filter may also name "customer" for a noun without such a field
+// UNIX time, "actor": "uid:0/root", "decider": null | {"edge", "revision"} (config.confirm, below)}. Until it is confirmed or taken back every other change is refused (conflict). A filter may also name "customer" for a noun without such a field
 // whose objects belong to one (links, peerings, connections).
 
 // {"changes": [{"op": "create" | "set" | "ensure" | "delete", "noun": "circuit", "name", "fields": {..}?}..], "if_revision"?,
@@ -104,6 +104,17 @@
 #define API_CONFIG_CHECK "config.check"
 #define API_CONFIG_DIFF  "config.diff"
 #define API_CONFIG_APPLY "config.apply"
+// Changes of several edges. `peers` of the node file are those of
+//   edge.peers {} -> {"edge": "ams1", "revision": 419, "digest": "0f3a..", "pending": null | as above,
+//                     "peers": [{"edge": "ams2", "socket": "/run/.."}]}
+// Every answer to a change, a check too, has the "digest" of the model after it, the same on each edge that has the same
+// model. With "expand": true it also has what another edge has to be told so that it comes to the same: "changes", as
+// model.change takes them, of whatever comes or changes with all fields; of config.* instead "yaml" and "secrets":
+// {fingerprint: text}, for admins, which config.apply takes. A password may be given as {"value", "fingerprint"}.
+// "decider": {"edge", "revision"} with "confirm": at its deadline the change does not go back at once, but comes to what
+// that peer's revision has come to: confirmed, or taken back. A peer that does not answer is waited for, five minutes.
+#define API_EDGE_PEERS "edge.peers"
+
 // {"revision": 419?} -> {"revision", "changed": true, "diff": []}: what waits for confirmation is final. Nothing waits:
 // not-found; another one, or its time is over: conflict.
 #define API_CONFIG_CONFIRM "config.confirm"
@@ -166,7 +177,8 @@
 //  "routes": {"learned": 12, "rejected": 2, "held": 0, "installed": 42},   // installed: null without a data plane
 //  "problems": [{"object": "circuit/acme-ams-01", "level": "warning" | "error", "message": "secondary link on ams2 is unknown", "hint": "",
 //                "alike": 0}],    // how many others of that kind have the same message and are not listed
-//  "pending": null | {"revision": 419, "before": 418, "until", "actor"},   // goes back unless it is confirmed
+//  "pending": null | {"revision": 419, "before": 418, "until", "actor", "decider"},   // goes back unless it is confirmed
+//  (culvertctl adds "peers": those of edge.peers with "revision" and "model": "same" | "other" | "unknown")
 //  "unknown": null | {"message": "2 sessions not heard of yet", "hint"}}   // why more problems may be found
 #define API_STATUS "status"
 

@@ -456,9 +456,20 @@ static int finish(struct load *load, int rc, struct model **out)
 int model_parse(const struct model *old, const char *text, size_t length, const char *file_name,
 	struct model **out, struct findings *findings)
 {
+	return model_parse_with(old, text, length, file_name, NULL, NULL, out, findings);
+}
+
+int model_parse_with(const struct model *old, const char *text, size_t length, const char *file_name,
+	char *(*secret)(void *ctx, const char *fingerprint), void *ctx, struct model **out,
+	struct findings *findings)
+{
 	struct source source = source_of(file_name, text, length);
-	struct load load = {
-		.old = old, .reader = {.findings = findings, .source = &source, .from_file = true}};
+	struct load load = {.old = old,
+		.reader = {.findings = findings,
+			.source = &source,
+			.from_file = true,
+			.secret = secret,
+			.ctx = ctx}};
 	struct arena arena = {0};
 	int rc = 0;
 

@@ -114,6 +114,11 @@ int model_change(const struct model *old, const struct json_t *changes, struct m
 int model_parse(const struct model *old, const char *text, size_t length, const char *file_name,
 	struct model **out, struct findings *findings);
 
+// The same; secret gives the text of {keep: FINGERPRINT} as a new string, NULL = unknown to it. It may be NULL.
+int model_parse_with(const struct model *old, const char *text, size_t length, const char *file_name,
+	char *(*secret)(void *ctx, const char *fingerprint), void *ctx, struct model **out,
+	struct findings *findings);
+
 // For the store: builds a snapshot from stored objects. What this version's tables and rules do not like (it may be newer
 // than what was stored) is listed in *findings and is no failure; only an object that cannot be made out at all is
 // left out. 0 or -ENOMEM.

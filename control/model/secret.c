@@ -96,7 +96,7 @@ static char *secret_text(
 		char *text = NULL;
 		if (reader->secret)
 			text = reader->secret(reader->ctx, way->text);
-		else if (old && old->text && !strcmp(old->fingerprint, way->text))
+		if (!text && !reader->stored && old && old->text && !strcmp(old->fingerprint, way->text))
 			text = strdup(old->text);
 		if (!text)
 			snprintf(error, FIELD_ERROR_MAX,
@@ -128,6 +128,26 @@ static char *secret_hash(char *text)
 	return hex;
 }
 
+// {"value": TEXT, "fingerprint": FINGERPRINT}: as another edge knows it, so that both know it by one. NULL = no such
+// thing; else *way is the text's.
+static const char *given_fingerprint(
+	const struct reader *reader, const struct tree *tree, const struct tree **way)
+{
+	const struct tree *first = tree->child, *other = first ? first->next : NULL;
+
+	if (reader->from_file || tree->type != TREE_MAP || tree->count != 2 || !other ||
+		first->type != TREE_SCALAR || other->type != TREE_SCALAR)
+		return NULL;
+	bool swapped = !strcmp(first->key, "fingerprint");
+	const struct tree *value = swapped ? other : first, *name = swapped ? first : other;
+	if (strcmp(value->key, "value") || strcmp(name->key, "fingerprint") ||
+		strlen(name->text) != SECRET_FINGERPRINT - 1 ||
+		strspn(name->text, "0123456789abcdef") != SECRET_FINGERPRINT - 1)
+		return NULL;
+	*way = value;
+	return name->text;
+}
+
 void secret_read(struct reader *reader, const struct field *field, const struct tree *tree,
 	struct secret *secret, const struct secret *old)
 {
@@ -135,7 +155,8 @@ void secret_read(struct reader *reader, const struct field *field, const struct 
 	const struct tree *way = tree->child;
 	struct tree nowhere = {.place = tree->place}; // a finding never quotes what may be a secret
 
-	if (tree->type != TREE_MAP || tree->count != 1 || way->type != TREE_SCALAR) {
+	const char *name = given_fingerprint(reader, tree, &way);
+	if (tree->type != TREE_MAP || (tree->count != 1 && !name) || way->type != TREE_SCALAR) {
 		reader_wrong_value(reader, field, &nowhere,
 			reader->from_file ? "must be {file: PATH}, {credential: NAME} or {keep: "
 					    "FINGERPRINT}, never clear text"
@@ -153,6 +174,8 @@ void secret_read(struct reader *reader, const struct field *field, const struct 
 	secret->text = text;
 	if (!strcmp(way->key, "keep"))
 		snprintf(secret->fingerprint, sizeof(secret->fingerprint), "%s", way->text);
+	else if (name)
+		snprintf(secret->fingerprint, sizeof(secret->fingerprint), "%s", name);
 	else if (old && old->text && !strcmp(old->text, text))
 		memcpy(secret->fingerprint, old->fingerprint, sizeof(secret->fingerprint));
 	else

@@ -12,6 +12,7 @@
 #include "control/api/suggest.h"
 #include "control/base/clock.h"
 #include "control/model/model.h"
+#include "control/node.h"
 #include "control/rpc/rpc.h"
 #include "control/service.h"
 #include "control/store/store.h"
@@ -217,9 +218,116 @@ static void show_object(struct rpc_call *call)
 
 static json_t *pending_json(const struct store_pending *pending)
 {
-	return json_pack("{s:I, s:I, s:I, s:s}", "revision", (json_int_t)pending->revision, "before",
-		(json_int_t)pending->before, "until", (json_int_t)(pending->until / 1000), "actor",
-		pending->actor);
+	json_t *decider = pending->decider[0] == '\0'
+				  ? json_null()
+				  : json_pack("{s:s, s:I}", "edge", pending->decider, "revision",
+					    (json_int_t)pending->decided);
+
+	return json_pack("{s:I, s:I, s:I, s:s, s:o}", "revision", (json_int_t)pending->revision,
+		"before", (json_int_t)pending->before, "until", (json_int_t)(pending->until / 1000),
+		"actor", pending->actor, "decider", decider);
+}
+
+// --- for other edges -------------------------------------------------------------------------------------
+
+static json_t *digest_json(const struct model *model)
+{
+	return json_sprintf("%016" PRIx64, model_digest(model));
+}
+
+static int add_secret(void *ctx, const struct secret *secret)
+{
+	json_object_set_new(ctx, secret->fingerprint, json_string(secret->text));
+	return 0;
+}
+
+// Not what is nobody's to set, or begins there as it does everywhere.
+static json_t *spec_json(const struct object *object)
+{
+	const struct fields *fields = &object->noun->fields;
+	json_t *json = object_json(object);
+
+	for (unsigned int i = 0; i < fields->count; i++)
+		if (fields->item[i].flags & (FIELD_STATUS | FIELD_WORKFLOW))
+			json_object_del(json, fields->item[i].name);
+	return json;
+}
+
+// Every object that comes or changes with all its fields, what was made up too.
+static json_t *expanded(const struct model *old, const struct model *new)
+{
+	struct model_diff *diff = model_diff(old, new);
+	json_t *changes = json_array();
+
+	for (unsigned int i = 0; diff != NULL && i < diff->count; i++) {
+		const struct object *was = diff->item[i].old, *is = diff->item[i].new;
+		const struct object *either = is != NULL ? is : was;
+		json_t *change = json_pack("{s:s, s:s, s:s}", "op",
+			is == NULL ? "delete" : was == NULL ? "create" : "set", "noun",
+			either->noun->name, "name", either->name);
+		if (is != NULL)
+			json_object_set_new(change, "fields", spec_json(is));
+		json_array_append_new(changes, change);
+	}
+	model_diff_free(diff);
+	return changes;
+}
+
+struct export { // a whole model for another edge: made on the store thread
+	struct rpc_call *call;
+	json_t *answer;
+	struct model *model;
+	bool secrets;
+};
+
+static void export_make(void *ctx)
+{
+	struct export *export = ctx;
+	char *yaml = model_yaml(export->model);
+	json_t *secrets = json_object();
+
+	for (unsigned int noun = 0; noun < NOUNS && export->secrets; noun++)
+		for (unsigned int i = 0; i < model_count(export->model, noun); i++)
+			object_secrets(model_at(export->model, noun, i), add_secret, secrets);
+	json_object_set_new(export->answer, "yaml", json_string(yaml));
+	json_object_set_new(export->answer, "secrets", secrets);
+	free(yaml);
+}
+
+static void export_made(void *ctx)
+{
+	struct export *export = ctx;
+
+	rpc_reply(export->call, export->answer);
+	model_unref(export->model);
+	free(export);
+}
+
+// answer is stolen. Whoever may read passwords anyway (a backup has them) is told those of the model.
+static void reply_export(struct rpc_call *call, json_t *answer, const struct model *model)
+{
+	struct export *export = malloc(sizeof(*export));
+
+	if (export == NULL)
+		abort();
+	*export = (struct export){call, answer, model_ref(model), call->role >= RPC_ADMIN};
+	service_work(call->ctx, export_make, export_made, export);
+}
+
+static void show_peers(struct rpc_call *call)
+{
+	struct service *service = call->ctx;
+	const struct node *node = service_node(service);
+	const struct store_pending *pending = service_pending(service);
+	json_t *peers = json_array();
+
+	for (unsigned int i = 0; i < node->peers.count; i++)
+		json_array_append_new(peers, json_pack("{s:s, s:s}", "edge", node->peers.item[i].name,
+						     "socket", node->peers.item[i].socket));
+	rpc_reply(call, json_pack("{s:s, s:I, s:o, s:o, s:o}", "edge", service_edge(service), "revision",
+				(json_int_t)service_revision(service), "digest",
+				digest_json(service_model(service)), "pending",
+				pending != NULL ? pending_json(pending) : json_null(), "peers", peers));
 }
 
 static void changed(void *ctx, const struct service_result *result)
@@ -239,13 +347,32 @@ static void changed(void *ctx, const struct service_result *result)
 		json_object_set_new(answer, "refused",
 			json_pack("{s:s, s:s, s:s}", "code", api_code_name(result->guard->code),
 				"message", result->guard->message, "hint", result->guard->hint));
-	rpc_reply(call, answer);
+	if (result->new != NULL)
+		json_object_set_new(answer, "digest", digest_json(result->new));
+	bool expand = rpc_boolean(call, "expand", false) && result->new != NULL;
+	bool whole = strncmp(call->method->name, "config.", 7) == 0;
+	if (expand && !whole)
+		json_object_set_new(answer, "changes", expanded(result->old, result->new));
+	if (expand && whole)
+		reply_export(call, answer, result->new);
+	else
+		rpc_reply(call, answer);
 }
 
 static const struct field confirm_field = {.name = "confirm",
 	.kind = FIELD_DURATION,
 	.min = INT64_C(5000000000),
 	.max = INT64_C(86400000000000)};
+
+static bool has_peer(const struct rpc_call *call, const char *name)
+{
+	const struct node *node = service_node(call->ctx);
+
+	for (unsigned int i = 0; i < node->peers.count; i++)
+		if (strcmp(node->peers.item[i].name, name) == 0)
+			return true;
+	return false;
+}
 
 // False: the call has been answered.
 static bool change_of(struct rpc_call *call, struct service_change *change)
@@ -261,6 +388,25 @@ static bool change_of(struct rpc_call *call, struct service_change *change)
 		rpc_fail(call, &error);
 		return false;
 	}
+	const json_t *decider = json_object_get(call->params, "decider");
+	const char *edge = json_string_value(json_object_get(decider, "edge"));
+	if (decider != NULL && (confirm == NULL || edge == NULL ||
+				       !json_is_integer(json_object_get(decider, "revision")))) {
+		api_fail(&error, API_USAGE, NULL,
+			"\"decider\" is {edge, revision}, of a change with \"confirm\"");
+		rpc_fail(call, &error);
+		return false;
+	}
+	if (edge != NULL && !has_peer(call, edge)) {
+		char hint[160];
+		snprintf(hint, sizeof(hint), "peers: {%.64s: {socket: PATH}} there, then restart culvertd",
+			edge);
+		api_fail(&error, API_REFUSED, hint,
+			"edge \"%.64s\", which the change comes from, is no peer in the node file of %s", edge,
+			service_edge(call->ctx));
+		rpc_fail(call, &error);
+		return false;
+	}
 	*change = (struct service_change){
 		.actor = call->actor,
 		.verb = call->method->name,
@@ -269,6 +415,9 @@ static bool change_of(struct rpc_call *call, struct service_change *change)
 		.check = rpc_boolean(call, "check", false),
 		.many_deletes = rpc_boolean(call, "delete", false),
 		.confirm_ms = ns / 1000000,
+		.decider = edge,
+		.decided = (uint64_t)json_integer_value(json_object_get(decider, "revision")),
+		.secrets = json_object_get(call->params, "secrets"),
 	};
 	return true;
 }
@@ -530,11 +679,14 @@ static void roll_back_config(struct rpc_call *call)
 #define PAGING \
 	{"limit", RPC_INTEGER, false, "items on a page"}, \
 	{"cursor", RPC_STRING, false, "`next` of the page before"}
+#define EXPAND {"expand", RPC_BOOLEAN, false, "tell what it comes to with all that was made up, for another edge"}
 #define WRITING \
 	{"if_revision", RPC_INTEGER, false, "refuse unless this is the model's revision"}, \
 	{"check", RPC_BOOLEAN, false, "validate and tell the difference, change nothing"}, \
 	{"delete", RPC_BOOLEAN, false, "it is meant that more than 16 objects and a tenth of all go"}, \
-	{"confirm", RPC_STRING, false, "goes back by itself unless confirmed so soon: 5s to 24h"}
+	{"confirm", RPC_STRING, false, "goes back by itself unless confirmed so soon: 5s to 24h"}, \
+	{"decider", RPC_OBJECT, false, "{edge, revision}: at its deadline it comes to what that peer's revision came to"}, \
+	EXPAND
 #define NAME   {"name", RPC_STRING, true, "full name of the object"}
 #define FIELDS {"fields", RPC_OBJECT, false, "fields as in YAML, null = back to the default"}
 
@@ -560,7 +712,8 @@ static const struct rpc_method noun_methods[] = {
 #define FILE_PARAMS \
 	{"file", RPC_STRING, false, "\"fd\": a sealed memfd comes with the request"}, \
 	{"text", RPC_STRING, false, "the configuration itself, when it is small"}, \
-	{"name", RPC_STRING, false, "what messages call the file"}
+	{"name", RPC_STRING, false, "what messages call the file"}, \
+	{"secrets", RPC_OBJECT, false, "{fingerprint: text} of what it keeps"}
 
 static const struct rpc_method methods[] = {
 	{.name = API_MODEL_CHANGE, .role = RPC_OPERATOR, .handler = change_model,
@@ -569,12 +722,14 @@ static const struct rpc_method methods[] = {
 	{.name = API_CONFIG_SHOW, .role = RPC_VIEWER, .handler = show_config,
 		.help = "the whole model as YAML, valid input of config.apply"},
 	{.name = API_CONFIG_CHECK, .role = RPC_ADMIN, .handler = check_config, .file = true,
-		.help = "validate a configuration, change nothing", .params = {FILE_PARAMS}},
+		.help = "validate a configuration, change nothing", .params = {FILE_PARAMS, EXPAND}},
 	{.name = API_CONFIG_DIFF, .role = RPC_ADMIN, .handler = check_config, .file = true,
 		.help = "what applying a configuration would change", .params = {FILE_PARAMS}},
 	{.name = API_CONFIG_APPLY, .role = RPC_ADMIN, .handler = apply_config, .file = true,
 		.help = "make the model what the configuration says",
 		.params = {FILE_PARAMS, WRITING}},
+	{.name = API_EDGE_PEERS, .role = RPC_VIEWER, .handler = show_peers,
+		.help = "the other edges of the node file, and what the model is here"},
 	{.name = API_CONFIG_CONFIRM, .role = RPC_OPERATOR, .handler = confirm_config,
 		.help = "what waits for confirmation is final",
 		.params = {{"revision", RPC_INTEGER, false, "only if this one waits"}}},

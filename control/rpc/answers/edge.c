@@ -143,9 +143,15 @@ static json_t *pending_json(const struct publication *publication)
 {
 	if (!publication->pending.waits)
 		return json_null();
-	return json_pack("{s:o, s:o, s:I, s:s}", "revision", json_u64(publication->revision),
+	json_t *decider = publication->pending.decider[0] == '\0'
+				  ? json_null()
+				  : json_pack("{s:s, s:o}", "edge", publication->pending.decider, "revision",
+					    json_u64(publication->pending.decided));
+
+	return json_pack("{s:o, s:o, s:I, s:s, s:o}", "revision", json_u64(publication->revision),
 		"before", json_u64(publication->pending.before), "until",
-		(json_int_t)publication->pending.until, "actor", publication->pending.actor);
+		(json_int_t)publication->pending.until, "actor", publication->pending.actor, "decider",
+		decider);
 }
 
 static void answer_status(void *ctx)

@@ -195,6 +195,23 @@ static void test_secrets(void **state)
 	free(shown);
 	model_diff_free(diff);
 
+	// With the name that another edge gave it, and whatever else is no such name.
+	struct model *named = change(kept,
+		"[" SET("peering", "acme-ams-01/private",
+			"\"password\": {\"fingerprint\": \"0011223344556677\", \"value\": \"x\"}") "]",
+		&findings);
+	assert_string_equal(model_peering(named, name)->password.text, "x");
+	assert_string_equal(model_peering(named, name)->password.fingerprint, "0011223344556677");
+	model_unref(named);
+	assert_null(change(kept,
+		"[" SET("peering", "acme-ams-01/private",
+			"\"password\": {\"fingerprint\": \"../3344556677aa\", \"value\": \"x\"}") "]",
+		&findings));
+	assert_null(change(kept,
+		"[" SET("peering", "acme-ams-01/private",
+			"\"password\": {\"fingerprint\": \"0011223344556677\", \"keep\": \"x\"}") "]",
+		&findings));
+
 	// By file, as a configuration file gives it.
 	char path[] = "/tmp/culvert-secret-XXXXXX", *place;
 	int fd = mkstemp(path);

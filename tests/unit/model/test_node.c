@@ -68,6 +68,21 @@ static void test_all(void **state)
 	node_free(node);
 }
 
+#define PEERS(text) "edge: a\nports: {p: {device: c}}\npeers: {" text "}\n"
+
+static void test_peers(void **state)
+{
+	struct api_error error;
+	struct node *node;
+	char *shown;
+
+	assert_int_equal(load(PEERS("b: {socket: /run/b.sock}, c: {socket: /run/c.sock}"), &node, &shown, &error), 0);
+	assert_int_equal(node->peers.count, 2);
+	assert_string_equal(node->peers.item[1].name, "c");
+	assert_string_equal(node->peers.item[1].socket, "/run/c.sock");
+	node_free(node);
+}
+
 static void test_mistakes(void **state)
 {
 	static const struct {
@@ -109,6 +124,13 @@ static void test_mistakes(void **state)
 		{"edge: a\nports: {b: {device: c}}\ndataplane: {memory: 512}\n",
 			"needs a unit, such as 64KiB"},
 		{"edge: a\nports: {b: {device: c}}\ndataplane: []\n", "must be a map of fields"},
+		{PEERS("b: {}"), "needs \"socket\""},
+		{PEERS("b: /x"), "must be a map of fields"},
+		{PEERS("a: {socket: /x}"), "is this edge itself"},
+		{PEERS("b: {socket: x}"), "no path of a socket"},
+		{PEERS("b: {socket: /run/culvert/culvertd.sock}"), "is this edge's own"},
+		{PEERS("b: {socket: /x}, b: {socket: /y}"), "duplicate key"},
+		{PEERS("b: {socket: /x}, c: {socket: /x}"), "have the same socket"},
 	};
 	struct api_error error;
 	struct node *node;
@@ -131,6 +153,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all),
+		cmocka_unit_test(test_peers),
 		cmocka_unit_test(test_mistakes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

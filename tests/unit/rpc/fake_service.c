@@ -3,6 +3,7 @@
 #include "tests/unit/rpc/fake_service.h"
 
 #include "control/model/model.h"
+#include "control/node.h"
 #include "control/service.h"
 #include "control/store/store.h"
 
@@ -67,6 +68,8 @@ static void answer(evutil_socket_t fd, short what, void *ctx)
 				service->watch_ctx, service->revision, pending->result.diff);
 		pending->done(pending->ctx, &pending->result);
 	}
+	model_unref(pending->result.old);
+	model_unref(pending->result.new);
 	json_decref(pending->result.diff);
 	json_decref(pending->result.errors);
 	json_decref(pending->rows);
@@ -107,6 +110,8 @@ static void conclude(struct pending *pending, const struct service_change *chang
 		struct model_diff *diff = model_diff(service->model, new);
 
 		result->diff = model_diff_json(diff);
+		result->old = model_ref(service->model);
+		result->new = model_ref(new);
 		if (diff->count > 0 && !change->check) {
 			struct model *old = service->model;
 
@@ -202,6 +207,22 @@ void service_confirm(struct service *service, const struct service_change *chang
 	const uint64_t *revision, service_done done, void *ctx)
 {
 	refuse(service, done, ctx, "no revision waits for confirmation");
+}
+
+const struct store_pending *service_pending(const struct service *service)
+{
+	return NULL;
+}
+
+const struct node *service_node(const struct service *service)
+{
+	static const struct node node = {.edge = "ams1"};
+	return &node;
+}
+
+const char *service_edge(const struct service *service)
+{
+	return "ams1";
 }
 
 void service_watch_pending(struct service *service, service_pending_watcher fn, void *ctx)

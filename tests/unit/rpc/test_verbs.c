@@ -320,6 +320,39 @@ static void test_describe(void **state)
 	json_decref(result);
 }
 
+// What another edge has to be told, with what was made up here.
+static void test_for_another_edge(void **state)
+{
+	struct fixture *fixture = *state;
+	json_t *result = call(fixture, "edge.peers", NULL);
+	char *digest = strdup(text_at(result, "digest"));
+
+	assert_int_equal(strlen(digest), 16);
+	assert_int_equal(json_array_size(json_object_get(result, "peers")), 0);
+	json_decref(result);
+	result = call(fixture, "circuit.create", json_pack("{s:s, s:{s:s, s:s}, s:b, s:b}", "name", "acme-ams-09",
+		"fields", "customer", "acme", "bandwidth", "50mbps", "expand", 1, "check", 1));
+	json_t *changes = json_object_get(result, "changes"), *change = json_array_get(changes, 0);
+	assert_int_equal(json_array_size(changes), 1);
+	assert_string_equal(text_at(change, "op"), "create");
+	assert_int_equal(strlen(text_at(json_object_get(change, "fields"), "service-key")), 36);
+	assert_string_not_equal(text_at(result, "digest"), digest);
+	json_decref(call(fixture, "model.change", json_pack("{s:O}", "changes", changes)));
+	json_t *after = call(fixture, "edge.peers", NULL);
+	assert_string_equal(text_at(after, "digest"), text_at(result, "digest"));
+	json_decref(after);
+	json_decref(result);
+	free(digest);
+	refused(fixture, "circuit.set", json_pack("{s:s, s:{}, s:{s:s, s:i}}", "name", "acme-ams-01", "fields",
+		"decider", "edge", "ams2", "revision", 1), API_USAGE, "with \"confirm\"");
+	refused(fixture, "circuit.set", json_pack("{s:s, s:{}, s:s, s:{s:s, s:i}}", "name", "acme-ams-01", "fields",
+		"confirm", "30s", "decider", "edge", "ams2", "revision", 1), API_REFUSED, "is no peer in the node file of ams1");
+	result = call(fixture, "config.apply", json_pack("{s:s, s:b, s:b}", "text", "version: 1\n", "check", 1, "expand", 1));
+	assert_non_null(strstr(text_at(result, "yaml"), "version: 1"));
+	assert_true(json_is_object(json_object_get(result, "secrets")));
+	json_decref(result);
+}
+
 static void test_confirm(void **state)
 {
 	struct fixture *fixture = *state;
@@ -340,6 +373,7 @@ static void test_confirm(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_for_another_edge, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_confirm, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_filter, setup, teardown),
