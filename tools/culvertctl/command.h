@@ -136,6 +136,12 @@ int send_write(struct context *context, const struct write *write, struct json_t
 // The same, and prints what came of it. params is stolen. Returns the exit status.
 int run_change(struct context *context, const char *method, struct json_t *params);
 void print_pending(const struct json_t *pending); // null: nothing
+// edges.c: the same on all edges that edge.peers, stolen, has told of; what waits there, if it is a part of one change.
+int edges_write(struct context *context, const struct write *write, struct json_t *peers,
+	struct json_t **result, struct api_error *error, struct json_t **details);
+int edges_settle(struct context *context, const struct write *write, struct json_t *peers,
+	struct json_t **result, struct api_error *error);
+bool edges_compare(struct json_t *about);
 
 // help.c, complete.c, manual.c
 void print_help(const char *noun, const char *verb);

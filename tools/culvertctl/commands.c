@@ -32,7 +32,11 @@ const struct flag global_flags[] = {
 	{SWITCH("check"), .help = "tell what would change, change nothing"}, \
 	{SWITCH("delete"), .help = "it is meant that more than 16 objects and a tenth of all go"}, \
 	{TEXT("confirm", "DURATION"), .help = "goes back by itself unless config confirm comes so soon, as 30s or 10m"}, \
-	{SWITCH("yes"), .help = "do not ask about what cannot be taken back", .local = true}
+	{SWITCH("yes"), .help = "do not ask about what cannot be taken back", .local = true}, EDGES
+#define EDGES \
+	{SWITCH("all-edges"), .help = "on all edges of the node file's peers, or on none; so without it where it has any", \
+		.local = true}, \
+	{SWITCH("one-edge"), .help = "only on this edge, whatever peers it has", .local = true}
 
 #define PARTS \
 	{MANY("link", "ROLE:EDGE/PORT[:TAG[.TAG]]"), .local = true, \
@@ -245,7 +249,7 @@ const struct command commands[] = {
 		.run = run_config_history, .columns = history_columns, .flags = {
 			{NUMBER("limit", "N"), .help = "at most so many rows; 50 when not given"}}},
 	{.noun = "config", .verb = "confirm", .method = API_CONFIG_CONFIRM, .argument = "[REVISION]",
-		.help = "what was made with --confirm is final", .run = run_config_settle},
+		.help = "what was made with --confirm is final", .run = run_config_settle, .flags = {EDGES}},
 	{.noun = "config", .verb = "rollback", .method = API_CONFIG_ROLLBACK, .argument = "[REVISION]",
 		.help = "take back what waits for confirmation; if nothing does, make the model what it was at REVISION, or one before",
 		.run = run_config_settle, .flags = {WRITE_FLAGS}},

@@ -199,13 +199,17 @@ int run_config_settle(struct context *context)
 	if (!confirms)
 		return run_change(
 			context, context->command->method, json_incref(context->params));
-	int status;
-	json_t *result = ask(context, &status);
-	if (result != NULL && context->json)
+	const struct write write = {.method = API_CONFIG_CONFIRM, .params = context->params};
+	json_t *result, *details;
+	int status = 0;
+	if (send_write(context, &write, &result, &error, &details) < 0)
+		status = complain_call(context, &error, details);
+	else if (context->json)
 		print_json(result);
-	else if (result != NULL)
+	else
 		printf("revision %" JSON_INTEGER_FORMAT " is final\n",
 			json_integer_value(json_object_get(result, "revision")));
+	json_decref(details);
 	json_decref(result);
 	return status;
 }

@@ -114,6 +114,41 @@ static void print_waiting(const json_t *pending)
 			time_text(get_number(pending, "until"), when));
 }
 
+// What the other edges' culvertd say of their models. True: no two that answer differ.
+static bool ask_peers(struct context *context, json_t *result)
+{
+	struct api_error error;
+	json_t *about = NULL;
+	bool agree = true;
+
+	if (api_call(context->client, API_EDGE_PEERS, NULL, &about, &error, NULL) == 0) {
+		mend_answer(about);
+		agree = edges_compare(about);
+		if (json_array_size(json_object_get(about, "peers")) > 0)
+			json_object_set(result, "peers", json_object_get(about, "peers"));
+	}
+	json_decref(about);
+	return agree;
+}
+
+static void print_peers(const json_t *peers)
+{
+	const json_t *peer;
+	size_t i;
+
+	json_array_foreach ((json_t *)peers, i, peer) {
+		const char *model = get_text(peer, "model");
+		printf("%-10s  %s: ", i == 0 ? "peers" : "", get_text(peer, "edge"));
+		if (strcmp(model, "unknown") == 0)
+			printf("does not answer at %s\n", get_text(peer, "socket"));
+		else
+			printf("revision %" PRId64 ", %s\n", get_number(peer, "revision"),
+				strcmp(model, "same") == 0
+					? "the same model"
+					: "ANOTHER MODEL: culvertctl config show > F; config diff F there");
+	}
+}
+
 int run_status(struct context *context)
 {
 	json_t *result, *store, *bridge;
@@ -130,6 +165,8 @@ int run_status(struct context *context)
 		return status;
 	// Something is wrong: whoever asks by a script need not read the answer.
 	status = json_array_size(json_object_get(result, "problems")) > 0 ? 1 : 0;
+	if (!ask_peers(context, result))
+		status = 1;
 	if (context->json) {
 		print_json(result);
 		json_decref(result);
@@ -142,6 +179,7 @@ int run_status(struct context *context)
 	printf("%-10s  revision %" PRId64 ", store %s %s\n", "model",
 		get_number(result, "revision"), get_text(store, "uuid"), get_text(store, "state"));
 	print_waiting(json_object_get(result, "pending"));
+	print_peers(json_object_get(result, "peers"));
 	print_dataplane(context, json_object_get(result, "dataplane"));
 	print_counts("circuits", json_object_get(result, "circuits"));
 	print_counts("sessions", json_object_get(result, "sessions"));

@@ -182,6 +182,19 @@ int print_guard(const json_t *result)
 	return complain(&error);
 }
 
+// "revision 12 on ams1, 9 on ams2"
+static void print_edges(const json_t *result)
+{
+	const json_t *edge;
+	size_t i;
+
+	json_array_foreach (json_object_get(result, "edges"), i, edge)
+		printf("%s%" JSON_INTEGER_FORMAT " on %s", i == 0 ? "revision " : ", ",
+			json_integer_value(json_object_get(edge, "revision")), get_text(edge, "edge"));
+	putchar('\n');
+	print_pending(json_object_get(result, "pending"));
+}
+
 int print_change(struct context *context, json_t *result)
 {
 	json_t *change;
@@ -202,6 +215,8 @@ int print_change(struct context *context, json_t *result)
 		printf("%s", json_array_size(json_object_get(result, "diff")) == 0
 				     ? "no change\n"
 				     : "nothing changed yet\n");
+	else if (json_object_get(result, "edges") != NULL)
+		print_edges(result);
 	else if (json_is_object(json_object_get(result, "pending")))
 		print_pending(json_object_get(result, "pending"));
 	else if (json_is_true(json_object_get(result, "changed")))

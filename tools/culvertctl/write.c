@@ -91,6 +91,44 @@ static bool ask_first(struct context *context, struct api_client *client, const 
 
 // --- sending ---------------------------------------------------------------------------------------------
 
+// edge.peers, if more edges than this one are meant; NULL = only this one, or *error is set.
+static json_t *other_edges(struct context *context, struct api_client *client, struct api_error *error)
+{
+	bool all = local_switch(context, "all-edges"), one = local_switch(context, "one-edge");
+	json_t *answer = NULL;
+
+	error->code = API_NONE;
+	if (all && one) {
+		api_fail(error, API_USAGE, NULL, "--all-edges and --one-edge: one of the two");
+		return NULL;
+	}
+	if (one)
+		return NULL;
+	if (api_call(client, API_EDGE_PEERS, NULL, &answer, error, NULL) < 0) {
+		if (!all && (error->code == API_METHOD || error->code == API_DENIED))
+			error->code = API_NONE; // the change itself says so, or it is an older culvertd
+		return NULL;
+	}
+	error->code = API_NONE;
+	if (json_array_size(json_object_get(answer, "peers")) > 0)
+		return answer;
+	if (all)
+		api_fail(error, API_USAGE, "peers: {ams2: {socket: PATH}} in culvert.yaml(5)",
+			"the node file of edge %s has no peers", get_text(answer, "edge"));
+	json_decref(answer);
+	return NULL;
+}
+
+// Of a rollback that takes back what waits, and of a confirmation.
+static bool settles(const struct write *write, const json_t *peers)
+{
+	return strcmp(write->method, API_CONFIG_CONFIRM) == 0 ||
+	       (strcmp(write->method, API_CONFIG_ROLLBACK) == 0 &&
+		       json_is_object(json_object_get(peers, "pending")) &&
+		       json_object_get(write->params, "revision") == NULL &&
+		       !json_is_true(json_object_get(write->params, "check")));
+}
+
 int send_write(struct context *context, const struct write *write, json_t **result,
 	struct api_error *error, json_t **details)
 {
@@ -99,9 +137,18 @@ int send_write(struct context *context, const struct write *write, json_t **resu
 	*result = *details = NULL;
 	if (client == NULL)
 		return -1;
+	if (strcmp(write->method, API_CONFIG_CHECK) == 0 || strcmp(write->method, API_CONFIG_DIFF) == 0)
+		return call(client, write, json_incref(write->params), result, error, details);
 	if (!ask_first(context, client, write))
 		return api_fail(error, API_REFUSED, NULL, "nothing was changed");
-	return call(client, write, json_incref(write->params), result, error, details);
+	json_t *peers = other_edges(context, client, error);
+	if (error->code != API_NONE)
+		return -1;
+	if (peers == NULL)
+		return call(client, write, json_incref(write->params), result, error, details);
+	if (settles(write, peers))
+		return edges_settle(context, write, peers, result, error);
+	return edges_write(context, write, peers, result, error, details);
 }
 
 int run_change(struct context *context, const char *method, json_t *params)
