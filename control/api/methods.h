@@ -53,7 +53,7 @@
 //   model    {"revision": 419}
 //   pending  {"state": "pending" | "confirmed" | "reverted", "revision": 419, "before": 418, "until", "actor", "decider"}; of a change
 //            that was made with "confirm"; reverted also when somebody took it back
-//   session  {"peering": "acme-ams-01/private", "link": "primary", "state": "established", "was": "connect",
+//   session  {"peering": "acme-ams-01/private", "link": "primary", "family": 4, "state": "established", "was": "connect",
 //             "detail": "", "remote": "169.254.10.1"}; "was" is "unknown" the first time this culvertd hears of it. Sessions that
 //             come up or go down; one that did both between two looks was and is "established"
 //   port     {"port": "wan0", "state": "up"}      // up | down; also when a data plane is connected for the first time

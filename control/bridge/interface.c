@@ -220,7 +220,7 @@ int bridge_interface_set(
 	}
 	interface->declared = *declared;
 	interface->declared.name = interface->name;
-	if (fresh || interface->ifindex == 0)
+	if (fresh || interface->ifindex == 0 || !interface->made)
 		return interface_restore(interface, error);
 	if (other_addresses)
 		interface_keep_settings(interface); // the first of IPv6 needs it on

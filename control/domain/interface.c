@@ -189,16 +189,25 @@ static int realise_session(
 	return result != 0 ? result : set_session(domains, session, error);
 }
 
+// Where the kernel takes no IPv6, IPv4 does not suffer for it.
 static int realise(struct domains *domains, struct realised *realised, struct api_error *error)
 {
 	const struct intent_interface *wanted = realised->wanted;
-	bool fresh = !realised->interface;
+	bool fresh = !realised->interface, both = true;
 	int result = check_port(domains, wanted, error);
 
-	if (result == 0)
-		result = set_device(domains, realised, wanted, error);
 	if (result != 0)
 		return result;
+	result = set_device(domains, realised, wanted, error);
+	if (result != 0 && intent_is_dual(wanted)) {
+		struct intent_interface first = *wanted;
+		both = false;
+		first.address[1] = (struct intent_address){.len = 0};
+		if (set_device(domains, realised, &first, NULL) != 0)
+			return result;
+	} else if (result != 0) {
+		return result;
+	}
 	if (fresh) // it may have been there before
 		nexthops_expected_on(
 			&domains->sync.hops, realised->id, expect_again, domains->sync.bridge);
@@ -206,7 +215,7 @@ static int realise(struct domains *domains, struct realised *realised, struct ap
 	set_carrier(domains, realised);
 	for (unsigned int i = 0; i < 2; i++) {
 		struct api_error one = {0};
-		int failed = realised->session[i] != NULL
+		int failed = realised->session[i] != NULL && (i == 0 || both)
 				     ? realise_session(domains, realised->session[i], &one)
 				     : 0;
 		if (failed == 0 || result != 0)

@@ -2,79 +2,36 @@
 """Both address families on one peering: one attachment, two sessions. What happens to one family does not touch the other."""
 
 import contextlib
+import os
+import random
+import time
 
 import pytest
 from demo import PingTrain
-from edge import EdgeLab, host
+from dual import PREMISES6, PREMISES6_HOST, SUBNETS6, VNET6, VNET6_HOST, DualLab
+from edge import PREMISES_HOST, VNET_HOST, Since, host
 from lab import run, wait_for
 
 from conftest import running_lab
 from test_live import apply, reached
 
-PREMISES6, PREMISES6_HOST = "fd00:1::/64", "fd00:1::10"
-VNET6, VNET6_HOST = "fd00:9::/64", "fd00:9::1"
-SUBNETS6 = ("fd00:77::/126", "fd00:77::4/126")
 
-
-class DualLab(EdgeLab):
-    """acme's router, his BIRD and his gateway know both families; the model begins with IPv4 alone."""
-
-    subnets6 = SUBNETS6
-
-    def make_attachment(self, c):
-        super().make_attachment(c)
-        if c is self.acme:
-            self.with_ipv6(c.router)
-            self.address6(c)
-            c.router.ip("addr", "add", PREMISES6_HOST + "/128", "dev", "lo")
-
-    def with_ipv6(self, ns):
-        for key in ("all", "default"):
-            ns.sysctl(f"net.ipv6.conf.{key}.disable_ipv6", 0)
-
-    def address6(self, c):
-        c.router.ip("-6", "addr", "flush", "dev", "eth0", "scope", "global")
-        c.router.ip("addr", "add", host(self.subnets6[0], 1) + "/126", "dev", "eth0", "nodad")
-
-    def start_peer(self, c, delay_ms=0):
-        super().start_peer(c, delay_ms)
-        if c is self.acme:
-            self.with_ipv6(c.gateway_ns)
-            c.gateway_ns.ip("addr", "add", VNET6_HOST + "/128", "dev", "vnet0", "nodad")
-            c.gateway_ns.ip("route", "replace", "fd00:1::/32", "dev", "vnet0", "src", VNET6_HOST)
-
-    def start_routers(self):
-        super().start_routers()
-        self.bird_configure(self.acme.bird, self.both())
-
-    def both(self):
-        c = self.acme
-        one = "log stderr all;\n" + c.bird_config()
-        return one + f"""
-protocol static premises6 {{ ipv6; route {PREMISES6} blackhole; }}
-protocol kernel {{ ipv6 {{ import none; export where source = RTS_BGP; }}; scan time 5; }}
-protocol bgp edge6 {{
-	local {host(self.subnets6[0], 1)} as {c.asn};
-	neighbor {host(self.subnets6[0], 2)} as 64900;
-	connect retry time 1;
-	connect delay time 1;
-	error wait time 1, 2;
-	graceful restart on;
-	ipv6 {{ import all; export where proto = "premises6"; }};
-}}
-"""
-
-    def dual_model(self):
-        c = self.acme
-        text = self.model().replace(f"primary-subnet: {c.subnet}\n", f"""primary-subnet: {c.subnet}
-        primary-subnet-v6: {self.subnets6[0]}
-        secondary-subnet-v6: {self.subnets6[1]}
-""", 1)
-        return text.replace("prefixes: [10.9.0.0/16]", f"prefixes: [10.9.0.0/16, {VNET6}]", 1)
+class Acme(DualLab):
+    """What is asked here is acme's."""
 
     @property
     def peering(self):
         return f"{self.acme.circuit}/private"
+
+    def start_routers(self):
+        self.acme.more += "log stderr all;\n"
+        super().start_routers()
+
+    def single_model(self):
+        self.dual = False
+        text = self.model()
+        self.dual = True
+        return text
 
     def sessions(self):
         """Family -> session, of acme on this edge."""
@@ -87,17 +44,27 @@ protocol bgp edge6 {{
     def since(self):
         return {family: s["since"] for family, s in self.sessions().items()}
 
-    def ping6(self, count=5):
-        done = self.acme.router.run("ping", "-n", "-q", "-I", PREMISES6_HOST, "-c", count, "-i", 0.05, "-w", 5, VNET6_HOST, check=False)
-        return f"{count} received" in done.stdout
-
     def own_link(self):
         return next(link for link in self.circuit_status(self.acme)["links"] if link["edge"] == "ams1-edge1")
+
+    def neighbors(self):
+        items = self.json("neighbor", "list", "--circuit", self.acme.circuit)["items"]
+        return {n["address"]: n["state"] for n in items}
+
+    def our_addresses(self):
+        return run("ip", "-n", self.domain_netns(self.acme), "addr").stdout
+
+    def move6(self, subnets):
+        """His router and his BIRD have these addresses."""
+        self.set_subnets6(subnets)
+        self.acme.more += "log stderr all;\n"
+        self.address6()
+        self.bird_configure(self.acme.bird, self.acme.bird_config())
 
 
 @pytest.fixture(scope="module", params=["netns", "table"])
 def lab(request, build):
-    with running_lab(request, build, request.param, DualLab) as lab:
+    with running_lab(request, build, request.param, Acme) as lab:
         yield lab
 
 
@@ -106,10 +73,10 @@ def dual(lab):
     """With both families up, before and after."""
     for name in ("edge", "edge6"):
         lab.birdc(lab.acme.bird, "enable", name)
-    apply(lab, lab.dual_model())
+    apply(lab, lab.model())
     both_up(lab)
     yield lab
-    apply(lab, lab.dual_model())
+    apply(lab, lab.model())
     both_up(lab)
 
 
@@ -136,12 +103,13 @@ def undisturbed(lab, family):
 def own_since(lab, family):
     """The customer's word for when that session came up."""
     name = "edge" if family == 4 else "edge6"
-    return next(line.split()[3:] for line in lab.birdc(lab.acme.bird, "show", "protocols").split("\n") if line.startswith(name + " "))
+    said = lab.birdc(lab.acme.bird, "show", "protocols").split("\n")
+    return next(Since(" ".join(line.split()[3:])) for line in said if line.startswith(name + " "))
 
 
 def test_ipv6_comes_to_a_live_peering_and_goes(lab):
     """One line each for what comes and goes; IPv4 does not notice, and the far end of IPv6 is told."""
-    apply(lab, lab.model())
+    apply(lab, lab.single_model())
     wait_for(lambda: lab.states() == {4: "established"}, 20, "IPv4 alone")
     with undisturbed(lab, 4):
         said = lab.ctl("peering", "set", lab.peering, "--primary-subnet-v6", SUBNETS6[0], "--secondary-subnet-v6", SUBNETS6[1]).stdout
@@ -150,8 +118,7 @@ def test_ipv6_comes_to_a_live_peering_and_goes(lab):
         both_up(lab)
         assert lab.installed(lab.acme, PREMISES6) and lab.installed(lab.acme, "10.1.0.0/16")
         assert VNET6 in lab.birdc(lab.acme.bird, "show", "route", "protocol", "edge6")
-        neighbors = {n["address"]: n["state"] for n in lab.json("neighbor", "list", "--circuit", lab.acme.circuit)["items"]}
-        assert neighbors == {host(lab.acme.subnet, 1): "usable", host(SUBNETS6[0], 1): "usable"}
+        assert lab.neighbors() == {host(lab.acme.subnet, 1): "usable", host(SUBNETS6[0], 1): "usable"}
     at = len(lab.acme.bird.log())
     with undisturbed(lab, 4):
         lab.ctl("vnet", "set", lab.acme.vnet, "--remove-prefixes", VNET6)
@@ -160,7 +127,7 @@ def test_ipv6_comes_to_a_live_peering_and_goes(lab):
         wait_for(lambda: not lab.installed(lab.acme, PREMISES6), 10, "its routes go")
         said = lab.acme.bird.log()[at:]
         assert f"edge6: Received: Administrative shutdown" in said and f"IPv6 was removed from peering {lab.peering}" in said, said
-        wait_for(lambda: "fd00:77::2" not in run("ip", "-n", lab.domain_netns(lab.acme), "addr").stdout, 5, "our address goes")
+        wait_for(lambda: "fd00:77::2" not in lab.our_addresses(), 5, "our address goes")
         assert not [o for o in lab.status()["problems"] if "/v6" in o["object"]]
 
 
@@ -174,6 +141,31 @@ def test_what_is_shown(dual):
     sessions = dual.sessions()
     assert [(s["accepted"], s["advertised"], s["remote"]) for s in (sessions[4], sessions[6])] == [(1, 1, host(dual.acme.subnet, 1)), (1, 1, host(SUBNETS6[0], 1))]
     assert dual.status()["sessions"] == {"established": 3, "static": 0, "down": 0, "unknown": 0}
+
+
+def test_our_addresses_answer(dual):
+    """A ping, and whoever's packet dies here is told so by our address of its family."""
+    router = dual.acme.router
+    for ours, source, target in ((host(dual.acme.subnet, 2), PREMISES_HOST, VNET_HOST), (host(SUBNETS6[0], 2), PREMISES6_HOST, VNET6_HOST)):
+        assert "3 received" in router.run("ping", "-n", "-q", "-c", 3, "-i", 0.05, "-w", 5, ours).stdout
+        said = router.run("ping", "-n", "-c", 1, "-t", 1, "-w", 5, "-I", source, target, check=False).stdout
+        assert f"From {ours} icmp_seq=1 Time" in said, said
+
+
+def test_one_password_for_both(dual):
+    """Set on both sides, both sessions come up anew with it."""
+    secret, config = os.path.join(dual.dir, "secret"), dual.acme.bird_config()
+    with open(secret, "w") as f:
+        f.write("swordfish")
+    before = dual.since()
+    dual.ctl("peering", "set", dual.peering, "--password", secret, "--ttl-security", "true")
+    try:
+        dual.bird_configure(dual.acme.bird, config.replace(" as 64900;", ' as 64900;\n\tpassword "swordfish";\n\tttl security on;'))
+        both_up(dual)
+        assert all(dual.since()[family] != before[family] for family in before)
+    finally:
+        dual.ctl("peering", "set", dual.peering, "--unset", "password", "--unset", "ttl-security")
+        dual.bird_configure(dual.acme.bird, config)
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -201,30 +193,51 @@ def test_a_router_that_has_one_family_alone(dual):
         dual.ctl("peering", "set", dual.peering, "--unset", "primary-subnet-v6", "--unset", "secondary-subnet-v6")
         dual.acme.router.ip("-6", "addr", "flush", "dev", "eth0", "scope", "global")
         try:
-            apply(dual, dual.dual_model())
+            apply(dual, dual.model())
             wait_for(lambda: "does not answer neighbor solicitations" in dual.own_link()["reason"], 20, "IPv6's router does not answer")
             assert dual.own_link()["state"] == "degraded"
-            neighbors = {n["address"]: n["state"] for n in dual.json("neighbor", "list", "--circuit", dual.acme.circuit)["items"]}
-            assert neighbors == {host(dual.acme.subnet, 1): "usable", host(SUBNETS6[0], 1): "unresolved"}
+            assert dual.neighbors() == {host(dual.acme.subnet, 1): "usable", host(SUBNETS6[0], 1): "unresolved"}
         finally:
-            dual.address6(dual.acme)
+            dual.address6()
         both_up(dual)
 
 
 def test_other_addresses_of_ipv6(dual):
     with undisturbed(dual, 4):
-        dual.subnets6 = ("fd00:78::/126", "fd00:78::4/126")
         try:
-            dual.address6(dual.acme)
-            dual.bird_configure(dual.acme.bird, dual.both())
-            apply(dual, dual.dual_model())
+            dual.move6(("fd00:78::/126", "fd00:78::4/126"))
+            apply(dual, dual.model())
             both_up(dual)
-            assert "fd00:77::" not in run("ip", "-n", dual.domain_netns(dual.acme), "addr").stdout
+            assert "fd00:77::" not in dual.our_addresses()
         finally:
-            dual.subnets6 = SUBNETS6
-            dual.address6(dual.acme)
-            dual.bird_configure(dual.acme.bird, dual.both())
-            apply(dual, dual.dual_model())
+            dual.move6(SUBNETS6)
+            apply(dual, dual.model())
+
+
+def test_subnets_change_places(dual):
+    """globex has the IPv6 subnets that acme had, and acme those of globex, in one change."""
+    other = ("fd00:79::/126", "fd00:79::4/126")
+    line = f"primary-subnet: {dual.globex.subnet}\n        secondary-subnet: {dual.globex.secondary_subnet}\n        peer-asn: 65020"
+    assert line in dual.model()
+
+    def model(of_globex):
+        six = f"        primary-subnet-v6: {of_globex[0]}\n        secondary-subnet-v6: {of_globex[1]}\n        peer-asn: 65020"
+        return dual.model().replace(line, line.replace("        peer-asn: 65020", six))
+
+    since = dual.session_since(dual.globex)
+    with undisturbed(dual, 4):
+        try:
+            apply(dual, model(other))
+            dual.move6(other)
+            apply(dual, model(SUBNETS6))
+            both_up(dual)
+            dual.move6(SUBNETS6)
+            apply(dual, model(other))
+            both_up(dual)
+        finally:
+            dual.move6(SUBNETS6)
+            apply(dual, dual.model())
+    assert dual.session_since(dual.globex) == since
 
 
 def test_other_addresses_of_ipv4(dual):
@@ -233,7 +246,7 @@ def test_other_addresses_of_ipv4(dual):
         dual.ctl("peering", "set", dual.peering, "--unset", "primary-subnet", "--unset", "secondary-subnet")
         wait_for(lambda: dual.states() == {6: "established"}, 10, "IPv6 alone")
         wait_for(lambda: dual.own_link()["state"] == "up", 5, "and that is all")
-        apply(dual, dual.dual_model())
+        apply(dual, dual.model())
         both_up(dual)
 
 
@@ -241,7 +254,7 @@ def test_one_subnet_for_both_links(dual):
     """Halved, it is what was there: nobody notices."""
     c = dual.acme
     with undisturbed(dual, 4), undisturbed(dual, 6):
-        text = dual.dual_model()
+        text = dual.model()
         for line in (f"        secondary-subnet: {c.secondary_subnet}\n", f"        secondary-subnet-v6: {SUBNETS6[1]}\n"):
             assert line in text
             text = text.replace(line, "", 1)
@@ -249,26 +262,53 @@ def test_one_subnet_for_both_links(dual):
         wait_for(lambda: len(dual.sessions()) == 2, 5, "both sessions")
 
 
-@pytest.mark.parametrize("who", ["daemon", "dataplane"])
-def test_killed(dual, who):
-    """kill -9 of culvertd is noticed by neither family; both come back after one of the data plane."""
-    if who == "daemon":
-        with undisturbed(dual, 4), undisturbed(dual, 6):
+def test_culvertd_is_killed(dual):
+    """Neither family notices."""
+    with undisturbed(dual, 4), undisturbed(dual, 6):
+        dual.daemon.kill()
+        dual.start_daemon()
+        wait_for(dual.synced, 20, "synced")
+        wait_for(lambda: dual.states() == {4: "established", 6: "established"}, 10, "both are known again")
+
+
+def test_killed_while_a_family_comes_or_goes(dual):
+    """kill -9 of culvertd at any moment of it: what is in force afterwards is what was asked for last, or before, and IPv4 never notices."""
+    seed = time.monotonic_ns()
+    chance = random.Random(seed)
+    models = [dual.model(), dual.single_model(), dual.model().replace("fd00:77::", "fd00:78::")]
+    with undisturbed(dual, 4):
+        for n in range(8):
+            path = os.path.join(dual.dir, f"chance-{n}.yaml")
+            with open(path, "w") as f:
+                f.write(chance.choice(models))
+            dual.start(f"apply-{n}", dual.program("tools/culvertctl/culvertctl"), "-s", dual.socket, "config", "apply", path, "--delete")
+            time.sleep(chance.random() * 1.5)
             dual.daemon.kill()
             dual.start_daemon()
-            wait_for(dual.synced, 20, "synced")
-            wait_for(lambda: dual.states() == {4: "established", 6: "established"}, 10, "both are known again")
-        return
-    dual.dataplane.kill()
-    dual.start_dataplane()
+            wait_for(dual.synced, 20, f"synced, seed {seed}")
+        apply(dual, dual.model())
+        wait_for(lambda: dual.states() == {4: "established", 6: "established"}, 30, f"both sessions, seed {seed}")
+    assert "fd00:78::" not in dual.our_addresses(), seed
+
+
+@pytest.mark.parametrize("order", [["dataplane"], ["daemon", "dataplane"]])
+def test_the_data_plane_is_killed(dual, order):
+    """Both families come back, with the sessions as they were where the TAP devices stayed."""
+    since = {family: own_since(dual, family) for family in (4, 6)}
+    for name in order:
+        getattr(dual, name).kill()
+    for name in order:
+        getattr(dual, "start_" + name)()
     wait_for(dual.synced, 20, "synced")
     both_up(dual)
+    if order == ["dataplane"]:
+        assert {family: own_since(dual, family) for family in (4, 6)} == since
 
 
 def test_static_routes_of_both_families(dual):
     """Without BGP: each family by the router of its own."""
     c = dual.acme
-    text = dual.dual_model().replace("        connect: 1s\n", f"        connect: 1s\n        routes: [10.1.0.0/16, {PREMISES6}]\n", 1)
+    text = dual.model().replace("        connect: 1s\n", f"        connect: 1s\n        routes: [10.1.0.0/16, {PREMISES6}]\n", 1)
     dual.birdc(c.bird, "disable", "edge")
     dual.birdc(c.bird, "disable", "edge6")
     c.router.ip("route", "add", "10.9.0.0/16", "via", host(c.subnet, 2), "metric", 999)

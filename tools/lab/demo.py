@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+from dual import DualLab
 from edge import EDGE_CORE, PREMISES_HOST, VNET, VNET_HOST, EdgeLab
 from lab import LabError, leftovers, run, wait_for
 
@@ -76,7 +77,10 @@ class Demo:
             wait_for(lambda c=c: lab.reaches_vnet(c), 10, f"{c.name} reaches its vNet")
             expect(lab.ping(c, 5) == 5, f"{c.name}: lost pings")
             expect(lab.whose_vnet(c) == c.vnet, f"{c.name} connected to {VNET_HOST} and met {lab.whose_vnet(c)!r}")
-        return "acme and globex, both 10.1.0.0/16 and vNet 10.9.0.0/16, peerings both 169.254.10.0/30: each reaches its own"
+        wait_for(lab.ping6, 10, "acme reaches its vNet by IPv6, too")
+        families = {p["family"]: p["session"] for link in lab.circuit_status(lab.acme)["links"] if link["edge"] == "ams1-edge1" for p in link["peerings"]}
+        expect(families == {4: "established", 6: "established"}, f"sessions of acme: {families}")
+        return "acme and globex, both 10.1.0.0/16 and vNet 10.9.0.0/16, peerings both 169.254.10.0/30: each reaches its own; acme by IPv6, too, on the same peering"
 
     # 2
     def keyed_gre(self):
@@ -318,7 +322,7 @@ def main():
     cleanup_leftovers(state)
     if args.stop:
         return 0
-    lab = EdgeLab(PREFIX, args.build)
+    lab = DualLab(PREFIX, args.build)
     kept = False
 
     def interrupted(number, frame):

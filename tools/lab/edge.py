@@ -48,6 +48,7 @@ class Customer:
         # 200 ms, which no bucket outlasts), so acme's circuit queues.
         self.shape = "20ms" if name == "acme" else "0ms"
         self.router = self.gateway_ns = self.bird = self.peer = None
+        self.more = ""  # in his BIRD's configuration
 
     def bird_config(self, prefixes=(PREMISES,)):
         statics = "\n".join(f"\troute {p} blackhole;" for p in prefixes)
@@ -71,7 +72,7 @@ protocol bgp edge {{
 	graceful restart on;
 	ipv4 {{ import all; export where proto = "premises"; }};
 }}
-"""
+{self.more}"""
 
 
 class Since:

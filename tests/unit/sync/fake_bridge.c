@@ -56,6 +56,10 @@ int bridge_interface_set(
 	assert_int_equal(interface->mac[0], 2); // never before the port is known
 	if (!fake_bridge.domain_there[interface->domain])
 		return -ENOENT;
+	for (unsigned int i = 0; i < interface->addresses; i++)
+		if (interface->address[i].address.family == 6 && fake_bridge.no_ipv6)
+			return api_fail(error, API_REFUSED, NULL, "no IPv6 here");
+	fake_bridge.interface_addresses[interface->id] = interface->addresses;
 	fake_bridge.interface_sets++;
 	if (fake_bridge.interface_name[interface->id][0] == '\0')
 		fake_bridge.interfaces++;
@@ -67,6 +71,7 @@ int bridge_interface_set(
 
 void bridge_interface_delete(struct bridge *bridge, uint32_t id)
 {
+	fake_bridge.interface_deletes++;
 	fake_bridge.interface_name[id][0] = '\0';
 	fake_bridge.interfaces--;
 }

@@ -40,23 +40,36 @@ void speakers_domain_delete(struct speakers *speakers, uint32_t id)
 		fake_speakers.domain_there[id] = false;
 }
 
+static bool *session_there(uint32_t id)
+{
+	uint32_t interface = session_interface(id);
+
+	assert_true(interface < FAKE_OBJECTS);
+	return interface == id ? &fake_speakers.session_there[id]
+			       : &fake_speakers.second_there[interface];
+}
+
 int speakers_session_set(
 	struct speakers *speakers, const struct speaker_session *session, struct api_error *error)
 {
-	assert_true(session->id < FAKE_OBJECTS);
+	bool *there = session_there(session->id);
+
 	if (fake_speakers.refuse_session != 0)
 		return fake_speakers.refuse_session;
 	if (!fake_speakers.domain_there[session->domain])
 		return -ENOENT;
-	fake_speakers.sessions += !fake_speakers.session_there[session->id];
-	fake_speakers.session_there[session->id] = true;
+	fake_speakers.sessions += !*there;
+	*there = true;
 	return 0;
 }
 
 void speakers_session_delete(struct speakers *speakers, uint32_t id)
 {
-	fake_speakers.sessions -= fake_speakers.session_there[id];
-	fake_speakers.session_there[id] = false;
+	bool *there = session_there(id);
+
+	fake_speakers.sessions -= *there;
+	fake_speakers.session_deletes += *there && id < FAKE_OBJECTS;
+	*there = false;
 }
 
 void speakers_session_end(struct speakers *speakers, uint32_t id, const char *why)

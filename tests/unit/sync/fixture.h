@@ -59,10 +59,13 @@ struct fake_bridge {
 	bool too_many;          // refuse a sweep that is not forced
 	char refuse_domain[64]; // host name of a domain that cannot be made, "" = none
 	int refuse_neighbor;    // answer until it is 0 again
+	bool no_ipv6;           // the kernel takes no address of it
+	unsigned int interface_deletes;
 	bool carrier[FAKE_OBJECTS], domain_there[FAKE_OBJECTS];
 	char interface_name[FAKE_OBJECTS][16];
 	uint32_t interface_domain[FAKE_OBJECTS];
 	struct ip_address interface_address[FAKE_OBJECTS];
+	unsigned int interface_addresses[FAKE_OBJECTS]; // how many it has
 };
 extern struct fake_bridge fake_bridge;
 void bridge_says_route(uint32_t domain, const char *prefix, const char *via, bool present);
@@ -83,7 +86,9 @@ struct fake_speakers {
 	int refuse_clear;   // answer to the next one, 0 = do it
 	int refuse_domain;  // answer until it is 0 again
 	int refuse_session; // answer until it is 0 again
-	bool domain_there[FAKE_OBJECTS], session_there[FAKE_OBJECTS];
+	bool domain_there[FAKE_OBJECTS];
+	bool session_there[FAKE_OBJECTS], second_there[FAKE_OBJECTS]; // by interface
+	unsigned int session_deletes;                                 // of the first
 };
 extern struct fake_speakers fake_speakers;
 void speaker_says_session(uint32_t session, const char *state);

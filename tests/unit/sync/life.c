@@ -4,6 +4,8 @@
 
 #include "tests/unit/sync/asking.h"
 
+#include "control/status/status.h"
+
 #include <errno.h>
 
 #define VNET "vnet/acme-prod"
@@ -245,6 +247,82 @@ static void test_a_failed_peering_is_tried_again(void **state)
 	WAIT(!problem_of("acme-01/private", "No such file"));
 }
 
+// --- both families -----------------------------------------------------------------------------------------
+
+static bool session_is(const char *name, const char *state)
+{
+	const struct status *status = status_get(running->status, STATUS_SESSION, name);
+	return status != NULL && strcmp(status->state, state) == 0;
+}
+
+static void configure_dual(bool dual)
+{
+	const char *at = strstr(base_yaml, "        peer-asn: 65010");
+	char *yaml;
+
+	assert_true(asprintf(&yaml, "%.*s%s%s", (int)(at - base_yaml), base_yaml,
+			    dual ? "        primary-subnet-v6: fd00:77::/126\n"
+				   "        secondary-subnet-v6: fd00:77::4/126\n"
+				 : "",
+			    at) > 0);
+	configuration_apply(&configuration, yaml);
+	free(yaml);
+	publish();
+	settle();
+}
+
+static void test_a_family_comes_and_goes_alone(void **state)
+{
+	uint32_t id = interface("acme-01/private");
+	unsigned int deletes = fake_bridge.interface_deletes;
+
+	speaker_says_session(id, "established");
+	bridge_says_route(vrf(ACME), "10.77.0.0/16", "169.254.10.1", true);
+	WAIT(fake_route(&fake, vrf(VNET), "10.77.0.0/16") != NULL);
+	configure_dual(true);
+	WAIT(fake_speakers.second_there[id]);
+	assert_int_equal(fake_bridge.interface_addresses[id], 2);
+	say_synced(); // of anybody who was made anew
+	speaker_says_session(id + INTENT_SESSION_SECOND, "established");
+	WAIT(session_is("acme-01/private/primary/v6", "established"));
+	// An address of either family leads out of the one attachment, and its router is known.
+	bridge_says_route(vrf(ACME), "fd00:1::/64", "fd00:77::1", true);
+	WAIT(fake_route(&fake, vrf(ACME), "fd00:1::/64") != NULL);
+	WAIT(fake_route(&fake, vrf(ACME), "fd00:77::1/128") != NULL);
+	bridge_says_route(vrf(ACME), "10.79.0.0/16", "fd00:77::1", true); // no way for IPv4
+	settle();
+	assert_null(fake_route(&fake, vrf(ACME), "10.79.0.0/16"));
+	assert_non_null(fake_route(&fake, vrf(VNET), "10.77.0.0/16"));
+	configure_dual(false);
+	WAIT(!fake_speakers.second_there[id]); // when he has been told, or it took too long
+	WAIT(fake_route(&fake, vrf(ACME), "fd00:77::1/128") == NULL);
+	assert_int_equal(fake_bridge.interface_addresses[id], 1);
+	assert_null(status_get(running->status, STATUS_SESSION, "acme-01/private/primary/v6"));
+	assert_non_null(fake_route(&fake, vrf(VNET), "10.77.0.0/16"));
+	assert_true(session_is("acme-01/private/primary", "established"));
+	assert_int_equal(fake_bridge.interface_deletes, deletes);
+	assert_int_equal(fake_speakers.session_deletes, 0);
+}
+
+static void test_a_kernel_without_ipv6_carries_ipv4(void **state)
+{
+	uint32_t id = interface("acme-01/private");
+
+	configure_dual(true);
+	stop_sync();
+	start_sync();
+	asking_again();
+	fake_bridge.no_ipv6 = true;
+	WAIT(problem_of("acme-01/private", "no IPv6 here"));
+	assert_true(fake_speakers.session_there[id]);
+	assert_false(fake_speakers.second_there[id]);
+	assert_int_equal(fake_bridge.interface_addresses[id], 1);
+	fake_bridge.no_ipv6 = false;
+	WAIT(fake_speakers.second_there[id]);
+	assert_int_equal(fake_bridge.interface_addresses[id], 2);
+	WAIT(!problem_of("acme-01/private", "no IPv6 here"));
+}
+
 // --- nothing is cut silently -------------------------------------------------------------------------------
 
 static void test_more_paths_than_a_group_holds_are_told(void **state)
@@ -284,6 +362,8 @@ int main(void)
 		TEST(test_what_a_waiting_one_brought_stays),
 		TEST(test_a_failed_neighbor_is_tried_again),
 		TEST(test_a_failed_peering_is_tried_again),
+		TEST(test_a_family_comes_and_goes_alone),
+		TEST(test_a_kernel_without_ipv6_carries_ipv4),
 		TEST(test_more_paths_than_a_group_holds_are_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
