@@ -219,6 +219,13 @@ static int create(
 		}
 		object_unref(keys);
 	}
+	for (unsigned int i = 0; i < noun->fields.count; i++) {
+		const struct field *field = &noun->fields.item[i];
+		if (field->flags & FIELD_WORKFLOW && given & UINT64_C(1) << i &&
+			!field_is_initial(field, field_at(field, object)))
+			reader_complain(reader, "transition", &nowhere, field->name,
+				"%s of a new %s is %s", field->name, noun->name, field->initial);
+	}
 	// Without a name it is not known what it has to have.
 	if (nameable) {
 		fields_settle(reader, &noun->fields, map, object, given);
@@ -422,6 +429,55 @@ static void name_changes(const struct json_t *changes, struct findings *findings
 			findings->item[i].change = change_named(changes, findings->item[i].path);
 }
 
+struct preview {
+	const struct change *change;
+	struct model *model;
+};
+
+const struct model *preview_model(struct preview *preview)
+{
+	const struct edits *now = &preview->change->edits;
+	struct edits edits = {.count = now->count, .room = now->count};
+
+	if (preview->model)
+		return preview->model;
+	edits.item = malloc(edits.count * sizeof(edits.item[0]));
+	if (!edits.item)
+		return NULL;
+	memcpy(edits.item, now->item, edits.count * sizeof(edits.item[0]));
+	preview->model = model_apply(preview->change->old, &edits);
+	free(edits.item);
+	return preview->model;
+}
+
+// What comes with the objects that were created, each seen beside those before it.
+static int bring(struct change *change, struct arena *arena)
+{
+	struct preview preview = {.change = change};
+	unsigned int created = change->edits.count;
+	int rc = 0;
+
+	for (unsigned int i = 0; i < created && !rc && change->reader.findings->count == 0; i++) {
+		const struct edit *edit = &change->edits.item[i];
+		if (edit->old || !edit->new || !edit->noun->brings)
+			continue;
+		json_t *changes =
+			edit->noun->brings(&preview, edit->new, change->reader.findings), *json;
+		size_t at;
+		json_array_foreach (changes, at, json) {
+			if (!rc)
+				rc = one(change, arena, json);
+		}
+		if (json_array_size(changes) > 0) {
+			model_unref(preview.model);
+			preview.model = NULL;
+		}
+		json_decref(changes);
+	}
+	model_unref(preview.model);
+	return rc;
+}
+
 int model_change(const struct model *old, const struct json_t *changes, struct model **out,
 	struct findings *findings)
 {
@@ -437,6 +493,8 @@ int model_change(const struct model *old, const struct json_t *changes, struct m
 		for (; before < findings->count; before++)
 			findings->item[before].change = (unsigned int)i + 1;
 	}
+	if (!rc && !findings->count)
+		rc = bring(&change, &arena);
 	if (!rc && findings->count)
 		rc = -EINVAL;
 	if (!rc) {

@@ -125,6 +125,22 @@ struct finding *refuse(struct check *check, const struct object *object, const c
 	return finding;
 }
 
+bool check_creates(const struct check *check, const struct object *object)
+{
+	return check->old && !model_find(check->old, object->noun->id, object->name);
+}
+
+bool check_said(const struct check *check, const struct object *object, const char *field)
+{
+	const struct tree *tree = check->source ? origin_of(check, object) : NULL;
+
+	for (const struct tree *member = tree ? tree->child : NULL; member; member = member->next) {
+		if (!strcmp(member->key, field))
+			return true;
+	}
+	return false;
+}
+
 bool blame(const struct check *check, const struct object *mine, const struct object *other)
 {
 	bool touched = check->all || bsearch(&other, check->touched, check->touched_count,
@@ -194,6 +210,8 @@ static const struct rule in_use = {
 static const struct rule immutable = {"immutable", "fields marked immutable cannot change", NULL};
 static const struct rule raise_only = {
 	"raise-only", "fields marked raise-only cannot be lowered", NULL};
+static const struct rule transition = {
+	"transition", "a field that has an order of values changes along it", NULL};
 
 struct reference_check {
 	struct check *check;
@@ -234,9 +252,13 @@ static const struct field *list_of(const struct noun *noun, const struct field *
 static void hint_release(struct finding *finding, const struct object *object,
 	const struct field *field, const char *target)
 {
-	const struct field *list = list_of(object->noun, field);
+	const struct field *list =
+		field->kind == FIELD_LIST ? field : list_of(object->noun, field);
 
-	if (list && list->merge && !strcmp(list->merge, field->name))
+	if (list == field && list->kind == FIELD_LIST)
+		finding_hint(finding, "culvertctl %s set %s --remove-%s %s", object->noun->name,
+			object->name, list->name, target);
+	else if (list && list->merge && !strcmp(list->merge, field->name))
 		finding_hint(finding, "culvertctl %s set %s --remove-%s %s", object->noun->name,
 			object->name, list->name, target);
 	else
@@ -272,6 +294,41 @@ static int check_reference(void *ctx, const struct field *field, const char *tar
 	return 0;
 }
 
+// "provisioning", or "nothing"
+static const char *moves_from(const struct field *field, const char *was, char *text, size_t size)
+{
+	size_t used = 0;
+
+	snprintf(text, size, "nothing");
+	for (const struct field_move *move = field->moves; move->from && used < size; move++) {
+		if (!strcmp(move->from, was))
+			used += (size_t)snprintf(text + used, size - used, "%s%s",
+				used ? ", " : "", move->to);
+	}
+	return text;
+}
+
+static void check_move(struct check *check, const struct edit *edit, const struct field *field,
+	const char *was, const char *is)
+{
+	char next[128];
+
+	for (const struct field_move *move = field->moves; move->from; move++) {
+		if (!strcmp(move->from, was) && !strcmp(move->to, is))
+			return;
+	}
+	check->rule = &transition;
+	struct finding *finding = refuse(check, edit->new, field->name,
+		"%s of %s \"%s\" cannot change from %s to %s", field->name, edit->noun->name,
+		edit->name, was, is);
+	moves_from(field, was, next, sizeof(next));
+	if (!(field->flags & FIELD_WORKFLOW) && !strcmp(next, "nothing"))
+		finding_hint(finding, "recreate: another %s with %s %s", edit->noun->name,
+			field->name, is);
+	else
+		finding_hint(finding, "from %s it changes to %s", was, next);
+}
+
 static void check_transition(struct check *check, const struct edit *edit)
 {
 	char from[FIELD_TEXT_MAX], to[FIELD_TEXT_MAX];
@@ -280,8 +337,17 @@ static void check_transition(struct check *check, const struct edit *edit)
 	for (unsigned int i = 0; i < fields->count; i++) {
 		const struct field *field = &fields->item[i];
 		const void *a = field_at(field, edit->old), *b = field_at(field, edit->new);
+		if (field->moves && !field_equal(field, a, b)) {
+			const char *was = field_format(field, a, from);
+			check_move(check, edit, field, was, field_format(field, b, to));
+			continue;
+		}
+		// What was never said may be said once.
 		if (!(field->flags & (FIELD_IMMUTABLE | FIELD_RAISE_ONLY)) ||
-			field_equal(field, a, b))
+			field_equal(field, a, b) ||
+			(field->flags & FIELD_IMMUTABLE && field_is_unset(field, a)))
+			continue;
+		if (field->may_lower && field->may_lower(check->model, edit->new))
 			continue;
 		const char *was = field_format(field, a, from), *is = field_format(field, b, to);
 		if (field->flags & FIELD_IMMUTABLE) {
@@ -345,6 +411,11 @@ static void look(struct check *check)
 		const struct edit *edit = &check->edits->item[i];
 		if (edit->old && edit->new && !check->revert)
 			check_transition(check, edit);
+		for (const struct rule *rule = edit->noun->leaves;
+			!edit->new && rule && rule->name; rule++) {
+			check->rule = rule;
+			rule->check(check, edit->old);
+		}
 	}
 	check_touched(check);
 }

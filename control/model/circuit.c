@@ -5,7 +5,10 @@
 #include "control/model/link.h"
 #include "control/model/model_internal.h"
 #include "control/model/peering.h"
+#include "control/model/placement.h"
 #include "control/model/port.h"
+#include "control/model/provider.h"
+#include "control/model/subscription.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +18,31 @@
 #define MS             INT64_C(1000000)
 
 static const char *const accounting[] = {"l3", "l2", NULL};
+static const char *const models[] = {"direct", "exchange", "ethernet", "ipvpn", NULL};
+static const char *const provided[] = {"exchange", "ethernet", "ipvpn", NULL};
+static const char *const handoffs[] = {"l2", "l3", NULL};
+static const char *const skus[] = {"standard", "premium", NULL};
+static const char *const billings[] = {"metered", "unlimited", NULL};
+static const struct field_move billing_moves[] = {{"metered", "unlimited"}, {0}};
+
+static const char *const provider_states[] = {
+	"not-provisioned", "provisioning", "provisioned", "deprovisioning", NULL};
+static const struct field_move provider_moves[] = {
+	{"not-provisioned", "provisioning"},
+	{"provisioning", "provisioned"},
+	{"provisioned", "deprovisioning"},
+	{"deprovisioning", "not-provisioned"},
+	{0},
+};
+
+static bool may_lower(const struct model *model, const struct object *object)
+{
+	const struct circuit *circuit = (const struct circuit *)object;
+	const struct provider *provider =
+		circuit->provider ? model_provider(model, circuit->provider) : NULL;
+
+	return provider && provider->allow_lower;
+}
 
 static const struct field fields[] = {
 	{"name", FIELD_NAME, FIELD_KEY, OFFSET(name), .help = "its name"},
@@ -23,9 +51,9 @@ static const struct field fields[] = {
 	{"service-key", FIELD_UUID, FIELD_GENERATED | FIELD_IMMUTABLE, OFFSET(service_key),
 		.help = "what the customer's provider is told, made up when not given"},
 	{"bandwidth", FIELD_BANDWIDTH, FIELD_REQUIRED | FIELD_RAISE_ONLY, OFFSET(bandwidth),
-		.effect = EFFECT_HITLESS,
-		.help = "50mbps, 100mbps, 200mbps, 500mbps, 1gbps, 2gbps, 5gbps or 10gbps; raised "
-			"live, never lowered"},
+		.effect = EFFECT_HITLESS, .may_lower = may_lower,
+		.help = CIRCUIT_BANDWIDTHS "; raised live, lowered only where the provider allows "
+					   "it"},
 	{"burst", FIELD_DURATION, 0, OFFSET(burst), "50ms", 10 * MS, 2000 * MS,
 		.effect = EFFECT_HITLESS,
 		.help = "how long it may send at line rate after a pause, as time at the "
@@ -48,23 +76,49 @@ static const struct field fields[] = {
 		.help = "what counts against the bandwidth: the IP packet, or the frame"},
 	{"overhead", FIELD_INT, 0, OFFSET(overhead), "0", -64, 64, .effect = EFFECT_HITLESS,
 		.help = "bytes added to each packet's length"},
-	{"provider", FIELD_STRING, 0, OFFSET(provider), .help = "connectivity provider, free text"},
-	{"location", FIELD_STRING, 0, OFFSET(location), .help = "peering location, free text"},
+	{"subscription", FIELD_REFERENCE, 0, OFFSET(subscription), .target = NOUN_SUBSCRIPTION,
+		.help = "the customer's subscription that pays for it"},
+	{"location", FIELD_REFERENCE, FIELD_IMMUTABLE, OFFSET(location), .target = NOUN_LOCATION,
+		.help = "where it comes in; its links are placed there when it is created without any"},
+	{"provider", FIELD_REFERENCE, FIELD_IMMUTABLE, OFFSET(provider), .target = NOUN_PROVIDER,
+		.help = "the connectivity provider it is ordered of"},
+	{"model", FIELD_ENUM, FIELD_IMMUTABLE, OFFSET(model), "direct", .values = models,
+		.help = "how the customer comes to us: by a line of his own (direct), or by a provider's "
+			"exchange, Ethernet or IPVPN; made up when the provider offers one only"},
+	{"handoff", FIELD_ENUM, FIELD_IMMUTABLE, OFFSET(handoff), "l2", .values = handoffs,
+		.help = "who speaks BGP to us: the customer (l2), or the provider's router (l3)"},
+	{"provider-state", FIELD_ENUM, FIELD_WORKFLOW, OFFSET(provider_state), "not-provisioned",
+		.values = provider_states, .moves = provider_moves,
+		.visible = {"model", provided}, .effect = EFFECT_TRAFFIC,
+		.help = "how far the provider is: culvertctl cross-connection"},
+	{"sku", FIELD_ENUM, 0, OFFSET(sku), "standard", .values = skus, .effect = EFFECT_HITLESS,
+		.help = "premium: more routes and connections"},
+	{"billing", FIELD_ENUM, 0, OFFSET(billing), "metered", .values = billings,
+		.moves = billing_moves,
+		.help = "metered: what goes out of the cloud is billed; unlimited: a fixed fee"},
+	{"description", FIELD_STRING, 0, OFFSET(description), .help = "free text"},
 };
+
+bool circuit_bandwidth_is_sold(uint64_t bandwidth)
+{
+	static const uint64_t rates[] = {50, 100, 200, 500, 1000, 2000, 5000, 10000};
+
+	for (unsigned int i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+		if (bandwidth == rates[i] * MBPS)
+			return true;
+	}
+	return false;
+}
 
 static void bandwidth_standard(struct check *check, const struct object *object)
 {
-	static const uint64_t rates[] = {50, 100, 200, 500, 1000, 2000, 5000, 10000};
 	const struct circuit *circuit = (const struct circuit *)object;
 	char text[32];
 
-	for (unsigned int i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
-		if (circuit->bandwidth == rates[i] * MBPS)
-			return;
-	}
-	finding_hint(refuse(check, object, "bandwidth", "circuit \"%s\": %s is not sold",
-			     circuit->name, bandwidth_format(circuit->bandwidth, text)),
-		"50mbps, 100mbps, 200mbps, 500mbps, 1gbps, 2gbps, 5gbps or 10gbps");
+	if (!circuit_bandwidth_is_sold(circuit->bandwidth))
+		finding_hint(refuse(check, object, "bandwidth", "circuit \"%s\": %s is not sold",
+				     circuit->name, bandwidth_format(circuit->bandwidth, text)),
+			CIRCUIT_BANDWIDTHS);
 }
 
 static void bandwidth_offered(struct check *check, const struct object *object)
@@ -146,7 +200,153 @@ static void service_key_unique(struct check *check, const struct object *object)
 	}
 }
 
+// --- what the provider sells ---------------------------------------------------------------------------
+
+// "50mbps, 100mbps"
+static const char *bandwidths_text(const struct provider *provider, char *text, size_t size)
+{
+	char rate[32];
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (unsigned int i = 0; i < provider->bandwidths.count && used < size; i++)
+		used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "",
+			bandwidth_format(provider->bandwidths.item[i], rate));
+	return text;
+}
+
+static void of_provider(struct check *check, const struct object *object)
+{
+	const struct circuit *circuit = (const struct circuit *)object;
+	const struct provider *provider =
+		circuit->provider ? model_provider(check->model, circuit->provider) : NULL;
+	char text[200], rate[32];
+
+	if (!provider) {
+		if (circuit->model != CIRCUIT_DIRECT || circuit->handoff != HANDOFF_L2)
+			finding_hint(refuse(check, object, "provider",
+					     "circuit \"%s\": %s/%s is a provider's, and none is named",
+					     circuit->name, models[circuit->model],
+					     handoffs[circuit->handoff]),
+				"culvertctl provider list");
+		return;
+	}
+	if (circuit->model == CIRCUIT_DIRECT)
+		finding_hint(refuse(check, object, "model",
+				     "circuit \"%s\" is ordered of provider \"%s\" and names no model",
+				     circuit->name, provider->name),
+			"offered: %s", provider_models_text(provider, text, sizeof(text)));
+	else if (!provider_offers_model(provider, circuit_offer(circuit->model, circuit->handoff)))
+		finding_hint(refuse(check, object, "model",
+				     "circuit \"%s\": provider \"%s\" does not offer %s/%s",
+				     circuit->name, provider->name, models[circuit->model],
+				     handoffs[circuit->handoff]),
+			"%s", provider_models_text(provider, text, sizeof(text)));
+	if (!circuit->location)
+		finding_hint(refuse(check, object, "location",
+				     "circuit \"%s\" is ordered of provider \"%s\" and names no location",
+				     circuit->name, provider->name),
+			"culvertctl location list");
+	else if (!provider_is_at(provider, circuit->location))
+		finding_hint(refuse(check, object, "location",
+				     "circuit \"%s\": provider \"%s\" is not at location \"%s\"",
+				     circuit->name, provider->name, circuit->location),
+			"culvertctl provider show %s", provider->name);
+	if (circuit_bandwidth_is_sold(circuit->bandwidth) &&
+		!provider_offers_bandwidth(provider, circuit->bandwidth))
+		finding_hint(refuse(check, object, "bandwidth",
+				     "circuit \"%s\": provider \"%s\" does not offer %s",
+				     circuit->name, provider->name,
+				     bandwidth_format(circuit->bandwidth, rate)),
+			"%s", bandwidths_text(provider, text, sizeof(text)));
+}
+
+static void of_subscription(struct check *check, const struct object *object)
+{
+	const struct circuit *circuit = (const struct circuit *)object;
+
+	subscription_check(check, object, circuit->customer, circuit->subscription);
+}
+
+unsigned int circuit_connections(const struct circuit *circuit)
+{
+	static const unsigned int premium[] = {20, 25, 25, 40, 50, 60, 75, 100};
+	static const uint64_t rates[] = {50, 100, 200, 500, 1000, 2000, 5000, 10000};
+	unsigned int i = 0;
+
+	if (circuit->sku == SKU_STANDARD)
+		return 10;
+	while (i < 7 && circuit->bandwidth > rates[i] * MBPS)
+		i++;
+	return premium[i];
+}
+
+unsigned int circuit_routes(const struct circuit *circuit)
+{
+	return circuit->sku == SKU_PREMIUM ? 10000 : 4000;
+}
+
+static void plan_connections(struct check *check, const struct object *object)
+{
+	const struct circuit *circuit = (const struct circuit *)object;
+	unsigned int count = 0, most = circuit_connections(circuit);
+	const struct object *child;
+
+	MODEL_CHILDREN(check->model, NOUN_CONNECTION, circuit->name, child)
+		count++;
+	if (count <= most)
+		return;
+	check->about = "connections";
+	finding_hint(refuse(check, object, "sku",
+			     "circuit \"%s\" has %u connections, %s at its bandwidth takes %u",
+			     circuit->name, count, skus[circuit->sku], most),
+		circuit->sku == SKU_STANDARD ? "culvertctl circuit set %s --sku premium"
+					     : "another circuit, or more bandwidth for %s",
+		circuit->name);
+}
+
+// --- deleting ------------------------------------------------------------------------------------------
+
+static void not_provisioned(struct check *check, const struct object *object)
+{
+	const struct circuit *circuit = (const struct circuit *)object;
+
+	if (circuit->model == CIRCUIT_DIRECT || circuit->provider_state == NOT_PROVISIONED)
+		return;
+	finding_hint(refuse(check, object, "provider-state",
+			     "circuit \"%s\" is %s at provider \"%s\"", circuit->name,
+			     provider_states[circuit->provider_state], circuit->provider),
+		"culvertctl cross-connection deprovision %s", circuit->service_key);
+}
+
+static const struct rule leaves[] = {
+	{CIRCUIT_PROVISIONED, "a circuit is deleted when the provider has let go of it",
+		not_provisioned},
+	{0},
+};
+
+const char *circuit_state(const struct circuit *circuit)
+{
+	static const char *const states[] = {"disabled", "enabling", "enabled", "disabling"};
+
+	return circuit->model == CIRCUIT_DIRECT ? "enabled" : states[circuit->provider_state];
+}
+
+const char *circuit_provider_state(const struct circuit *circuit)
+{
+	return circuit->model == CIRCUIT_DIRECT ? NULL : provider_states[circuit->provider_state];
+}
+
+bool circuit_is_provisioned(const struct circuit *circuit)
+{
+	return circuit->model == CIRCUIT_DIRECT || circuit->provider_state == PROVISIONED ||
+	       circuit->provider_state == DEPROVISIONING;
+}
+
 static const struct rule rules[] = {
+	{"provider-offer", "a circuit is what its provider offers", of_provider},
+	{SUBSCRIPTION_RULE, of_subscription},
+	{"sku-excess", "a circuit has what its plan takes", plan_connections},
 	{"bandwidth-standard", "the bandwidth is one that is sold", bandwidth_standard},
 	{"bandwidth-offered", "the ports of the circuit's links offer its bandwidth",
 		bandwidth_offered},
@@ -218,6 +418,8 @@ const struct noun circuit_noun = {
 	.keys = keys,
 	.customer_of = customer_of,
 	.touches = touches,
+	.brings = circuit_place,
+	.leaves = leaves,
 	.removal = EFFECT_TRAFFIC,
 	.carries = carries,
 	.help = "a circuit: one customer's contract",

@@ -6,8 +6,10 @@
 
 static const struct field fields[] = {
 	{"name", FIELD_NAME, FIELD_KEY, offsetof(struct customer, name), .help = "its name"},
-	{"owner", FIELD_STRING, 0, offsetof(struct customer, owner),
-		.help = "owner group, free text"},
+	{"organisation", FIELD_REFERENCE, 0, offsetof(struct customer, organisation),
+		.target = NOUN_ORGANISATION, .help = "the organisation it is part of"},
+	{"description", FIELD_STRING, 0, offsetof(struct customer, description),
+		.help = "free text"},
 };
 
 static const char *customer_of(const struct model *model, const struct object *object)

@@ -9,7 +9,8 @@
 struct customer {
 	struct object object;
 	const char *name;
-	const char *owner; // owner group, or NULL
+	const char *organisation; // or NULL
+	const char *description;  // or NULL
 };
 
 extern const struct noun customer_noun;

@@ -191,7 +191,7 @@ static void write_fields(
 		const void *value = field_at(field, object);
 		if (implied && !strcmp(field->name, implied))
 			continue;
-		bool must = field->flags & (FIELD_KEY | FIELD_REQUIRED);
+		bool must = field->flags & (FIELD_KEY | FIELD_REQUIRED | FIELD_WORKFLOW);
 		struct field by = *field;
 		by.initial = field_default_of(fields, field, object);
 		if (field->flags & FIELD_STATUS || !field_is_visible(fields, field, object) ||

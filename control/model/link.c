@@ -6,6 +6,7 @@
 #include "control/model/link.h"
 #include "control/model/circuit.h"
 #include "control/model/intent.h"
+#include "control/model/location.h"
 #include "control/model/model_internal.h"
 #include "control/model/peering.h"
 #include "control/model/port.h"
@@ -34,6 +35,10 @@ static const struct field fields[] = {
 		.help = "largest IP packet in bytes"},
 	{"admin", FIELD_ENUM, 0, OFFSET(admin), "up", .values = admin, .effect = EFFECT_TRAFFIC,
 		.help = "down stops its traffic and its sessions"},
+	{"handoff-device", FIELD_STRING, 0, OFFSET(handoff_device),
+		.help = "the device that the provider hands it over on, in the provider's words"},
+	{"handoff-path", FIELD_STRING, 0, OFFSET(handoff_path),
+		.help = "the path that the provider's line takes, in the provider's words"},
 };
 
 unsigned int link_vlans(const struct link *link, const struct peering *peering, uint16_t vlan[2])
@@ -209,6 +214,44 @@ static void port_faces(struct check *check, const struct object *object)
 			"culvertctl port list");
 }
 
+static void port_takes(struct check *check, const struct object *object)
+{
+	const struct link *link = (const struct link *)object;
+	const struct circuit *circuit = model_circuit(check->model, link->circuit);
+	char name[OBJECT_NAME_MAX];
+	const struct port *port = model_port(check->model, link_port_name(link, name));
+
+	if (port->class == PORT_INTERNET)
+		finding_hint(refuse(check, object, "port",
+				     "link \"%s\": port \"%s\" is of class internet", object->name,
+				     name),
+			"culvertctl port list");
+	if (port->provider && (!circuit->provider || strcmp(port->provider, circuit->provider)))
+		finding_hint(refuse(check, object, "port",
+				     "link \"%s\": port \"%s\" is of provider \"%s\", the circuit of %s",
+				     object->name, name, port->provider,
+				     circuit->provider ? circuit->provider : "none"),
+			"culvertctl port list");
+}
+
+static void at_location(struct check *check, const struct object *object)
+{
+	const struct link *link = (const struct link *)object;
+	const struct circuit *circuit = model_circuit(check->model, link->circuit);
+	const struct location *location =
+		circuit->location ? model_location(check->model, circuit->location) : NULL;
+
+	for (unsigned int i = 0; location && i < location->edges.count; i++) {
+		if (!strcmp(location->edges.item[i], link->edge))
+			return;
+	}
+	if (location)
+		finding_hint(refuse(check, object, "edge",
+				     "link \"%s\": edge \"%s\" is not at location \"%s\"", object->name,
+				     link->edge, location->name),
+			"culvertctl location show %s", location->name);
+}
+
 static void mtu(struct check *check, const struct object *object)
 {
 	const struct link *link = (const struct link *)object;
@@ -224,6 +267,9 @@ static void mtu(struct check *check, const struct object *object)
 
 static const struct rule rules[] = {
 	{"port-faces-customer", "links are on ports that face customers", port_faces},
+	{"link-port", "a link is on a private port, of its circuit's provider if it is one's",
+		port_takes},
+	{"link-location", "a link is on an edge of its circuit's location", at_location},
 	{"links-two-edges", "the links of a circuit are on different edges, lab mode apart",
 		two_edges},
 	{"vlan-inner-outer", "an inner tag needs an outer tag", inner_needs_outer},

@@ -19,6 +19,8 @@ struct link { // object.name is "CIRCUIT/ROLE"
 	uint32_t inner_tag; // 0 = none
 	uint32_t mtu;       // largest IP packet
 	uint32_t admin;     // enum link_admin
+	const char *handoff_device; // the provider's, in his words; NULL = not said
+	const char *handoff_path;
 };
 
 struct peering;

@@ -102,7 +102,8 @@ const struct object *model_child_at(
 // is there already changes nothing, or takes its place where the list has a merge key; one to remove must be
 // there. A change is refused for what it breaks, not for what was broken before. A name may be given whole or
 // by its key fields. Secrets: {"value": text} or {"keep": fingerprint}; a {"file": path} is read by culvertctl.
-// Deleting a circuit takes its links and peerings along, connections have to go first. On success *out is a
+// Deleting a circuit takes its links and peerings along, connections have to go first; what a new one brings along is
+// with its noun (struct noun, brings). On success *out is a
 // new snapshot (or another reference to `old` when nothing is different). Otherwise -EINVAL with findings, or
 // -ENOMEM.
 int model_change(const struct model *old, const struct json_t *changes, struct model **out,

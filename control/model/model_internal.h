@@ -89,6 +89,11 @@ struct edit *edits_sorted_find(const struct edits *edits, const struct object *o
 // A new snapshot without any check. Sorts the edits. NULL = no memory.
 struct model *model_apply(const struct model *old, struct edits *edits);
 
+// The model as the changes before leave it, unchecked, for struct noun, brings: made when it is asked for, since that
+// costs a glance at all there is.
+struct preview;
+const struct model *preview_model(struct preview *preview); // borrowed; NULL = no memory
+
 // --- reading objects -----------------------------------------------------------------------------------
 
 // Of a whole file: how many objects it has, at its beginning and at its end.
@@ -173,6 +178,10 @@ struct finding *refuse(struct check *check, const struct object *object, const c
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
 void finding_hint(struct finding *finding, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+// Whether the change creates it: false where all that there is is looked at.
+bool check_creates(const struct check *check, const struct object *object);
+// Whether the file that is applied gives the object this field.
+bool check_said(const struct check *check, const struct object *object, const char *field);
 // Of two objects that cannot both be: is it `mine` that is to blame? True for exactly one of the
 // two calls.
 bool blame(const struct check *check, const struct object *mine, const struct object *other);

@@ -10,9 +10,16 @@
 // X(symbol of the enum, C name)
 // clang-format off
 #define NOUN_LIST(X)              \
+	X(REALM, realm)           \
+	X(AREA, area)             \
+	X(REGION, region)         \
 	X(EDGE, edge)             \
 	X(PORT, port)             \
+	X(LOCATION, location)     \
+	X(PROVIDER, provider)     \
+	X(ORGANISATION, organisation) \
 	X(CUSTOMER, customer)     \
+	X(SUBSCRIPTION, subscription) \
 	X(CIRCUIT, circuit)       \
 	X(LINK, link)             \
 	X(PEERING, peering)       \

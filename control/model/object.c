@@ -94,6 +94,10 @@ static int struct_references(const struct fields *fields, const void *object,
 		if (field->kind == FIELD_REFERENCE) {
 			if (reference_target(fields, field, object, target)[0])
 				rc = fn(ctx, field, target);
+		} else if (field->kind == FIELD_LIST && field->element == FIELD_REFERENCE) {
+			const struct list *list = field_at(field, object);
+			for (unsigned int j = 0; j < list->count && !rc; j++)
+				rc = fn(ctx, field, ((const char **)list->item)[j]);
 		} else if (field->kind == FIELD_LIST && field->element == FIELD_STRUCT) {
 			const struct list *list = field_at(field, object);
 			for (unsigned int j = 0; j < list->count && !rc; j++)

@@ -448,7 +448,26 @@ static void timers(struct check *check, const struct object *object)
 			(unsigned long long)(peering->hold / 3 / (uint64_t)SECOND));
 }
 
+// A new one, that is: the provider takes his line away without asking. A file that says where the provider is
+// puts back what was.
+static void provisioned(struct check *check, const struct object *object)
+{
+	const struct peering *peering = (const struct peering *)object;
+	const struct circuit *circuit = model_circuit(check->model, peering->circuit);
+
+	if (circuit_is_provisioned(circuit) || !check_creates(check, object) ||
+		check_said(check, &circuit->object, "provider-state"))
+		return;
+	finding_hint(refuse(check, object, "circuit",
+			     "peering \"%s\": the circuit is %s at provider \"%s\"", object->name,
+			     circuit_provider_state(circuit), circuit->provider),
+		"give %s the key %s; culvertctl circuit wait %s --state provisioned", circuit->provider,
+		circuit->service_key, circuit->name);
+}
+
 static const struct rule rules[] = {
+	{CIRCUIT_PROVISIONED, "peerings are set on a circuit that its provider has provisioned",
+		provisioned},
 	{"subnet-length", "peering subnets are /30, of IPv6 /126; one for both links twice as large",
 		subnet_length},
 	{"subnet-once", "a peering's subnets are given one for each link, or one for both",
@@ -597,7 +616,11 @@ static void realise(struct realise *realise, const struct object *object)
 	struct ip_address router[4];
 	unsigned int routers = 0;
 	const struct object *child;
+	const struct circuit *circuit =
+		(const struct circuit *)realise_find(realise, NOUN_CIRCUIT, peering->circuit);
 
+	if (!circuit || !circuit_is_provisioned(circuit))
+		return;
 	REALISE_CHILDREN(realise, NOUN_LINK, peering->circuit, child)
 	{
 		const struct link *link = (const struct link *)child;
@@ -611,9 +634,7 @@ static void realise(struct realise *realise, const struct object *object)
 			routers += router[routers].family != 0;
 		}
 	}
-	const struct circuit *circuit =
-		(const struct circuit *)realise_find(realise, NOUN_CIRCUIT, peering->circuit);
-	if (routers == 0 || !circuit)
+	if (routers == 0)
 		return;
 	struct intent_domain *domain = realise_domain(realise, INTENT_PEERING, object->name);
 	domain->circuit = circuit->name;

@@ -16,6 +16,8 @@
 #define OFFSET(member) offsetof(struct port, member)
 
 static const char *const faces[] = {"customer", "core", NULL};
+static const char *const customers[] = {"customer", NULL};
+static const char *const classes[] = {"private", "internet", NULL};
 
 static const struct field fields[] = {
 	{"edge", FIELD_REFERENCE, FIELD_KEY, OFFSET(edge), .target = NOUN_EDGE,
@@ -30,8 +32,18 @@ static const struct field fields[] = {
 		.help = "our address in the underlay, with its length; core ports"},
 	{"offers", FIELD_LIST, 0, OFFSET(offers), .element = FIELD_BANDWIDTH,
 		.help = "bandwidths sold here, all when empty"},
-	{"capacity", FIELD_BANDWIDTH, 0, OFFSET(capacity),
-		.help = "what its circuits may add up to, uncounted when not given"},
+	{"speed", FIELD_BANDWIDTH, 0, OFFSET(speed),
+		.visible = {"faces", customers},
+		.help = "of the line; what circuits on it add up to is uncounted when not given"},
+	{"oversubscription", FIELD_UINT, 0, OFFSET(oversubscription), "200", 1, 10000,
+		.visible = {"faces", customers},
+		.help = "per cent of the speed that may be sold"},
+	{"provider", FIELD_REFERENCE, 0, OFFSET(provider), .target = NOUN_PROVIDER,
+		.visible = {"faces", customers},
+		.help = "whose line it is: circuits on it are ordered of that provider"},
+	{"class", FIELD_ENUM, FIELD_IMMUTABLE, OFFSET(class), "private", .values = classes,
+		.visible = {"faces", customers},
+		.help = "internet: no circuit comes in here"},
 };
 
 static void address_faces(struct check *check, const struct object *object)
@@ -103,46 +115,52 @@ static void core_subnets(struct check *check, const struct object *object)
 	}
 }
 
-struct sum {
-	struct check *check;
-	const struct object *port;
-	uint64_t bandwidth;
-	unsigned int circuits;
-};
-
 static int add_up(void *ctx, const struct object *object)
 {
-	struct sum *sum = ctx;
+	struct port_load *load = ctx;
 
 	if (object->noun->id != NOUN_LINK)
 		return 0;
 	const struct circuit *circuit =
-		model_circuit(sum->check->model, ((const struct link *)object)->circuit);
+		model_circuit(load->model, ((const struct link *)object)->circuit);
 	if (circuit) {
-		sum->bandwidth += circuit->bandwidth;
-		sum->circuits++;
+		load->sold += circuit->bandwidth;
+		load->links++;
 	}
 	return 0;
+}
+
+void port_load(const struct model *model, const struct port *port, struct port_load *load)
+{
+	*load = (struct port_load){.model = model,
+		.capacity = (uint64_t)((__uint128_t)port->speed * port->oversubscription / 100)};
+	model_referrers(model, NOUN_PORT, port->object.name, add_up, load);
+}
+
+const char *port_load_text(
+	const struct port *port, const struct port_load *load, char *text, size_t size)
+{
+	char speed[32], capacity[32], sold[32];
+
+	snprintf(text, size, "%s %s x %u %% = %s, sold %s", port->name,
+		bandwidth_format(port->speed, speed), port->oversubscription,
+		bandwidth_format(load->capacity, capacity), bandwidth_format(load->sold, sold));
+	return text;
 }
 
 static void capacity(struct check *check, const struct object *object)
 {
 	const struct port *port = (const struct port *)object;
-	struct sum sum = {.check = check, .port = object};
-	char want[32], have[32];
+	struct port_load load;
+	char text[160];
 
-	if (!port->capacity)
+	if (!port->speed)
 		return;
-	model_referrers(check->model, NOUN_PORT, object->name, add_up, &sum);
-	if (sum.bandwidth > port->capacity)
-		finding_hint(
-			refuse(check, object, "capacity",
-				"port \"%s\" has a capacity of %s, its %u links would add up to %s",
-				object->name, bandwidth_format(port->capacity, have), sum.circuits,
-				bandwidth_format(sum.bandwidth, want)),
-			"use another port, or raise the capacity: culvertctl port set %s "
-			"--capacity %s",
-			object->name, want);
+	port_load(check->model, port, &load);
+	if (load.sold > load.capacity)
+		finding_hint(refuse(check, object, "speed", "port \"%s\": %s with this", object->name,
+				     port_load_text(port, &load, text, sizeof(text))),
+			"use another port; culvertctl port show %s", object->name);
 }
 
 static const struct rule rules[] = {
@@ -150,7 +168,8 @@ static const struct rule rules[] = {
 	{"port-address-host", "the address of a port is a host address", address_host},
 	{"port-mtu-ipv6", "a port with an IPv6 address carries at least 1280 bytes", carries_ipv6},
 	{"port-subnets", "subnets of an edge's core ports do not overlap", core_subnets},
-	{"port-capacity", "the circuits of a port's links stay within its capacity", capacity},
+	{"port-capacity", "the circuits of a port's links stay within speed x oversubscription",
+		capacity},
 	{0},
 };
 

@@ -15,7 +15,15 @@
 #include "control/base/ip.h"
 #include "control/model/nouns.h"
 
+struct check;
+struct findings;
+struct id_sink;
+struct index_sink;
 struct json_t;
+struct model;
+struct object;
+struct preview;
+struct realise;
 
 #define NOUN_ENUM(symbol, name) NOUN_##symbol,
 enum noun_id { NOUN_LIST(NOUN_ENUM) NOUNS };
@@ -111,6 +119,9 @@ struct field_when { // another field of the same table, and texts of its values
 	const char *field;
 	const char *const *values; // NULL at the end
 };
+struct field_move { // of an ENUM's value to another
+	const char *from, *to;
+};
 struct field_default { // what the default is while the other field has this value
 	const char *value, *initial;
 };
@@ -133,6 +144,11 @@ struct field {
 	struct field_when visible; // there is such a field only then; .field NULL = always
 	const char *initial_field; // the default goes by this field, `initial` where initial_by has none
 	const struct field_default *initial_by; // value NULL at the end
+	// ENUM: what it may change to on a live object; from NULL at the end. NULL = anything. A workflow field of a
+	// new object is at its default.
+	const struct field_move *moves;
+	// RAISE_ONLY: whether this object's may be lowered all the same; NULL = never.
+	bool (*may_lower)(const struct model *model, const struct object *object);
 	const char *since; // version that it came with, NULL = there from the beginning
 	const char *merge; // LIST of STRUCT: field of the elements that tells which is which
 	enum effect effect; // of an element's field: that of the list, which changes as a whole
@@ -144,13 +160,6 @@ struct fields {
 	unsigned int count;
 	size_t size; // of the C struct
 };
-
-struct check;
-struct id_sink;
-struct index_sink;
-struct model;
-struct object;
-struct realise;
 
 struct rule {
 	const char *name; // as findings show it
@@ -178,6 +187,13 @@ struct noun {
 	// What the object means on this edge, added to the fragment that `realise` fills; NULL =
 	// nothing. See control/model/intent.h. Runs on any thread.
 	void (*realise)(struct realise *realise, const struct object *object);
+	// What else a change brings along that creates the object (not a file, which has all of it): an array of further changes
+	// as model_change() takes them, with findings if they cannot be made up; NULL = nothing. A new reference.
+	// preview_model() is what there is besides (model_internal.h).
+	struct json_t *(*brings)(
+		struct preview *preview, const struct object *object, struct findings *findings);
+	// Rules of deleting it, `object` as it was; check->model is without it. NULL = none.
+	const struct rule *leaves; // name NULL at the end
 	enum effect removal; // what deleting one does to traffic
 	// Whether traffic may flow by it as the model stands: what is down, disabled or joined to nothing is changed without
 	// anybody's noticing. NULL = always.

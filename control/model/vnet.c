@@ -9,6 +9,7 @@
 #include "control/model/intent.h"
 #include "control/model/model_internal.h"
 #include "control/model/port.h"
+#include "control/model/subscription.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,8 @@ static const struct field fields[] = {
 	{"name", FIELD_NAME, FIELD_KEY, OFFSET(name), .help = "its name"},
 	{"customer", FIELD_REFERENCE, FIELD_REQUIRED | FIELD_IMMUTABLE, OFFSET(customer),
 		.target = NOUN_CUSTOMER, .help = "whose it is"},
+	{"subscription", FIELD_REFERENCE, 0, OFFSET(subscription), .target = NOUN_SUBSCRIPTION,
+		.help = "the customer's subscription that it is in"},
 	{"prefixes", FIELD_LIST, FIELD_REQUIRED, OFFSET(prefixes), .element = FIELD_PREFIX,
 		.effect = EFFECT_ROUTES, .help = "its networks"},
 	{"tunnels", FIELD_LIST, 0, OFFSET(tunnels), .element = FIELD_STRUCT,
@@ -107,7 +110,15 @@ static void carries_ipv6(struct check *check, const struct object *object)
 		tunnel_carries_ipv6(check, object);
 }
 
+static void of_subscription(struct check *check, const struct object *object)
+{
+	const struct vnet *vnet = (const struct vnet *)object;
+
+	subscription_check(check, object, vnet->customer, vnet->subscription);
+}
+
 static const struct rule rules[] = {
+	{SUBSCRIPTION_RULE, of_subscription},
 	TUNNEL_RULES,
 	{"tunnel-mtu-ipv6", "a vNet with IPv6 prefixes has tunnels of at least 1280 bytes",
 		carries_ipv6},

@@ -12,6 +12,7 @@ struct vnet {
 	struct object object;
 	const char *name;
 	const char *customer;
+	const char *subscription; // or NULL
 	LIST_OF(struct ip_prefix) prefixes;
 	struct gre_tunnels tunnels; // at most one an edge
 };

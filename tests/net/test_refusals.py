@@ -301,13 +301,13 @@ def test_exit_statuses_are_those_of_the_manual(lab):
         (3, "circuit", "show", "nobody"),
         (3, "config", "check", "/nonexistent.yaml"),
         (6, "config", "check", bad),
-        (7, "customer", "set", "acme", "--owner", "x", "--if-revision", "99999"),
+        (7, "customer", "set", "acme", "--description", "x", "--if-revision", "99999"),
         (10, "config", "diff", "CHANGED"),
     ]:
         if words[-1] == "CHANGED":
             words[-1] = os.path.join(lab.dir, "changed.yaml")
             with open(words[-1], "w") as f:
-                f.write(lab.model().replace("  - name: acme\n", "  - name: acme\n    owner: somebody\n", 1))
+                f.write(lab.model().replace("  - name: acme\n", "  - name: acme\n    description: somebody\n", 1))
         done = lab.ctl(*words, check=False)
         assert done.returncode == status, f"{words}: {done.returncode} {done.stderr}"
 

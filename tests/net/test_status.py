@@ -226,7 +226,7 @@ def test_monitoring_without_a_culvertd(lab, tmp_path):
 
 def test_a_batch_that_is_too_large(lab, tmp_path):
     path = tmp_path / "batch"
-    path.write_text("".join(f"customer create c{i} --owner '{'x' * 100}'\n" for i in range(8000)))
+    path.write_text("".join(f"customer create c{i} --description '{'x' * 100}'\n" for i in range(8000)))
     done = lab.ctl("batch", str(path), check=False)
     assert done.returncode == 2 and re.search(r"is \d+ bytes, more than the 1048576", done.stderr), done.stderr
     assert "hint: split it" in done.stderr and "config apply" in done.stderr

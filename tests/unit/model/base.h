@@ -26,7 +26,7 @@ static const char base_yaml[] =
 	"- name: ams1\n"
 	"  routes: [{prefix: 198.51.100.0/24, via: 192.0.2.254}]\n"
 	"  ports:\n"
-	"  - {name: wan0, faces: customer, capacity: 10gbps, offers: [50mbps, 100mbps, 1gbps]}\n"
+	"  - {name: wan0, faces: customer, speed: 10gbps, oversubscription: 100, offers: [50mbps, 100mbps, 1gbps]}\n"
 	"  - {name: core0, faces: core, address: 192.0.2.1/24}\n"
 	"- name: ams2\n"
 	"  ports:\n"

@@ -434,7 +434,7 @@ static void test_old_wrongs_in_thousands(void **state)
 	clock_t start = clock();
 	assert_int_equal(model_load(&table, source, count, NULL, NULL, &wrong, &findings), 0);
 	assert_in_range(findings.count + findings.more, 10000, 30000);
-	next = change(wrong, "[" SET("customer", "acme", "\"owner\": \"x\"") "]", &findings);
+	next = change(wrong, "[" SET("customer", "acme", "\"description\": \"x\"") "]", &findings);
 	assert_non_null(next);
 	model_unref(next);
 	next = change(wrong,
@@ -459,7 +459,7 @@ static void test_old_wrongs_in_thousands(void **state)
 static void test_ensure(void **state)
 {
 	static const char both[] = "[{\"op\":\"ensure\",\"noun\":\"customer\",\"name\":\"initech\","
-				   "\"fields\":{\"owner\":\"ops\"}},"
+				   "\"fields\":{\"description\":\"ops\"}},"
 				   "{\"op\":\"ensure\",\"noun\":\"circuit\",\"name\":\"acme-ams-"
 				   "01\",\"fields\":{\"customer\":\"acme\","
 				   "\"bandwidth\":\"100mbps\"}}]";
@@ -467,7 +467,7 @@ static void test_ensure(void **state)
 	struct findings findings;
 
 	struct model *once = change(model, both, &findings);
-	assert_string_equal(model_customer(once, "initech")->owner, "ops");
+	assert_string_equal(model_customer(once, "initech")->description, "ops");
 	assert_true(model_circuit(once, "acme-ams-01")->bandwidth == 100000000);
 	struct model *twice = change(once, both, &findings);
 	assert_ptr_equal(twice, once); // no revision

@@ -42,13 +42,13 @@ static void test_round_trip(void **state)
 static void test_json_is_yaml(void **state)
 {
 	static const char text[] =
-		"{\"version\": 1, \"customers\": [{\"name\": \"acme\", \"owner\": \"no\"}]}";
+		"{\"version\": 1, \"customers\": [{\"name\": \"acme\", \"description\": \"no\"}]}";
 	struct model_options options = {0};
 	struct model *empty = model_create(&options), *model = parse(empty, text);
 	char *yaml = model_yaml(model);
 
 	assert_string_equal(yaml,
-		"version: 1\nobjects: 1\ncustomers:\n- name: acme\n  owner: \"no\"\nend: 1\n");
+		"version: 1\nobjects: 1\ncustomers:\n- name: acme\n  description: \"no\"\nend: 1\n");
 	free(yaml);
 	model_unref(model);
 	model_unref(empty);
@@ -58,16 +58,16 @@ static void test_message(void **state)
 {
 	struct findings findings;
 
-	refused("version: 1\ncustomers:\n- name: acme\n  ownr: x\n- {name: b, owner: [1]}\n",
+	refused("version: 1\ncustomers:\n- name: acme\n  descripton: x\n- {name: b, description: [1]}\n",
 		&findings);
 	char *text = findings_text(&findings, "culvert.yaml");
 	assert_string_equal(text,
-		"culvert.yaml:4:3: error: unknown key \"ownr\" in customer \"acme\"\n"
-		"    4 |   ownr: x\n"
-		"      |   ^~~~ did you mean \"owner\"?\n"
-		"culvert.yaml:5:20: error: owner of customer \"b\": must be a single value\n"
-		"    5 | - {name: b, owner: [1]}\n"
-		"      |                    ^\n"
+		"culvert.yaml:4:3: error: unknown key \"descripton\" in customer \"acme\"\n"
+		"    4 |   descripton: x\n"
+		"      |   ^~~~~~~~~~ did you mean \"description\"?\n"
+		"culvert.yaml:5:26: error: description of customer \"b\": must be a single value\n"
+		"    5 | - {name: b, description: [1]}\n"
+		"      |                          ^\n"
 		"2 errors, nothing applied\n");
 	free(text);
 }
@@ -96,7 +96,7 @@ static void test_mistakes(void **state)
 		{"version: 1\ncustomers: [\n", "yaml-syntax", 3, 1},
 		{"version: 1\n\tcustomers: []\n", "yaml-syntax", 2, 1},
 		{"version: 1\ncustomers:\n- ? [a]\n  : b\n", "yaml-key", 3, 5},
-		{"version: 1\ncustomers:\n- {owner: x}\n", "required", 3, 3},
+		{"version: 1\ncustomers:\n- {description: x}\n", "required", 3, 3},
 		{"version: 1\ncustomers:\n- {name: ~}\n", "required", 3, 3},
 		{"version: 1\ncustomers:\n- {name: \"a\\0b\"}\n", "yaml-syntax", 3, 10},
 		{"version: 1\na: [[[[[[[[[[[[[[[]]]]]]]]]]]]]]]\n", "yaml-size", 2, 16},

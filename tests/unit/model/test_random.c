@@ -276,7 +276,7 @@ static void run(enum host_domain host_domain)
 		"[{\"op\":\"create\",\"noun\":\"edge\",\"name\":\"ams1\"},{\"op\":\"create\","
 		"\"noun\":\"edge\",\"name\":\"ams2\"},"
 		"{\"op\":\"create\",\"noun\":\"port\",\"name\":\"ams1/"
-		"wan0\",\"fields\":{\"faces\":\"customer\",\"capacity\":\"1100mbps\"}},"
+		"wan0\",\"fields\":{\"faces\":\"customer\",\"speed\":\"550mbps\"}},"
 		"{\"op\":\"create\",\"noun\":\"port\",\"name\":\"ams1/"
 		"wan1\",\"fields\":{\"faces\":\"customer\"}},"
 		"{\"op\":\"create\",\"noun\":\"port\",\"name\":\"ams2/"

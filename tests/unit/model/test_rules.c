@@ -84,12 +84,12 @@ static const struct rule_case cases[] = {
 		"service-key-unique", "acme-ams-01"},
 	{SET("circuit", "acme-ams-01", "\"burst\": \"1ms\""), "value", "10ms..2s"},
 	// ports
-	{SET("port", "ams1/wan0", "\"capacity\": \"99mbps\""), "port-capacity",
-		"add up to 100mbps"},
-	{SET("port", "ams1/wan0", "\"capacity\": \"100mbps\"") "," SET(
+	{SET("port", "ams1/wan0", "\"speed\": \"99mbps\", \"oversubscription\": \"100\""), "port-capacity",
+		"99mbps x 100 % = 99mbps, sold 100mbps"},
+	{SET("port", "ams1/wan0", "\"speed\": \"50mbps\"") "," SET(
 		 "circuit", "acme-ams-01", "\"bandwidth\": \"100mbps\""),
 		"port-capacity", "150mbps"},
-	{SET("port", "ams1/wan0", "\"capacity\": null"), NULL, NULL},
+	{SET("port", "ams1/wan0", "\"speed\": null"), NULL, NULL},
 	{SET("port", "ams1/wan0", "\"address\": \"192.0.3.1/24\""), "port-address",
 		"customer port"},
 	{SET("port", "ams1/core0", "\"address\": null"), "port-address", "needs an address"},
@@ -99,7 +99,9 @@ static const struct rule_case cases[] = {
 		"192.0.2.1"},
 	{CREATE("port", "ams1/core1", "\"faces\": \"core\", \"address\": \"192.0.2.9/28\""),
 		"port-subnets", "ams1/core0"},
-	{SET("port", "ams1/wan0", "\"faces\": \"core\""), "immutable", "recreate"},
+	{SET("port", "ams1/wan0",
+		 "\"faces\": \"core\", \"speed\": null, \"oversubscription\": null"),
+		"immutable", "recreate"},
 	{SET("edge", "ams1",
 		 "\"routes\": [{\"prefix\": \"198.51.100.0/24\", \"via\": \"203.0.113.1\"}]"),
 		"route-via", "203.0.113.1"},

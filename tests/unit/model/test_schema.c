@@ -22,7 +22,7 @@ static const struct field_default limits[] = {{"green", "10000"}, {0}};
 #define PAINTED(member) offsetof(struct painted_customer, member)
 static const struct field painted_fields[] = {
 	{"name", FIELD_NAME, FIELD_KEY, offsetof(struct customer, name), .help = "its name"},
-	{"owner", FIELD_STRING, 0, offsetof(struct customer, owner), .help = "owner group"},
+	{"description", FIELD_STRING, 0, offsetof(struct customer, description), .help = "free text"},
 	{"colour", FIELD_ENUM, 0, offsetof(struct painted_customer, colour), "red",
 		.values = colours, .effect = EFFECT_SESSION, .help = "the one field more"},
 	{"shade", FIELD_STRING, 0, PAINTED(shade), .visible = {"colour", greens},
@@ -78,7 +78,7 @@ static void test_everywhere(void **state)
 	// YAML both ways
 	char *text = model_yaml(green);
 	assert_string_equal(text, "version: 1\nobjects: 1\ncustomers:\n- name: acme\n  colour: "
-				  "green\n  limit: 4000\nend: 1\n");
+				  "green\n  limit: 4000\n  step: first\nend: 1\n");
 	struct model *same = parse(green, text);
 	assert_ptr_equal(same, green);
 	model_unref(same);
@@ -151,7 +151,7 @@ static void test_fields_that_depend(void **state)
 	assert_int_equal(acme(green)->limit, 10000);
 	char *text = model_yaml(green);
 	assert_string_equal(text, "version: 1\nobjects: 1\ncustomers:\n- name: acme\n  colour: "
-				  "green\n  shade: dark\nend: 1\n");
+				  "green\n  shade: dark\n  step: first\nend: 1\n");
 	struct model *same = parse(green, text);
 	assert_ptr_equal(same, green);
 	free(text);
@@ -175,8 +175,12 @@ static void test_fields_of_other_classes(void **state)
 	struct model *empty = model_create(&options);
 	struct findings findings;
 
-	struct model *model = change(empty, CUSTOMER("create", "\"step\":\"second\",\"token\":{\"value\":\"correct-horse\"}"), &findings);
-	struct model *applied = parse(model, "version: 1\ncustomers:\n- name: acme\n  owner: ops\n");
+	assert_null(change(empty, CUSTOMER("create", "\"step\":\"second\""), &findings));
+	assert_string_equal(findings.item[0].rule, "transition");
+	struct model *first = change(empty, CUSTOMER("create", "\"token\":{\"value\":\"correct-horse\"}"), &findings);
+	struct model *model = change(first, CUSTOMER("set", "\"step\":\"second\""), &findings);
+	model_unref(first);
+	struct model *applied = parse(model, "version: 1\ncustomers:\n- name: acme\n  description: ops\n");
 	assert_int_equal(acme(applied)->step, 1);
 	model_unref(applied);
 	applied = parse(model, "version: 1\ncustomers:\n- name: acme\n  step: first\n");

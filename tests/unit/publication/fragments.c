@@ -110,7 +110,7 @@ static void random_circuit(json_t *fields, bool create)
 	TEXT("burst", "50ms", "100ms");
 	TEXT("shape-in", "0ms", "5ms");
 	TEXT("accounting", "l2", "l3");
-	TEXT("location", "here", "there"); // means nothing
+	TEXT("description", "here", "there"); // means nothing
 }
 
 static void random_link(json_t *fields)
@@ -480,7 +480,7 @@ static void test_cost_of_one_edit(void **state)
 		1, 2); // connection, peering
 	assert_int_equal(
 		built_by("[{\"op\":\"set\",\"noun\":\"customer\",\"name\":\"acme\",\"fields\":"
-			 "{\"owner\":\"somebody\"}}]"),
+			 "{\"description\":\"somebody\"}}]"),
 		0);
 	fragments_counters(fragments, &counters);
 	assert_int_equal(counters.sets, LARGE * 2 + 4); // the old set of v7 has gone

@@ -268,7 +268,7 @@ static void test_no_control_characters(void **state)
 	unlink(path);
 	assert_non_null(strstr(out, " |   - name: \"?[31m?? 2J???\n"));
 	assert_null(strchr(out, '\033'));
-	snprintf(words, sizeof(words), "customer set acme --owner %s", owner);
+	snprintf(words, sizeof(words), "customer set acme --description %s", owner);
 	assert_int_equal(run(words, out, sizeof(out)), 0);
 	assert_null(strstr(out, "\u202e"));
 	assert_int_equal(run("customer show acme", out, sizeof(out)), 0);

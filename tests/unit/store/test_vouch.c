@@ -35,8 +35,8 @@ static void test_an_edit_from_outside(void **state)
 		drop(&s);
 		s = load_store(store);
 		commit(store, &s,
-			changed(s.model, SET("customer", "acme", "\"owner\":\"x\"")));
-		commit(store, &s, changed(s.model, SET("customer", "acme", "\"owner\":null")));
+			changed(s.model, SET("customer", "acme", "\"description\":\"x\"")));
+		commit(store, &s, changed(s.model, SET("customer", "acme", "\"description\":null")));
 		store_close(store);
 		doubted("changed by something else than culvertd");
 		store = open_store(0);
