@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Areas: geopolitical parts of a realm.
+// A geopolitical area of a realm: its regions are what a standard circuit of one of its locations reaches.
 
-#include "control/model/area.h"
+#include "control/model/model.h"
 #include "control/model/schema.h"
+
+struct area {
+	struct object object;
+	const char *name;
+	const char *realm;
+};
 
 static const struct field fields[] = {
 	{"name", FIELD_NAME, FIELD_KEY, offsetof(struct area, name), .help = "its name"},

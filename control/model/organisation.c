@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Organisations: whoever several customers belong to.
+// Whoever several customers belong to.
 
-#include "control/model/organisation.h"
+#include "control/model/model.h"
 #include "control/model/schema.h"
+
+struct organisation {
+	struct object object;
+	const char *name;
+};
 
 static const struct field fields[] = {
 	{"name", FIELD_NAME, FIELD_KEY, offsetof(struct organisation, name), .help = "its name"},

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Realms: clouds that stand alone.
+// A cloud that stands alone: the public one, or a national one. Nothing leads from one to another.
 
-#include "control/model/realm.h"
+#include "control/model/model.h"
 #include "control/model/schema.h"
+
+struct realm {
+	struct object object;
+	const char *name;
+};
 
 static const struct field fields[] = {
 	{"name", FIELD_NAME, FIELD_KEY, offsetof(struct realm, name), .help = "its name"},
