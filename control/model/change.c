@@ -289,6 +289,20 @@ static int set(
 				"recreate: culvertctl %s delete %s, then create it", noun->name,
 				name);
 	}
+	for (unsigned int i = 0; i < noun->fields.count; i++) {
+		const struct field *field = &noun->fields.item[i];
+		char from[FIELD_TEXT_MAX], to[FIELD_TEXT_MAX];
+		const void *a = field_at(field, before), *b = field_at(field, object);
+		struct place nowhere = {0};
+		if (field_may_move(field, a, b))
+			continue;
+		const char *was = field_format(field, a, from);
+		struct finding *finding = reader_complain(reader, "transition", &nowhere, field->name,
+			"%s of %s \"%s\" cannot change from %s to %s", field->name, noun->name, name,
+			was, field_format(field, b, to));
+		finding->code = API_REFUSED;
+		move_hint(finding, field, was);
+	}
 	if (reader->findings->count != findings || reader->failed) {
 		object_unref(object);
 		return reader->failed ? -ENOMEM : 0;
@@ -498,7 +512,10 @@ int model_change(const struct model *old, const struct json_t *changes, struct m
 	if (!rc && findings->count)
 		rc = -EINVAL;
 	if (!rc) {
-		struct check check = {.old = old, .findings = findings, .edits = &change.edits};
+		struct check check = {.old = old,
+			.findings = findings,
+			.edits = &change.edits,
+			.stepwise = true};
 		rc = edits_finish(&check, &change.edits, out);
 		name_changes(changes, findings);
 	}

@@ -127,7 +127,7 @@ struct finding *refuse(struct check *check, const struct object *object, const c
 
 bool check_creates(const struct check *check, const struct object *object)
 {
-	return check->old && !model_find(check->old, object->noun->id, object->name);
+	return check->old && !check->revert && !model_find(check->old, object->noun->id, object->name);
 }
 
 bool check_said(const struct check *check, const struct object *object, const char *field)
@@ -308,25 +308,31 @@ static const char *moves_from(const struct field *field, const char *was, char *
 	return text;
 }
 
-static void check_move(struct check *check, const struct edit *edit, const struct field *field,
-	const char *was, const char *is)
+void move_hint(struct finding *finding, const struct field *field, const char *was)
 {
 	char next[128];
 
-	for (const struct field_move *move = field->moves; move->from; move++) {
-		if (!strcmp(move->from, was) && !strcmp(move->to, is))
-			return;
-	}
-	check->rule = &transition;
-	struct finding *finding = refuse(check, edit->new, field->name,
-		"%s of %s \"%s\" cannot change from %s to %s", field->name, edit->noun->name,
-		edit->name, was, is);
 	moves_from(field, was, next, sizeof(next));
-	if (!(field->flags & FIELD_WORKFLOW) && !strcmp(next, "nothing"))
-		finding_hint(finding, "recreate: another %s with %s %s", edit->noun->name,
-			field->name, is);
-	else
-		finding_hint(finding, "from %s it changes to %s", was, next);
+	finding_hint(finding,
+		field->flags & FIELD_WORKFLOW ? "from %s it changes to %s"
+					      : "recreate: from %s it changes to %s",
+		was, next);
+}
+
+// Single changes are judged each (change.c).
+static void check_move(struct check *check, const struct edit *edit, const struct field *field)
+{
+	char from[FIELD_TEXT_MAX], to[FIELD_TEXT_MAX];
+	const void *a = field_at(field, edit->old), *b = field_at(field, edit->new);
+
+	if (check->stepwise || field_may_move(field, a, b))
+		return;
+	const char *was = field_format(field, a, from);
+	check->rule = &transition;
+	move_hint(refuse(check, edit->new, field->name,
+			  "%s of %s \"%s\" cannot change from %s to %s", field->name,
+			  edit->noun->name, edit->name, was, field_format(field, b, to)),
+		field, was);
 }
 
 static void check_transition(struct check *check, const struct edit *edit)
@@ -337,9 +343,8 @@ static void check_transition(struct check *check, const struct edit *edit)
 	for (unsigned int i = 0; i < fields->count; i++) {
 		const struct field *field = &fields->item[i];
 		const void *a = field_at(field, edit->old), *b = field_at(field, edit->new);
-		if (field->moves && !field_equal(field, a, b)) {
-			const char *was = field_format(field, a, from);
-			check_move(check, edit, field, was, field_format(field, b, to));
+		if (field->moves) {
+			check_move(check, edit, field);
 			continue;
 		}
 		// What was never said may be said once.
@@ -412,7 +417,7 @@ static void look(struct check *check)
 		if (edit->old && edit->new && !check->revert)
 			check_transition(check, edit);
 		for (const struct rule *rule = edit->noun->leaves;
-			!edit->new && rule && rule->name; rule++) {
+			!edit->new && !check->revert && rule && rule->name; rule++) {
 			check->rule = rule;
 			rule->check(check, edit->old);
 		}

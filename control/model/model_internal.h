@@ -164,6 +164,7 @@ struct check {
 	uint64_t *known;
 	unsigned int known_count, known_room;
 	bool collecting, only_deletes;
+	bool stepwise; // by single changes: what a field became on the way was judged then
 	bool revert; // of a change that was not confirmed: rules about the way from one to the other do not bind it
 };
 // Checks what the edits touch, or everything. 0, -EINVAL with findings, -ENOMEM.
@@ -178,6 +179,8 @@ struct finding *refuse(struct check *check, const struct object *object, const c
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
 void finding_hint(struct finding *finding, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+// Of a value that cannot become another: what it can become.
+void move_hint(struct finding *finding, const struct field *field, const char *was);
 // Whether the change creates it: false where all that there is is looked at.
 bool check_creates(const struct check *check, const struct object *object);
 // Whether the file that is applied gives the object this field.

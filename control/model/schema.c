@@ -127,6 +127,20 @@ static const char *text_of(const struct fields *fields, const char *name, const 
 	return field_format(field, field_at(field, object), buffer);
 }
 
+bool field_may_move(const struct field *field, const void *from, const void *to)
+{
+	char a[FIELD_TEXT_MAX], b[FIELD_TEXT_MAX];
+
+	if (!field->moves || field_equal(field, from, to))
+		return true;
+	const char *was = field_format(field, from, a), *is = field_format(field, to, b);
+	for (const struct field_move *move = field->moves; move->from; move++) {
+		if (!strcmp(move->from, was) && !strcmp(move->to, is))
+			return true;
+	}
+	return false;
+}
+
 bool field_is_visible(const struct fields *fields, const struct field *field, const void *object)
 {
 	char buffer[FIELD_TEXT_MAX];

@@ -19,6 +19,8 @@ const char *field_kind_example(enum field_kind kind);
 size_t field_kind_size(enum field_kind kind);
 // An element of a list field as a field of its own, at offset 0.
 struct field field_element(const struct field *list);
+// Whether the value may become the other: .moves says how.
+bool field_may_move(const struct field *field, const void *from, const void *to);
 size_t field_element_size(const struct field *list);
 
 static inline void *field_at(const struct field *field, const void *object)

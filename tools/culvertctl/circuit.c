@@ -392,7 +392,8 @@ static void print_circuit(
 {
 	static const char *const shown[] = {"customer", "bandwidth", "burst", "shape-in",
 		"shape-out", "ef-bandwidth", "packet-rate", "accounting", "overhead", "service-key",
-		"provider", "location"};
+		"location", "provider", "model", "handoff", "provider-state", "sku", "billing",
+		"subscription", "description"};
 	const json_t *link, *tunnel;
 	size_t i;
 
@@ -402,7 +403,7 @@ static void print_circuit(
 		char *text = value_text(context, json_object_get(object, shown[i]), SHOW_TEXT);
 
 		if (*text != '\0')
-			printf("  %-12s  %s\n", shown[i], text);
+			printf("  %-14s  %s\n", shown[i], text);
 		free(text);
 	}
 	json_array_foreach (json_object_get(circuit, "links"), i, link) {

@@ -90,7 +90,7 @@ const struct flag global_flags[] = {
 static const struct column edge_columns[] = {
 	{"NAME", "full_name", SHOW_TEXT}, {"ROUTES", "routes", SHOW_TEXT}, {0}};
 static const struct column customer_columns[] = {
-	{"NAME", "full_name", SHOW_TEXT}, {"OWNER", "owner", SHOW_TEXT}, {0}};
+	{"NAME", "full_name", SHOW_TEXT}, {"ORGANISATION", "organisation", SHOW_TEXT}, {"DESCRIPTION", "description", SHOW_TEXT}, {0}};
 static const struct column link_columns[] = {
 	{"NAME", "full_name", SHOW_TEXT}, {"EDGE", "edge", SHOW_TEXT}, {"PORT", "port", SHOW_TEXT},
 	{"OUTER-TAG", "outer-tag", SHOW_TEXT}, {"INNER-TAG", "inner-tag", SHOW_TEXT}, {"MTU", "mtu", SHOW_TEXT},

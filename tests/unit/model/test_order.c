@@ -236,6 +236,13 @@ static void test_workflow(void **state)
 			done(&model, text);
 		}
 	}
+	// Several steps may be one change.
+	done(&model,
+		"[{\"op\":\"set\",\"noun\":\"circuit\",\"name\":\"c\",\"fields\":{\"provider-state\":"
+		"\"provisioning\"}},{\"op\":\"set\",\"noun\":\"circuit\",\"name\":\"c\",\"fields\":{"
+		"\"provider-state\":\"provisioned\"}}]");
+	done(&model, STATE("c", "deprovisioning"));
+	done(&model, STATE("c", "not-provisioned"));
 	// A file leaves it where it is; one that says it moves by the same steps. Into a model that has nothing it brings all back.
 	done(&model, STATE("c", "provisioning"));
 	done(&model, STATE("c", "provisioned"));
