@@ -59,6 +59,58 @@ const char store_tables[] =
 	"CREATE TABLE secrets (fingerprint TEXT PRIMARY KEY, nonce BLOB NOT NULL, sealed BLOB NOT "
 	"NULL) WITHOUT ROWID;" FINALS PENDING SECRET_USES RELEASED;
 
+#define DESCRIPTION_MAX 255 // what a text field holds
+
+static const char *text_of(const json_t *fields, const char *name)
+{
+	return json_string_value(json_object_get(fields, name));
+}
+
+// Cut where a character begins; a circuit may come with two texts of that length.
+static void describe(json_t *fields, const char *text)
+{
+	size_t length = strlen(text);
+
+	if (length > DESCRIPTION_MAX) {
+		length = DESCRIPTION_MAX;
+		while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80)
+			length--;
+	}
+	json_object_set_new(fields, "description", json_stringn(text, length));
+}
+
+// Providers, locations and organisations are objects since: what was free text is a description. A port's capacity is the
+// part of its speed that may be sold.
+static bool catalog(const char *noun, json_t *fields)
+{
+	const char *provider = text_of(fields, "provider"), *location = text_of(fields, "location");
+	const char *owner = text_of(fields, "owner");
+	char text[600];
+
+	if (!strcmp(noun, "circuit") && (provider || location)) {
+		snprintf(text, sizeof(text), "%s%s%s%s%s", provider ? "provider: " : "",
+			provider ? provider : "", provider && location ? ", " : "",
+			location ? "location: " : "", location ? location : "");
+		json_object_del(fields, "provider");
+		json_object_del(fields, "location");
+		describe(fields, text);
+		return true;
+	}
+	if (!strcmp(noun, "customer") && owner) {
+		snprintf(text, sizeof(text), "%s", owner);
+		json_object_del(fields, "owner");
+		describe(fields, text);
+		return true;
+	}
+	if (!strcmp(noun, "port") && json_object_get(fields, "capacity")) {
+		json_object_set(fields, "speed", json_object_get(fields, "capacity"));
+		json_object_set_new(fields, "oversubscription", json_integer(100));
+		json_object_del(fields, "capacity");
+		return true;
+	}
+	return false;
+}
+
 // steps[i] takes a store of version i + 1 to the next one. A step is never changed once it was released.
 static const struct migration steps[] = {
 	{.sql = "ALTER TABLE audit ADD COLUMN changes TEXT;" FINALS},
@@ -69,6 +121,7 @@ static const struct migration steps[] = {
 			"INSERT OR IGNORE INTO history SELECT revision, noun, name, json FROM objects;"
 			"INSERT OR IGNORE INTO secret_uses SELECT t.atom, h.revision, h.noun, h.name FROM history h, "
 			"json_tree(CASE WHEN json_valid(h.json) THEN h.json END) t WHERE t.key = 'keep' AND t.type = 'text';"},
+	{.fields = catalog},
 };
 
 int store_schema(void)

@@ -27,9 +27,12 @@ static void commit_with(struct store *store, struct store_state *state, struct m
 static struct model *back(struct store *store, const struct model *old, uint64_t revision,
 	bool judged, const char **rule)
 {
-	struct findings findings = {0};
-	struct api_error error = {0};
+	static struct findings findings; // *rule is of them
+	static struct api_error error;
 	struct model *model = NULL;
+
+	memset(&findings, 0, sizeof(findings));
+	memset(&error, 0, sizeof(error));
 	int rc = store_back(store, old, revision, judged, &model, &findings, &error);
 
 	if (rule)
