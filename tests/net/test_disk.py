@@ -99,6 +99,24 @@ def test_a_disk_that_becomes_full(lab):
     assert not problem(lab, "disk") and not [p for p in lab.status()["problems"] if p["object"].startswith("edge/")]
 
 
+def test_full_when_a_revision_should_go_back(lab):
+    """It waits, also over a kill -9, and goes back as soon as there is room."""
+    before = lab.ctl("config", "show").stdout
+    waits = lab.json("circuit", "set", lab.acme.circuit, "--burst", "35ms", "--confirm", "5s")["pending"]
+    lab.leave(0)
+    wait_for(lambda: "cannot be taken back yet" in lab.daemon.log(), 15, "told that it cannot")
+    assert lab.status()["pending"] == waits and lab.status()["revision"] == waits["revision"]
+    lab.daemon.kill()
+    restart_daemon(lab)
+    assert lab.status()["pending"] == waits
+    refused = lab.ctl("config", "confirm", check=False)
+    assert refused.returncode == 7 and "is over" in refused.stderr
+    lab.make_room()
+    wait_for(lambda: lab.status()["pending"] is None, 15, "it goes back")
+    assert lab.ctl("config", "show").stdout == before
+    assert lab.json("config", "history")["items"][0]["again"] == waits["before"]
+
+
 @pytest.mark.parametrize("what, burst", [("", "41ms"), ("-wal", "42ms"), (".key", "43ms")])
 def test_files_that_are_taken_away(lab, what, burst, tmp_path):
     path, aside = os.path.join(lab.disk, "culvert.db" + what), os.path.join(lab.disk, "aside")

@@ -337,6 +337,29 @@ def test_who_has_no_peers(pair, model):
     same(pair)
 
 
+def test_many_at_once(pair, model):
+    """Of those who change at once, over either edge, one is first; the others are told (7) and try again."""
+    pair.ctl("config", "apply", model)
+
+    def order(number):
+        words = pair.words(pair.socket(NAMES[number % 2]), "customer", "create", f"c{number}")
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            done = run(*words, check=False)
+            if done.returncode == 0:
+                return None
+            if done.returncode != 7:
+                return done.stderr
+        return "no end of conflicts"
+
+    with ThreadPoolExecutor(4) as pool:
+        wrong = [w for w in pool.map(order, range(24)) if w]
+    assert not wrong, wrong
+    assert pair.digests() is not None
+    same(pair)
+    assert len(json.loads(pair.direct("west", "--json", "customer", "list").stdout)["items"]) == 25
+
+
 def play(build, prefix, model, case):
     """One kill at one step; what is wrong with the outcome, or None."""
     number, victim = case

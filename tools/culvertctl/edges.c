@@ -219,6 +219,42 @@ static json_t *complete_changes(const json_t *asked, const json_t *made)
 	return changes;
 }
 
+static bool is_plain(const char *verb)
+{
+	static const char *const plain[] = {"create", "set", "ensure", "delete", "rename"};
+
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		if (strcmp(verb, plain[i]) == 0)
+			return true;
+	return false;
+}
+
+static void take_deletes(json_t *changes, const json_t *made, bool parts)
+{
+	const json_t *outcome;
+	size_t i;
+
+	json_array_foreach ((json_t *)made, i, outcome)
+		if (strcmp(get_text(outcome, "op"), "delete") == 0 &&
+			(strchr(get_text(outcome, "name"), '/') != NULL) == parts)
+			json_array_append(changes, (json_t *)(uintptr_t)outcome);
+}
+
+// Of a verb that the first edge alone works out: what it comes to. Parts go before what they are parts of.
+static json_t *outcomes(const json_t *made)
+{
+	json_t *changes = json_array();
+	const json_t *outcome;
+	size_t i;
+
+	take_deletes(changes, made, true);
+	take_deletes(changes, made, false);
+	json_array_foreach ((json_t *)made, i, outcome)
+		if (strcmp(get_text(outcome, "op"), "delete") != 0)
+			json_array_append(changes, (json_t *)(uintptr_t)outcome);
+	return changes;
+}
+
 // A verb of a noun as a list of one change. "wan0" is the first edge's.
 static json_t *asked_changes(const struct edges *edges, const struct write *write)
 {
@@ -241,6 +277,7 @@ static json_t *asked_changes(const struct edges *edges, const struct write *writ
 static struct write complete(
 	const struct edges *edges, const struct write *write, const json_t *check, json_t **params)
 {
+	static const char *const passed[] = {"confirm", "delete", "if_revision", "check"};
 	struct write complete = {.method = write->method};
 	const char *yaml = json_string_value(json_object_get(check, "yaml"));
 
@@ -253,13 +290,19 @@ static struct write complete(
 		json_object_set(*params, "secrets", json_object_get(check, "secrets"));
 		return complete;
 	}
+	bool several = strcmp(write->method, API_MODEL_CHANGE) == 0;
+	bool plain = several || is_plain(strchr(write->method, '.') + 1);
+	const json_t *made = json_object_get(check, "changes");
 	json_t *asked = asked_changes(edges, write);
-	json_t *changes = complete_changes(asked, json_object_get(check, "changes"));
+	json_t *changes = plain ? complete_changes(asked, made) : outcomes(made);
 	const json_t *first = json_array_get(changes, 0);
-	if (strcmp(write->method, API_MODEL_CHANGE) == 0 || json_array_size(changes) != 1) {
+	if (several || !plain || json_array_size(changes) != 1) {
 		complete.method = API_MODEL_CHANGE;
-		json_object_del(*params, "name");
-		json_object_del(*params, "fields");
+		json_object_clear(*params);
+		for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
+			if (json_object_get(write->params, passed[i]) != NULL)
+				json_object_set(*params, passed[i],
+					json_object_get(write->params, passed[i]));
 		json_object_set(*params, "changes", changes);
 	} else {
 		json_object_set(*params, "name", json_object_get(first, "name"));
