@@ -7,7 +7,8 @@
 // inputs, however many others look at the same). A publication is compared with the one before by
 // pointer; each object that differs marks its own slot and the slots at the nodes that it can
 // matter to: by its name, as a child of the objects in front of each "/" of its name, as one of its
-// noun. Marked slots wait in a queue; each call rebuilds one.
+// noun. Marked slots wait in a queue; each call rebuilds one. The slot of an object that was renamed goes on under its new
+// name, so that what comes of it is a change, not an end and a beginning.
 //
 // Sets of policy rules are shared: an equal one that a fragment here holds is used again. They are
 // counted here, by the policies that name them, since a set alone does not tell whether anybody but
@@ -15,6 +16,7 @@
 
 #include "control/publication.h"
 
+#include "control/base/array.h"
 #include "control/base/table.h"
 #include "control/model/intent.h"
 
@@ -50,6 +52,7 @@ struct slot {
 	const struct fragment *fragment; // NULL = it means nothing here; a reference
 	struct uses uses;
 	bool marked;
+	bool nameless; // its object is gone, another one has its name
 	STAILQ_ENTRY(slot) next;
 };
 
@@ -67,6 +70,8 @@ struct fragments {
 	struct table slots, inputs, sets;
 	STAILQ_HEAD(, slot) marked;
 	const struct fragment *released; // what fragments_next() gave out as old
+	const struct object *last;       // whose it was; a reference
+	bool last_nameless;
 	struct slot *building;
 	uint64_t built, changed;
 };
@@ -218,15 +223,11 @@ static void mark_own(struct fragments *fragments, const struct object *object)
 	mark(fragments, slot);
 }
 
-static void differs(void *ctx, const struct object *old, const struct object *new)
+static void mark_name(struct fragments *fragments, const struct object *object)
 {
-	struct fragments *fragments = ctx;
-	const struct object *object = new != NULL ? new : old;
 	enum noun_id noun = object->noun->id;
 	char parent[OBJECT_NAME_MAX];
 
-	if (object->noun->realise != NULL)
-		mark_own(fragments, object);
 	mark_users(fragments, INPUT_OBJECT, noun, object->name);
 	mark_users(fragments, INPUT_ALL, noun, "");
 	for (const char *slash = strchr(object->name, '/'); slash != NULL;
@@ -238,13 +239,101 @@ static void differs(void *ctx, const struct object *old, const struct object *ne
 	}
 }
 
-void fragments_update(struct fragments *fragments, struct publication *publication)
+// --- other names ---------------------------------------------------------------------------------------
+
+struct difference {
+	const struct object *old, *new;
+	struct slot *slot; // on its way from one name to the other
+};
+
+struct differences {
+	LIST_OF(struct difference) all;
+};
+
+static bool is_renamed(const struct difference *difference)
+{
+	return difference->old != NULL && difference->new != NULL &&
+	       strcmp(difference->old->name, difference->new->name) != 0;
+}
+
+static void collect(void *ctx, const struct object *old, const struct object *new)
+{
+	struct differences *differences = ctx;
+
+	*(struct difference *)APPEND(differences->all) = (struct difference){old, new, NULL};
+}
+
+static void leave_name(struct fragments *fragments, struct difference *difference)
+{
+	struct key key =
+		key_of(SLOT_KIND, difference->old->noun->id, difference->old->name);
+
+	difference->slot = table_find(&fragments->slots, &key);
+	if (difference->slot != NULL)
+		table_remove(&fragments->slots, difference->slot);
+}
+
+// Whoever has it still is gone: what was his ends first.
+static void take_name(struct fragments *fragments, struct difference *difference)
+{
+	struct key key =
+		key_of(SLOT_KIND, difference->new->noun->id, difference->new->name);
+	struct slot *slot = difference->slot, *before = table_find(&fragments->slots, &key);
+
+	if (before != NULL) {
+		table_remove(&fragments->slots, before);
+		before->nameless = true;
+		if (before->marked)
+			STAILQ_REMOVE(&fragments->marked, before, slot, next);
+		before->marked = true;
+		STAILQ_INSERT_HEAD(&fragments->marked, before, next);
+	}
+	if (slot == NULL)
+		return;
+	slot->key = key;
+	table_add(&fragments->slots, slot);
+}
+
+// Names may go round in a circle.
+static void rename_slots(struct fragments *fragments, const struct differences *differences)
+{
+	struct difference *each = differences->all.item;
+	unsigned int count = differences->all.count;
+
+	for (unsigned int i = 0; i < count; i++)
+		if (is_renamed(&each[i]))
+			leave_name(fragments, &each[i]);
+	for (unsigned int i = 0; i < count; i++)
+		if (is_renamed(&each[i]))
+			take_name(fragments, &each[i]);
+}
+
+void fragments_update(struct fragments *fragments, struct publication *publication,
+	void (*renamed)(void *ctx, const struct object *old, const struct object *new), void *ctx)
 {
 	struct publication *before = fragments->publication;
+	struct differences differences = {0};
 
 	fragments->publication = publication_ref(publication);
-	model_compare(
-		before != NULL ? before->model : NULL, publication->model, differs, fragments);
+	model_compare(before != NULL ? before->model : NULL, publication->model, collect,
+		&differences);
+	rename_slots(fragments, &differences);
+	for (unsigned int i = 0; i < differences.all.count; i++) {
+		const struct difference *difference = &differences.all.item[i];
+		const struct object *old = difference->old, *new = difference->new,
+				    *object = new != NULL ? new : old;
+		// One that is gone, and whose name is another's, has been marked.
+		if (object->noun->realise != NULL &&
+			(new != NULL || model_find(publication->model, old->noun->id, old->name) == NULL))
+			mark_own(fragments, object);
+		mark_name(fragments, object);
+		if (!is_renamed(difference))
+			continue;
+		mark_name(fragments, old);
+		if (renamed != NULL)
+			renamed(ctx, old, new);
+	}
+	free(differences.all.item);
 	publication_unref(before);
 }
 
@@ -311,7 +400,8 @@ static const struct fragment *build(
 static void slot_free(struct fragments *fragments, struct slot *slot)
 {
 	forget_uses(fragments, slot);
-	table_remove(&fragments->slots, slot);
+	if (!slot->nameless)
+		table_remove(&fragments->slots, slot);
 	object_unref(slot->object);
 	free(slot);
 }
@@ -328,8 +418,13 @@ bool fragments_next(
 	STAILQ_REMOVE_HEAD(&fragments->marked, next);
 	slot->marked = false;
 	forget_uses(fragments, slot);
-	const struct object *object = model_find(
-		fragments->publication->model, slot->object->noun->id, slot->object->name);
+	const struct object *object =
+		slot->nameless ? NULL
+			       : model_find(fragments->publication->model, slot->object->noun->id,
+					 slot->object->name);
+	object_unref(fragments->last);
+	fragments->last = object_ref(slot->object);
+	fragments->last_nameless = slot->nameless;
 	const struct fragment *before = slot->fragment,
 			      *after = object != NULL ? build(fragments, slot, object) : NULL;
 	if (before != NULL && after != NULL && fragment_equal(before, after)) {
@@ -348,6 +443,12 @@ bool fragments_next(
 	if (object == NULL)
 		slot_free(fragments, slot);
 	return true;
+}
+
+const struct object *fragments_object(const struct fragments *fragments, bool *nameless)
+{
+	*nameless = fragments->last_nameless;
+	return fragments->last;
 }
 
 bool fragments_pending(const struct fragments *fragments)
@@ -461,7 +562,7 @@ struct fragments *fragments_full(struct publication *publication, const struct n
 	struct fragments *fragments = fragments_create(node);
 	const struct fragment *old, *new;
 
-	fragments_update(fragments, publication);
+	fragments_update(fragments, publication, NULL, NULL);
 	while (fragments_next(fragments, &old, &new))
 		continue;
 	return fragments;
@@ -488,9 +589,16 @@ static void free_shared(void *ctx, void *entry)
 
 void fragments_destroy(struct fragments *fragments)
 {
+	struct slot *slot;
+
 	if (fragments == NULL)
 		return;
+	while ((slot = STAILQ_FIRST(&fragments->marked)) != NULL && slot->nameless) { // they are the first
+		STAILQ_REMOVE_HEAD(&fragments->marked, next);
+		free_slot(fragments, slot);
+	}
 	fragment_unref(fragments->released);
+	object_unref(fragments->last);
 	table_clear(&fragments->slots, free_slot, fragments);
 	table_clear(&fragments->inputs, NULL, NULL);
 	table_clear(&fragments->sets, free_shared, NULL);

@@ -64,17 +64,23 @@ struct publication *publication_take(struct publication_slot *slot);
 struct fragment;
 struct fragments;
 struct node_view;
+struct object;
 
 struct fragments *fragments_create(const struct node_view *node); // borrowed
 void fragments_destroy(struct fragments *fragments);              // NULL is fine
 // The configuration is now this one; takes a reference of its own. Costs what changed and a glance
-// at the rest.
-void fragments_update(struct fragments *fragments, struct publication *publication);
-// Rebuilds the next fragment that may have changed. *old and *new are what it was and what it is;
-// NULL = it means nothing here; the same twice = nothing came of it. Borrowed: *new until it is
+// at the rest. renamed, which may be NULL, is called for every object that has another name now, whether it means anything
+// or not, before any of their fragments comes.
+void fragments_update(struct fragments *fragments, struct publication *publication,
+	void (*renamed)(void *ctx, const struct object *old, const struct object *new), void *ctx);
+// Rebuilds the next fragment that may have changed. *old and *new are what it was and what it is, with other names in it when
+// its object was renamed; NULL = it means nothing here; the same twice = nothing came of it. Borrowed: *new until it is
 // replaced, *old until the next call. False: all is as the publication says.
 bool fragments_next(
 	struct fragments *fragments, const struct fragment **old, const struct fragment **new);
+// Of the fragment that came last: its object as the newest publication has it, or as it was last. *nameless: it is gone, and
+// its name is another's.
+const struct object *fragments_object(const struct fragments *fragments, bool *nameless);
 bool fragments_pending(
 	const struct fragments *fragments); // there is something left for fragments_next()
 const struct publication *fragments_publication(

@@ -286,6 +286,34 @@ static void audit_refusal(void *arg)
 	request_free(request);
 }
 
+// Names may go round in a circle: first all are taken off.
+static void rename_sessions(struct service *service, const json_t *diff)
+{
+	static const char *const roles[] = {
+		"primary", "secondary", "primary/v6", "secondary/v6"};
+	json_t *established = json_array(), *one;
+	char name[OBJECT_NAME_MAX + 16];
+	size_t i;
+
+	json_array_foreach ((json_t *)diff, i, one) {
+		const char *was = json_string_value(json_object_get(one, "was"));
+		if (was == NULL ||
+			strcmp(json_string_value(json_object_get(one, "noun")), "peering") != 0)
+			continue;
+		for (unsigned int r = 0; r < 4; r++) {
+			snprintf(name, sizeof(name), "%s/%s", was, roles[r]);
+			if (json_object_del(service->sessions, name) != 0)
+				continue;
+			snprintf(name, sizeof(name), "%s/%s",
+				json_string_value(json_object_get(one, "name")), roles[r]);
+			json_array_append_new(established, json_string(name));
+		}
+	}
+	json_array_foreach (established, i, one)
+		json_object_set_new(service->sessions, json_string_value(one), json_true());
+	json_decref(established);
+}
+
 // Tells the caller, and lets the next one in.
 // A file of ten thousand circuits leaves 130 MB of small free blocks behind, which malloc() keeps. On the store thread.
 static void give_back_memory(void *arg)
@@ -320,6 +348,8 @@ static void finish(struct request *request)
 		service->reverting = false;
 		watch_deadline(service, request->error.code != API_NONE);
 	}
+	if (request->committed)
+		rename_sessions(service, result.diff);
 	if (request->committed)
 		for (unsigned int i = 0; i < service->watchers; i++)
 			service->watcher[i].fn(

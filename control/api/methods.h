@@ -58,7 +58,8 @@
 //             come up or go down; one that did both between two looks was and is "established"
 //   port     {"port": "wan0", "state": "up"}      // up | down; also when a data plane is connected for the first time
 //   state    {"object": "link/acme-ams-01/primary", "state": "down", "was": "up", "reason": "port wan0 is down",
-//             "problem": true}; every change of every object's state, "new" the first time, "gone" the last. Kinds of
+//             "problem": true}; every change of every object's state, "new" the first time, "gone" the last. One that was
+//             renamed is told of with the same state and, in "renamed", what it was called. Kinds of
 //             objects: record (what the data plane refuses), problem (an object that cannot be realised), rule, kernel, edge, data-plane, port, interface, domain, limit, session, tunnel, link, circuit
 // A client that reads too slowly misses events and is told so as soon as it catches up, under
 // the topic "lost": {"seq": 40, "time": .., "topic": "lost", "data": {"lost": 17}}.
@@ -73,6 +74,7 @@
 //   N.set    {"name", "fields": {...}, "if_revision"?, "check"?}   a field null = back to its default
 //   N.ensure {the same}   create, or set when there is one: asked for twice it makes no second revision
 //   N.delete {"name", "if_revision"?, "check"?}
+//   N.rename {"name", "to", "if_revision"?, "check"?}   the object, its parts and whatever refers to it; traffic goes on
 //            -> {"revision": 419, "changed": true, "diff": [...]}
 // "name" and "full_name" are whole names: "ams1/wan0" (port), "acme-ams-01/primary" (link), "acme-ams-01/private"
 // (peering), "acme-ams-01/acme-prod" (connection).

@@ -12,7 +12,7 @@ void configure_domain(struct domains *domains, const struct intent_domain *wante
 
 	if (!domains->sync.ready)
 		return;
-	strncpy(record.name, wanted->object, sizeof(record.name) - 1);
+	strncpy(record.name, wanted->host_name, sizeof(record.name) - 1);
 	record_want(&domains->sync.records, WIRE_VRF_SET, RANK_VRF, &record);
 }
 

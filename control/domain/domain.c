@@ -343,9 +343,11 @@ static void change(struct domain *domain, const struct intent_domain *old)
 		decide_own(domain, domain->wanted);
 		announce_joined(domain);
 	}
-	if (!policy_equal(&old->import, &domain->wanted->import)) {
+	if (!policy_does(&old->import, &domain->wanted->import)) {
 		interfaces_try(domain);
 		work_add(domains, JOB_REVIEW, NULL, domain);
+	} else if (!policy_equal(&old->import, &domain->wanted->import)) {
+		interfaces_name(domain);
 	}
 	if (!routes_equal(old, domain->wanted) && domain->wanted->kind == INTENT_UNDERLAY) {
 		if (domain->state >= DOMAIN_FILLING)
@@ -362,7 +364,8 @@ void domain_set(struct domains *domains, const struct intent_domain *wanted,
 	struct domain *domain = domain_get(domains, wanted->id);
 	const struct intent_domain *old = domain->wanted;
 	const struct fragment *held = domain->fragment;
-	bool same = old != NULL && strcmp(old->name, wanted->name) == 0 &&
+	// It keeps its name in the kernel whatever its object is called.
+	bool same = old != NULL && old->kind == wanted->kind &&
 		    strcmp(old->host_name, wanted->host_name) == 0;
 
 	if (old != NULL && !same && domain_is_up(domain))

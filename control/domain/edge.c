@@ -483,6 +483,7 @@ void domains_applied(struct domains *domains)
 	if (!domains->applied)
 		table_each(&domains->domains, announce_domain, domains); // they waited for it
 	domains->applied = true;
+	renames_applied(domains);
 	const char *edge = domains->sync.node->edge;
 	char reason[OBJECT_NAME_MAX + 40];
 	if (publication->revision == 0 || publication_has_edge(publication, edge)) {
@@ -523,12 +524,16 @@ static void tell_findings(struct domains *domains, const struct publication *pub
 
 void domains_publish(struct domains *domains, struct publication *publication)
 {
+	struct renames renames = {0};
+
 	if (domains_idle(domains)) {
 		domains->published.revision = publication->revision;
 		domains->published.changes = domains->sync.records.changes;
 	}
 	tell_findings(domains, publication);
-	fragments_update(domains->fragments, publication);
+	fragments_update(domains->fragments, publication, renames_collect, &renames);
+	renames_apply(domains, &renames);
+	renames_free(&renames);
 	bridge_owner_set(domains->sync.bridge, publication->store, domains->sync.node->edge);
 	publication_unref(publication);
 	domains_go(domains);

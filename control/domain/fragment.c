@@ -87,10 +87,12 @@ static void limiter_unset(struct domains *domains, uint32_t id)
 
 // --- what a fragment changes -----------------------------------------------------------------------------
 
+// The same one, whatever it is called now.
 static bool is_join(const struct intent_join *a, const struct intent_join *b)
 {
 	return a->domain[0] == b->domain[0] && a->domain[1] == b->domain[1] &&
-	       strcmp(a->object, b->object) == 0;
+	       (strcmp(a->object, b->object) == 0 ||
+		       (a->account[0] != 0 && a->account[0] == b->account[0]));
 }
 
 static void remove_old(
@@ -129,7 +131,10 @@ static void set_new(struct domains *domains, const struct fragment *old, const s
 		interface_set(domains, wanted, FIND(old->interfaces, item->id == wanted->id), new);
 	}
 	for (unsigned int i = 0; i < new->joins.count; i++) {
-		const struct intent_join *join = &new->joins.item[i];
+		const struct intent_join *join = &new->joins.item[i],
+					 *was = FIND(old->joins, is_join(join, item));
+		if (was != NULL)
+			join_rename(domains, was, join);
 		struct end *end = join_set(domains, join->domain[0], join->domain[1], join->weight,
 			&join->policy[0], &join->policy[1], join->object, join->account);
 		const struct fragment *held = end->fragment;
@@ -146,6 +151,8 @@ void fragment_apply(
 	remove_old(domains, old != NULL ? old : &nothing, new != NULL ? new : &nothing);
 	if (new != NULL)
 		set_new(domains, old != NULL ? old : &nothing, new);
+	if (old != NULL && new != NULL && strcmp(old->key.name, new->key.name) != 0)
+		health_fragment_renamed(domains, old, new);
 	health_problems(domains, old != NULL ? old : &nothing, new != NULL ? new : &nothing);
 }
 

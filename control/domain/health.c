@@ -10,6 +10,7 @@
 
 #include "control/base/clock.h"
 #include "control/node.h"
+#include "control/publication.h"
 #include "control/speakers/speaker.h"
 #include "control/status/status.h"
 #include "dataplane/wire/port_fault.h"
@@ -406,21 +407,23 @@ void health_step(struct domains *domains)
 	event_add(domains->work, &now);
 }
 
+static void clear_domain(struct statuses *status, const struct intent_domain *was)
+{
+	char name[OBJECT_NAME_MAX + 16];
+
+	status_clear(status, STATUS_DOMAIN, was->name);
+	for (unsigned int i = 0; i < 2; i++) {
+		snprintf(name, sizeof(name), "%s %s", was->object, i == 0 ? "IPv4" : "IPv6");
+		status_clear(status, STATUS_LIMIT, name);
+	}
+}
+
 // While it still knows its names.
 void health_domain_gone(struct domain *domain)
 {
-	struct statuses *status = domain->domains->sync.status;
-	char name[OBJECT_NAME_MAX + 16];
-
 	unlist(domain);
-	if (domain->wanted == NULL)
-		return;
-	status_clear(status, STATUS_DOMAIN, domain->wanted->name);
-	for (unsigned int i = 0; i < 2; i++) {
-		snprintf(name, sizeof(name), "%s %s", domain->wanted->object,
-			i == 0 ? "IPv4" : "IPv6");
-		status_clear(status, STATUS_LIMIT, name);
-	}
+	if (domain->wanted != NULL)
+		clear_domain(domain->domains->sync.status, domain->wanted);
 }
 
 // --- tunnels -----------------------------------------------------------------------------------------------
@@ -510,6 +513,50 @@ void health_tunnel(struct domains *domains, const struct tunnel *tunnel)
 void health_tunnel_gone(struct domains *domains, const struct intent_interface *was)
 {
 	status_clear(domains->sync.status, STATUS_TUNNEL, was->object);
+}
+
+// --- other names ---------------------------------------------------------------------------------------------
+
+static void tell_interface(struct domains *domains, const struct intent_interface *wanted)
+{
+	struct realised *realised = table_find(&domains->sync.realised, &wanted->id);
+	const struct tunnel *tunnel = table_find(&domains->sync.tunnels, &wanted->id);
+
+	if (realised != NULL) {
+		health_interface(domains, realised);
+		for (unsigned int i = 0; i < 2; i++)
+			if (realised->session[i] != NULL)
+				health_neighbor(domains, realised->session[i]);
+	} else if (tunnel != NULL) {
+		health_tunnel(domains, tunnel);
+	}
+}
+
+// What there was to tell has the new names already (rename.c), but for what was told since.
+void health_fragment_renamed(
+	struct domains *domains, const struct fragment *old, const struct fragment *new)
+{
+	const struct fragment *other =
+		fragments_find(domains->fragments, (int)old->key.noun, old->key.name);
+
+	for (unsigned int i = 0; i < old->interfaces.count && other == NULL; i++) {
+		const struct intent_interface *was = &old->interfaces.item[i];
+		if (was->kind == INTENT_TUNNEL)
+			health_tunnel_gone(domains, was);
+		else
+			health_interface_gone(domains, was);
+		for (unsigned int family = 0; family < 2 && was->kind == INTENT_ATTACHMENT; family++)
+			health_session_gone(domains, was, family);
+	}
+	for (unsigned int i = 0; i < old->domains.count && other == NULL; i++)
+		clear_domain(domains->sync.status, &old->domains.item[i]);
+	for (unsigned int i = 0; i < new->interfaces.count; i++)
+		tell_interface(domains, &new->interfaces.item[i]);
+	for (unsigned int i = 0; i < new->domains.count; i++) {
+		struct domain *domain = domain_find(domains, new->domains.item[i].id);
+		if (domain != NULL)
+			health_later(domain);
+	}
 }
 
 // --- objects of the model ------------------------------------------------------------------------------------

@@ -405,7 +405,7 @@ static bool host_equal(const struct intent_interface *a, const struct intent_int
 {
 	return address_equal(&a->address[0], &b->address[0]) &&
 	       address_equal(&a->address[1], &b->address[1]) && a->mtu == b->mtu && a->port == b->port && a->up == b->up &&
-	       strcmp(a->name, b->name) == 0 && session_equal(&a->session, &b->session);
+	       session_equal(&a->session, &b->session);
 }
 
 static void hold(struct domains *domains, struct realised *realised,
@@ -567,6 +567,24 @@ void interfaces_try(struct domain *domain)
 	each_of(domain, try);
 }
 
+// Nothing of it is the daemon's or the kernel's to know.
+static void name_sessions(struct domains *domains, struct realised *realised)
+{
+	struct api_error error = {0};
+
+	for (unsigned int i = 0; i < 2; i++) {
+		struct realised_session *session = realised->session[i];
+		if (session != NULL && session->declared && set_session(domains, session, &error) != 0)
+			log_error("domain", error.message,
+				log_text("interface", realised->wanted->name));
+	}
+}
+
+void interfaces_name(struct domain *domain)
+{
+	each_of(domain, name_sessions);
+}
+
 void interface_set(struct domains *domains, const struct intent_interface *wanted,
 	const struct intent_interface *was, const struct fragment *fragment)
 {
@@ -592,6 +610,8 @@ void interface_set(struct domains *domains, const struct intent_interface *wante
 	} else {
 		configure_interface(domains, wanted);
 		set_host(domains, wanted, fragment, was == NULL || !host_equal(was, wanted));
+		if (was != NULL && strcmp(was->name, wanted->name) != 0)
+			interfaces_name(domain_find(domains, wanted->domain));
 	}
 	if (wanted->kind == INTENT_CORE)
 		underlay_changed(domains);

@@ -20,6 +20,14 @@ struct end *join_find(const struct domains *domains, uint32_t a, uint32_t b, con
 	return NULL;
 }
 
+void join_rename(struct domains *domains, const struct intent_join *was, const struct intent_join *now)
+{
+	struct end *end = join_find(domains, was->domain[0], was->domain[1], was->object);
+
+	if (end != NULL)
+		end->object = end->peer->object = now->object;
+}
+
 // Accounts live as long as their join, whether anything leaves by it at the moment or not.
 struct account {
 	struct entry entry;

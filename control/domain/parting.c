@@ -22,7 +22,7 @@
 //
 // Each address family of an attachment has a session of its own; those that the change does not touch hear nothing of it.
 //
-// (port, VLANs) belong to one attachment at a time, in a shared namespace an address too: every wanted one is counted at its
+// (port, VLANs) and a session's name belong to one attachment at a time, in a shared namespace an address too: every wanted one is counted at its
 // place. Fragments come one after the other, so who comes to a place that another has is looked at when all have come: whoever
 // gives it up without losing a session (tags are swapped) is not waited for. Those who wait for each other go at once, when
 // each has been told. Nothing waits where nobody is told: no session is up, no data plane is there.
@@ -61,22 +61,51 @@ struct parting {
 	TAILQ_ENTRY(parting) queue;
 	struct parting_list behind; // they wait for its places
 	const struct fragment *old; // in force, NULL = nothing; a reference
-	const struct fragment *of;  // of the same object; a reference
+	const struct object *object; // whose they are, as it is called now; a reference
+	bool nameless;               // it is gone, and its name is another's
 	bool sessions;              // it takes some away
 	bool untold;                // ..: and not all of them have been told in time
 	uint64_t until;
 	uint64_t revision; // that said so
 };
 
-static struct parting_key key_of_fragment(const struct fragment *fragment)
+static struct parting_key key_of_object(const struct object *object)
 {
 	return (struct parting_key){
-		fragment->key.noun, table_hash(fragment->key.name, strlen(fragment->key.name))};
+		object->noun->id, table_hash(object->name, strlen(object->name))};
 }
 
-static struct parting *find(const struct domains *domains, const struct fragment *fragment)
+// Nobody asks for it by this one.
+static struct parting_key key_of_nobody(const struct parting *parting)
 {
-	const struct parting_key key = key_of_fragment(fragment);
+	return (struct parting_key){NOUNS + parting->object->noun->id, (uintptr_t)parting};
+}
+
+struct search {
+	const struct object *object;
+	struct parting *found;
+};
+
+static void is_wanted(void *ctx, void *entry)
+{
+	struct search *search = ctx;
+	struct parting *parting = entry;
+
+	if (parting->nameless && parting->object->identity == search->object->identity)
+		search->found = parting;
+}
+
+// Of the object whose fragment came last.
+static struct parting *find(const struct domains *domains)
+{
+	bool nameless;
+	struct search search = {.object = fragments_object(domains->fragments, &nameless)};
+
+	if (nameless) {
+		table_each(&domains->partings.all, is_wanted, &search);
+		return search.found;
+	}
+	const struct parting_key key = key_of_object(search.object);
 	return table_find(&domains->partings.all, &key);
 }
 
@@ -116,11 +145,19 @@ static bool place_of(const struct domains *domains, const struct intent_interfac
 		memcpy(key->vlan, interface->vlan, sizeof(key->vlan));
 		return true;
 	}
+	if (i == 1 && interface->kind == INTENT_ATTACHMENT) {
+		char name[OBJECT_NAME_MAX + 16];
+		session_name(interface, 0, name);
+		const uint64_t hash = table_hash(name, strlen(name));
+		key->port = UINT32_MAX - 1;
+		memcpy(key->address.bytes, &hash, sizeof(hash));
+		return true;
+	}
 	// One address, or one of each family.
-	bool other = i == 2 || interface->address[0].local.family == 0;
+	bool other = i == 3 || interface->address[0].local.family == 0;
 	key->port = UINT32_MAX;
 	key->address = interface->address[other].local;
-	return i <= (intent_is_dual(interface) ? 2u : 1u) && interface->kind == INTENT_ATTACHMENT &&
+	return i <= (intent_is_dual(interface) ? 3u : 2u) && interface->kind == INTENT_ATTACHMENT &&
 	       domains->sync.node->host_domain == HOST_DOMAIN_TABLE;
 }
 
@@ -360,17 +397,17 @@ static void enter_waiting(struct domains *domains, struct parting *parting)
 	work_add(domains, JOB_PARTING, NULL, NULL);
 }
 
-static struct parting *begin(
-	struct domains *domains, const struct fragment *old, const struct fragment *new)
+static struct parting *begin(struct domains *domains, const struct fragment *old)
 {
 	struct parting *parting = calloc(1, sizeof(*parting));
 
 	if (parting == NULL)
 		abort();
 	TAILQ_INIT(&parting->behind);
-	parting->of = fragment_ref(old != NULL ? old : new);
+	parting->object =
+		object_ref(fragments_object(domains->fragments, &parting->nameless));
 	parting->old = old != NULL ? fragment_ref(old) : NULL;
-	parting->key = key_of_fragment(parting->of);
+	parting->key = parting->nameless ? key_of_nobody(parting) : key_of_object(parting->object);
 	parting->revision = fragments_publication(domains->fragments)->revision;
 	domains->partings.revision = parting->revision;
 	table_add(&domains->partings.all, parting);
@@ -466,7 +503,7 @@ static void let_go(struct domains *domains, struct parting *parting)
 static void end(struct parting *parting)
 {
 	fragment_unref(parting->old);
-	fragment_unref(parting->of);
+	object_unref(parting->object);
 	free(parting);
 }
 
@@ -474,7 +511,7 @@ static void carry_out(struct domains *domains, struct parting *parting, const st
 	const char *when)
 {
 	if (parting->sessions)
-		log_info("domain", "sessions taken away", log_text("object", parting->of->key.name),
+		log_info("domain", "sessions taken away", log_text("object", parting->object->name),
 			log_text("when", when));
 	let_go(domains, parting);
 	fragment_apply(domains, parting->old, new);
@@ -484,8 +521,9 @@ static void carry_out(struct domains *domains, struct parting *parting, const st
 static const struct fragment *as_configured(
 	const struct domains *domains, const struct parting *parting)
 {
-	const struct fragment_key *key = &parting->of->key;
-	return fragments_find(domains->fragments, (int)key->noun, key->name);
+	return parting->nameless ? NULL
+				 : fragments_find(domains->fragments,
+					   (int)parting->object->noun->id, parting->object->name);
 }
 
 static void note_untold(struct domains *domains, struct parting *parting)
@@ -524,16 +562,16 @@ static bool hold(struct domains *domains, const struct fragment *old, const stru
 		state != DATAPLANE_REPLAYING)
 		return false;
 	if (takes_sessions(domains, old, new)) {
-		cease(domains, begin(domains, old, new), new);
+		cease(domains, begin(domains, old), new);
 		return true;
 	}
 	if (takes_places(domains, old, new)) {
-		enter_waiting(domains, begin(domains, old, new));
+		enter_waiting(domains, begin(domains, old));
 		return true;
 	}
 	if (!takes_announcements(domains, old, new))
 		return false;
-	enter_grace(domains, begin(domains, old, new));
+	enter_grace(domains, begin(domains, old));
 	set_leaving(domains, old, new, true);
 	return true;
 }
@@ -554,7 +592,7 @@ static bool takes_still(
 
 bool parting_holds(struct domains *domains, const struct fragment *old, const struct fragment *new)
 {
-	struct parting *parting = find(domains, old != NULL ? old : new);
+	struct parting *parting = find(domains);
 
 	if (parting == NULL)
 		return hold(domains, old, new);
@@ -570,6 +608,38 @@ bool parting_holds(struct domains *domains, const struct fragment *old, const st
 		carry_out(domains, parting, new, "taken back");
 	}
 	return true;
+}
+
+void partings_rename(struct domains *domains, const struct renames *renames)
+{
+	struct table *all = &domains->partings.all;
+	struct parting **parting = calloc(renames->count + 1, sizeof(struct parting *));
+
+	if (parting == NULL)
+		abort();
+	for (unsigned int i = 0; i < renames->count && all->count > 0; i++) {
+		const struct parting_key key = key_of_object(renames->item[i].old);
+		parting[i] = table_find(all, &key);
+		if (parting[i] != NULL)
+			table_remove(all, parting[i]);
+	}
+	for (unsigned int i = 0; i < renames->count; i++) {
+		const struct parting_key key = key_of_object(renames->item[i].new);
+		struct parting *other = table_find(all, &key);
+		if (other != NULL) {
+			table_remove(all, other);
+			other->nameless = true;
+			other->key = key_of_nobody(other);
+			table_add(all, other);
+		}
+		if (parting[i] == NULL)
+			continue;
+		object_unref(parting[i]->object);
+		parting[i]->object = object_ref(renames->item[i].new);
+		parting[i]->key = key;
+		table_add(all, parting[i]);
+	}
+	free(parting);
 }
 
 void parting_yields(struct domains *domains, const struct intent_interface *wanted)

@@ -181,6 +181,14 @@ struct limiter {
 	bool going;         // with the last of them
 };
 
+struct rename { // of an object, whatever it means here; references
+	const struct object *old, *new;
+};
+struct renames {
+	unsigned int count;
+	struct rename *item;
+};
+
 // Changes that wait until customers have been told (parting.c).
 struct partings {
 	struct table all, places;
@@ -218,6 +226,7 @@ struct domains {
 	} published; // the first that was not carried out when it came
 	uint64_t drift;          // of the bridge, as last looked at
 	unsigned int drifted;    // s that it is told for
+	bool renamed;            // objects, and not all of their fragments have come
 	struct partings partings;
 };
 
@@ -300,6 +309,8 @@ void joins_create(struct domains *domains);
 void joins_destroy(struct domains *domains);
 bool join_counts(const struct domains *domains, uint64_t uid); // a join that is declared has this account
 struct end *join_find(const struct domains *domains, uint32_t a, uint32_t b, const char *object);
+// The connection has another name.
+void join_rename(struct domains *domains, const struct intent_join *was, const struct intent_join *now);
 // ab: what b gets of a; ba: what a gets of b; NULL = everything. Borrowed.
 struct end *join_set(struct domains *domains, uint32_t a, uint32_t b, uint16_t weight,
 	const struct policy *ab, const struct policy *ba, const char *object,
@@ -311,6 +322,7 @@ void interface_set(struct domains *domains, const struct intent_interface *wante
 	const struct intent_interface *was, const struct fragment *fragment);
 void interfaces_try(
 	struct domain *domain); // again: its import policy is another, or its kernel half
+void interfaces_name(struct domain *domain); // its sessions, or what their rules name, have other names
 void interface_unset(struct domains *domains, const struct intent_interface *was);
 void interfaces_lost(struct domain *domain); // the bridge has none of its interfaces any more
 // The data plane has it there.
@@ -376,6 +388,9 @@ void health_neighbor(struct domains *domains, struct realised_session *session);
 void health_silence(struct domains *domains, struct realised_session *session);
 void health_strays(struct domains *domains); // of all ports, once a second
 void health_drift(struct domains *domains);  // likewise
+// The same thing under another name.
+void health_fragment_renamed(
+	struct domains *domains, const struct fragment *old, const struct fragment *new);
 void health_interface_gone(struct domains *domains, const struct intent_interface *was);
 void health_tunnel(struct domains *domains, const struct tunnel *tunnel);
 void health_tunnel_gone(struct domains *domains, const struct intent_interface *was);
@@ -387,6 +402,12 @@ void health_step(struct domains *domains);
 void health_problems(
 	struct domains *domains, const struct fragment *old, const struct fragment *new);
 
+// rename.c
+void renames_collect(void *ctx, const struct object *old, const struct object *new); // ctx: struct renames
+void renames_apply(struct domains *domains, const struct renames *renames); // before their fragments
+void renames_applied(struct domains *domains);                              // after the last of them
+void renames_free(struct renames *renames);
+
 // parting.c: what takes a session away waits until its customer has been told
 int partings_create(struct domains *domains);
 void partings_free(struct domains *domains);
@@ -394,6 +415,7 @@ void partings_free(struct domains *domains);
 bool parting_holds(
 	struct domains *domains, const struct fragment *old, const struct fragment *new);
 void parting_heard(struct domains *domains, const struct realised_session *session);
+void partings_rename(struct domains *domains, const struct renames *renames);
 // Whether the route goes only with the change.
 bool parting_keeps(const struct domain *domain, const struct learned *learned);
 // Whoever has a place of this one, and has been told, gives it up now.
@@ -409,6 +431,7 @@ void untold_free(struct domains *domains);
 void untold_add(
 	struct domains *domains, const struct realised_session *session, uint64_t revision);
 void untold_over(struct domains *domains, uint32_t session); // if there is one
+void untold_rename(struct domains *domains, const struct renames *renames);
 void untold_tick(struct domains *domains);                     // once a second
 
 // hold.c

@@ -3,7 +3,9 @@
 
 #include "control/domain/state.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define HOLD_S 240 // where it is not known
@@ -70,6 +72,31 @@ unsigned int untold_since(
 	table_each(&domains->untold, add_up, &sum);
 	*one = sum.one;
 	return sum.count;
+}
+
+// Each has one new name at most, whatever the others' are.
+static void name_anew(void *ctx, void *entry)
+{
+	const struct renames *renames = ctx;
+	struct untold *untold = entry;
+	char name[sizeof(untold->name)];
+
+	for (unsigned int i = 0; i < renames->count; i++) {
+		const struct rename *rename = &renames->item[i];
+		size_t length = strlen(rename->old->name);
+		if (rename->old->noun->id != NOUN_PEERING ||
+			strncmp(rename->old->name, untold->name, length) != 0 ||
+			untold->name[length] != '/')
+			continue;
+		snprintf(name, sizeof(name), "%s%s", rename->new->name, untold->name + length);
+		memcpy(untold->name, name, sizeof(name));
+		return;
+	}
+}
+
+void untold_rename(struct domains *domains, const struct renames *renames)
+{
+	table_each(&domains->untold, name_anew, (void *)(uintptr_t)renames);
 }
 
 static void expire(void *ctx, void *entry)

@@ -12,14 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct change {
-	const struct model *old;
-	struct edits edits;
-	json_t *places;            // "NOUN NAME" -> index in edits: a batch may have thousands
-	unsigned int alive[NOUNS]; // edits that leave an object
-	struct reader reader;
-};
-
 #define PLACE_MAX (OBJECT_NAME_MAX + 16)
 
 static const char *place_key(enum noun_id noun, const char *name, char key[PLACE_MAX])
@@ -28,7 +20,7 @@ static const char *place_key(enum noun_id noun, const char *name, char key[PLACE
 	return key;
 }
 
-static struct edit *edit_of(const struct change *change, enum noun_id noun, const char *name)
+struct edit *change_edit(const struct change *change, enum noun_id noun, const char *name)
 {
 	char key[PLACE_MAX];
 	const json_t *place = json_object_get(change->places, place_key(noun, name, key));
@@ -49,6 +41,8 @@ int object_generate(struct object *object, const struct object *old)
 {
 	const struct fields *fields = &object->noun->fields;
 
+	if (old)
+		object->identity = old->identity;
 	for (unsigned int i = 0; i < fields->count; i++) {
 		const struct field *field = &fields->item[i];
 		uint8_t b[16];
@@ -114,55 +108,115 @@ static int names_to_keys(struct reader *reader, const struct noun *noun, const c
 	return 0;
 }
 
-// The object as the changes before this one left it.
-static const struct object *current(
+const struct object *change_current(
 	const struct change *change, enum noun_id noun, const char *name)
 {
-	const struct edit *edit = edit_of(change, noun, name);
+	const struct edit *edit = change_edit(change, noun, name);
 
 	return edit ? edit->new : model_find(change->old, noun, name);
 }
 
-// Notes object (owned, NULL = deleted) as the new state of what `before` was; its name if it is new.
-static int note(
-	struct change *change, const struct noun *noun, const char *name, struct object *object)
+static struct edit *edit_make(struct change *change, const struct noun *noun, const char *name)
 {
-	struct edit *edit = edit_of(change, noun->id, name);
-	const struct object *old = model_find(change->old, noun->id, name);
+	struct edit *edit = change_edit(change, noun->id, name);
+
+	if (edit)
+		return edit;
+	edit = edits_add(&change->edits);
+	if (!edit)
+		return NULL;
+	edit->noun = noun;
+	edit->old = model_find(change->old, noun->id, name);
+	edit_place(change, edit, name);
+	return edit;
+}
+
+static void edit_drop(struct change *change, struct edit *edit, const char *name)
+{
 	char key[PLACE_MAX];
 
-	if (!edit) {
-		edit = edits_add(&change->edits);
-		if (!edit) {
-			object_unref(object);
-			return -ENOMEM;
-		}
-		edit->noun = noun;
-		edit->old = old;
-		edit->name = old ? old->name : object->name;
-		edit_place(change, edit, name);
-	} else {
-		if (!edit->old)
-			edit->name = object ? object->name : NULL;
-		change->alive[noun->id] -= edit->new != NULL;
-		object_unref(edit->new);
-	}
+	json_object_del(change->places, place_key(edit->noun->id, name, key));
+	object_unref(edit->was);
+	object_unref(edit->new);
+	*edit = change->edits.item[--change->edits.count];
+	if (edit != &change->edits.item[change->edits.count])
+		edit_place(change, edit, edit->name);
+}
+
+// Another one than `old` may be as it was.
+static bool is_as_before(const struct edit *edit)
+{
+	return edit->old && edit->new && edit->new->identity == edit->old->identity &&
+	       fields_equal(&edit->noun->fields, edit->old, edit->new);
+}
+
+static void edit_put(struct change *change, struct edit *edit, struct object *object)
+{
+	enum noun_id noun = edit->noun->id;
+
+	change->alive[noun] -= edit->new != NULL;
+	object_unref(edit->new);
 	edit->new = object;
-	change->alive[noun->id] += object != NULL;
-	bool created_and_deleted = !edit->old && !edit->new;
-	if (created_and_deleted ||
-		(edit->old && edit->new &&fields_equal(&noun->fields, edit->old, edit->new))) {
+	change->alive[noun] += object != NULL;
+	edit->name = edit->old ? edit->old->name
+		     : object  ? object->name
+		     : edit->was ? edit->was->name
+				 : NULL;
+}
+
+// What was renamed and is deleted now is deleted, and made again it is moved.
+static void move(struct change *change, const struct edit *renamed, bool moved)
+{
+	for (unsigned int i = 0; i < change->edits.count; i++) {
+		struct edit *edit = &change->edits.item[i];
+		if (edit != renamed && edit->old && edit->old->identity == renamed->was->identity)
+			edit->moved = moved;
+	}
+}
+
+int change_note(struct change *change, const struct noun *noun, const char *name,
+	struct object *object, struct object *was)
+{
+	struct edit *edit = edit_make(change, noun, name);
+
+	if (!edit) {
+		object_unref(object);
+		object_unref(was);
+		return -ENOMEM;
+	}
+	if (was) {
+		object_unref(edit->was);
+		edit->was = was;
+	} else if (edit->was && !object != !edit->new) {
+		move(change, edit, object != NULL);
+	}
+	edit_put(change, edit, object);
+	if (object && edit->old && edit->old->identity == object->identity)
+		edit->moved = false; // it is back
+	if ((!edit->old && !edit->new && !edit->was) || is_as_before(edit)) {
 		change->alive[noun->id] -= edit->new != NULL;
-		json_object_del(change->places, place_key(noun->id, name, key));
-		object_unref(edit->new);
-		*edit = change->edits.item[--change->edits.count];
-		if (edit != &change->edits.item[change->edits.count])
-			edit_place(change, edit, edit->name);
+		edit_drop(change, edit, name);
 	}
 	return change->reader.failed ? -ENOMEM : 0;
 }
 
-static void not_found(struct change *change, const struct noun *noun, const char *name)
+int change_note_moved(struct change *change, const struct noun *noun, const char *name)
+{
+	struct edit *edit = edit_make(change, noun, name);
+
+	if (!edit)
+		return -ENOMEM;
+	const struct object *now = edit->new ? edit->new : edit->old;
+	edit->moved |= edit->old && now->identity == edit->old->identity;
+	object_unref(edit->was);
+	edit->was = NULL;
+	edit_put(change, edit, NULL);
+	if (!edit->old)
+		edit_drop(change, edit, name);
+	return change->reader.failed ? -ENOMEM : 0;
+}
+
+void change_not_found(struct change *change, const struct noun *noun, const char *name)
 {
 	struct place nowhere = {0};
 	const char *names[257];
@@ -239,7 +293,7 @@ static int create(
 		object_unref(object);
 		return -ENOMEM;
 	}
-	if (current(change, noun->id, object->name)) {
+	if (change_current(change, noun->id, object->name)) {
 		struct finding *finding = reader_complain(reader, "exists", &nowhere, "",
 			"%s \"%s\" exists already", noun->name, object->name);
 		finding->code = API_REFUSED;
@@ -247,19 +301,19 @@ static int create(
 		object_unref(object);
 		return 0;
 	}
-	return note(change, noun, object->name, object);
+	return change_note(change, noun, object->name, object, NULL);
 }
 
 static int set(
 	struct change *change, const struct noun *noun, const char *name, const struct tree *map)
 {
-	const struct object *before = name ? current(change, noun->id, name) : NULL;
+	const struct object *before = name ? change_current(change, noun->id, name) : NULL;
 	struct reader *reader = &change->reader;
 	unsigned int findings = reader->findings->count;
 	uint64_t given = 0;
 
 	if (!before) {
-		not_found(change, noun, name ? name : "");
+		change_not_found(change, noun, name ? name : "");
 		return 0;
 	}
 	struct object *object = object_new(noun);
@@ -315,7 +369,7 @@ static int set(
 		object_unref(object);
 		return 0;
 	}
-	return note(change, noun, object->name, object);
+	return change_note(change, noun, object->name, object, NULL);
 }
 
 static int delete (struct change *change, const struct noun *noun, const char *name);
@@ -338,7 +392,7 @@ static int cascade(struct change *change, const struct noun *noun, const char *n
 		const struct object *object;
 		MODEL_CHILDREN(change->old, child->id, name, object)
 		{
-			if (current(change, child->id, object->name) &&
+			if (change_current(change, child->id, object->name) &&
 				delete (change, child, object->name))
 				return -ENOMEM;
 		}
@@ -362,12 +416,12 @@ static int cascade(struct change *change, const struct noun *noun, const char *n
 
 static int delete (struct change *change, const struct noun *noun, const char *name)
 {
-	if (!name || !current(change, noun->id, name)) {
-		not_found(change, noun, name ? name : "");
+	if (!name || !change_current(change, noun->id, name)) {
+		change_not_found(change, noun, name ? name : "");
 		return 0;
 	}
 	int rc = cascade(change, noun, name);
-	return rc ? rc : note(change, noun, name, NULL);
+	return rc ? rc : change_note(change, noun, name, NULL, NULL);
 }
 
 static int one(struct change *change, struct arena *arena, const json_t *json)
@@ -409,11 +463,14 @@ static int one(struct change *change, struct arena *arena, const json_t *json)
 	if (!strcmp(op, "set"))
 		return set(change, noun, name ? name : key, map);
 	if (!strcmp(op, "ensure"))
-		return current(change, noun->id, name ? name : key)
+		return change_current(change, noun->id, name ? name : key)
 			       ? set(change, noun, name ? name : key, map)
 			       : create(change, noun, name, map);
 	if (!strcmp(op, "delete"))
 		return delete (change, noun, name ? name : key);
+	if (!strcmp(op, "rename"))
+		return change_rename(change, noun, name ? name : key,
+			json_string_value(json_object_get(json, "to")));
 	reader_complain(reader, "change", &nowhere, "", "unknown op \"%.32s\"", op);
 	return 0;
 }
@@ -424,7 +481,8 @@ static unsigned int change_named(const struct json_t *changes, const char *path)
 	for (size_t i = json_array_size(changes); i-- > 0;) {
 		const json_t *json = json_array_get(changes, i);
 		const char *noun = json_string_value(json_object_get(json, "noun"));
-		const char *name = json_string_value(json_object_get(json, "name"));
+		const char *to = json_string_value(json_object_get(json, "to"));
+		const char *name = to ? to : json_string_value(json_object_get(json, "name"));
 		char text[OBJECT_NAME_MAX + 64];
 		if (!noun || !name)
 			continue;
@@ -473,7 +531,7 @@ static int bring(struct change *change, struct arena *arena)
 
 	for (unsigned int i = 0; i < created && !rc && change->reader.findings->count == 0; i++) {
 		const struct edit *edit = &change->edits.item[i];
-		if (edit->old || !edit->new || !edit->noun->brings)
+		if (!edit->new || edit_before(edit) || !edit->noun->brings)
 			continue;
 		json_t *changes =
 			edit->noun->brings(&preview, edit->new, change->reader.findings), *json;

@@ -6,7 +6,31 @@
 
 #include "control/model/model_internal.h"
 
-// Makes up generated fields that are not set, or takes them over from old. 0 or -ENOMEM.
+// A change under way: the edits so far.
+struct change {
+	const struct model *old;
+	struct edits edits;
+	struct json_t *places;     // "NOUN NAME" -> index in edits: a batch may have thousands
+	unsigned int alive[NOUNS]; // edits that leave an object
+	struct reader reader;
+};
+// NULL = it is as it was in the old snapshot.
+struct edit *change_edit(const struct change *change, enum noun_id noun, const char *name);
+// The object as the changes before this one left it, NULL = there is none.
+const struct object *change_current(
+	const struct change *change, enum noun_id noun, const char *name);
+// Notes object (owned, NULL = deleted) as the new state of what was called so; was (owned) as in struct edit, NULL = as
+// noted before. 0 or -ENOMEM.
+int change_note(struct change *change, const struct noun *noun, const char *name, struct object *object,
+	struct object *was);
+// The object of this name is going to be noted under another one.
+int change_note_moved(struct change *change, const struct noun *noun, const char *name);
+void change_not_found(struct change *change, const struct noun *noun, const char *name);
+// rename.c: op "rename"
+int change_rename(
+	struct change *change, const struct noun *noun, const char *name, const char *to);
+
+// Makes up generated fields that are not set, or takes them over from old, with its identity. 0 or -ENOMEM.
 int object_generate(struct object *object, const struct object *old);
 // Applies the edits to check->old and checks the outcome. *out: a new snapshot, or check->old again without edits.
 int edits_finish(struct check *check, struct edits *edits, struct model **out);

@@ -197,8 +197,10 @@ static void touch_edit(struct check *check, const struct edit *edit)
 	check_touch(check, edit->new);
 	if (!edit->new)
 		model_referrers(check->model, edit->noun->id, edit->name, touch_visit, check);
-	if (edit->noun->touches)
-		edit->noun->touches(check, edit->new ? edit->new : edit->old);
+	if (edit->noun->touches && edit->new)
+		edit->noun->touches(check, edit->new);
+	if (edit->noun->touches && edit->old && (!edit->new || edit_before(edit) != edit->old))
+		edit->noun->touches(check, edit->old);
 }
 
 // --- rules of every noun -------------------------------------------------------------------------------
@@ -323,7 +325,7 @@ void move_hint(struct finding *finding, const struct field *field, const char *w
 static void check_move(struct check *check, const struct edit *edit, const struct field *field)
 {
 	char from[FIELD_TEXT_MAX], to[FIELD_TEXT_MAX];
-	const void *a = field_at(field, edit->old), *b = field_at(field, edit->new);
+	const void *a = field_at(field, edit_before(edit)), *b = field_at(field, edit->new);
 
 	if (check->stepwise || field_may_move(field, a, b))
 		return;
@@ -339,10 +341,11 @@ static void check_transition(struct check *check, const struct edit *edit)
 {
 	char from[FIELD_TEXT_MAX], to[FIELD_TEXT_MAX];
 	const struct fields *fields = &edit->noun->fields;
+	const struct object *before = edit_before(edit);
 
 	for (unsigned int i = 0; i < fields->count; i++) {
 		const struct field *field = &fields->item[i];
-		const void *a = field_at(field, edit->old), *b = field_at(field, edit->new);
+		const void *a = field_at(field, before), *b = field_at(field, edit->new);
 		if (field->moves) {
 			check_move(check, edit, field);
 			continue;
@@ -414,10 +417,10 @@ static void look(struct check *check)
 {
 	for (unsigned int i = 0; check->edits && i < check->edits->count; i++) {
 		const struct edit *edit = &check->edits->item[i];
-		if (edit->old && edit->new && !check->revert)
+		if (edit->new && edit_before(edit) && !check->revert)
 			check_transition(check, edit);
 		for (const struct rule *rule = edit->noun->leaves;
-			!edit->new && !check->revert && rule && rule->name; rule++) {
+			edit_deletes(edit) && !check->revert && rule && rule->name; rule++) {
 			check->rule = rule;
 			rule->check(check, edit->old);
 		}
@@ -425,23 +428,55 @@ static void look(struct check *check)
 	check_touched(check);
 }
 
+// What was before the change, under the names that it has now. NULL = no memory.
+static struct model *as_before(const struct check *check)
+{
+	struct edits renamed = {0};
+	struct model *model = NULL;
+
+	for (unsigned int i = 0; i < check->edits->count; i++) {
+		const struct edit *edit = &check->edits->item[i];
+		if (!edit->was && !edit->moved)
+			continue;
+		struct edit *same = edits_add(&renamed);
+		if (!same)
+			goto out;
+		*same = *edit;
+		same->new = same->was = NULL;
+		if (edit->was) {
+			same->new = (struct object *)(uintptr_t)object_ref(edit->was);
+			same->was = (struct object *)(uintptr_t)object_ref(edit->was);
+		}
+	}
+	model = renamed.count ? model_apply(check->old, &renamed) : model_ref(check->old);
+out:
+	edits_free(&renamed);
+	return model;
+}
+
 // The same look at the same objects as they were before the change.
 static void collect_known(struct check *check)
 {
 	struct check before = *check;
+	struct model *model = as_before(check);
 
-	before.model = check->old;
+	if (!model) {
+		check->failed = true;
+		return;
+	}
+	before.model = model;
 	before.old = NULL;
 	before.source = NULL;
 	before.collecting = true;
 	before.touched = NULL;
 	before.touched_count = before.touched_room = 0;
 	for (unsigned int i = 0; i < check->touched_count && !check->all; i++)
-		check_touch(&before, model_find(check->old, check->touched[i]->noun->id,
+		check_touch(&before, model_find(model, check->touched[i]->noun->id,
 					     check->touched[i]->name));
 	sort_touched(&before);
 	check_touched(&before);
 	free(before.touched);
+	model_unref(model);
 	check->known = before.known;
 	check->known_count = before.known_count;
 	check->known_room = before.known_room;

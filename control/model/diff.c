@@ -3,6 +3,7 @@
 // pointer are equal, and whole nouns are skipped when their array is shared.
 
 #include "control/model/model_internal.h"
+#include "control/base/array.h"
 
 #include <jansson.h>
 
@@ -25,57 +26,147 @@ static int add(struct model_diff *diff, unsigned int *room, const struct object 
 	return 0;
 }
 
-struct model_diff *model_diff(const struct model *old, const struct model *new)
-{
-	struct model_diff *diff = calloc(1, sizeof(*diff));
-	unsigned int room = 0;
+// --- which object was which ----------------------------------------------------------------------------------
 
-	if (diff) {
-		diff->old = model_ref(old);
-		diff->new = model_ref(new);
-	}
-	for (unsigned int noun = 0; diff && noun < NOUNS; noun++) {
-		unsigned int i = 0, j = 0;
-		if (old->objects[noun] == new->objects[noun])
-			continue;
-		for (;;) {
-			const struct object *a = model_at(old, noun, i),
-					    *b = model_at(new, noun, j);
-			if (!a && !b)
-				break;
-			int order = a == b ? 0 : !a ? 1 : !b ? -1 : strcmp(a->name, b->name);
-			bool differ = a != b && (order || !fields_equal(&a->noun->fields, a, b));
-			if (differ &&
-				add(diff, &room, order > 0 ? NULL : a, order < 0 ? NULL : b)) {
-				model_diff_free(diff);
-				return NULL;
-			}
-			i += order <= 0;
-			j += order >= 0;
-		}
-	}
-	return diff;
+struct ends { // that have no other end under their name
+	LIST_OF(const struct object *) gone, come;
+};
+
+static int compare_identities(const void *a, const void *b)
+{
+	uint64_t x = (*(const struct object *const *)a)->identity,
+		 y = (*(const struct object *const *)b)->identity;
+
+	return x < y ? -1 : x > y;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp((*(const struct object *const *)a)->name,
+		(*(const struct object *const *)b)->name);
+}
+
+static void ends_free(struct ends *ends)
+{
+	free(ends->gone.item);
+	free(ends->come.item);
+}
+
+static void ends_find(
+	struct ends *ends, const struct model *old, const struct model *new, unsigned int noun,
+	void (*visit)(void *ctx, const struct object *old, const struct object *new), void *ctx)
+{
+	unsigned int i = 0, j = 0;
+
+	for (;;) {
+		const struct object *a = old ? model_at(old, noun, i) : NULL,
+				    *b = model_at(new, noun, j);
+		if (!a && !b)
+			return;
+		int order = a == b ? 0 : !a ? 1 : !b ? -1 : strcmp(a->name, b->name);
+		bool same = order == 0 && a->identity == b->identity;
+		if (a != b && same)
+			visit(ctx, a, b);
+		if (order <= 0 && !same)
+			*(const struct object **)APPEND(ends->gone) = a;
+		if (order >= 0 && !same)
+			*(const struct object **)APPEND(ends->come) = b;
+		i += order <= 0;
+		j += order >= 0;
+	}
+}
+
+// Takes what has a partner in both lists, by that order, out of them.
+static void ends_pair(struct ends *ends, int (*compare)(const void *a, const void *b),
+	void (*visit)(void *ctx, const struct object *old, const struct object *new), void *ctx)
+{
+	unsigned int i = 0, j = 0, gone = 0, come = 0;
+
+	if (!ends->gone.count || !ends->come.count)
+		return;
+	qsort(ends->gone.item, ends->gone.count, sizeof(*ends->gone.item), compare);
+	qsort(ends->come.item, ends->come.count, sizeof(*ends->come.item), compare);
+	while (i < ends->gone.count || j < ends->come.count) {
+		int order = i == ends->gone.count ? 1
+			    : j == ends->come.count
+				    ? -1
+				    : compare(&ends->gone.item[i], &ends->come.item[j]);
+		if (order == 0)
+			visit(ctx, ends->gone.item[i++], ends->come.item[j++]);
+		else if (order < 0)
+			ends->gone.item[gone++] = ends->gone.item[i++];
+		else
+			ends->come.item[come++] = ends->come.item[j++];
+	}
+	ends->gone.count = gone;
+	ends->come.count = come;
+}
+
+// What has another name is known by its identity; of the rest that of the same name is the same.
 void model_compare(const struct model *old, const struct model *new,
 	void (*visit)(void *ctx, const struct object *old, const struct object *new), void *ctx)
 {
 	for (unsigned int noun = 0; noun < NOUNS; noun++) {
-		unsigned int i = 0, j = 0;
+		struct ends ends = {0};
 		if (old && old->objects[noun] == new->objects[noun])
 			continue;
-		for (;;) {
-			const struct object *a = old ? model_at(old, noun, i) : NULL,
-					    *b = model_at(new, noun, j);
-			if (!a && !b)
-				break;
-			int order = a == b ? 0 : !a ? 1 : !b ? -1 : strcmp(a->name, b->name);
-			if (a != b)
-				visit(ctx, order > 0 ? NULL : a, order < 0 ? NULL : b);
-			i += order <= 0;
-			j += order >= 0;
-		}
+		ends_find(&ends, old, new, noun, visit, ctx);
+		ends_pair(&ends, compare_identities, visit, ctx);
+		ends_pair(&ends, compare_names, visit, ctx);
+		for (unsigned int i = 0; i < ends.gone.count; i++)
+			visit(ctx, ends.gone.item[i], NULL);
+		for (unsigned int i = 0; i < ends.come.count; i++)
+			visit(ctx, NULL, ends.come.item[i]);
+		ends_free(&ends);
 	}
+}
+
+// --- the difference ------------------------------------------------------------------------------------------
+
+struct adding {
+	struct model_diff *diff;
+	unsigned int room;
+	bool failed;
+};
+
+static void add_difference(void *ctx, const struct object *old, const struct object *new)
+{
+	struct adding *adding = ctx;
+	bool same = old && new && !strcmp(old->name, new->name) &&
+		    fields_equal(&old->noun->fields, old, new);
+
+	if (!same && !adding->failed)
+		adding->failed = add(adding->diff, &adding->room, old, new) != 0;
+}
+
+static int compare_differences(const void *a, const void *b)
+{
+	const struct model_difference *x = a, *y = b;
+	const struct object *mine = x->new ? x->new : x->old, *other = y->new ? y->new : y->old;
+
+	if (mine->noun != other->noun)
+		return mine->noun->id < other->noun->id ? -1 : 1;
+	int order = strcmp(mine->name, other->name);
+	return order ? order : (x->new != NULL) - (y->new != NULL); // what goes, then who has its name
+}
+
+struct model_diff *model_diff(const struct model *old, const struct model *new)
+{
+	struct adding adding = {.diff = calloc(1, sizeof(*adding.diff))};
+	struct model_diff *diff = adding.diff;
+
+	if (!diff)
+		return NULL;
+	diff->old = model_ref(old);
+	diff->new = model_ref(new);
+	model_compare(old, new, add_difference, &adding);
+	if (adding.failed) {
+		model_diff_free(diff);
+		return NULL;
+	}
+	if (diff->count)
+		qsort(diff->item, diff->count, sizeof(*diff->item), compare_differences);
+	return diff;
 }
 
 void model_diff_free(struct model_diff *diff)
@@ -200,7 +291,7 @@ static json_t *field_differences(const struct model_diff *diff, const struct mod
 	for (unsigned int i = 0; i < fields->count; i++) {
 		const struct field *field = &fields->item[i];
 		const void *a = field_at(field, old), *b = field_at(field, new);
-		if (field_equal(field, a, b))
+		if (field_equal(field, a, b) || (field->flags & FIELD_KEY))
 			continue;
 		char *from = value_text(field, a), *to = value_text(field, b);
 		enum effect effect = effect_on(diff, d, field->effect);
@@ -231,11 +322,17 @@ static json_t *field_differences(const struct model_diff *diff, const struct mod
 	return array;
 }
 
+static bool is_renamed(const struct model_difference *d)
+{
+	return d->old && d->new && strcmp(d->old->name, d->new->name) != 0;
+}
+
 static json_t *difference_json(
 	const struct model_diff *diff, const struct model_difference *d, FILE *all)
 {
 	const struct object *object = d->new ? d->new : d->old;
-	const char *op = !d->old ? "create" : !d->new ? "delete" : "set";
+	bool renamed = is_renamed(d);
+	const char *op = !d->old ? "create" : !d->new ? "delete" : renamed ? "rename" : "set";
 	enum effect effect = EFFECT_NONE;
 	json_t *fields = NULL;
 	char *text = NULL;
@@ -251,6 +348,9 @@ static json_t *difference_json(
 		fprintf(out, "- %s %s (%s)\n", object->noun->name, object->name,
 			effect_text(effect));
 	} else {
+		if (renamed)
+			fprintf(out, "~ %s %s was %s (%s)\n", object->noun->name, object->name,
+				d->old->name, effect_text(EFFECT_NONE));
 		fields = field_differences(diff, d, &effect, out);
 	}
 	fclose(out);
@@ -262,6 +362,8 @@ static json_t *difference_json(
 		json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "op", op, "noun", object->noun->name,
 			"name", object->name, "effect", d->old ? effect_text(effect) : "new",
 			"text", text, "fields", fields ? fields : json_array());
+	if (renamed)
+		json_object_set_new(json, "was", json_string(d->old->name));
 	free(text);
 	return json;
 }

@@ -146,5 +146,6 @@ const struct noun edge_noun = {
 	.touches = touches,
 	.realise = realise,
 	.removal = EFFECT_NONE, // nothing is on it any more
+	.fixed_name = "its node file names it",
 	.help = "an edge node: one data plane and its control process",
 };

@@ -537,8 +537,10 @@ static int back_edit(
 	struct edit *edit = edits_add(edits);
 	if (!edit)
 		return -ENOMEM;
-	*edit = (struct edit){noun, old ? old->name : new->name, old,
-		new ? (struct object *)(uintptr_t)object_ref(new) : NULL};
+	*edit = (struct edit){.noun = noun,
+		.name = old ? old->name : new->name,
+		.old = old,
+		.new = new ? (struct object *)(uintptr_t)object_ref(new) : NULL};
 	return 0;
 }
 

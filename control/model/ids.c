@@ -18,9 +18,16 @@ struct id_key *id_key_new(enum id_class class, const char *key, struct id id)
 		item->references = 1;
 		item->class = class;
 		item->id = id;
+		item->host = NULL;
 		strcpy(item->key, key);
 	}
 	return item;
+}
+
+bool id_key_set_host(struct id_key *key, const char *host)
+{
+	key->host = strdup(host);
+	return key->host != NULL;
 }
 
 struct id_key *id_key_ref(struct id_key *key)
@@ -31,8 +38,10 @@ struct id_key *id_key_ref(struct id_key *key)
 
 void id_key_unref(struct id_key *key)
 {
-	if (__atomic_sub_fetch(&key->references, 1, __ATOMIC_ACQ_REL) == 0)
-		free(key);
+	if (__atomic_sub_fetch(&key->references, 1, __ATOMIC_ACQ_REL))
+		return;
+	free(key->host);
+	free(key);
 }
 
 static int compare(enum id_class class, const char *key, const struct id_key *item)
@@ -146,6 +155,30 @@ struct id ids_of(const struct ids *ids, enum id_class class, const char *format,
 	va_end(args);
 	ids_get(ids, class, key, &id);
 	return id;
+}
+
+void id_host(const char *key, uint32_t id, bool apart, char host[ID_HOST_MAX])
+{
+	const char *slash = strchr(key, '/'), *object = slash ? slash + 1 : key;
+
+	if (apart || strlen(object) >= ID_HOST_MAX)
+		snprintf(host, ID_HOST_MAX, "%.24s-%u", object, id);
+	else
+		snprintf(host, ID_HOST_MAX, "%s", object);
+	for (char *at = host; *at; at++) {
+		if (*at == '/')
+			*at = '-';
+	}
+}
+
+void ids_host(const struct ids *ids, const char *key, char host[ID_HOST_MAX])
+{
+	const struct id_key *item = ids_find(ids, ID_VRF, key);
+
+	if (item && item->host)
+		snprintf(host, ID_HOST_MAX, "%s", item->host);
+	else
+		id_host(key, item ? item->id.id : 0, false, host);
 }
 
 void id_needed(struct id_sink *sink, enum id_class class, const char *format, ...)

@@ -13,6 +13,8 @@
 //	PEERING    "CIRCUIT/TYPE"
 //	OWNER      "peering/CIRCUIT/TYPE", "vnet/VNET", "exit/EXIT"
 //	ACCOUNT    "CIRCUIT/VNET/in", "CIRCUIT/VNET/out": what a connection carried towards the cloud and back
+// An object that gets another name keeps its numbers: their keys follow its name. So does what is in the kernel, where
+// names are seldom changed: a VRF's namespace and daemon are called as they were when it was made (ids_host()).
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,6 +40,13 @@ bool ids_get(const struct ids *ids, enum id_class class, const char *key, struct
 struct id ids_of(const struct ids *ids, enum id_class class, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+// What a VRF is called in the kernel: "acme-ams-01-private", and when that is too long, or still another's that has a new
+// name, with its number behind it.
+#define ID_HOST_MAX 40 // terminator included; stands in paths of unix sockets
+void ids_host(const struct ids *ids, const char *key, char host[ID_HOST_MAX]);
+// As made from the key; `apart`: with the number.
+void id_host(const char *key, uint32_t id, bool apart, char host[ID_HOST_MAX]);
+
 // Whether the store released this number before it was opened: what still bears it belonged to an object that was deleted,
 // and is not there by a mistake of whoever asks.
 bool ids_gone(const struct ids *ids, enum id_class class, uint32_t id);
@@ -48,9 +57,11 @@ struct id_key {                  // immutable, shared by snapshots
 	unsigned int references; // atomic
 	enum id_class class;
 	struct id id;
+	char *host; // NULL = as its key says
 	char key[];
 };
 struct id_key *id_key_new(enum id_class class, const char *key, struct id id); // NULL = no memory
+bool id_key_set_host(struct id_key *key, const char *host); // before it is shared; false = no memory
 struct id_key *id_key_ref(struct id_key *key);
 void id_key_unref(struct id_key *key);
 int id_key_compare(const struct id_key *a, const struct id_key *b); // by class, then key

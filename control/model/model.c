@@ -183,8 +183,10 @@ struct edit *edits_add(struct edits *edits)
 
 void edits_free(struct edits *edits)
 {
-	for (unsigned int i = 0; i < edits->count; i++)
+	for (unsigned int i = 0; i < edits->count; i++) {
 		object_unref(edits->item[i].new);
+		object_unref(edits->item[i].was);
+	}
 	free(edits->item);
 	memset(edits, 0, sizeof(*edits));
 }
@@ -255,6 +257,8 @@ struct model *model_apply(const struct model *old, struct edits *edits)
 		unsigned int first = i;
 		while (i < edits->count && edits->item[i].noun->id == noun) {
 			const struct edit *edit = &edits->item[i++];
+			if (edit->new && edit_before(edit))
+				edit->new->identity = edit_before(edit)->identity;
 			if (edit->old) {
 				model->digest -= edit->old->digest;
 				index_object(&gone, edit->old);

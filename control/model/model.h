@@ -29,9 +29,12 @@ struct object {
 	const char *name;
 	unsigned int references; // atomic; object_ref() and object_unref()
 	uint64_t digest; // of its fields, secrets and generated ones apart; the same on every edge
+	uint64_t identity; // in this process: a change and another name leave it as it is
 };
 const struct object *object_ref(const struct object *object);
 void object_unref(const struct object *object);
+// Another object: this one under the name that the other, of the same noun, has. NULL = no memory.
+struct object *object_named(const struct object *object, const struct object *other);
 struct json_t *object_json(const struct object *object); // a new reference; the key fields included
 struct model;
 // Name of the customer whose the object is, NULL = nobody's. Borrowed from the snapshot.
@@ -96,14 +99,17 @@ const struct object *model_child_at(
 //
 // *findings is empty before: the caller zeroes it.
 
-// changes: array of {"op": "create"|"set"|"ensure"|"delete", "noun", "name", "fields": {..}}, applied in order as one:
-// all or nothing. "set" changes the fields named, null = back to the default; "ensure" is create if there is none of that
+// changes: array of {"op": "create"|"set"|"ensure"|"delete"|"rename", "noun", "name", "fields": {..}}, applied in order
+// as one: all or nothing. "set" changes the fields named, null = back to the default; "ensure" is create if there is none of that
 // name, else set. A list is given whole, or as {"add": [..], "remove": [..]} against what it was: an added element that
 // is there already changes nothing, or takes its place where the list has a merge key; one to remove must be
 // there. A change is refused for what it breaks, not for what was broken before. A name may be given whole or
 // by its key fields. Secrets: {"value": text} or {"keep": fingerprint}; a {"file": path} is read by culvertctl.
 // Deleting a circuit takes its links and peerings along, connections have to go first; what a new one brings along is
-// with its noun (struct noun, brings). On success *out is a
+// with its noun (struct noun, brings). "rename" has "to" instead of fields:
+// the object is called so from here on, also in the changes that follow; its parts ("OLD/primary") and whatever refers to it
+// follow, and all stay what they were: ids, history, traffic. Refused where the name is not the user's to choose (a link's is
+// its circuit's; an edge's and a port's stand in the node file), and where the new one is taken or no name. On success *out is a
 // new snapshot (or another reference to `old` when nothing is different). Otherwise -EINVAL with findings, or
 // -ENOMEM.
 int model_change(const struct model *old, const struct json_t *changes, struct model **out,
@@ -150,25 +156,27 @@ char *model_yaml(const struct model *model);
 
 struct model_difference {
 	const struct object *old; // NULL = created
-	const struct object *new; // NULL = deleted
+	const struct object *new; // NULL = deleted; of another name than `old` = renamed
 };
 struct model_diff {
 	unsigned int count;
-	struct model_difference *item; // nouns in order of enum, names in order; holds references
+	struct model_difference *item; // nouns in order of enum, (new) names in order; holds references
 	const struct model *old, *new; // likewise
 };
 // By pointer, so it costs what changed and a glance at the rest. NULL = no memory.
 struct model_diff *model_diff(const struct model *old, const struct model *new);
 void model_diff_free(struct model_diff *diff);
 // Every object that is another one than before, also when its fields are the same (deleted and made again, it may have
-// other ids), by noun and name. old NULL = nothing was.
+// other ids), by noun. One that has another name now is visited once, with both. old NULL = nothing was.
 void model_compare(const struct model *old, const struct model *new,
 	void (*visit)(void *ctx, const struct object *old, const struct object *new), void *ctx);
-// [{"op", "noun", "name", "effect", "fields": [{"field", "from", "to", "effect"}..], "text": the line(s) below}..]
+// [{"op", "noun", "name", "was": its old name (of op "rename"), "effect", "fields": [{"field", "from", "to", "effect"}..],
+// "text": the line(s) below}..]
 struct json_t *model_diff_json(const struct model_diff *diff);
 struct json_t *model_difference_json(const struct model_diff *diff, unsigned int index); // one of them
 // "+ circuit acme-ams-01 (new)", "- link ... (traffic interrupted)",
-// "~ circuit acme-ams-01 bandwidth 50mbps -> 100mbps (hitless)": one per line. A new string for free().
+// "~ circuit acme-ams-01 bandwidth 50mbps -> 100mbps (hitless)", "~ circuit acme-ams-1 was acme-ams-01 (no traffic
+// effect)": one per line. A new string for free().
 char *model_diff_text(const struct model_diff *diff);
 
 #endif

@@ -75,9 +75,22 @@ int object_references(const struct object *object,
 struct edit {
 	const struct noun *noun;
 	const char *name;         // of the object
-	const struct object *old; // NULL = created; borrowed from the old snapshot
+	const struct object *old; // of that name; NULL = created; borrowed from the old snapshot
 	struct object *new;       // NULL = deleted; one reference
+	struct object *was; // what `new` was, under the names that it has now; NULL = `old` as it is. One reference
+	bool moved;         // `old` has another name now
 };
+// What `new` was before the change, whatever it was called: transitions are judged against it. NULL = it is created.
+static inline const struct object *edit_before(const struct edit *edit)
+{
+	return edit->was ? edit->was : edit->moved ? NULL : edit->old;
+}
+// `old` goes for good; another one may have its name.
+static inline bool edit_deletes(const struct edit *edit)
+{
+	return edit->old && !edit->moved &&
+	       (!edit->new || (edit->was && edit->was->identity != edit->old->identity));
+}
 struct edits {
 	unsigned int count, room;
 	struct edit *item;

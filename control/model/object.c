@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static uint64_t last_identity; // atomic
+
 struct object *object_new(const struct noun *noun)
 {
 	struct object *object = calloc(1, noun->fields.size);
@@ -17,6 +19,7 @@ struct object *object_new(const struct noun *noun)
 	if (object) {
 		object->noun = noun;
 		object->references = 1;
+		object->identity = __atomic_add_fetch(&last_identity, 1, __ATOMIC_RELAXED);
 	}
 	return object;
 }
@@ -56,6 +59,26 @@ int object_finish(struct object *object)
 	object->digest = fields_hash(fields, object,
 		hash_bytes(0xcbf29ce484222325u, object->noun->name, strlen(object->noun->name)));
 	return object->name ? 0 : -ENOMEM;
+}
+
+struct object *object_named(const struct object *object, const struct object *other)
+{
+	const struct fields *fields = &object->noun->fields;
+	struct object *named = object_new(object->noun);
+	int rc = named ? fields_copy(fields, named, object) : -ENOMEM;
+
+	for (unsigned int i = 0; i < fields->count && !rc; i++) {
+		const struct field *field = &fields->item[i];
+		void *value = named ? field_at(field, named) : NULL;
+		if (!(field->flags & FIELD_KEY))
+			continue;
+		field_free(field, value);
+		rc = field_copy(field, value, field_at(field, other));
+	}
+	if (!rc && !object_finish(named))
+		return named;
+	object_unref(named);
+	return NULL;
 }
 
 json_t *object_json(const struct object *object)

@@ -582,6 +582,19 @@ static void realise_attachment(
 	realise_session(&interface->session, peering, link);
 }
 
+struct joined {
+	uint32_t id;
+	const struct vnet *vnet;
+};
+
+// By what no other name changes.
+static int compare_joined(const void *a, const void *b)
+{
+	uint32_t x = ((const struct joined *)a)->id, y = ((const struct joined *)b)->id;
+
+	return x < y ? -1 : x > y;
+}
+
 // What the customer may not announce into it: the prefixes and tunnel ends of what it is joined to,
 // its own subnets, the outer addresses of all edges, what no network of hosts has and what went through our AS; and no next
 // hop but his routers on this edge.
@@ -590,6 +603,7 @@ static void realise_import(struct realise *realise, const struct peering *peerin
 {
 	struct ip_prefix own[4];
 	unsigned int owns = peering_subnets(peering, own);
+	LIST_OF(struct joined) joined = {0};
 	char object[OBJECT_NAME_MAX + 16];
 	const struct object *child;
 
@@ -598,8 +612,15 @@ static void realise_import(struct realise *realise, const struct peering *peerin
 		const struct connection *connection = (const struct connection *)child;
 		const struct object *vnet = realise_find(realise, NOUN_VNET, connection->vnet);
 		if (vnet && !strcmp(connection->peering, types[peering->type]))
-			realise_policy(realise, import, vnet_refuse((const struct vnet *)vnet));
+			*(struct joined *)APPEND(joined) = (struct joined){
+				realise_id(realise, ID_VRF, "vnet/%s", vnet->name).id,
+				(const struct vnet *)vnet};
 	}
+	if (joined.count)
+		qsort(joined.item, joined.count, sizeof(*joined.item), compare_joined);
+	for (unsigned int i = 0; i < joined.count; i++)
+		realise_policy(realise, import, vnet_refuse(joined.item[i].vnet));
+	free(joined.item);
 	snprintf(object, sizeof(object), "peering/%s", peering->object.name);
 	realise_policy(
 		realise, import, policy_set_refuse(own, owns, "peering-subnet", object));

@@ -264,6 +264,7 @@ const struct noun port_noun = {
 	.touches = touches,
 	.realise = realise,
 	.removal = EFFECT_TRAFFIC,
+	.fixed_name = "the node file of its edge names it",
 	.carries = carries,
 	.help = "a port of an edge",
 };

@@ -118,36 +118,20 @@ const char *realise_text(struct realise *realise, const char *format, ...)
 	return text;
 }
 
-#define HOST_NAME_MAX_LENGTH 39 // stands in paths of unix sockets
-
-// What an operator finds in `ip netns`: the object's name, or when that is too long as much of it
-// as there is room for and the id.
-static const char *host_name(struct realise *realise, const struct intent_domain *domain)
-{
-	char *name = (char *)(uintptr_t)(strlen(domain->object) <= HOST_NAME_MAX_LENGTH
-						 ? realise_text(realise, "%s", domain->object)
-						 : realise_text(realise, "%.24s-%u", domain->object,
-							   domain->id));
-
-	for (char *at = name; *at; at++) {
-		if (*at == '/')
-			*at = '-';
-	}
-	return name;
-}
-
 struct intent_domain *realise_domain(
 	struct realise *realise, enum intent_domain_kind kind, const char *object)
 {
 	static const char *const prefix[] = {"", "peering/", "vnet/"};
 	struct intent_domain *domain = APPEND(realise->fragment->domains);
+	char host[ID_HOST_MAX];
 
 	domain->kind = kind;
 	domain->object = realise_text(realise, "%s", object);
 	domain->name = realise_text(realise, "%s%s", prefix[kind], object);
 	domain->id = kind == INTENT_UNDERLAY ? INTENT_UNDERLAY_ID
 					     : realise_id(realise, ID_VRF, "%s", domain->name).id;
-	domain->host_name = host_name(realise, domain);
+	ids_host(realise->ids, domain->name, host);
+	domain->host_name = realise_text(realise, "%s", host);
 	domain->circuit = domain->customer = "";
 	domain->import.otherwise = POLICY_ACCEPT;
 	return domain;

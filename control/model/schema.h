@@ -195,6 +195,8 @@ struct noun {
 	// Rules of deleting it, `object` as it was; check->model is without it. NULL = none.
 	const struct rule *leaves; // name NULL at the end
 	enum effect removal; // what deleting one does to traffic
+	// Why its objects cannot be renamed, although their names are free; NULL = they can.
+	const char *fixed_name;
 	// Whether traffic may flow by it as the model stands: what is down, disabled or joined to nothing is changed without
 	// anybody's noticing. NULL = always.
 	bool (*carries)(const struct model *model, const struct object *object);

@@ -50,6 +50,13 @@ bool policy_equal(const struct policy *a, const struct policy *b)
 	return true;
 }
 
+bool policy_does(const struct policy *a, const struct policy *b)
+{
+	return policy_equal(a, b) ||
+	       (a->limit[0] == b->limit[0] && a->limit[1] == b->limit[1] &&
+		       policy_digest(a) == policy_digest(b));
+}
+
 uint64_t policy_digest(const struct policy *policy)
 {
 	crypto_generichash_state state;

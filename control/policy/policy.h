@@ -154,6 +154,8 @@ void policy_add(struct policy *policy, struct policy_set *set); // takes the cal
 void policy_copy(struct policy *to, const struct policy *from); // to is overwritten
 void policy_clear(struct policy *policy);                       // as after = {0}
 bool policy_equal(const struct policy *a, const struct policy *b);
+// Whether they do the same, limits included; what their rules are called and whose they are apart.
+bool policy_does(const struct policy *a, const struct policy *b);
 // Whether they let the same routes through with the same changes; names, objects and limits apart.
 uint64_t policy_digest(const struct policy *policy);
 

@@ -459,6 +459,9 @@ static void change_object(struct rpc_call *call, const char *op)
 		name_of(call, noun, full));
 	if (fields != NULL)
 		json_object_set(json_array_get(changes, 0), "fields", fields);
+	if (rpc_has(call, "to"))
+		json_object_set(json_array_get(changes, 0), "to",
+			json_object_get(call->params, "to"));
 	change.changes = changes;
 	service_change(call->ctx, &change, changed, call);
 	json_decref(changes);
@@ -494,6 +497,12 @@ static void set_object(struct rpc_call *call)
 static void ensure_object(struct rpc_call *call)
 {
 	change_object(call, "ensure");
+}
+
+static void rename_object(struct rpc_call *call)
+{
+	if (exists(call))
+		change_object(call, "rename");
 }
 
 static void delete_object(struct rpc_call *call)
@@ -706,6 +715,9 @@ static const struct rpc_method noun_methods[] = {
 		.params = {NAME, FIELDS, WRITING}},
 	{.name = "%s.delete", .role = RPC_OPERATOR, .handler = delete_object,
 		.help = "delete a %s", .params = {NAME, WRITING}},
+	{.name = "%s.rename", .role = RPC_OPERATOR, .handler = rename_object,
+		.help = "give a %s another name, traffic goes on", .params = {NAME,
+		{"to", RPC_STRING, true, "its new name"}, WRITING}},
 };
 #define NOUN_METHODS (sizeof(noun_methods) / sizeof(noun_methods[0]))
 
@@ -718,7 +730,7 @@ static const struct rpc_method noun_methods[] = {
 static const struct rpc_method methods[] = {
 	{.name = API_MODEL_CHANGE, .role = RPC_OPERATOR, .handler = change_model,
 		.help = "several changes in one revision, all or nothing",
-		.params = {{"changes", RPC_ARRAY, true, "[{op, noun, name, fields}..]"}, WRITING}},
+		.params = {{"changes", RPC_ARRAY, true, "[{op, noun, name, fields, to}..]"}, WRITING}},
 	{.name = API_CONFIG_SHOW, .role = RPC_VIEWER, .handler = show_config,
 		.help = "the whole model as YAML, valid input of config.apply"},
 	{.name = API_CONFIG_CHECK, .role = RPC_ADMIN, .handler = check_config, .file = true,
@@ -744,13 +756,13 @@ static const struct rpc_method methods[] = {
 
 static void model_changed(void *ctx, uint64_t revision, const json_t *diff)
 {
-	static const char *const members[] = {"op", "noun", "name"};
+	static const char *const members[] = {"op", "noun", "name", "was"};
 	json_t *objects = json_array();
 
 	for (size_t i = 0; i < json_array_size(diff) && i < EVENT_OBJECTS; i++) {
 		const json_t *item = json_array_get(diff, i);
 		json_t *object = json_object();
-		for (unsigned int m = 0; m < 3; m++)
+		for (unsigned int m = 0; m < 4; m++)
 			json_object_set(object, members[m], json_object_get(item, members[m]));
 		json_array_append_new(objects, object);
 	}

@@ -384,6 +384,7 @@ static bool same_text(const char *a, const char *b)
 	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
+// What the daemon is told is; names are for people.
 static bool same_session(const struct served_session *session, const struct speaker_session *b)
 {
 	const struct speaker_session *a = &session->declared;
@@ -391,15 +392,14 @@ static bool same_session(const struct served_session *session, const struct spea
 
 	return a->enabled == b->enabled && ip_address_compare(&a->local, &b->local) == 0 &&
 	       ip_address_compare(&a->remote, &b->remote) == 0 && a->local_asn == b->local_asn &&
-	       a->remote_asn == b->remote_asn && same_text(a->name, b->name) &&
-	       same_text(a->password, b->password) && a->hold == b->hold &&
+	       a->remote_asn == b->remote_asn && same_text(a->password, b->password) && a->hold == b->hold &&
 	       a->keepalive == b->keepalive && a->connect == b->connect &&
 	       a->error_wait == b->error_wait && a->ttl_security == b->ttl_security &&
 	       a->memory_limit == b->memory_limit &&
 	       a->routes == b->routes &&
 	       (a->routes == 0 || memcmp(a->route, b->route, a->routes * sizeof(*a->route)) == 0) &&
-	       policy_equal(&session->import, b->import != NULL ? b->import : &everything) &&
-	       policy_equal(&session->export, b->export != NULL ? b->export : &everything);
+	       policy_does(&session->import, b->import != NULL ? b->import : &everything) &&
+	       policy_does(&session->export, b->export != NULL ? b->export : &everything);
 }
 
 static void take_declaration(struct served_session *session, const struct speaker_session *declared)
@@ -441,8 +441,10 @@ int speakers_session_set(
 		speakers_session_delete(speakers, declared->id);
 		session = NULL;
 	}
-	if (session != NULL && same_session(session, declared))
+	if (session != NULL && same_session(session, declared)) {
+		take_declaration(session, declared);
 		return 0;
+	}
 	if (session == NULL) {
 		session = calloc(1, sizeof(*session));
 		if (session == NULL)

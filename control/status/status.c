@@ -13,13 +13,11 @@
 #include <sys/queue.h>
 #include <time.h>
 
-#define NAME_LENGTH 200u // of an object, terminator included
-
 struct item {
 	struct entry entry;
 	struct {
 		uint32_t kind;
-		char name[NAME_LENGTH];
+		char name[STATUS_NAME_MAX];
 	} key; // zero behind the name: compared as bytes
 	struct status status;
 	char *reason, *hint;
@@ -292,6 +290,34 @@ void status_clear(struct statuses *statuses, enum status_kind kind, const char *
 
 	if (item != NULL)
 		drop(statuses, item);
+}
+
+void statuses_rename(
+	struct statuses *statuses, const struct status_rename *rename, unsigned int count)
+{
+	struct item **items = calloc(count + 1, sizeof(struct item *)), wanted;
+
+	if (items == NULL)
+		abort();
+	for (unsigned int i = 0; i < count; i++) {
+		items[i] = find(statuses, rename[i].kind, rename[i].from, &wanted);
+		if (items[i] != NULL)
+			table_remove(&statuses->items, items[i]);
+	}
+	for (unsigned int i = 0; i < count; i++) {
+		if (items[i] == NULL)
+			continue;
+		struct item *other = find(statuses, rename[i].kind, rename[i].to, &wanted);
+		if (other != NULL)
+			drop(statuses, other);
+		struct status old = items[i]->status;
+		old.name = rename[i].from;
+		items[i]->key = wanted.key;
+		table_add(&statuses->items, items[i]);
+		if (statuses->watcher != NULL)
+			statuses->watcher(statuses->ctx, &old, &items[i]->status);
+	}
+	free(items);
 }
 
 uint64_t statuses_mark(struct statuses *statuses)

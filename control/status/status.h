@@ -47,6 +47,8 @@ enum status_level {
 };
 #define STATUS_LEVELS 4
 
+#define STATUS_NAME_MAX 200 // terminator included
+
 struct status {
 	enum status_kind kind;
 	const char *name;
@@ -61,7 +63,8 @@ struct statuses;
 struct statuses *statuses_create(void);           // NULL = no memory
 void statuses_destroy(struct statuses *statuses); // NULL is fine
 
-// Told of every change. old is NULL when the object is new, now is NULL when it is gone. Valid during the call; it may
+// Told of every change. old is NULL when the object is new, now is NULL when it is gone; one that was renamed has its old name
+// in old, and the same state. Valid during the call; it may
 // not set or clear anything. One watcher.
 typedef void (*status_watcher)(void *ctx, const struct status *old, const struct status *now);
 void statuses_watch(struct statuses *statuses, status_watcher watcher, void *ctx);
@@ -71,6 +74,14 @@ bool status_set(struct statuses *statuses, enum status_kind kind, const char *na
 	enum status_level level, const char *state, const char *reason, const char *hint);
 // The object is gone. Unknown is fine.
 void status_clear(struct statuses *statuses, enum status_kind kind, const char *name);
+// The objects have other names now, all at once, for names may go round in a circle; what was under a name that is another's
+// now is gone. The watcher is told of each with the same state and two names. Unknown is fine.
+struct status_rename {
+	enum status_kind kind;
+	char from[STATUS_NAME_MAX], to[STATUS_NAME_MAX];
+};
+void statuses_rename(
+	struct statuses *statuses, const struct status_rename *rename, unsigned int count);
 // Everything of the kind that was not set since the mark is gone: for writers that go through all they have.
 uint64_t statuses_mark(struct statuses *statuses);
 void status_clear_unmarked(struct statuses *statuses, enum status_kind kind, uint64_t mark);

@@ -303,7 +303,7 @@ static void split_object(const char *object, const char **noun, const char **nam
 }
 
 // The objects of a line are those of its change, or the one that it names ("circuit c1 and 3 more"). With no noun asked
-// for (?5) the object's parts are meant, too.
+// for (?5) the object's parts are meant, too. Before it was renamed it is asked for by the name that it had.
 json_t *store_audit_list(struct store *store, const struct store_filter *filter)
 {
 	const char *noun = NULL, *name = NULL;
@@ -312,15 +312,21 @@ json_t *store_audit_list(struct store *store, const struct store_filter *filter)
 	if (filter->object != NULL)
 		split_object(filter->object, &noun, &name, text);
 	return rows(query(store,
+		"WITH RECURSIVE named (name, before) AS (SELECT ?4, ?1 UNION SELECT "
+		"json_extract(c.value, '$.was'), r.id FROM named n, audit r, json_each(r.changes) c "
+		"WHERE r.id < n.before AND r.changes LIKE '%\"op\":\"rename\"%' AND "
+		"json_extract(c.value, '$.op') = 'rename' AND json_extract(c.value, '$.name') = n.name "
+		"AND (?5 IS NULL OR json_extract(c.value, '$.noun') = ?5)) "
 		"SELECT id, time, actor, on_behalf, verb, object, result, revision, changes FROM "
 		"audit a WHERE id < ?1 AND time >= ?2 AND (?3 IS NULL OR actor = ?3 OR "
 		"substr(actor, 1, instr(actor, '/') - 1) = ?3 OR substr(actor, instr(actor, '/') + "
-		"1) = ?3) AND (?4 IS NULL OR EXISTS (SELECT 1 FROM (SELECT substr(a.object, 1, "
+		"1) = ?3) AND (?4 IS NULL OR EXISTS (SELECT 1 FROM named, (SELECT substr(a.object, 1, "
 		"instr(a.object, ' ') - 1) AS noun, substr(a.object, instr(a.object, ' ') + 1) || "
-		"' ' AS name UNION ALL SELECT h.noun, h.name || ' ' FROM history h WHERE "
-		"a.changes IS NOT NULL AND h.revision = a.revision) WHERE (?5 IS NULL OR noun = "
-		"?5) AND (substr(name, 1, length(?4) + 1) = ?4 || ' ' OR ?5 IS NULL AND "
-		"substr(name, 1, length(?4) + 1) = ?4 || '/'))) ORDER BY id DESC LIMIT ?6",
+		"' ' AS of UNION ALL SELECT h.noun, h.name || ' ' FROM history h WHERE "
+		"a.changes IS NOT NULL AND h.revision = a.revision) WHERE a.id < named.before AND "
+		"(?5 IS NULL OR noun = ?5) AND (substr(of, 1, length(named.name) + 1) = named.name || "
+		"' ' OR ?5 IS NULL AND substr(of, 1, length(named.name) + 1) = named.name || '/'))) "
+		"ORDER BY id DESC LIMIT ?6",
 		"iisssi", before(filter), filter->since, filter->actor, name, noun,
 		(int64_t)filter->limit));
 }

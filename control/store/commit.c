@@ -53,7 +53,7 @@ static int complete_ids(struct store *store, const struct model *model, struct a
 
 	for (unsigned int noun = 0; noun < NOUNS && !rc; noun++) {
 		for (unsigned int i = 0; i < model_count(model, noun) && !rc; i++)
-			rc = ids_change(store, NULL, model_at(model, noun, i), &change);
+			rc = ids_complete(store, model_at(model, noun, i), &change);
 	}
 	if (store_end(store, rc)) {
 		store_fail(store, error, "cannot write the ids of");
@@ -134,30 +134,42 @@ static int keep_secret(void *ctx, const struct secret *secret)
 	return secret_seal(seal->store, secret);
 }
 
+// What is gone, or has another name now.
+static bool leaves_name(const struct model_difference *difference)
+{
+	return difference->old && (!difference->new ||
+					  strcmp(difference->old->name, difference->new->name) != 0);
+}
+
+static int remove_object(struct store *store, const struct model *model, int64_t revision,
+	const struct object *old)
+{
+	const char *noun = old->noun->name;
+	int rc = execute(store, "DELETE FROM objects WHERE noun = ? AND name = ?", "ss", noun,
+		old->name);
+
+	if (!rc && !model_find(model, old->noun->id, old->name)) // else the history has whose it is now
+		rc = history_write(store, revision, old, NULL);
+	return rc;
+}
+
 static int write_object(
 	struct store *store, int64_t revision, const struct object *old, const struct object *new)
 {
-	const struct object *object = new ? new : old;
-	const char *noun = object->noun->name, *name = object->name;
-	char *json = NULL;
+	const char *noun = new->noun->name, *name = new->name;
+	json_t *fields = object_json(new);
+	char *json = json_dumps(fields, JSON_COMPACT);
 	int rc;
 
-	if (new) {
-		json_t *fields = object_json(new);
-		json = json_dumps(fields, JSON_COMPACT);
-		json_decref(fields);
-		if (!json)
-			return -ENOMEM;
-		rc = execute(store, "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", "ssis",
-			noun, name, revision, json);
-	} else {
-		rc = execute(
-			store, "DELETE FROM objects WHERE noun = ? AND name = ?", "ss", noun, name);
-	}
+	json_decref(fields);
+	if (!json)
+		return -ENOMEM;
+	rc = execute(store, "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", "ssis", noun, name,
+		revision, json);
 	if (!rc)
-		rc = history_write(store, revision, object, json);
+		rc = history_write(store, revision, new, json);
 	free(json);
-	if (!rc && new)
+	if (!rc)
 		rc = object_secrets(new, keep_secret, &(struct seal){store, old});
 	return rc;
 }
@@ -199,11 +211,14 @@ static int transaction(struct store *store, const struct store_commit *commit,
 		rc = execute(store, "INSERT OR REPLACE INTO meta VALUES ('written-by', ?)", "s",
 			CULVERT_VERSION);
 
-	for (unsigned int i = 0; i < diff->count && !rc; i++) {
-		rc = write_object(store, revision, diff->item[i].old, diff->item[i].new);
-		if (!rc)
-			rc = ids_change(store, diff->item[i].old, diff->item[i].new, ids);
-	}
+	for (unsigned int i = 0; i < diff->count && !rc; i++)
+		if (leaves_name(&diff->item[i]))
+			rc = remove_object(store, commit->new, revision, diff->item[i].old);
+	for (unsigned int i = 0; i < diff->count && !rc; i++)
+		if (diff->item[i].new)
+			rc = write_object(store, revision, diff->item[i].old, diff->item[i].new);
+	if (!rc)
+		rc = ids_change(store, diff, ids);
 	name_objects(diff, objects);
 	if (!rc)
 		rc = audit_change(store, commit, diff, objects, revision);

@@ -7,7 +7,12 @@
 
 #include "control/store/store_internal.h"
 
+#include "control/base/array.h"
+
+#include <jansson.h>
+
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,6 +114,117 @@ static int is_kept(struct store *store, uint64_t revision, struct api_error *err
 	return 0;
 }
 
+// --- names back ------------------------------------------------------------------------------------------
+
+struct name { // of an object then and now
+	const struct noun *noun;
+	char then[OBJECT_NAME_MAX], now[OBJECT_NAME_MAX];
+	int64_t revision; // that gave it the one of now
+};
+
+struct names {
+	unsigned int count;
+	struct name *item;
+};
+
+// Its parts follow.
+static bool has_own_name(const struct noun *noun)
+{
+	return noun && noun->parent < 0 && !noun->fixed_name;
+}
+
+// In one revision names may go round in a circle.
+static void add_name(
+	struct names *names, int64_t revision, const struct noun *noun, const char *was, const char *name)
+{
+	for (unsigned int i = 0; i < names->count; i++) {
+		struct name *one = &names->item[i];
+		if (one->noun != noun || one->revision == revision || strcmp(one->now, was))
+			continue;
+		snprintf(one->now, sizeof(one->now), "%s", name);
+		one->revision = revision;
+		return;
+	}
+	struct name *one = APPEND(*names);
+	one->noun = noun;
+	one->revision = revision;
+	snprintf(one->then, sizeof(one->then), "%s", was);
+	snprintf(one->now, sizeof(one->now), "%s", name);
+}
+
+static struct names names_since(struct store *store, int64_t revision)
+{
+	struct names names = {0};
+	sqlite3_stmt *row = query(store,
+		"SELECT a.revision, json_extract(c.value, '$.noun'), json_extract(c.value, '$.was'), "
+		"json_extract(c.value, '$.name') FROM audit a, json_each(a.changes) c WHERE a.revision "
+		"> ? AND a.changes LIKE '%\"op\":\"rename\"%' AND json_extract(c.value, '$.op') = "
+		"'rename' ORDER BY a.id",
+		"i", revision);
+
+	while (row && sqlite3_step(row) == SQLITE_ROW) {
+		const struct noun *noun = noun_find(column_text(row, 1));
+		if (has_own_name(noun))
+			add_name(&names, sqlite3_column_int64(row, 0), noun, column_text(row, 2),
+				column_text(row, 3));
+	}
+	finish(row);
+	return names;
+}
+
+static bool goes_back(const struct model *model, const struct name *one)
+{
+	return strcmp(one->now, one->then) && model_find(model, one->noun->id, one->now);
+}
+
+// Whoever has the name that it had came later: he is not there in that revision.
+static bool is_taken(const struct names *names, const struct model *model, const struct name *one)
+{
+	for (unsigned int i = 0; i < names->count; i++)
+		if (names->item[i].noun == one->noun && !strcmp(names->item[i].now, one->then))
+			return false;
+	return model_find(model, one->noun->id, one->then) != NULL;
+}
+
+// to NULL: a deletion.
+static void append_op(json_t *changes, const struct noun *noun, const char *name, const char *to)
+{
+	json_array_append_new(changes,
+		json_pack("{s:s, s:s, s:s, s:s*}", "op", to ? "rename" : "delete", "noun", noun->name,
+			"name", name, "to", to));
+}
+
+// The model with the names of that revision, as far as the audit still knows them: what was renamed since is the same
+// object, and is not made anew. A new reference.
+static struct model *names_back(
+	struct store *store, const struct model *model, int64_t revision)
+{
+	struct names names = names_since(store, revision);
+	struct findings *findings = calloc(1, sizeof(*findings));
+	json_t *changes = json_array();
+	struct model *back = NULL;
+	char aside[32];
+
+	for (unsigned int pass = 0; pass < 2; pass++)
+		for (unsigned int i = 0; i < names.count; i++) {
+			const struct name *one = &names.item[i];
+			snprintf(aside, sizeof(aside), "name-on-its-way-%u", i);
+			if (!goes_back(model, one))
+				continue;
+			if (pass == 0 && is_taken(&names, model, one))
+				append_op(changes, one->noun, one->then, NULL);
+			append_op(changes, one->noun, pass == 0 ? one->now : aside,
+				pass == 0 ? aside : one->then);
+		}
+	if (!findings || !json_array_size(changes) ||
+		model_change(model, changes, &back, findings))
+		back = model_ref(model);
+	json_decref(changes);
+	free(findings);
+	free(names.item);
+	return back;
+}
+
 int store_back(struct store *store, const struct model *old, uint64_t revision, bool judged,
 	struct model **model, struct findings *findings, struct api_error *error)
 {
@@ -122,9 +238,11 @@ int store_back(struct store *store, const struct model *old, uint64_t revision, 
 	rc = read_back(store, (int64_t)revision, &sources, &count);
 	if (rc)
 		store_fail(store, error, "cannot read the history of");
-	else
+	struct model *named = rc ? NULL : names_back(store, old, (int64_t)revision);
+	if (!rc)
 		rc = model_back(
-			old, sources, count, secret_unseal, store, judged, model, findings);
+			named, sources, count, secret_unseal, store, judged, model, findings);
+	model_unref(named);
 	free_sources(sources, count);
 	return rc;
 }

@@ -38,6 +38,24 @@ static struct ids_past *load_past(struct store *store)
 	return past;
 }
 
+// Names in the kernel that are not as their keys say.
+static int load_hosts(struct store *store, const struct ids *ids)
+{
+	sqlite3_stmt *row = query(store,
+		"SELECT i.key, m.value FROM ids i JOIN meta m ON m.key = 'host/' || i.id WHERE i.class = ? "
+		"AND i.key IS NOT NULL",
+		"i", (int64_t)ID_VRF);
+	int rc = row ? SQLITE_ROW : SQLITE_NOMEM;
+
+	while (rc == SQLITE_ROW && (rc = sqlite3_step(row)) == SQLITE_ROW) {
+		struct id_key *key = ids_find(ids, ID_VRF, column_text(row, 0));
+		if (key && !id_key_set_host(key, column_text(row, 1)))
+			rc = SQLITE_NOMEM;
+	}
+	finish(row);
+	return rc == SQLITE_DONE ? 0 : -EIO;
+}
+
 int ids_load(struct store *store)
 {
 	int64_t count =
@@ -59,7 +77,7 @@ int ids_load(struct store *store)
 			ids->item[ids->count++] = key;
 	}
 	finish(row);
-	if (rc != SQLITE_DONE) {
+	if (rc != SQLITE_DONE || load_hosts(store, ids)) {
 		ids_unref(ids);
 		return -EIO;
 	}
@@ -139,6 +157,55 @@ static int allocate(struct store *store, enum id_class class, const char *key, s
 		"iiis", (int64_t) class, number, uid, key);
 }
 
+// --- names in the kernel -------------------------------------------------------------------------------
+
+// Only what is not as the key says stands in the store. meta: "host/ID".
+static int host_write(struct store *store, uint32_t id, const char *host)
+{
+	return execute(store, "INSERT OR REPLACE INTO meta VALUES ('host/' || ?, ?)", "is", (int64_t)id,
+		host);
+}
+
+static int host_forget(struct store *store, uint32_t id)
+{
+	return execute(store, "DELETE FROM meta WHERE key = 'host/' || ?", "i", (int64_t)id);
+}
+
+// Of a number that was just given: another one may have been made with this name, and bears it still.
+static int host_give(struct store *store, struct id_key *key)
+{
+	char host[ID_HOST_MAX];
+
+	if (key->class != ID_VRF)
+		return 0;
+	id_host(key->key, key->id.id, false, host);
+	if (query_integer(store, 0,
+		    "SELECT count(*) FROM meta WHERE key > 'host/' AND key < 'host0' AND value = ?",
+		    "s", host) == 0)
+		return 0;
+	id_host(key->key, key->id.id, true, host);
+	return id_key_set_host(key, host) ? host_write(store, key->id.id, host) : -ENOMEM;
+}
+
+// It is called as it was made, whatever its key is now.
+static int host_keep(struct store *store, const struct id_key *old, struct id_key *new)
+{
+	char host[ID_HOST_MAX], own[ID_HOST_MAX];
+
+	if (old->class != ID_VRF)
+		return 0;
+	if (old->host)
+		snprintf(host, sizeof(host), "%s", old->host);
+	else
+		id_host(old->key, old->id.id, false, host);
+	id_host(new->key, new->id.id, false, own);
+	if (strcmp(host, own) == 0)
+		return host_forget(store, new->id.id);
+	return id_key_set_host(new, host) ? host_write(store, new->id.id, host) : -ENOMEM;
+}
+
+// --- changes -------------------------------------------------------------------------------------------
+
 static int append(
 	struct id_key ***list, unsigned int *count, unsigned int *room, struct id_key *key)
 {
@@ -187,6 +254,11 @@ static bool listed(const struct key_list *list, const struct id_key *key)
 	return false;
 }
 
+static int leave(struct ids_change *change, struct id_key *item)
+{
+	return append(&change->gone, &change->gone_count, &change->gone_room, item);
+}
+
 static int release(struct store *store, struct ids_change *change, const struct id_key *key)
 {
 	struct id_key *item = ids_find(store->ids, key->class, key->key);
@@ -197,49 +269,159 @@ static int release(struct store *store, struct ids_change *change, const struct 
 		    "iii", store_now(), (int64_t)item->class, (int64_t)item->id.id) ||
 		execute(store, "INSERT OR REPLACE INTO released VALUES (?, ?, ?)", "iis",
 			(int64_t)item->class, (int64_t)item->id.id, item->key) ||
-		final_expect(store, item))
+		(item->host && host_forget(store, item->id.id)) || final_expect(store, item))
 		return -EIO;
-	return append(&change->gone, &change->gone_count, &change->gone_room, item);
+	return leave(change, item);
 }
 
 static int give(struct store *store, struct ids_change *change, const struct id_key *key)
 {
+	struct id_key *item = ids_find(store->ids, key->class, key->key);
 	struct id id;
 
-	if (ids_find(store->ids, key->class, key->key))
+	if (item && !(change->renamed && change->gone_count &&
+			    bsearch(&item, change->gone, change->gone_count, sizeof(change->gone[0]),
+				    compare_items)))
 		return 0;
 	int rc = allocate(store, key->class, key->key, &id);
 	if (rc)
 		return rc;
-	struct id_key *item = id_key_new(key->class, key->key, id);
-	if (!item || append(&change->come, &change->come_count, &change->come_room, item)) {
-		free(item);
-		return -ENOMEM;
-	}
-	return 0;
+	item = id_key_new(key->class, key->key, id);
+	rc = item ? host_give(store, item) : -ENOMEM;
+	if (!rc)
+		rc = append(&change->come, &change->come_count, &change->come_room, item);
+	if (rc && item)
+		id_key_unref(item);
+	return rc;
 }
 
-int ids_change(struct store *store, const struct object *old, const struct object *new,
-	struct ids_change *change)
+// --- other names ---------------------------------------------------------------------------------------
+//
+// A key is one number's at a time, and names may go round in a circle: first all of them are taken off, then put on.
+
+static int take_off(struct store *store, struct ids_change *change, const struct id_key *old,
+	const struct id_key *new)
 {
-	struct key_list before = {0}, after = {0};
+	struct id_key *item = ids_find(store->ids, old->class, old->key);
+
+	if (!item)
+		return 0;
+	struct id_key *renamed = id_key_new(new->class, new->key, item->id);
+	int rc = renamed ? host_keep(store, item, renamed) : -ENOMEM;
+	if (!rc)
+		rc = execute(store, "UPDATE ids SET key = NULL WHERE class = ? AND id = ?", "ii",
+			(int64_t)item->class, (int64_t)item->id.id);
+	if (!rc)
+		rc = leave(change, item);
+	if (!rc)
+		rc = append(&change->come, &change->come_count, &change->come_room, renamed);
+	if (rc && renamed)
+		id_key_unref(renamed);
+	change->renamed += !rc;
+	return rc;
+}
+
+static int put_on(struct store *store, const struct ids_change *change)
+{
 	int rc = 0;
 
-	if (old && old->noun->ids)
-		old->noun->ids(&(struct id_sink){collect, &before}, old);
-	if (new &&new->noun->ids)
-		new->noun->ids(&(struct id_sink){collect, &after}, new);
-	if (before.failed || after.failed)
-		rc = -ENOMEM;
-	for (unsigned int i = 0; i < before.count && !rc; i++) {
-		if (!listed(&after, before.item[i]))
-			rc = release(store, change, before.item[i]);
-	}
-	for (unsigned int i = 0; i < after.count && !rc; i++)
-		rc = give(store, change, after.item[i]);
-	list_free(&before);
-	list_free(&after);
+	for (unsigned int i = 0; i < change->renamed && !rc; i++) // the first to come
+		rc = execute(store, "UPDATE ids SET key = ? WHERE class = ? AND id = ?", "sii",
+			change->come[i]->key, (int64_t)change->come[i]->class,
+			(int64_t)change->come[i]->id.id);
 	return rc;
+}
+
+// --- what an object needs ------------------------------------------------------------------------------
+
+struct needs {
+	struct key_list before, after; // a change
+	struct key_list named; // as before, under the name that it has now; empty = that is the same
+};
+
+static bool list_needs(const struct object *object, struct key_list *list)
+{
+	if (object && object->noun->ids)
+		object->noun->ids(&(struct id_sink){collect, list}, object);
+	return !list->failed;
+}
+
+static bool needs_of(
+	struct needs *needs, const struct object *old, const struct object *new)
+{
+	*needs = (struct needs){0};
+	if (!list_needs(old, &needs->before) || !list_needs(new, &needs->after))
+		return false;
+	if (!old || !new || !strcmp(old->name, new->name))
+		return true;
+	struct object *named = object_named(old, new);
+	bool good = named && list_needs(named, &needs->named);
+	object_unref(named);
+	return good && needs->named.count == needs->before.count;
+}
+
+static void needs_free(struct needs *needs)
+{
+	list_free(&needs->before);
+	list_free(&needs->after);
+	list_free(&needs->named);
+}
+
+static int go(struct store *store, struct ids_change *change, const struct needs *needs)
+{
+	bool renamed = needs->named.count > 0;
+	int rc = 0;
+
+	for (unsigned int i = 0; i < needs->before.count && !rc; i++) {
+		const struct id_key *key = needs->before.item[i],
+				    *now = renamed ? needs->named.item[i] : key;
+		if (!listed(&needs->after, now))
+			rc = release(store, change, key);
+		else if (renamed)
+			rc = take_off(store, change, key, now);
+	}
+	return rc;
+}
+
+static int come(struct store *store, struct ids_change *change, const struct needs *needs)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; i < needs->after.count && !rc; i++)
+		if (!listed(&needs->named, needs->after.item[i]))
+			rc = give(store, change, needs->after.item[i]);
+	return rc;
+}
+
+static int each(struct store *store, struct ids_change *change, const struct object *old,
+	const struct object *new,
+	int (*fn)(struct store *, struct ids_change *, const struct needs *))
+{
+	struct needs needs;
+	int rc = needs_of(&needs, old, new) ? fn(store, change, &needs) : -ENOMEM;
+
+	needs_free(&needs);
+	return rc;
+}
+
+int ids_change(struct store *store, const struct model_diff *diff, struct ids_change *change)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; i < diff->count && !rc; i++)
+		rc = each(store, change, diff->item[i].old, diff->item[i].new, go);
+	if (!rc)
+		rc = put_on(store, change);
+	if (change->gone_count)
+		qsort(change->gone, change->gone_count, sizeof(change->gone[0]), compare_items);
+	for (unsigned int i = 0; i < diff->count && !rc; i++)
+		rc = each(store, change, diff->item[i].old, diff->item[i].new, come);
+	return rc;
+}
+
+int ids_complete(struct store *store, const struct object *object, struct ids_change *change)
+{
+	return each(store, change, NULL, object, come);
 }
 
 void ids_discard(struct ids_change *change)
@@ -259,8 +441,6 @@ int ids_commit(struct store *store, struct ids_change *change)
 
 	if (!ids)
 		return -ENOMEM;
-	if (change->gone_count)
-		qsort(change->gone, change->gone_count, sizeof(change->gone[0]), compare_items);
 	if (change->come_count)
 		qsort(change->come, change->come_count, sizeof(change->come[0]), compare_items);
 	while (o < old->count || c < change->come_count) {

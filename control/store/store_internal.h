@@ -92,16 +92,18 @@ int store_take(struct store *store, const struct migration *all, int from, int t
 
 int ids_load(struct store *store); // from the database into store->ids
 int ids_seed(struct store *store); // the underlay's, in a new store
-// Inside a transaction: takes the database from the ids that old needs to those that new needs, either may be NULL.
-// `changed` collects what to tell ids_commit(); it is to be freed with ids_discard() when the transaction fails.
+// Inside a transaction: takes the database from the ids that were needed to those that are. What has another name keeps its
+// own under other keys. `change` collects what to tell ids_commit(); it is to be freed with ids_discard() when the
+// transaction fails.
 struct ids_change {
 	struct id_key **come;
 	struct id_key **gone;
 	unsigned int come_count, come_room, gone_count, gone_room;
-	bool failed;
+	unsigned int renamed; // of those that come
 };
-int ids_change(struct store *store, const struct object *old, const struct object *new,
-	struct ids_change *change);
+int ids_change(struct store *store, const struct model_diff *diff, struct ids_change *change);
+// Those that the object lacks.
+int ids_complete(struct store *store, const struct object *object, struct ids_change *change);
 void ids_discard(struct ids_change *change);
 // After the transaction: the new snapshot. 0 or -ENOMEM.
 int ids_commit(struct store *store, struct ids_change *change);

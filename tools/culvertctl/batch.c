@@ -108,8 +108,10 @@ static int add_changes(const struct context *context, json_t *changes, struct ap
 	json_t *text, *change = NULL;
 	size_t i;
 
-	json_array_append_new(changes,
-		change_json(op, context->command->noun, name, json_incref(context->fields)));
+	change = change_json(op, context->command->noun, name, json_incref(context->fields));
+	if (context->second != NULL)
+		json_object_set_new(change, "to", json_string(context->second));
+	json_array_append_new(changes, change);
 	for (size_t part = 0; part < sizeof(parts) / sizeof(parts[0]); part++) {
 		json_array_foreach (json_object_get(context->local, parts[part].flag), i, text) {
 			const char *value = json_string_value(text);
@@ -196,10 +198,11 @@ static int parse_line(char *line, json_t *changes, struct api_error *error)
 	const struct command *command = context.command;
 	bool writes = command != NULL && command->method != NULL &&
 		      (command->run == run_write || command->run == run_circuit);
-	if (ret == 0 && (!writes || context.argument == NULL))
+	if (ret == 0 && (!writes || context.argument == NULL ||
+				(command->second != NULL && context.second == NULL)))
 		ret = api_fail(error, API_USAGE,
-			"culvertctl NOUN create|set|ensure|delete NAME ...",
-			"a line creates, sets, ensures or deletes one object");
+			"culvertctl NOUN create|set|ensure|delete|rename NAME ...",
+			"a line creates, sets, ensures, deletes or renames one object");
 	if (ret == 0)
 		ret = add_changes(&context, changes, error);
 	json_decref(context.params);

@@ -37,6 +37,7 @@ struct command {
 	const char *
 		argument; // placeholder of the positional word, NULL = none, "[X]" = may be left out
 	const char *param; // the method's parameter it becomes, NULL = the command's own business
+	const char *second; // the same of a second word, NULL = there is none
 	const char *complete;                // as in struct flag
 	const char *help;                    // one line, lower case, no full stop
 	enum takes_fields fields;            // also takes the noun's fields as flags
@@ -78,7 +79,7 @@ struct context {
 	bool json, exact, no_header, help, version;
 	bool color; // decided
 	enum color color_wanted;
-	const char *argument;
+	const char *argument, *second;
 	struct json_t *params;     // for the method
 	struct json_t *local;      // local flags
 	struct json_t *fields;     // for create, set, ensure
@@ -154,6 +155,7 @@ int print_manual(void);
 int run_list(struct context *context);    // any list: ask all pages, print columns
 int run_show(struct context *context);    // one object
 int run_write(struct context *context);   // create, set, ensure, delete
+int run_rename(struct context *context);  // a noun that has none
 int run_circuit(struct context *context); // create, ensure: with its parts
 int run_batch(struct context *context);
 int run_circuit_list(struct context *context);

@@ -74,7 +74,10 @@ const struct flag global_flags[] = {
 		.run = run_write, .flags = {WRITE_FLAGS, {TEXT("unset", "FIELD"), .help = \
 			"back to the field's default", .complete = "fields"}}}, \
 	{.noun = noun_name, .verb = "delete", .method = noun_name ".delete", .argument = "NAME", .param = "name", \
-		.complete = noun_name, .help = "delete one " noun_name, .run = run_write, .flags = {WRITE_FLAGS}}
+		.complete = noun_name, .help = "delete one " noun_name, .run = run_write, .flags = {WRITE_FLAGS}}, \
+	{.noun = noun_name, .verb = "rename", .method = noun_name ".rename", .argument = "NAME NEW", .param = "name", \
+		.second = "to", .complete = noun_name, .help = "give one " noun_name " another name, traffic goes on", \
+		.run = run_write, .flags = {WRITE_FLAGS}}
 
 #define SHOW_COMMAND(noun_name) \
 	{.noun = noun_name, .verb = "show", .method = noun_name ".show", .argument = "NAME", .param = "name", \
@@ -231,8 +234,10 @@ const struct command commands[] = {
 	{.noun = "doctor", .method = API_DOCTOR, .run = run_doctor,
 		.help = "what of this machine stands in the way, with the command that mends it; exit status 1 if anything"},
 
+	{.noun = "rename", .argument = "NOUN", .complete = "nouns",
+		.help = "as in rename circuit acme-ams-01 acme-ams-1: the same as circuit rename", .run = run_rename},
 	{.noun = "batch", .argument = "FILE", .complete = "file",
-		.help = "create, set, ensure and delete, a command a line, in one revision; - is standard input",
+		.help = "create, set, ensure, delete and rename, a command a line, in one revision; - is standard input",
 		.run = run_batch, .flags = {WRITE_FLAGS}},
 
 	{.noun = "config", .verb = "show", .method = API_CONFIG_SHOW, .help = "the whole model as YAML",

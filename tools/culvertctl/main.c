@@ -32,6 +32,14 @@ static bool needs_argument(const struct command *command)
 	return command->argument != NULL && command->argument[0] != '[';
 }
 
+static bool lacks_words(const struct context *context)
+{
+	const struct command *command = context->command;
+
+	return (needs_argument(command) && context->argument == NULL) ||
+	       (command->second != NULL && context->second == NULL);
+}
+
 static int run(struct context *context, int count, char **words)
 {
 	struct api_error error;
@@ -51,7 +59,7 @@ static int run(struct context *context, int count, char **words)
 		print_help(context->noun, command == NULL ? NULL : command->verb);
 		return command == NULL && !context->help ? api_code_exit(API_USAGE) : 0;
 	}
-	if (needs_argument(command) && context->argument == NULL) {
+	if (lacks_words(context)) {
 		char hint[128];
 
 		snprintf(hint, sizeof(hint), "culvertctl %s%s%s --help", command->noun,

@@ -245,6 +245,15 @@ int run_write(struct context *context)
 	return run_change(context, command->method, json_incref(context->params));
 }
 
+int run_rename(struct context *context)
+{
+	struct api_error error;
+
+	api_fail(&error, API_USAGE, "culvertctl rename circuit NAME NEW",
+		"\"%s\" is no noun whose objects have names", context->argument);
+	return complain(&error);
+}
+
 // --- ports: configuration and what they are doing --------------------------------------------------------
 
 static const char without_device[] = "not in the node file's ports: add it there and restart both";

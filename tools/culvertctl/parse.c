@@ -491,15 +491,18 @@ static int take_argument(struct context *context, const char *word, struct api_e
 {
 	const struct command *command = context->command;
 
-	if (command == NULL || command->argument == NULL || context->argument != NULL)
+	bool second = context->argument != NULL;
+	if (command == NULL || command->argument == NULL || context->second != NULL ||
+		(second && command->second == NULL))
 		return api_fail(error, API_USAGE, "options look like --flag value",
 			"\"%s\" is one word too many", word);
-	context->argument = word;
-	if (command->param != NULL && !api_text_valid(word))
+	*(second ? &context->second : &context->argument) = word;
+	const char *param = second ? command->second : command->param;
+	if (param != NULL && !api_text_valid(word))
 		return api_fail(error, API_USAGE, "names and values are text in UTF-8",
 			"%s \"%s\" is not UTF-8", command->argument, word);
-	if (command->param != NULL)
-		json_object_set_new(context->params, command->param, json_string(word));
+	if (param != NULL)
+		json_object_set_new(context->params, param, json_string(word));
 	return 0;
 }
 
@@ -537,6 +540,13 @@ static int choose_command(struct context *context, struct cursor *cursor, struct
 		return noun[0] == '-' ? take_flag(context, cursor, error)
 				      : unknown_noun(noun, error);
 	cursor->at++;
+	if (strcmp(noun, "rename") == 0 && cursor->at < cursor->count &&
+		command_find(cursor->words[cursor->at], noun) != NULL) {
+		// "rename circuit OLD NEW"
+		context->noun = cursor->words[cursor->at++];
+		context->command = command_find(context->noun, noun);
+		return 0;
+	}
 	context->noun = noun;
 	context->command = command_find(noun, NULL);
 	if (context->command != NULL)

@@ -424,15 +424,20 @@ static void tell(struct sync *sync, const struct status *old, const struct statu
 	const struct status *either = now != NULL ? now : old;
 	char object[OBJECT_NAME_MAX + 32];
 
+	bool renamed = old != NULL && now != NULL && strcmp(old->name, now->name) != 0;
 	if (sync->event == NULL ||
-		(old != NULL && now != NULL && strcmp(old->state, now->state) == 0))
+		(old != NULL && now != NULL && !renamed && strcmp(old->state, now->state) == 0))
 		return;
 	snprintf(object, sizeof(object), "%s/%s", status_kind_name(either->kind), either->name);
-	sync->event(sync->event_ctx, "state",
-		json_pack("{s:s, s:s, s:s, s:s, s:b}", "object", object, "state",
-			now != NULL ? now->state : "gone", "was", old != NULL ? old->state : "new",
-			"reason", now != NULL ? now->reason : "", "problem",
-			now != NULL && now->level >= STATUS_WARNING));
+	json_t *event = json_pack("{s:s, s:s, s:s, s:s, s:b}", "object", object, "state",
+		now != NULL ? now->state : "gone", "was", old != NULL ? old->state : "new", "reason",
+		now != NULL ? now->reason : "", "problem",
+		now != NULL && now->level >= STATUS_WARNING);
+	if (renamed) {
+		snprintf(object, sizeof(object), "%s/%s", status_kind_name(old->kind), old->name);
+		json_object_set_new(event, "renamed", json_string(object));
+	}
+	sync->event(sync->event_ctx, "state", event);
 }
 
 static void on_status(void *ctx, const struct status *old, const struct status *now)

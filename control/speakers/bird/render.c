@@ -117,12 +117,14 @@ static void put_timers(FILE *out, const struct speaker_session *session)
 	fprintf(out, "\tlong lived graceful restart off;\n");
 }
 
-static void put_protocol(FILE *out, const struct speaker_session *session)
+// Described by its domain's name, which no other name of the peering changes.
+static void put_protocol(
+	FILE *out, const struct speaker_session *session, const struct served_domain *domain)
 {
 	char text[IP_TEXT_MAX];
 
 	fprintf(out, "protocol bgp p%u {\n\tdescription \"", session->id);
-	put_name(out, session->name);
+	put_name(out, domain->declared.name);
 	fprintf(out, "\";\n");
 	if (!session->enabled)
 		fprintf(out, "\tdisabled;\n");
@@ -153,7 +155,7 @@ char *render_session(const struct served_session *session)
 
 	if (out == NULL)
 		return NULL;
-	put_protocol(out, declared);
+	put_protocol(out, declared, session->domain);
 	render_table(table, session->domain->id, declared->local.family);
 	fprintf(out, "\tipv%u {\n\t\ttable %s;\n", declared->local.family, table);
 	fprintf(out, "\t\timport keep filtered;\n\t\timport where\n");

@@ -10,6 +10,8 @@
 #define CREATE(noun, name, fields)                                       \
 	"{\"op\": \"create\", \"noun\": \"" noun "\", \"name\": \"" name \
 	"\", \"fields\": {" fields "}}"
+#define RENAME(noun, name, to) \
+	"{\"op\": \"rename\", \"noun\": \"" noun "\", \"name\": \"" name "\", \"to\": \"" to "\"}"
 #define DELETE(noun, name) "{\"op\": \"delete\", \"noun\": \"" noun "\", \"name\": \"" name "\"}"
 #define TUNNEL(edge, gateway, local, key)                                            \
 	"{\"edge\": \"" edge "\", \"gateway\": \"" gateway "\", \"local\": \"" local \

@@ -476,9 +476,226 @@ static void test_ensure(void **state)
 	model_unref(model);
 }
 
+// --- other names -----------------------------------------------------------------------------------------
+
+static void test_rename_takes_parts_and_referrers(void **state)
+{
+	struct model *old = base();
+
+	expect_diff(old, "[" RENAME("circuit", "acme-ams-01", "acme-ams-1") "]",
+		"~ circuit acme-ams-1 was acme-ams-01 (no traffic effect)\n"
+		"~ link acme-ams-1/primary was acme-ams-01/primary (no traffic effect)\n"
+		"~ link acme-ams-1/secondary was acme-ams-01/secondary (no traffic effect)\n"
+		"~ peering acme-ams-1/private was acme-ams-01/private (no traffic effect)\n"
+		"~ connection acme-ams-1/acme-prod was acme-ams-01/acme-prod (no traffic effect)\n");
+	expect_diff(old, "[" RENAME("vnet", "acme-prod", "acme-main") "]",
+		"~ vnet acme-main was acme-prod (no traffic effect)\n"
+		"~ connection acme-ams-01/acme-main was acme-ams-01/acme-prod (no traffic effect)\n");
+	expect_diff(old, "[" RENAME("customer", "acme", "acme-inc") "]",
+		"~ customer acme-inc was acme (no traffic effect)\n"
+		"~ circuit acme-ams-01 customer acme -> acme-inc (no traffic effect)\n"
+		"~ vnet acme-prod customer acme -> acme-inc (no traffic effect)\n");
+	// with other changes of the same thing before and behind
+	expect_diff(old,
+		"[" SET("circuit", "acme-ams-01", "\"burst\": \"60ms\"") ","
+		RENAME("circuit", "acme-ams-01", "x") ","
+		SET("link", "x/primary", "\"admin\": \"down\"") ","
+		DELETE("connection", "x/acme-prod") "," RENAME("circuit", "x", "y") "]",
+		"~ circuit y was acme-ams-01 (no traffic effect)\n"
+		"~ circuit y burst 50ms -> 60ms (hitless)\n"
+		"~ link y/primary was acme-ams-01/primary (no traffic effect)\n"
+		"~ link y/primary admin up -> down (traffic interrupted)\n"
+		"~ link y/secondary was acme-ams-01/secondary (no traffic effect)\n"
+		"~ peering y/private was acme-ams-01/private (no traffic effect)\n"
+		"- connection acme-ams-01/acme-prod (traffic interrupted)\n");
+	model_unref(old);
+}
+
+static void test_rename_there_and_back(void **state)
+{
+	struct model *old = base();
+	struct findings findings;
+	struct model *same = change(old,
+		"[" RENAME("circuit", "acme-ams-01", "x") "," RENAME("circuit", "x", "acme-ams-01") "]",
+		&findings);
+
+	assert_ptr_equal(same, old);
+	model_unref(same);
+	model_unref(old);
+}
+
+static uint64_t identity_of(const struct model *model, enum noun_id noun, const char *name)
+{
+	const struct object *object = model_find(model, noun, name);
+
+	assert_non_null(object);
+	return object->identity;
+}
+
+static void test_rename_round_about(void **state)
+{
+	struct model *old = base();
+	struct findings findings;
+	struct model *new = change(old,
+		"[" RENAME("circuit", "acme-ams-01", "x") "," RENAME("circuit", "globex-ams-01", "acme-ams-01") ","
+		RENAME("circuit", "x", "globex-ams-01") "," RENAME("customer", "acme", "x") ","
+		RENAME("customer", "globex", "acme") "," RENAME("customer", "x", "globex") "]",
+		&findings);
+
+	assert_non_null(new);
+	assert_string_equal(model_circuit(new, "acme-ams-01")->customer, "acme"); // who was globex
+	assert_string_equal(model_circuit(new, "acme-ams-01")->service_key,
+		model_circuit(old, "globex-ams-01")->service_key);
+	assert_true(identity_of(new, NOUN_CUSTOMER, "acme") == identity_of(old, NOUN_CUSTOMER, "globex"));
+	assert_true(identity_of(new, NOUN_LINK, "globex-ams-01/primary") ==
+		    identity_of(old, NOUN_LINK, "acme-ams-01/primary"));
+	assert_true(identity_of(new, NOUN_CONNECTION, "globex-ams-01/acme-prod") ==
+		    identity_of(old, NOUN_CONNECTION, "acme-ams-01/acme-prod"));
+	// and back: what there was
+	struct model *again = change(new,
+		"[" RENAME("circuit", "acme-ams-01", "x") "," RENAME("circuit", "globex-ams-01", "acme-ams-01") ","
+		RENAME("circuit", "x", "globex-ams-01") "," RENAME("customer", "acme", "x") ","
+		RENAME("customer", "globex", "acme") "," RENAME("customer", "x", "globex") "]",
+		&findings);
+	assert_true(model_digest(again) == model_digest(old));
+	model_unref(again);
+	model_unref(new);
+	model_unref(old);
+}
+
+// A new one may have the name at once, and the one that has been renamed may go.
+static void test_rename_leaves_the_name(void **state)
+{
+	struct model *old = base();
+	struct findings findings;
+	struct model *new = change(old,
+		"[" RENAME("circuit", "acme-ams-01", "x") "," CREATE("circuit", "acme-ams-01",
+			"\"customer\": \"globex\", \"bandwidth\": \"100mbps\"") "]",
+		&findings);
+
+	assert_non_null(new); // it is another one: nothing of it "cannot change"
+	assert_true(identity_of(new, NOUN_CIRCUIT, "x") == identity_of(old, NOUN_CIRCUIT, "acme-ams-01"));
+	assert_true(identity_of(new, NOUN_CIRCUIT, "acme-ams-01") !=
+		    identity_of(old, NOUN_CIRCUIT, "acme-ams-01"));
+	struct model_diff *diff = model_diff(old, new);
+	char *text = model_diff_text(diff);
+	assert_non_null(strstr(text, "+ circuit acme-ams-01 (new)"));
+	assert_non_null(strstr(text, "~ circuit x was acme-ams-01"));
+	free(text);
+	model_diff_free(diff);
+	model_unref(new);
+	expect_diff(old,
+		"[" RENAME("circuit", "acme-ams-01", "x") "," DELETE("circuit", "x") "]",
+		"- circuit acme-ams-01 (traffic interrupted)\n"
+		"- link acme-ams-01/primary (traffic interrupted)\n"
+		"- link acme-ams-01/secondary (traffic interrupted)\n"
+		"- peering acme-ams-01/private (traffic interrupted)\n"
+		"- connection acme-ams-01/acme-prod (traffic interrupted)\n");
+	assert_null(change(old, // what refers to it goes with its name
+		"[" RENAME("circuit", "acme-ams-01", "x") "," DELETE("peering", "x/private") "]", &findings));
+	assert_string_equal(findings.item[0].path, "connection x/acme-prod: peering");
+	// the place of one that goes in the same change
+	new = change(old,
+		"[" DELETE("circuit", "globex-ams-01") "," RENAME("circuit", "acme-ams-01", "globex-ams-01") "]",
+		&findings);
+	assert_non_null(new);
+	diff = model_diff(old, new);
+	text = model_diff_text(diff);
+	assert_non_null(strstr(text, "- circuit globex-ams-01 (traffic"));
+	assert_non_null(strstr(text, "~ circuit globex-ams-01 was acme-ams-01"));
+	free(text);
+	model_diff_free(diff);
+	model_unref(new);
+	model_unref(old);
+}
+
+static void test_rename_refused(void **state)
+{
+	static const struct {
+		const char *change, *rule, *says;
+	} cases[] = {
+		{RENAME("circuit", "acme-ams-01", "globex-ams-01"), "exists", "exists already"},
+		{RENAME("circuit", "acme-ams-01", "acme-ams-01"), "name", "that name already"},
+		{RENAME("circuit", "acme-ams-01", "Acme"), "name", "Acme"},
+		{RENAME("circuit", "acme-ams-01", "a/b"), "name", "a/b"},
+		{RENAME("circuit", "acme-ams-01", ""), "name", "\"\""},
+		{RENAME("circuit", "acme-ams-01",
+			 "a234567890123456789012345678901234567890123456789012345678901234"),
+			"name", "63"},
+		{"{\"op\": \"rename\", \"noun\": \"circuit\", \"name\": \"acme-ams-01\"}", "name", "new name"},
+		{RENAME("circuit", "nobody", "x"), "not-found", "nobody"},
+		{RENAME("edge", "ams1", "ams9"), "name-fixed", "node file"},
+		{RENAME("port", "ams1/wan0", "wan7"), "name-fixed", "node file"},
+		{RENAME("link", "acme-ams-01/primary", "x"), "name-fixed", "no name of its own"},
+		{RENAME("peering", "acme-ams-01/private", "x"), "name-fixed", "no name of its own"},
+		{RENAME("connection", "acme-ams-01/acme-prod", "x"), "name-fixed", "no name of its own"},
+	};
+	struct model *old = base();
+	struct findings findings;
+	char text[512];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(text, sizeof(text), "[%s]", cases[i].change);
+		assert_null(change(old, text, &findings));
+		assert_string_equal(findings.item[0].rule, cases[i].rule);
+		if (!strstr(findings.item[0].message, cases[i].says))
+			fail_msg("\"%s\" does not say \"%s\"", findings.item[0].message, cases[i].says);
+	}
+	// the longest name there may be, of its parts, too
+	struct model *new = change(old,
+		"[" RENAME("circuit", "acme-ams-01",
+			"a23456789012345678901234567890123456789012345678901234567890123") ","
+		RENAME("vnet", "acme-prod",
+			"b23456789012345678901234567890123456789012345678901234567890123") "]",
+		&findings);
+	assert_non_null(new);
+	assert_non_null(model_connection(new,
+		"a23456789012345678901234567890123456789012345678901234567890123/"
+		"b23456789012345678901234567890123456789012345678901234567890123"));
+	model_unref(new);
+	model_unref(old);
+}
+
+// What was wrong with it before is no reason to refuse it another name, and is wrong with it still.
+static void test_rename_of_what_is_broken(void **state)
+{
+	const struct model_options table = {.host_domain = HOST_DOMAIN_TABLE};
+	struct model_source source[64];
+	struct findings before = {0}, after = {0}, findings;
+	struct model *right = base(), *old;
+	unsigned int count = 0;
+
+	for (unsigned int noun = 0; noun < NOUNS; noun++)
+		for (unsigned int i = 0; i < model_count(right, noun); i++) {
+			const struct object *object = model_at(right, noun, i);
+			json_t *json = object_json(object);
+			source[count++] = (struct model_source){
+				object->noun->name, object->name, json_dumps(json, 0)};
+			json_decref(json);
+		}
+	assert_int_equal(model_load(&table, source, count, NULL, NULL, &old, &before), 0);
+	for (unsigned int i = 0; i < count; i++)
+		free((char *)(uintptr_t)source[i].json);
+	model_unref(right);
+	assert_true(before.count > 0); // two peerings have one subnet there
+	struct model *new = change(old, "[" RENAME("circuit", "acme-ams-01", "x") "]", &findings);
+	if (!new)
+		fail_msg("%s", findings.item[0].message);
+	model_check(new, &after);
+	assert_int_equal(after.count, before.count);
+	model_unref(new);
+	model_unref(old);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rename_takes_parts_and_referrers),
+		cmocka_unit_test(test_rename_there_and_back),
+		cmocka_unit_test(test_rename_round_about),
+		cmocka_unit_test(test_rename_leaves_the_name),
+		cmocka_unit_test(test_rename_refused),
+		cmocka_unit_test(test_rename_of_what_is_broken),
 		cmocka_unit_test(test_delete_takes_parts),
 		cmocka_unit_test(test_interrupted_is_what_carries),
 		cmocka_unit_test(test_nothing_new),

@@ -37,19 +37,13 @@ static uint64_t next_uid;
 
 struct collection {
 	LIST_OF(struct id_key *) keys;
-	const struct ids *old;
 };
 
-static void collect(void *ctx, enum id_class class, const char *key)
+static void list_key(void *ctx, enum id_class class, const char *key)
 {
 	struct collection *collection = ctx;
-	struct id id;
 
-	if (collection->old == NULL || !ids_get(collection->old, class, key, &id)) {
-		next_uid++;
-		id = (struct id){(uint32_t)next_uid + 1, next_uid};
-	}
-	*(struct id_key **)APPEND(collection->keys) = id_key_new(class, key, id);
+	*(struct id_key **)APPEND(collection->keys) = id_key_new(class, key, (struct id){0});
 }
 
 static int compare(const void *a, const void *b)
@@ -57,16 +51,59 @@ static int compare(const void *a, const void *b)
 	return id_key_compare(*(struct id_key *const *)a, *(struct id_key *const *)b);
 }
 
-static struct ids *ids_for(const struct model *model, const struct ids *old)
+// As it was published last, by whatever name.
+static const struct object *before(const struct publication *old, const struct object *object)
 {
-	struct collection collection = {.old = old};
-	struct id_sink sink = {collect, &collection};
+	for (unsigned int i = 0; old != NULL && i < model_count(old->model, object->noun->id); i++) {
+		const struct object *one = model_at(old->model, object->noun->id, i);
+		if (one->identity == object->identity)
+			return one;
+	}
+	return NULL;
+}
+
+// What the store does: an object that is called otherwise keeps its numbers.
+static void give_ids(struct collection *all, const struct publication *old, const struct object *object)
+{
+	const struct object *was = before(old, object);
+	struct object *named = was != NULL ? object_named(was, object) : NULL;
+	struct collection need = {0}, had = {0}, has = {0};
+
+	object->noun->ids(&(struct id_sink){list_key, &need}, object);
+	if (was != NULL) {
+		object->noun->ids(&(struct id_sink){list_key, &had}, was);
+		object->noun->ids(&(struct id_sink){list_key, &has}, named);
+	}
+	for (unsigned int i = 0; i < need.keys.count; i++) {
+		struct id_key *key = need.keys.item[i];
+		for (unsigned int j = 0; j < has.keys.count; j++)
+			if (id_key_compare(key, has.keys.item[j]) == 0)
+				key->id = ids_of(old->ids, key->class, "%s", had.keys.item[j]->key);
+		if (key->id.uid == 0) {
+			next_uid++;
+			key->id = (struct id){(uint32_t)next_uid + 1, next_uid};
+		}
+		*(struct id_key **)APPEND(all->keys) = key;
+	}
+	object_unref(named);
+	for (unsigned int i = 0; i < has.keys.count; i++) {
+		id_key_unref(has.keys.item[i]);
+		id_key_unref(had.keys.item[i]);
+	}
+	free(need.keys.item);
+	free(had.keys.item);
+	free(has.keys.item);
+}
+
+static struct ids *ids_for(const struct model *model, const struct publication *old)
+{
+	struct collection collection = {0};
 
 	for (unsigned int noun = 0; noun < NOUNS; noun++) {
 		for (unsigned int i = 0; i < model_count(model, noun); i++) {
 			const struct object *object = model_at(model, noun, i);
 			if (object->noun->ids != NULL)
-				object->noun->ids(&sink, object);
+				give_ids(&collection, old, object);
 		}
 	}
 	struct ids *ids = ids_new(collection.keys.count);
@@ -79,7 +116,7 @@ static struct ids *ids_for(const struct model *model, const struct ids *old)
 	return ids;
 }
 
-static struct publication *publish(struct model *model, const struct ids *old)
+static struct publication *publish(struct model *model, const struct publication *old)
 {
 	struct publication *publication = calloc(1, sizeof(*publication));
 
@@ -197,8 +234,20 @@ static void random_name(const char *noun, char name[64])
 		strcpy(name, PICK("ams1", "ams2"));
 }
 
+static json_t *random_rename(void)
+{
+	const char *noun = PICK("circuit", "circuit", "vnet", "vnet", "exit");
+	char name[64], to[64];
+
+	random_name(noun, name);
+	random_name(noun, to);
+	return json_pack("{s:s, s:s, s:s, s:s}", "op", "rename", "noun", noun, "name", name, "to", to);
+}
+
 static json_t *random_change(void)
 {
+	if (rand() % 6 == 0)
+		return random_rename();
 	const char *noun = PICK("circuit", "link", "link", "link", "peering", "peering", "vnet",
 		"vnet", "connection", "connection", "exit", "port", "edge");
 	bool fixed = strcmp(noun, "port") == 0 || strcmp(noun, "edge") == 0;
@@ -296,10 +345,10 @@ static bool edit(void)
 	json_decref(changes);
 	if (rc != 0)
 		return false;
-	struct publication *publication = publish(next, current->ids);
+	struct publication *publication = publish(next, current);
 	publication_unref(current);
 	current = publication;
-	fragments_update(fragments, publication);
+	fragments_update(fragments, publication, NULL, NULL);
 	return true;
 }
 
@@ -333,7 +382,7 @@ static void begin(void)
 	current = publish(parse(empty, start_yaml), NULL);
 	model_unref(empty);
 	fragments = fragments_create(&node);
-	fragments_update(fragments, current);
+	fragments_update(fragments, current, NULL, NULL);
 	while (step())
 		continue;
 }
@@ -402,15 +451,89 @@ static unsigned int built_by(const char *change_json)
 
 	if (model == NULL)
 		fail_msg("%s", findings.item[0].message);
-	struct publication *publication = publish(model, current->ids);
+	struct publication *publication = publish(model, current);
 	publication_unref(current);
 	current = publication;
 	fragments_counters(fragments, &before);
-	fragments_update(fragments, current);
+	fragments_update(fragments, current, NULL, NULL);
 	while (step())
 		continue;
 	fragments_counters(fragments, &after);
 	return (unsigned int)(after.built - before.built);
+}
+
+// Of both, or of neither; and the same but for names.
+static void assert_renamed(const struct fragment *old, const struct fragment *new)
+{
+	assert_non_null(old);
+	assert_non_null(new);
+	assert_int_equal(old->interfaces.count, new->interfaces.count);
+	for (unsigned int i = 0; i < new->interfaces.count; i++) {
+		struct intent_interface was = old->interfaces.item[i], is = new->interfaces.item[i];
+		was.name = is.name;
+		was.object = is.object;
+		was.link = is.link;
+		was.session.password = is.session.password;
+		assert_memory_equal(&was, &is, sizeof(is));
+	}
+	assert_int_equal(old->limiters.count, new->limiters.count);
+	for (unsigned int i = 0; i < new->limiters.count; i++) {
+		assert_int_equal(old->limiters.item[i].id, new->limiters.item[i].id);
+		assert_true(old->limiters.item[i].uid == new->limiters.item[i].uid);
+	}
+	assert_int_equal(old->domains.count, new->domains.count);
+	for (unsigned int i = 0; i < new->domains.count; i++) {
+		assert_int_equal(old->domains.item[i].id, new->domains.item[i].id);
+		assert_true(policy_does(&old->domains.item[i].import, &new->domains.item[i].import));
+	}
+	assert_int_equal(old->joins.count, new->joins.count);
+	for (unsigned int i = 0; i < new->joins.count; i++) {
+		assert_int_equal(old->joins.item[i].domain[0], new->joins.item[i].domain[0]);
+		assert_int_equal(old->joins.item[i].domain[1], new->joins.item[i].domain[1]);
+		assert_true(old->joins.item[i].account[0] == new->joins.item[i].account[0]);
+	}
+}
+
+// Whatever else there is: a change that only renames is one of names.
+static void test_rename_changes_names_only(void **state)
+{
+	const struct fragment *old, *new;
+	unsigned int taken = 0, renamed = 0;
+
+	srand(random_seed());
+	begin();
+	for (unsigned int round = 0; taken < ROUNDS / 20; round++) {
+		assert_true(round < 100 * ROUNDS);
+		edit();
+		while (step())
+			continue;
+		json_t *changes = json_array();
+		struct findings findings = {0};
+		struct model *next = NULL;
+		for (int i = rand() % 3; i >= 0; i--)
+			json_array_append_new(changes, random_rename());
+		int rc = model_change(current->model, changes, &next, &findings);
+		json_decref(changes);
+		if (rc != 0)
+			continue;
+		struct publication *publication = publish(next, current);
+		publication_unref(current);
+		current = publication;
+		fragments_update(fragments, publication, NULL, NULL);
+		while (fragments_next(fragments, &old, &new)) {
+			follow(&follower, old, new);
+			if (old == new)
+				continue;
+			assert_renamed(old, new);
+			renamed++;
+		}
+		taken++;
+		assert_equal_to_full(taken);
+		assert_follows(fragments, &follower);
+	}
+	print_message("%u changes of names, %u fragments\n", taken, renamed);
+	assert_true(renamed > 20);
+	end();
 }
 
 #define LARGE 500
@@ -456,10 +579,10 @@ static void test_cost_of_one_edit(void **state)
 	if (model_change(current->model, changes, &large, &findings) != 0)
 		fail_msg("%s", findings.item[0].message);
 	json_decref(changes);
-	struct publication *publication = publish(large, current->ids);
+	struct publication *publication = publish(large, current);
 	publication_unref(current);
 	current = publication;
-	fragments_update(fragments, current);
+	fragments_update(fragments, current, NULL, NULL);
 	while (step())
 		continue;
 	fragments_counters(fragments, &counters);
@@ -534,6 +657,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random_edits),
+		cmocka_unit_test(test_rename_changes_names_only),
 		cmocka_unit_test(test_publications_overtake),
 		cmocka_unit_test(test_cost_of_one_edit),
 		cmocka_unit_test(test_policy_of_a_join_is_part_of_it),

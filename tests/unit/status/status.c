@@ -158,6 +158,37 @@ static void problems_come_worst_first(void **state)
 
 #define OBJECTS 300u
 
+static void names_go_round_in_a_circle(void **state)
+{
+	static const struct status_rename round[] = {{STATUS_LINK, "a", "b"}, {STATUS_LINK, "b", "c"},
+		{STATUS_LINK, "c", "a"}, {STATUS_LINK, "nobody", "d"}, {STATUS_TUNNEL, "a", "z"}};
+	static const struct status_rename taken[] = {{STATUS_LINK, "a", "b"}};
+	struct statuses *s = statuses_create();
+
+	status_set(s, STATUS_LINK, "a", STATUS_OK, "up", "", "");
+	status_set(s, STATUS_LINK, "b", STATUS_ERROR, "down", "no carrier", "");
+	status_set(s, STATUS_LINK, "c", STATUS_NOTE, "unknown", "", "");
+	uint64_t since = status_get(s, STATUS_LINK, "b")->since;
+	statuses_watch(s, watch, NULL);
+	told[0] = '\0';
+	statuses_rename(s, round, 5);
+	assert_string_equal(news(), "link b: up -> up;link c: down -> down;link a: unknown -> unknown;");
+	const struct status *down = status_get(s, STATUS_LINK, "c");
+	assert_string_equal(down->state, "down");
+	assert_string_equal(down->reason, "no carrier");
+	assert_string_equal(down->name, "c");
+	assert_true(down->since == since);
+	assert_string_equal(status_get(s, STATUS_LINK, "b")->state, "up");
+	assert_int_equal(status_count(s, STATUS_LINK, STATUS_ERROR), 1);
+	expect_problems(s, 1, "c ");
+	// whoever had the name is gone
+	statuses_rename(s, taken, 1);
+	assert_string_equal(news(), "link b: up -> gone;link b: unknown -> unknown;");
+	assert_null(status_get(s, STATUS_LINK, "a"));
+	assert_int_equal(status_count(s, STATUS_LINK, STATUS_OK), 0);
+	statuses_destroy(s);
+}
+
 static void counts_agree(void **state)
 {
 	static const char *const states[] = {"up", "unknown", "degraded", "down"};
@@ -203,6 +234,7 @@ int main(void)
 		cmocka_unit_test(one_cause_is_told_once),
 		cmocka_unit_test(problems_come_worst_first),
 		cmocka_unit_test(what_many_suffer_from_is_told_before_them),
+		cmocka_unit_test(names_go_round_in_a_circle),
 		cmocka_unit_test(counts_agree),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

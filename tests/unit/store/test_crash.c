@@ -160,6 +160,24 @@ static int raised(void)
 	return commit_model(changed(now.model, SET("circuit", "acme-ams-01", "\"bandwidth\":\"1gbps\"")));
 }
 
+// Names go round in a circle, and something else is changed beside.
+static int renamed(void)
+{
+	return commit_model(changed(now.model,
+		"[{\"op\":\"rename\",\"noun\":\"circuit\",\"name\":\"acme-ams-01\",\"to\":\"x\"},"
+		"{\"op\":\"rename\",\"noun\":\"circuit\",\"name\":\"globex-ams-01\",\"to\":\"acme-ams-01\"},"
+		"{\"op\":\"rename\",\"noun\":\"circuit\",\"name\":\"x\",\"to\":\"globex-ams-01\"},"
+		"{\"op\":\"delete\",\"noun\":\"link\",\"name\":\"globex-ams-01/secondary\"}]"));
+}
+
+static int renamed_back(void)
+{
+	return commit_model(changed(now.model,
+		"[{\"op\":\"rename\",\"noun\":\"circuit\",\"name\":\"acme-ams-01\",\"to\":\"x\"},"
+		"{\"op\":\"rename\",\"noun\":\"circuit\",\"name\":\"globex-ams-01\",\"to\":\"acme-ams-01\"},"
+		"{\"op\":\"rename\",\"noun\":\"circuit\",\"name\":\"x\",\"to\":\"globex-ams-01\"}]"));
+}
+
 #define VNETS 300
 
 static int many(void)
@@ -254,6 +272,8 @@ static const struct step {
 	{.name = "link goes", .run = link_goes},
 	{.name = "link comes", .run = link_comes},
 	{.name = "password", .run = with_password},
+	{.name = "renamed", .run = renamed},
+	{.name = "renamed back", .run = renamed_back},
 	{.name = "many", .run = many},
 	{.name = "checkpoint", .run = checkpoint},
 	{.name = "many go", .run = many_go},
@@ -276,6 +296,7 @@ static uint64_t content(void)
 		"SELECT uid, class, key, counters FROM finals ORDER BY 1",
 		"SELECT fingerprint, revision, noun, name FROM secret_uses ORDER BY 1, 2, 3, 4",
 		"SELECT class, id, key FROM released ORDER BY 1, 2",
+		"SELECT key, value FROM meta WHERE key LIKE 'host/%' ORDER BY 1",
 		"SELECT revision, before, actor, span, decider, decided FROM pending ORDER BY 1",
 	};
 	uint64_t hash = 14695981039346656037u;

@@ -315,9 +315,132 @@ static void test_many_statements(void **state)
 	store_close(store);
 }
 
+// --- other names -----------------------------------------------------------------------------------------
+
+#define RENAME(noun, name, to) \
+	"{\"op\":\"rename\",\"noun\":\"" noun "\",\"name\":\"" name "\",\"to\":\"" to "\"}"
+
+static void test_rename_keeps_ids(void **state)
+{
+	struct store *store = open_store(0);
+	struct store_state s = load_store(store);
+	char host[ID_HOST_MAX];
+
+	commit(store, &s, parse(s.model, base_yaml));
+	struct id vrf = ids_of(s.ids, ID_VRF, "peering/acme-ams-01/private"),
+		  limiter = ids_of(s.ids, ID_LIMITER, "acme-ams-01/primary/in"),
+		  account = ids_of(s.ids, ID_ACCOUNT, "acme-ams-01/acme-prod/in"),
+		  other = ids_of(s.ids, ID_VRF, "peering/globex-ams-01/private");
+	unsigned int count = s.ids->count;
+	commit(store, &s, changed(s.model, "[" RENAME("circuit", "acme-ams-01", "x") "]"));
+	assert_int_equal(s.ids->count, count);
+	assert_true(ids_of(s.ids, ID_VRF, "peering/x/private").uid == vrf.uid);
+	assert_true(ids_of(s.ids, ID_LIMITER, "x/primary/in").uid == limiter.uid);
+	assert_true(ids_of(s.ids, ID_ACCOUNT, "x/acme-prod/in").uid == account.uid);
+	assert_true(ids_of(s.ids, ID_VRF, "peering/acme-ams-01/private").id == 0);
+	ids_host(s.ids, "peering/x/private", host);
+	assert_string_equal(host, "acme-ams-01-private"); // as it was made
+	// who gets the name next is called by his number, too, as long as the other lives
+	commit(store, &s,
+		changed(s.model,
+			"[{\"op\":\"create\",\"noun\":\"circuit\",\"name\":\"acme-ams-01\",\"fields\":"
+			"{\"customer\":\"acme\",\"bandwidth\":\"50mbps\"}},{\"op\":\"create\",\"noun\":"
+			"\"peering\",\"name\":\"acme-ams-01/private\",\"fields\":{\"primary-subnet\":"
+			"\"169.254.99.0/30\",\"peer-asn\":65001,\"local-asn\":64900}}]"));
+	struct id next = ids_of(s.ids, ID_VRF, "peering/acme-ams-01/private");
+	assert_true(next.id != 0 && next.id != vrf.id);
+	char expected[64];
+	snprintf(expected, sizeof(expected), "acme-ams-01-private-%u", next.id);
+	ids_host(s.ids, "peering/acme-ams-01/private", host);
+	assert_string_equal(host, expected);
+	// in a circle
+	commit(store, &s,
+		changed(s.model, "[" RENAME("circuit", "x", "y") "," RENAME("circuit", "globex-ams-01", "x") ","
+				 RENAME("circuit", "y", "globex-ams-01") "]"));
+	assert_true(ids_of(s.ids, ID_VRF, "peering/globex-ams-01/private").uid == vrf.uid);
+	assert_true(ids_of(s.ids, ID_VRF, "peering/x/private").uid == other.uid);
+	store_close(store);
+
+	store = open_store(0);
+	struct store_state after = load_store(store);
+	assert_string_equal(after.doubt, "");
+	assert_true(model_digest(after.model) == model_digest(s.model));
+	assert_int_equal(after.ids->count, s.ids->count);
+	for (unsigned int i = 0; i < s.ids->count; i++) {
+		assert_int_equal(id_key_compare(after.ids->item[i], s.ids->item[i]), 0);
+		assert_true(after.ids->item[i]->id.uid == s.ids->item[i]->id.uid);
+	}
+	ids_host(after.ids, "peering/globex-ams-01/private", host);
+	assert_string_equal(host, "acme-ams-01-private");
+	ids_host(after.ids, "peering/x/private", host);
+	assert_string_equal(host, "globex-ams-01-private");
+	drop(&s);
+	// a revision of before all this has the old names, and the same things under them
+	struct model *back;
+	struct findings findings = {0};
+	struct api_error error = {0};
+	assert_int_equal(store_back(store, after.model, 1, true, &back, &findings, &error), 0);
+	commit(store, &after, back);
+	assert_true(ids_of(after.ids, ID_VRF, "peering/acme-ams-01/private").id != 0);
+	assert_true(ids_of(after.ids, ID_VRF, "peering/globex-ams-01/private").uid == other.uid);
+	store_close(store);
+	drop(&after);
+}
+
+static void test_rename_is_taken_back(void **state)
+{
+	struct store *store = open_store(0);
+	struct store_state s = load_store(store);
+
+	commit(store, &s, parse(s.model, base_yaml));
+	struct id vrf = ids_of(s.ids, ID_VRF, "peering/acme-ams-01/private"),
+		  other = ids_of(s.ids, ID_VRF, "peering/globex-ams-01/private");
+	uint64_t digest = model_digest(s.model);
+	commit(store, &s, changed(s.model, "[" RENAME("circuit", "acme-ams-01", "x") "]"));
+	commit(store, &s,
+		changed(s.model, "[" RENAME("circuit", "x", "y") "," RENAME("circuit", "globex-ams-01", "x") ","
+				 RENAME("vnet", "acme-prod", "v") "," RENAME("customer", "acme", "c") "]"));
+	commit(store, &s,
+		changed(s.model, "[{\"op\":\"set\",\"noun\":\"circuit\",\"name\":\"y\",\"fields\":"
+				 "{\"bandwidth\":\"100mbps\"}}]"));
+	store_close(store);
+	drop(&s);
+	store = open_store(0);
+	s = load_store(store);
+	for (unsigned int judged = 0; judged < 2; judged++) {
+		struct model *back = NULL;
+		struct findings findings = {0};
+		struct api_error error = {0};
+		int rc = store_back(store, s.model, 1, judged, &back, &findings, &error);
+		if (judged) { // a bandwidth is not lowered by a user
+			assert_int_equal(rc, -EINVAL);
+			assert_string_equal(findings.item[0].rule, "raise-only");
+			continue;
+		}
+		assert_int_equal(rc, 0);
+		assert_true(model_digest(back) == digest);
+		struct model_diff *diff = model_diff(s.model, back);
+		for (unsigned int i = 0; i < diff->count; i++)
+			assert_true(diff->item[i].old && diff->item[i].new); // nothing is made anew
+		model_diff_free(diff);
+		model_unref(back);
+	}
+	struct model *back = NULL;
+	struct findings findings = {0};
+	struct api_error error = {0};
+	assert_int_equal(store_back(store, s.model, 1, false, &back, &findings, &error), 0);
+	commit(store, &s, back);
+	assert_true(ids_of(s.ids, ID_VRF, "peering/acme-ams-01/private").uid == vrf.uid);
+	assert_true(ids_of(s.ids, ID_VRF, "peering/globex-ams-01/private").uid == other.uid);
+	store_close(store);
+	drop(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_rename_keeps_ids, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rename_is_taken_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_survives, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_statements, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_secrets, setup, teardown),

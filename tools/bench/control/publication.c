@@ -119,7 +119,7 @@ static double take(struct fragments *fragments, struct publication *publication)
 	const struct fragment *old, *new;
 	double start = now();
 
-	fragments_update(fragments, publication);
+	fragments_update(fragments, publication, NULL, NULL);
 	while (fragments_next(fragments, &old, &new))
 		continue;
 	return now() - start;
