@@ -6,6 +6,8 @@
 
 #include "control/model/connection.h"
 #include "control/model/edge.h"
+#include "control/model/intent.h"
+#include "control/model/peering.h"
 #include "control/model/tunnel.h"
 #include "control/model/vnet.h"
 
@@ -36,12 +38,20 @@ static const char *last_part(const char *name)
 	return slash != NULL ? slash + 1 : name;
 }
 
+static void find_session(struct losses *losses, const char *name)
+{
+	if (json_object_get(losses->sessions, name) == NULL)
+		return;
+	json_object_set_new(losses->cut, name, json_true());
+	losses->found++;
+}
+
 // The established sessions of a circuit, of one type or role where these are given.
 static void find_sessions(
 	struct losses *losses, const char *circuit, const char *type, const char *role)
 {
 	const struct object *peering, *link;
-	char session[OBJECT_NAME_MAX * 2];
+	char session[OBJECT_NAME_MAX * 2], second[OBJECT_NAME_MAX * 2 + 8];
 
 	MODEL_CHILDREN(losses->old, NOUN_PEERING, circuit, peering)
 	{
@@ -53,21 +63,11 @@ static void find_sessions(
 				continue;
 			snprintf(session, sizeof(session), "%s/%s", peering->name,
 				last_part(link->name));
-			if (json_object_get(losses->sessions, session) == NULL)
-				continue;
-			json_object_set_new(losses->cut, session, json_true());
-			losses->found++;
+			snprintf(second, sizeof(second), "%s" SESSION_BESIDE, session);
+			find_session(losses, session);
+			find_session(losses, second);
 		}
 	}
-}
-
-static int find_connection(void *ctx, const struct object *object)
-{
-	const struct connection *connection = (const struct connection *)object;
-
-	if (object->noun->id == NOUN_CONNECTION)
-		find_sessions(ctx, connection->circuit, connection->peering, NULL);
-	return 0;
 }
 
 static void begin(struct losses *losses, const char *noun, const char *name)
@@ -84,6 +84,38 @@ static void end(struct losses *losses)
 	int length = snprintf(losses->names + losses->used, sizeof(losses->names) - losses->used,
 		"%s%s \"%.130s\"", losses->count > 1 ? ", " : "", losses->noun, losses->name);
 	losses->used += length > 0 ? (size_t)length : 0;
+}
+
+// One of a peering's two address families, which is left out.
+static void lose_family(
+	struct losses *losses, const struct peering *before, const struct peering *after)
+{
+	bool dual = peering_has_family(before, 4) && peering_has_family(before, 6);
+	const struct object *link;
+	char name[OBJECT_NAME_MAX * 2];
+
+	for (uint8_t family = 4; family <= 6 && dual; family += 2) {
+		if (peering_has_family(after, family))
+			continue;
+		begin(losses, family == 4 ? "IPv4 of peering" : "IPv6 of peering",
+			before->object.name);
+		MODEL_CHILDREN(losses->old, NOUN_LINK, before->circuit, link)
+		{
+			snprintf(name, sizeof(name), "%s/%s%s", before->object.name,
+				last_part(link->name), family == 6 ? SESSION_BESIDE : "");
+			find_session(losses, name);
+		}
+		end(losses);
+	}
+}
+
+static int find_connection(void *ctx, const struct object *object)
+{
+	const struct connection *connection = (const struct connection *)object;
+
+	if (object->noun->id == NOUN_CONNECTION)
+		find_sessions(ctx, connection->circuit, connection->peering, NULL);
+	return 0;
 }
 
 static void lose_vnet(struct losses *losses, const char *noun, const char *name, const char *vnet)
@@ -192,6 +224,9 @@ void losses_ask(const struct model *old, const struct model *new, const char *ed
 			continue;
 		if (after == NULL)
 			lose_object(&losses, new, before);
+		else if (before->noun->id == NOUN_PEERING)
+			lose_family(&losses, (const struct peering *)before,
+				(const struct peering *)after);
 		else if (before->noun->id == NOUN_VNET)
 			lose_tunnel(&losses, (const struct vnet *)before,
 				(const struct vnet *)after, edge);

@@ -140,7 +140,8 @@ static void log_session(const json_t *data)
 	log_info("main", "session",
 		log_text("peering", json_string_value(json_object_get(data, "peering"))),
 		log_text("link", json_string_value(json_object_get(data, "link"))),
-		log_text("state", json_string_value(json_object_get(data, "state"))));
+		log_text("state", json_string_value(json_object_get(data, "state"))),
+		log_number("family", json_integer_value(json_object_get(data, "family"))));
 }
 
 // From the route thread; the topic is a literal.

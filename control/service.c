@@ -90,7 +90,7 @@ struct service {
 	bool reverting;               // it is over, and that is queued
 	bool asking;                  // it is over, and who decides about it is asked
 	uint64_t doubt_since;         // and has not answered; ns, 0 = has
-	json_t *sessions; // those that are established: "CIRCUIT/TYPE/ROLE"
+	json_t *sessions; // those that are established: "CIRCUIT/TYPE/ROLE", of IPv6 beside IPv4 ".../v6"
 	struct event *look; // at the store's place; store thread
 	char *doubt;  // of the store as it was opened; stays as long as somebody may read it
 	bool doubted; // it is still in doubt

@@ -60,7 +60,7 @@ void session_name(const struct intent_interface *wanted, unsigned int family,
 	const char *role = strrchr(wanted->link, '/');
 
 	snprintf(name, OBJECT_NAME_MAX + 16, "%s/%s%s", wanted->object,
-		role != NULL ? role + 1 : "", intent_is_dual(wanted) && family == 1 ? "/v6" : "");
+		role != NULL ? role + 1 : "", intent_is_dual(wanted) && family == 1 ? SESSION_BESIDE : "");
 }
 
 // What is to be done about it, in the model's words.

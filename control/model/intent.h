@@ -97,7 +97,8 @@ struct intent_interface {
 	struct intent_tunnel tunnel;      // tunnel
 };
 
-// Whether it has both families: then what is said of IPv6 alone is named apart.
+#define SESSION_BESIDE "/v6" // behind the name of a session of IPv6 beside one of IPv4
+
 static inline bool intent_is_dual(const struct intent_interface *interface)
 {
 	return interface->address[0].local.family != 0 && interface->address[1].local.family != 0;

@@ -131,6 +131,28 @@ def test_ipv6_comes_to_a_live_peering_and_goes(lab):
         assert not [o for o in lab.status()["problems"] if "/v6" in o["object"]]
 
 
+def test_a_file_that_leaves_a_family_out_is_asked_about(dual):
+    for text, says in ((dual.single_model(), f'IPv6 of peering "{dual.peering}", whose BGP session is established'),
+                       (dual.model().replace(dual.circuit_text(dual.acme), ""), f'circuit "{dual.acme.circuit}", with 2 established BGP sessions')):
+        path = os.path.join(dual.dir, "left-out.yaml")
+        with open(path, "w") as f:
+            f.write(text)
+        done = dual.ctl("config", "apply", path, check=False)
+        assert done.returncode == 1 and f"this would delete {says}" in done.stderr and "--delete" in done.stderr, done.stderr
+    assert dual.states() == {4: "established", 6: "established"}
+
+
+def test_shut(dual):
+    """Both far ends are told, and both come again."""
+    at = len(dual.acme.bird.log())
+    dual.ctl("peering", "set", dual.peering, "--enabled", "false")
+    said = dual.acme.bird.log()[at:]
+    assert said.count(f"peering {dual.peering} was disabled") == 2 and "edge6: Received: Administrative shutdown" in said, said
+    wait_for(lambda: dual.own_link()["state"] == "disabled", 5, "the link says why")
+    dual.ctl("peering", "set", dual.peering, "--enabled", "true")
+    both_up(dual)
+
+
 def test_what_is_shown(dual):
     shown = dual.ctl("peering", "show", dual.peering).stdout
     assert "session on primary (ams1-edge1)  IPv4  established" in shown and "session on primary (ams1-edge1)  IPv6  established" in shown, shown

@@ -113,7 +113,7 @@ void session_object(const struct peering *peering, const struct link *link, uint
 	bool beside = family == 6 && peering_subnet(peering, link, 4).address.family != 0;
 
 	snprintf(name, OBJECT_NAME_MAX + 16, "%s/%s%s", peering->object.name, role_name(link),
-		beside ? "/v6" : "");
+		beside ? SESSION_BESIDE : "");
 }
 
 static void add_session(const struct sync *sync, const struct peering *peering, const struct link *link,
