@@ -167,8 +167,9 @@ static void check_roles(struct reader *reader, const struct node *node, const st
 					given ? "more than one user or group" : "no user or group"),
 				"give one of user, uid, group, gid");
 		else if (number && !is_number(number))
-			reader_complain(reader, "role", place_of(tree, "roles"), "roles",
-				"roles[%u]: \"%.32s\" is not an id", i, number);
+			finding_hint(reader_complain(reader, "role", place_of(tree, "roles"), "roles",
+					     "roles[%u]: \"%.32s\" is not an id", i, number),
+				"a number; a name goes by user or group");
 	}
 }
 
@@ -311,9 +312,11 @@ static void check_node(struct reader *reader, struct node_file *file, const stru
 		for (unsigned int j = 0; this->device && j < i; j++) {
 			const struct node_port *other = &node->ports.item[j];
 			if (other->device && same_device(this, other))
-				reader_complain(reader, "value", place_of(tree, "ports"), "ports",
-					"ports \"%s\" and \"%s\" are the same device",
-					node->ports.item[j].name, node->ports.item[i].name);
+				finding_hint(reader_complain(reader, "value", place_of(tree, "ports"),
+						     "ports",
+						     "ports \"%s\" and \"%s\" are the same device",
+						     node->ports.item[j].name, node->ports.item[i].name),
+					"a device is one port");
 		}
 	}
 	check_roles(reader, node, tree);

@@ -71,6 +71,23 @@ int object_generate(struct object *object, const struct object *old)
 	return 0;
 }
 
+static void not_a_name(struct reader *reader, const struct noun *noun, const char *name)
+{
+	struct place nowhere = {0};
+	char shape[128] = "";
+
+	for (unsigned int i = 0; i < noun->fields.count; i++) {
+		size_t used = strlen(shape);
+		if (noun->fields.item[i].flags & FIELD_KEY)
+			snprintf(shape + used, sizeof(shape) - used, "%s%s", used ? "/" : "",
+				noun->fields.item[i].name);
+	}
+	finding_hint(reader_complain(reader, "name", &nowhere, "name",
+			     "\"%.100s\" is not the name of a %s", name, noun->name),
+		strchr(shape, '/') ? "as in %s" : "a %s is one word: lower-case letters, digits and \"-\"",
+		shape);
+}
+
 // "acme-ams-01/primary" into the key fields. -EINVAL with a finding.
 static int names_to_keys(struct reader *reader, const struct noun *noun, const char *name, void *object,
 	uint64_t *given)
@@ -85,8 +102,7 @@ static int names_to_keys(struct reader *reader, const struct noun *noun, const c
 			continue;
 		size_t length = part ? strcspn(part, "/") : 0;
 		if (length == 0 || length >= sizeof(text)) {
-			reader_complain(reader, "name", &nowhere, "name",
-				"\"%.100s\" is not the name of a %s", name, noun->name);
+			not_a_name(reader, noun, name);
 			return -EINVAL;
 		}
 		memcpy(text, part, length);
@@ -101,8 +117,7 @@ static int names_to_keys(struct reader *reader, const struct noun *noun, const c
 		*given |= UINT64_C(1) << i;
 	}
 	if (part) {
-		reader_complain(reader, "name", &nowhere, "name",
-			"\"%.100s\" is not the name of a %s", name, noun->name);
+		not_a_name(reader, noun, name);
 		return -EINVAL;
 	}
 	return 0;
@@ -262,9 +277,11 @@ static int create(
 				if (!(field->flags & FIELD_KEY))
 					continue;
 				if (given & UINT64_C(1) << i && !field_equal(field, value, key))
-					reader_complain(reader, "name", &nowhere, field->name,
-						"%s of %s \"%s\" is not what its name says",
-						field->name, noun->name, name);
+					finding_hint(
+						reader_complain(reader, "name", &nowhere, field->name,
+							"%s of %s \"%s\" is not what its name says",
+							field->name, noun->name, name),
+						"leave %s out", field->name);
 				field_free(field, value);
 				if (field_copy(field, value, key))
 					reader->failed = true;
@@ -439,8 +456,10 @@ static int one(struct change *change, struct arena *arena, const json_t *json)
 
 	reader->what[0] = reader->path[0] = '\0';
 	if (!op || !noun || !map || map->type != TREE_MAP) {
-		reader_complain(reader, "change", &nowhere, "",
-			"a change needs op, noun, name and fields, and a known noun");
+		finding_hint(reader_complain(reader, "change", &nowhere, "",
+				     "a change needs op, noun, name and fields, and a known noun"),
+			"{\"op\": \"set\", \"noun\": \"circuit\", \"name\": NAME, \"fields\": {..}}; "
+			"rpc.describe has the nouns");
 		return 0;
 	}
 	// The name may be given by the key fields alone.
@@ -471,7 +490,8 @@ static int one(struct change *change, struct arena *arena, const json_t *json)
 	if (!strcmp(op, "rename"))
 		return change_rename(change, noun, name ? name : key,
 			json_string_value(json_object_get(json, "to")));
-	reader_complain(reader, "change", &nowhere, "", "unknown op \"%.32s\"", op);
+	finding_hint(reader_complain(reader, "change", &nowhere, "", "unknown op \"%.32s\"", op),
+		"create, set, ensure, rename or delete");
 	return 0;
 }
 

@@ -129,9 +129,10 @@ static int read_object(struct load *load, const struct noun *noun, const struct 
 			continue;
 		const char **value = field_at(field, object);
 		if (*value && strcmp(*value, parent))
-			reader_complain(reader, "place", &tree->place, field->name,
-				"%s says %s \"%s\" but stands inside \"%s\"", reader->what,
-				field->name, *value, parent);
+			finding_hint(reader_complain(reader, "place", &tree->place, field->name,
+					     "%s says %s \"%s\" but stands inside \"%s\"",
+					     reader->what, field->name, *value, parent),
+				"leave %s out, or put it there", field->name);
 		if (!*value && !(*value = strdup(parent)))
 			reader->failed = true;
 		given |= UINT64_C(1) << i;
@@ -205,8 +206,9 @@ static uint32_t count_reached(struct load *load, const struct tree *said)
 	if (!said)
 		return 0;
 	if (said->type != TREE_SCALAR || field_parse(&number, said->text, &objects, error))
-		reader_complain(&load->reader, "whole-file", &said->place, said->key,
-			"%s is not a number of objects", said->key);
+		finding_hint(reader_complain(&load->reader, "whole-file", &said->place, said->key,
+				     "%s is not a number of objects", said->key),
+			"%s: %u", said->key, load->items);
 	else if (objects > load->items)
 		finding_hint(reader_complain(&load->reader, "whole-file", &said->place, said->key,
 				     "the file says that it has %u objects and has %u", objects,
@@ -244,8 +246,10 @@ static void check_whole(struct load *load, const struct tree *tree)
 				"does not end with \"" FILE_END "\""),
 			"take it anew; if it is whole, leave \"" FILE_COUNT "\" out");
 	if (end && end->next)
-		reader_complain(&load->reader, "whole-file", &end->next->key_place, end->next->key,
-			"\"%.64s\" stands behind \"" FILE_END "\"", end->next->key);
+		finding_hint(reader_complain(&load->reader, "whole-file", &end->next->key_place,
+				     end->next->key, "\"%.64s\" stands behind \"" FILE_END "\"",
+				     end->next->key),
+			"\"" FILE_END "\" is the last line of a file");
 }
 
 static int read_file(struct load *load, const struct tree *tree)
@@ -272,15 +276,15 @@ static int read_file(struct load *load, const struct tree *tree)
 		} else if (!strcmp(member->key, "version")) {
 			version = true;
 			if (member->type != TREE_SCALAR || strcmp(member->text, "1"))
-				reader_complain(reader, "version", &member->place, "version",
-					"this version reads files of version 1");
+				finding_hint(reader_complain(reader, "version", &member->place,
+						     "version",
+						     "this version reads files of version 1"),
+					"version: 1");
 		} else if (strcmp(member->key, FILE_COUNT) && strcmp(member->key, FILE_END)) {
-			const char *near = did_you_mean(member->key, names);
-			struct finding *finding =
+			hint_names(reader,
 				reader_complain(reader, "unknown-key", &member->key_place,
-					member->key, "unknown key \"%.64s\"", member->key);
-			if (near)
-				finding_hint(finding, "did you mean \"%s\"?", near);
+					member->key, "unknown key \"%.64s\"", member->key),
+				member->key, names);
 		}
 	}
 	if (!rc)
@@ -326,9 +330,10 @@ static void find_duplicates(struct load *load)
 		const struct place nowhere = {0};
 		snprintf(load->reader.path, sizeof(load->reader.path), "%s %s", object->noun->name,
 			object->name);
-		reader_complain(&load->reader, "duplicate-name",
-			second ? &(later ? first : second)->place : &nowhere, "",
-			"there are two of %s \"%s\"", object->noun->name, object->name);
+		finding_hint(reader_complain(&load->reader, "duplicate-name",
+				     second ? &(later ? first : second)->place : &nowhere, "",
+				     "there are two of %s \"%s\"", object->noun->name, object->name),
+			"leave one out, or give it another name");
 	}
 }
 
@@ -444,6 +449,7 @@ static int finish(struct load *load, int rc, struct model **out)
 			.origins = origins,
 			.origin_count = load->count};
 		rc = edits_finish(&check, &edits, out);
+		findings_sort(findings); // objects were looked at in no order
 	}
 	free(origins);
 	edits_free(&edits);

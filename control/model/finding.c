@@ -37,6 +37,26 @@ struct finding *finding_add(struct findings *findings, const char *rule, const c
 	return finding;
 }
 
+static int compare_places(const struct finding *a, const struct finding *b)
+{
+	if (a->line != b->line)
+		return a->line < b->line ? -1 : 1;
+	if (a->column != b->column || a->line == 0)
+		return a->column < b->column ? -1 : a->column > b->column;
+	return strcmp(a->message, b->message);
+}
+
+void findings_sort(struct findings *findings)
+{
+	for (unsigned int i = 1; i < findings->count; i++) {
+		struct finding moved = findings->item[i];
+		unsigned int at = i;
+		for (; at > 0 && compare_places(&findings->item[at - 1], &moved) > 0; at--)
+			findings->item[at] = findings->item[at - 1];
+		findings->item[at] = moved;
+	}
+}
+
 void findings_error(const struct findings *findings, struct api_error *error)
 {
 	memset(error, 0, sizeof(*error));

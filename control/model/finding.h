@@ -37,6 +37,8 @@ struct findings {
 struct finding *finding_add(struct findings *findings, const char *rule, const char *path,
 	const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
+// As they stand in the file.
+void findings_sort(struct findings *findings);
 // The first finding as the error of the whole; API_NONE when there is none.
 void findings_error(const struct findings *findings, struct api_error *error);
 // [{"code", "path", "rule", "message", "hint", "line", "column"}...], a new reference; NULL when there is none.

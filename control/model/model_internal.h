@@ -142,6 +142,9 @@ void fields_require(struct reader *reader, const struct fields *fields, const st
 void secret_read(struct reader *reader, const struct field *field, const struct tree *tree,
 	struct secret *secret, const struct secret *old);
 // A finding about a field's value; tree->text is quoted.
+// Which of the names was meant, or which there are.
+void hint_names(const struct reader *reader, struct finding *finding, const char *word,
+	const char *const *names);
 void reader_wrong_value(struct reader *reader, const struct field *field, const struct tree *tree,
 	const char *error);
 // A finding at a place of the file.

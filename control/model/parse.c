@@ -31,6 +31,22 @@ struct finding *reader_complain(struct reader *reader, const char *rule, const s
 	return finding;
 }
 
+void hint_names(const struct reader *reader, struct finding *finding, const char *word,
+	const char *const *names)
+{
+	const char *near = reader->findings->more ? NULL : did_you_mean(word, names);
+	char list[sizeof(finding->hint)] = "";
+	size_t used = 0;
+
+	if (near) {
+		finding_hint(finding, "did you mean \"%s\"?", near);
+		return;
+	}
+	for (; *names && used + strlen(*names) + 16 < sizeof(list); names++)
+		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", used ? ", " : "", *names);
+	finding_hint(finding, "there are: %s%s", list, *names ? ", .." : "");
+}
+
 static void unknown_key(struct reader *reader, const struct fields *fields, const struct noun *noun,
 	const struct tree *member)
 {
@@ -47,9 +63,7 @@ static void unknown_key(struct reader *reader, const struct fields *fields, cons
 	struct finding *finding = reader_complain(reader, "unknown-key", &member->key_place,
 		member->key, "unknown key \"%.64s\"%s%s", member->key,
 		reader->what[0] ? " in " : "", reader->what);
-	const char *near = reader->findings->more ? NULL : did_you_mean(member->key, names);
-	if (near)
-		finding_hint(finding, "did you mean \"%s\"?", near);
+	hint_names(reader, finding, member->key, names);
 }
 
 void reader_wrong_value(struct reader *reader, const struct field *field, const struct tree *tree,

@@ -103,7 +103,8 @@ static bool advance(struct loader *loader)
 			p->problem);
 		return false;
 	}
-	struct finding *f = finding_add(loader->findings, "yaml-syntax", "", "", "no YAML: %s%s%s",
+	struct finding *f = finding_add(loader->findings, "yaml-syntax", "",
+		"brackets, quotes, or indentation, which is of spaces, here or just before", "no YAML: %s%s%s",
 		p->problem ? p->problem : "no memory", p->context ? " " : "",
 		p->context ? p->context : "");
 	finding_place(f, loader->source, &place);
@@ -146,7 +147,8 @@ static struct tree *scalar(struct loader *loader)
 	if (!tree)
 		return NULL;
 	if (memchr(text, '\0', length))
-		complain(loader, &tree->place, "yaml-syntax", "", "a text holds a NUL character");
+		complain(loader, &tree->place, "yaml-syntax", "leave it out",
+			"a text holds a NUL character");
 	if (plain && (length == 0 || !strcmp(text, "null") || !strcmp(text, "~")))
 		tree->type = TREE_NULL;
 	tree->text = arena_string(loader->arena, text, length);
@@ -181,7 +183,7 @@ static bool key(struct loader *loader, const struct tree *map, struct tree *memb
 {
 	if (loader->event.type != YAML_SCALAR_EVENT) {
 		struct place place = place_of(&loader->event);
-		complain(loader, &place, "yaml-key", "", "a key must be a plain word");
+		complain(loader, &place, "yaml-key", "NAME: value", "a key must be a plain word");
 		return false;
 	}
 	struct tree *word = scalar(loader);
@@ -195,7 +197,7 @@ static bool key(struct loader *loader, const struct tree *map, struct tree *memb
 	for (const struct tree *other = map->child; other; other = other->next) {
 		if (strcmp(other->key, word->text))
 			continue;
-		struct finding *f = finding_add(loader->findings, "duplicate-key", word->text, "",
+		struct finding *f = finding_add(loader->findings, "duplicate-key", word->text, "leave one out",
 			"duplicate key \"%.64s\", first given in line %u", word->text,
 			other->key_place.line);
 		finding_place(f, loader->source, &word->place);
@@ -217,7 +219,8 @@ static struct tree *map(struct loader *loader, unsigned int depth)
 		if (loader->event.type == YAML_MAPPING_END_EVENT)
 			return tree;
 		if (tree->count >= TREE_KEYS_MAX) {
-			complain(loader, &tree->place, "yaml-size", "", "too many keys in one map");
+			complain(loader, &tree->place, "yaml-size", "no object has so many",
+				"too many keys in one map");
 			return NULL;
 		}
 		if (!key(loader, tree, &name) || !advance(loader))
@@ -239,7 +242,7 @@ static struct tree *value(struct loader *loader, unsigned int depth)
 	struct place place = place_of(&loader->event);
 
 	if (depth > TREE_DEPTH_MAX) {
-		complain(loader, &place, "yaml-size", "", "nested too deep");
+		complain(loader, &place, "yaml-size", "nothing in a file stands so deep", "nested too deep");
 		return NULL;
 	}
 	switch (loader->event.type) {
@@ -275,7 +278,8 @@ static struct tree *document(struct loader *loader)
 		return NULL;
 	if (loader->event.type != YAML_STREAM_END_EVENT) {
 		struct place place = place_of(&loader->event);
-		complain(loader, &place, "yaml-document", "", "a second document in one file");
+		complain(loader, &place, "yaml-document", "a file each",
+			"a second document in one file");
 	}
 	return tree;
 }
