@@ -107,6 +107,81 @@ static void every_second_carries_the_contract_long(void **state)
 		assert_true(worst_window(1000000, 5, workers[w], 60) <= 0.013);
 }
 
+// --- every size that is sold ---------------------------------------------------------------------------
+
+#define TENTHS 11u // of 10 ms, and one more: whatever 10 ms begin within the first lie in them
+
+struct short_windows {
+	uint64_t begin, slice, number, ring[TENTHS], sum, most;
+};
+
+struct both_windows {
+	struct sim_windows second;
+	struct short_windows tenth;
+};
+
+static void watch_both(void *ctx, struct sim *sim, unsigned w, const uint16_t *len, uint64_t ef,
+	unsigned n, uint64_t passed)
+{
+	struct both_windows *both = ctx;
+	struct short_windows *s = &both->tenth;
+	uint64_t bytes = 0, number = (sim->now - s->begin) / s->slice;
+
+	for (unsigned i = 0; i < n; i++)
+		bytes += passed >> i & 1 ? len[i] : 0;
+	if (sim->now >= both->second.start)
+		sim_windows_add(&both->second, sim->now, bytes);
+	for (; s->number < number; s->number++) {
+		uint64_t *next = &s->ring[(s->number + 1) % TENTHS];
+		s->sum -= *next;
+		*next = 0;
+	}
+	s->ring[number % TENTHS] += bytes;
+	s->sum += bytes;
+	s->most = s->sum > s->most ? s->sum : s->most;
+}
+
+// Offered twelve times the rate from the first packet on: over any 10 ms no more than rate and burst, and the burst's own
+// tolerance of a quarter; offered twice the rate, once the burst is used up, over any second what was bought.
+static void size_with_frames(uint64_t rate, uint16_t length)
+{
+	struct wire_limiter record = sim_record(rate);
+	struct both_windows both = {0};
+	struct sim_load load = {.factor = 12, .seconds = 0.03, .each = watch_both, .ctx = &both};
+	struct sim sim;
+	double contract = (double)rate / 8, low, high;
+
+	sim_start(&sim, &record, 2);
+	sim_equal_shares(&load, 2);
+	load.length[0] = load.length[1] = length;
+	both.tenth = (struct short_windows){.begin = sim.now, .slice = sim_units(0.001)};
+	both.second.start = UINT64_MAX;
+	sim_run(&sim, &load);
+	load.factor = 2;
+	load.seconds = 0.2 + 1.05;
+	sim_windows_start(&both.second, sim.now + sim_units(0.2));
+	sim_run(&sim, &load);
+	assert_true(both.second.windows > 0);
+	low = (contract - (double)both.second.least - length) / contract;
+	high = ((double)both.second.most - contract - length) / contract;
+	double over = ((double)both.tenth.most - contract * 0.011 - (double)record.burst) / (double)record.burst;
+	printf("%6.0f Mb/s, %4u bytes: 1 s %+.4f %% .. %+.4f %%, 10 ms %+.1f %% of the burst\n",
+		(double)rate / 1e6, length, -fmax(low, 0) * 100, fmax(high, 0) * 100, over * 100);
+	assert_true(low <= 0.01 && high <= 0.01);
+	assert_true(over <= 0.25 + (double)record.ramp * 1e-9 * contract / (double)record.burst);
+}
+
+static void every_size_with_every_length(void **state)
+{
+	static const uint64_t sizes[] = {50, 100, 200, 500, 1000, 2000, 5000, 10000};
+	static const uint16_t lengths[] = {64, 594, 1500};
+
+	for (unsigned s = 0; s < 8; s++) {
+		for (unsigned l = sizes[s] > 1000 && !long_run() ? 1 : 0; l < 3; l++)
+			size_with_frames(sizes[s] * 1000000, lengths[l]);
+	}
+}
+
 // Any window at all: rate x T + 1.125 burst + burst/8 + ramp + one packet, from the very first one.
 static void any_window_is_bounded(void **state)
 {
@@ -313,6 +388,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_second_carries_the_contract),
 		cmocka_unit_test(every_second_carries_the_contract_long),
+		cmocka_unit_test(every_size_with_every_length),
 		cmocka_unit_test(any_window_is_bounded),
 		cmocka_unit_test(conforming_source_loses_nothing),
 		cmocka_unit_test(shares_are_fair),
