@@ -294,8 +294,10 @@ static int create(
 		const struct field *field = &noun->fields.item[i];
 		if (field->flags & FIELD_WORKFLOW && given & UINT64_C(1) << i &&
 			!field_is_initial(field, field_at(field, object)))
-			reader_complain(reader, "transition", &nowhere, field->name,
-				"%s of a new %s is %s", field->name, noun->name, field->initial);
+			finding_hint(reader_complain(reader, "transition", &nowhere, field->name,
+					     "%s of a new %s is %s", field->name, noun->name,
+					     field->initial),
+				"leave %s out", field->name);
 	}
 	// Without a name it is not known what it has to have.
 	if (nameable) {
