@@ -25,7 +25,7 @@ struct load {
 	struct entry *entry;
 	unsigned int count, room;
 	unsigned int items; // of all sections, whatever is wrong with them
-	bool back;          // to what was stored once
+	bool back, judged;  // to what was stored once; model_back()
 };
 
 static int add(struct load *load, struct object *object, const struct tree *tree)
@@ -88,16 +88,17 @@ static void keep_workflow(struct reader *reader, const struct noun *noun, struct
 	}
 }
 
-// What was stored of these fields once does not count: model_back().
+// What was stored of these fields once does not count: model_back(). Of an object that comes back when its deletion is
+// reverted it does: nobody else has done anything about it meanwhile.
 static void stay_today(struct reader *reader, const struct noun *noun, struct object *object,
-	const struct object *old)
+	const struct object *old, bool judged)
 {
 	for (unsigned int i = 0; i < noun->fields.count; i++) {
 		const struct field *field = &noun->fields.item[i];
 		void *value = field_at(field, object);
 		char error[FIELD_ERROR_MAX];
 		bool today = field->flags & (FIELD_WORKFLOW | FIELD_STATUS);
-		if (!today && (!old || !(field->flags & FIELD_HASH_ONLY)))
+		if (!old ? !today || !judged : !today && !(field->flags & FIELD_HASH_ONLY))
 			continue;
 		field_free(field, value);
 		memset(value, 0, field_kind_size(field->kind));
@@ -138,7 +139,7 @@ static int read_object(struct load *load, const struct noun *noun, const struct 
 		given |= UINT64_C(1) << i;
 	}
 	if (load->back)
-		stay_today(reader, noun, object, old);
+		stay_today(reader, noun, object, old, load->judged);
 	else
 		keep_workflow(reader, noun, object, old, &given);
 	fields_settle(reader, &noun->fields, tree, object, given);
@@ -582,7 +583,8 @@ int model_back(const struct model *old, const struct model_source *sources, unsi
 {
 	struct load load = {.old = old,
 		.reader = {.findings = findings, .secret = secret, .ctx = ctx, .stored = true},
-		.back = true};
+		.back = true,
+		.judged = judged};
 	struct check check = {.old = old, .findings = findings};
 	struct arena arena = {0};
 	struct edits edits = {0};

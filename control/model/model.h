@@ -140,8 +140,8 @@ int model_load(const struct model_options *options, const struct model_source *s
 	struct model **out, struct findings *findings);
 
 // For the store, too: takes these objects back to what was stored of them once; json NULL = there was none of that name.
-// What follows a workflow is where it stands today, of an object that comes back at its beginning; a hashed secret, which
-// may have been given anew, is today's. judged: as a user's change, with -EINVAL and findings; else no rule is in its way.
+// What follows a workflow is where it stands today, of an object that comes back at its beginning (judged) or where it was;
+// a hashed secret, which may have been given anew, is today's. judged: as a user's change, with -EINVAL and findings; else no rule is in its way.
 int model_back(const struct model *old, const struct model_source *sources, unsigned int count,
 	char *(*secret)(void *ctx, const char *fingerprint), void *ctx, bool judged,
 	struct model **out, struct findings *findings);

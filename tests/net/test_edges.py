@@ -193,7 +193,8 @@ dataplane: {{socket: {self.dir}/{name}.dp, stats: {self.dir}/{name}.stats}}
     def killed_at(self, victim, *words):
         """Runs the command, in which the victim is killed, and starts anew who was. Exit status, or None, and standard error."""
         self.steps, self.victim = [], victim
-        self.client = subprocess.Popen(self.words(self.relay["east"].path, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with self.lock:  # its first request may be there before it is known
+            self.client = subprocess.Popen(self.words(self.relay["east"].path, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             _, err = self.client.communicate(timeout=60)
         finally:
@@ -263,6 +264,56 @@ def test_made_on_both(pair, model, tmp_path):
     same(pair)
     assert "acme-01/private" in pair.direct("west", "peering", "list").stdout
     assert "revision" in pair.ctl("status", check=False).stdout and "the same model" in pair.ctl("status", check=False).stdout
+
+
+CATALOG = """version: 1
+realms: [{name: public}]
+areas: [{name: europe, realm: public}]
+edges:
+- name: east
+  ports:
+  - {name: wan0, faces: customer, speed: 10gbps, provider: ixnet}
+- name: west
+  ports:
+  - {name: wan0, faces: customer, speed: 10gbps, provider: ixnet}
+locations: [{name: ams, area: europe, edges: [east, west]}]
+providers:
+- {name: ixnet, models: [exchange/l2], bandwidths: [50mbps, 200mbps], locations: [ams]}
+customers: [{name: acme}]
+"""
+
+
+def test_an_order(pair, tmp_path):
+    """What one edge places is placed so on the other, and where a workflow stands nothing takes back."""
+    (tmp_path / "catalog.yaml").write_text(CATALOG)
+    pair.ctl("config", "apply", str(tmp_path / "catalog.yaml"))
+    for number, first in enumerate(("east", "west", "east")):
+        pair.direct(first, "circuit", "create", f"acme-0{number}", "--customer", "acme", "--location", "ams", "--provider", "ixnet", "--bandwidth", "200mbps")
+        same(pair)
+    links = pair.json("west", "link", "list")["items"]
+    assert len(links) == 6 and len({(link["edge"], link["outer-tag"]) for link in links}) == 6
+    at = pair.peers("east")["revision"]
+    for state in ("provisioning", "provisioned"):
+        pair.ctl("circuit", "set", "acme-00", "--provider-state", state)
+    same(pair)
+    pair.ctl("peering", "create", "acme-00/private", "--peer-asn", "65010", "--local-asn", "64900", "--primary-subnet", "169.254.10.0/30", "--secondary-subnet", "169.254.10.4/30")
+    pair.ctl("circuit", "set", "acme-01", "--burst", "40ms", "--confirm", "10m")
+    pair.ctl("config", "rollback")
+    same(pair)
+    assert pair.ctl("circuit", "delete", "acme-00", check=False).returncode == 1
+    pair.ctl("config", "rollback", str(at))  # before the provider had done anything
+    same(pair)
+    assert "acme-00/private" not in pair.show("west") and pair.json("west", "circuit", "show", "acme-00")["object"]["provider-state"] == "provisioned"
+    # and an edge that has lost its store is made the same by what the other one shows
+    (tmp_path / "shown.yaml").write_text(pair.show("east"))
+    pair.kill("west")
+    for suffix in ("", "-wal", "-shm", ".key"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(pair.dir, "west.db" + suffix))
+    pair.start("west")
+    assert "ANOTHER MODEL" in pair.ctl("status", check=False).stdout
+    pair.ctl("config", "apply", str(tmp_path / "shown.yaml"))
+    same(pair)
 
 
 def test_refused_on_one_is_made_on_none(pair, model):

@@ -150,6 +150,58 @@ static void test_back(void **state)
 	assert_int_equal(count("SELECT again FROM revisions WHERE verb = 'config.revert'"), 2);
 }
 
+#define STATE(value) SET("circuit", "acme-ams-01", "\"provider-state\":\"" value "\"")
+
+static const char sold[] =
+	"version: 1\n"
+	"realms: [{name: public}]\n"
+	"areas: [{name: europe, realm: public}]\n"
+	"edges:\n"
+	"- {name: ams1, ports: [{name: wan0, faces: customer, provider: ixnet}]}\n"
+	"- {name: ams2, ports: [{name: wan0, faces: customer, provider: ixnet}]}\n"
+	"locations: [{name: ams, area: europe, edges: [ams1, ams2]}]\n"
+	"providers: [{name: ixnet, models: [exchange/l2], bandwidths: [50mbps], locations: [ams]}]\n"
+	"customers: [{name: acme}]\n"
+	"circuits: [{name: acme-ams-01, customer: acme, location: ams, provider: ixnet, model: exchange, bandwidth: 50mbps}]\n";
+
+static unsigned int provider_state(const struct model *model)
+{
+	return model_circuit(model, "acme-ams-01")->provider_state;
+}
+
+// What a provider has done since is not undone; what was deleted and comes back begins anew, unless it was deleted by the
+// very change that is taken back.
+static void test_a_workflow_stays(void **state)
+{
+	struct store *store = open_store(0);
+	struct store_state s = load_store(store);
+
+	commit(store, &s, parse(s.model, sold));
+	unsigned int at_first = provider_state(s.model);
+	commit(store, &s, changed(s.model, STATE("provisioning")));
+	commit(store, &s, changed(s.model, STATE("provisioned")));
+	unsigned int provisioned = provider_state(s.model);
+	commit(store, &s, changed(s.model, SET("circuit", "acme-ams-01", "\"burst\":\"31ms\"")));
+	assert_true(at_first != provisioned);
+	for (int judged = 0; judged < 2; judged++) {
+		struct model *model = back(store, s.model, 1, judged, NULL);
+		assert_int_equal(provider_state(model), provisioned);
+		assert_true(model_circuit(model, "acme-ams-01")->burst !=
+			    model_circuit(s.model, "acme-ams-01")->burst);
+		model_unref(model);
+	}
+	struct model *none = back(store, s.model, 0, false, NULL);
+	commit(store, &s, none);
+	struct model *model = back(store, s.model, 4, false, NULL);
+	assert_int_equal(provider_state(model), provisioned);
+	model_unref(model);
+	model = back(store, s.model, 4, true, NULL);
+	assert_int_equal(provider_state(model), at_first);
+	model_unref(model);
+	store_close(store);
+	drop(&s);
+}
+
 // A number goes to nobody else before its quarantine is over, and back to its own at once.
 static void test_a_number_whose_counters_were_read(void **state)
 {
@@ -314,6 +366,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_what_waits_outlives_a_crash, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_workflow_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_number_whose_counters_were_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_random, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_store_of_before, setup, teardown),
