@@ -117,6 +117,17 @@
 // that peer's revision has come to: confirmed, or taken back. A peer that does not answer is waited for, five minutes.
 #define API_EDGE_PEERS "edge.peers"
 
+// Circuits as their providers see them: no customer, no name, nothing of what they are joined to.
+// {"provider"?, "location"?, "limit"?, "cursor"?} -> items {"key", "bandwidth", "location", "provider", "model": "exchange/l2",
+//  "state": "not-provisioned", "primary": null | {"edge", "port", "tag", "inner_tag", "device", "path"}, "secondary",
+//  "primary_text": "ams1/wan0 101", "secondary_text"}
+#define API_CROSS_LIST "cross-connection.list"
+// {"key": its service key, or the circuit's name} -> {"revision", "object": as above}
+#define API_CROSS_SHOW "cross-connection.show"
+// {"key", "begin"?: true = only the first of the two steps, "device"?: ["primary=pe1"], "path"?} and as N.set -> as N.set
+#define API_CROSS_PROVISION   "cross-connection.provision"
+#define API_CROSS_DEPROVISION "cross-connection.deprovision"
+
 // {"revision": 419?} -> {"revision", "changed": true, "diff": []}: what waits for confirmation is final. Nothing waits:
 // not-found; another one, or its time is over: conflict.
 #define API_CONFIG_CONFIRM "config.confirm"
@@ -220,6 +231,12 @@
 // advertised. "limit" is of each family. Prefixes beyond it are "held": not installed, and next when a place becomes free. A
 // link whose peering holds prefixes is degraded.
 #define API_CIRCUIT_STATUS "circuit.status"
+
+// {"circuit"} -> {"circuit", "state": enabling | enabled | disabling | disabled, "provider_state": null (no provider) | ..,
+//  "missing": [{"what": "it has no peering", "party": customer | provider | operator | cloud,
+//               "next": "culvertctl peering create acme-ams-01/private .."}],       // in the order to be done
+//  "notes": [the same]}                                                          // what does not keep packets from flowing
+#define API_CIRCUIT_CHECK "circuit.check"
 
 // {"circuit", "link"?} ->
 // {"circuit": "acme-ams-01", "time": 1790000000,

@@ -325,6 +325,27 @@ static const struct rule leaves[] = {
 	{0},
 };
 
+const char *circuit_offer_text(const struct circuit *circuit)
+{
+	return circuit->model == CIRCUIT_DIRECT
+		       ? models[CIRCUIT_DIRECT]
+		       : provider_offer_text(circuit_offer(circuit->model, circuit->handoff));
+}
+
+const struct circuit *circuit_of_key(const struct model *model, const char *service_key)
+{
+	uint64_t hash = key_text("service-key", service_key);
+
+	for (unsigned int i = index_first(model->index, hash);
+		i < model->index->count && model->index->entry[i].hash == hash; i++) {
+		const struct object *object = model->index->entry[i].object;
+		const struct circuit *circuit = (const struct circuit *)object;
+		if (object->noun == &circuit_noun && !strcmp(circuit->service_key, service_key))
+			return circuit;
+	}
+	return NULL;
+}
+
 const char *circuit_state(const struct circuit *circuit)
 {
 	static const char *const states[] = {"disabled", "enabling", "enabled", "disabling"};

@@ -47,6 +47,8 @@ bool circuit_bandwidth_is_sold(uint64_t bandwidth); // bit/s
 // What its plan takes, at most.
 unsigned int circuit_connections(const struct circuit *circuit);
 unsigned int circuit_routes(const struct circuit *circuit); // of a peering, of each family
+const char *circuit_offer_text(const struct circuit *circuit); // "exchange/l2"; "direct"
+const struct circuit *circuit_of_key(const struct model *model, const char *service_key); // NULL = none
 // Whether the provider's line is there: peerings are set and forward.
 bool circuit_is_provisioned(const struct circuit *circuit);
 const char *circuit_provider_state(const struct circuit *circuit); // NULL = direct

@@ -54,6 +54,11 @@ bool provider_is_at(const struct provider *provider, const char *location)
 	return false;
 }
 
+const char *provider_offer_text(enum provider_offer offer)
+{
+	return models[offer];
+}
+
 const char *provider_models_text(const struct provider *provider, char *text, size_t size)
 {
 	size_t used = 0;

@@ -30,6 +30,7 @@ struct provider {
 bool provider_offers_model(const struct provider *provider, enum provider_offer offer);
 bool provider_offers_bandwidth(const struct provider *provider, uint64_t bandwidth);
 bool provider_is_at(const struct provider *provider, const char *location);
+const char *provider_offer_text(enum provider_offer offer); // "exchange/l2"
 // "exchange/l2, ipvpn/l3"; what does not fit is left out.
 const char *provider_models_text(const struct provider *provider, char *text, size_t size);
 

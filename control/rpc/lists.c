@@ -162,21 +162,18 @@ static void back_up(struct rpc_call *call)
 }
 
 // clang-format off
-#define PAGING \
-	{"limit", RPC_INTEGER, false, "items on a page"}, \
-	{"cursor", RPC_STRING, false, "`next` of the page before"}
 #define OF_OBJECT {"object", RPC_STRING, false, "only of this object and its parts, or \"NOUN NAME\""}
 #define SINCE     {"since", RPC_INTEGER, false, "UNIX time; nothing older"}
 
 const struct rpc_method list_methods[] = {
 	{.name = API_CONFIG_HISTORY, .role = RPC_VIEWER, .handler = list_history,
-		.help = "revisions of the model, newest first", .params = {PAGING}},
+		.help = "revisions of the model, newest first", .params = {RPC_PAGING}},
 	{.name = API_AUDIT_LIST, .role = RPC_VIEWER, .handler = list_audit,
-		.help = "who asked for what, newest first", .params = {PAGING, SINCE, OF_OBJECT,
+		.help = "who asked for what, newest first", .params = {RPC_PAGING, SINCE, OF_OBJECT,
 			{"actor", RPC_STRING, false, "only this user, by number (uid:0) or name"}}},
 	{.name = API_COUNTERS_DELETED, .role = RPC_VIEWER, .handler = list_deleted,
 		.help = "what objects that are deleted counted last, newest first",
-		.params = {PAGING, SINCE, OF_OBJECT}},
+		.params = {RPC_PAGING, SINCE, OF_OBJECT}},
 	{.name = API_STORE_BACKUP, .role = RPC_ADMIN, .handler = back_up, .writes_file = true, .audited = true,
 		.help = "the store with its key, into a memory file that comes with the request",
 		.params = {{"file", RPC_STRING, true, "\"fd\""}}},

@@ -330,7 +330,7 @@ static void show_peers(struct rpc_call *call)
 				pending != NULL ? pending_json(pending) : json_null(), "peers", peers));
 }
 
-static void changed(void *ctx, const struct service_result *result)
+void verbs_changed(void *ctx, const struct service_result *result)
 {
 	struct rpc_call *call = ctx;
 
@@ -375,7 +375,7 @@ static bool has_peer(const struct rpc_call *call, const char *name)
 }
 
 // False: the call has been answered.
-static bool change_of(struct rpc_call *call, struct service_change *change)
+bool verbs_change_of(struct rpc_call *call, struct service_change *change)
 {
 	const char *confirm = rpc_string(call, "confirm");
 	char wrong[FIELD_ERROR_MAX];
@@ -449,7 +449,7 @@ static void change_object(struct rpc_call *call, const char *op)
 	struct api_error error;
 	char full[OBJECT_NAME_MAX];
 
-	if (!change_of(call, &change))
+	if (!verbs_change_of(call, &change))
 		return;
 	if (check_secrets(call, noun, fields, &error) < 0) {
 		rpc_fail(call, &error);
@@ -463,7 +463,7 @@ static void change_object(struct rpc_call *call, const char *op)
 		json_object_set(json_array_get(changes, 0), "to",
 			json_object_get(call->params, "to"));
 	change.changes = changes;
-	service_change(call->ctx, &change, changed, call);
+	service_change(call->ctx, &change, verbs_changed, call);
 	json_decref(changes);
 }
 
@@ -519,7 +519,7 @@ static void change_model(struct rpc_call *call)
 	struct api_error error;
 	size_t i;
 
-	if (!change_of(call, &change))
+	if (!verbs_change_of(call, &change))
 		return;
 	json_array_foreach (changes, i, one) {
 		const char *name = json_string_value(json_object_get(one, "noun"));
@@ -533,7 +533,7 @@ static void change_model(struct rpc_call *call)
 		}
 	}
 	change.changes = changes;
-	service_change(call->ctx, &change, changed, call);
+	service_change(call->ctx, &change, verbs_changed, call);
 }
 
 // --- the configuration as a whole ----------------------------------------------------------------------
@@ -634,7 +634,7 @@ static void take_config(struct rpc_call *call, bool check)
 	size_t length = text == NULL ? 0 : strlen(text);
 	struct api_error error;
 
-	if (!change_of(call, &change))
+	if (!verbs_change_of(call, &change))
 		return;
 	if (call->text != NULL) {
 		text = call->text;
@@ -648,7 +648,7 @@ static void take_config(struct rpc_call *call, bool check)
 	}
 	change.check = change.check || check;
 	service_apply(call->ctx, &change, text, length, name == NULL ? "configuration" : name,
-		changed, call);
+		verbs_changed, call);
 }
 
 static void check_config(struct rpc_call *call)
@@ -668,8 +668,8 @@ static void settle(struct rpc_call *call,
 	uint64_t revision = (uint64_t)rpc_integer(call, "revision", 0);
 	struct service_change change;
 
-	if (change_of(call, &change))
-		how(call->ctx, &change, rpc_has(call, "revision") ? &revision : NULL, changed, call);
+	if (verbs_change_of(call, &change))
+		how(call->ctx, &change, rpc_has(call, "revision") ? &revision : NULL, verbs_changed, call);
 }
 
 static void confirm_config(struct rpc_call *call)
@@ -685,17 +685,6 @@ static void roll_back_config(struct rpc_call *call)
 // --- tables --------------------------------------------------------------------------------------------
 
 // clang-format off
-#define PAGING \
-	{"limit", RPC_INTEGER, false, "items on a page"}, \
-	{"cursor", RPC_STRING, false, "`next` of the page before"}
-#define EXPAND {"expand", RPC_BOOLEAN, false, "tell what it comes to with all that was made up, for another edge"}
-#define WRITING \
-	{"if_revision", RPC_INTEGER, false, "refuse unless this is the model's revision"}, \
-	{"check", RPC_BOOLEAN, false, "validate and tell the difference, change nothing"}, \
-	{"delete", RPC_BOOLEAN, false, "it is meant that more than 16 objects and a tenth of all go"}, \
-	{"confirm", RPC_STRING, false, "goes back by itself unless confirmed so soon: 5s to 24h"}, \
-	{"decider", RPC_OBJECT, false, "{edge, revision}: at its deadline it comes to what that peer's revision came to"}, \
-	EXPAND
 #define NAME   {"name", RPC_STRING, true, "full name of the object"}
 #define FIELDS {"fields", RPC_OBJECT, false, "fields as in YAML, null = back to the default"}
 
@@ -703,21 +692,21 @@ static void roll_back_config(struct rpc_call *call)
 static const struct rpc_method noun_methods[] = {
 	{.name = "%s.list", .role = RPC_VIEWER, .handler = list_objects,
 		.help = "the %s objects as configured, by name",
-		.params = {{"filter", RPC_OBJECT, false, "field: value, each has to match"}, PAGING}},
+		.params = {{"filter", RPC_OBJECT, false, "field: value, each has to match"}, RPC_PAGING}},
 	{.name = "%s.show", .role = RPC_VIEWER, .handler = show_object,
 		.help = "one %s as configured", .params = {NAME}},
 	{.name = "%s.create", .role = RPC_OPERATOR, .handler = create_object,
-		.help = "make a new %s", .params = {NAME, FIELDS, WRITING}},
+		.help = "make a new %s", .params = {NAME, FIELDS, RPC_WRITING}},
 	{.name = "%s.set", .role = RPC_OPERATOR, .handler = set_object,
-		.help = "change fields of a %s", .params = {NAME, FIELDS, WRITING}},
+		.help = "change fields of a %s", .params = {NAME, FIELDS, RPC_WRITING}},
 	{.name = "%s.ensure", .role = RPC_OPERATOR, .handler = ensure_object,
 		.help = "make a new %s, or change fields of the one there is",
-		.params = {NAME, FIELDS, WRITING}},
+		.params = {NAME, FIELDS, RPC_WRITING}},
 	{.name = "%s.delete", .role = RPC_OPERATOR, .handler = delete_object,
-		.help = "delete a %s", .params = {NAME, WRITING}},
+		.help = "delete a %s", .params = {NAME, RPC_WRITING}},
 	{.name = "%s.rename", .role = RPC_OPERATOR, .handler = rename_object,
 		.help = "give a %s another name, traffic goes on", .params = {NAME,
-		{"to", RPC_STRING, true, "its new name"}, WRITING}},
+		{"to", RPC_STRING, true, "its new name"}, RPC_WRITING}},
 };
 #define NOUN_METHODS (sizeof(noun_methods) / sizeof(noun_methods[0]))
 
@@ -730,16 +719,16 @@ static const struct rpc_method noun_methods[] = {
 static const struct rpc_method methods[] = {
 	{.name = API_MODEL_CHANGE, .role = RPC_OPERATOR, .handler = change_model,
 		.help = "several changes in one revision, all or nothing",
-		.params = {{"changes", RPC_ARRAY, true, "[{op, noun, name, fields, to}..]"}, WRITING}},
+		.params = {{"changes", RPC_ARRAY, true, "[{op, noun, name, fields, to}..]"}, RPC_WRITING}},
 	{.name = API_CONFIG_SHOW, .role = RPC_VIEWER, .handler = show_config,
 		.help = "the whole model as YAML, valid input of config.apply"},
 	{.name = API_CONFIG_CHECK, .role = RPC_ADMIN, .handler = check_config, .file = true,
-		.help = "validate a configuration, change nothing", .params = {FILE_PARAMS, EXPAND}},
+		.help = "validate a configuration, change nothing", .params = {FILE_PARAMS, RPC_EXPAND}},
 	{.name = API_CONFIG_DIFF, .role = RPC_ADMIN, .handler = check_config, .file = true,
 		.help = "what applying a configuration would change", .params = {FILE_PARAMS}},
 	{.name = API_CONFIG_APPLY, .role = RPC_ADMIN, .handler = apply_config, .file = true,
 		.help = "make the model what the configuration says",
-		.params = {FILE_PARAMS, WRITING}},
+		.params = {FILE_PARAMS, RPC_WRITING}},
 	{.name = API_EDGE_PEERS, .role = RPC_VIEWER, .handler = show_peers,
 		.help = "the other edges of the node file, and what the model is here"},
 	{.name = API_CONFIG_CONFIRM, .role = RPC_OPERATOR, .handler = confirm_config,
@@ -747,7 +736,7 @@ static const struct rpc_method methods[] = {
 		.params = {{"revision", RPC_INTEGER, false, "only if this one waits"}}},
 	{.name = API_CONFIG_ROLLBACK, .role = RPC_OPERATOR, .handler = roll_back_config,
 		.help = "take back what waits for confirmation; if nothing does, make the model what it was at a revision",
-		.params = {{"revision", RPC_INTEGER, false, "the newest but one when not given"}, WRITING}},
+		.params = {{"revision", RPC_INTEGER, false, "the newest but one when not given"}, RPC_WRITING}},
 	{0},
 };
 // clang-format on
@@ -811,6 +800,8 @@ int rpc_verbs_add(struct rpc_server *server, struct service *service, struct api
 		ret = rpc_server_add(server, methods, service);
 	if (ret == 0)
 		ret = rpc_server_add(server, list_methods, service);
+	if (ret == 0)
+		ret = rpc_server_add(server, cross_methods, service);
 	if (ret == 0)
 		ret = service_watch(service, model_changed, server);
 	service_watch_pending(service, pending_changed, server);

@@ -136,15 +136,21 @@ int run_circuit(struct context *context)
 	struct api_error error;
 	json_t *changes;
 
+	int status;
 	if (local_list(context, "link") == NULL && local_list(context, "peering") == NULL &&
-		local_list(context, "connect") == NULL)
-		return run_write(context);
-	changes = json_array();
-	if (add_changes(context, changes, &error) < 0) {
-		json_decref(changes);
-		return complain(&error);
+		local_list(context, "connect") == NULL) {
+		status = run_write(context);
+	} else {
+		changes = json_array();
+		if (add_changes(context, changes, &error) < 0) {
+			json_decref(changes);
+			return complain(&error);
+		}
+		status = send_changes(context, changes);
 	}
-	return send_changes(context, changes);
+	if (status == 0 && !context->json && !json_is_true(json_object_get(context->params, "check")))
+		print_order(context);
+	return status;
 }
 
 // --- a file of commands ------------------------------------------------------------------------------------

@@ -449,12 +449,19 @@ int run_circuit_show(struct context *context)
 	circuit = json_array_get(json_object_get(live, "items"), 0);
 	if (circuit != NULL)
 		json_object_set(result, "status", circuit);
+	bool checks = strcmp(context->command->verb, "check") == 0;
+	int missing = 0;
+	if (live != NULL && !context->json)
+		print_circuit(context, json_object_get(result, "object"), circuit);
+	if (live != NULL && checks)
+		missing = print_missing(context, result);
 	if (live != NULL && context->json)
 		print_json(result);
-	else if (live != NULL)
-		print_circuit(context, json_object_get(result, "object"), circuit);
-	if (status == 0 && strcmp(context->command->verb, "check") == 0 && !is_well(circuit))
-		status = 1;
+	if (status == 0 && checks) {
+		status = missing;
+		if (status == 0 && !is_well(circuit))
+			status = 1;
+	}
 	json_decref(live);
 	json_decref(result);
 	return status;

@@ -159,6 +159,10 @@ int run_rename(struct context *context);  // a noun that has none
 int run_circuit(struct context *context); // create, ensure: with its parts
 int run_batch(struct context *context);
 int run_circuit_list(struct context *context);
+int run_circuit_wait(struct context *context);
+int run_location_list(struct context *context);
+void print_order(struct context *context); // what was ordered, for the provider; nothing of a circuit without one
+int print_missing(struct context *context, struct json_t *shown); // for circuit check; exit status 1: something is missing
 int run_circuit_show(struct context *context);
 int run_peering_show(struct context *context);
 int print_items(struct context *context, struct json_t *result); // of a list, in the command's columns

@@ -92,6 +92,13 @@ const struct flag global_flags[] = {
 
 static const struct column edge_columns[] = {
 	{"NAME", "full_name", SHOW_TEXT}, {"ROUTES", "routes", SHOW_TEXT}, {0}};
+static const struct column cross_columns[] = {
+	{"KEY", "key", SHOW_TEXT}, {"BW", "bandwidth", SHOW_NUMBER}, {"LOCATION", "location", SHOW_TEXT},
+	{"PRIMARY", "primary_text", SHOW_TEXT}, {"SECONDARY", "secondary_text", SHOW_TEXT}, {"STATE", "state", SHOW_TEXT}, {0}};
+static const struct column location_columns[] = {
+	{"NAME", "full_name", SHOW_TEXT}, {"AREA", "area", SHOW_TEXT}, {"REALM", "realm", SHOW_TEXT},
+	{"REGIONS", "regions", SHOW_TEXT}, {"EDGES", "edges", SHOW_TEXT}, {"PROVIDERS", "providers", SHOW_TEXT},
+	{"SIZES", "sizes", SHOW_TEXT}, {"MODELS", "models", SHOW_TEXT}, {0}};
 static const struct column customer_columns[] = {
 	{"NAME", "full_name", SHOW_TEXT}, {"ORGANISATION", "organisation", SHOW_TEXT}, {"DESCRIPTION", "description", SHOW_TEXT}, {0}};
 static const struct column link_columns[] = {
@@ -152,7 +159,7 @@ const struct command commands[] = {
 	{.noun = "circuit", .verb = "show", .method = "circuit.show", .argument = "NAME", .param = "name",
 		.complete = "circuit", .help = "one circuit: contract, links, sessions", .run = run_circuit_show},
 	{.noun = "circuit", .verb = "check", .method = "circuit.show", .argument = "NAME", .param = "name",
-		.complete = "circuit", .help = "the same, and exit status 1 unless it and its tunnels are up", .run = run_circuit_show},
+		.complete = "circuit", .help = "the same, with what is missing and who has to do it; exit status 1 unless it and its tunnels are up", .run = run_circuit_show},
 	{.noun = "circuit", .verb = "stats", .method = API_CIRCUIT_STATS, .argument = "NAME", .param = "circuit",
 		.complete = "circuit", .help = "what a circuit carried by class, its limiters, peaks and drops",
 		.run = run_circuit_stats, .flags = {
@@ -164,6 +171,31 @@ const struct command commands[] = {
 		.complete = "circuit", .help = "the same, or change fields of those that are there",
 		.fields = FIELDS_ENSURE, .run = run_circuit, .flags = {WRITE_FLAGS, PARTS}},
 	CHANGE_COMMANDS("circuit"),
+	{.noun = "circuit", .verb = "wait", .argument = "NAME", .complete = "circuit",
+		.help = "until it is in a state; --timeout says how long at most", .run = run_circuit_wait, .flags = {
+			{TEXT("state", "STATE"), .local = true, .help = "provisioned when not given", .complete =
+				"not-provisioned|provisioning|provisioned|deprovisioning|enabled|disabled|up|degraded|partial|down"}}},
+
+	{.noun = "cross-connection", .verb = "list", .method = API_CROSS_LIST,
+		.help = "circuits as their providers see them", .run = run_list, .columns = cross_columns, .flags = {
+			{TEXT("provider", "NAME"), .help = "only of this provider", .complete = "provider"},
+			{TEXT("location", "NAME"), .help = "only at this location", .complete = "location"}}},
+	{.noun = "cross-connection", .verb = "show", .method = API_CROSS_SHOW, .argument = "KEY", .param = "key",
+		.help = "one of them", .run = run_show},
+	{.noun = "cross-connection", .verb = "provision", .method = API_CROSS_PROVISION, .argument = "KEY", .param = "key",
+		.help = "the provider's line is there", .run = run_write, .flags = {
+			{SWITCH("begin"), .help = "the provider is at it, not yet done"},
+			{MANY("device", "ROLE=WORDS"), .help = "what a link is handed over on, as primary=pe1; repeat for the other"},
+			{MANY("path", "ROLE=WORDS"), .help = "the path of its line, likewise"}, WRITE_FLAGS}},
+	{.noun = "cross-connection", .verb = "deprovision", .method = API_CROSS_DEPROVISION, .argument = "KEY",
+		.param = "key", .help = "the provider's line is gone", .run = run_write, .flags = {
+			{SWITCH("begin"), .help = "it will be, not yet gone"}, WRITE_FLAGS}},
+
+	{.noun = "location", .verb = "list", .method = "location.list",
+		.help = "all locations, with who is there and what can be had", .run = run_location_list,
+		.columns = location_columns, .flags = {BY("area")}},
+	SHOW_COMMAND("location"),
+	WRITE_COMMANDS("location"),
 
 	LIST("link", link_columns, BY("circuit"), BY("edge"), BY("customer")),
 	SHOW_COMMAND("link"),

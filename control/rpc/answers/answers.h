@@ -114,6 +114,7 @@ struct domain_counts both_families(const struct domain_status *status);
 
 void method_doctor(struct rpc_call *call);
 void method_status(struct rpc_call *call);
+void method_circuit_check(struct rpc_call *call);
 void method_circuit_status(struct rpc_call *call);
 void method_circuit_stats(struct rpc_call *call);
 void method_peering_status(struct rpc_call *call);

@@ -230,6 +230,14 @@ const struct rpc_method sync_methods[] = {
 			PAGE_PARAMS},
 	},
 	{
+		.name = API_CIRCUIT_CHECK,
+		.role = RPC_VIEWER,
+		.thread = RPC_ROUTE,
+		.handler = method_circuit_check,
+		.help = "What a circuit lacks before packets flow, in order, and who has to do it.",
+		.params = {{"circuit", RPC_STRING, true, "name of the circuit"}},
+	},
+	{
 		.name = API_CIRCUIT_STATS,
 		.role = RPC_VIEWER,
 		.thread = RPC_ROUTE,

@@ -202,6 +202,11 @@ static enum link_state link_state(const struct sync *sync, const struct model *m
 		say(words, "admin down");
 		return STATE_DISABLED;
 	}
+	const struct circuit *circuit = model_circuit(model, link->circuit);
+	if (circuit != NULL && !circuit_is_provisioned(circuit)) {
+		say(words, "%s at %s", circuit_provider_state(circuit), circuit->provider);
+		return STATE_DISABLED;
+	}
 	int index = node_port_index(sync->node, link->port);
 	if (index < 0 || index >= PORTS_MAX) {
 		say(words, "port %s has no device", link->port);

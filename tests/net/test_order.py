@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The commands of docs/operations.md, "An order", on an edge whose store is empty: from the catalog to traffic, and back."""
+
+import json
+import os
+import sys
+import time
+
+import pytest
+from edge import EdgeLab
+from lab import leftovers, run, wait_for
+
+from conftest import PREFIX
+from test_first_day import commands
+
+
+@pytest.fixture(scope="module")
+def lab(build):
+    for name in leftovers(PREFIX):
+        run("ip", "netns", "del", name, check=False)
+    lab = EdgeLab(PREFIX, build)
+    lab.acme.vlans = (101,)  # what the system gives
+    try:
+        lab.make_network()
+        lab.start_routers()
+        lab.node_path = os.path.join(lab.dir, "node.yaml")
+        with open(lab.node_path, "w") as f:
+            f.write(lab.node_file().replace("edge: ams1-edge1", "edge: ams1"))
+        lab.on_close(lab.stop_edge)
+        lab.start_dataplane()
+        lab.start_daemon()
+        wait_for(lambda: lab.ctl("version", check=False).returncode == 0, 10, "culvertd answers")
+        yield lab
+    except BaseException:
+        lab.print_logs(sys.stderr)
+        raise
+    finally:
+        lab.close()
+
+
+def test_from_order_to_ping_and_back(lab):
+    circuit, key = lab.acme.circuit, None
+    words = commands("An order")
+    began = time.monotonic()
+    end = next(i for i, w in enumerate(words) if w[:2] == ["connection", "delete"])
+    said = {}
+    for w in words[:end]:
+        done = lab.ctl(*w, check=False)
+        said[" ".join(w[:2])] = done.stdout
+        assert done.returncode == (1 if w[1] == "check" else 0), f"culvertctl {' '.join(w)}: {done.stdout}{done.stderr}"
+        if w[:2] == ["circuit", "create"]:
+            key = lab.json("circuit", "show", circuit)["object"]["service-key"]
+        if w[:2] == ["circuit", "check"]:
+            assert "1. provider: it is not-provisioned at ixnet, who needs the key" in done.stdout
+            assert f"culvertctl cross-connection provision {key}" in done.stdout
+            assert "disabled" in done.stdout.splitlines()[0] and "no peering" not in done.stdout
+            # Nobody gets ahead of the provider.
+            early = lab.ctl("peering", "create", f"{circuit}/private", "--primary-subnet", "169.254.10.0/30", "--secondary-subnet",
+                "169.254.10.4/30", "--peer-asn", "65010", "--local-asn", "64900", check=False)
+            assert early.returncode == 1 and "not-provisioned at provider \"ixnet\"" in early.stderr
+            assert f"hint: give ixnet the key {key}; culvertctl circuit wait {circuit} --state provisioned" in early.stderr
+            late = lab.ctl("--timeout", "1", "circuit", "wait", circuit, check=False)
+            assert late.returncode == 8 and "it is not-provisioned" in late.stderr
+    order = said["circuit create"].splitlines()[-1]
+    assert order == f"service key {key}; primary ams1/wan0 tag 101; secondary ams2/wan0 tag 101; waits for ixnet"
+    assert "ams   europe  public  west-europe  ams1, ams2  ixnet" in said["location list"]
+    # His side alone.
+    crosses = said["cross-connection list"]
+    assert key in crosses and "ams1/wan0 101" in crosses and "ams2/wan0 101" in crosses and "not-provisioned" in crosses
+    shown = lab.json("cross-connection", "show", key)
+    assert "acme" not in str(shown).replace(key, "") and shown["object"]["primary"]["device"] == "pe1"
+    wait_for(lambda: lab.reaches_vnet(lab.acme), 30, "traffic to the vNet and back")
+    print(f"from an empty store to the first ping: {end} commands, {time.monotonic() - began:.1f} s")
+    assert json.loads(lab.ctl("--json", "circuit", "check", circuit, check=False).stdout)["missing"] == []
+
+    # Out again: what is provisioned stays, by verb and by file.
+    for w in words[end:]:
+        if w[:2] == ["cross-connection", "deprovision"]:
+            refused = lab.ctl("circuit", "delete", circuit, check=False)
+            assert refused.returncode == 1 and f"circuit \"{circuit}\" is provisioned at provider \"ixnet\"" in refused.stderr
+            assert f"culvertctl cross-connection deprovision {key}" in refused.stderr
+            model = lab.ctl("config", "show").stdout
+            at, rest = model.split(f"- name: {circuit}\n", 1)
+            path = os.path.join(lab.dir, "without.yaml")
+            with open(path, "w") as f:
+                f.write(at + "vnets:" + rest.split("vnets:", 1)[1].split("end:")[0])
+            text = open(path).read().replace("circuits:\n", "")
+            with open(path, "w") as f:
+                f.write("\n".join(line for line in text.splitlines() if not line.startswith("objects:")) + "\n")
+            refused = lab.ctl("config", "apply", path, "--delete", check=False)
+            assert refused.returncode in (1, 6) and "is provisioned at provider" in refused.stderr, refused.stderr
+        if w[:2] == ["circuit", "delete"]:
+            # The line is gone, so is what came by it; the peering stays as configured.
+            wait_for(lambda: not lab.reaches_vnet(lab.acme), 10, "no traffic")
+            assert f"{circuit}/private" in lab.ctl("peering", "list").stdout
+        done = lab.ctl(*w, check=False)
+        assert done.returncode == 0, f"culvertctl {' '.join(w)}: {done.stdout}{done.stderr}"
+    assert lab.json("circuit", "list")["items"] == []
