@@ -127,7 +127,10 @@ struct finding *refuse(struct check *check, const struct object *object, const c
 
 bool check_creates(const struct check *check, const struct object *object)
 {
-	return check->old && !check->revert && !model_find(check->old, object->noun->id, object->name);
+	if (!check->old || check->revert)
+		return false;
+	const struct edit *edit = check->edits ? edits_sorted_find(check->edits, object) : NULL;
+	return edit && !edit_before(edit);
 }
 
 bool check_said(const struct check *check, const struct object *object, const char *field)

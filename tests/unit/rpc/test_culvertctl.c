@@ -119,6 +119,7 @@ static const struct rpc_method route_methods[] = {
 	ROUTE(API_CIRCUIT_STATUS, {"circuit", RPC_STRING, false, NULL},
 		{"customer", RPC_STRING, false, NULL}, {"brief", RPC_BOOLEAN, false, NULL},
 		{"limit", RPC_INTEGER, false, NULL}, {"cursor", RPC_STRING, false, NULL}),
+	ROUTE(API_CIRCUIT_CHECK, {"circuit", RPC_STRING, true, NULL}),
 	ROUTE(API_CIRCUIT_STATS, {"circuit", RPC_STRING, true, NULL},
 		{"link", RPC_STRING, false, NULL}),
 	ROUTE(API_PORT_STATUS, {"port", RPC_STRING, false, NULL}),
