@@ -111,7 +111,7 @@
 //                     "peers": [{"edge": "ams2", "socket": "/run/.."}]}
 // Every answer to a change, a check too, has the "digest" of the model after it, the same on each edge that has the same
 // model. With "expand": true it also has what another edge has to be told so that it comes to the same: "changes", as
-// model.change takes them, of whatever comes or changes with all fields; of config.* instead "yaml" and "secrets":
+// model.change takes them, of whatever comes or changes with all fields (of a renamed object also "was"); of config.* instead "yaml" and "secrets":
 // {fingerprint: text}, for admins, which config.apply takes. A password may be given as {"value", "fingerprint"}.
 // "decider": {"edge", "revision"} with "confirm": at its deadline the change does not go back at once, but comes to what
 // that peer's revision has come to: confirmed, or taken back. A peer that does not answer is waited for, five minutes.

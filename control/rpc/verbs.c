@@ -262,9 +262,14 @@ static json_t *expanded(const struct model *old, const struct model *new)
 	for (unsigned int i = 0; diff != NULL && i < diff->count; i++) {
 		const struct object *was = diff->item[i].old, *is = diff->item[i].new;
 		const struct object *either = is != NULL ? is : was;
-		json_t *change = json_pack("{s:s, s:s, s:s}", "op",
-			is == NULL ? "delete" : was == NULL ? "create" : "set", "noun",
-			either->noun->name, "name", either->name);
+		bool renamed = is != NULL && was != NULL && strcmp(is->name, was->name) != 0;
+		json_t *change = json_pack("{s:s, s:s, s:s, s:s*}", "op",
+			is == NULL    ? "delete"
+			: was == NULL ? "create"
+			: renamed     ? "rename"
+				      : "set",
+			"noun", either->noun->name, "name", either->name, "was",
+			renamed ? was->name : NULL);
 		if (is != NULL)
 			json_object_set_new(change, "fields", spec_json(is));
 		json_array_append_new(changes, change);

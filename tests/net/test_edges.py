@@ -293,8 +293,15 @@ def test_an_order(pair, tmp_path):
     links = pair.json("west", "link", "list")["items"]
     assert len(links) == 6 and len({(link["edge"], link["outer-tag"]) for link in links}) == 6
     at = pair.peers("east")["revision"]
-    for state in ("provisioning", "provisioned"):
-        pair.ctl("circuit", "set", "acme-00", "--provider-state", state)
+    key = pair.json("west", "circuit", "show", "acme-00")["object"]["service-key"]
+    pair.ctl("cross-connection", "provision", key, "--device", "primary=pe1")
+    same(pair)
+    pair.ctl("rename", "circuit", "acme-02", "acme-two")
+    same(pair)
+    assert "name: acme-two" in pair.show("west") and "acme-02" not in pair.show("west")
+    renames = tmp_path / "renames"
+    renames.write_text("circuit rename acme-two acme-02\ncustomer rename acme acme-corp\ncustomer rename acme-corp acme\n")
+    pair.ctl("batch", str(renames))
     same(pair)
     pair.ctl("peering", "create", "acme-00/private", "--peer-asn", "65010", "--local-asn", "64900", "--primary-subnet", "169.254.10.0/30", "--secondary-subnet", "169.254.10.4/30")
     pair.ctl("circuit", "set", "acme-01", "--burst", "40ms", "--confirm", "10m")
@@ -303,7 +310,7 @@ def test_an_order(pair, tmp_path):
     assert pair.ctl("circuit", "delete", "acme-00", check=False).returncode == 1
     pair.ctl("config", "rollback", str(at))  # before the provider had done anything
     same(pair)
-    assert "acme-00/private" not in pair.show("west") and pair.json("west", "circuit", "show", "acme-00")["object"]["provider-state"] == "provisioned"
+    assert pair.direct("west", "peering", "show", "acme-00/private", check=False).returncode == 3 and pair.json("west", "circuit", "show", "acme-00")["object"]["provider-state"] == "provisioned"
     # and an edge that has lost its store is made the same by what the other one shows
     (tmp_path / "shown.yaml").write_text(pair.show("east"))
     pair.kill("west")

@@ -229,18 +229,46 @@ static bool is_plain(const char *verb)
 	return false;
 }
 
+static bool has_op(const json_t *changes, const char *op)
+{
+	const json_t *change;
+	size_t i;
+
+	json_array_foreach ((json_t *)changes, i, change)
+		if (strcmp(get_text(change, "op"), op) == 0)
+			return true;
+	return false;
+}
+
+static bool all_plain(const json_t *changes)
+{
+	const json_t *change;
+	size_t i;
+
+	json_array_foreach ((json_t *)changes, i, change)
+		if (!is_plain(get_text(change, "op")))
+			return false;
+	return true;
+}
+
 static void take_deletes(json_t *changes, const json_t *made, bool parts)
 {
 	const json_t *outcome;
 	size_t i;
 
-	json_array_foreach ((json_t *)made, i, outcome)
-		if (strcmp(get_text(outcome, "op"), "delete") == 0 &&
-			(strchr(get_text(outcome, "name"), '/') != NULL) == parts)
-			json_array_append(changes, (json_t *)(uintptr_t)outcome);
+	json_array_foreach ((json_t *)made, i, outcome) {
+		const char *op = get_text(outcome, "op");
+		const char *gone = strcmp(op, "delete") == 0   ? get_text(outcome, "name")
+				   : strcmp(op, "rename") == 0 ? get_text(outcome, "was")
+							       : "";
+		if (*gone != '\0' && (strchr(gone, '/') != NULL) == parts)
+			json_array_append_new(changes,
+				json_pack("{s:s, s:O, s:s}", "op", "delete", "noun",
+					json_object_get(outcome, "noun"), "name", gone));
+	}
 }
 
-// Of a verb that the first edge alone works out: what it comes to. Parts go before what they are parts of.
+// What the first edge alone makes up: what it comes to. Parts go before what they are parts of.
 static json_t *outcomes(const json_t *made)
 {
 	json_t *changes = json_array();
@@ -249,9 +277,14 @@ static json_t *outcomes(const json_t *made)
 
 	take_deletes(changes, made, true);
 	take_deletes(changes, made, false);
-	json_array_foreach ((json_t *)made, i, outcome)
-		if (strcmp(get_text(outcome, "op"), "delete") != 0)
-			json_array_append(changes, (json_t *)(uintptr_t)outcome);
+	json_array_foreach ((json_t *)made, i, outcome) {
+		if (strcmp(get_text(outcome, "op"), "delete") == 0)
+			continue;
+		json_t *change = json_copy((json_t *)(uintptr_t)outcome);
+		if (json_object_del(change, "was") == 0)
+			json_object_set_new(change, "op", json_string("create"));
+		json_array_append_new(changes, change);
+	}
 	return changes;
 }
 
@@ -291,9 +324,13 @@ static struct write complete(
 		return complete;
 	}
 	bool several = strcmp(write->method, API_MODEL_CHANGE) == 0;
-	bool plain = several || is_plain(strchr(write->method, '.') + 1);
 	const json_t *made = json_object_get(check, "changes");
 	json_t *asked = asked_changes(edges, write);
+	bool plain = all_plain(asked);
+	if (!plain && !several && !has_op(made, "create")) {
+		json_decref(asked);
+		return complete; // each edge works it out by itself
+	}
 	json_t *changes = plain ? complete_changes(asked, made) : outcomes(made);
 	const json_t *first = json_array_get(changes, 0);
 	if (several || !plain || json_array_size(changes) != 1) {
