@@ -13,6 +13,7 @@ from edge import PREMISES_HOST, VNET_HOST, Since, host
 from lab import run, wait_for
 
 from conftest import running_lab
+from test_cease import hung, problem
 from test_live import apply, reached
 
 
@@ -151,6 +152,31 @@ def test_shut(dual):
     wait_for(lambda: dual.own_link()["state"] == "disabled", 5, "the link says why")
     dual.ctl("peering", "set", dual.peering, "--enabled", "true")
     both_up(dual)
+
+
+def test_a_daemon_that_hangs(dual):
+    """IPv6 goes without a word to its far end, which is said of that session; IPv4 forwards."""
+    with undisturbed(dual, 4):
+        with hung(dual):
+            done = dual.ctl("peering", "set", dual.peering, "--unset", "primary-subnet-v6", "--unset", "secondary-subnet-v6")
+            assert "not told" in done.stderr, done.stderr
+            assert problem(dual, f"far-end/{dual.peering}/primary/v6"), dual.status()["problems"]
+        apply(dual, dual.model())
+        both_up(dual)
+        wait_for(lambda: not problem(dual, "far-end/"), 10, "he has a new one")
+
+
+def test_made_by_one_command(dual):
+    """A circuit with both families, as the manual has circuits made."""
+    words = ["circuit", "create", "acme-ams-09", "--customer", "acme", "--bandwidth", "50mbps", "--link", "primary:ams1-edge1/wan0:109"]
+    try:
+        dual.ctl(*words, "--peering", "private,subnet=169.254.90.0/29,subnet-v6=fd00:90::/125,peer-asn=65010,local-asn=64900", "--connect", dual.acme.vnet)
+        items = dual.json("peering", "status", "acme-ams-09/private")["items"]
+        assert [(s["family"], s["remote"], s["local"]) for s in items] == [(4, "169.254.90.1", "169.254.90.2"), (6, "fd00:90::1", "fd00:90::2")]
+        listed = next(line for line in dual.ctl("peering", "list").stdout.split("\n") if line.startswith("acme-ams-09/private"))
+        assert listed.split()[1:3] == ["169.254.90.0/29,", "fd00:90::/125"], listed
+    finally:
+        apply(dual, dual.model())
 
 
 def test_what_is_shown(dual):
@@ -348,3 +374,69 @@ def test_static_routes_of_both_families(dual):
         c.router.ip("route", "del", VNET6, "via", host(SUBNETS6[0], 2), "metric", 999)
         dual.birdc(c.bird, "enable", "edge")
         dual.birdc(c.bird, "enable", "edge6")
+
+
+FRR = """frr defaults traditional
+no ipv6 forwarding
+route-map all permit 10
+router bgp 65010
+ no bgp ebgp-requires-policy
+ no bgp network import-check
+ bgp router-id 10.255.0.77
+ neighbor {n4} remote-as 64900
+ neighbor {n4} timers connect 1
+ neighbor {n6} remote-as 64900
+ neighbor {n6} timers connect 1
+ address-family ipv4 unicast
+  network 10.1.0.0/16
+  no neighbor {n6} activate
+ exit-address-family
+ address-family ipv6 unicast
+  network {p6}
+  neighbor {n6} activate
+ exit-address-family
+"""
+
+
+def test_a_router_of_another_make(dual):
+    """FRR announces IPv6 with its link-local address as a second next hop (RFC 2545, 3): the first one counts."""
+    c = dual.acme
+    for name in ("edge", "edge6"):
+        dual.birdc(c.bird, "disable", name)
+    directory = os.path.join(dual.dir, "frr")
+    os.makedirs(directory, exist_ok=True)
+    os.chmod(dual.dir, 0o755)
+    os.chmod(directory, 0o777)
+    path = os.path.join(directory, "frr.conf")
+    with open(path, "w") as f:
+        f.write(FRR.format(n4=host(c.subnet, 2), n6=host(SUBNETS6[0], 2), p6=PREMISES6))
+    os.chmod(path, 0o644)
+    zserv, daemons = os.path.join(directory, "zserv.api"), []
+
+    def start(name, *more):
+        words = ["-f", path, "-i", os.path.join(directory, name + ".pid"), "-z", zserv, "--vty_socket", directory, *more]
+        daemons.append(c.router.start(name, f"/usr/lib/frr/{name}", *words))
+
+    def knows_his_devices():  # who hears of BGP's next hops before them never uses one
+        return "bgp" in c.router.run("vtysh", "--vty_socket", directory, "-c", "show zebra client summary", check=False).stdout
+
+    dual.ctl("peering", "set", dual.peering, "--enabled", "false")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(zserv)
+    try:
+        start("zebra")
+        wait_for(lambda: os.path.exists(zserv), 5, "zebra")
+        start("bgpd", "-p", "0")
+        wait_for(knows_his_devices, 10, "bgpd and zebra talk")
+        dual.ctl("peering", "set", dual.peering, "--enabled", "true")
+        wait_for(lambda: dual.states() == {4: "established", 6: "established"}, 30, "both sessions")
+        wait_for(lambda: dual.installed(c, PREMISES6) and dual.installed(c, "10.1.0.0/16"), 10, "both networks are known")
+        hops = {r["prefix"]: [h["via"] for h in r["nexthops"]] for r in dual.routes(c, "installed") if r["origin"] == "bgp"}
+        assert hops == {"10.1.0.0/16": [host(c.subnet, 1)], PREMISES6: [host(SUBNETS6[0], 1)]}
+        wait_for(dual.ping6, 10, "IPv6 reaches the vNet")
+    finally:
+        for daemon in reversed(daemons):
+            daemon.stop()
+        wait_for(lambda: "established" not in dual.states().values(), 10, "FRR's sessions are over")
+        for name in ("edge", "edge6"):
+            dual.birdc(c.bird, "enable", name)
