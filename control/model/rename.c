@@ -219,7 +219,8 @@ static bool can_be_renamed(struct change *change, const struct noun *noun, const
 	char hint[OBJECT_NAME_MAX + 64];
 
 	if (noun->fixed_name) {
-		refuse_name(change, "name-fixed", NULL, "%s \"%s\" cannot be renamed: %s",
+		refuse_name(change, "name-fixed", "create another one, then delete it",
+			"%s \"%s\" cannot be renamed: %s",
 			noun->name, name, noun->fixed_name);
 		return false;
 	}

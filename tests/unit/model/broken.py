@@ -22,6 +22,7 @@ CALLS = {
     "complain": (4, 2),
     "finding_add": (4, 1),
     "refuse": (3, None),
+    "refuse_name": (3, 1),
     "reader_wrong_value": (3, None),
     "WRONG": (0, None),
     "snprintf(error, FIELD_ERROR_MAX": (1, None),
