@@ -278,9 +278,15 @@ static void test_workflow(void **state)
 
 static void test_plans(void **state)
 {
+	static const unsigned int caps[][2] = {{50, 20}, {100, 25}, {200, 25}, {500, 40}, {1000, 50}, {2000, 60},
+		{5000, 75}, {10000, 100}};
 	struct model *model = shop();
 	char text[512];
 
+	for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++) {
+		struct circuit circuit = {.sku = SKU_PREMIUM, .bandwidth = caps[i][0] * UINT64_C(1000000)};
+		assert_int_equal(circuit_connections(&circuit), caps[i][1]);
+	}
 	done(&model, ORDER("c", "\"bandwidth\":\"50mbps\",\"sku\":\"premium\""));
 	done(&model, PEERING("c"));
 	for (unsigned int i = 0; i < 11; i++) {
