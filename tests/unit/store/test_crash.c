@@ -178,7 +178,7 @@ static int renamed_back(void)
 		"{\"op\":\"rename\",\"noun\":\"circuit\",\"name\":\"x\",\"to\":\"globex-ams-01\"}]"));
 }
 
-#define VNETS 300
+#define VNETS 130
 
 static int many(void)
 {
