@@ -166,6 +166,18 @@ def test_a_daemon_that_hangs(dual):
         wait_for(lambda: not problem(dual, "far-end/"), 10, "he has a new one")
 
 
+def test_renamed(dual):
+    """The circuit has another name, and each session has it, too; nothing else happens."""
+    names = [dual.acme.circuit, "acme-two-families"]
+    with undisturbed(dual, 4), undisturbed(dual, 6):
+        for old, new in (names, names[::-1]):
+            dual.ctl("rename", "circuit", old, new)
+            dual.acme.circuit = new
+            wait_for(lambda: dual.states() == {4: "established", 6: "established"}, 10, "both have the new name")
+            wait_for(lambda: dual.own_link()["state"] == "up", 5, "the link is up")
+            assert not [p for p in dual.status()["problems"] if old in p["object"]], dual.status()["problems"]
+
+
 def test_made_by_one_command(dual):
     """A circuit with both families, as the manual has circuits made."""
     words = ["circuit", "create", "acme-ams-09", "--customer", "acme", "--bandwidth", "50mbps", "--link", "primary:ams1-edge1/wan0:109"]
