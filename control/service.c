@@ -469,6 +469,18 @@ void service_session(struct service *service, const char *name, bool established
 		json_object_del(service->sessions, name);
 }
 
+unsigned int service_established(const struct service *service, const char *circuit)
+{
+	size_t length = strlen(circuit);
+	unsigned int count = 0;
+	const char *name;
+	json_t *value;
+
+	json_object_foreach (service->sessions, name, value)
+		count += strncmp(name, circuit, length) == 0 && name[length] == '/';
+	return count;
+}
+
 static void validated(struct request *request, int error)
 {
 	struct api_error *refused = request->check ? &request->guard : &request->error;

@@ -128,6 +128,8 @@ void service_confirm(struct service *service, const struct service_change *chang
 
 // What the route thread told of a BGP session, by its name in the status table: "CIRCUIT/TYPE/ROLE".
 void service_session(struct service *service, const char *name, bool established);
+// How many of the circuit's are established on this edge.
+unsigned int service_established(const struct service *service, const char *circuit);
 
 // Runs work(ctx) on the store thread, then done(ctx) on the main thread: what takes longer than others may wait.
 void service_work(

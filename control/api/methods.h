@@ -74,6 +74,8 @@
 //   N.set    {"name", "fields": {...}, "if_revision"?, "check"?}   a field null = back to its default
 //   N.ensure {the same}   create, or set when there is one: asked for twice it makes no second revision
 //   N.delete {"name", "if_revision"?, "check"?}
+//   circuit.recreate {"name", "to"?, "fields"?, "links"?: {"primary": {..}}, "peerings"?: {"private": {..}}, ..}, circuit.replace {"name",
+//            "to", ..}; the answer's "next", if there is one, says who has to do what
 //   N.rename {"name", "to", "if_revision"?, "check"?}   the object, its parts and whatever refers to it; traffic goes on
 //            -> {"revision": 419, "changed": true, "diff": [...]}
 // "name" and "full_name" are whole names: "ams1/wan0" (port), "acme-ams-01/primary" (link), "acme-ams-01/private"

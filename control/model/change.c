@@ -391,8 +391,6 @@ static int set(
 	return change_note(change, noun, object->name, object, NULL);
 }
 
-static int delete (struct change *change, const struct noun *noun, const char *name);
-
 // Deletes the children that go with their parent: those whose reference says so.
 static int cascade(struct change *change, const struct noun *noun, const char *name)
 {
@@ -412,7 +410,7 @@ static int cascade(struct change *change, const struct noun *noun, const char *n
 		MODEL_CHILDREN(change->old, child->id, name, object)
 		{
 			if (change_current(change, child->id, object->name) &&
-				delete (change, child, object->name))
+				change_delete(change, child, object->name))
 				return -ENOMEM;
 		}
 		for (unsigned int e = 0; change->alive[child->id] && e < change->edits.count;) {
@@ -425,7 +423,7 @@ static int cascade(struct change *change, const struct noun *noun, const char *n
 			}
 			char part[OBJECT_NAME_MAX];
 			snprintf(part, sizeof(part), "%s", edit->name);
-			if (delete (change, child, part))
+			if (change_delete(change, child, part))
 				return -ENOMEM;
 			e = 0;
 		}
@@ -433,7 +431,7 @@ static int cascade(struct change *change, const struct noun *noun, const char *n
 	return 0;
 }
 
-static int delete (struct change *change, const struct noun *noun, const char *name)
+int change_delete(struct change *change, const struct noun *noun, const char *name)
 {
 	if (!name || !change_current(change, noun->id, name)) {
 		change_not_found(change, noun, name ? name : "");
@@ -488,12 +486,17 @@ static int one(struct change *change, struct arena *arena, const json_t *json)
 			       ? set(change, noun, name ? name : key, map)
 			       : create(change, noun, name, map);
 	if (!strcmp(op, "delete"))
-		return delete (change, noun, name ? name : key);
+		return change_delete(change, noun, name ? name : key);
 	if (!strcmp(op, "rename"))
 		return change_rename(change, noun, name ? name : key,
 			json_string_value(json_object_get(json, "to")));
+	if (!strcmp(op, "recreate"))
+		return change_recreate(change, arena, noun, name ? name : key, json);
+	if (!strcmp(op, "replace"))
+		return change_replace(change, noun, name ? name : key,
+			json_string_value(json_object_get(json, "to")));
 	finding_hint(reader_complain(reader, "change", &nowhere, "", "unknown op \"%.32s\"", op),
-		"create, set, ensure, rename or delete");
+		"create, set, ensure, rename, recreate, replace or delete");
 	return 0;
 }
 
@@ -528,20 +531,49 @@ struct preview {
 	struct model *model;
 };
 
-const struct model *preview_model(struct preview *preview)
+struct model *change_preview(const struct change *change)
 {
-	const struct edits *now = &preview->change->edits;
+	const struct edits *now = &change->edits;
 	struct edits edits = {.count = now->count, .room = now->count};
 
-	if (preview->model)
-		return preview->model;
+	if (!edits.count)
+		return model_ref(change->old);
 	edits.item = malloc(edits.count * sizeof(edits.item[0]));
 	if (!edits.item)
 		return NULL;
 	memcpy(edits.item, now->item, edits.count * sizeof(edits.item[0]));
-	preview->model = model_apply(preview->change->old, &edits);
+	struct model *model = model_apply(change->old, &edits);
 	free(edits.item);
+	return model;
+}
+
+const struct model *preview_model(struct preview *preview)
+{
+	if (!preview->model)
+		preview->model = change_preview(preview->change);
 	return preview->model;
+}
+
+static int copy_secret(void *ctx, const struct secret *secret)
+{
+	struct secret *wanted = ctx;
+
+	if (strcmp(secret->fingerprint, wanted->fingerprint) || !secret->text)
+		return 0;
+	wanted->text = strdup(secret->text);
+	return 1;
+}
+
+// Of whatever has it: a successor's password is that of the one before.
+static char *known_secret(void *ctx, const char *fingerprint)
+{
+	const struct model *model = ctx;
+	struct secret wanted = {0};
+
+	snprintf(wanted.fingerprint, sizeof(wanted.fingerprint), "%s", fingerprint);
+	for (unsigned int i = 0; i < model_count(model, NOUN_PEERING) && !wanted.text; i++)
+		object_secrets(model_at(model, NOUN_PEERING, i), copy_secret, &wanted);
+	return wanted.text;
 }
 
 // What comes with the objects that were created, each seen beside those before it.
@@ -576,7 +608,11 @@ int model_change(const struct model *old, const struct json_t *changes, struct m
 	struct findings *findings)
 {
 	struct change change = {
-		.old = old, .places = json_object(), .reader = {.findings = findings}};
+		.old = old,
+		.places = json_object(),
+		.reader = {.findings = findings,
+			.secret = known_secret,
+			.ctx = (void *)(uintptr_t)old}};
 	struct arena arena = {0};
 	int rc = change.places ? 0 : -ENOMEM;
 

@@ -26,6 +26,14 @@ int change_note(struct change *change, const struct noun *noun, const char *name
 // The object of this name is going to be noted under another one.
 int change_note_moved(struct change *change, const struct noun *noun, const char *name);
 void change_not_found(struct change *change, const struct noun *noun, const char *name);
+int change_delete(struct change *change, const struct noun *noun, const char *name);
+// The model as the changes so far leave it, unchecked. A new reference, NULL = no memory.
+struct model *change_preview(const struct change *change);
+// recreate.c: ops "recreate" and "replace"
+int change_recreate(struct change *change, struct arena *arena, const struct noun *noun,
+	const char *name, const struct json_t *json);
+int change_replace(
+	struct change *change, const struct noun *noun, const char *name, const char *to);
 // rename.c: op "rename"
 int change_rename(
 	struct change *change, const struct noun *noun, const char *name, const char *to);

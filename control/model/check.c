@@ -374,8 +374,8 @@ static void check_transition(struct check *check, const struct edit *edit)
 			struct finding *finding = refuse(check, edit->new, field->name,
 				"%s of %s \"%s\" cannot be lowered from %s to %s", field->name,
 				edit->noun->name, edit->name, was, is);
-			finding_hint(finding, "recreate: culvertctl %s delete %s, then create it",
-				edit->noun->name, edit->name);
+			finding_hint(finding, "recreate: culvertctl %s recreate %s --%s %s",
+				edit->noun->name, edit->name, field->name, is);
 		}
 	}
 }

@@ -99,17 +99,21 @@ const struct object *model_child_at(
 //
 // *findings is empty before: the caller zeroes it.
 
-// changes: array of {"op": "create"|"set"|"ensure"|"delete"|"rename", "noun", "name", "fields": {..}}, applied in order
-// as one: all or nothing. "set" changes the fields named, null = back to the default; "ensure" is create if there is none of that
+// changes: array of {"op": "create"|"set"|"ensure"|"delete"|"rename"|"recreate"|"replace", "noun", "name", "fields": {..}},
+// applied in order as one: all or nothing. "set" changes the fields named, null = back to the default; "ensure" is create if there is none of that
 // name, else set. A list is given whole, or as {"add": [..], "remove": [..]} against what it was: an added element that
 // is there already changes nothing, or takes its place where the list has a merge key; one to remove must be
 // there. A change is refused for what it breaks, not for what was broken before. A name may be given whole or
-// by its key fields. Secrets: {"value": text} or {"keep": fingerprint}; a {"file": path} is read by culvertctl.
+// by its key fields. Secrets: {"value": text} or {"keep": fingerprint}, of any peering; a {"file": path} is read by culvertctl.
 // Deleting a circuit takes its links and peerings along, connections have to go first; what a new one brings along is
 // with its noun (struct noun, brings). "rename" has "to" instead of fields:
 // the object is called so from here on, also in the changes that follow; its parts ("OLD/primary") and whatever refers to it
 // follow, and all stay what they were: ids, history, traffic. Refused where the name is not the user's to choose (a link's is
-// its circuit's; an edge's and a port's stand in the node file), and where the new one is taken or no name. On success *out is a
+// its circuit's; an edge's and a port's stand in the node file), and where the new one is taken or no name. "recreate" of a circuit makes a successor, called "to" or NAME-r2, with the fields given
+// in place of its own, a new service key, links ("links": {"primary": {fields}} says otherwise) on other tags and, once it is
+// provisioned, its peerings on other subnets ("peerings": {"private": {fields}}), with their passwords; asked for again with "to" it makes
+// what is lacking. "replace" moves the connections to the circuit "to" and deletes the one they were on, unless its provider has
+// it still. On success *out is a
 // new snapshot (or another reference to `old` when nothing is different). Otherwise -EINVAL with findings, or
 // -ENOMEM.
 int model_change(const struct model *old, const struct json_t *changes, struct model **out,

@@ -11,6 +11,7 @@
 #include "control/api/methods.h"
 #include "control/api/suggest.h"
 #include "control/base/clock.h"
+#include "control/model/circuit.h"
 #include "control/model/model.h"
 #include "control/node.h"
 #include "control/rpc/rpc.h"
@@ -335,6 +336,54 @@ static void show_peers(struct rpc_call *call)
 				pending != NULL ? pending_json(pending) : json_null(), "peers", peers));
 }
 
+// --- successors ------------------------------------------------------------------------------------------
+
+#define RECREATE "circuit.recreate"
+#define REPLACE  "circuit.replace"
+
+// What it was called, or what the system has called it.
+static const char *successor(const struct rpc_call *call, const json_t *diff)
+{
+	const char *name = rpc_string(call, "to");
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach ((json_t *)(uintptr_t)diff, i, one)
+		if (name == NULL && strcmp(json_string_value(json_object_get(one, "op")), "create") == 0 &&
+			strcmp(json_string_value(json_object_get(one, "noun")), "circuit") == 0)
+			name = json_string_value(json_object_get(one, "name"));
+	return name != NULL ? name : "";
+}
+
+// Who has to do what now, NULL = nobody.
+static json_t *next_step(const struct rpc_call *call, const struct service_result *result)
+{
+	bool recreated = strcmp(call->method->name, RECREATE) == 0;
+
+	if (!recreated && strcmp(call->method->name, REPLACE) != 0)
+		return NULL;
+	const char *old = rpc_string(call, "name");
+	const struct circuit *from = model_circuit(result->new, old);
+	if (recreated) {
+		const struct circuit *to =
+			model_circuit(result->new, successor(call, result->diff));
+		if (to == NULL)
+			return NULL;
+		if (circuit_is_provisioned(to))
+			return json_sprintf("the customer's router takes up its new sessions (culvertctl circuit "
+					    "check %s), then: culvertctl circuit replace %s %s",
+				to->name, old, to->name);
+		return json_sprintf("give %s the key %s; when it is provisioned its peerings come by: "
+				    "culvertctl circuit recreate %s --name %s",
+			to->provider, to->service_key, old, to->name);
+	}
+	if (from == NULL)
+		return NULL;
+	return json_sprintf("circuit %s is %s at provider %s and stays until it has let go of it: "
+			    "culvertctl cross-connection deprovision %s, then culvertctl circuit delete %s",
+		old, circuit_provider_state(from), from->provider, from->service_key, old);
+}
+
 void verbs_changed(void *ctx, const struct service_result *result)
 {
 	struct rpc_call *call = ctx;
@@ -354,6 +403,9 @@ void verbs_changed(void *ctx, const struct service_result *result)
 				"message", result->guard->message, "hint", result->guard->hint));
 	if (result->new != NULL)
 		json_object_set_new(answer, "digest", digest_json(result->new));
+	json_t *next = result->new != NULL ? next_step(call, result) : NULL;
+	if (next != NULL)
+		json_object_set_new(answer, "next", next);
 	bool expand = rpc_boolean(call, "expand", false) && result->new != NULL;
 	bool whole = strncmp(call->method->name, "config.", 7) == 0;
 	if (expand && !whole)
@@ -464,9 +516,11 @@ static void change_object(struct rpc_call *call, const char *op)
 		name_of(call, noun, full));
 	if (fields != NULL)
 		json_object_set(json_array_get(changes, 0), "fields", fields);
-	if (rpc_has(call, "to"))
-		json_object_set(json_array_get(changes, 0), "to",
-			json_object_get(call->params, "to"));
+	static const char *const passed[] = {"to", "links", "peerings"};
+	for (unsigned int i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
+		if (rpc_has(call, passed[i]))
+			json_object_set(json_array_get(changes, 0), passed[i],
+				json_object_get(call->params, passed[i]));
 	change.changes = changes;
 	service_change(call->ctx, &change, verbs_changed, call);
 	json_decref(changes);
@@ -508,6 +562,35 @@ static void rename_object(struct rpc_call *call)
 {
 	if (exists(call))
 		change_object(call, "rename");
+}
+
+static void recreate_circuit(struct rpc_call *call)
+{
+	if (exists(call))
+		change_object(call, "recreate");
+}
+
+// The old one is kept until the new one is up.
+static void replace_circuit(struct rpc_call *call)
+{
+	const char *old = rpc_string(call, "name"), *new = rpc_string(call, "to");
+	struct api_error error;
+	char hint[256];
+
+	if (!exists(call))
+		return;
+	if (service_established(call->ctx, old) > 0 && service_established(call->ctx, new) == 0 &&
+		model_circuit(service_model(call->ctx), new) != NULL &&
+		!rpc_boolean(call, "delete", false)) {
+		snprintf(hint, sizeof(hint), "culvertctl circuit check %.64s; --delete if it is meant", new);
+		api_fail(&error, API_REFUSED, hint,
+			"circuit \"%.64s\" has a BGP session and circuit \"%.64s\" has none on this edge: "
+			"its traffic would stop",
+			old, new);
+		rpc_fail(call, &error);
+		return;
+	}
+	change_object(call, "replace");
 }
 
 static void delete_object(struct rpc_call *call)
@@ -722,6 +805,14 @@ static const struct rpc_method noun_methods[] = {
 	{"secrets", RPC_OBJECT, false, "{fingerprint: text} of what it keeps"}
 
 static const struct rpc_method methods[] = {
+	{.name = RECREATE, .role = RPC_OPERATOR, .handler = recreate_circuit,
+		.help = "make a successor beside a circuit, with other fields, tags, subnets and key",
+		.params = {NAME, FIELDS, {"to", RPC_STRING, false, "its name; NAME-r2 when not given"},
+			{"links", RPC_OBJECT, false, "{role: fields} of its links that are to be otherwise"},
+			{"peerings", RPC_OBJECT, false, "{type: fields}, likewise"}, RPC_WRITING}},
+	{.name = REPLACE, .role = RPC_OPERATOR, .handler = replace_circuit,
+		.help = "move a circuit's connections to another one, and end it",
+		.params = {NAME, {"to", RPC_STRING, true, "the circuit that takes its place"}, RPC_WRITING}},
 	{.name = API_MODEL_CHANGE, .role = RPC_OPERATOR, .handler = change_model,
 		.help = "several changes in one revision, all or nothing",
 		.params = {{"changes", RPC_ARRAY, true, "[{op, noun, name, fields, to}..]"}, RPC_WRITING}},

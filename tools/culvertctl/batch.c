@@ -153,6 +153,43 @@ int run_circuit(struct context *context)
 	return status;
 }
 
+static int take_parts(struct context *context, const char *flag, const char *param, struct api_error *error)
+{
+	static const struct part peering = {"peering", "peering"};
+	json_t *parts = json_object(), *text, *change = NULL;
+	size_t i;
+
+	json_array_foreach (local_list(context, flag), i, text) {
+		const char *value = json_string_value(text);
+		int ret = strcmp(flag, "link") == 0
+				  ? link_change("set", "", value, &change, error)
+				  : part_change("set", "", &peering, value, &change, error);
+		if (ret < 0) {
+			json_decref(parts);
+			return ret;
+		}
+		json_object_set(parts, json_string_value(json_object_get(change, "name")) + 1,
+			json_object_get(change, "fields")); // "/primary"
+		json_decref(change);
+	}
+	if (json_object_size(parts) > 0)
+		json_object_set(context->params, param, parts);
+	json_decref(parts);
+	return 0;
+}
+
+int run_recreate(struct context *context)
+{
+	struct api_error error;
+
+	if (take_parts(context, "link", "links", &error) < 0 ||
+		take_parts(context, "peering", "peerings", &error) < 0)
+		return complain(&error);
+	if (json_object_size(context->fields) > 0)
+		json_object_set(context->params, "fields", context->fields);
+	return run_change(context, context->command->method, json_incref(context->params));
+}
+
 // --- a file of commands ------------------------------------------------------------------------------------
 
 // Cuts the line into words in place. Quotes hold words together, # begins a comment. -EINVAL: a

@@ -157,6 +157,7 @@ int run_show(struct context *context);    // one object
 int run_write(struct context *context);   // create, set, ensure, delete
 int run_rename(struct context *context);  // a noun that has none
 int run_circuit(struct context *context); // create, ensure: with its parts
+int run_recreate(struct context *context);
 int run_batch(struct context *context);
 int run_circuit_list(struct context *context);
 int run_circuit_wait(struct context *context);

@@ -171,6 +171,17 @@ const struct command commands[] = {
 		.complete = "circuit", .help = "the same, or change fields of those that are there",
 		.fields = FIELDS_ENSURE, .run = run_circuit, .flags = {WRITE_FLAGS, PARTS}},
 	CHANGE_COMMANDS("circuit"),
+	{.noun = "circuit", .verb = "recreate", .method = "circuit.recreate", .argument = "NAME", .param = "name",
+		.complete = "circuit", .help = "make a successor beside it, as at a lower bandwidth: new key, tags, subnets",
+		.fields = FIELDS_SET, .run = run_recreate, .flags = {WRITE_FLAGS,
+			{TEXT("name", "NEW"), .help = "its name; NAME-r2 when not given. One that is there gets what it lacks",
+				.param = "to"},
+			{MANY("link", "ROLE:EDGE/PORT[:TAG[.TAG]]"), .local = true, .help = "its link there, not beside the old one"},
+			{MANY("peering", "TYPE,FIELD=VALUE,..."), .local = true,
+				.help = "its peering with these, as private,primary-subnet=169.254.20.0/30"}}},
+	{.noun = "circuit", .verb = "replace", .method = "circuit.replace", .argument = "NAME NEW", .param = "name",
+		.second = "to", .complete = "circuit", .help = "move its connections to NEW in one revision, and end it",
+		.run = run_write, .flags = {WRITE_FLAGS}},
 	{.noun = "circuit", .verb = "wait", .argument = "NAME", .complete = "circuit",
 		.help = "until it is in a state; --timeout says how long at most", .run = run_circuit_wait, .flags = {
 			{TEXT("state", "STATE"), .local = true, .help = "provisioned when not given", .complete =

@@ -224,6 +224,9 @@ int print_change(struct context *context, json_t *result)
 			json_integer_value(json_object_get(result, "revision")));
 	else if (json_array_size(json_object_get(result, "diff")) == 0)
 		printf("no change\n");
+	const char *next = get_text(result, "next");
+	if (*next != '\0')
+		printf("next: %s\n", next);
 	int status = print_guard(result);
 	return status != 0 ? status : print_refused(context, result);
 }

@@ -687,9 +687,124 @@ static void test_rename_of_what_is_broken(void **state)
 	model_unref(old);
 }
 
+// --- successors ------------------------------------------------------------------------------------------
+
+#define RECREATE(name, more) \
+	"{\"op\": \"recreate\", \"noun\": \"circuit\", \"name\": \"" name "\"" more "}"
+#define REPLACE(name, to) \
+	"{\"op\": \"replace\", \"noun\": \"circuit\", \"name\": \"" name "\", \"to\": \"" to "\"}"
+
+static void expect_prefix(const struct ip_prefix *prefix, const char *text)
+{
+	char shown[IP_TEXT_MAX];
+
+	assert_string_equal(ip_prefix_format(prefix, shown), text);
+}
+
+static void test_recreate(void **state)
+{
+	struct model *first = base();
+	struct findings findings;
+	struct model *old = change(first,
+		"[" SET("circuit", "acme-ams-01", "\"bandwidth\": \"100mbps\", \"burst\": \"77ms\"") ","
+		SET("peering", "acme-ams-01/private", "\"password\": {\"value\": \"s3cret\"}, \"hold\": \"30s\", \"keepalive\": \"10s\"") "]",
+		&findings);
+	assert_non_null(old);
+	assert_null(change(old, "[" SET("circuit", "acme-ams-01", "\"bandwidth\": \"50mbps\"") "]", &findings));
+	assert_string_equal(findings.item[0].rule, "raise-only");
+	assert_string_equal(findings.item[0].hint,
+		"recreate: culvertctl circuit recreate acme-ams-01 --bandwidth 50mbps");
+	struct model *new = change(old, "[" RECREATE("acme-ams-01", ", \"fields\": {\"bandwidth\": \"50mbps\"}") "]",
+		&findings);
+	if (!new)
+		fail_msg("%s", findings.item[0].message);
+	const struct circuit *was = model_circuit(new, "acme-ams-01"), *is = model_circuit(new, "acme-ams-01-r2");
+	assert_non_null(is);
+	assert_true(was->bandwidth == 100000000 && is->bandwidth == 50000000 && is->burst == was->burst);
+	assert_string_not_equal(is->service_key, was->service_key);
+	assert_int_equal(model_link(new, "acme-ams-01-r2/primary")->outer_tag, 101);
+	assert_int_equal(model_link(new, "acme-ams-01-r2/secondary")->outer_tag, 101);
+	const struct peering *peering = model_peering(new, "acme-ams-01-r2/private");
+	expect_prefix(&peering->primary_subnet, "169.254.10.8/30"); // .4 is its own secondary's
+	expect_prefix(&peering->secondary_subnet, "169.254.10.12/30");
+	assert_string_equal(peering->password.text, "s3cret");
+	assert_true(peering->hold == model_peering(new, "acme-ams-01/private")->hold);
+	assert_non_null(model_connection(new, "acme-ams-01/acme-prod")); // that is moved by replace
+	assert_null(model_connection(new, "acme-ams-01-r2/acme-prod"));
+	// the next one, with things of its own
+	struct model *third = change(new,
+		"[" RECREATE("acme-ams-01-r2",
+			", \"links\": {\"primary\": {\"outer-tag\": 777}}, \"peerings\": {\"private\": "
+			"{\"primary-subnet\": \"169.254.77.0/30\"}}") "]",
+		&findings);
+	if (!third)
+		fail_msg("%s", findings.item[0].message);
+	assert_int_equal(model_link(third, "acme-ams-01-r3/primary")->outer_tag, 777);
+	assert_int_equal(model_link(third, "acme-ams-01-r3/secondary")->outer_tag, 102);
+	expect_prefix(&model_peering(third, "acme-ams-01-r3/private")->primary_subnet, "169.254.77.0/30");
+	// and in the place of the first
+	struct model *moved = change(new, "[" REPLACE("acme-ams-01", "acme-ams-01-r2") "]", &findings);
+	if (!moved)
+		fail_msg("%s", findings.item[0].message);
+	assert_null(model_circuit(moved, "acme-ams-01"));
+	assert_non_null(model_connection(moved, "acme-ams-01-r2/acme-prod"));
+	// its name, too, if that is wanted
+	struct model *named = change(moved, "[" RENAME("circuit", "acme-ams-01-r2", "acme-ams-01") "]", &findings);
+	assert_non_null(named);
+	model_unref(named);
+	model_unref(moved);
+	model_unref(third);
+	model_unref(new);
+	model_unref(old);
+	model_unref(first);
+}
+
+static void test_successor_refused(void **state)
+{
+	static const struct {
+		const char *change, *rule, *says;
+	} cases[] = {
+		{RECREATE("nobody", ""), "not-found", "nobody"},
+		{RECREATE("acme-ams-01", ", \"to\": \"globex-ams-01\""), "exists", "exists already"},
+		{RECREATE("acme-ams-01", ", \"to\": \"acme-ams-01\""), "exists", "exists already"},
+		{RECREATE("acme-ams-01", ", \"to\": \"No Name\""), "name", "No Name"},
+		{RECREATE("acme-ams-01", ", \"fields\": {\"bandwidth\": \"51mbps\"}"), "bandwidth-standard", "51mbps"},
+		{RECREATE("acme-ams-01", ", \"fields\": {\"bandwith\": \"51mbps\"}"), "unknown-key", "bandwith"},
+		{RECREATE("acme-ams-01", ", \"fields\": 7"), "change", "fields"},
+		{RECREATE("acme-ams-01", ", \"peerings\": {\"public\": {}}"), "not-found", "acme-ams-01/public"},
+		{RECREATE("globex-ams-01", ", \"links\": {\"secondary\": {}}"), "not-found", "globex-ams-01/secondary"},
+		{"{\"op\": \"recreate\", \"noun\": \"vnet\", \"name\": \"acme-prod\"}", "change", "successor"},
+		{REPLACE("acme-ams-01", "acme-ams-01"), "replace", "its own place"},
+		{REPLACE("acme-ams-01", "nobody"), "not-found", "nobody"},
+		{"{\"op\": \"replace\", \"noun\": \"circuit\", \"name\": \"acme-ams-01\"}", "replace", "which"},
+	};
+	struct model *old = base();
+	struct findings findings;
+	char text[512];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(text, sizeof(text), "[%s]", cases[i].change);
+		struct model *new = change(old, text, &findings);
+		if (new)
+			fail_msg("%s was taken", text);
+		if (strcmp(findings.item[0].rule, cases[i].rule) || !strstr(findings.item[0].message, cases[i].says))
+			fail_msg("%s: %s: \"%s\"", text, findings.item[0].rule, findings.item[0].message);
+	}
+	struct model *bare = change(old, "[" CIRCUIT("c") "]", &findings);
+	assert_null(change(bare, "[" REPLACE("acme-ams-01", "c") "]", &findings));
+	assert_string_equal(findings.item[0].rule, "replace");
+	assert_string_equal(findings.item[0].hint, "culvertctl circuit recreate acme-ams-01 --name c");
+	assert_null(change(old, "[" REPLACE("acme-ams-01", "globex-ams-01") "]", &findings)); // another's
+	assert_string_equal(findings.item[0].rule, "same-customer");
+	model_unref(bare);
+	model_unref(old);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_recreate),
+		cmocka_unit_test(test_successor_refused),
 		cmocka_unit_test(test_rename_takes_parts_and_referrers),
 		cmocka_unit_test(test_rename_there_and_back),
 		cmocka_unit_test(test_rename_round_about),

@@ -371,10 +371,56 @@ static void test_random_orders(void **state)
 	model_unref(model);
 }
 
+// --- successors ------------------------------------------------------------------------------------------
+
+#define SUCCESSOR(op, name, more) \
+	"[{\"op\":\"" op "\",\"noun\":\"circuit\",\"name\":\"" name "\"" more "}]"
+
+// Its links are placed, its peerings come when the provider is there, and what the provider still has stays.
+static void test_successor(void **state)
+{
+	struct model *model = shop();
+
+	done(&model, ORDER("a", OF_IXNET(",\"model\":\"exchange\"")));
+	done(&model, STATE("a", "provisioning"));
+	done(&model, STATE("a", "provisioned"));
+	done(&model, PEERING("a"));
+	done(&model, CHANGE("create", "vnet", "v", "\"customer\":\"acme\",\"prefixes\":[\"10.9.0.0/16\"]"));
+	done(&model, CHANGE("create", "connection", "a/v", ""));
+	done(&model, SUCCESSOR("recreate", "a", ",\"fields\":{\"bandwidth\":\"100mbps\"}"));
+	const struct circuit *next = model_circuit(model, "a-r2");
+	assert_int_equal(next->provider_state, NOT_PROVISIONED);
+	assert_int_equal(next->bandwidth, 100000000);
+	assert_string_equal(next->provider, "ixnet");
+	assert_int_equal(model_link(model, "a/primary")->outer_tag, 101);
+	assert_int_equal(model_link(model, "a-r2/primary")->outer_tag, 102);
+	assert_null(model_peering(model, "a-r2/private"));
+	refused(model, "replace", "no peering", SUCCESSOR("replace", "a", ",\"to\":\"a-r2\""));
+	done(&model, STATE("a-r2", "provisioning"));
+	done(&model, STATE("a-r2", "provisioned"));
+	refused(model, "exists", "a-r2", SUCCESSOR("recreate", "a", ",\"to\":\"a-r2\",\"fields\":{\"bandwidth\":\"50mbps\"}"));
+	done(&model, SUCCESSOR("recreate", "a", ",\"to\":\"a-r2\""));
+	assert_non_null(model_peering(model, "a-r2/private"));
+	struct model *same = model_ref(model);
+	done(&model, SUCCESSOR("recreate", "a", ",\"to\":\"a-r2\""));
+	assert_ptr_equal(model, same); // nothing is lacking
+	model_unref(same);
+	done(&model, SUCCESSOR("replace", "a", ",\"to\":\"a-r2\""));
+	assert_non_null(model_connection(model, "a-r2/v"));
+	assert_null(model_connection(model, "a/v"));
+	assert_non_null(model_circuit(model, "a")); // the provider has it still
+	done(&model, STATE("a", "deprovisioning"));
+	done(&model, STATE("a", "not-provisioned"));
+	done(&model, SUCCESSOR("replace", "a", ",\"to\":\"a-r2\""));
+	assert_null(model_circuit(model, "a"));
+	model_unref(model);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_catalog),
+		cmocka_unit_test(test_successor),
 		cmocka_unit_test(test_offer),
 		cmocka_unit_test(test_placement),
 		cmocka_unit_test(test_workflow),
