@@ -34,7 +34,7 @@
 	X(4,  "culvertd is unreachable, or no data plane is connected that could tell") \
 	X(5,  "denied") \
 	X(6,  "invalid configuration") \
-	X(7,  "conflict: another revision, or another culvertd has the store or the socket") \
+	X(7,  "conflict: another revision, one that waits for confirmation, or another culvertd has the store or the socket") \
 	X(8,  "time-out") \
 	X(10, "config diff found changes")
 // clang-format on

@@ -141,7 +141,12 @@ int print_manual(void)
 	       "for "
 	       "changes; *config diff --revision* tells what that would be. At a terminal a change "
 	       "that raises what cannot be lowered again is asked about, unless it has *--confirm* "
-	       "or *--yes*.\n\n# OPTIONS\n\n");
+	       "or *--yes*.\n\n"
+	       "Where the node file of *culvertd* names peers, each change is made on all edges or on "
+	       "none, *config confirm* and *config rollback* too: checked on all, made on all so that "
+	       "it would go back by itself, then confirmed on all. What was made up is the same on "
+	       "all. *--one-edge* changes only the edge that is asked; *--all-edges* fails where there "
+	       "are no peers. *status* says which of them has another model.\n\n# OPTIONS\n\n");
 	for (const struct flag *flag = global_flags; flag->name != NULL; flag++)
 		print_flag(flag);
 	printf("# COMMANDS\n\n");
