@@ -56,6 +56,8 @@ static const struct field grant_fields[] = {
 	{"gid", FIELD_STRING, 0, GRANT(gid), .help = "group id"},
 	{"role", FIELD_ENUM, FIELD_REQUIRED, GRANT(role), .values = roles,
 		.help = "what they may do"},
+	{"provider", FIELD_NAME, 0, GRANT(provider),
+		.help = "they are this provider: his cross-connections, and nothing else"},
 };
 static const struct fields grant = {grant_fields, COUNT(grant_fields), sizeof(struct node_grant)};
 

@@ -55,6 +55,7 @@ struct node_grant { // exactly one of user, uid, group, gid is given
 	const char *group;
 	const char *gid;
 	uint32_t role; // enum node_role
+	const char *provider; // NULL = everything is theirs to see
 };
 
 struct node_dataplane {

@@ -35,6 +35,7 @@ static int grant_id(const struct node_grant *from, struct rpc_grant *to, struct 
 	} else {
 		to->id = (uint32_t)strtoul(from->uid != NULL ? from->uid : from->gid, NULL, 10);
 	}
+	to->provider = from->provider;
 	switch ((enum node_role)from->role) {
 	case NODE_VIEWER:
 		to->role = RPC_VIEWER;

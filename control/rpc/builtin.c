@@ -58,6 +58,7 @@ static void describe(struct rpc_call *call)
 const struct rpc_method builtin_methods[] = {
 	{
 		.name = API_HELLO,
+		.scoped = true,
 		.role = RPC_VIEWER,
 		.handler = hello,
 		.help = "who answers, which API, which revision, which role you have",
@@ -65,6 +66,7 @@ const struct rpc_method builtin_methods[] = {
 	},
 	{
 		.name = API_DESCRIBE,
+		.scoped = true,
 		.role = RPC_VIEWER,
 		.handler = describe,
 		.help = "all methods with their parameters, all nouns with their fields",

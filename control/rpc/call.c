@@ -524,8 +524,15 @@ static int prepare(
 			rpc_role_name(public->method->role), client->uid,
 			rpc_role_name(client->role));
 	}
+	if (client->provider != NULL && !public->method->scoped) {
+		call_denied(client->server, client->uid, name, params, "it is not a provider's to ask");
+		return api_fail(error, API_DENIED, "culvertctl cross-connection list",
+			"%s is not for provider \"%s\", who sees his cross-connections", name,
+			client->provider);
+	}
 	public->params = params == NULL ? json_object() : json_incref(params);
 	public->role = client->role;
+	public->provider = client->provider;
 	public->uid = client->uid;
 	public->pid = client->pid;
 	snprintf(public->actor, sizeof(public->actor), "uid:%u", client->uid);

@@ -71,8 +71,12 @@ static const struct circuit *find_circuit(struct rpc_call *call)
 	const struct circuit *circuit = circuit_of_key(model, key);
 	struct api_error error;
 
-	if (circuit == NULL)
+	if (circuit == NULL && call->provider == NULL)
 		circuit = model_circuit(model, key);
+	// What is not his is not there.
+	if (call->provider != NULL && circuit != NULL &&
+		(circuit->provider == NULL || strcmp(circuit->provider, call->provider) != 0))
+		circuit = NULL;
 	if (circuit != NULL && circuit_provider_state(circuit) != NULL)
 		return circuit;
 	if (circuit != NULL)
@@ -97,7 +101,15 @@ static void list_crosses(struct rpc_call *call)
 
 	if (!rpc_cursor(call, &i))
 		return;
-	if (provider != NULL && model_provider(model, provider) == NULL) {
+	if (call->provider != NULL && provider != NULL && strcmp(provider, call->provider) != 0) {
+		api_fail(&error, API_DENIED, "culvertctl cross-connection list",
+			"you see the cross-connections of provider \"%s\"", call->provider);
+		rpc_fail(call, &error);
+		return;
+	}
+	if (call->provider != NULL)
+		provider = call->provider;
+	else if (provider != NULL && model_provider(model, provider) == NULL) {
 		api_fail(&error, API_NOT_FOUND, "culvertctl provider list",
 			"no provider named \"%.100s\"", provider);
 		rpc_fail(call, &error);
@@ -170,6 +182,38 @@ static bool add_words(struct rpc_call *call, json_t *changes, const struct circu
 	return true;
 }
 
+// A provider is told how his cross-connection is, not what it is called here or who changes what else.
+static void taken(void *ctx, const struct service_result *result)
+{
+	struct rpc_call *call = ctx;
+	struct api_error error = result->error;
+	const struct circuit *circuit = circuit_of_key(service_model(call->ctx), rpc_string(call, "key"));
+
+	if (call->provider == NULL) {
+		verbs_changed(ctx, result);
+		return;
+	}
+	if (error.code != API_NONE) {
+		api_fail(&error, error.code, "culvertctl cross-connection show KEY",
+			"cross-connection %s is %s, that cannot be done now", rpc_string(call, "key"),
+			circuit != NULL ? circuit_provider_state(circuit) : "gone");
+		rpc_fail(call, &error);
+		return;
+	}
+	json_t *answer = json_pack("{s:I, s:b, s:[]}", "revision", (json_int_t)result->revision, "changed",
+		result->changed, "diff");
+	if (result->diff != NULL && circuit != NULL)
+		json_array_append_new(json_object_get(answer, "diff"),
+			json_pack("{s:s, s:o}", "op", "set", "text",
+				json_sprintf("cross-connection %s is %s", circuit->service_key,
+					circuit_provider_state(circuit))));
+	if (result->guard != NULL)
+		json_object_set_new(answer, "refused",
+			json_pack("{s:s, s:s, s:s}", "code", api_code_name(result->guard->code),
+				"message", "that cannot be done now", "hint", ""));
+	rpc_reply(call, answer);
+}
+
 // Takes the circuit from where it is to the last of two states, or the first of them.
 static void go_on(
 	struct rpc_call *call, enum provider_state from, const char *first, const char *last)
@@ -189,7 +233,7 @@ static void go_on(
 	if (add_words(call, changes, circuit, "device", "handoff-device") &&
 		add_words(call, changes, circuit, "path", "handoff-path")) {
 		change.changes = changes;
-		service_change(call->ctx, &change, verbs_changed, call);
+		service_change(call->ctx, &change, taken, call);
 	}
 	json_decref(changes);
 }
@@ -211,15 +255,15 @@ static void deprovision(struct rpc_call *call)
 	{"path", RPC_ARRAY, false, "likewise, the paths of the lines"}
 
 const struct rpc_method cross_methods[] = {
-	{.name = API_CROSS_LIST, .role = RPC_VIEWER, .handler = list_crosses,
+	{.name = API_CROSS_LIST, .role = RPC_VIEWER, .scoped = true, .handler = list_crosses,
 		.help = "circuits as their providers see them",
 		.params = {{"provider", RPC_STRING, false, "only of this one"}, {"location", RPC_STRING, false, "only there"},
 			RPC_PAGING}},
-	{.name = API_CROSS_SHOW, .role = RPC_VIEWER, .handler = show_cross, .help = "one of them", .params = {KEY}},
-	{.name = API_CROSS_PROVISION, .role = RPC_OPERATOR, .handler = provision,
+	{.name = API_CROSS_SHOW, .role = RPC_VIEWER, .scoped = true, .handler = show_cross, .help = "one of them", .params = {KEY}},
+	{.name = API_CROSS_PROVISION, .role = RPC_OPERATOR, .scoped = true, .handler = provision,
 		.help = "the provider's line is there, or with begin: he is at it",
 		.params = {KEY, {"begin", RPC_BOOLEAN, false, "provisioning, not yet provisioned"}, WORDS, RPC_WRITING}},
-	{.name = API_CROSS_DEPROVISION, .role = RPC_OPERATOR, .handler = deprovision,
+	{.name = API_CROSS_DEPROVISION, .role = RPC_OPERATOR, .scoped = true, .handler = deprovision,
 		.help = "the provider's line is gone, or with begin: it will be",
 		.params = {KEY, {"begin", RPC_BOOLEAN, false, "deprovisioning, not yet gone"}, RPC_WRITING}},
 	{0},

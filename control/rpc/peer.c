@@ -52,6 +52,7 @@ int peer_identify(const struct rpc_server *server, int fd, struct client *client
 	int ret;
 
 	client->role = RPC_NONE;
+	client->provider = NULL;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0)
 		return -errno;
 	client->uid = credentials.uid;
@@ -68,8 +69,13 @@ int peer_identify(const struct rpc_server *server, int fd, struct client *client
 							    in_groups(groups, count, grant->id))
 					  : grant->id == credentials.uid;
 
-		if (match && grant->role > client->role)
+		// Of equal roles the one that sees all.
+		bool more = grant->role > client->role ||
+			    (grant->role == client->role && grant->provider == NULL);
+		if (match && more) {
 			client->role = grant->role;
+			client->provider = grant->provider;
+		}
 	}
 	free(groups);
 	return 0;

@@ -47,6 +47,7 @@ struct rpc_method {
 	bool file;        // may take a file: parameter "file": "fd"
 	bool writes_file; // the same, but writes into it
 	bool audited;     // what was asked leaves a line in the audit, done or refused; with "check" it does not
+	bool scoped;      // knows how to answer somebody who may not see all: rpc_call.provider
 	bool waits;       // for something to happen: does not count as work of its user's
 	struct rpc_param params[RPC_PARAMS_MAX]; // ends at the first without a name
 };
@@ -57,6 +58,8 @@ struct rpc_call {
 	struct json_t *
 		params; // an object that obeys method->params; belongs to the call until it is answered
 	enum rpc_role role;
+	// NULL: all is his to see. Else only this provider's side, and only methods that are `scoped` are called at all.
+	const char *provider;
 	uid_t uid;
 	pid_t pid;
 	char actor[64]; // "uid:0", for the audit
@@ -105,6 +108,7 @@ struct rpc_grant {
 	bool group; // id is a group's: primary or supplementary
 	uint32_t id;
 	enum rpc_role role;
+	const char *provider; // NULL = all; not copied
 };
 
 struct rpc_options {

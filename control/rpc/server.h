@@ -27,6 +27,7 @@ struct client {
 	uid_t uid;
 	pid_t pid;
 	enum rpc_role role;
+	const char *provider; // what he sees; NULL = all
 	struct event *readable, *writable;
 
 	char *in; // bytes not yet handled: from in_start to in_used

@@ -320,12 +320,24 @@ static void reply_export(struct rpc_call *call, json_t *answer, const struct mod
 	service_work(call->ctx, export_make, export_made, export);
 }
 
+// "uid:1000/ixnet" is "uid:1000"
+static bool is_theirs(const struct store_pending *pending, const struct rpc_call *call)
+{
+	size_t length = strlen(call->actor);
+
+	return pending != NULL && strncmp(pending->actor, call->actor, length) == 0 &&
+	       (pending->actor[length] == '/' || pending->actor[length] == '\0');
+}
+
 static void show_peers(struct rpc_call *call)
 {
 	struct service *service = call->ctx;
 	const struct node *node = service_node(service);
 	const struct store_pending *pending = service_pending(service);
 	json_t *peers = json_array();
+
+	if (call->provider != NULL && !is_theirs(pending, call))
+		pending = NULL;
 
 	for (unsigned int i = 0; i < node->peers.count; i++)
 		json_array_append_new(peers, json_pack("{s:s, s:s}", "edge", node->peers.item[i].name,
@@ -394,7 +406,8 @@ void verbs_changed(void *ctx, const struct service_result *result)
 	}
 	json_t *answer = json_pack("{s:I, s:b, s:o}", "revision", (json_int_t)result->revision,
 		"changed", result->changed, "diff",
-		result->diff == NULL ? json_array() : json_incref(result->diff));
+		result->diff == NULL || call->provider != NULL ? json_array()
+							       : json_incref(result->diff));
 	if (result->pending != NULL)
 		json_object_set_new(answer, "pending", pending_json(result->pending));
 	if (result->guard != NULL)
@@ -754,8 +767,16 @@ static void settle(struct rpc_call *call,
 		const uint64_t *revision, service_done done, void *ctx))
 {
 	uint64_t revision = (uint64_t)rpc_integer(call, "revision", 0);
+	const struct store_pending *pending = service_pending(call->ctx);
 	struct service_change change;
 
+	// A provider settles what he did himself.
+	if (call->provider != NULL && !is_theirs(pending, call)) {
+		struct api_error error;
+		api_fail(&error, API_DENIED, NULL, "%s is for what you did yourself", call->method->name);
+		rpc_fail(call, &error);
+		return;
+	}
 	if (verbs_change_of(call, &change))
 		how(call->ctx, &change, rpc_has(call, "revision") ? &revision : NULL, verbs_changed, call);
 }
@@ -825,12 +846,12 @@ static const struct rpc_method methods[] = {
 	{.name = API_CONFIG_APPLY, .role = RPC_ADMIN, .handler = apply_config, .file = true,
 		.help = "make the model what the configuration says",
 		.params = {FILE_PARAMS, RPC_WRITING}},
-	{.name = API_EDGE_PEERS, .role = RPC_VIEWER, .handler = show_peers,
+	{.name = API_EDGE_PEERS, .role = RPC_VIEWER, .scoped = true, .handler = show_peers,
 		.help = "the other edges of the node file, and what the model is here"},
-	{.name = API_CONFIG_CONFIRM, .role = RPC_OPERATOR, .handler = confirm_config,
+	{.name = API_CONFIG_CONFIRM, .role = RPC_OPERATOR, .scoped = true, .handler = confirm_config,
 		.help = "what waits for confirmation is final",
 		.params = {{"revision", RPC_INTEGER, false, "only if this one waits"}}},
-	{.name = API_CONFIG_ROLLBACK, .role = RPC_OPERATOR, .handler = roll_back_config,
+	{.name = API_CONFIG_ROLLBACK, .role = RPC_OPERATOR, .scoped = true, .handler = roll_back_config,
 		.help = "take back what waits for confirmation; if nothing does, make the model what it was at a revision",
 		.params = {{"revision", RPC_INTEGER, false, "the newest but one when not given"}, RPC_WRITING}},
 	{0},

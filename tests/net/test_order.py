@@ -3,6 +3,7 @@
 
 import json
 import os
+import socket
 import sys
 import time
 
@@ -25,7 +26,9 @@ def lab(build):
         lab.start_routers()
         lab.node_path = os.path.join(lab.dir, "node.yaml")
         with open(lab.node_path, "w") as f:
-            f.write(lab.node_file().replace("edge: ams1-edge1", "edge: ams1"))
+            f.write(lab.node_file().replace("edge: ams1-edge1", "edge: ams1").replace("roles:\n",
+                "socket-mode: \"0666\"\nroles:\n  - {uid: \"65533\", role: operator, provider: ixnet}\n"))
+        os.chmod(lab.dir, 0o711)
         lab.on_close(lab.stop_edge)
         lab.start_dataplane()
         lab.start_daemon()
@@ -38,15 +41,54 @@ def lab(build):
         lab.close()
 
 
-def test_from_order_to_ping_and_back(lab):
+def as_provider(lab, *calls):
+    """The answers to (method, params) for user 65533."""
+    out, into = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(65533)
+            os.setuid(65533)
+            with socket.socket(socket.AF_UNIX) as s, os.fdopen(into, "w") as answers:
+                s.connect(lab.socket)
+                lines = s.makefile("rw")
+                for method, params in calls:
+                    lines.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}) + "\n")
+                    lines.flush()
+                    answers.write(lines.readline())
+        except OSError as e:
+            print(e, file=sys.stderr)
+        finally:
+            os._exit(0)
+    os.close(into)
+    with os.fdopen(out) as answers:
+        told = [json.loads(line) for line in answers]
+    os.waitpid(child, 0)
+    assert len(told) == len(calls)
+    return told
+
+
+@pytest.mark.parametrize("model", ["exchange/l2", "ethernet/l2", "ethernet/l3", "ipvpn/l3"])
+def test_from_order_to_ping_and_back(lab, model):
+    """The same in all models and hand-offs; by whom BGP is spoken says who has to act."""
     circuit, key = lab.acme.circuit, None
     words = commands("An order")
+    kind, handoff = model.split("/")
+    for w in words:
+        if w[:2] == ["provider", "create"]:
+            w[w.index("exchange/l2")] = model
+        if w[:2] == ["circuit", "create"] and handoff != "l2":
+            w += ["--handoff", handoff]
     began = time.monotonic()
     end = next(i for i, w in enumerate(words) if w[:2] == ["connection", "delete"])
     said = {}
     for w in words[:end]:
         done = lab.ctl(*w, check=False)
         said[" ".join(w[:2])] = done.stdout
+        if w[:2] == ["circuit", "wait"]:
+            party = "provider" if handoff == "l3" else "customer"
+            assert f"1. {party}: it has no peering" in lab.ctl("circuit", "check", circuit, check=False).stdout
         assert done.returncode == (1 if w[1] == "check" else 0), f"culvertctl {' '.join(w)}: {done.stdout}{done.stderr}"
         if w[:2] == ["circuit", "create"]:
             key = lab.json("circuit", "show", circuit)["object"]["service-key"]
@@ -63,17 +105,36 @@ def test_from_order_to_ping_and_back(lab):
             assert late.returncode == 8 and "it is not-provisioned" in late.stderr
     order = said["circuit create"].splitlines()[-1]
     assert order == f"service key {key}; primary ams1/wan0 tag 101; secondary ams2/wan0 tag 101; waits for ixnet"
-    assert "ams   europe  public  west-europe  ams1, ams2  ixnet" in said["location list"]
-    # His side alone.
+    assert "ams   europe  public  west-europe  ams1, ams2  ixnet" in said["location list"] and model in said["location list"]
+    # His side alone, whatever he asks.
+    methods = [m["name"] for m in as_provider(lab, ("rpc.describe", {}))[0]["result"]["methods"]]
+    params = {"key": key, "name": circuit, "circuit": circuit, "peering": f"{circuit}/private"}
+    his = {"hello", "rpc.describe", "edge.peers", "cross-connection.list", "cross-connection.show"}
+    answers = as_provider(lab, *[(m, {"key": key} if m.endswith("connection.show") else {} if m in his else params) for m in methods
+        if not m.startswith("cross-connection.") or m in his])
+    asked = [m for m in methods if not m.startswith("cross-connection.") or m in his]
+    for method, answer in zip(asked, answers):
+        text = json.dumps(answer.get("result", answer.get("error")))
+        if method in his:
+            assert "result" in answer, (method, answer)
+        else:
+            assert answer["error"]["data"]["code"] in ("denied", "usage"), (method, answer)
+        assert method == "rpc.describe" or circuit not in text and "acme" not in text, (method, text)
     crosses = said["cross-connection list"]
     assert key in crosses and "ams1/wan0 101" in crosses and "ams2/wan0 101" in crosses and "not-provisioned" in crosses
     shown = lab.json("cross-connection", "show", key)
     assert "acme" not in str(shown).replace(key, "") and shown["object"]["primary"]["device"] == "pe1"
     wait_for(lambda: lab.reaches_vnet(lab.acme), 30, "traffic to the vNet and back")
     print(f"from an empty store to the first ping: {end} commands, {time.monotonic() - began:.1f} s")
-    assert json.loads(lab.ctl("--json", "circuit", "check", circuit, check=False).stdout)["missing"] == []
+    wait_for(lambda: json.loads(lab.ctl("--json", "circuit", "check", circuit, check=False).stdout)["missing"] == [], 10, "nothing is missing")
 
     # Out again: what is provisioned stays, by verb and by file.
+    again = as_provider(lab, ("cross-connection.provision", {"key": key, "begin": True}), ("cross-connection.provision", {"key": key}),
+        ("cross-connection.deprovision", {"key": circuit}),
+        ("cross-connection.provision", {"key": "00000000-0000-4000-8000-000000000000"}))
+    assert again[0]["error"]["message"] == f"cross-connection {key} is provisioned, that cannot be done now"
+    assert not again[1]["result"]["changed"]
+    assert [a["error"]["data"]["code"] for a in again if "error" in a] == ["refused", "not-found", "not-found"]
     for w in words[end:]:
         if w[:2] == ["cross-connection", "deprovision"]:
             refused = lab.ctl("circuit", "delete", circuit, check=False)
@@ -96,3 +157,7 @@ def test_from_order_to_ping_and_back(lab):
         done = lab.ctl(*w, check=False)
         assert done.returncode == 0, f"culvertctl {' '.join(w)}: {done.stdout}{done.stderr}"
     assert lab.json("circuit", "list")["items"] == []
+    for w in (["vnet", "delete", lab.acme.vnet], ["customer", "delete", "acme"], ["port", "delete", "ams2/wan0"], ["port", "set", "ams1/wan0", "--unset", "provider"],
+            ["provider", "delete", "ixnet"], ["location", "delete", "ams"], ["edge", "delete", "ams2"], ["region", "delete", "west-europe"],
+            ["area", "delete", "europe"], ["realm", "delete", "public"]):
+        lab.ctl(*w)
