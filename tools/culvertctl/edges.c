@@ -323,9 +323,6 @@ static struct write complete(
 		json_object_set(*params, "secrets", json_object_get(check, "secrets"));
 		return complete;
 	}
-	// Nothing is made up in it, and where it comes to is more than one step.
-	if (strncmp(write->method, "cross-connection.", 17) == 0)
-		return complete;
 	bool several = strcmp(write->method, API_MODEL_CHANGE) == 0;
 	const json_t *made = json_object_get(check, "changes");
 	json_t *asked = asked_changes(edges, write);
