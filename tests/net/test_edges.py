@@ -323,6 +323,36 @@ def test_an_order(pair, tmp_path):
     same(pair)
 
 
+def test_a_successor(pair, tmp_path):
+    """What the first edge makes of it - name, key, tags, subnets, the password - the other one has, too."""
+    (tmp_path / "catalog.yaml").write_text(CATALOG)
+    (tmp_path / "password").write_text("s3cret-word\n")
+    pair.ctl("config", "apply", str(tmp_path / "catalog.yaml"))
+    order = ["--customer", "acme", "--location", "ams", "--provider", "ixnet", "--bandwidth", "200mbps"]
+    pair.ctl("circuit", "create", "acme-00", *order)
+    pair.ctl("cross-connection", "provision", pair.json("west", "circuit", "show", "acme-00")["object"]["service-key"])
+    subnets = ["--primary-subnet", "169.254.10.0/30", "--secondary-subnet", "169.254.10.4/30"]
+    pair.ctl("peering", "create", "acme-00/private", "--peer-asn", "65010", "--local-asn", "64900", *subnets, "--password", str(tmp_path / "password"))
+    pair.ctl("vnet", "create", "acme-prod", "--customer", "acme", "--prefixes", "10.9.0.0/16")
+    pair.ctl("connection", "create", "acme-00/acme-prod")
+    made = pair.ctl("circuit", "recreate", "acme-00", "--bandwidth", "50mbps")
+    assert "next: give ixnet the key" in made.stdout, made.stdout
+    same(pair)
+    pair.ctl("cross-connection", "provision", pair.json("west", "circuit", "show", "acme-00-r2")["object"]["service-key"])
+    pair.ctl("circuit", "recreate", "acme-00", "--name", "acme-00-r2")
+    same(pair)
+    old, new = (pair.json("west", "peering", "show", f"{name}/private")["object"] for name in ("acme-00", "acme-00-r2"))
+    assert new["password"] == old["password"] and new["primary-subnet"] == "169.254.10.8/30"
+    kept = pair.ctl("circuit", "replace", "acme-00", "acme-00-r2")
+    assert "culvertctl cross-connection deprovision" in kept.stdout
+    same(pair)
+    assert [c["full_name"] for c in pair.json("west", "connection", "list")["items"]] == ["acme-00-r2/acme-prod"]
+    pair.ctl("cross-connection", "deprovision", pair.json("west", "circuit", "show", "acme-00")["object"]["service-key"])
+    pair.ctl("circuit", "replace", "acme-00", "acme-00-r2")
+    same(pair)
+    assert pair.direct("west", "circuit", "show", "acme-00", check=False).returncode == 3
+
+
 def test_refused_on_one_is_made_on_none(pair, model):
     pair.ctl("config", "apply", model)
     pair.direct("west", "customer", "create", "globex", "--one-edge")

@@ -614,6 +614,8 @@ int edges_write(struct context *context, const struct write *write, json_t *peer
 		else if (ret == 0)
 			*result = json_incref(check);
 		if (*result != NULL) {
+			if (json_object_get(check, "next") != NULL)
+				json_object_set(*result, "next", json_object_get(check, "next"));
 			json_object_del(*result, "changes");
 			json_object_del(*result, "yaml");
 			json_object_del(*result, "secrets");

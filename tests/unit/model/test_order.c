@@ -416,11 +416,53 @@ static void test_successor(void **state)
 	model_unref(model);
 }
 
+#define GRE(gateway) "{\"edge\":\"ams1\",\"gateway\":\"" gateway "\",\"local\":\"192.0.2.1\",\"key\":7}"
+
+// --- ensure ----------------------------------------------------------------------------------------------
+
+// Of whatever there is: with all that it has, asked for once more, it is no other model.
+static void test_ensure_of_every_noun(void **state)
+{
+	struct model *model = shop();
+	struct findings findings = {0};
+
+	done(&model, ORDER("a", OF_IXNET(",\"model\":\"exchange\",\"subscription\":\"acme-lab\"")));
+	done(&model, STATE("a", "provisioning"));
+	done(&model, STATE("a", "provisioned"));
+	done(&model, PEERING("a"));
+	done(&model, CHANGE("set", "peering", "a/private", "\"password\":{\"value\":\"s3cret\"}"));
+	done(&model, CHANGE("create", "vnet", "v", "\"customer\":\"acme\",\"prefixes\":[\"10.9.0.0/16\"]"));
+	done(&model, CHANGE("create", "connection", "a/v", ""));
+	done(&model, CHANGE("create", "port", "ams1/core0", "\"faces\":\"core\",\"address\":\"192.0.2.1/24\""));
+	done(&model, CHANGE("set", "vnet", "v", "\"tunnels\":[" GRE("192.0.2.40") "]"));
+	done(&model, CHANGE("create", "exit", "e", "\"vnet\":\"v\",\"tunnels\":[" GRE("192.0.2.41") "]"));
+	done(&model, CHANGE("create", "price", "ams", "\"location\":\"ams\",\"currency\":\"EUR\""));
+	for (unsigned int noun = 0; noun < NOUNS; noun++) {
+		if (model_count(model, noun) == 0)
+			fail_msg("no %s", nouns[noun]->name);
+		for (unsigned int i = 0; i < model_count(model, noun); i++) {
+			const struct object *object = model_at(model, noun, i);
+			json_t *changes = json_pack("[{s:s, s:s, s:s, s:o}]", "op", "ensure", "noun",
+				nouns[noun]->name, "name", object->name, "fields", object_json(object));
+			struct model *same = NULL;
+			if (model_change(model, changes, &same, &findings))
+				fail_msg("%s %s: %s", nouns[noun]->name, object->name,
+					findings.item[0].message);
+			if (same != model)
+				fail_msg("%s %s is another one", nouns[noun]->name, object->name);
+			model_unref(same);
+			json_decref(changes);
+		}
+	}
+	model_unref(model);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_catalog),
 		cmocka_unit_test(test_successor),
+		cmocka_unit_test(test_ensure_of_every_noun),
 		cmocka_unit_test(test_offer),
 		cmocka_unit_test(test_placement),
 		cmocka_unit_test(test_workflow),
