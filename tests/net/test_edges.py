@@ -292,6 +292,10 @@ def test_an_order(pair, tmp_path):
         same(pair)
     links = pair.json("west", "link", "list")["items"]
     assert len(links) == 6 and len({(link["edge"], link["outer-tag"]) for link in links}) == 6
+    pair.ctl("circuit", "recreate", "acme-01", "--bandwidth", "50mbps")
+    same(pair)
+    made = [pair.json(name, "circuit", "show", "acme-01-r2")["object"] for name in NAMES]
+    assert made[0] == made[1] and made[0]["bandwidth"] == "50mbps"
     at = pair.peers("east")["revision"]
     key = pair.json("west", "circuit", "show", "acme-00")["object"]["service-key"]
     pair.ctl("cross-connection", "provision", key, "--device", "primary=pe1")
