@@ -488,6 +488,19 @@ static void collect_known(struct check *check)
 		qsort(check->known, check->known_count, sizeof(check->known[0]), compare_hashes);
 }
 
+// What was before has the names of now, except what goes: a connection whose peering goes lacks it there as well. So of
+// such a change it is not known what was wrong before.
+static bool renames_and_deletes(const struct check *check)
+{
+	bool renames = false, deletes = false;
+
+	for (unsigned int i = 0; i < check->edits->count; i++) {
+		renames |= check->edits->item[i].was != NULL;
+		deletes |= edit_deletes(&check->edits->item[i]);
+	}
+	return renames && deletes;
+}
+
 int check_run(struct check *check)
 {
 	check->all = !check->edits || check->edits->count > EDITS_FOR_ALL;
@@ -499,7 +512,7 @@ int check_run(struct check *check)
 	}
 	sort_touched(check);
 	look(check);
-	if (check->findings->count && check->edits) {
+	if (check->findings->count && check->edits && !renames_and_deletes(check)) {
 		// Only what the change breaks is held against it. Most changes break nothing and
 		// never come here.
 		collect_known(check);

@@ -511,6 +511,20 @@ static void test_rename_takes_parts_and_referrers(void **state)
 	model_unref(old);
 }
 
+// What goes in the same change is missed under the new name, too.
+static void test_rename_and_delete(void **state)
+{
+	struct model *old = base();
+	struct findings findings;
+
+	assert_null(change(old,
+		"[" DELETE("peering", "acme-ams-01/private") "," RENAME("circuit", "acme-ams-01", "x") "]", &findings));
+	assert_non_null(strstr(findings.item[0].message, "x/acme-prod"));
+	assert_null(change(old,
+		"[" RENAME("circuit", "acme-ams-01", "x") "," DELETE("peering", "x/private") "]", &findings));
+	model_unref(old);
+}
+
 static void test_rename_there_and_back(void **state)
 {
 	struct model *old = base();
@@ -806,6 +820,7 @@ int main(void)
 		cmocka_unit_test(test_recreate),
 		cmocka_unit_test(test_successor_refused),
 		cmocka_unit_test(test_rename_takes_parts_and_referrers),
+		cmocka_unit_test(test_rename_and_delete),
 		cmocka_unit_test(test_rename_there_and_back),
 		cmocka_unit_test(test_rename_round_about),
 		cmocka_unit_test(test_rename_leaves_the_name),
