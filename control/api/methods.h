@@ -197,7 +197,7 @@
 //  "unknown": null | {"message": "2 sessions not heard of yet", "hint"}}   // why more problems may be found
 #define API_STATUS "status"
 
-// {"circuit"?, "customer"?, "limit"?, "cursor"?} -> items, by circuit:
+// {"circuit"?, "customer"?, "provider"?, "location"?, "limit"?, "cursor"?} -> items, by circuit:
 // {"circuit": "acme-ams-01", "customer": "acme", "bandwidth": 1000000000,
 //  "state": "up", "reason": "",               // up | degraded | down | disabled | unknown | partial: well
 //                                            // as far as this edge sees; and why not up

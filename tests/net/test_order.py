@@ -106,6 +106,13 @@ def test_from_order_to_ping_and_back(lab, model):
     order = said["circuit create"].splitlines()[-1]
     assert order == f"service key {key}; primary ams1/wan0 tag 101; secondary ams2/wan0 tag 101; waits for ixnet"
     assert "ams   europe  public  west-europe  ams1, ams2  ixnet" in said["location list"] and model in said["location list"]
+    for by in ["--provider", "ixnet", "--location", "ams"], ["--provider", "ixnet"], []:
+        assert [i["circuit"] for i in lab.json("circuit", "list", *by)["items"]] == [circuit]
+    lab.ctl("provider", "create", "telco", "--models", "ipvpn/l3", "--bandwidths", "50mbps", "--locations", "ams")
+    assert lab.json("circuit", "list", "--provider", "telco", "--location", "ams")["items"] == []
+    assert lab.json("cross-connection", "list", "--provider", "telco")["items"] == []
+    lab.ctl("provider", "delete", "telco")
+    assert lab.ctl("circuit", "list", "--provider", "nobody", check=False).returncode == 3
     # His side alone, whatever he asks.
     methods = [m["name"] for m in as_provider(lab, ("rpc.describe", {}))[0]["result"]["methods"]]
     params = {"key": key, "name": circuit, "circuit": circuit, "peering": f"{circuit}/private"}

@@ -153,7 +153,9 @@ const struct command commands[] = {
 
 	{.noun = "circuit", .verb = "list", .help = "all circuits with state, load and routes of each link",
 		.run = run_circuit_list, .flags = {
-			{TEXT("customer", "NAME"), .help = "only of this customer", .complete = "customer"}}},
+			{TEXT("customer", "NAME"), .help = "only of this customer", .complete = "customer"},
+			{TEXT("provider", "NAME"), .help = "only of this provider", .complete = "provider"},
+			{TEXT("location", "NAME"), .help = "only at this location", .complete = "location"}}},
 	{.noun = "circuit", .verb = "status", .argument = "[NAME]", .param = "circuit", .complete = "circuit",
 		.help = "the same for one circuit", .run = run_circuit_list},
 	{.noun = "circuit", .verb = "show", .method = "circuit.show", .argument = "NAME", .param = "name",

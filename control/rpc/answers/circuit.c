@@ -277,6 +277,11 @@ static bool is_of(const struct sync *sync, const struct object *object, const ch
 	return owner != NULL && strcmp(owner, customer) == 0;
 }
 
+static bool is_text(const char *wanted, const char *text)
+{
+	return wanted == NULL || (text != NULL && strcmp(wanted, text) == 0);
+}
+
 void method_circuit_status(struct rpc_call *call)
 {
 	struct sync *sync = call_sync(call);
@@ -287,15 +292,19 @@ void method_circuit_status(struct rpc_call *call)
 	static const char *const selectors[] = {"circuit", "customer", NULL};
 	const char *name = rpc_string(call, "circuit"), *customer = rpc_string(call, "customer"),
 		   *given;
+	const char *provider = rpc_string(call, "provider"), *location = rpc_string(call, "location");
 	enum detail detail = rpc_boolean(call, "brief", false) ? DETAIL_BRIEF : DETAIL_USUAL;
 	if (!one_of(call, selectors, &given) || !find_object(call, NOUN_CIRCUIT, name) ||
-		!find_object(call, NOUN_CUSTOMER, customer) || !page_start(&page, call))
+		!find_object(call, NOUN_CUSTOMER, customer) ||
+		!find_object(call, NOUN_PROVIDER, provider) ||
+		!find_object(call, NOUN_LOCATION, location) || !page_start(&page, call))
 		return;
 	for (unsigned int i = 0; i < model_count(model_of(sync), NOUN_CIRCUIT) && !page_full(&page);
 		i++) {
 		const struct circuit *circuit = model_circuit_at(model_of(sync), i);
 		if ((name != NULL && strcmp(circuit->name, name) != 0) ||
 			(customer != NULL && !is_of(sync, &circuit->object, customer)) ||
+			!is_text(provider, circuit->provider) || !is_text(location, circuit->location) ||
 			!page_wants(&page))
 			continue;
 		page_add(&page, circuit_json(sync, circuit, detail));

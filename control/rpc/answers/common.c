@@ -226,6 +226,8 @@ const struct rpc_method sync_methods[] = {
 		.help = "State, rates and BGP sessions of circuits.",
 		.params = {{"circuit", RPC_STRING, false, "only this one"},
 			{"customer", RPC_STRING, false, "only this customer's"},
+			{"provider", RPC_STRING, false, "only this provider's"},
+			{"location", RPC_STRING, false, "only those there"},
 			{"brief", RPC_BOOLEAN, false, "states, known rates and counts of routes alone"},
 			PAGE_PARAMS},
 	},
