@@ -23,6 +23,7 @@ CALLS = {
     "finding_add": (4, 1),
     "refuse": (3, None),
     "refuse_name": (3, 1),
+    "refuse_circuit": (3, 1),
     "reader_wrong_value": (3, None),
     "WRONG": (0, None),
     "snprintf(error, FIELD_ERROR_MAX": (1, None),
