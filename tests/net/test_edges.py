@@ -210,6 +210,7 @@ dataplane: {{socket: {self.dir}/{name}.dp, stats: {self.dir}/{name}.stats}}
             relay.listener.close()
         for name in NAMES:
             self.kill(name)
+            run("ip", "netns", "del", f"{self.prefix}{name[0]}-underlay", check=False)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
