@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The commands of docs/operations.md, "The first day", on an edge whose store is empty: then the customer has traffic."""
 
+import contextlib
 import os
 import shlex
 import sys
@@ -19,17 +20,19 @@ def commands(title):
     return [shlex.split(line)[1:] for line in section.split("\n") if line.startswith("    culvertctl ")]
 
 
-@pytest.fixture(scope="module")
-def lab(build):
+@contextlib.contextmanager
+def empty_edge(build, vlans=None, node=lambda text: text):
+    """Both processes, the first customer's routers, and nothing in the store of edge ams1."""
     for name in leftovers(PREFIX):
         run("ip", "netns", "del", name, check=False)
     lab = EdgeLab(PREFIX, build)
+    lab.acme.vlans = vlans or lab.acme.vlans
     try:
         lab.make_network()
         lab.start_routers()
         lab.node_path = os.path.join(lab.dir, "node.yaml")
         with open(lab.node_path, "w") as f:
-            f.write(lab.node_file().replace("edge: ams1-edge1", "edge: ams1"))
+            f.write(node(lab.node_file().replace("edge: ams1-edge1", "edge: ams1")))
         lab.on_close(lab.stop_edge)
         lab.start_dataplane()
         lab.start_daemon()
@@ -40,6 +43,12 @@ def lab(build):
         raise
     finally:
         lab.close()
+
+
+@pytest.fixture(scope="module")
+def lab(build):
+    with empty_edge(build) as lab:
+        yield lab
 
 
 def test_the_first_day(lab):

@@ -8,37 +8,20 @@ import sys
 import time
 
 import pytest
-from edge import EdgeLab
-from lab import leftovers, run, wait_for
+from lab import wait_for
 
-from conftest import PREFIX
-from test_first_day import commands
+from test_first_day import commands, empty_edge
+
+
+def with_provider(node):
+    return node.replace("roles:\n", "socket-mode: \"0666\"\nroles:\n  - {uid: \"65533\", role: operator, provider: ixnet}\n")
 
 
 @pytest.fixture(scope="module")
 def lab(build):
-    for name in leftovers(PREFIX):
-        run("ip", "netns", "del", name, check=False)
-    lab = EdgeLab(PREFIX, build)
-    lab.acme.vlans = (101,)  # what the system gives
-    try:
-        lab.make_network()
-        lab.start_routers()
-        lab.node_path = os.path.join(lab.dir, "node.yaml")
-        with open(lab.node_path, "w") as f:
-            f.write(lab.node_file().replace("edge: ams1-edge1", "edge: ams1").replace("roles:\n",
-                "socket-mode: \"0666\"\nroles:\n  - {uid: \"65533\", role: operator, provider: ixnet}\n"))
+    with empty_edge(build, vlans=(101,), node=with_provider) as lab:  # the tag that the system gives
         os.chmod(lab.dir, 0o711)
-        lab.on_close(lab.stop_edge)
-        lab.start_dataplane()
-        lab.start_daemon()
-        wait_for(lambda: lab.ctl("version", check=False).returncode == 0, 10, "culvertd answers")
         yield lab
-    except BaseException:
-        lab.print_logs(sys.stderr)
-        raise
-    finally:
-        lab.close()
 
 
 def as_provider(lab, *calls):
