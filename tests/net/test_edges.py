@@ -210,7 +210,10 @@ dataplane: {{socket: {self.dir}/{name}.dp, stats: {self.dir}/{name}.stats}}
             relay.listener.close()
         for name in NAMES:
             self.kill(name)
-            run("ip", "netns", "del", f"{self.prefix}{name[0]}-underlay", check=False)
+        ours = tuple(f"{self.prefix}{name[0]}-" for name in NAMES)
+        for netns in run("ip", "netns", "list").stdout.split("\n"):
+            if netns.startswith(ours):
+                run("ip", "netns", "del", netns.split(" ")[0], check=False)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
