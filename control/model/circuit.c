@@ -92,7 +92,7 @@ static const struct field fields[] = {
 		.visible = {"model", provided}, .effect = EFFECT_TRAFFIC,
 		.help = "how far the provider is: culvertctl cross-connection"},
 	{"sku", FIELD_ENUM, 0, OFFSET(sku), "standard", .values = skus, .effect = EFFECT_HITLESS,
-		.help = "premium: more connections"},
+		.help = "premium: more routes and connections"},
 	{"billing", FIELD_ENUM, 0, OFFSET(billing), "metered", .values = billings,
 		.moves = billing_moves,
 		.help = "metered: what goes out of the cloud is billed; unlimited: a fixed fee"},

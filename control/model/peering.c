@@ -518,9 +518,6 @@ static void touches(struct check *check, const struct object *object)
 
 // --- what it means ---------------------------------------------------------------------------------------
 
-// Prefixes of each family that a private peering may bring.
-#define ROUTE_LIMIT 4000
-
 static uint16_t seconds(uint64_t ns)
 {
 	uint64_t value = (ns + 999999999u) / 1000000000u;
@@ -599,6 +596,7 @@ static int compare_joined(const void *a, const void *b)
 // its own subnets, the outer addresses of all edges, what no network of hosts has and what went through our AS; and no next
 // hop but his routers on this edge.
 static void realise_import(struct realise *realise, const struct peering *peering,
+	const struct circuit *circuit,
 	const struct ip_address *router, unsigned int routers, struct policy *import)
 {
 	struct ip_prefix own[4];
@@ -628,7 +626,7 @@ static void realise_import(struct realise *realise, const struct peering *peerin
 	realise_policy(realise, import, policy_set_special());
 	realise_policy(realise, import, policy_set_as_loop(peering->local_asn));
 	realise_policy(realise, import, policy_set_next_hops(router, routers));
-	import->limit[0] = import->limit[1] = ROUTE_LIMIT;
+	import->limit[0] = import->limit[1] = circuit_routes(circuit);
 }
 
 static void realise(struct realise *realise, const struct object *object)
@@ -664,7 +662,7 @@ static void realise(struct realise *realise, const struct object *object)
 		struct intent_route *route = APPEND(domain->routes);
 		route->prefix = peering->routes.item[i]; // by whichever of his routers
 	}
-	realise_import(realise, peering, router, routers, &domain->import);
+	realise_import(realise, peering, circuit, router, routers, &domain->import);
 }
 
 bool peering_is_enabled(const struct model *model, const char *circuit)

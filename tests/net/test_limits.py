@@ -3,6 +3,7 @@
 what is told to whoever watches."""
 
 import json
+import time
 
 from edge import PREMISES, VNET_HOST
 from lab import wait_for
@@ -54,6 +55,30 @@ def test_the_excess_is_held(edge):
     assert not problems(edge, globex)
     assert all(edge.whose_vnet(c) == c.vnet for c in edge.customers)
     edge.announce(globex, [PREMISES])
+
+
+def test_a_premium_plan_has_room_for_more(edge):
+    """Live: what was held is in within a second of the change, the session stays."""
+    acme = edge.acme
+    since = edge.own_peering(acme)["since"]
+    edge.ctl("circuit", "set", acme.circuit, "--sku", "premium")
+    began = time.monotonic()
+    wait_for(lambda: counts(edge, acme) == (5000, 0), 5, "5,000 of 10,000")
+    wait_for(lambda: len(installed(edge, acme)) == 5000, 5, "5,000 installed")
+    print(f"{time.monotonic() - began:.2f} s")
+    assert edge.own_peering(acme)["since"] == since and edge.own_peering(acme)["limit"] == 10000
+    assert not problems(edge, acme)
+
+
+def test_and_the_standard_plan_for_no_more(edge):
+    acme = edge.acme
+    edge.announce(acme, [PREMISES, *prefixes(3900)])
+    wait_for(lambda: counts(edge, acme) == (3901, 0), 20, "what the standard plan takes")
+    edge.ctl("circuit", "set", acme.circuit, "--sku", "standard")
+    wait_for(lambda: edge.own_peering(acme)["limit"] == LIMIT, 5, "the standard plan's limit")
+    edge.announce(acme, [PREMISES, *prefixes(4999)])
+    wait_for(lambda: counts(edge, acme) == (LIMIT, 1000), 20, "4,000 of 5,000")
+    wait_for(lambda: len(installed(edge, acme)) == LIMIT, 20, "4,000 installed")
 
 
 def test_a_restart_gives_the_places_to_the_same(edge):
