@@ -16,36 +16,34 @@
 static const struct {
 	enum noun_id noun;
 	enum status_kind kind;
-	const char *format;
+	const char *before, *after; // the object's name
 } told[] = {
-	{NOUN_CIRCUIT, STATUS_CIRCUIT, "%s"},
-	{NOUN_LINK, STATUS_LINK, "%s"},
-	{NOUN_LINK, STATUS_PROBLEM, "link %s"},
-	{NOUN_PEERING, STATUS_SESSION, "%s/primary"},
-	{NOUN_PEERING, STATUS_SESSION, "%s/secondary"},
-	{NOUN_PEERING, STATUS_SESSION, "%s/primary/v6"},
-	{NOUN_PEERING, STATUS_SESSION, "%s/secondary/v6"},
-	{NOUN_PEERING, STATUS_NEIGHBOR, "%s/primary"},
-	{NOUN_PEERING, STATUS_NEIGHBOR, "%s/secondary"},
-	{NOUN_PEERING, STATUS_NEIGHBOR, "%s/primary/v6"},
-	{NOUN_PEERING, STATUS_NEIGHBOR, "%s/secondary/v6"},
-	{NOUN_PEERING, STATUS_FAR_END, "%s/primary"},
-	{NOUN_PEERING, STATUS_FAR_END, "%s/secondary"},
-	{NOUN_PEERING, STATUS_FAR_END, "%s/primary/v6"},
-	{NOUN_PEERING, STATUS_FAR_END, "%s/secondary/v6"},
-	{NOUN_PEERING, STATUS_LIMIT, "%s IPv4"},
-	{NOUN_PEERING, STATUS_LIMIT, "%s IPv6"},
-	{NOUN_PEERING, STATUS_INTERFACE, "%s"},
-	{NOUN_PEERING, STATUS_DOMAIN, "peering/%s"},
-	{NOUN_PEERING, STATUS_PROBLEM, "peering %s"},
-	{NOUN_VNET, STATUS_TUNNEL, "%s"},
-	{NOUN_VNET, STATUS_DOMAIN, "vnet/%s"},
-	{NOUN_VNET, STATUS_PROBLEM, "vnet %s"},
-	{NOUN_EXIT, STATUS_TUNNEL, "%s"},
-	{NOUN_EXIT, STATUS_PROBLEM, "exit %s"},
+	{NOUN_CIRCUIT, STATUS_CIRCUIT, "", ""},
+	{NOUN_LINK, STATUS_LINK, "", ""},
+	{NOUN_LINK, STATUS_PROBLEM, "link ", ""},
+	{NOUN_PEERING, STATUS_SESSION, "", "/primary"},
+	{NOUN_PEERING, STATUS_SESSION, "", "/secondary"},
+	{NOUN_PEERING, STATUS_SESSION, "", "/primary/v6"},
+	{NOUN_PEERING, STATUS_SESSION, "", "/secondary/v6"},
+	{NOUN_PEERING, STATUS_NEIGHBOR, "", "/primary"},
+	{NOUN_PEERING, STATUS_NEIGHBOR, "", "/secondary"},
+	{NOUN_PEERING, STATUS_NEIGHBOR, "", "/primary/v6"},
+	{NOUN_PEERING, STATUS_NEIGHBOR, "", "/secondary/v6"},
+	{NOUN_PEERING, STATUS_FAR_END, "", "/primary"},
+	{NOUN_PEERING, STATUS_FAR_END, "", "/secondary"},
+	{NOUN_PEERING, STATUS_FAR_END, "", "/primary/v6"},
+	{NOUN_PEERING, STATUS_FAR_END, "", "/secondary/v6"},
+	{NOUN_PEERING, STATUS_LIMIT, "", " IPv4"},
+	{NOUN_PEERING, STATUS_LIMIT, "", " IPv6"},
+	{NOUN_PEERING, STATUS_INTERFACE, "", ""},
+	{NOUN_PEERING, STATUS_DOMAIN, "peering/", ""},
+	{NOUN_PEERING, STATUS_PROBLEM, "peering ", ""},
+	{NOUN_VNET, STATUS_TUNNEL, "", ""},
+	{NOUN_VNET, STATUS_DOMAIN, "vnet/", ""},
+	{NOUN_VNET, STATUS_PROBLEM, "vnet ", ""},
+	{NOUN_EXIT, STATUS_TUNNEL, "", ""},
+	{NOUN_EXIT, STATUS_PROBLEM, "exit ", ""},
 };
-
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
 
 static void rename_statuses(struct statuses *statuses, const struct renames *renames)
 {
@@ -58,8 +56,10 @@ static void rename_statuses(struct statuses *statuses, const struct renames *ren
 				continue;
 			struct status_rename *one = APPEND(list);
 			one->kind = told[t].kind;
-			snprintf(one->from, sizeof(one->from), told[t].format, rename->old->name);
-			snprintf(one->to, sizeof(one->to), told[t].format, rename->new->name);
+			snprintf(one->from, sizeof(one->from), "%s%s%s", told[t].before,
+				rename->old->name, told[t].after);
+			snprintf(one->to, sizeof(one->to), "%s%s%s", told[t].before,
+				rename->new->name, told[t].after);
 		}
 	statuses_rename(statuses, list.item, list.count);
 	free(list.item);
