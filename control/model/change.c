@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -229,6 +230,23 @@ int change_note_moved(struct change *change, const struct noun *noun, const char
 	if (!edit->old)
 		edit_drop(change, edit, name);
 	return change->reader.failed ? -ENOMEM : 0;
+}
+
+void change_refuse(struct change *change, const char *field, const char *rule, const char *hint,
+	const char *format, ...)
+{
+	struct place nowhere = {0};
+	char text[300];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	struct finding *finding =
+		reader_complain(&change->reader, rule, &nowhere, field, "%s", text);
+	finding->code = API_REFUSED;
+	if (hint)
+		finding_hint(finding, "%s", hint);
 }
 
 void change_not_found(struct change *change, const struct noun *noun, const char *name)

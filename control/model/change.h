@@ -25,6 +25,9 @@ int change_note(struct change *change, const struct noun *noun, const char *name
 	struct object *was);
 // The object of this name is going to be noted under another one.
 int change_note_moved(struct change *change, const struct noun *noun, const char *name);
+// A change that is understood and cannot be; hint may be NULL.
+void change_refuse(struct change *change, const char *field, const char *rule, const char *hint,
+	const char *format, ...) __attribute__((format(printf, 5, 6)));
 void change_not_found(struct change *change, const struct noun *noun, const char *name);
 int change_delete(struct change *change, const struct noun *noun, const char *name);
 // The model as the changes so far leave it, unchecked. A new reference, NULL = no memory.

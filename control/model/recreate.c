@@ -15,7 +15,6 @@
 #include <jansson.h>
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,31 +29,13 @@ struct recreation {
 	LIST_OF(struct ip_prefix) taken; // subnets of peerings
 };
 
-static void refuse_circuit(struct change *change, const char *rule, const char *hint,
-	const char *format, ...) __attribute__((format(printf, 4, 5)));
-
-static void refuse_circuit(
-	struct change *change, const char *rule, const char *hint, const char *format, ...)
-{
-	struct place nowhere = {0};
-	char text[300];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	struct finding *finding = reader_complain(&change->reader, rule, &nowhere, "", "%s", text);
-	finding->code = API_REFUSED;
-	finding_hint(finding, "%s", hint);
-}
-
 static const struct circuit *circuit_of(
 	struct change *change, const struct noun *noun, const char *name)
 {
 	const struct object *object = change_current(change, noun->id, name);
 
 	if (noun->id != NOUN_CIRCUIT)
-		refuse_circuit(change, "change", "culvertctl circuit recreate NAME",
+		change_refuse(change, "", "change", "culvertctl circuit recreate NAME",
 			"a %s has no successor", noun->name);
 	else if (!object)
 		change_not_found(change, noun, name);
@@ -286,7 +267,7 @@ static int make_peering(
 			continue;
 		if (next_subnet(recreation, subnet))
 			continue;
-		refuse_circuit(recreation->change, "subnet",
+		change_refuse(recreation->change, "", "subnet",
 			"give one: --peering TYPE,FIELD=PREFIX",
 			"no subnet above %s is free for the %s of peering \"%s/%s\"",
 			ip_prefix_format(subnet, text), subnets[i], recreation->to,
@@ -332,7 +313,7 @@ static bool may_go_on(struct recreation *recreation, const struct circuit *there
 		return true; // what it lacks still
 	snprintf(hint, sizeof(hint), same ? "culvertctl circuit set %s" : "another name than %s",
 		there->name);
-	refuse_circuit(recreation->change, "exists", hint, "circuit \"%s\" exists already", there->name);
+	change_refuse(recreation->change, "", "exists", hint, "circuit \"%s\" exists already", there->name);
 	return false;
 }
 
@@ -360,7 +341,7 @@ static bool is_name(struct recreation *recreation)
 
 	bool valid = field_parse(field, recreation->to, &parsed, error) == 0;
 	if (!valid)
-		refuse_circuit(recreation->change, "name", "a-z, 0-9 and -, at most 63 characters",
+		change_refuse(recreation->change, "", "name", "a-z, 0-9 and -, at most 63 characters",
 			"\"%.100s\" %s", recreation->to, error);
 	field_free(field, &parsed);
 	return valid;
@@ -397,7 +378,7 @@ int change_recreate(struct change *change, struct arena *arena, const struct nou
 	if (!from)
 		return 0;
 	if (!to && !next_name(change, name, next)) {
-		refuse_circuit(change, "name", "culvertctl circuit recreate NAME --name NEW",
+		change_refuse(change, "", "name", "culvertctl circuit recreate NAME --name NEW",
 			"\"%s\" is too long for the name of a circuit", next);
 		return 0;
 	}
@@ -422,7 +403,7 @@ static int move_connection(struct recreation *recreation, const struct connectio
 	if (!change_current(recreation->change, NOUN_PEERING, peering)) {
 		snprintf(hint, sizeof(hint), "culvertctl circuit recreate %s --name %s",
 			recreation->from->name, recreation->to);
-		refuse_circuit(recreation->change, "replace", hint,
+		change_refuse(recreation->change, "", "replace", hint,
 			"circuit \"%s\" has no peering \"%s\" for connection \"%s\"", recreation->to,
 			connection->peering, connection->object.name);
 		return 0;
@@ -453,14 +434,14 @@ int change_replace(
 	if (!from)
 		return 0;
 	if (!to) {
-		refuse_circuit(change, "replace", "culvertctl circuit replace NAME NEW",
+		change_refuse(change, "", "replace", "culvertctl circuit replace NAME NEW",
 			"which circuit takes the place of \"%s\"?", name);
 		return 0;
 	}
 	if (!circuit_of(change, noun, to))
 		return 0;
 	if (!strcmp(name, to)) {
-		refuse_circuit(change, "replace", "culvertctl circuit recreate NAME makes a successor",
+		change_refuse(change, "", "replace", "culvertctl circuit recreate NAME makes a successor",
 			"circuit \"%s\" cannot take its own place", name);
 		return 0;
 	}

@@ -7,7 +7,6 @@
 #include "control/base/array.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,33 +192,13 @@ static int carry_referrers(struct renaming *renaming, const struct renamed *to)
 
 // --- what cannot be --------------------------------------------------------------------------------------
 
-static void refuse_name(struct change *change, const char *rule, const char *hint,
-	const char *format, ...) __attribute__((format(printf, 4, 5)));
-
-static void refuse_name(
-	struct change *change, const char *rule, const char *hint, const char *format, ...)
-{
-	struct place nowhere = {0};
-	char text[300];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	struct finding *finding =
-		reader_complain(&change->reader, rule, &nowhere, "name", "%s", text);
-	finding->code = API_REFUSED;
-	if (hint)
-		finding_hint(finding, "%s", hint);
-}
-
 static bool can_be_renamed(struct change *change, const struct noun *noun, const char *name)
 {
 	const struct noun *parent = noun->parent >= 0 ? nouns[noun->parent] : NULL;
 	char hint[OBJECT_NAME_MAX + 64];
 
 	if (noun->fixed_name) {
-		refuse_name(change, "name-fixed", "create another one, then delete it",
+		change_refuse(change, "name", "name-fixed", "create another one, then delete it",
 			"%s \"%s\" cannot be renamed: %s",
 			noun->name, name, noun->fixed_name);
 		return false;
@@ -228,7 +207,7 @@ static bool can_be_renamed(struct change *change, const struct noun *noun, const
 		return true;
 	snprintf(hint, sizeof(hint), "culvertctl rename %s %.*s NEW", parent ? parent->name : "",
 		(int)strcspn(name, "/"), name);
-	refuse_name(change, "name-fixed", parent ? hint : NULL,
+	change_refuse(change, "name", "name-fixed", parent ? hint : NULL,
 		"%s \"%s\" has no name of its own: it is named after what it belongs to",
 		noun->name, name);
 	return false;
@@ -248,7 +227,7 @@ static bool new_name(struct change *change, const struct noun *noun, const char 
 		to += front;
 	bool valid = field_parse(key, to, &parsed, error) == 0;
 	if (!valid)
-		refuse_name(change, "name", NULL, "\"%.100s\" %s", to, error);
+		change_refuse(change, "name", "name", NULL, "\"%.100s\" %s", to, error);
 	field_free(key, &parsed);
 	snprintf(full, OBJECT_NAME_MAX, "%.*s%s", (int)front, name, to);
 	return valid;
@@ -267,18 +246,18 @@ int change_rename(struct change *change, const struct noun *noun, const char *na
 	if (!can_be_renamed(change, noun, name))
 		return 0;
 	if (!to) {
-		refuse_name(change, "name", NULL, "%s \"%s\" needs a new name", noun->name, name);
+		change_refuse(change, "name", "name", NULL, "%s \"%s\" needs a new name", noun->name, name);
 		return 0;
 	}
 	if (!new_name(change, noun, name, to, full))
 		return 0;
 	if (!strcmp(name, full)) {
-		refuse_name(change, "name", NULL, "%s \"%s\" has that name already", noun->name, name);
+		change_refuse(change, "name", "name", NULL, "%s \"%s\" has that name already", noun->name, name);
 		return 0;
 	}
 	if (change_current(change, noun->id, full)) {
 		snprintf(hint, sizeof(hint), "culvertctl %s list", noun->name);
-		refuse_name(change, "exists", hint, "%s \"%s\" exists already", noun->name, full);
+		change_refuse(change, "name", "exists", hint, "%s \"%s\" exists already", noun->name, full);
 		return 0;
 	}
 	struct renamed root = {.noun = noun};
