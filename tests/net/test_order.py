@@ -89,6 +89,14 @@ def test_from_order_to_ping_and_back(lab, model):
     order = said["circuit create"].splitlines()[-1]
     assert order == f"service key {key}; primary ams1/wan0 tag 101; secondary ams2/wan0 tag 101; waits for ixnet"
     assert "ams   europe  public  west-europe  ams1, ams2  ixnet" in said["location list"] and model in said["location list"]
+    shown = lab.ctl("provider", "show", "ixnet").stdout
+    assert f"\ndevice pe1  1 link\n  {key} primary\n" in shown and f"\ndevice pe2  1 link\n  {key} secondary\n" in shown
+    # Both on one device: no availability is promised, and who looks is told.
+    lab.ctl("cross-connection", "provision", key, "--device", "secondary=pe1")
+    assert lab.json("provider", "show", "ixnet")["devices"] == {"pe1": [f"{key} primary", f"{key} secondary"]}
+    assert "note     provider: both links are handed over on device pe1" in lab.ctl("circuit", "check", circuit, check=False).stdout
+    lab.ctl("cross-connection", "provision", key, "--device", "secondary=pe2")
+    assert "note" not in lab.ctl("circuit", "check", circuit, check=False).stdout
     for by in ["--provider", "ixnet", "--location", "ams"], ["--provider", "ixnet"], []:
         assert [i["circuit"] for i in lab.json("circuit", "list", *by)["items"]] == [circuit]
     lab.ctl("provider", "create", "telco", "--models", "ipvpn/l3", "--bandwidths", "50mbps", "--locations", "ams")

@@ -162,6 +162,7 @@ int run_batch(struct context *context);
 int run_circuit_list(struct context *context);
 int run_circuit_wait(struct context *context);
 int run_location_list(struct context *context);
+int run_provider_show(struct context *context);
 void print_order(struct context *context); // what was ordered, for the provider; nothing of a circuit without one
 int print_missing(struct context *context, struct json_t *shown); // for circuit check; exit status 1: something is missing
 int run_circuit_show(struct context *context);

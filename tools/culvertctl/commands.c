@@ -99,6 +99,9 @@ static const struct column location_columns[] = {
 	{"NAME", "full_name", SHOW_TEXT}, {"AREA", "area", SHOW_TEXT}, {"REALM", "realm", SHOW_TEXT},
 	{"REGIONS", "regions", SHOW_TEXT}, {"EDGES", "edges", SHOW_TEXT}, {"PROVIDERS", "providers", SHOW_TEXT},
 	{"SIZES", "sizes", SHOW_TEXT}, {"MODELS", "models", SHOW_TEXT}, {0}};
+static const struct column provider_columns[] = {
+	{"NAME", "full_name", SHOW_TEXT}, {"MODELS", "models", SHOW_TEXT}, {"BANDWIDTHS", "bandwidths", SHOW_TEXT},
+	{"LOCATIONS", "locations", SHOW_TEXT}, {"ALLOW-LOWER", "allow-lower", SHOW_TEXT}, {0}};
 static const struct column customer_columns[] = {
 	{"NAME", "full_name", SHOW_TEXT}, {"ORGANISATION", "organisation", SHOW_TEXT}, {"DESCRIPTION", "description", SHOW_TEXT}, {0}};
 static const struct column link_columns[] = {
@@ -208,6 +211,10 @@ const struct command commands[] = {
 		.help = "all locations, with who is there and what can be had", .run = run_location_list,
 		.columns = location_columns, .flags = {BY("area")}},
 	SHOW_COMMAND("location"),
+	LIST("provider", provider_columns),
+	{.noun = "provider", .verb = "show", .method = "provider.show", .argument = "NAME", .param = "name", .complete = "provider",
+		.help = "one provider as configured, and the links that each of its devices hands over", .run = run_provider_show},
+	WRITE_COMMANDS("provider"),
 	WRITE_COMMANDS("location"),
 
 	LIST("link", link_columns, BY("circuit"), BY("edge"), BY("customer")),

@@ -112,6 +112,59 @@ int run_location_list(struct context *context)
 	return status;
 }
 
+// --- provider show -------------------------------------------------------------------------------------
+
+// {"pe1": ["KEY primary", ..]}: what is hit when one device of the provider's fails.
+static json_t *by_device(const json_t *crosses)
+{
+	static const char *const roles[] = {"primary", "secondary"};
+	json_t *devices = json_object();
+	const json_t *cross;
+	size_t i;
+
+	json_array_foreach ((json_t *)(uintptr_t)crosses, i, cross) {
+		for (size_t r = 0; r < 2; r++) {
+			const char *device = get_text(json_object_get(cross, roles[r]), "device");
+			if (*device == '\0')
+				continue;
+			if (json_object_get(devices, device) == NULL)
+				json_object_set_new(devices, device, json_array());
+			json_array_append_new(json_object_get(devices, device),
+				json_sprintf("%s %s", get_text(cross, "key"), roles[r]));
+		}
+	}
+	return devices;
+}
+
+int run_provider_show(struct context *context)
+{
+	int status;
+	json_t *result = ask(context, &status);
+	json_t *crosses = result == NULL ? NULL
+					 : ask_list(context, API_CROSS_LIST,
+						   json_pack("{s:s}", "provider", context->argument), &status);
+	json_t *devices = by_device(json_object_get(crosses, "items")), *links;
+	const char *device;
+
+	if (crosses != NULL && context->json) {
+		json_object_set(result, "devices", devices);
+		print_json(result);
+	} else if (crosses != NULL) {
+		printf("provider %s\n", context->argument);
+		print_object(context, json_object_get(result, "object"));
+		json_object_foreach (devices, device, links) {
+			printf("\ndevice %s  %zu link%s\n", device, json_array_size(links),
+				json_array_size(links) == 1 ? "" : "s");
+			for (size_t i = 0; i < json_array_size(links); i++)
+				printf("  %s\n", json_string_value(json_array_get(links, i)));
+		}
+	}
+	json_decref(devices);
+	json_decref(crosses);
+	json_decref(result);
+	return status;
+}
+
 // --- what came of an order -----------------------------------------------------------------------------
 
 static void print_side(const char *role, const json_t *link)
