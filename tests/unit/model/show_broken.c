@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include <errno.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,9 @@ static struct model *before(const char *name)
 	}
 	free(text);
 	empty = model_create(&options);
-	snprintf(other, sizeof(other), "%.*s.before", (int)strcspn(name, "."), name);
+	length = strcspn(name, ".");
+	assert(length < sizeof(other) - sizeof(".before"));
+	memcpy(mempcpy(other, name, length), ".before", sizeof(".before"));
 	text = read_file(other, &length);
 	if (!text)
 		return empty;
