@@ -22,7 +22,10 @@ def lab(request, build):
 
 
 def ports(lab):
-    return {p["port"]: p for p in lab.json("port", "list")["items"] for p in [p.get("status")] if p}
+    # 4: the data plane is silent, which it may be for a moment where devices are made and taken away all around.
+    done = wait_for(lambda: [d for d in [lab.ctl("--json", "port", "list", check=False)] if d.returncode != 4], 10, "the data plane tells")[0]
+    assert done.returncode == 0, done
+    return {p["port"]: p for p in json.loads(done.stdout)["items"] for p in [p.get("status")] if p}
 
 
 def test_nothing_is_switched_off_at_the_far_end(lab):

@@ -12,8 +12,8 @@
 
 #include <jansson.h>
 
-#include <errno.h>
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
