@@ -206,6 +206,9 @@ class Demo:
     # 7
     def kills(self):
         lab = self.lab
+        # The link that was taken down has its two sessions again; what a session brings is no unchanged object.
+        wait_for(lambda: lab.status()["sessions"] == {"established": 3, "static": 0, "down": 0, "unknown": 0}, 30, "all sessions are up")
+        wait_for(lab.synced, 10, "all is told")
         train = PingTrain(lab, lab.acme, 0.002)
         train.run_on(200)
         written = lab.written()
