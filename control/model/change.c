@@ -269,6 +269,22 @@ void change_not_found(struct change *change, const struct noun *noun, const char
 		finding_hint(finding, "culvertctl %s list", noun->name);
 }
 
+int change_complete(struct change *change, struct object *object, const struct tree *map, uint64_t given,
+	unsigned int before)
+{
+	struct reader *reader = &change->reader;
+	const struct fields *fields = &object->noun->fields;
+
+	fields_settle(reader, fields, map, object, given);
+	fields_require(reader, fields, map, object, given);
+	int rc = reader->findings->count != before ? -EINVAL : 0;
+	if (reader->failed || (!rc && (object_generate(object, NULL) || object_finish(object))))
+		rc = -ENOMEM;
+	if (rc)
+		object_unref(object);
+	return rc;
+}
+
 static int create(
 	struct change *change, const struct noun *noun, const char *name, const struct tree *map)
 {
@@ -317,19 +333,13 @@ static int create(
 					     field->initial),
 				"leave %s out", field->name);
 	}
-	// Without a name it is not known what it has to have.
-	if (nameable) {
-		fields_settle(reader, &noun->fields, map, object, given);
-		fields_require(reader, &noun->fields, map, object, given);
-	}
-	if (reader->findings->count != before || reader->failed) {
+	if (!nameable) { // it is not known what it has to have
 		object_unref(object);
 		return reader->failed ? -ENOMEM : 0;
 	}
-	if (object_generate(object, NULL) || object_finish(object)) {
-		object_unref(object);
-		return -ENOMEM;
-	}
+	int rc = change_complete(change, object, map, given, before);
+	if (rc)
+		return rc == -EINVAL ? 0 : rc;
 	if (change_current(change, noun->id, object->name)) {
 		struct finding *finding = reader_complain(reader, "exists", &nowhere, "",
 			"%s \"%s\" exists already", noun->name, object->name);

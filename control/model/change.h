@@ -28,6 +28,10 @@ int change_note_moved(struct change *change, const struct noun *noun, const char
 // A change that is understood and cannot be; hint may be NULL.
 void change_refuse(struct change *change, const char *field, const char *rule, const char *hint,
 	const char *format, ...) __attribute__((format(printf, 5, 6)));
+// What has been read of a new object is settled, and it gets what is made up and its name. 0; -EINVAL when there are more
+// findings than before, -ENOMEM: the object is gone.
+int change_complete(struct change *change, struct object *object, const struct tree *map, uint64_t given,
+	unsigned int before);
 void change_not_found(struct change *change, const struct noun *noun, const char *name);
 int change_delete(struct change *change, const struct noun *noun, const char *name);
 // The model as the changes so far leave it, unchecked. A new reference, NULL = no memory.

@@ -71,7 +71,6 @@ static int put(struct recreation *recreation, struct object *object, const json_
 {
 	static const struct tree nothing = {.type = TREE_MAP};
 	struct reader *reader = &recreation->change->reader;
-	const struct fields *table = &object->noun->fields;
 	const struct tree *map = fields ? tree_from_json(recreation->arena, fields) : &nothing;
 	unsigned int before = reader->findings->count;
 	uint64_t given = 0;
@@ -83,17 +82,10 @@ static int put(struct recreation *recreation, struct object *object, const json_
 		object_unref(object);
 		return 0;
 	}
-	fields_read(reader, table, map, object, NULL, NULL, &given);
-	fields_settle(reader, table, map, object, ~UINT64_C(0));
-	fields_require(reader, table, map, object, ~UINT64_C(0));
-	if (reader->findings->count != before || reader->failed) {
-		object_unref(object);
-		return reader->failed ? -ENOMEM : 0;
-	}
-	if (object_generate(object, NULL) || object_finish(object)) {
-		object_unref(object);
-		return -ENOMEM;
-	}
+	fields_read(reader, &object->noun->fields, map, object, NULL, NULL, &given);
+	int rc = change_complete(recreation->change, object, map, ~UINT64_C(0), before);
+	if (rc)
+		return rc == -EINVAL ? 0 : rc;
 	return change_note(recreation->change, object->noun, object->name, object, NULL);
 }
 
