@@ -10,91 +10,20 @@
 //
 // A change that was refused leaves a line in the audit, too: who tried what is as interesting.
 
-#include "control/service.h"
+#include "control/service_internal.h"
 
-#include "control/base/clock.h"
 #include "control/base/log.h"
-#include "control/decision.h"
 #include "control/losses.h"
-#include "control/model/model.h"
 #include "control/node.h"
-#include "control/problems.h"
-#include "control/publication.h"
-#include "control/store/store.h"
-#include "control/thread.h"
 
 #include <event2/event.h>
-#include <jansson.h>
 
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
-#define WATCHERS   4
-#define LOOK_S     5 // between two looks at the store's files and their file system
 #define LARGE_TEXT 262144u // bytes of a file
-#define AGAIN_MS   5000    // until a revert that could not be written is tried again
-#define TICK_MS    1000    // a deadline is looked at so often: the machine may have slept
-#define DOUBT_MS   300000  // so long an edge that decides is waited for, then the revision goes back
-
-enum request_kind { REQUEST_CHANGES, REQUEST_FILE, REQUEST_BACK, REQUEST_CONFIRM };
-
-struct request {
-	TAILQ_ENTRY(request) entry;
-	struct service *service;
-	enum request_kind kind;
-	char *actor, *on_behalf, *verb, *decider;
-	uint64_t decided;
-	json_t *secrets;
-	bool has_if_revision, check, many_deletes, had_problems;
-	uint64_t if_revision;
-	json_t *changes;        // either these,
-	char *text, *file_name; // or a whole file,
-	size_t length;
-	bool has_target; // or back to this revision, or what is to be confirmed
-	uint64_t target;
-	uint64_t overdue; // the deadline's: only if this one still waits
-	bool reverts;     // what waits is taken back
-	uint64_t confirm_ms;
-	struct store_pending pending; // of this change, or what it settles
-	service_done done;
-	void *ctx;
-	// as it goes
-	struct model *old, *new;
-	struct findings findings;
-	struct api_error error;
-	struct api_error guard; // of a check: why the change itself would be refused
-	uint64_t revision;
-	struct ids *ids;
-	struct findings *problems; // of `new`
-	bool committed, confirmed;
-};
-
-struct service {
-	struct service_options options;
-	struct store *store; // store thread
-	struct publication *current;
-	struct problems problems;            // store thread, once the service runs
-	TAILQ_HEAD(requests, request) queue; // the first is under way
-	struct {
-		service_watcher fn;
-		void *ctx;
-	} watcher[WATCHERS];
-	unsigned int watchers;
-	service_pending_watcher pending_watcher;
-	void *pending_ctx;
-	struct store_pending pending; // waits for confirmation
-	struct event *deadline;       // of that
-	bool reverting;               // it is over, and that is queued
-	bool asking;                  // it is over, and who decides about it is asked
-	uint64_t doubt_since;         // and has not answered; ns, 0 = has
-	json_t *sessions; // those that are established: "CIRCUIT/TYPE/ROLE", of IPv6 beside IPv4 ".../v6"
-	struct event *look; // at the store's place; store thread
-	char *doubt;  // of the store as it was opened; stays as long as somebody may read it
-	bool doubted; // it is still in doubt
-};
 
 const struct model *service_model(const struct service *service)
 {
@@ -145,19 +74,8 @@ int service_watch(struct service *service, service_watcher fn, void *ctx)
 	return 0;
 }
 
-const struct store_pending *service_pending(const struct service *service)
-{
-	return service->pending.revision != 0 ? &service->pending : NULL;
-}
-
-void service_watch_pending(struct service *service, service_pending_watcher fn, void *ctx)
-{
-	service->pending_watcher = fn;
-	service->pending_ctx = ctx;
-}
-
 // Takes over the references to model and ids.
-static struct publication *publication_make(
+struct publication *service_publication(
 	struct model *model, struct ids *ids, const uint8_t *uuid, uint64_t revision)
 {
 	struct publication *publication = calloc(1, sizeof(*publication));
@@ -171,7 +89,7 @@ static struct publication *publication_make(
 	return publication;
 }
 
-static void publish(struct service *service)
+void service_publish(struct service *service)
 {
 	struct publication *publication = service->current;
 	const struct store_pending *pending = &service->pending;
@@ -185,57 +103,6 @@ static void publish(struct service *service)
 	snprintf(publication->pending.decider, sizeof(publication->pending.decider), "%s",
 		pending->decider);
 	service->options.publish(service->options.ctx, publication_ref(service->current));
-}
-
-// --- what waits for confirmation -----------------------------------------------------------------------
-
-// "root (uid:0)"
-static void name_actor(const char *actor, char *text, size_t size)
-{
-	const char *slash = strchr(actor, '/');
-
-	if (slash != NULL)
-		snprintf(text, size, "%s (%.*s)", slash + 1, (int)(slash - actor), actor);
-	else
-		snprintf(text, size, "%s", actor);
-}
-
-static void conflict(const struct store_pending *pending, struct api_error *error)
-{
-	char actor[STORE_ACTOR_MAX + 8], when[32] = "";
-	time_t until = (time_t)(pending->until / 1000);
-	struct tm local;
-
-	name_actor(pending->actor, actor, sizeof(actor));
-	if (localtime_r(&until, &local) != NULL)
-		strftime(when, sizeof(when), "%H:%M:%S", &local);
-	api_fail(error, API_CONFLICT, "culvertctl config confirm, or culvertctl config rollback",
-		"pending confirm by %s until %s of revision %llu", actor, when,
-		(unsigned long long)pending->revision);
-}
-
-static void watch_deadline(struct service *service, bool again)
-{
-	int64_t left = store_pending_left(&service->pending);
-
-	if (service->pending.revision == 0) {
-		event_del(service->deadline);
-		return;
-	}
-	left = again ? AGAIN_MS : left > TICK_MS ? TICK_MS : left;
-	const struct timeval when = {left / 1000, left % 1000 * 1000};
-	event_add(service->deadline, &when);
-}
-
-static void tell_pending(
-	struct service *service, const char *state, const struct store_pending *pending)
-{
-	log_info("main", "revision with a deadline", log_text("state", state),
-		log_number("revision", (int64_t)pending->revision),
-		log_number("before", (int64_t)pending->before), log_text("actor", pending->actor));
-	if (service->pending_watcher != NULL)
-		service->pending_watcher(service->pending_ctx, state, pending);
-	watch_deadline(service, false);
 }
 
 // --- changes -------------------------------------------------------------------------------------------
@@ -314,14 +181,13 @@ static void rename_sessions(struct service *service, const json_t *diff)
 	json_decref(established);
 }
 
-// Tells the caller, and lets the next one in.
 // A file of ten thousand circuits leaves 130 MB of small free blocks behind, which malloc() keeps. On the store thread.
 static void give_back_memory(void *arg)
 {
 	malloc_trim(0);
 }
 
-static void finish(struct request *request)
+void request_finish(struct request *request)
 {
 	struct service *service = request->service;
 	bool large = request->text != NULL && request->length > LARGE_TEXT;
@@ -346,7 +212,7 @@ static void finish(struct request *request)
 	TAILQ_REMOVE(&service->queue, request, entry);
 	if (request->overdue != 0) {
 		service->reverting = false;
-		watch_deadline(service, request->error.code != API_NONE);
+		waiting_watch(service, request->error.code != API_NONE);
 	}
 	if (request->committed)
 		rename_sessions(service, result.diff);
@@ -379,7 +245,7 @@ static void committed(void *arg)
 	struct service *service = request->service;
 
 	if (request->error.code == API_NONE) {
-		struct publication *next = publication_make(model_ref(request->new), request->ids,
+		struct publication *next = service_publication(model_ref(request->new), request->ids,
 			service->current->store, request->revision);
 		if (next == NULL)
 			abort(); // committed and not known: only a restart is right
@@ -394,12 +260,12 @@ static void committed(void *arg)
 			service->pending = request->pending;
 		else if (request->reverts)
 			service->pending = (struct store_pending){0};
-		publish(service);
+		service_publish(service);
 		if (request->confirm_ms != 0 || request->reverts)
-			tell_pending(service, request->reverts ? "reverted" : "pending",
+			waiting_tell(service, request->reverts ? "reverted" : "pending",
 				&request->pending);
 	}
-	finish(request);
+	request_finish(request);
 }
 
 // Store thread.
@@ -481,7 +347,7 @@ unsigned int service_established(const struct service *service, const char *circ
 	return count;
 }
 
-static void validated(struct request *request, int error)
+void request_validated(struct request *request, int error)
 {
 	struct api_error *refused = request->check ? &request->guard : &request->error;
 
@@ -496,7 +362,7 @@ static void validated(struct request *request, int error)
 		ask_about_deletes(request, refused);
 	bool same = request->new == request->old && !request->reverts;
 	if (request->error.code != API_NONE || request->check || same)
-		finish(request);
+		request_finish(request);
 	else
 		post(request->service->options.store, commit, request);
 }
@@ -504,7 +370,7 @@ static void validated(struct request *request, int error)
 static void parsed(void *arg)
 {
 	struct request *request = arg;
-	validated(request, request->new == NULL ? -EINVAL : 0);
+	request_validated(request, request->new == NULL ? -EINVAL : 0);
 }
 
 static char *given_secret(void *ctx, const char *fingerprint)
@@ -527,137 +393,6 @@ static void parse(void *arg)
 	post(request->service->options.main, parsed, request);
 }
 
-// --- back to what was ------------------------------------------------------------------------------------
-
-static void back_found(void *arg)
-{
-	struct request *request = arg;
-	validated(request, request->new == NULL ? -EINVAL : 0);
-}
-
-// What the rules say against it, of a check that shows the difference all the same.
-static void judge_back(struct request *request)
-{
-	struct findings *findings = calloc(1, sizeof(*findings));
-	struct model *judged = NULL;
-
-	if (findings == NULL)
-		abort();
-	if (store_back(request->service->store, request->old, request->target, true, &judged,
-		    findings, &request->error) == -EINVAL)
-		findings_error(findings, &request->guard);
-	model_unref(judged);
-	free(findings);
-}
-
-// Store thread.
-static void go_back(void *arg)
-{
-	struct request *request = arg;
-	struct store *store = request->service->store;
-	bool judged = !request->reverts && !request->check;
-	int error = 0;
-
-	if (!request->has_target)
-		error = store_before(store, &request->target, &request->error);
-	if (error == 0 && !judged && !request->reverts)
-		judge_back(request);
-	if (error == 0 && request->error.code == API_NONE)
-		store_back(store, request->old, request->target, judged, &request->new,
-			&request->findings, &request->error);
-	if (!judged) { // what a rule has against it is a problem then, and no refusal
-		request->had_problems = request->had_problems || request->findings.count > 0;
-		request->findings = (struct findings){0};
-	}
-	post(request->service->options.main, back_found, request);
-}
-
-static void start_back(struct request *request)
-{
-	struct service *service = request->service;
-
-	if (request->overdue != 0 && service->pending.revision != request->overdue) {
-		request->new = model_ref(request->old); // somebody was faster
-		finish(request);
-		return;
-	}
-	if (service->pending.revision != 0 && !request->has_target) {
-		request->reverts = true;
-		request->has_target = true;
-		request->target = service->pending.before;
-		request->pending = service->pending;
-	}
-	post(service->options.store, go_back, request);
-}
-
-// --- confirmation ----------------------------------------------------------------------------------------
-
-static void confirmed(void *arg)
-{
-	struct request *request = arg;
-	struct service *service = request->service;
-
-	if (request->error.code == API_NONE) {
-		const struct publication *now = service->current;
-		struct publication *next = publication_make(model_ref(now->model), ids_ref(now->ids),
-			now->store, now->revision);
-		if (next == NULL)
-			abort();
-		next->problems = now->problems != NULL ? malloc(sizeof(*next->problems)) : NULL;
-		if (next->problems != NULL)
-			*next->problems = *now->problems;
-		next->doubt = now->doubt;
-		publication_unref(service->current);
-		service->current = next;
-		service->pending = (struct store_pending){0};
-		request->confirmed = true;
-		publish(service);
-		tell_pending(service, "confirmed", &request->pending);
-	}
-	finish(request);
-}
-
-// Store thread.
-static void confirm(void *arg)
-{
-	struct request *request = arg;
-
-	if (store_confirm(request->service->store, request->actor, request->on_behalf,
-		    &request->pending, &request->error) != 0 &&
-		request->error.code == API_NONE)
-		api_fail(&request->error, API_INTERNAL, "see culvertd's log",
-			"the confirmation could not be stored");
-	post(request->service->options.main, confirmed, request);
-}
-
-static void start_confirm(struct request *request)
-{
-	struct service *service = request->service;
-	const struct store_pending *pending = &service->pending;
-
-	request->new = model_ref(request->old);
-	request->pending = *pending;
-	if (request->overdue != 0 && request->overdue != pending->revision) {
-		finish(request); // somebody was faster
-		return;
-	}
-	if (pending->revision == 0)
-		api_fail(&request->error, API_NOT_FOUND, "culvertctl config history",
-			"no revision waits for confirmation");
-	else if (request->has_target && request->target != pending->revision)
-		api_fail(&request->error, API_CONFLICT, "culvertctl config history",
-			"revision %llu waits for confirmation, not %llu",
-			(unsigned long long)pending->revision, (unsigned long long)request->target);
-	else if (store_pending_left(pending) == 0 && request->overdue == 0 && pending->decider[0] == '\0')
-		api_fail(&request->error, API_CONFLICT, "make the change again",
-			"the time to confirm revision %llu is over, it goes back",
-			(unsigned long long)pending->revision);
-	if (request->error.code != API_NONE || request->check)
-		finish(request);
-	else
-		post(service->options.store, confirm, request);
-}
-
 // --- one after the other ---------------------------------------------------------------------------------
 
 static void check_conflicts(struct request *request)
@@ -672,7 +407,7 @@ static void check_conflicts(struct request *request)
 			(unsigned long long)service->current->revision,
 			(unsigned long long)request->if_revision);
 	else if (service->pending.revision != 0 && !settles)
-		conflict(&service->pending, request->check ? &request->guard : &request->error);
+		waiting_conflict(&service->pending, request->check ? &request->guard : &request->error);
 }
 
 static void start_next(void *arg)
@@ -684,7 +419,7 @@ static void start_next(void *arg)
 	request->had_problems = service->current->problems != NULL;
 	check_conflicts(request);
 	if (request->error.code != API_NONE) {
-		finish(request);
+		request_finish(request);
 		return;
 	}
 	switch (request->kind) {
@@ -692,19 +427,19 @@ static void start_next(void *arg)
 		post(service->options.store, parse, request);
 		break;
 	case REQUEST_BACK:
-		start_back(request);
+		waiting_start_back(request);
 		break;
 	case REQUEST_CONFIRM:
-		start_confirm(request);
+		waiting_start_confirm(request);
 		break;
 	case REQUEST_CHANGES:
-		validated(request, model_change(request->old, request->changes, &request->new,
+		request_validated(request, model_change(request->old, request->changes, &request->new,
 					   &request->findings));
 		break;
 	}
 }
 
-static struct request *request_make(
+struct request *request_make(
 	struct service *service, const struct service_change *change, service_done done, void *ctx)
 {
 	struct request *request = calloc(1, sizeof(*request));
@@ -727,7 +462,7 @@ static struct request *request_make(
 	return request;
 }
 
-static void request_start(struct request *request)
+void request_start(struct request *request)
 {
 	struct service *service = request->service;
 	bool idle = TAILQ_EMPTY(&service->queue);
@@ -760,359 +495,6 @@ void service_apply(struct service *service, const struct service_change *change,
 	request_start(request);
 }
 
-static void start_with(struct service *service, const struct service_change *change,
-	enum request_kind kind, const uint64_t *revision, service_done done, void *ctx)
-{
-	struct request *request = request_make(service, change, done, ctx);
-
-	request->kind = kind;
-	request->has_target = revision != NULL;
-	request->target = revision != NULL ? *revision : 0;
-	request_start(request);
-}
-
-void service_rollback(struct service *service, const struct service_change *change,
-	const uint64_t *revision, service_done done, void *ctx)
-{
-	start_with(service, change, REQUEST_BACK, revision, done, ctx);
-}
-
-void service_confirm(struct service *service, const struct service_change *change,
-	const uint64_t *revision, service_done done, void *ctx)
-{
-	start_with(service, change, REQUEST_CONFIRM, revision, done, ctx);
-}
-
-static const struct service_change by_itself = {.actor = "culvertd", .verb = "config.revert"};
-
-static void end_pending(struct service *service, enum request_kind how)
-{
-	struct request *request = request_make(service, &by_itself, NULL, NULL);
-
-	request->kind = how;
-	request->overdue = service->pending.revision;
-	service->reverting = true;
-	service->doubt_since = 0;
-	request_start(request);
-}
-
-struct doubt { // about a revision whose time is over
-	struct service *service;
-	struct store_pending pending;
-	enum decision decision;
-};
-
-static void decided(void *arg)
-{
-	struct doubt *doubt = arg;
-	struct service *service = doubt->service;
-	bool same = service->pending.revision == doubt->pending.revision && !service->reverting;
-	uint64_t now = clock_ns();
-
-	service->asking = false;
-	if (same && doubt->decision == DECISION_CONFIRMED) {
-		end_pending(service, REQUEST_CONFIRM);
-	} else if (same && doubt->decision == DECISION_REVERTED) {
-		end_pending(service, REQUEST_BACK);
-	} else if (same) {
-		if (service->doubt_since == 0) {
-			service->doubt_since = now;
-			log_warning("main", "the edge that decides about a revision is waited for",
-				log_number("revision", (int64_t)doubt->pending.revision),
-				log_text("edge", doubt->pending.decider));
-		}
-		if (now - service->doubt_since > DOUBT_MS * UINT64_C(1000000)) {
-			log_error("main", "the edge that decides about a revision does not answer, it goes back",
-				log_number("revision", (int64_t)doubt->pending.revision),
-				log_text("edge", doubt->pending.decider));
-			end_pending(service, REQUEST_BACK);
-		} else {
-			const struct timeval later = {TICK_MS / 1000, 0};
-			event_add(service->deadline, &later);
-		}
-	}
-	free(doubt);
-}
-
-// Store thread: meanwhile nothing else is written anyway.
-static void ask(void *arg)
-{
-	struct doubt *doubt = arg;
-
-	doubt->decision = decision_ask(doubt->service->options.node, &doubt->pending);
-	post(doubt->service->options.main, decided, doubt);
-}
-
-static void ask_decider(struct service *service)
-{
-	struct doubt *doubt = malloc(sizeof(*doubt));
-
-	if (doubt == NULL)
-		abort();
-	*doubt = (struct doubt){.service = service, .pending = service->pending};
-	service->asking = true;
-	post(service->options.store, ask, doubt);
-}
-
-static void on_deadline(evutil_socket_t fd, short events, void *arg)
-{
-	struct service *service = arg;
-
-	if (service->pending.revision == 0 || service->reverting || service->asking)
-		return;
-	// Whoever has changed the store may have made up what waits: nothing goes back by itself until it is accepted.
-	if (service->doubted || store_pending_left(&service->pending) > 0) {
-		watch_deadline(service, service->doubted);
-		return;
-	}
-	if (service->pending.decider[0] != '\0')
-		ask_decider(service);
-	else
-		end_pending(service, REQUEST_BACK);
-}
-
-// --- work ----------------------------------------------------------------------------------------------
-
-struct work {
-	struct service *service;
-	void (*work)(void *ctx), (*done)(void *ctx);
-	void *ctx;
-};
-
-static void work_done(void *arg)
-{
-	struct work *work = arg;
-	work->done(work->ctx);
-	free(work);
-}
-
-// Store thread.
-static void work_do(void *arg)
-{
-	struct work *work = arg;
-	work->work(work->ctx);
-	post(work->service->options.main, work_done, work);
-}
-
-void service_work(
-	struct service *service, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx)
-{
-	struct work *order = malloc(sizeof(*order));
-	if (order == NULL)
-		abort();
-	*order = (struct work){service, work, done, ctx};
-	post(service->options.store, work_do, order);
-}
-
-// --- lists ---------------------------------------------------------------------------------------------
-
-struct list {
-	struct service *service;
-	enum service_list list;
-	struct store_filter filter;
-	service_rows done;
-	void *ctx;
-	json_t *rows;
-};
-
-static void list_done(void *arg)
-{
-	struct list *list = arg;
-	list->done(list->ctx, list->rows);
-	json_decref(list->rows);
-	free(list);
-}
-
-// Store thread.
-static void list_read(void *arg)
-{
-	static json_t *(*const read[])(struct store *, const struct store_filter *) = {
-		[SERVICE_AUDIT] = store_audit_list,
-		[SERVICE_HISTORY] = store_history,
-		[SERVICE_FINALS] = store_finals,
-	};
-	struct list *list = arg;
-	list->rows = read[list->list](list->service->store, &list->filter);
-	post(list->service->options.main, list_done, list);
-}
-
-void service_list(struct service *service, enum service_list what,
-	const struct store_filter *filter, service_rows done, void *ctx)
-{
-	struct list *list = calloc(1, sizeof(*list));
-	if (list == NULL)
-		abort();
-	*list = (struct list){service, what, *filter, done, ctx, NULL};
-	post(service->options.store, list_read, list);
-}
-
-// --- the store as a whole ------------------------------------------------------------------------------
-
-struct line { // of the audit
-	struct service *service;
-	char *actor, *verb, *object, *result;
-};
-
-// Store thread.
-static void line_write(void *arg)
-{
-	struct line *line = arg;
-
-	if (store_audit(line->service->store, line->actor, NULL, line->verb, line->object,
-		    line->result) != 0)
-		log_warning("store", "not in the audit until there is room",
-			log_text("actor", line->actor), log_text("verb", line->verb),
-			log_text("object", line->object != NULL ? line->object : ""),
-			log_text("result", line->result));
-	free(line->actor);
-	free(line->verb);
-	free(line->object);
-	free(line->result);
-	free(line);
-}
-
-void service_audit(struct service *service, const char *actor, const char *verb, const char *object,
-	const char *result)
-{
-	struct line *line = calloc(1, sizeof(*line));
-	if (line == NULL)
-		abort();
-	*line = (struct line){service, strdup(actor), strdup(verb),
-		object != NULL ? strdup(object) : NULL, strdup(result)};
-	if (line->actor == NULL || line->verb == NULL || line->result == NULL)
-		abort();
-	post(service->options.store, line_write, line);
-}
-
-static void accepted(void *arg)
-{
-	struct service *service = arg;
-	service->current->doubt = NULL;
-	service->doubted = false;
-}
-
-// Store thread.
-static void accept_store(void *arg)
-{
-	struct service *service = arg;
-
-	if (store_accept(service->store) == 0)
-		post(service->options.main, accepted, service);
-	else
-		log_error("store", "the store cannot be sealed", log_text("path", service->options.node->store));
-}
-
-void service_accept(struct service *service)
-{
-	post(service->options.store, accept_store, service);
-}
-
-struct backup {
-	struct service *service;
-	int fd;
-	service_backed_up done;
-	void *ctx;
-	json_t *about;
-	struct api_error error;
-};
-
-static void backup_done(void *arg)
-{
-	struct backup *backup = arg;
-	backup->done(backup->ctx, backup->about, &backup->error);
-	json_decref(backup->about);
-	free(backup);
-}
-
-// Store thread.
-static void backup_write(void *arg)
-{
-	struct backup *backup = arg;
-	store_backup(backup->service->store, backup->fd, &backup->about, &backup->error);
-	post(backup->service->options.main, backup_done, backup);
-}
-
-void service_backup(struct service *service, int fd, service_backed_up done, void *ctx)
-{
-	struct backup *backup = calloc(1, sizeof(*backup));
-	if (backup == NULL)
-		abort();
-	*backup = (struct backup){.service = service, .fd = fd, .done = done, .ctx = ctx};
-	post(service->options.store, backup_write, backup);
-}
-
-struct finals {
-	struct service *service;
-	json_t *list;
-	service_finals_stored stored;
-	void *ctx;
-	bool written;
-};
-
-// Route thread.
-static void finals_stored(void *arg)
-{
-	struct finals *finals = arg;
-	finals->stored(finals->ctx, finals->list, finals->written);
-	free(finals);
-}
-
-// Store thread.
-static void finals_write(void *arg)
-{
-	struct finals *finals = arg;
-	finals->written = store_finals_put(finals->service->store, finals->list) == 0;
-	post(finals->service->options.route, finals_stored, finals);
-}
-
-void service_finals(
-	struct service *service, json_t *list, service_finals_stored stored, void *ctx)
-{
-	struct finals *finals = calloc(1, sizeof(*finals));
-	if (finals == NULL)
-		abort();
-	*finals = (struct finals){service, list, stored, ctx, false};
-	post(service->options.store, finals_write, finals);
-}
-
-struct place {
-	struct service *service;
-	struct store_place place;
-};
-
-// Route thread.
-static void place_told(void *arg)
-{
-	struct place *place = arg;
-	const struct service_options *options = &place->service->options;
-	options->place(options->ctx, &place->place);
-	free(place);
-}
-
-// Store thread.
-static void place_look(evutil_socket_t fd, short events, void *arg)
-{
-	struct service *service = arg;
-	const struct timeval later = {LOOK_S, 0};
-	struct place *place = malloc(sizeof(*place));
-	if (place == NULL)
-		abort();
-	place->service = service;
-	store_look(service->store, &place->place);
-	post(service->options.route, place_told, place);
-	event_add(service->look, &later);
-}
-
-static int start_looking(struct service *service)
-{
-	const struct timeval now = {0, 0};
-
-	if (service->options.place == NULL)
-		return 0;
-	service->look = evtimer_new(thread_base(service->options.store), place_look, service);
-	return service->look != NULL && event_add(service->look, &now) == 0 ? 0 : -ENOMEM;
-}
-
 // --- life ----------------------------------------------------------------------------------------------
 
 static void tell_doubts(struct service *service, const struct store_state *state)
@@ -1134,48 +516,6 @@ static void tell_doubts(struct service *service, const struct store_state *state
 	service->current->doubt = service->doubt;
 	log_error("store", service->doubt,
 		log_text("hint", "culvertctl restore FILE; if it is meant: culvertctl edge adopt"));
-}
-
-// Its deadline has passed while we did not run: nobody is shown what has gone back already. When it cannot be written,
-// the deadline is looked at again as soon as we run.
-static void revert_at_start(
-	struct service *service, struct store_state *state, struct findings *findings)
-{
-	struct store_pending pending = state->pending;
-	struct model *model = NULL;
-	struct ids *ids = NULL;
-	struct api_error error = {0};
-
-	if (pending.revision == 0 || pending.decider[0] != '\0' || state->doubt[0] != '\0' ||
-		store_pending_left(&pending) > 0)
-		return;
-	int result = store_back(
-		service->store, state->model, pending.before, false, &model, findings, &error);
-	const struct store_commit change = {
-		.old = state->model,
-		.new = model,
-		.actor = by_itself.actor,
-		.verb = by_itself.verb,
-		.again = &pending.before,
-		.settles = true,
-	};
-	if (result == 0)
-		result = store_commit(service->store, &change, &state->revision, &ids, &error);
-	if (result != 0) {
-		log_error("store", "a revision that was not confirmed cannot be taken back yet",
-			log_number("revision", (int64_t)pending.revision),
-			log_text("error", error.message));
-		model_unref(model);
-		return;
-	}
-	log_info("store", "a revision that was not confirmed was taken back",
-		log_number("revision", (int64_t)pending.revision),
-		log_number("before", (int64_t)pending.before), log_text("actor", pending.actor));
-	model_unref(state->model);
-	ids_unref(state->ids);
-	state->model = model;
-	state->ids = ids;
-	state->pending = (struct store_pending){0};
 }
 
 // `findings` of the load.
@@ -1209,10 +549,10 @@ static int load(struct service *service, struct api_error *error)
 		result = store_load(service->store, &state, findings, error);
 	if (result == 0) {
 		loaded = model_ref(state.model);
-		revert_at_start(service, &state, back);
+		waiting_at_start(service, &state, back);
 		service->pending = state.pending;
 		service->current =
-			publication_make(state.model, state.ids, state.uuid, state.revision);
+			service_publication(state.model, state.ids, state.uuid, state.revision);
 		result = service->current != NULL ? 0 : -ENOMEM;
 	}
 	if (result == 0)
@@ -1234,18 +574,17 @@ int service_create(
 	service->sessions = json_object();
 	TAILQ_INIT(&service->queue);
 	int result = load(service, error);
-	service->deadline = evtimer_new(thread_base(options->main), on_deadline, service);
-	if (result == 0 && service->deadline == NULL)
-		result = -ENOMEM;
 	if (result == 0)
-		result = start_looking(service);
+		result = waiting_create(service);
+	if (result == 0)
+		result = service_look(service);
 	if (result != 0) {
 		service_destroy(service);
 		return result;
 	}
 	malloc_trim(0); // what reading all of it has left
-	publish(service);
-	watch_deadline(service, false);
+	service_publish(service);
+	waiting_watch(service, false);
 	*out = service;
 	return 0;
 }
@@ -1259,8 +598,7 @@ void service_destroy(struct service *service)
 		TAILQ_REMOVE(&service->queue, request, entry);
 		request_free(request);
 	}
-	if (service->deadline != NULL)
-		event_free(service->deadline);
+	waiting_destroy(service);
 	if (service->look != NULL)
 		event_free(service->look);
 	publication_unref(service->current);
