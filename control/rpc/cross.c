@@ -200,17 +200,17 @@ static void taken(void *ctx, const struct service_result *result)
 		rpc_fail(call, &error);
 		return;
 	}
-	json_t *answer = json_pack("{s:I, s:b, s:[]}", "revision", (json_int_t)result->revision, "changed",
-		result->changed, "diff");
+	json_t *answer = verbs_answer(result);
 	if (result->diff != NULL && circuit != NULL)
 		json_array_append_new(json_object_get(answer, "diff"),
 			json_pack("{s:s, s:o}", "op", "set", "text",
 				json_sprintf("cross-connection %s is %s", circuit->service_key,
 					circuit_provider_state(circuit))));
-	if (result->guard != NULL)
-		json_object_set_new(answer, "refused",
-			json_pack("{s:s, s:s, s:s}", "code", api_code_name(result->guard->code),
-				"message", "that cannot be done now", "hint", ""));
+	if (result->guard != NULL) {
+		api_fail(&error, result->guard->code, "culvertctl cross-connection show KEY",
+			"cross-connection %s: that cannot be done now", rpc_string(call, "key"));
+		json_object_set_new(answer, "refused", verbs_refused(&error));
+	}
 	rpc_reply(call, answer);
 }
 

@@ -396,26 +396,55 @@ static json_t *next_step(const struct rpc_call *call, const struct service_resul
 		old, circuit_provider_state(from), from->provider, from->service_key, old);
 }
 
+json_t *verbs_answer(const struct service_result *result)
+{
+	json_t *answer = json_pack("{s:I, s:b, s:[]}", "revision", (json_int_t)result->revision,
+		"changed", result->changed, "diff");
+
+	if (result->pending != NULL)
+		json_object_set_new(answer, "pending", pending_json(result->pending));
+	if (result->new != NULL)
+		json_object_set_new(answer, "digest", digest_json(result->new));
+	return answer;
+}
+
+json_t *verbs_refused(const struct api_error *error)
+{
+	return json_pack("{s:s, s:s, s:s}", "code", api_code_name(error->code), "message",
+		error->message, "hint", error->hint);
+}
+
+// What a difference, a rule or a whole model says is of others, too.
+static void settled_by_provider(struct rpc_call *call, const struct service_result *result)
+{
+	struct api_error error;
+
+	if (result->error.code == API_NONE) {
+		rpc_reply(call, verbs_answer(result));
+		return;
+	}
+	api_fail(&error, result->error.code, "culvertctl cross-connection list",
+		"%s cannot be done now", call->method->name);
+	rpc_fail(call, &error);
+}
+
 void verbs_changed(void *ctx, const struct service_result *result)
 {
 	struct rpc_call *call = ctx;
 
+	if (call->provider != NULL) {
+		settled_by_provider(call, result);
+		return;
+	}
 	if (result->error.code != API_NONE) {
 		rpc_fail_details(call, &result->error, json_incref(result->errors));
 		return;
 	}
-	json_t *answer = json_pack("{s:I, s:b, s:o}", "revision", (json_int_t)result->revision,
-		"changed", result->changed, "diff",
-		result->diff == NULL || call->provider != NULL ? json_array()
-							       : json_incref(result->diff));
-	if (result->pending != NULL)
-		json_object_set_new(answer, "pending", pending_json(result->pending));
+	json_t *answer = verbs_answer(result);
+	if (result->diff != NULL)
+		json_object_set(answer, "diff", result->diff);
 	if (result->guard != NULL)
-		json_object_set_new(answer, "refused",
-			json_pack("{s:s, s:s, s:s}", "code", api_code_name(result->guard->code),
-				"message", result->guard->message, "hint", result->guard->hint));
-	if (result->new != NULL)
-		json_object_set_new(answer, "digest", digest_json(result->new));
+		json_object_set_new(answer, "refused", verbs_refused(result->guard));
 	json_t *next = result->new != NULL ? next_step(call, result) : NULL;
 	if (next != NULL)
 		json_object_set_new(answer, "next", next);
@@ -429,6 +458,7 @@ void verbs_changed(void *ctx, const struct service_result *result)
 		rpc_reply(call, answer);
 }
 
+#define PROVIDER_CONFIRM_NS UINT64_C(60000000000)
 static const struct field confirm_field = {.name = "confirm",
 	.kind = FIELD_DURATION,
 	.min = INT64_C(5000000000),
@@ -455,6 +485,13 @@ bool verbs_change_of(struct rpc_call *call, struct service_change *change)
 	if (confirm != NULL && field_parse(&confirm_field, confirm, &ns, wrong) != 0) {
 		api_fail(&error, API_USAGE, "such as 30s, 10m, 2h", "confirm \"%.32s\" %s", confirm,
 			wrong);
+		rpc_fail(call, &error);
+		return false;
+	}
+	// Meanwhile nobody else changes anything.
+	if (call->provider != NULL && ns > PROVIDER_CONFIRM_NS) {
+		api_fail(&error, API_DENIED, "confirm: 1m at most, for a change of several edges",
+			"provider \"%s\" cannot keep others waiting for %s", call->provider, confirm);
 		rpc_fail(call, &error);
 		return false;
 	}

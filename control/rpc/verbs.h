@@ -35,7 +35,10 @@ int rpc_verbs_add(struct rpc_server *server, struct service *service, struct api
 
 // What the call's parameters of RPC_WRITING say. False: the call has been answered.
 bool verbs_change_of(struct rpc_call *call, struct service_change *change);
-// Answers the call, ctx, with what came of its change.
+// {"revision", "changed", "diff": [], "pending"?, "digest"?}: what anybody may be told of his change. A new reference.
+struct json_t *verbs_answer(const struct service_result *result);
+struct json_t *verbs_refused(const struct api_error *error); // {"code", "message", "hint"}
+// Answers the call, ctx, with what came of its change; a provider with no more than anybody.
 void verbs_changed(void *ctx, const struct service_result *result);
 
 #endif

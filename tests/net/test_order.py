@@ -133,6 +133,15 @@ def test_from_order_to_ping_and_back(lab, model):
         ("cross-connection.provision", {"key": "00000000-0000-4000-8000-000000000000"}))
     assert again[0]["error"]["message"] == f"cross-connection {key} is provisioned, that cannot be done now"
     assert not again[1]["result"]["changed"]
+    # What he settles is his own, and tells nothing of others, whatever he asks for with it.
+    asks = {"key": key, "device": ["primary=pe7"], "confirm": "10s", "expand": True}
+    made, over, back, none = as_provider(lab, ("cross-connection.provision", asks), ("cross-connection.provision", {**asks, "confirm": "2m"}),
+        ("config.rollback", {"expand": True}), ("config.rollback", {"expand": True, "revision": 2}))
+    assert made["result"]["pending"] and not {"changes", "yaml"} & set(made["result"]), made
+    assert over["error"]["data"]["code"] == "denied" and "cannot keep others waiting for 2m" in over["error"]["message"]
+    assert back["result"]["changed"] and set(back["result"]) <= {"revision", "changed", "diff", "digest"} and not back["result"]["diff"], back
+    assert none["error"]["data"]["code"] == "denied", none
+    assert lab.json("cross-connection", "show", key)["object"]["primary"]["device"] == "pe1"
     assert [a["error"]["data"]["code"] for a in again if "error" in a] == ["refused", "not-found", "not-found"]
     for w in words[end:]:
         if w[:2] == ["cross-connection", "deprovision"]:
