@@ -12,8 +12,10 @@ struct rpc_server;
 struct service;
 struct service_change;
 struct service_result;
+struct store_pending;
 
 // Adds them all, and publishes an event "model" {"revision"} on each change. The service outlives the server.
+extern const struct rpc_method config_methods[];
 extern const struct rpc_method list_methods[];
 extern const struct rpc_method cross_methods[];
 int rpc_verbs_add(struct rpc_server *server, struct service *service, struct api_error *error);
@@ -33,6 +35,8 @@ int rpc_verbs_add(struct rpc_server *server, struct service *service, struct api
 	RPC_EXPAND
 // clang-format on
 
+// Whether the caller made what waits.
+bool verbs_is_theirs(const struct store_pending *pending, const struct rpc_call *call);
 // What the call's parameters of RPC_WRITING say. False: the call has been answered.
 bool verbs_change_of(struct rpc_call *call, struct service_change *change);
 // {"revision", "changed", "diff": [], "pending"?, "digest"?}: what anybody may be told of his change. A new reference.
